@@ -1,0 +1,46 @@
+//! How long to wait before the next try: exponential, capped, with full jitter
+//! (Marc Brooker, *Exponential Backoff And Jitter*, AWS 2015).
+
+use std::time::Duration;
+
+/// The waits between tries. It never sleeps itself.
+#[derive(Debug, Clone)]
+pub struct Backoff {
+    next: Duration,
+    cap: Duration,
+}
+
+impl Backoff {
+    /// Starts at `first` and doubles up to `cap`.
+    #[must_use]
+    pub fn new(first: Duration, cap: Duration) -> Self {
+        Self {
+            next: first.min(cap),
+            cap,
+        }
+    }
+
+    /// The next wait: between half and all of the present step, by `random`.
+    pub fn next(&mut self, random: u32) -> Duration {
+        let step = self.next;
+        self.next = (step * 2).min(self.cap);
+        step / 2 + (step / 2).mul_f64(f64::from(random) / f64::from(u32::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_double_up_to_the_cap_and_stay_within_half_to_all() {
+        let ms = Duration::from_millis;
+        let mut low = Backoff::new(ms(10), ms(35));
+        let mut high = low.clone();
+        let steps = [ms(10), ms(20), ms(35), ms(35)];
+        for step in steps {
+            assert_eq!(low.next(0), step / 2);
+            assert_eq!(high.next(u32::MAX), step);
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! Pure logic: what a key does, when to retry. `now` and randomness are arguments.
+
+mod backoff;
+mod inspection;
+mod resource;
+mod step;
+
+pub use backoff::Backoff;
+pub use inspection::{HolderView, Inspection, State, WaiterView};
+pub use resource::{At, Holder, Place, Resource, Tombstone};
+pub use step::{Acquire, Blocker, Grant, Op, Queueing, Reply, Step};

@@ -1,0 +1,517 @@
+//! The state machine of one key: holders, queue, fence. It never reads a clock, never waits and
+//! knows no store; every store runs these transitions, each as one atomic step.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::words::{Claim, Fence, Label, Owner, StoreTime};
+
+use super::inspection::{HolderView, Inspection, State, WaiterView};
+use super::step::{Acquire, Blocker, Grant, Op, Reply};
+
+/// How long the owner of a transferred or forced lease is refused: longer than any request of
+/// its may be under way.
+const TOMBSTONE_MIN: Duration = Duration::from_secs(60);
+
+/// The store's side of "now".
+#[derive(Debug, Clone, Copy)]
+pub struct At {
+    /// The store's clock, for leases.
+    pub now: StoreTime,
+    /// The least that a new fence may be: the store's wall clock in microseconds, or more.
+    pub fence_seed: u64,
+    /// How long a fence is remembered after its key was last used.
+    pub retention: Duration,
+}
+
+/// All that is known of one key.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Resource {
+    holders: Vec<Holder>,
+    queue: VecDeque<Place>,
+    tombstones: Vec<Tombstone>,
+    fence: Fence,
+    fence_until: StoreTime,
+}
+
+/// A lease in the store's eyes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// Who holds.
+    pub owner: Owner,
+    /// Who to ask.
+    pub label: Label,
+    /// How much.
+    pub claim: Claim,
+    /// Its fencing token.
+    pub fence: Fence,
+    /// When it was granted.
+    pub since: StoreTime,
+    /// When it ends, unless renewed.
+    pub expires: StoreTime,
+}
+
+/// A waiter's place in the queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// Who waits.
+    pub owner: Owner,
+    /// Who to ask.
+    pub label: Label,
+    /// How much it wants.
+    pub claim: Claim,
+    /// How long a grant lasts until the waiter confirms it.
+    pub claim_lease: Duration,
+    /// When it came.
+    pub since: StoreTime,
+    /// When the place is forgotten, unless there is another heartbeat.
+    pub alive_until: StoreTime,
+    /// The number of the last heartbeat.
+    pub stamp: u64,
+    /// Where a grant is announced.
+    pub inbox: Option<Arc<str>>,
+}
+
+/// An owner that gets nothing any more, whatever request of its is still under way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tombstone {
+    /// Who is refused.
+    pub owner: Owner,
+    /// Until when.
+    pub until: StoreTime,
+}
+
+impl Resource {
+    /// Puts together what a store has kept. Holders and places stand in their order.
+    #[must_use]
+    pub fn from_parts(
+        holders: Vec<Holder>,
+        queue: VecDeque<Place>,
+        tombstones: Vec<Tombstone>,
+        fence: Fence,
+        fence_until: StoreTime,
+    ) -> Self {
+        Self {
+            holders,
+            queue,
+            tombstones,
+            fence,
+            fence_until,
+        }
+    }
+
+    /// Carries out one step and says who else was granted by it.
+    pub fn apply(&mut self, op: &Op, at: At) -> (Reply, Vec<Grant>) {
+        if matches!(op, Op::Inspect) {
+            return (Reply::Inspected(self.inspect(at.now)), Vec::new());
+        }
+        let mut grants = Vec::new();
+        self.purge(at.now);
+        self.grant_from_queue(at, &mut grants);
+        let reply = match op {
+            Op::Acquire(acquire) => self.acquire(acquire, at),
+            Op::Renew { owner, ttl } => self.renew(owner, *ttl, at.now),
+            Op::Release {
+                owner,
+                min_hold,
+                tombstone,
+            } => self.release(owner, *min_hold, *tombstone, at.now),
+            Op::Withdraw { owner, tombstone } => {
+                self.release(owner, Duration::ZERO, Some(*tombstone), at.now)
+            }
+            Op::Transfer {
+                from,
+                to,
+                label,
+                ttl,
+            } => self.transfer(from, to, label, *ttl, at.now),
+            Op::Force => self.force(at.now),
+            Op::Steal(acquire) => self.steal(acquire, at),
+            Op::Inspect => unreachable!("answered above"),
+        };
+        self.grant_from_queue(at, &mut grants);
+        self.fence_until = at.now + at.retention;
+        debug_assert!(self.is_sound(), "{op:?} left {self:?}");
+        (reply, grants)
+    }
+
+    /// Whether nothing is worth keeping: no claim, no tombstone, and the fence's time is over.
+    #[must_use]
+    pub fn is_forgettable(&self, now: StoreTime) -> bool {
+        self.holders.iter().all(|h| h.expires <= now)
+            && self.queue.iter().all(|p| p.alive_until <= now)
+            && self.tombstones.iter().all(|t| t.until <= now)
+            && (self.fence == Fence::default() || self.fence_until <= now)
+    }
+
+    /// The holders, the oldest first; some may have expired.
+    #[must_use]
+    pub fn holders(&self) -> &[Holder] {
+        &self.holders
+    }
+
+    /// The queue, the next first; some may be dead.
+    #[must_use]
+    pub fn queue(&self) -> &VecDeque<Place> {
+        &self.queue
+    }
+
+    /// The owners that get nothing any more.
+    #[must_use]
+    pub fn tombstones(&self) -> &[Tombstone] {
+        &self.tombstones
+    }
+
+    /// The last fence that was minted.
+    #[must_use]
+    pub fn fence(&self) -> Fence {
+        self.fence
+    }
+
+    /// Until when the fence is remembered if nothing happens.
+    #[must_use]
+    pub fn fence_until(&self) -> StoreTime {
+        self.fence_until
+    }
+
+    /// The state, without changing it: what has expired is left out.
+    #[must_use]
+    pub fn inspect(&self, now: StoreTime) -> Inspection {
+        let holders: Vec<_> = self.holders.iter().filter(|h| h.expires > now).collect();
+        let waiters: Vec<_> = self.queue.iter().filter(|p| p.alive_until > now).collect();
+        let limit = holders
+            .first()
+            .map(|h| h.claim)
+            .or(waiters.first().map(|p| p.claim));
+        Inspection {
+            state: if holders.is_empty() {
+                State::Free
+            } else {
+                State::Held
+            },
+            limit: limit.map(Claim::limit),
+            fence: (self.fence > Fence::default()).then_some(self.fence),
+            holders: holders
+                .into_iter()
+                .map(|h| HolderView {
+                    owner: h.owner.clone(),
+                    label: h.label.clone(),
+                    units: h.claim.units(),
+                    fence: h.fence,
+                    since: now.since(h.since),
+                    remaining: h.expires.since(now),
+                })
+                .collect(),
+            waiters: waiters
+                .into_iter()
+                .map(|p| WaiterView {
+                    label: p.label.clone(),
+                    units: p.claim.units(),
+                    waiting: now.since(p.since),
+                })
+                .collect(),
+        }
+    }
+
+    fn acquire(&mut self, acquire: &Acquire, at: At) -> Reply {
+        if self.is_buried(&acquire.owner) {
+            return Reply::Withdrawn;
+        }
+        if let Some(holder) = self.holder_mut(&acquire.owner) {
+            holder.expires = holder.expires.max(at.now + acquire.ttl);
+            return Reply::Granted {
+                fence: holder.fence,
+            };
+        }
+        if let Some(mismatch) = self.mismatch(acquire.claim) {
+            return mismatch;
+        }
+        let mine = self.queue.iter().position(|p| p.owner == acquire.owner);
+        if mine.is_none() && self.queue.is_empty() && self.fits(acquire.claim) {
+            return Reply::Granted {
+                fence: self.grant(acquire, acquire.ttl, at),
+            };
+        }
+        let Some(queueing) = &acquire.queue else {
+            let look_in = self.look_in(0, at.now);
+            return Reply::Busy {
+                look_in,
+                blocker: self.blocker(at.now),
+            };
+        };
+        let value = acquire.owner.value();
+        if mine.is_none() && self.holders.iter().any(|h| h.owner.value() == value) {
+            return Reply::SelfHeld;
+        }
+        let index = mine.unwrap_or(self.queue.len());
+        let since = mine.map_or(at.now, |i| self.queue[i].since);
+        // A heartbeat that was overtaken on the way must not bring an older number back.
+        let stamp = mine.map_or(queueing.stamp, |i| self.queue[i].stamp.max(queueing.stamp));
+        let place = Place {
+            owner: acquire.owner.clone(),
+            label: acquire.label.clone(),
+            claim: acquire.claim,
+            claim_lease: queueing.window.min(acquire.ttl),
+            since,
+            alive_until: at.now + queueing.window,
+            stamp,
+            inbox: queueing.inbox.clone(),
+        };
+        match mine {
+            Some(index) => self.queue[index] = place,
+            None => self.queue.push_back(place),
+        }
+        Reply::Queued {
+            ahead: u32::try_from(index).unwrap_or(u32::MAX),
+            look_in: self.look_in(index, at.now),
+            blocker: self.blocker(at.now),
+        }
+    }
+
+    fn renew(&mut self, owner: &Owner, ttl: Duration, now: StoreTime) -> Reply {
+        // The remainder of a `min_hold` is still a holder, but its owner has let go.
+        if self.is_buried(owner) {
+            return Reply::Withdrawn;
+        }
+        match self.holder_mut(owner) {
+            Some(holder) => {
+                holder.expires = holder.expires.max(now + ttl);
+                Reply::Renewed
+            }
+            None => Reply::Gone,
+        }
+    }
+
+    fn release(
+        &mut self,
+        owner: &Owner,
+        min_hold: Duration,
+        tombstone: Option<Duration>,
+        now: StoreTime,
+    ) -> Reply {
+        if let Some(ttl) = tombstone {
+            self.bury(owner, now + ttl);
+        }
+        let reply = if let Some(index) = self.queue.iter().position(|p| p.owner == *owner) {
+            self.queue.remove(index);
+            Reply::Released
+        } else if let Some(index) = self.holders.iter().position(|h| h.owner == *owner) {
+            let until = self.holders[index].since + min_hold;
+            if until > now {
+                self.holders[index].expires = until;
+                self.bury(owner, until.max(now + TOMBSTONE_MIN));
+            } else {
+                self.holders.remove(index);
+            }
+            Reply::Released
+        } else if self.holders.is_empty() {
+            Reply::Gone
+        } else {
+            Reply::Others
+        };
+        debug_assert!(self.queue.iter().all(|p| p.owner != *owner));
+        reply
+    }
+
+    fn transfer(
+        &mut self,
+        from: &Owner,
+        to: &Owner,
+        label: &Label,
+        ttl: Duration,
+        now: StoreTime,
+    ) -> Reply {
+        if self.is_buried(to) {
+            return Reply::Withdrawn;
+        }
+        if let Some(holder) = self.holder_mut(to) {
+            holder.expires = holder.expires.max(now + ttl);
+            return Reply::Transferred {
+                fence: holder.fence,
+            };
+        }
+        if self.is_buried(from) {
+            return Reply::Gone;
+        }
+        let Some(holder) = self.holder_mut(from) else {
+            return Reply::Gone;
+        };
+        holder.owner = to.clone();
+        holder.label = label.clone();
+        holder.expires = holder.expires.max(now + ttl);
+        let fence = holder.fence;
+        self.bury(from, now + ttl.max(TOMBSTONE_MIN));
+        Reply::Transferred { fence }
+    }
+
+    fn force(&mut self, now: StoreTime) -> Reply {
+        let holders = std::mem::take(&mut self.holders);
+        for holder in &holders {
+            // A heartbeat or a repeated acquire of its may still be under way.
+            self.bury(&holder.owner, now + TOMBSTONE_MIN);
+        }
+        Reply::Forced {
+            holders: u32::try_from(holders.len()).unwrap_or(u32::MAX),
+        }
+    }
+
+    fn steal(&mut self, acquire: &Acquire, at: At) -> Reply {
+        if self.is_buried(&acquire.owner) {
+            return Reply::Withdrawn;
+        }
+        if let Some(holder) = self.holder_mut(&acquire.owner) {
+            holder.expires = holder.expires.max(at.now + acquire.ttl);
+            return Reply::Granted {
+                fence: holder.fence,
+            };
+        }
+        if let Some(place) = self
+            .queue
+            .iter()
+            .find(|p| p.claim.limit() != acquire.claim.limit())
+        {
+            return other_limit(place.claim, acquire.claim);
+        }
+        self.force(at.now);
+        self.queue.retain(|p| p.owner != acquire.owner);
+        Reply::Granted {
+            fence: self.grant(acquire, acquire.ttl, at),
+        }
+    }
+
+    /// Forgets what has expired. It grants nothing.
+    fn purge(&mut self, now: StoreTime) {
+        self.holders.retain(|h| h.expires > now);
+        self.queue.retain(|p| p.alive_until > now);
+        self.tombstones.retain(|t| t.until > now);
+    }
+
+    /// Hands free units to the head of the queue, in the same step that freed them: the key is
+    /// at no moment free for one who did not wait.
+    fn grant_from_queue(&mut self, at: At, grants: &mut Vec<Grant>) {
+        while self.queue.front().is_some_and(|head| self.fits(head.claim)) {
+            let Some(head) = self.queue.pop_front() else {
+                return;
+            };
+            let fence = self.mint(at);
+            if let Some(inbox) = head.inbox {
+                grants.push(Grant {
+                    owner: head.owner.clone(),
+                    fence,
+                    stamp: head.stamp,
+                    inbox,
+                });
+            }
+            self.holders.push(Holder {
+                owner: head.owner,
+                label: head.label,
+                claim: head.claim,
+                fence,
+                since: at.now,
+                expires: at.now + head.claim_lease,
+            });
+        }
+    }
+
+    fn grant(&mut self, acquire: &Acquire, ttl: Duration, at: At) -> Fence {
+        let fence = self.mint(at);
+        self.holders.push(Holder {
+            owner: acquire.owner.clone(),
+            label: acquire.label.clone(),
+            claim: acquire.claim,
+            fence,
+            since: at.now,
+            expires: at.now + ttl,
+        });
+        fence
+    }
+
+    fn mint(&mut self, at: At) -> Fence {
+        let fence = Fence::new((self.fence.get() + 1).max(at.fence_seed));
+        debug_assert!(fence > self.fence);
+        self.fence = fence;
+        fence
+    }
+
+    fn bury(&mut self, owner: &Owner, until: StoreTime) {
+        match self.tombstones.iter_mut().find(|t| t.owner == *owner) {
+            Some(tombstone) => tombstone.until = tombstone.until.max(until),
+            None => self.tombstones.push(Tombstone {
+                owner: owner.clone(),
+                until,
+            }),
+        }
+    }
+
+    fn is_buried(&self, owner: &Owner) -> bool {
+        self.tombstones.iter().any(|t| t.owner == *owner)
+    }
+
+    fn holder_mut(&mut self, owner: &Owner) -> Option<&mut Holder> {
+        self.holders.iter_mut().find(|h| h.owner == *owner)
+    }
+
+    fn used(&self) -> u64 {
+        self.holders
+            .iter()
+            .map(|h| u64::from(h.claim.units()))
+            .sum()
+    }
+
+    fn fits(&self, claim: Claim) -> bool {
+        self.used() + u64::from(claim.units()) <= u64::from(claim.limit())
+    }
+
+    fn mismatch(&self, claim: Claim) -> Option<Reply> {
+        let live = self
+            .holders
+            .first()
+            .map(|h| h.claim)
+            .or(self.queue.front().map(|p| p.claim));
+        live.filter(|live| live.limit() != claim.limit())
+            .map(|live| other_limit(live, claim))
+    }
+
+    /// When to look again at the latest, with `ahead` places in front: once a holder's lease
+    /// has ended and nobody in front has shown a sign of life.
+    fn look_in(&self, ahead: usize, now: StoreTime) -> Duration {
+        let holder = self.holders.iter().map(|h| h.expires).min();
+        let front = self.queue.iter().take(ahead).map(|p| p.alive_until).max();
+        holder.max(front).map_or(Duration::ZERO, |at| at.since(now))
+    }
+
+    fn blocker(&self, now: StoreTime) -> Option<Blocker> {
+        let holder = self.holders.first()?;
+        Some(Blocker {
+            label: holder.label.clone(),
+            held_for: now.since(holder.since),
+        })
+    }
+
+    fn is_sound(&self) -> bool {
+        let claims = || {
+            let places = self.queue.iter().map(|p| (&p.owner, p.claim));
+            self.holders
+                .iter()
+                .map(|h| (&h.owner, h.claim))
+                .chain(places)
+        };
+        let limit = claims().next().map_or(0, |(_, claim)| claim.limit());
+        let head_waits = self.queue.front().is_none_or(|head| !self.fits(head.claim));
+        let mut owners: Vec<_> = claims().map(|(owner, _)| owner).collect();
+        owners.sort_unstable();
+        let unique = owners.windows(2).all(|pair| pair[0] != pair[1]);
+        self.used() <= u64::from(limit)
+            && claims().all(|(_, claim)| claim.limit() == limit)
+            && head_waits
+            && unique
+    }
+}
+
+fn other_limit(live: Claim, asked: Claim) -> Reply {
+    let (live, asked) = (live.limit(), asked.limit());
+    Reply::Mismatch(
+        format!("it is in use with a limit of {live}, and a limit of {asked} was asked for").into(),
+    )
+}

@@ -1,0 +1,178 @@
+//! What can be asked of a key, and what it answers: the vocabulary between engine and stores.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::words::{Claim, Fence, Key, Label, Owner};
+
+use super::Inspection;
+
+/// One request to one key. A store carries it out as one atomic step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// The key.
+    pub key: Key,
+    /// What is asked of it.
+    pub op: Op,
+}
+
+/// A transition of a key. Every one may be repeated without harm.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Op {
+    /// Claim it; repeated by a holder, refresh the lease; repeated by a waiter, a heartbeat.
+    Acquire(Acquire),
+    /// Let a lease last at least `ttl` from now. Never shortens, never creates.
+    Renew {
+        /// Whose lease.
+        owner: Owner,
+        /// How long it shall last from now on.
+        ttl: Duration,
+    },
+    /// Give a lease, or a place in the queue, back.
+    Release {
+        /// Whose.
+        owner: Owner,
+        /// Keep the key taken until this long after the grant.
+        min_hold: Duration,
+        /// Refuse this owner for so long afterwards; needed if a request of its may still be
+        /// under way.
+        tombstone: Option<Duration>,
+    },
+    /// Undo an acquire whose outcome is unknown, also one that is still to arrive.
+    Withdraw {
+        /// Whose.
+        owner: Owner,
+        /// Refuse this owner for so long afterwards.
+        tombstone: Duration,
+    },
+    /// Let a lease change hands, with its fence. The old owner is refused from now on.
+    Transfer {
+        /// The present holder.
+        from: Owner,
+        /// The next holder.
+        to: Owner,
+        /// The next holder's label.
+        label: Label,
+        /// How long the lease shall last from now on, at least.
+        ttl: Duration,
+    },
+    /// Take the key from whoever holds it.
+    Force,
+    /// Force and acquire in one step, ahead of the queue.
+    Steal(Acquire),
+    /// Look, and change nothing.
+    Inspect,
+}
+
+/// A claim with all that a grant needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Acquire {
+    /// Who claims.
+    pub owner: Owner,
+    /// Who to ask about it.
+    pub label: Label,
+    /// How much.
+    pub claim: Claim,
+    /// For how long.
+    pub ttl: Duration,
+    /// Stand in line if it is not free; `None`: do not.
+    pub queue: Option<Queueing>,
+}
+
+/// How a claim stands in line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Queueing {
+    /// The place is kept for so long after a heartbeat; a grant from the queue lasts
+    /// [`Acquire::claim_lease`] until the waiter confirms it.
+    pub window: Duration,
+    /// The heartbeat's number, echoed in the grant's push.
+    pub stamp: u64,
+    /// Where a grant is announced; `None`: nowhere, the waiter looks by itself.
+    pub inbox: Option<Arc<str>>,
+}
+
+impl Acquire {
+    /// How long a grant from the queue lasts until it is confirmed: the window, or the ttl if
+    /// that is shorter.
+    #[must_use]
+    pub fn claim_lease(&self) -> Option<Duration> {
+        self.queue.as_ref().map(|queue| queue.window.min(self.ttl))
+    }
+}
+
+/// What a key answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reply {
+    /// Acquire, steal: held, with this fence (the same one if it was held before).
+    Granted {
+        /// The fencing token.
+        fence: Fence,
+    },
+    /// Acquire: standing in line.
+    Queued {
+        /// How many stand in front.
+        ahead: u32,
+        /// Look again after this time, whatever else happens.
+        look_in: Duration,
+        /// Who is in the way.
+        blocker: Option<Blocker>,
+    },
+    /// Acquire: not free, and no place was asked for.
+    Busy {
+        /// It may be free after this time.
+        look_in: Duration,
+        /// Who is in the way.
+        blocker: Option<Blocker>,
+    },
+    /// Acquire: held by an owner with the same fixed value; waiting for it would be waiting
+    /// for oneself. No place was taken.
+    SelfHeld,
+    /// Acquire, renew: this owner was withdrawn or released; it gets nothing any more.
+    Withdrawn,
+    /// The key is something else; the text says what.
+    Mismatch(Box<str>),
+    /// Renew: the lease lasts at least the asked time.
+    Renewed,
+    /// Release, withdraw: done; nothing is left of this owner but a remainder of `min_hold`.
+    Released,
+    /// Transfer: done, with the fence of the lease.
+    Transferred {
+        /// The fencing token, unchanged.
+        fence: Fence,
+    },
+    /// Force: so many holders lost the key.
+    Forced {
+        /// How many.
+        holders: u32,
+    },
+    /// Renew, release, withdraw, transfer: this owner has nothing here, and nobody else has.
+    Gone,
+    /// Release, withdraw: this owner has nothing here, but another holds the key.
+    Others,
+    /// Inspect.
+    Inspected(Inspection),
+}
+
+/// Who stands in the way of a claim, for people to read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Blocker {
+    /// Who to ask.
+    pub label: Label,
+    /// For how long it has held the key.
+    pub held_for: Duration,
+}
+
+/// A grant that happened while somebody else's step ran: its waiter wants to be told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant {
+    /// Who was granted.
+    pub owner: Owner,
+    /// The new fencing token.
+    pub fence: Fence,
+    /// The number of the last heartbeat that the store had seen.
+    pub stamp: u64,
+    /// Where to announce it.
+    pub inbox: Arc<str>,
+}

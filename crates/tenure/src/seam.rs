@@ -1,0 +1,291 @@
+//! The one place where clocks, timers, spawning and randomness enter. All the rest asks a
+//! [`Seam`], so that it runs the same on the machine's clock and in a simulation.
+//!
+//! The machine's seam runs on a thread of its own: leases are renewed and losses announced even
+//! while every thread of the program is busy. Its clock is `CLOCK_BOOTTIME`, which goes on while
+//! the machine sleeps, and its timers (one timerfd) fire as soon as the machine wakes up.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, SystemTime};
+
+use rustix::fd::OwnedFd;
+use rustix::time::{
+    ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec,
+};
+use tokio::io::unix::AsyncFd;
+
+/// A boxed future that may move between threads.
+pub type Task = Pin<Box<dyn Future<Output = ()> + Send + 'static>>;
+
+/// A moment on this process's clock, in microseconds since the machine was booted.
+///
+/// It must never be compared with a [`StoreTime`](crate::StoreTime).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Moment(u64);
+
+impl Moment {
+    /// The end of time.
+    pub const NEVER: Self = Self(u64::MAX);
+
+    /// A moment so many microseconds after the clock's origin.
+    #[must_use]
+    pub const fn from_micros(micros: u64) -> Self {
+        Self(micros)
+    }
+
+    /// Microseconds since the clock's origin.
+    #[must_use]
+    pub const fn as_micros(self) -> u64 {
+        self.0
+    }
+
+    /// The time from `earlier` to here; zero if `earlier` is later.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_micros(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl std::ops::Add<Duration> for Moment {
+    type Output = Self;
+
+    fn add(self, span: Duration) -> Self {
+        Self(
+            self.0
+                .saturating_add(u64::try_from(span.as_micros()).unwrap_or(u64::MAX)),
+        )
+    }
+}
+
+impl std::ops::Sub<Duration> for Moment {
+    type Output = Self;
+
+    fn sub(self, span: Duration) -> Self {
+        Self(
+            self.0
+                .saturating_sub(u64::try_from(span.as_micros()).unwrap_or(u64::MAX)),
+        )
+    }
+}
+
+/// What the engine needs of the world.
+pub trait Seam: fmt::Debug + Send + Sync + 'static {
+    /// This process's clock; it goes on while the machine sleeps.
+    fn now(&self) -> Moment;
+
+    /// The wall clock, in microseconds since 1970. For the seed of fences only.
+    fn wall_micros(&self) -> u64;
+
+    /// Ends at `at`, or a little later; at once if `at` has passed.
+    fn sleep_until(&self, at: Moment) -> Task;
+
+    /// Runs a task beside the program, whatever the program's own threads do.
+    fn spawn(&self, task: Task);
+
+    /// Fills `bytes` from a cryptographically secure generator.
+    fn random(&self, bytes: &mut [u8]);
+}
+
+/// A random number for jitter.
+pub(crate) fn random_u32(seam: &dyn Seam) -> u32 {
+    let mut bytes = [0; 4];
+    seam.random(&mut bytes);
+    u32::from_le_bytes(bytes)
+}
+
+/// The machine's own clock, timers and generator, and the thread `tenure`, which is started
+/// with the first use and shared by all of this process.
+///
+/// # Errors
+/// The thread, its runtime or its timer could not be made.
+pub fn machine() -> io::Result<Arc<dyn Seam>> {
+    static MACHINE: OnceLock<Arc<Machine>> = OnceLock::new();
+    static STARTING: Mutex<()> = Mutex::new(());
+    let _one_starts = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(machine) = MACHINE.get() {
+        return Ok(Arc::clone(machine) as Arc<dyn Seam>);
+    }
+    let machine = Machine::start()?;
+    Ok(Arc::clone(MACHINE.get_or_init(|| machine)) as Arc<dyn Seam>)
+}
+
+#[derive(Debug)]
+struct Machine {
+    runtime: tokio::runtime::Handle,
+    timers: Arc<Timers>,
+}
+
+impl Machine {
+    fn start() -> io::Result<Arc<Self>> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .build()?;
+        let timers = Arc::new(Timers::new()?);
+        let machine = Arc::new(Self {
+            runtime: runtime.handle().clone(),
+            timers: Arc::clone(&timers),
+        });
+        let timer = {
+            let _inside = runtime.enter();
+            AsyncFd::register(timers.timer.try_clone()?)?
+        };
+        std::thread::Builder::new()
+            .name("tenure".into())
+            .spawn(move || runtime.block_on(timers.drive(timer)))?;
+        Ok(machine)
+    }
+}
+
+impl Seam for Machine {
+    fn now(&self) -> Moment {
+        now()
+    }
+
+    #[allow(clippy::disallowed_methods, reason = "this is the edge")]
+    fn wall_micros(&self) -> u64 {
+        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        since_1970.map_or(0, |span| u64::try_from(span.as_micros()).unwrap_or(0))
+    }
+
+    fn sleep_until(&self, at: Moment) -> Task {
+        Box::pin(Sleep {
+            at,
+            entry: None,
+            timers: Arc::clone(&self.timers),
+        })
+    }
+
+    fn spawn(&self, task: Task) {
+        self.runtime.spawn(task);
+    }
+
+    #[allow(clippy::disallowed_methods, reason = "this is the edge")]
+    fn random(&self, bytes: &mut [u8]) {
+        getrandom::fill(bytes).expect("the operating system's random generator answers");
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "this is the edge")]
+fn now() -> Moment {
+    let time = rustix::time::clock_gettime(ClockId::Boottime);
+    Moment(time.tv_sec.unsigned_abs() * 1_000_000 + time.tv_nsec.unsigned_abs() / 1_000)
+}
+
+/// All sleepers of the process, woken by one timerfd.
+#[derive(Debug)]
+struct Timers {
+    timer: OwnedFd,
+    /// Ordered by time; the number tells sleepers of the same moment apart.
+    sleepers: Mutex<Sleepers>,
+}
+
+#[derive(Debug, Default)]
+struct Sleepers {
+    due: BTreeMap<(Moment, u64), Waker>,
+    last: u64,
+}
+
+impl Timers {
+    fn new() -> io::Result<Self> {
+        let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
+        let timer = rustix::time::timerfd_create(TimerfdClockId::Boottime, flags)?;
+        Ok(Self {
+            timer,
+            sleepers: Mutex::default(),
+        })
+    }
+
+    fn sleepers(&self) -> MutexGuard<'_, Sleepers> {
+        self.sleepers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn arm(&self, at: Moment) {
+        // A value of zero would disarm the timer.
+        let micros = at.0.max(1);
+        let value = Timespec {
+            tv_sec: i64::try_from(micros / 1_000_000).unwrap_or(i64::MAX),
+            tv_nsec: i64::try_from(micros % 1_000_000 * 1_000).unwrap_or(0),
+        };
+        let once = Itimerspec {
+            it_interval: Timespec {
+                tv_sec: 0,
+                tv_nsec: 0,
+            },
+            it_value: value,
+        };
+        rustix::time::timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &once)
+            .expect("a timerfd takes any absolute time");
+    }
+
+    async fn drive(self: Arc<Self>, timer: AsyncFd<OwnedFd>) {
+        loop {
+            let Ok(mut ready) = timer.readable().await else {
+                return;
+            };
+            // Clear first: an alarm that is armed from here on makes it ready again.
+            let mut count = [0; 8];
+            let _nothing_yet = rustix::io::read(timer.get_ref(), &mut count);
+            ready.clear_ready();
+            for waker in self.take_due() {
+                waker.wake();
+            }
+        }
+    }
+
+    fn take_due(&self) -> Vec<Waker> {
+        let mut sleepers = self.sleepers();
+        let later = sleepers.due.split_off(&(Moment(now().0 + 1), 0));
+        let due = std::mem::replace(&mut sleepers.due, later);
+        if let Some(((at, _), _)) = sleepers.due.first_key_value() {
+            self.arm(*at);
+        }
+        due.into_values().collect()
+    }
+}
+
+/// One sleeper. Its entry leaves with it.
+struct Sleep {
+    at: Moment,
+    entry: Option<u64>,
+    timers: Arc<Timers>,
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if now() >= self.at {
+            return Poll::Ready(());
+        }
+        let timers = Arc::clone(&self.timers);
+        let mut sleepers = timers.sleepers();
+        let number = *self.entry.get_or_insert_with(|| {
+            sleepers.last += 1;
+            sleepers.last
+        });
+        let entry = (self.at, number);
+        sleepers.due.insert(entry, cx.waker().clone());
+        if sleepers
+            .due
+            .first_key_value()
+            .is_some_and(|(first, _)| *first == entry)
+        {
+            timers.arm(self.at);
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Sleep {
+    fn drop(&mut self) {
+        if let Some(number) = self.entry {
+            self.timers.sleepers().due.remove(&(self.at, number));
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! The machine itself behind a mutex: locks of the tasks of one process. Nothing survives it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::future::ready;
+use std::ops::Bound;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use crate::logic::{At, Grant, Inspection, Reply, Resource, State, Step};
+use crate::seam::Seam;
+use crate::words::{Key, StoreTime};
+
+use super::{Answer, Capabilities, Inbox, Push, Reach, Store};
+
+/// How long a fence is remembered after the last use of its key.
+const RETENTION: Duration = Duration::from_secs(24 * 3600);
+/// One sweep for forgettable keys in so many steps, over so many keys.
+const SWEEP_EVERY: u64 = 64;
+const SWEEP_KEYS: usize = 128;
+
+/// Locks in this process's memory: for tests, and for programs of one process.
+///
+/// Clones share their locks. A fence here begins at the machine's wall clock and only grows.
+#[derive(Debug, Clone)]
+pub struct Memory {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    seam: Arc<dyn Seam>,
+    retention: Duration,
+    table: Mutex<Table>,
+    inboxes: AtomicU64,
+}
+
+/// Touched only under the mutex, which is never held across an await.
+#[derive(Debug, Default)]
+struct Table {
+    /// Ordered, so that `list` pages and a sweep resumes where the last one ended.
+    resources: BTreeMap<Key, Resource>,
+    inboxes: HashMap<Arc<str>, mpsc::UnboundedSender<Push>>,
+    /// No fence is minted at or below it: the largest fence that was ever forgotten.
+    fence_floor: u64,
+    steps: u64,
+    swept: Option<Key>,
+}
+
+impl Memory {
+    /// An empty store on the clock of `seam`.
+    #[must_use]
+    pub fn new(seam: Arc<dyn Seam>) -> Self {
+        Self::with_retention(seam, RETENTION)
+    }
+
+    /// An empty store that remembers fences of unused keys for `retention`.
+    #[must_use]
+    pub fn with_retention(seam: Arc<dyn Seam>, retention: Duration) -> Self {
+        let table = Mutex::default();
+        Self {
+            shared: Arc::new(Shared {
+                seam,
+                retention,
+                table,
+                inboxes: AtomicU64::new(0),
+            }),
+        }
+    }
+
+    /// How many keys are remembered, held or not.
+    #[must_use]
+    pub fn keys(&self) -> usize {
+        self.table().resources.len()
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        // A panic under the mutex can only come from a failed assertion between two whole steps.
+        self.shared
+            .table
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self) -> StoreTime {
+        StoreTime::from_micros(self.shared.seam.now().as_micros())
+    }
+}
+
+impl Table {
+    fn apply(&mut self, step: &Step, at: At) -> (Reply, Vec<Grant>) {
+        let at = At {
+            fence_seed: at.fence_seed.max(self.fence_floor + 1),
+            ..at
+        };
+        if let Some(resource) = self.resources.get_mut(&step.key) {
+            return resource.apply(&step.op, at);
+        }
+        let mut fresh = Resource::default();
+        let answer = fresh.apply(&step.op, at);
+        if !fresh.is_forgettable(at.now) {
+            self.resources.insert(step.key.clone(), fresh);
+        }
+        answer
+    }
+
+    fn sweep(&mut self, now: StoreTime) {
+        let from = self.swept.take().map_or(Bound::Unbounded, Bound::Excluded);
+        let keys: Vec<_> = self
+            .resources
+            .range((from, Bound::Unbounded))
+            .take(SWEEP_KEYS)
+            .map(|(key, resource)| (key.clone(), resource.is_forgettable(now)))
+            .collect();
+        if keys.len() == SWEEP_KEYS {
+            self.swept = keys.last().map(|(key, _)| key.clone());
+        }
+        for (key, _) in keys.into_iter().filter(|(_, forgettable)| *forgettable) {
+            if let Some(resource) = self.resources.remove(&key) {
+                self.fence_floor = self.fence_floor.max(resource.fence().get());
+            }
+        }
+    }
+
+    fn tell(&mut self, key: &Key, grant: Grant) {
+        let Grant {
+            owner,
+            fence,
+            stamp,
+            inbox,
+        } = grant;
+        let Some(sender) = self.inboxes.get(&inbox) else {
+            return;
+        };
+        if sender
+            .send(Push {
+                key: key.clone(),
+                owner,
+                fence,
+                stamp,
+            })
+            .is_err()
+        {
+            self.inboxes.remove(&inbox);
+        }
+    }
+}
+
+impl Store for Memory {
+    fn capabilities(&self) -> &Capabilities {
+        &Capabilities {
+            fifo: true,
+            many_units: true,
+            reach: Reach::Process,
+        }
+    }
+
+    fn name(&self) -> Arc<str> {
+        "memory:".into()
+    }
+
+    fn call(&self, steps: Vec<Step>) -> Answer<'_, Vec<Reply>> {
+        Box::pin(async move {
+            let mut table = self.table();
+            let at = At {
+                now: self.now(),
+                fence_seed: self.shared.seam.wall_micros(),
+                retention: self.shared.retention,
+            };
+            let mut replies = Vec::with_capacity(steps.len());
+            for step in steps {
+                let (reply, grants) = table.apply(&step, at);
+                for grant in grants {
+                    table.tell(&step.key, grant);
+                }
+                replies.push(reply);
+                table.steps += 1;
+                if table.steps.is_multiple_of(SWEEP_EVERY) {
+                    table.sweep(at.now);
+                }
+            }
+            Ok(replies)
+        })
+    }
+
+    fn list<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a Key>,
+        limit: usize,
+    ) -> Answer<'a, Vec<(Key, Inspection)>> {
+        let now = self.now();
+        let table = self.table();
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let page = table
+            .resources
+            .range((from, Bound::Unbounded))
+            .filter(|(key, _)| key.as_str().starts_with(prefix))
+            .map(|(key, resource)| (key.clone(), resource.inspect(now)))
+            .filter(|(_, seen)| seen.state != State::Free || !seen.waiters.is_empty())
+            .take(limit)
+            .collect();
+        Box::pin(ready(Ok(page)))
+    }
+
+    fn inbox(&self) -> Answer<'_, Option<Inbox>> {
+        let number = self.shared.inboxes.fetch_add(1, Ordering::Relaxed);
+        let address: Arc<str> = format!("inbox-{number}").into();
+        let (sender, pushes) = mpsc::unbounded_channel();
+        self.table().inboxes.insert(Arc::clone(&address), sender);
+        Box::pin(ready(Ok(Some(Inbox { address, pushes }))))
+    }
+}

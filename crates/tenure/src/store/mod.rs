@@ -1,0 +1,138 @@
+//! Where locks live. A store carries out one atomic step per request and answers at once: it
+//! never waits for a lock, never retries and spawns nothing for a caller.
+
+mod memory;
+//#[cfg(feature = "sqlite")]
+//mod sqlite;
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use crate::logic::{Inspection, Reply, Step};
+use crate::words::{Fence, Key, Owner};
+
+pub use memory::Memory;
+//#[cfg(feature = "sqlite")]
+//pub use sqlite::Sqlite;
+
+/// A store's answer, still to come.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// A place where locks live. For those who write stores; users meet it as a URL.
+///
+/// Dropping an [`Answer`] leaves it open whether the steps are carried out, now or later; the
+/// engine withdraws what it no longer wants.
+pub trait Store: fmt::Debug + Send + Sync + 'static {
+    /// What this store can and cannot do.
+    fn capabilities(&self) -> &Capabilities;
+
+    /// The store's name for messages, without secrets.
+    fn name(&self) -> Arc<str>;
+
+    /// Carries out each step atomically and answers them in order. The batch as a whole is not
+    /// atomic: after an error, any of the steps may have been carried out.
+    fn call(&self, steps: Vec<Step>) -> Answer<'_, Vec<Reply>>;
+
+    /// At most `limit` keys that begin with `prefix` and are greater than `after`, in order,
+    /// with their state. Keys that are free are left out.
+    fn list<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a Key>,
+        limit: usize,
+    ) -> Answer<'a, Vec<(Key, Inspection)>>;
+
+    /// Opens an inbox for this process; `None` where the store cannot push.
+    fn inbox(&self) -> Answer<'_, Option<Inbox>>;
+}
+
+/// Where the pushes of a store arrive in this process.
+#[derive(Debug)]
+pub struct Inbox {
+    /// What a waiter gives as [`Queueing::inbox`](crate::logic::Queueing::inbox).
+    pub address: Arc<str>,
+    /// The pushes. A hint only: one may be lost, late or twice.
+    pub pushes: mpsc::UnboundedReceiver<Push>,
+}
+
+/// A wakeup that carries a grant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Push {
+    /// The key.
+    pub key: Key,
+    /// Who was granted.
+    pub owner: Owner,
+    /// The fencing token of the grant.
+    pub fence: Fence,
+    /// The number of the last heartbeat that the store had seen when it granted.
+    pub stamp: u64,
+}
+
+/// What a store can do, and what its locks survive. Checked when a lock is built, never
+/// approximated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Waiters stand in a queue: first come, first served.
+    pub fifo: bool,
+    /// Semaphores and read-write locks.
+    pub many_units: bool,
+    /// Who can share the locks.
+    pub reach: Reach,
+}
+
+/// How far a store's locks reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reach {
+    /// The tasks of one process.
+    Process,
+    /// The processes of one host that can open the file.
+    Host,
+    /// Every host that reaches the server.
+    Network,
+}
+
+/// Why a store could not answer.
+#[derive(Debug, Clone)]
+pub struct StoreError {
+    /// What to think of it.
+    pub class: StoreErrorClass,
+    /// What happened and what to do, without secrets.
+    pub message: String,
+    /// Whether the steps may have been carried out, or may still be.
+    pub may_have_run: bool,
+    /// The cause.
+    pub source: Option<Arc<dyn std::error::Error + Send + Sync>>,
+}
+
+/// How a failure is to be treated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum StoreErrorClass {
+    /// It may pass: try again.
+    Transient,
+    /// The store refused, and would again: credentials, rights, a full disk.
+    Refused,
+    /// What was asked for is not such a store: wrong path, foreign or newer file, bad URL.
+    Config,
+    /// A defect in Tenure.
+    Internal,
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for StoreError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source
+            .as_deref()
+            .map(|s| s as &(dyn std::error::Error + 'static))
+    }
+}

@@ -1,0 +1,217 @@
+//! The one public error. It is written for the person who reads it at three in the morning:
+//! what happened, to which key, at which store, and what to do. It never carries a secret.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::Arc;
+
+use super::Key;
+
+/// A result with Tenure's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What was being done when an [`Error`] occurred.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Operation {
+    /// Opening a store.
+    Connect,
+    /// Acquiring a lock.
+    Acquire,
+    /// Renewing or extending a lease.
+    Renew,
+    /// Releasing a lock.
+    Release,
+    /// Using a lock that is held.
+    Hold,
+    /// Handing a lock over.
+    Transfer,
+    /// Taking a lock away from its holder.
+    Force,
+    /// Asking for the state of a key, or for the keys of a store.
+    Inspect,
+    /// Closing a `Locks`.
+    Close,
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Connect => "connect",
+            Self::Acquire => "acquire",
+            Self::Renew => "renew",
+            Self::Release => "release",
+            Self::Hold => "hold",
+            Self::Transfer => "transfer",
+            Self::Force => "force",
+            Self::Inspect => "inspect",
+            Self::Close => "close",
+        })
+    }
+}
+
+/// What kind of thing went wrong. Match on this; the message is for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// Bad input, refused before anything was touched.
+    Invalid,
+    /// The time limit for waiting passed while others held the key.
+    Busy,
+    /// The key is something else: another limit, another kind, a foreign value.
+    Mismatch,
+    /// The lease can no longer be guaranteed.
+    Lost,
+    /// The store cannot be reached, or failed in a way that may pass.
+    Unavailable,
+    /// The store refused: credentials, rights, a full disk.
+    Refused,
+    /// The configuration is wrong: no such file, a foreign or newer file, an unknown URL.
+    Config,
+    /// The `Locks` has been closed.
+    Closed,
+    /// A defect in Tenure; please report it.
+    Internal,
+}
+
+/// What happened, to which key, at which store, and what to do about it.
+///
+/// ```
+/// # async fn f(locks: tenure::Locks) {
+/// match locks.mutex("report").acquire().await {
+///     Ok(guard) => drop(guard),
+///     Err(e) if e.kind() == tenure::ErrorKind::Busy => println!("next time"),
+///     Err(e) => eprintln!("{e} (may hold: {})", e.may_hold()),
+/// }
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Error(Box<Inner>);
+
+#[derive(Clone)]
+struct Inner {
+    kind: ErrorKind,
+    operation: Operation,
+    key: Option<Key>,
+    store: Option<Arc<str>>,
+    message: String,
+    may_hold: bool,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
+}
+
+impl Error {
+    /// An error of this kind; `message` says what happened and what to do.
+    #[must_use]
+    pub fn new(kind: ErrorKind, operation: Operation, message: impl Into<String>) -> Self {
+        Self(Box::new(Inner {
+            kind,
+            operation,
+            key: None,
+            store: None,
+            message: message.into(),
+            may_hold: false,
+            source: None,
+        }))
+    }
+
+    /// Names the key.
+    #[must_use]
+    pub fn with_key(mut self, key: &Key) -> Self {
+        self.0.key = Some(key.clone());
+        self
+    }
+
+    /// Names the store; the name must carry no secret.
+    #[must_use]
+    pub fn with_store(mut self, store: &Arc<str>) -> Self {
+        self.0.store = Some(Arc::clone(store));
+        self
+    }
+
+    /// Says whether the claim may be held in spite of the error.
+    #[must_use]
+    pub fn with_may_hold(mut self, may_hold: bool) -> Self {
+        self.0.may_hold = may_hold;
+        self
+    }
+
+    /// Keeps the cause.
+    #[must_use]
+    pub fn with_source(mut self, source: Arc<dyn StdError + Send + Sync>) -> Self {
+        self.0.source = Some(source);
+        self
+    }
+
+    /// What kind of thing went wrong.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// What was being done.
+    #[must_use]
+    pub fn operation(&self) -> Operation {
+        self.0.operation
+    }
+
+    /// The key in question.
+    #[must_use]
+    pub fn key(&self) -> Option<&Key> {
+        self.0.key.as_ref()
+    }
+
+    /// The store in question, by a name without secrets.
+    #[must_use]
+    pub fn store(&self) -> Option<&str> {
+        self.0.store.as_deref()
+    }
+
+    /// Whether the claim may be held at the store in spite of this error.
+    ///
+    /// `true` means "don't know". Nothing needs to be done about it: the claim is being
+    /// withdrawn in the background, and ends with its ttl at the latest.
+    #[must_use]
+    pub fn may_hold(&self) -> bool {
+        self.0.may_hold
+    }
+
+    /// What happened, without the key, the store and the operation.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let inner = &self.0;
+        write!(f, "cannot {}", inner.operation)?;
+        if let Some(key) = &inner.key {
+            write!(f, " {:?}", key.as_str())?;
+        }
+        if let Some(store) = &inner.store {
+            write!(f, " at {store}")?;
+        }
+        write!(f, ": {}", inner.message)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Error")
+            .field("kind", &self.0.kind)
+            .field("may_hold", &self.0.may_hold)
+            .field("text", &self.to_string())
+            .field("source", &self.0.source)
+            .finish()
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0
+            .source
+            .as_deref()
+            .map(|s| s as &(dyn StdError + 'static))
+    }
+}

@@ -1,0 +1,50 @@
+//! A readable name beside an owner. It is shown to people and never compared.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// Who to ask about a lock: by default `host:pid:program`. Shown, never trusted.
+///
+/// Control characters become `?`, and what is longer than [`Label::MAX_BYTES`] is cut.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Label(Arc<str>);
+
+impl Label {
+    /// The longest label, in bytes.
+    pub const MAX_BYTES: usize = 200;
+
+    /// Makes a label of any text.
+    #[must_use]
+    pub fn new(text: impl AsRef<str>) -> Self {
+        let mut clean = String::new();
+        for c in text
+            .as_ref()
+            .chars()
+            .map(|c| if c.is_control() { '?' } else { c })
+        {
+            if clean.len() + c.len_utf8() > Self::MAX_BYTES {
+                break;
+            }
+            clean.push(c);
+        }
+        Self(clean.into())
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", &*self.0)
+    }
+}

@@ -1,0 +1,17 @@
+//! Plain data: the words of a lock. No I/O, no clock, no randomness.
+
+mod claim;
+mod error;
+mod fence;
+mod key;
+mod label;
+mod owner;
+mod time;
+
+pub use claim::Claim;
+pub use error::{Error, ErrorKind, Operation, Result};
+pub use fence::Fence;
+pub use key::{InvalidKey, Key};
+pub use label::Label;
+pub use owner::{InvalidOwner, Owner};
+pub use time::{StoreTime, TTL_MAX, TTL_MIN};
