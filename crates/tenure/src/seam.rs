@@ -1,8 +1,8 @@
 //! The one place where clocks, timers, spawning and randomness enter. All the rest asks a
 //! [`Seam`], so that it runs the same on the machine's clock and in a simulation.
 //!
-//! The machine's seam runs on a thread of its own: leases are renewed and losses announced even
-//! while every thread of the program is busy. Its clock is `CLOCK_BOOTTIME`, which goes on while
+//! The machine's seam runs on two threads of its own (one for tasks, one for alarms): leases are
+//! renewed and losses announced even while every thread of the program is busy. Its clock is `CLOCK_BOOTTIME`, which goes on while
 //! the machine sleeps, and its timers (one timerfd) fire as soon as the machine wakes up.
 
 use std::collections::BTreeMap;
@@ -18,7 +18,6 @@ use rustix::fd::OwnedFd;
 use rustix::time::{
     ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec,
 };
-use tokio::io::unix::AsyncFd;
 
 /// A boxed future that may move between threads.
 pub type Task = Pin<Box<dyn Future<Output = ()> + Send + 'static>>;
@@ -99,11 +98,11 @@ pub(crate) fn random_u32(seam: &dyn Seam) -> u32 {
     u32::from_le_bytes(bytes)
 }
 
-/// The machine's own clock, timers and generator, and the thread `tenure`, which is started
-/// with the first use and shared by all of this process.
+/// The machine's own clock, timers and generator, and the threads `tenure` and `tenure-timer`,
+/// which are started with the first use and shared by all of this process.
 ///
 /// # Errors
-/// The thread, its runtime or its timer could not be made.
+/// A thread, the runtime or the timer could not be made.
 pub fn machine() -> io::Result<Arc<dyn Seam>> {
     static MACHINE: OnceLock<Arc<Machine>> = OnceLock::new();
     static STARTING: Mutex<()> = Mutex::new(());
@@ -131,13 +130,9 @@ impl Machine {
             runtime: runtime.handle().clone(),
             timers: Arc::clone(&timers),
         });
-        let timer = {
-            let _inside = runtime.enter();
-            AsyncFd::register(timers.timer.try_clone()?)?
-        };
-        std::thread::Builder::new()
-            .name("tenure".into())
-            .spawn(move || runtime.block_on(timers.drive(timer)))?;
+        let named = |name: &str| std::thread::Builder::new().name(name.into());
+        named("tenure-timer").spawn(move || timers.drive())?;
+        named("tenure").spawn(move || runtime.block_on(std::future::pending::<()>()))?;
         Ok(machine)
     }
 }
@@ -193,8 +188,8 @@ struct Sleepers {
 
 impl Timers {
     fn new() -> io::Result<Self> {
-        let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
-        let timer = rustix::time::timerfd_create(TimerfdClockId::Boottime, flags)?;
+        let clock = TimerfdClockId::Boottime;
+        let timer = rustix::time::timerfd_create(clock, TimerfdFlags::CLOEXEC)?;
         Ok(Self {
             timer,
             sleepers: Mutex::default(),
@@ -223,15 +218,14 @@ impl Timers {
             .expect("a timerfd takes any absolute time");
     }
 
-    async fn drive(self: Arc<Self>, timer: AsyncFd<OwnedFd>) {
+    /// Runs on a thread of its own, so that no task can make an alarm late.
+    fn drive(&self) {
+        let mut count = [0; 8];
         loop {
-            let Ok(mut ready) = timer.readable().await else {
-                return;
-            };
-            // Clear first: an alarm that is armed from here on makes it ready again.
-            let mut count = [0; 8];
-            let _nothing_yet = rustix::io::read(timer.get_ref(), &mut count);
-            ready.clear_ready();
+            match rustix::io::read(&self.timer, &mut count) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(e) => unreachable!("a timerfd of our own can be read: {e}"),
+            }
             for waker in self.take_due() {
                 waker.wake();
             }
