@@ -55,10 +55,7 @@ impl std::ops::Add<Duration> for Moment {
     type Output = Self;
 
     fn add(self, span: Duration) -> Self {
-        Self(
-            self.0
-                .saturating_add(u64::try_from(span.as_micros()).unwrap_or(u64::MAX)),
-        )
+        Self(self.0.saturating_add(u64::try_from(span.as_micros()).unwrap_or(u64::MAX)))
     }
 }
 
@@ -66,10 +63,7 @@ impl std::ops::Sub<Duration> for Moment {
     type Output = Self;
 
     fn sub(self, span: Duration) -> Self {
-        Self(
-            self.0
-                .saturating_sub(u64::try_from(span.as_micros()).unwrap_or(u64::MAX)),
-        )
+        Self(self.0.saturating_sub(u64::try_from(span.as_micros()).unwrap_or(u64::MAX)))
     }
 }
 
@@ -122,14 +116,10 @@ struct Machine {
 
 impl Machine {
     fn start() -> io::Result<Arc<Self>> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_io()
-            .build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
         let timers = Arc::new(Timers::new()?);
-        let machine = Arc::new(Self {
-            runtime: runtime.handle().clone(),
-            timers: Arc::clone(&timers),
-        });
+        let machine =
+            Arc::new(Self { runtime: runtime.handle().clone(), timers: Arc::clone(&timers) });
         let named = |name: &str| std::thread::Builder::new().name(name.into());
         named("tenure-timer").spawn(move || timers.drive())?;
         named("tenure").spawn(move || runtime.block_on(std::future::pending::<()>()))?;
@@ -149,11 +139,7 @@ impl Seam for Machine {
     }
 
     fn sleep_until(&self, at: Moment) -> Task {
-        Box::pin(Sleep {
-            at,
-            entry: None,
-            timers: Arc::clone(&self.timers),
-        })
+        Box::pin(Sleep { at, entry: None, timers: Arc::clone(&self.timers) })
     }
 
     fn spawn(&self, task: Task) {
@@ -190,10 +176,7 @@ impl Timers {
     fn new() -> io::Result<Self> {
         let clock = TimerfdClockId::Boottime;
         let timer = rustix::time::timerfd_create(clock, TimerfdFlags::CLOEXEC)?;
-        Ok(Self {
-            timer,
-            sleepers: Mutex::default(),
-        })
+        Ok(Self { timer, sleepers: Mutex::default() })
     }
 
     fn sleepers(&self) -> MutexGuard<'_, Sleepers> {
@@ -207,13 +190,7 @@ impl Timers {
             tv_sec: i64::try_from(micros / 1_000_000).unwrap_or(i64::MAX),
             tv_nsec: i64::try_from(micros % 1_000_000 * 1_000).unwrap_or(0),
         };
-        let once = Itimerspec {
-            it_interval: Timespec {
-                tv_sec: 0,
-                tv_nsec: 0,
-            },
-            it_value: value,
-        };
+        let once = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value: value };
         rustix::time::timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &once)
             .expect("a timerfd takes any absolute time");
     }
@@ -265,11 +242,7 @@ impl Future for Sleep {
         });
         let entry = (self.at, number);
         sleepers.due.insert(entry, cx.waker().clone());
-        if sleepers
-            .due
-            .first_key_value()
-            .is_some_and(|(first, _)| *first == entry)
-        {
+        if sleepers.due.first_key_value().is_some_and(|(first, _)| *first == entry) {
             timers.arm(self.at);
         }
         Poll::Pending

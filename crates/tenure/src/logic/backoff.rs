@@ -14,10 +14,7 @@ impl Backoff {
     /// Starts at `first` and doubles up to `cap`.
     #[must_use]
     pub fn new(first: Duration, cap: Duration) -> Self {
-        Self {
-            next: first.min(cap),
-            cap,
-        }
+        Self { next: first.min(cap), cap }
     }
 
     /// The next wait: between half and all of the present step, by `random`.

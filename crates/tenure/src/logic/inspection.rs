@@ -63,12 +63,6 @@ impl Inspection {
     /// A key of which the store knows nothing.
     #[must_use]
     pub fn free() -> Self {
-        Self {
-            state: State::Free,
-            limit: None,
-            fence: None,
-            holders: vec![],
-            waiters: vec![],
-        }
+        Self { state: State::Free, limit: None, fence: None, holders: vec![], waiters: vec![] }
     }
 }

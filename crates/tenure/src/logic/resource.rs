@@ -92,13 +92,7 @@ impl Resource {
         fence: Fence,
         fence_until: StoreTime,
     ) -> Self {
-        Self {
-            holders,
-            queue,
-            tombstones,
-            fence,
-            fence_until,
-        }
+        Self { holders, queue, tombstones, fence, fence_until }
     }
 
     /// Carries out one step and says who else was granted by it.
@@ -112,20 +106,13 @@ impl Resource {
         let reply = match op {
             Op::Acquire(acquire) => self.acquire(acquire, at),
             Op::Renew { owner, ttl } => self.renew(owner, *ttl, at.now),
-            Op::Release {
-                owner,
-                min_hold,
-                tombstone,
-            } => self.release(owner, *min_hold, *tombstone, at.now),
+            Op::Release { owner, min_hold, tombstone } => {
+                self.release(owner, *min_hold, *tombstone, at.now)
+            }
             Op::Withdraw { owner, tombstone } => {
                 self.release(owner, Duration::ZERO, Some(*tombstone), at.now)
             }
-            Op::Transfer {
-                from,
-                to,
-                label,
-                ttl,
-            } => self.transfer(from, to, label, *ttl, at.now),
+            Op::Transfer { from, to, label, ttl } => self.transfer(from, to, label, *ttl, at.now),
             Op::Force => self.force(at.now),
             Op::Steal(acquire) => self.steal(acquire, at),
             Op::Inspect => unreachable!("answered above"),
@@ -180,16 +167,9 @@ impl Resource {
     pub fn inspect(&self, now: StoreTime) -> Inspection {
         let holders: Vec<_> = self.holders.iter().filter(|h| h.expires > now).collect();
         let waiters: Vec<_> = self.queue.iter().filter(|p| p.alive_until > now).collect();
-        let limit = holders
-            .first()
-            .map(|h| h.claim)
-            .or(waiters.first().map(|p| p.claim));
+        let limit = holders.first().map(|h| h.claim).or(waiters.first().map(|p| p.claim));
         Inspection {
-            state: if holders.is_empty() {
-                State::Free
-            } else {
-                State::Held
-            },
+            state: if holders.is_empty() { State::Free } else { State::Held },
             limit: limit.map(Claim::limit),
             fence: (self.fence > Fence::default()).then_some(self.fence),
             holders: holders
@@ -220,25 +200,18 @@ impl Resource {
         }
         if let Some(holder) = self.holder_mut(&acquire.owner) {
             holder.expires = holder.expires.max(at.now + acquire.ttl);
-            return Reply::Granted {
-                fence: holder.fence,
-            };
+            return Reply::Granted { fence: holder.fence };
         }
         if let Some(mismatch) = self.mismatch(acquire.claim) {
             return mismatch;
         }
         let mine = self.queue.iter().position(|p| p.owner == acquire.owner);
         if mine.is_none() && self.queue.is_empty() && self.fits(acquire.claim) {
-            return Reply::Granted {
-                fence: self.grant(acquire, acquire.ttl, at),
-            };
+            return Reply::Granted { fence: self.grant(acquire, acquire.ttl, at) };
         }
         let Some(queueing) = &acquire.queue else {
             let look_in = self.look_in(0, at.now);
-            return Reply::Busy {
-                look_in,
-                blocker: self.blocker(at.now),
-            };
+            return Reply::Busy { look_in, blocker: self.blocker(at.now) };
         };
         let value = acquire.owner.value();
         if mine.is_none() && self.holders.iter().any(|h| h.owner.value() == value) {
@@ -327,9 +300,7 @@ impl Resource {
         }
         if let Some(holder) = self.holder_mut(to) {
             holder.expires = holder.expires.max(now + ttl);
-            return Reply::Transferred {
-                fence: holder.fence,
-            };
+            return Reply::Transferred { fence: holder.fence };
         }
         if self.is_buried(from) {
             return Reply::Gone;
@@ -351,9 +322,7 @@ impl Resource {
             // A heartbeat or a repeated acquire of its may still be under way.
             self.bury(&holder.owner, now + TOMBSTONE_MIN);
         }
-        Reply::Forced {
-            holders: u32::try_from(holders.len()).unwrap_or(u32::MAX),
-        }
+        Reply::Forced { holders: u32::try_from(holders.len()).unwrap_or(u32::MAX) }
     }
 
     fn steal(&mut self, acquire: &Acquire, at: At) -> Reply {
@@ -362,22 +331,14 @@ impl Resource {
         }
         if let Some(holder) = self.holder_mut(&acquire.owner) {
             holder.expires = holder.expires.max(at.now + acquire.ttl);
-            return Reply::Granted {
-                fence: holder.fence,
-            };
+            return Reply::Granted { fence: holder.fence };
         }
-        if let Some(place) = self
-            .queue
-            .iter()
-            .find(|p| p.claim.limit() != acquire.claim.limit())
-        {
+        if let Some(place) = self.queue.iter().find(|p| p.claim.limit() != acquire.claim.limit()) {
             return other_limit(place.claim, acquire.claim);
         }
         self.force(at.now);
         self.queue.retain(|p| p.owner != acquire.owner);
-        Reply::Granted {
-            fence: self.grant(acquire, acquire.ttl, at),
-        }
+        Reply::Granted { fence: self.grant(acquire, acquire.ttl, at) }
     }
 
     /// Forgets what has expired. It grants nothing.
@@ -396,12 +357,7 @@ impl Resource {
             };
             let fence = self.mint(at);
             if let Some(inbox) = head.inbox {
-                grants.push(Grant {
-                    owner: head.owner.clone(),
-                    fence,
-                    stamp: head.stamp,
-                    inbox,
-                });
+                grants.push(Grant { owner: head.owner.clone(), fence, stamp: head.stamp, inbox });
             }
             self.holders.push(Holder {
                 owner: head.owner,
@@ -437,10 +393,7 @@ impl Resource {
     fn bury(&mut self, owner: &Owner, until: StoreTime) {
         match self.tombstones.iter_mut().find(|t| t.owner == *owner) {
             Some(tombstone) => tombstone.until = tombstone.until.max(until),
-            None => self.tombstones.push(Tombstone {
-                owner: owner.clone(),
-                until,
-            }),
+            None => self.tombstones.push(Tombstone { owner: owner.clone(), until }),
         }
     }
 
@@ -453,10 +406,7 @@ impl Resource {
     }
 
     fn used(&self) -> u64 {
-        self.holders
-            .iter()
-            .map(|h| u64::from(h.claim.units()))
-            .sum()
+        self.holders.iter().map(|h| u64::from(h.claim.units())).sum()
     }
 
     fn fits(&self, claim: Claim) -> bool {
@@ -464,13 +414,8 @@ impl Resource {
     }
 
     fn mismatch(&self, claim: Claim) -> Option<Reply> {
-        let live = self
-            .holders
-            .first()
-            .map(|h| h.claim)
-            .or(self.queue.front().map(|p| p.claim));
-        live.filter(|live| live.limit() != claim.limit())
-            .map(|live| other_limit(live, claim))
+        let live = self.holders.first().map(|h| h.claim).or(self.queue.front().map(|p| p.claim));
+        live.filter(|live| live.limit() != claim.limit()).map(|live| other_limit(live, claim))
     }
 
     /// When to look again at the latest, with `ahead` places in front: once a holder's lease
@@ -483,19 +428,13 @@ impl Resource {
 
     fn blocker(&self, now: StoreTime) -> Option<Blocker> {
         let holder = self.holders.first()?;
-        Some(Blocker {
-            label: holder.label.clone(),
-            held_for: now.since(holder.since),
-        })
+        Some(Blocker { label: holder.label.clone(), held_for: now.since(holder.since) })
     }
 
     fn is_sound(&self) -> bool {
         let claims = || {
             let places = self.queue.iter().map(|p| (&p.owner, p.claim));
-            self.holders
-                .iter()
-                .map(|h| (&h.owner, h.claim))
-                .chain(places)
+            self.holders.iter().map(|h| (&h.owner, h.claim)).chain(places)
         };
         let limit = claims().next().map_or(0, |(_, claim)| claim.limit());
         let head_waits = self.queue.front().is_none_or(|head| !self.fits(head.claim));

@@ -60,14 +60,7 @@ impl Memory {
     #[must_use]
     pub fn with_retention(seam: Arc<dyn Seam>, retention: Duration) -> Self {
         let table = Mutex::default();
-        Self {
-            shared: Arc::new(Shared {
-                seam,
-                retention,
-                table,
-                inboxes: AtomicU64::new(0),
-            }),
-        }
+        Self { shared: Arc::new(Shared { seam, retention, table, inboxes: AtomicU64::new(0) }) }
     }
 
     /// How many keys are remembered, held or not.
@@ -78,10 +71,7 @@ impl Memory {
 
     fn table(&self) -> MutexGuard<'_, Table> {
         // A panic under the mutex can only come from a failed assertion between two whole steps.
-        self.shared
-            .table
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.shared.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn now(&self) -> StoreTime {
@@ -91,10 +81,7 @@ impl Memory {
 
 impl Table {
     fn apply(&mut self, step: &Step, at: At) -> (Reply, Vec<Grant>) {
-        let at = At {
-            fence_seed: at.fence_seed.max(self.fence_floor + 1),
-            ..at
-        };
+        let at = At { fence_seed: at.fence_seed.max(self.fence_floor + 1), ..at };
         if let Some(resource) = self.resources.get_mut(&step.key) {
             return resource.apply(&step.op, at);
         }
@@ -125,24 +112,11 @@ impl Table {
     }
 
     fn tell(&mut self, key: &Key, grant: Grant) {
-        let Grant {
-            owner,
-            fence,
-            stamp,
-            inbox,
-        } = grant;
+        let Grant { owner, fence, stamp, inbox } = grant;
         let Some(sender) = self.inboxes.get(&inbox) else {
             return;
         };
-        if sender
-            .send(Push {
-                key: key.clone(),
-                owner,
-                fence,
-                stamp,
-            })
-            .is_err()
-        {
+        if sender.send(Push { key: key.clone(), owner, fence, stamp }).is_err() {
             self.inboxes.remove(&inbox);
         }
     }
@@ -150,11 +124,7 @@ impl Table {
 
 impl Store for Memory {
     fn capabilities(&self) -> &Capabilities {
-        &Capabilities {
-            fifo: true,
-            many_units: true,
-            reach: Reach::Process,
-        }
+        &Capabilities { fifo: true, many_units: true, reach: Reach::Process }
     }
 
     fn name(&self) -> Arc<str> {

@@ -17,11 +17,7 @@ impl Label {
     #[must_use]
     pub fn new(text: impl AsRef<str>) -> Self {
         let mut clean = String::new();
-        for c in text
-            .as_ref()
-            .chars()
-            .map(|c| if c.is_control() { '?' } else { c })
-        {
+        for c in text.as_ref().chars().map(|c| if c.is_control() { '?' } else { c }) {
             if clean.len() + c.len_utf8() > Self::MAX_BYTES {
                 break;
             }

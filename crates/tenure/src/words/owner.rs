@@ -23,10 +23,7 @@ pub enum InvalidOwner {
     #[error("an owner value cannot be empty")]
     Empty,
     /// The value has more than [`Owner::MAX_BYTES`] bytes.
-    #[error(
-        "the owner value has {bytes} bytes, the limit is {} bytes",
-        Owner::MAX_BYTES
-    )]
+    #[error("the owner value has {bytes} bytes, the limit is {} bytes", Owner::MAX_BYTES)]
     TooLong {
         /// Its length in bytes.
         bytes: usize,
@@ -50,10 +47,7 @@ impl Owner {
         for byte in &random[..20] {
             write!(hex, "{byte:02x}").expect("writing to a String cannot fail");
         }
-        Self {
-            value: hex.into(),
-            attempt: attempt_of(random),
-        }
+        Self { value: hex.into(), attempt: attempt_of(random) }
     }
 
     /// An owner with a value that the caller chose; `random` tells its attempts apart.
@@ -62,19 +56,13 @@ impl Owner {
     /// [`InvalidOwner`] says which rule the value breaks.
     pub fn fixed(value: &str, random: &[u8; 28]) -> Result<Self, InvalidOwner> {
         Self::check(value)?;
-        Ok(Self {
-            value: value.into(),
-            attempt: attempt_of(random),
-        })
+        Ok(Self { value: value.into(), attempt: attempt_of(random) })
     }
 
     /// Puts together an owner that a store has kept.
     #[must_use]
     pub fn from_parts(value: &str, attempt: u64) -> Self {
-        Self {
-            value: value.into(),
-            attempt,
-        }
+        Self { value: value.into(), attempt }
     }
 
     pub(crate) fn check(value: &str) -> Result<(), InvalidOwner> {
