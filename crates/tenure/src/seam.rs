@@ -2,8 +2,9 @@
 //! [`Seam`], so that it runs the same on the machine's clock and in a simulation.
 //!
 //! The machine's seam runs on two threads of its own (one for tasks, one for alarms): leases are
-//! renewed and losses announced even while every thread of the program is busy. Its clock is `CLOCK_BOOTTIME`, which goes on while
-//! the machine sleeps, and its timers (one timerfd) fire as soon as the machine wakes up.
+//! renewed and losses announced even while every thread of the program is busy. Its clock is
+//! `CLOCK_BOOTTIME`, which goes on while the machine sleeps, and its timers (one timerfd) fire as
+//! soon as the machine wakes up.
 
 use std::collections::BTreeMap;
 use std::fmt;
