@@ -1,8 +1,14 @@
 //! Checks of the project itself: its tests read the documents, the dependencies and the files of
-//! the repository. It is never published, and nothing depends on it.
+//! the repository; the Rust blocks of the documents are compiled and run as its documentation
+//! tests. It is never published, and nothing depends on it.
 
 mod blocks;
 mod tree;
 
 pub use blocks::{Block, blocks};
 pub use tree::{File, files, root};
+
+/// The Rust blocks of the design.
+#[cfg(doctest)]
+#[doc = include_str!("../../../DESIGN.md")]
+pub mod design {}
