@@ -128,7 +128,7 @@ impl Store for Memory {
     }
 
     fn name(&self) -> Arc<str> {
-        "memory:".into()
+        "memory".into()
     }
 
     fn call(&self, steps: Vec<Step>) -> Answer<'_, Vec<Reply>> {

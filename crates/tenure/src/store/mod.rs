@@ -13,7 +13,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use crate::logic::{Inspection, Reply, Step};
-use crate::words::{Fence, Key, Owner};
+use crate::words::{Error, ErrorKind, Fence, Key, Operation, Owner};
 
 pub use memory::Memory;
 //#[cfg(feature = "sqlite")]
@@ -132,5 +132,29 @@ impl fmt::Display for StoreError {
 impl std::error::Error for StoreError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.source.as_deref().map(|s| s as &(dyn std::error::Error + 'static))
+    }
+}
+
+impl StoreError {
+    /// What was asked for is no such store.
+    #[must_use]
+    pub fn config(message: String) -> Self {
+        Self { class: StoreErrorClass::Config, message, may_have_run: false, source: None }
+    }
+
+    /// The public error for it.
+    #[must_use]
+    pub fn into_error(self, operation: Operation, store: &Arc<str>) -> Error {
+        let kind = match self.class {
+            StoreErrorClass::Transient => ErrorKind::Unavailable,
+            StoreErrorClass::Refused => ErrorKind::Refused,
+            StoreErrorClass::Config => ErrorKind::Config,
+            StoreErrorClass::Internal => ErrorKind::Internal,
+        };
+        let error = Error::new(kind, operation, self.message).with_store(store);
+        match self.source {
+            Some(source) => error.with_source(source),
+            None => error,
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! A readable name beside an owner. It is shown to people and never compared.
 
 use std::fmt;
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
 
 /// Who to ask about a lock: by default `host:pid:program`. Shown, never trusted.
 ///
@@ -24,6 +25,20 @@ impl Label {
             clean.push(c);
         }
         Self(clean.into())
+    }
+
+    /// `host:pid:program`, made once.
+    #[must_use]
+    pub fn of_this_process() -> Self {
+        static LABEL: OnceLock<Label> = OnceLock::new();
+        let label = LABEL.get_or_init(|| {
+            let uname = rustix::system::uname();
+            let host = uname.nodename().to_string_lossy();
+            let program = std::env::current_exe().ok();
+            let program = program.as_deref().and_then(Path::file_name).unwrap_or_default();
+            Self::new(format!("{host}:{}:{}", std::process::id(), program.to_string_lossy()))
+        });
+        label.clone()
     }
 
     /// The text.

@@ -1,0 +1,130 @@
+//! From a URL to a store, by one table. Adding a store is one line here: URL parsing, the
+//! command line's help, the documentation and the conformance suite read it.
+
+use std::sync::Arc;
+
+use crate::engine::{Locks, LocksOptions};
+use crate::seam::{self, Seam};
+use crate::store::{Answer, Memory, Store};
+use crate::words::{Error, ErrorKind, Operation, Result};
+
+type Opening = Answer<'static, Arc<dyn Store>>;
+
+/// A store that [`connect`] knows.
+#[derive(Clone, Copy)]
+pub struct StoreEntry {
+    /// What its URLs begin with, up to the colon.
+    pub scheme: &'static str,
+    /// An example.
+    pub example: &'static str,
+    /// Where the locks live and who can share them.
+    pub about: &'static str,
+    /// What the locks survive.
+    pub survives: &'static str,
+    open: fn(&str, Arc<dyn Seam>) -> Opening,
+}
+
+const STORES: &[StoreEntry] = &[
+    StoreEntry {
+        scheme: "memory",
+        example: "memory:",
+        about: "this process's memory; shared by its tasks and by nobody else",
+        survives: "nothing: the locks end with the process",
+        open: |rest, seam| {
+            let extra = (!rest.is_empty())
+                .then(|| format!("memory: takes nothing behind it, not {rest:?}"));
+            Box::pin(async move {
+                match extra {
+                    Some(message) => Err(crate::store::StoreError::config(message)),
+                    None => Ok(Arc::new(Memory::new(seam)) as Arc<dyn Store>),
+                }
+            })
+        },
+    },
+    #[cfg(any())]
+    StoreEntry {
+        scheme: "sqlite",
+        example: "sqlite:/var/lib/myapp/locks.db",
+        about: "a file, shared by the processes of one host that can open it",
+        survives: "crashes and kills of every process; a reboot frees all locks, fences go on",
+        open: |path, seam| {
+            let path = std::path::PathBuf::from(path);
+            Box::pin(async move {
+                if path.as_os_str().is_empty() {
+                    let message = "sqlite: needs a path, such as sqlite:/var/lib/myapp/locks.db";
+                    return Err(crate::store::StoreError::config(message.into()));
+                }
+                let store = crate::store::Sqlite::open(&path, seam).await?;
+                Ok(Arc::new(store) as Arc<dyn Store>)
+            })
+        },
+    },
+];
+
+/// The stores that [`connect`] knows, with these features of the crate.
+#[must_use]
+pub fn stores() -> &'static [StoreEntry] {
+    STORES
+}
+
+/// Opens a store by its URL: `memory:`, `sqlite:PATH`; see [`stores`].
+///
+/// # Cancel safety
+/// Dropping the future opens nothing that stays.
+///
+/// # Errors
+/// [`ErrorKind::Config`] for an unknown URL, or a file that is no store of ours;
+/// [`ErrorKind::Refused`] without the right to open it; [`ErrorKind::Unavailable`] if it cannot
+/// be reached now.
+///
+/// # Examples
+/// ```
+/// # async fn f() -> tenure::Result<()> {
+/// let locks = tenure::connect("memory:").await?;
+/// let guard = locks.mutex("report").acquire().await?;
+/// # drop(guard); Ok(()) }
+/// ```
+pub async fn connect(url: &str) -> Result<Locks> {
+    connect_with(url, LocksOptions::default()).await
+}
+
+/// [`connect`] with options.
+///
+/// # Cancel safety
+/// As with [`connect`].
+///
+/// # Errors
+/// As with [`connect`].
+///
+/// # Examples
+/// ```
+/// # async fn f() -> tenure::Result<()> {
+/// use std::time::Duration;
+/// let options = tenure::LocksOptions::default().with_store_timeout(Duration::from_secs(2));
+/// let locks = tenure::connect_with("memory:", options).await?;
+/// # drop(locks); Ok(()) }
+/// ```
+pub async fn connect_with(url: &str, options: LocksOptions) -> Result<Locks> {
+    let config = |message: String| Error::new(ErrorKind::Config, Operation::Connect, message);
+    let known = || STORES.iter().map(|s| s.example).collect::<Vec<_>>().join(", ");
+    // Neither message repeats the URL: it may carry a password.
+    let Some((scheme, rest)) = url.split_once(':') else {
+        return Err(config(format!("a store is named by a URL, such as: {}", known())));
+    };
+    let Some(entry) = STORES.iter().find(|s| s.scheme == scheme) else {
+        return Err(config(format!("{scheme:?} is no known store; known are: {}", known())));
+    };
+    let seam = seam::machine().map_err(|e| {
+        let message = "this process cannot start its timer threads; raise its limits".to_owned();
+        Error::new(ErrorKind::Internal, Operation::Connect, message).with_source(Arc::new(e))
+    })?;
+    let store = (entry.open)(rest, Arc::clone(&seam)).await;
+    let store = store.map_err(|e| e.into_error(Operation::Connect, &entry.example.into()))?;
+    Ok(Locks::over(store, seam, options))
+}
+
+impl std::fmt::Debug for StoreEntry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StoreEntry").field("scheme", &self.scheme).finish_non_exhaustive()
+    }
+}

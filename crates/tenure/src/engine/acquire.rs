@@ -1,0 +1,269 @@
+//! Acquiring: one owner per attempt, and no attempt that leaves a trace when it fails, times out
+//! or is dropped.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::logic::{Acquire, Blocker, Op, Queueing, Reply};
+use crate::seam::Moment;
+use crate::store::{StoreError, StoreErrorClass};
+use crate::words::{Error, ErrorKind, Key, Operation, Owner, Result};
+
+use super::core::Engine;
+use super::guard::Guard;
+use super::lease::Held;
+use super::mutants::{self, Mutant};
+use super::order::Order;
+use super::validity;
+use super::waiter::Waiter;
+
+/// However short the wait is, the store gets so long to answer at all.
+const CONTACT_MIN: Duration = Duration::from_millis(100);
+
+/// One look: a guard, or `None` if others have the key.
+pub(crate) async fn try_acquire(engine: &Arc<Engine>, order: &Order) -> Result<Option<Guard>> {
+    let mut attempt = Attempt::new(engine, order)?;
+    match attempt.look(Moment::NEVER).await {
+        Ok(Look::Granted(held)) => Ok(Some(attempt.into_guard(held))),
+        Ok(Look::Busy(_)) => Ok(None),
+        Ok(Look::Refused(error)) => Err(error),
+        Err(failure) => Err(attempt.unknown(failure)),
+    }
+}
+
+/// Stands in line until it is granted, or the order's time limit is over.
+pub(crate) async fn acquire(engine: &Arc<Engine>, order: &Order) -> Result<Guard> {
+    let started = engine.now();
+    let give_up = order.wait.map_or(Moment::NEVER, |wait| started + wait);
+    loop {
+        let mut attempt = Attempt::new(engine, order)?;
+        let held = match attempt.first_contact(started, give_up).await? {
+            Contact::Granted(held) => held,
+            Contact::Busy(seen) if engine.now() >= give_up => {
+                return Err(attempt.busy(seen, started));
+            }
+            Contact::Busy(seen) => attempt.stand_in_line(seen, started, give_up).await?,
+        };
+        // While this task did not run, the lease may have ended: then start afresh.
+        if held.lease.verdict(engine.now()).is_ok() {
+            return Ok(attempt.into_guard(held));
+        }
+        engine.let_go(&held);
+    }
+}
+
+/// The claim of one owner, from the first request to the guard. What is dropped before that is
+/// withdrawn.
+#[derive(Debug)]
+struct Attempt<'a> {
+    engine: &'a Arc<Engine>,
+    order: &'a Order,
+    owner: Owner,
+    /// Requests whose reply has not arrived.
+    unanswered: u32,
+    /// In line, once it stands there.
+    waiter: Option<Arc<Waiter>>,
+    /// Whether the store may have anything of this owner that nobody else looks after.
+    open: bool,
+}
+
+/// What one look at the key found.
+enum Look {
+    Granted(Held),
+    Busy(Option<Blocker>),
+    Refused(Error),
+}
+
+/// What the first answer of the store was.
+enum Contact {
+    Granted(Held),
+    /// Who was in the way, and when that was seen.
+    Busy(Option<(Blocker, Moment)>),
+}
+
+impl<'a> Attempt<'a> {
+    fn new(engine: &'a Arc<Engine>, order: &'a Order) -> Result<Self> {
+        if engine.is_closed() {
+            let error = engine.error(Operation::Acquire, &order.key, ErrorKind::Closed);
+            return Err(error("this Locks was closed; connect again".into()));
+        }
+        let owner = engine.random_owner(order.owner.as_deref());
+        Ok(Self { engine, order, owner, unanswered: 0, waiter: None, open: false })
+    }
+
+    /// Asks once, without standing in line.
+    async fn look(&mut self, limit: Moment) -> Result<Look, StoreError> {
+        let Self { engine, order, .. } = *self;
+        let sent = engine.now();
+        self.unanswered += 1;
+        self.open = true;
+        let op = Op::Acquire(self.claim(None));
+        let reply = engine.ask(&order.key, op, limit).await?;
+        self.unanswered -= 1;
+        let Reply::Granted { fence } = reply else {
+            // Something of an earlier request may still be under way.
+            self.open = self.unanswered > 0;
+            return Ok(match reply {
+                Reply::Busy { blocker, .. } => Look::Busy(blocker),
+                other => Look::Refused(refusal(engine, &order.key, other)),
+            });
+        };
+        if engine.is_closed() {
+            let error = engine.error(Operation::Acquire, &order.key, ErrorKind::Closed);
+            return Ok(Look::Refused(error("this Locks was closed meanwhile".into())));
+        }
+        let from = if mutants::is_set(Mutant::ValidityFromReply) { engine.now() } else { sent };
+        let terms = order.terms;
+        if engine.now() >= validity::deadline(from, terms.ttl) {
+            return Err(StoreError {
+                class: StoreErrorClass::Transient,
+                message: format!("the store's answer took longer than the ttl of {:?}", terms.ttl),
+                may_have_run: true,
+                source: None,
+            });
+        }
+        let granted = (from, terms.ttl);
+        let held = engine.enter_lease(&order.key, &self.owner, fence, terms, granted);
+        if self.unanswered > 0 {
+            held.lease.bury.store(true, std::sync::atomic::Ordering::Release);
+        }
+        Ok(Look::Granted(held))
+    }
+
+    /// Looks until the store has answered once.
+    async fn first_contact(&mut self, started: Moment, give_up: Moment) -> Result<Contact> {
+        let engine = self.engine;
+        let patience = give_up.max(started + CONTACT_MIN).min(started + engine.store_timeout);
+        let mut backoff = engine.backoff();
+        loop {
+            match self.look(patience).await {
+                Ok(Look::Granted(held)) => return Ok(Contact::Granted(held)),
+                Ok(Look::Busy(blocker)) => {
+                    return Ok(Contact::Busy(blocker.map(|b| (b, engine.now()))));
+                }
+                Ok(Look::Refused(error)) => return Err(error),
+                Err(failure) => {
+                    let next = engine.now() + backoff.next(engine.jitter());
+                    if failure.class != StoreErrorClass::Transient || next >= patience {
+                        return Err(self.unknown(failure));
+                    }
+                    engine.seam.sleep_until(next).await;
+                }
+            }
+        }
+    }
+
+    /// Takes a place in the queue and waits there. The keeper sends the heartbeats.
+    async fn stand_in_line(
+        &mut self,
+        seen: Option<(Blocker, Moment)>,
+        started: Moment,
+        give_up: Moment,
+    ) -> Result<Held> {
+        let Self { engine, order, .. } = *self;
+        let inbox = engine.inbox().await;
+        let acquire = self.claim(Some(Queueing { window: order.terms.window(), stamp: 0, inbox }));
+        let (key, backoff) = (order.key.clone(), engine.backoff());
+        let waiter = Waiter::new(key, acquire, order.terms, self.unanswered, backoff, seen);
+        let waiter = Arc::new(waiter);
+        self.open = true;
+        self.waiter = Some(Arc::clone(&waiter));
+        engine.enter_waiter(&waiter, engine.now());
+        if engine.is_closed() {
+            let error = engine.error(Operation::Acquire, &order.key, ErrorKind::Closed);
+            return Err(error("this Locks was closed while waiting".into()));
+        }
+        let mut alarm = engine.seam.sleep_until(give_up);
+        loop {
+            tokio::select! {
+                biased;
+                () = waiter.done.notified() => {}
+                () = &mut alarm => return Err(self.busy(waiter.blocker(), started)),
+            }
+            match waiter.take() {
+                Some(Ok(held)) => return Ok(held),
+                Some(Err(error)) => {
+                    // Closing withdraws what waits.
+                    self.open = error.kind() != ErrorKind::Closed;
+                    return Err(error);
+                }
+                None => {}
+            }
+        }
+    }
+
+    fn claim(&self, queue: Option<Queueing>) -> Acquire {
+        let Order { label, claim, terms, .. } = self.order;
+        Acquire {
+            owner: self.owner.clone(),
+            label: label.clone(),
+            claim: *claim,
+            ttl: terms.ttl,
+            queue,
+        }
+    }
+
+    fn into_guard(mut self, held: Held) -> Guard {
+        self.open = false;
+        Guard::new(Arc::clone(self.engine), held)
+    }
+
+    /// The outcome of a look is unknown; the claim is withdrawn when this attempt is dropped.
+    fn unknown(&mut self, failure: StoreError) -> Error {
+        if !failure.may_have_run && self.unanswered == 1 {
+            self.open = false;
+        }
+        self.engine.store_error(Operation::Acquire, &self.order.key, failure, self.open)
+    }
+
+    fn busy(&self, seen: Option<(Blocker, Moment)>, started: Moment) -> Error {
+        let now = self.engine.now();
+        let waited = round(now.since(started));
+        let message = match seen {
+            Some((blocker, seen)) => format!(
+                "waited {waited:?}; it is held by {} for {:?}",
+                blocker.label,
+                round(blocker.held_for + now.since(seen)),
+            ),
+            None => format!("waited {waited:?}; others hold it or stand in front"),
+        };
+        self.engine.error(Operation::Acquire, &self.order.key, ErrorKind::Busy)(message)
+    }
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        if let Some(waiter) = &self.waiter {
+            self.engine.leave_waiter(&self.owner);
+            if let Some(held) = waiter.give_up() {
+                self.engine.let_go(&held);
+            }
+        }
+        if self.open && !mutants::is_set(Mutant::NoWithdrawal) {
+            self.engine.withdraw_later(&self.order.key, &self.owner, self.order.terms);
+        }
+    }
+}
+
+/// What a reply means that is neither a grant nor a place in line.
+pub(super) fn refusal(engine: &Engine, key: &Key, reply: Reply) -> Error {
+    let error = |kind, message: String| engine.error(Operation::Acquire, key, kind)(message);
+    match reply {
+        Reply::Mismatch(what) => error(ErrorKind::Mismatch, what.into()),
+        Reply::SelfHeld => error(
+            ErrorKind::Invalid,
+            "a holder with the same fixed owner value has it, and waiting for it would be \
+             waiting for oneself; try without waiting, or use another owner value"
+                .into(),
+        ),
+        Reply::Withdrawn => error(
+            ErrorKind::Unavailable,
+            "this attempt was withdrawn or forced out before it was answered; try again".into(),
+        ),
+        other => error(ErrorKind::Internal, format!("the store answered {other:?} to an acquire")),
+    }
+}
+
+fn round(span: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(span.as_millis()).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,114 @@
+//! The one timer structure of an engine: what is to be done, and when. It does nothing itself.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use crate::seam::Moment;
+
+use super::lease::Lease;
+use super::undo::Undo;
+use super::waiter::Waiter;
+
+/// Names an entry of the agenda.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct DutyId(u64);
+
+/// What the keeper has to look after.
+#[derive(Debug, Clone)]
+pub(crate) enum Duty {
+    Lease(Arc<Lease>),
+    Waiter(Arc<Waiter>),
+    Undo(Arc<Undo>),
+}
+
+#[derive(Debug)]
+pub(crate) struct Agenda {
+    table: Mutex<Table>,
+    /// Wakes the keeper when something is due earlier than it thinks.
+    changed: Arc<Notify>,
+}
+
+#[derive(Debug)]
+struct Table {
+    /// The same entries twice: by time for the keeper, by name for whoever ends or moves one.
+    by_time: BTreeSet<(Moment, DutyId)>,
+    by_id: HashMap<DutyId, (Moment, Duty)>,
+    last: u64,
+    /// When the keeper will look next.
+    keeper_wakes: Moment,
+}
+
+impl Agenda {
+    pub(crate) fn new(changed: Arc<Notify>) -> Self {
+        let table = Table {
+            by_time: BTreeSet::new(),
+            by_id: HashMap::new(),
+            last: 0,
+            keeper_wakes: Moment::NEVER,
+        };
+        Self { table: Mutex::new(table), changed }
+    }
+
+    pub(crate) fn enter(&self, at: Moment, duty: Duty) -> DutyId {
+        let mut table = self.table();
+        table.last += 1;
+        let id = DutyId(table.last);
+        table.by_time.insert((at, id));
+        table.by_id.insert(id, (at, duty));
+        self.wake_keeper(&mut table, at);
+        id
+    }
+
+    /// Moves an entry to `at`; one that has left stays away.
+    pub(crate) fn move_to(&self, id: DutyId, at: Moment) {
+        let mut table = self.table();
+        let Some((was, _)) = table.by_id.get_mut(&id) else { return };
+        let was = std::mem::replace(was, at);
+        table.by_time.remove(&(was, id));
+        table.by_time.insert((at, id));
+        self.wake_keeper(&mut table, at);
+    }
+
+    /// Takes an entry out, and says whether it was there.
+    pub(crate) fn leave(&self, id: DutyId) -> bool {
+        let mut table = self.table();
+        let Some((at, _)) = table.by_id.remove(&id) else { return false };
+        table.by_time.remove(&(at, id))
+    }
+
+    /// The entries due by `until`, in order of time. They stay entered where they are: the
+    /// keeper moves or ends each.
+    pub(crate) fn due(&self, until: Moment) -> Vec<(Moment, DutyId, Duty)> {
+        let table = self.table();
+        let due = table.by_time.iter().take_while(|(at, _)| *at <= until);
+        due.filter_map(|(at, id)| Some((*at, *id, table.by_id.get(id)?.1.clone()))).collect()
+    }
+
+    /// All entries, in the order of their coming.
+    pub(crate) fn all(&self) -> Vec<(DutyId, Duty)> {
+        let table = self.table();
+        let mut all: Vec<_> = table.by_id.iter().map(|(id, (_, d))| (*id, d.clone())).collect();
+        all.sort_unstable_by_key(|(id, _)| *id);
+        all
+    }
+
+    /// Tells the keeper when to look next, and remembers what it was told.
+    pub(crate) fn next(&self) -> Moment {
+        let mut table = self.table();
+        table.keeper_wakes = table.by_time.first().map_or(Moment::NEVER, |(at, _)| *at);
+        table.keeper_wakes
+    }
+
+    fn wake_keeper(&self, table: &mut Table, at: Moment) {
+        if at < table.keeper_wakes {
+            table.keeper_wakes = at;
+            self.changed.notify_one();
+        }
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

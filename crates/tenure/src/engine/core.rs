@@ -1,0 +1,306 @@
+//! One engine: a store, a seam, and what is held or awaited through them by this process.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::sync::{Notify, OnceCell};
+use tokio_util::sync::CancellationToken;
+
+use crate::logic::{Backoff, Op, Reply, Step};
+use crate::seam::{Moment, Seam, random_u32};
+use crate::store::{Store, StoreError, StoreErrorClass};
+use crate::words::{Error, ErrorKind, Fence, Key, Operation, Owner};
+
+use super::agenda::{Agenda, Duty, DutyId};
+use super::keeper;
+use super::lease::{Held, Lease, LostReason};
+use super::order::Terms;
+use super::undo::Undo;
+use super::validity;
+use super::waiter::Waiter;
+
+#[derive(Debug)]
+pub(crate) struct Engine {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) seam: Arc<dyn Seam>,
+    /// The time limit of one store call, and of the first contact.
+    pub(crate) store_timeout: Duration,
+    pub(crate) agenda: Agenda,
+    /// Who waits, so that a push finds its waiter.
+    lobby: Mutex<HashMap<Owner, (DutyId, Arc<Waiter>)>>,
+    /// Opened with the first contended acquire; `None` inside: this store cannot push.
+    inbox: OnceCell<Option<Arc<str>>>,
+    closed: AtomicBool,
+    /// Undoings that the store has not answered yet.
+    pending: AtomicUsize,
+    /// Told whenever `pending` falls to zero.
+    rest: Notify,
+    /// Ends the tasks of this engine with it.
+    gone: CancellationToken,
+    /// When the keeper last looked at the clock.
+    pub(crate) turned_at: AtomicU64,
+}
+
+impl Engine {
+    pub(crate) fn start(
+        store: Arc<dyn Store>,
+        seam: &Arc<dyn Seam>,
+        store_timeout: Duration,
+    ) -> Arc<Self> {
+        let changed = Arc::new(Notify::new());
+        let gone = CancellationToken::new();
+        let engine = Arc::new(Self {
+            store,
+            seam: Arc::clone(seam),
+            store_timeout,
+            agenda: Agenda::new(Arc::clone(&changed)),
+            lobby: Mutex::default(),
+            inbox: OnceCell::new(),
+            closed: AtomicBool::new(false),
+            pending: AtomicUsize::new(0),
+            rest: Notify::new(),
+            gone: gone.clone(),
+            turned_at: AtomicU64::new(0),
+        });
+        seam.spawn(Box::pin(keeper::run(Arc::downgrade(&engine), changed, gone)));
+        engine
+    }
+
+    pub(crate) fn now(&self) -> Moment {
+        self.seam.now()
+    }
+
+    pub(crate) fn random_owner(&self, value: Option<&str>) -> Owner {
+        let mut random = [0; 28];
+        self.seam.random(&mut random);
+        match value {
+            // Its value was checked with the order.
+            Some(value) => {
+                let attempt = u64::from_le_bytes(random[20..].try_into().expect("eight bytes"));
+                Owner::from_parts(value, attempt)
+            }
+            None => Owner::random(&random),
+        }
+    }
+
+    /// The waits between tries while the store is out of reach.
+    pub(crate) fn backoff(&self) -> Backoff {
+        Backoff::new(Duration::from_millis(10), Duration::from_secs(1))
+    }
+
+    pub(crate) fn jitter(&self) -> u32 {
+        random_u32(&*self.seam)
+    }
+
+    /// Sends steps, for at most `limit`.
+    pub(crate) async fn call(
+        &self,
+        steps: Vec<Step>,
+        limit: Moment,
+    ) -> Result<Vec<Reply>, StoreError> {
+        let asked = steps.len();
+        let replies = tokio::select! {
+            biased;
+            replies = self.store.call(steps) => replies?,
+            () = self.seam.sleep_until(limit) => return Err(timed_out()),
+        };
+        debug_assert_eq!(replies.len(), asked, "one reply for each step");
+        Ok(replies)
+    }
+
+    /// Sends one step, within the store's time limit.
+    pub(crate) async fn ask(&self, key: &Key, op: Op, limit: Moment) -> Result<Reply, StoreError> {
+        let limit = limit.min(self.now() + self.store_timeout);
+        let mut replies = self.call(vec![Step { key: key.clone(), op }], limit).await?;
+        Ok(replies.swap_remove(0))
+    }
+
+    /// The address of this process's inbox, opened when it is first needed.
+    pub(crate) async fn inbox(self: &Arc<Self>) -> Option<Arc<str>> {
+        let opened = self.inbox.get_or_try_init(|| async {
+            let limit = self.now() + self.store_timeout;
+            let inbox = tokio::select! {
+                biased;
+                inbox = self.store.inbox() => inbox?,
+                () = self.seam.sleep_until(limit) => return Err(timed_out()),
+            };
+            let Some(mut inbox) = inbox else { return Ok::<_, StoreError>(None) };
+            let (engine, gone) = (Arc::downgrade(self), self.gone.clone());
+            self.seam.spawn(Box::pin(async move {
+                loop {
+                    let push = tokio::select! {
+                        biased;
+                        () = gone.cancelled() => return,
+                        push = inbox.pushes.recv() => push,
+                    };
+                    let (Some(push), Some(engine)) = (push, Weak::upgrade(&engine)) else { return };
+                    keeper::push_arrived(&engine, &push);
+                }
+            }));
+            Ok(Some(inbox.address))
+        });
+        match opened.await {
+            Ok(address) => address.clone(),
+            Err(error) => {
+                tracing::debug!(%error, "no inbox; waiting by timed looks");
+                None
+            }
+        }
+    }
+
+    pub(crate) fn enter_waiter(&self, waiter: &Arc<Waiter>, first_look: Moment) {
+        let id = self.agenda.enter(first_look, Duty::Waiter(Arc::clone(waiter)));
+        self.lobby().insert(waiter.acquire.owner.clone(), (id, Arc::clone(waiter)));
+    }
+
+    pub(crate) fn waiter(&self, owner: &Owner) -> Option<(DutyId, Arc<Waiter>)> {
+        self.lobby().get(owner).cloned()
+    }
+
+    pub(crate) fn leave_waiter(&self, owner: &Owner) {
+        if let Some((id, _)) = self.lobby().remove(owner) {
+            self.agenda.leave(id);
+        }
+    }
+
+    /// Takes a granted lease into the keeper's care.
+    pub(crate) fn enter_lease(
+        &self,
+        key: &Key,
+        owner: &Owner,
+        fence: Fence,
+        terms: Terms,
+        (sent, span): (Moment, Duration),
+    ) -> Held {
+        let lease = Lease::new(key.clone(), owner.clone(), fence, terms, sent, span);
+        let first = lease.alarm().min(lease.next_renewal());
+        let lease = Arc::new(lease);
+        Held { id: self.agenda.enter(first, Duty::Lease(Arc::clone(&lease))), lease }
+    }
+
+    /// The keeper has no more to do with this lease.
+    pub(crate) fn let_go(&self, held: &Held) {
+        held.lease.let_go();
+        self.agenda.leave(held.id);
+    }
+
+    /// Gives a lease back in the background.
+    pub(crate) fn release_later(self: &Arc<Self>, lease: &Lease) {
+        let until = lease.deadline().max(self.now()) + lease.terms.ttl;
+        self.undo(lease.key.clone(), release_of(lease), until);
+    }
+
+    /// Withdraws an acquire in the background, whatever became of it.
+    pub(crate) fn withdraw_later(self: &Arc<Self>, key: &Key, owner: &Owner, terms: Terms) {
+        let op = Op::Withdraw { owner: owner.clone(), tombstone: terms.tombstone() };
+        let longest = terms.ttl.max(terms.window());
+        let until = self.now() + longest + validity::allowance(longest);
+        self.undo(key.clone(), op, until);
+    }
+
+    fn undo(self: &Arc<Self>, key: Key, op: Op, until: Moment) {
+        self.pending.fetch_add(1, Ordering::AcqRel);
+        let backoff = Mutex::new(self.backoff());
+        let undo = Undo { key, op, until, backoff, _engine: Arc::clone(self) };
+        self.agenda.enter(self.now(), Duty::Undo(Arc::new(undo)));
+    }
+
+    /// An undoing has ended, by an answer or by its time.
+    pub(crate) fn undone(&self, id: DutyId) {
+        if self.agenda.leave(id) && self.pending.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.rest.notify_waiters();
+        }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// Refuses all that comes from here on, and gives back all that is held or awaited.
+    pub(crate) fn close(self: &Arc<Self>) {
+        self.closed.store(true, Ordering::Release);
+        for (id, duty) in self.agenda.all() {
+            match duty {
+                Duty::Lease(lease) => {
+                    self.agenda.leave(id);
+                    lease.lose(LostReason::Closed);
+                    self.release_later(&lease);
+                }
+                Duty::Waiter(waiter) => {
+                    let error = self.error(Operation::Acquire, &waiter.key, ErrorKind::Closed);
+                    waiter.fail(error("this Locks was closed while waiting".into()));
+                    self.leave_waiter(&waiter.acquire.owner);
+                    self.withdraw_later(&waiter.key, &waiter.acquire.owner, waiter.terms);
+                }
+                Duty::Undo(_) => {}
+            }
+        }
+    }
+
+    /// Ends when every undoing has ended, or at `limit`; answers how many are left.
+    pub(crate) async fn rest(&self, limit: Moment) -> usize {
+        let mut alarm = self.seam.sleep_until(limit);
+        loop {
+            let rest = self.rest.notified();
+            let pending = self.pending.load(Ordering::Acquire);
+            if pending == 0 {
+                return 0;
+            }
+            tokio::select! {
+                biased;
+                () = rest => {}
+                () = &mut alarm => return self.pending.load(Ordering::Acquire),
+            }
+        }
+    }
+
+    /// An error about a key at this store.
+    pub(crate) fn error<'a>(
+        &'a self,
+        operation: Operation,
+        key: &'a Key,
+        kind: ErrorKind,
+    ) -> impl Fn(String) -> Error + 'a {
+        move |message| {
+            Error::new(kind, operation, message).with_key(key).with_store(&self.store.name())
+        }
+    }
+
+    /// What a store's failure means to a caller.
+    pub(crate) fn store_error(
+        &self,
+        operation: Operation,
+        key: &Key,
+        failure: StoreError,
+        may_hold: bool,
+    ) -> Error {
+        failure.into_error(operation, &self.store.name()).with_key(key).with_may_hold(may_hold)
+    }
+
+    fn lobby(&self) -> MutexGuard<'_, HashMap<Owner, (DutyId, Arc<Waiter>)>> {
+        self.lobby.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.gone.cancel();
+    }
+}
+
+/// The release of a lease on its terms.
+pub(crate) fn release_of(lease: &Lease) -> Op {
+    let tombstone = lease.bury.load(Ordering::Acquire).then(|| lease.terms.tombstone());
+    Op::Release { owner: lease.owner.clone(), min_hold: lease.terms.min_hold, tombstone }
+}
+
+fn timed_out() -> StoreError {
+    StoreError {
+        class: StoreErrorClass::Transient,
+        message: "the store did not answer in time; is it up, and reachable from here?".into(),
+        may_have_run: true,
+        source: None,
+    }
+}

@@ -1,0 +1,263 @@
+//! Renews leases, sends heartbeats and undoings in batches, and rings the alarms. An alarm never
+//! waits for a call: calls run beside the keeper.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::logic::{Op, Reply, Step};
+use crate::seam::Moment;
+use crate::store::{Push, StoreError, StoreErrorClass};
+use crate::words::{Fence, Operation};
+
+use super::agenda::{Duty, DutyId};
+use super::core::Engine;
+use super::lease::{Lease, LostReason};
+use super::mutants::{self, Mutant};
+use super::undo::Undo;
+use super::validity;
+use super::waiter::Waiter;
+
+/// How many steps travel in one call.
+const BATCH: usize = 500;
+/// How far the keeper looks ahead for what may as well be done now.
+const HORIZON: Duration = Duration::from_secs(10);
+/// How often the head of a queue looks where the store cannot push.
+const TIMED_LOOK: Duration = Duration::from_millis(50);
+
+/// What travels in a batch, and what its reply is for.
+enum Errand {
+    Renewal(DutyId, Arc<Lease>),
+    Heartbeat(DutyId, Arc<Waiter>),
+    Undoing(DutyId, Arc<Undo>),
+}
+
+/// Runs until the engine is gone.
+pub(crate) async fn run(engine: Weak<Engine>, changed: Arc<Notify>, gone: CancellationToken) {
+    loop {
+        let Some((wake, seam)) = engine.upgrade().map(|e| (turn(&e), Arc::clone(&e.seam))) else {
+            return;
+        };
+        tokio::select! {
+            biased;
+            () = gone.cancelled() => return,
+            () = changed.notified() => {}
+            () = seam.sleep_until(wake) => {}
+        }
+    }
+}
+
+/// Does what is due, and says when to come back.
+fn turn(engine: &Arc<Engine>) -> Moment {
+    let now = engine.now();
+    engine.turned_at.store(now.as_micros(), Ordering::Release);
+    let mut errands = Vec::new();
+    let mut due = engine.agenda.due(now);
+    if due.iter().any(|(_, _, duty)| !matches!(duty, Duty::Undo(_))) {
+        // Something goes out anyway: take along what is due soon.
+        due = engine.agenda.due(now + HORIZON);
+    }
+    for (at, id, duty) in due {
+        let is_due = at <= now;
+        match duty {
+            Duty::Lease(lease) => visit_lease(engine, id, lease, (now, is_due), &mut errands),
+            Duty::Waiter(waiter) => {
+                let every = waiter.terms.window() / 3;
+                if is_due || at <= now + every / 4 {
+                    engine.agenda.move_to(id, now + every);
+                    errands.push((waiter.heartbeat(now), Errand::Heartbeat(id, waiter)));
+                }
+            }
+            Duty::Undo(undo) if is_due => {
+                if now > undo.until {
+                    tracing::debug!(key = %undo.key, "gave up undoing: it has ended by itself");
+                    engine.undone(id);
+                    continue;
+                }
+                // Until it is answered, or its call fails.
+                engine.agenda.move_to(id, now + engine.store_timeout + Duration::from_secs(1));
+                let step = Step { key: undo.key.clone(), op: undo.op.clone() };
+                errands.push((step, Errand::Undoing(id, undo)));
+            }
+            Duty::Undo(_) => {}
+        }
+    }
+    while !errands.is_empty() {
+        let rest = errands.split_off(errands.len().min(BATCH));
+        send(engine, std::mem::replace(&mut errands, rest), now);
+    }
+    engine.agenda.next()
+}
+
+fn visit_lease(
+    engine: &Arc<Engine>,
+    id: DutyId,
+    lease: Arc<Lease>,
+    (now, is_due): (Moment, bool),
+    errands: &mut Vec<(Step, Errand)>,
+) {
+    if is_due && now >= lease.alarm() && !mutants::is_set(Mutant::AlarmWaitsForCall) {
+        lease.lose(lease.expiry());
+    }
+    if !lease.is_held() {
+        engine.agenda.leave(id);
+        return;
+    }
+    let early = lease.terms.renew_every.unwrap_or_default() / 4;
+    if now + early >= lease.next_renewal() {
+        // Should the call hang, the next one does not wait for it.
+        let next = now + retry_pause(&lease, now) * 3;
+        lease.renew_at(next);
+        let op = Op::Renew { owner: lease.owner.clone(), ttl: lease.terms.ttl };
+        let step = Step { key: lease.key.clone(), op };
+        engine.agenda.move_to(id, next.min(lease.alarm()));
+        errands.push((step, Errand::Renewal(id, lease)));
+    } else if is_due {
+        engine.agenda.move_to(id, lease.next_renewal().min(lease.alarm()));
+    }
+}
+
+/// How long to wait after a renewal that failed: several tries must fit before the deadline.
+fn retry_pause(lease: &Lease, now: Moment) -> Duration {
+    let every = lease.terms.renew_every.unwrap_or(lease.terms.ttl / 3);
+    let left = lease.deadline().since(now);
+    (every / 8).min(left / 8).clamp(Duration::from_millis(1), Duration::from_secs(1))
+}
+
+/// Sends a batch beside the keeper and carries each reply to whom it is for.
+fn send(engine: &Arc<Engine>, errands: Vec<(Step, Errand)>, sent: Moment) {
+    let (steps, errands): (Vec<_>, Vec<_>) = errands.into_iter().unzip();
+    let this = Arc::clone(engine);
+    engine.seam.spawn(Box::pin(async move {
+        match this.call(steps, sent + this.store_timeout).await {
+            Ok(replies) => {
+                for (errand, reply) in errands.into_iter().zip(replies) {
+                    answered(&this, errand, reply, sent);
+                }
+            }
+            Err(failure) => {
+                tracing::debug!(store = %this.store.name(), error = %failure, "a batch failed");
+                for errand in errands {
+                    failed(&this, errand, &failure);
+                }
+            }
+        }
+    }));
+}
+
+fn answered(engine: &Arc<Engine>, errand: Errand, reply: Reply, sent: Moment) {
+    match errand {
+        Errand::Renewal(id, lease) => match reply {
+            Reply::Renewed => {
+                let from =
+                    if mutants::is_set(Mutant::ValidityFromReply) { engine.now() } else { sent };
+                lease.confirm(from, lease.terms.ttl, engine.now());
+                let next = lease.terms.renew_every.map_or(Moment::NEVER, |every| sent + every);
+                lease.renew_at(next);
+                engine.agenda.move_to(id, next.min(lease.alarm()));
+            }
+            _ if mutants::is_set(Mutant::IgnoreGone) => {}
+            // The store has answered, and has no such lease: final at once.
+            _ => {
+                lease.lose(LostReason::Gone);
+                engine.agenda.leave(id);
+            }
+        },
+        Errand::Heartbeat(id, waiter) => heartbeat_answered(engine, id, &waiter, reply, sent),
+        Errand::Undoing(id, _) => engine.undone(id),
+    }
+}
+
+fn heartbeat_answered(
+    engine: &Arc<Engine>,
+    id: DutyId,
+    waiter: &Arc<Waiter>,
+    reply: Reply,
+    sent: Moment,
+) {
+    let owner = &waiter.acquire.owner;
+    match reply {
+        Reply::Granted { fence } => {
+            let from = if mutants::is_set(Mutant::ValidityFromReply) { engine.now() } else { sent };
+            hand_over(engine, waiter, fence, (from, waiter.terms.ttl), 1);
+        }
+        Reply::Queued { ahead, look_in, blocker } => {
+            let now = engine.now();
+            waiter.queued(blocker, now, engine.backoff());
+            let mut every = waiter.terms.window() / 3;
+            if waiter.acquire.queue.as_ref().is_none_or(|q| q.inbox.is_none()) {
+                every = every.min(TIMED_LOOK * (ahead + 1));
+            }
+            engine.agenda.move_to(id, (now + look_in).min(sent + every));
+        }
+        other => {
+            engine.leave_waiter(owner);
+            waiter.fail(super::acquire::refusal(engine, &waiter.key, other));
+        }
+    }
+}
+
+/// A waiter has its lease: it goes from the queue's care into the lease's.
+fn hand_over(
+    engine: &Arc<Engine>,
+    waiter: &Arc<Waiter>,
+    fence: Fence,
+    (sent, span): (Moment, Duration),
+    answers: u32,
+) {
+    let owner = &waiter.acquire.owner;
+    engine.leave_waiter(owner);
+    let granted = (sent, span);
+    let held = engine.enter_lease(&waiter.key, owner, fence, waiter.terms, granted);
+    if !waiter.grant(&held, answers) {
+        // Its caller has given up and withdraws, or was granted by a push just before.
+        engine.let_go(&held);
+    }
+}
+
+/// A push: trusted only as far as the heartbeat that it echoes reaches.
+pub(crate) fn push_arrived(engine: &Arc<Engine>, push: &Push) {
+    let Some((id, waiter)) = engine.waiter(&push.owner) else { return };
+    let Some(claim_lease) = waiter.acquire.claim_lease() else { return };
+    let now = engine.now();
+    let sent =
+        if mutants::is_set(Mutant::StalePush) { Some(now) } else { waiter.sent_at(push.stamp) };
+    let slack = validity::slack(waiter.terms.ttl);
+    let useful = sent.filter(|sent| now + slack < validity::deadline(*sent, claim_lease));
+    match useful {
+        Some(sent) => hand_over(engine, &waiter, push.fence, (sent, claim_lease), 0),
+        // Too old to be trusted, but a reason to look.
+        None => engine.agenda.move_to(id, now),
+    }
+}
+
+fn failed(engine: &Arc<Engine>, errand: Errand, failure: &StoreError) {
+    let now = engine.now();
+    match errand {
+        Errand::Renewal(id, lease) => {
+            let pause = retry_pause(&lease, now);
+            let jitter = f64::from(engine.jitter()) / f64::from(u32::MAX);
+            let next = now + pause + pause.mul_f64(jitter);
+            lease.renew_at(next);
+            engine.agenda.move_to(id, next.min(lease.alarm()));
+        }
+        Errand::Heartbeat(id, waiter) => {
+            if failure.class == StoreErrorClass::Transient {
+                let pause = waiter.unanswered(engine.jitter());
+                engine.agenda.move_to(id, now + pause);
+            } else {
+                engine.leave_waiter(&waiter.acquire.owner);
+                let failure = failure.clone();
+                waiter.fail(engine.store_error(Operation::Acquire, &waiter.key, failure, true));
+            }
+        }
+        Errand::Undoing(id, undo) => {
+            let mut backoff =
+                undo.backoff.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            engine.agenda.move_to(id, now + backoff.next(engine.jitter()));
+        }
+    }
+}

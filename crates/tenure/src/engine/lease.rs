@@ -1,0 +1,188 @@
+//! What this process knows of a lease it holds: until when, and whether it is lost. The verdict
+//! "lost" is final, and needs no I/O.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::seam::Moment;
+use crate::words::{Fence, Key, Owner};
+
+use super::agenda::DutyId;
+use super::order::Terms;
+use super::validity;
+
+/// Why a lease can no longer be guaranteed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum LostReason {
+    /// The deadline passed without a confirmed renewal: the store was out of reach, the process
+    /// was stopped, the machine slept, or renewal was off.
+    Expired,
+    /// The store has no such lease any more: it was forced, or the store forgot it.
+    Gone,
+    /// `max_hold` is over.
+    MaxHold,
+    /// The `Locks` was closed.
+    Closed,
+}
+
+impl fmt::Display for LostReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Expired => "its deadline passed without a confirmed renewal",
+            Self::Gone => "the store no longer has it (it was forced, or the store forgot it)",
+            Self::MaxHold => "its max_hold is over",
+            Self::Closed => "the Locks was closed",
+        })
+    }
+}
+
+const HELD: u8 = 0;
+const LET_GO: u8 = 1;
+const LOST_FIRST: u8 = 2;
+const REASONS: [LostReason; 4] =
+    [LostReason::Expired, LostReason::Gone, LostReason::MaxHold, LostReason::Closed];
+
+/// A lease and its entry in the agenda.
+#[derive(Debug, Clone)]
+pub(crate) struct Held {
+    pub(crate) id: DutyId,
+    pub(crate) lease: Arc<Lease>,
+}
+
+/// Shared by the guard (which asks) and the keeper (which renews).
+#[derive(Debug)]
+pub(crate) struct Lease {
+    pub(crate) key: Key,
+    pub(crate) owner: Owner,
+    pub(crate) fence: Fence,
+    pub(crate) terms: Terms,
+    /// The lease never lasts beyond it, whatever is renewed.
+    end: Moment,
+    /// Moves forward only; written by whoever got a renewal confirmed.
+    deadline: AtomicU64,
+    /// `HELD`, `LET_GO`, or `LOST_FIRST` + index in `REASONS`; leaves `HELD` once and for good.
+    verdict: AtomicU8,
+    /// When the keeper renews next; `Moment::NEVER`: not.
+    next_renewal: AtomicU64,
+    /// An acquire of this owner may still be under way: the release must leave a tombstone.
+    pub(crate) bury: AtomicBool,
+    pub(crate) lost: CancellationToken,
+    renewed: Notify,
+}
+
+impl Lease {
+    /// A lease that was granted by a request sent at `sent`, for `span` (its ttl, or the shorter
+    /// lease of a grant from the queue, which the keeper then confirms at once).
+    pub(crate) fn new(
+        key: Key,
+        owner: Owner,
+        fence: Fence,
+        terms: Terms,
+        sent: Moment,
+        span: Duration,
+    ) -> Self {
+        let end = terms.max_hold.map_or(Moment::NEVER, |max| sent + max);
+        let next_renewal = match terms.renew_every {
+            _ if span < terms.ttl => sent,
+            Some(every) => sent + every,
+            None => Moment::NEVER,
+        };
+        Self {
+            key,
+            owner,
+            fence,
+            terms,
+            end,
+            deadline: AtomicU64::new(validity::deadline(sent, span).min(end).as_micros()),
+            verdict: AtomicU8::new(HELD),
+            next_renewal: AtomicU64::new(next_renewal.as_micros()),
+            bury: AtomicBool::new(false),
+            lost: CancellationToken::new(),
+            renewed: Notify::new(),
+        }
+    }
+
+    pub(crate) fn deadline(&self) -> Moment {
+        Moment::from_micros(self.deadline.load(Ordering::Acquire))
+    }
+
+    /// When the alarm for the deadline rings.
+    pub(crate) fn alarm(&self) -> Moment {
+        self.deadline() - validity::slack(self.terms.ttl)
+    }
+
+    pub(crate) fn next_renewal(&self) -> Moment {
+        Moment::from_micros(self.next_renewal.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn renew_at(&self, at: Moment) {
+        self.next_renewal.store(at.as_micros(), Ordering::Release);
+    }
+
+    /// Whether it is held at `now`, which must have been read just before. Passing the deadline
+    /// is found here as well as by the alarm: a stopped process runs no timers.
+    pub(crate) fn verdict(&self, now: Moment) -> Result<(), LostReason> {
+        if self.verdict.load(Ordering::Acquire) == HELD && now >= self.deadline() {
+            self.lose(self.expiry());
+        }
+        match self.verdict.load(Ordering::Acquire) {
+            HELD | LET_GO => Ok(()),
+            lost => Err(REASONS[usize::from(lost - LOST_FIRST)]),
+        }
+    }
+
+    pub(crate) fn is_held(&self) -> bool {
+        self.verdict.load(Ordering::Acquire) == HELD
+    }
+
+    /// What to call the end of the deadline.
+    pub(crate) fn expiry(&self) -> LostReason {
+        if self.deadline() == self.end { LostReason::MaxHold } else { LostReason::Expired }
+    }
+
+    /// Declares it lost, unless it was let go before.
+    pub(crate) fn lose(&self, reason: LostReason) {
+        let index = REASONS.iter().position(|r| *r == reason).unwrap_or(0);
+        let lost = LOST_FIRST + u8::try_from(index).unwrap_or(0);
+        if self.verdict.compare_exchange(HELD, lost, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+            if reason != LostReason::Closed {
+                tracing::warn!(key = %self.key, fence = %self.fence, %reason, "lock lost");
+            }
+            self.lost.cancel();
+        }
+    }
+
+    /// The holder lets go: from here on nothing is renewed and nothing is announced.
+    pub(crate) fn let_go(&self) {
+        let _lost_before =
+            self.verdict.compare_exchange(HELD, LET_GO, Ordering::AcqRel, Ordering::Acquire);
+    }
+
+    /// A renewal that was sent at `sent` for `ttl` was confirmed, and the answer read at `now`.
+    pub(crate) fn confirm(&self, sent: Moment, ttl: Duration, now: Moment) {
+        if self.verdict(now).is_err() {
+            return;
+        }
+        let deadline = validity::deadline(sent, ttl).min(self.end);
+        self.deadline.fetch_max(deadline.as_micros(), Ordering::AcqRel);
+        self.renewed.notify_waiters();
+    }
+
+    /// Ends when the deadline is later than `after`.
+    pub(crate) async fn renewed(&self, after: Moment) -> Moment {
+        loop {
+            let renewed = self.renewed.notified();
+            let deadline = self.deadline();
+            if deadline > after {
+                return deadline;
+            }
+            renewed.await;
+        }
+    }
+}

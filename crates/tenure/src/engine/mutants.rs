@@ -1,0 +1,49 @@
+//! Faults that the simulation builds in on purpose, to prove that it would find them. Without
+//! the feature `__mutants` there are none: the switch is a constant `false`.
+
+/// A fault to build in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Mutant {
+    /// A lease is counted from the reply instead of from the request.
+    ValidityFromReply,
+    /// Validity is checked with a clock that was read before a pause.
+    ClockBeforePause,
+    /// An acquire that was given up is not withdrawn.
+    NoWithdrawal,
+    /// A push counts from its arrival, whatever heartbeat it answers.
+    StalePush,
+    /// A lease that is gone at the store is not lost before its deadline.
+    IgnoreGone,
+    /// The alarm for the deadline waits for the renewal in flight.
+    AlarmWaitsForCall,
+}
+
+#[cfg(feature = "__mutants")]
+mod switch {
+    use super::Mutant;
+    use std::cell::Cell;
+
+    thread_local! {
+        static BUILT_IN: Cell<Option<Mutant>> = const { Cell::new(None) };
+    }
+
+    /// Builds a fault into all that this thread runs, or takes it out again.
+    pub fn set(mutant: Option<Mutant>) {
+        BUILT_IN.set(mutant);
+    }
+
+    pub(crate) fn is_set(mutant: Mutant) -> bool {
+        BUILT_IN.get() == Some(mutant)
+    }
+}
+
+#[cfg(feature = "__mutants")]
+pub use switch::set;
+
+#[cfg(feature = "__mutants")]
+pub(crate) use switch::is_set;
+
+#[cfg(not(feature = "__mutants"))]
+pub(crate) const fn is_set(_: Mutant) -> bool {
+    false
+}

@@ -1,0 +1,119 @@
+//! What a caller ordered: checked once, before anything is touched.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::words::{
+    Claim, Error, ErrorKind, InvalidKey, Key, Label, Operation, Owner, Result, TTL_MAX, TTL_MIN,
+};
+
+/// When a lease is renewed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Renewal {
+    /// Every third of the ttl.
+    #[default]
+    Auto,
+    /// Never: the lease ends with its ttl, unless it is extended by hand.
+    Off,
+    /// At this interval, which must be shorter than half the ttl.
+    Every(Duration),
+}
+
+/// A lock as ordered, with every relation checked.
+#[derive(Debug, Clone)]
+pub(crate) struct Order {
+    pub(crate) key: Key,
+    pub(crate) owner: Option<Arc<str>>,
+    pub(crate) label: Label,
+    pub(crate) claim: Claim,
+    pub(crate) terms: Terms,
+    /// How long to stand in line; `None`: without limit.
+    pub(crate) wait: Option<Duration>,
+}
+
+/// The terms of a lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Terms {
+    pub(crate) ttl: Duration,
+    pub(crate) renew_every: Option<Duration>,
+    pub(crate) min_hold: Duration,
+    pub(crate) max_hold: Option<Duration>,
+}
+
+impl Terms {
+    /// How long a waiter's place outlives its last heartbeat: the ttl, but at least a second, or
+    /// a hiccup would cost the place, and at most three, or a dead waiter would hold up the line.
+    pub(crate) fn window(self) -> Duration {
+        self.ttl.clamp(Duration::from_secs(1), Duration::from_secs(3))
+    }
+
+    /// How long an owner is refused whose requests may still be under way.
+    pub(crate) fn tombstone(self) -> Duration {
+        self.ttl.max(Duration::from_secs(60))
+    }
+
+    pub(crate) fn check(
+        ttl: Duration,
+        renewal: Renewal,
+        min_hold: Duration,
+        max_hold: Option<Duration>,
+    ) -> Result<Self, String> {
+        check_ttl(ttl)?;
+        let renew_every = match renewal {
+            Renewal::Auto => Some(ttl / 3),
+            Renewal::Off => None,
+            Renewal::Every(every) if every.is_zero() => {
+                return Err("the renewal interval is zero; use Renewal::Off to never renew".into());
+            }
+            Renewal::Every(every) if every * 2 >= ttl => {
+                return Err(format!(
+                    "the renewal interval of {every:?} is not shorter than half the ttl of \
+                     {ttl:?}; one lost renewal would lose the lock"
+                ));
+            }
+            Renewal::Every(every) => Some(every),
+        };
+        if min_hold > TTL_MAX {
+            return Err(format!("a min_hold of {min_hold:?} is above the limit of 30 days"));
+        }
+        if let Some(max) = max_hold {
+            if max < TTL_MIN {
+                return Err(format!("a max_hold of {max:?} is below the limit of {TTL_MIN:?}"));
+            }
+            if max < min_hold {
+                return Err(format!("max_hold ({max:?}) is shorter than min_hold ({min_hold:?})"));
+            }
+        }
+        Ok(Self { ttl, renew_every, min_hold, max_hold })
+    }
+}
+
+pub(crate) fn check_ttl(ttl: Duration) -> Result<(), String> {
+    if ttl < TTL_MIN {
+        return Err(format!("a ttl of {ttl:?} is below the limit of {TTL_MIN:?}"));
+    }
+    if ttl > TTL_MAX {
+        return Err(format!("a ttl of {ttl:?} is above the limit of 30 days"));
+    }
+    Ok(())
+}
+
+impl Order {
+    /// Checks what does not concern the terms.
+    pub(crate) fn check(
+        key: Result<Key, InvalidKey>,
+        owner: Option<Arc<str>>,
+        label: Label,
+        terms: Result<Terms, String>,
+        wait: Option<Duration>,
+    ) -> Result<Self> {
+        let invalid = |message: String| Error::new(ErrorKind::Invalid, Operation::Acquire, message);
+        let key = key.map_err(|e| invalid(e.to_string()))?;
+        if let Some(value) = &owner {
+            Owner::check(value).map_err(|e| invalid(e.to_string()).with_key(&key))?;
+        }
+        let terms = terms.map_err(|message| invalid(message).with_key(&key))?;
+        Ok(Self { key, owner, label, claim: Claim::MUTEX, terms, wait })
+    }
+}

@@ -1,0 +1,23 @@
+//! A release or withdrawal that must still reach the store. It is repeated until it is answered,
+//! or until what it would undo has ended by itself.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+
+use crate::logic::{Backoff, Op};
+use crate::seam::Moment;
+use crate::words::Key;
+
+use super::core::Engine;
+
+#[derive(Debug)]
+pub(crate) struct Undo {
+    pub(crate) key: Key,
+    pub(crate) op: Op,
+    /// Past it, nothing is left to undo.
+    pub(crate) until: Moment,
+    pub(crate) backoff: Mutex<Backoff>,
+    /// Keeps the engine at work after the last guard and the last `Locks` are gone. The circle
+    /// ends with this entry's leaving the agenda.
+    pub(crate) _engine: Arc<Engine>,
+}

@@ -1,0 +1,51 @@
+//! How long a lease may be trusted. It counts from the moment *before* the request was sent, on
+//! this process's own clock, less an allowance for clocks that advance at different rates (the
+//! reasoning of Gray and Cheriton, *Leases*, SOSP 1989).
+
+use std::time::Duration;
+
+use crate::seam::Moment;
+
+const ALLOWANCE: Duration = Duration::from_millis(2);
+const SLACK: Duration = Duration::from_millis(10);
+
+/// What clocks may drift apart during `ttl`: 1 % and 2 ms.
+pub(crate) fn allowance(ttl: Duration) -> Duration {
+    ttl / 100 + ALLOWANCE
+}
+
+/// Until when a lease of `ttl` holds whose request was sent at `sent`.
+pub(crate) fn deadline(sent: Moment, ttl: Duration) -> Moment {
+    sent + ttl.saturating_sub(allowance(ttl))
+}
+
+/// The ttl to ask for, so that the deadline is `span` away.
+pub(crate) fn ttl_for(span: Duration) -> Duration {
+    (span + ALLOWANCE).mul_f64(100.0 / 99.0) + Duration::from_micros(1)
+}
+
+/// How long before the deadline its alarm is set: timers are late by 1–20 ms. Never more than a
+/// quarter of the ttl, or a short lease would be lost as soon as it is won.
+pub(crate) fn slack(ttl: Duration) -> Duration {
+    SLACK.max(ttl / 100).min(ttl / 4)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ttl_for_a_span_leaves_that_span_after_the_allowance() {
+        for span in [1, 10, 999, 30_000, 2_592_000_000].map(Duration::from_millis) {
+            let start = Moment::from_micros(7);
+            let left = deadline(start, ttl_for(span)).since(start);
+            assert!(left >= span && left < span + span / 1000 + Duration::from_millis(1));
+        }
+    }
+
+    #[test]
+    fn the_shortest_lease_has_time_before_its_alarm() {
+        let (start, ttl) = (Moment::from_micros(0), crate::TTL_MIN);
+        assert!(deadline(start, ttl) - slack(ttl) > start + Duration::from_millis(5));
+    }
+}

@@ -1,0 +1,160 @@
+//! A claim that stands in line: its heartbeats, and what became of it.
+
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use crate::logic::{Acquire, Backoff, Blocker, Op, Queueing, Step};
+use crate::seam::Moment;
+use crate::words::{Error, Key};
+
+use super::lease::Held;
+use super::order::Terms;
+
+/// Pushes that answer an older heartbeat than the last so many are worth nothing.
+const STAMPS_KEPT: usize = 16;
+
+#[derive(Debug)]
+pub(crate) struct Waiter {
+    pub(crate) key: Key,
+    /// What is sent with every heartbeat, but for the stamp.
+    pub(crate) acquire: Acquire,
+    pub(crate) terms: Terms,
+    state: Mutex<State>,
+    pub(crate) done: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    stamp: u64,
+    /// When each of the last heartbeats was sent, the newest last.
+    sent: VecDeque<(u64, Moment)>,
+    /// Requests whose reply has not arrived.
+    unanswered: u32,
+    backoff: Backoff,
+    blocker: Option<(Blocker, Moment)>,
+    outcome: Outcome,
+}
+
+/// What became of the claim.
+#[derive(Debug)]
+enum Outcome {
+    Waiting,
+    Granted(Held),
+    Failed(Error),
+    /// The caller has its answer, or has given up.
+    Taken,
+}
+
+impl Waiter {
+    /// A waiter that has not asked for its place yet; so many requests of its owner were sent
+    /// before and never answered.
+    pub(crate) fn new(
+        key: Key,
+        acquire: Acquire,
+        terms: Terms,
+        unanswered: u32,
+        backoff: Backoff,
+        blocker: Option<(Blocker, Moment)>,
+    ) -> Self {
+        let state = State {
+            stamp: 0,
+            sent: VecDeque::new(),
+            unanswered,
+            backoff,
+            blocker,
+            outcome: Outcome::Waiting,
+        };
+        Self { key, acquire, terms, state: Mutex::new(state), done: Notify::new() }
+    }
+
+    /// The next heartbeat, to be sent at `now`.
+    pub(crate) fn heartbeat(&self, now: Moment) -> Step {
+        let mut state = self.state();
+        state.stamp += 1;
+        state.unanswered += 1;
+        let stamp = state.stamp;
+        state.sent.push_back((stamp, now));
+        if state.sent.len() > STAMPS_KEPT {
+            state.sent.pop_front();
+        }
+        let queue = self.acquire.queue.as_ref().map(|q| Queueing { stamp, ..q.clone() });
+        let acquire = Acquire { queue, ..self.acquire.clone() };
+        Step { key: self.key.clone(), op: Op::Acquire(acquire) }
+    }
+
+    /// When the heartbeat with this stamp was sent; `None` if that was too long ago.
+    pub(crate) fn sent_at(&self, stamp: u64) -> Option<Moment> {
+        self.state().sent.iter().find(|(s, _)| *s == stamp).map(|(_, sent)| *sent)
+    }
+
+    /// A heartbeat was answered: it stands in line.
+    pub(crate) fn queued(&self, blocker: Option<Blocker>, now: Moment, fresh: Backoff) {
+        let mut state = self.state();
+        state.unanswered = state.unanswered.saturating_sub(1);
+        state.blocker = blocker.map(|b| (b, now));
+        state.backoff = fresh;
+    }
+
+    /// A heartbeat was not answered: how long to wait before the next.
+    pub(crate) fn unanswered(&self, random: u32) -> Duration {
+        self.state().backoff.next(random)
+    }
+
+    /// Who was last seen in the way, and when.
+    pub(crate) fn blocker(&self) -> Option<(Blocker, Moment)> {
+        self.state().blocker.clone()
+    }
+
+    /// Hands it the lease, if it still waits. `answers` says how many of its own requests this
+    /// answers: a push answers none.
+    pub(crate) fn grant(&self, held: &Held, answers: u32) -> bool {
+        let mut state = self.state();
+        state.unanswered = state.unanswered.saturating_sub(answers);
+        if !matches!(state.outcome, Outcome::Waiting) {
+            return false;
+        }
+        held.lease.bury.store(state.unanswered > 0, Ordering::Release);
+        state.outcome = Outcome::Granted(held.clone());
+        self.done.notify_one();
+        true
+    }
+
+    /// Ends the waiting with an error.
+    pub(crate) fn fail(&self, error: Error) {
+        let mut state = self.state();
+        if matches!(state.outcome, Outcome::Waiting) {
+            state.outcome = Outcome::Failed(error);
+            self.done.notify_one();
+        }
+    }
+
+    /// Takes the answer, once.
+    pub(crate) fn take(&self) -> Option<Result<Held, Error>> {
+        let mut state = self.state();
+        match std::mem::replace(&mut state.outcome, Outcome::Taken) {
+            Outcome::Granted(held) => Some(Ok(held)),
+            Outcome::Failed(error) => Some(Err(error)),
+            Outcome::Waiting => {
+                state.outcome = Outcome::Waiting;
+                None
+            }
+            Outcome::Taken => None,
+        }
+    }
+
+    /// The caller gives up; answers the lease if it was granted meanwhile.
+    pub(crate) fn give_up(&self) -> Option<Held> {
+        match std::mem::replace(&mut self.state().outcome, Outcome::Taken) {
+            Outcome::Granted(held) => Some(held),
+            Outcome::Waiting | Outcome::Failed(_) | Outcome::Taken => None,
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

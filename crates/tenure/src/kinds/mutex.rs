@@ -1,0 +1,226 @@
+//! The lock of one holder: the claim 1 of 1.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::engine::{self, Engine, Guard, Order, Renewal, Terms};
+use crate::logic::{Inspection, Op, Reply};
+use crate::seam::Moment;
+use crate::words::{Error, ErrorKind, InvalidKey, Key, Label, Operation, Result};
+
+/// A lock that one at a time can hold.
+///
+/// Use it for work that must not run twice at once: a job, a refill, a deploy. It is a lease,
+/// not a mutex of one process: it ends when its holder cannot renew it, and
+/// [`Guard::fence`] tells a resource which holder came last.
+///
+/// The options are a value; nothing is sent before [`acquire`](Self::acquire),
+/// [`try_acquire`](Self::try_acquire) or [`inspect`](Self::inspect), and options that do not fit
+/// together are refused there, before anything is touched.
+///
+/// ```
+/// # async fn f(locks: tenure::Locks) -> tenure::Result<()> {
+/// use std::time::Duration;
+/// let report = locks.mutex("report").with_ttl(Duration::from_secs(10));
+/// if let Some(guard) = report.try_acquire().await? {
+///     println!("we write it, with fence {}", guard.fence());
+///     guard.release().await?;
+/// }
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Mutex {
+    engine: Arc<Engine>,
+    key: Result<Key, InvalidKey>,
+    ttl: Duration,
+    wait: Option<Duration>,
+    renewal: Renewal,
+    min_hold: Duration,
+    max_hold: Option<Duration>,
+    owner: Option<Arc<str>>,
+    label: Option<Label>,
+}
+
+impl Mutex {
+    pub(crate) fn new(engine: Arc<Engine>, key: Result<Key, InvalidKey>) -> Self {
+        Self {
+            engine,
+            key,
+            ttl: Duration::from_secs(30),
+            wait: None,
+            renewal: Renewal::Auto,
+            min_hold: Duration::ZERO,
+            max_hold: None,
+            owner: None,
+            label: None,
+        }
+    }
+
+    /// How long the lease lasts without renewal: 10 ms to 30 days, default 30 s. After a crash
+    /// the key is free again after so long at the most.
+    #[must_use]
+    pub fn with_ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = ttl;
+        self
+    }
+
+    /// How long [`acquire`](Self::acquire) waits at the most; default: without limit. However
+    /// short it is, the store gets 100 ms to answer at all.
+    #[must_use]
+    pub fn with_wait(mut self, limit: Duration) -> Self {
+        self.wait = Some(limit);
+        self
+    }
+
+    /// Waits `tries` · `delay` at the most: in line, where the store has a queue, so that no
+    /// try is wasted. The same as [`with_wait`](Self::with_wait) with the product.
+    #[must_use]
+    pub fn with_retry(self, tries: u32, delay: Duration) -> Self {
+        self.with_wait(delay.saturating_mul(tries))
+    }
+
+    /// When the lease is renewed; default: every third of the ttl.
+    #[must_use]
+    pub fn with_renewal(mut self, renewal: Renewal) -> Self {
+        self.renewal = renewal;
+        self
+    }
+
+    /// Keeps the key taken until so long after the grant, even if it is released earlier or the
+    /// holder's ttl is shorter: "at most once in `span`". Default: zero.
+    #[must_use]
+    pub fn with_min_hold(mut self, span: Duration) -> Self {
+        self.min_hold = span;
+        self
+    }
+
+    /// Loses the lock so long after the grant, whatever is renewed or extended. Default: never.
+    #[must_use]
+    pub fn with_max_hold(mut self, span: Duration) -> Self {
+        self.max_hold = Some(span);
+        self
+    }
+
+    /// A fixed owner value of 1..=256 bytes without control characters, instead of a random one.
+    /// Two claims with one value still exclude each other; one that would wait for the other is
+    /// refused.
+    #[must_use]
+    pub fn with_owner(mut self, value: impl AsRef<str>) -> Self {
+        self.owner = Some(value.as_ref().into());
+        self
+    }
+
+    /// Whom others see as the holder; default `host:pid:program`. See [`Label`].
+    #[must_use]
+    pub fn with_label(mut self, text: impl AsRef<str>) -> Self {
+        self.label = Some(Label::new(text));
+        self
+    }
+
+    /// Waits in line until the lock is held: first come, first served.
+    ///
+    /// # If the reply is lost
+    /// The same request is repeated, and the store recognises it; nothing is held twice.
+    ///
+    /// # Cancel safety
+    /// Dropping the future withdraws the claim in the background: it leaves the line, or gives
+    /// back what was granted meanwhile.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Busy`] when the time limit is over; the message names the holder.
+    /// [`ErrorKind::Invalid`] or [`ErrorKind::Mismatch`] before anything is touched.
+    /// [`ErrorKind::Unavailable`] if the store cannot be reached at first contact (see
+    /// [`LocksOptions::with_store_timeout`](crate::LocksOptions::with_store_timeout)); later
+    /// outages are ridden out within the time limit.
+    ///
+    /// # Examples
+    /// ```
+    /// # async fn f(locks: tenure::Locks) -> tenure::Result<()> {
+    /// let guard = locks.mutex("report").acquire().await?;
+    /// guard.check()?;
+    /// guard.release().await?;
+    /// # Ok(()) }
+    /// ```
+    pub async fn acquire(&self) -> Result<Guard> {
+        let order = self.order()?;
+        engine::acquire(&self.engine, &order).await
+    }
+
+    /// Takes the lock if it is free and nobody stands in line; `None` if it is not.
+    ///
+    /// # If the reply is lost
+    /// It is an error with [`Error::may_hold`], and the claim is withdrawn in the background.
+    ///
+    /// # Cancel safety
+    /// Dropping the future withdraws the claim in the background.
+    ///
+    /// # Errors
+    /// As with [`acquire`](Self::acquire), but for `Busy`. The store is asked once.
+    ///
+    /// # Examples
+    /// ```
+    /// # async fn f(locks: tenure::Locks) -> tenure::Result<()> {
+    /// match locks.mutex("report").try_acquire().await? {
+    ///     Some(guard) => drop(guard.release().await?),
+    ///     None => println!("somebody else is at it"),
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub async fn try_acquire(&self) -> Result<Option<Guard>> {
+        let order = self.order()?;
+        engine::try_acquire(&self.engine, &order).await
+    }
+
+    /// Who holds the key and who waits, as the store sees it now.
+    ///
+    /// # Cancel safety
+    /// It changes nothing.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] for a bad key, or the store's failure.
+    ///
+    /// # Examples
+    /// ```
+    /// # async fn f(locks: tenure::Locks) -> tenure::Result<()> {
+    /// let seen = locks.mutex("report").inspect().await?;
+    /// for holder in &seen.holders {
+    ///     println!("{} since {:?}", holder.label, holder.since);
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub async fn inspect(&self) -> Result<Inspection> {
+        let key = self
+            .key
+            .as_ref()
+            .map_err(|e| Error::new(ErrorKind::Invalid, Operation::Inspect, e.to_string()))?;
+        let failed = |e| self.engine.store_error(Operation::Inspect, key, e, false);
+        match self.engine.ask(key, Op::Inspect, Moment::NEVER).await.map_err(failed)? {
+            Reply::Inspected(seen) => Ok(seen),
+            other => {
+                let message = format!("the store answered {other:?} to a look");
+                Err(self.engine.error(Operation::Inspect, key, ErrorKind::Internal)(message))
+            }
+        }
+    }
+
+    fn order(&self) -> Result<Order> {
+        let terms = Terms::check(self.ttl, self.renewal, self.min_hold, self.max_hold);
+        let label = self.label.clone().unwrap_or_else(Label::of_this_process);
+        Order::check(self.key.clone(), self.owner.clone(), label, terms, self.wait)
+    }
+}
+
+impl fmt::Debug for Mutex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mutex")
+            .field("key", &self.key)
+            .field("ttl", &self.ttl)
+            .field("wait", &self.wait)
+            .field("renewal", &self.renewal)
+            .field("min_hold", &self.min_hold)
+            .field("max_hold", &self.max_hold)
+            .field("label", &self.label)
+            .finish_non_exhaustive()
+    }
+}
