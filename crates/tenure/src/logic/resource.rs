@@ -113,12 +113,14 @@ impl Resource {
                 self.release(owner, Duration::ZERO, Some(*tombstone), at.now)
             }
             Op::Transfer { from, to, label, ttl } => self.transfer(from, to, label, *ttl, at.now),
-            Op::Force => self.force(at.now),
+            Op::Force { up_to } => self.force(*up_to, at.now),
             Op::Steal(acquire) => self.steal(acquire, at),
             Op::Inspect => unreachable!("answered above"),
         };
         self.grant_from_queue(at, &mut grants);
-        self.fence_until = at.now + at.retention;
+        // A lease that nobody renews is in use until it ends, however long that is.
+        let used_until = self.holders.iter().map(|h| h.expires).fold(at.now, StoreTime::max);
+        self.fence_until = used_until + at.retention;
         debug_assert!(self.is_sound(), "{op:?} left {self:?}");
         (reply, grants)
     }
@@ -210,11 +212,14 @@ impl Resource {
             return Reply::Granted { fence: self.grant(acquire, acquire.ttl, at) };
         }
         let Some(queueing) = &acquire.queue else {
-            let look_in = self.look_in(0, at.now);
+            let ahead = mine.unwrap_or(self.queue.len());
+            let look_in = self.look_in(acquire.claim, ahead, at.now);
             return Reply::Busy { look_in, blocker: self.blocker(at.now) };
         };
         let value = acquire.owner.value();
-        if mine.is_none() && self.holders.iter().any(|h| h.owner.value() == value) {
+        // What is left of a `min_hold` is nobody's any more and ends by itself.
+        let is_self = |h: &Holder| h.owner.value() == value && !self.is_buried(&h.owner);
+        if mine.is_none() && self.holders.iter().any(is_self) {
             return Reply::SelfHeld;
         }
         let index = mine.unwrap_or(self.queue.len());
@@ -237,7 +242,7 @@ impl Resource {
         }
         Reply::Queued {
             ahead: u32::try_from(index).unwrap_or(u32::MAX),
-            look_in: self.look_in(index, at.now),
+            look_in: self.look_in(acquire.claim, index, at.now),
             blocker: self.blocker(at.now),
         }
     }
@@ -312,17 +317,21 @@ impl Resource {
         holder.label = label.clone();
         holder.expires = holder.expires.max(now + ttl);
         let fence = holder.fence;
+        self.queue.retain(|p| p.owner != *to);
         self.bury(from, now + ttl.max(TOMBSTONE_MIN));
         Reply::Transferred { fence }
     }
 
-    fn force(&mut self, now: StoreTime) -> Reply {
-        let holders = std::mem::take(&mut self.holders);
-        for holder in &holders {
-            // A heartbeat or a repeated acquire of its may still be under way.
-            self.bury(&holder.owner, now + TOMBSTONE_MIN);
+    fn force(&mut self, up_to: Fence, now: StoreTime) -> Reply {
+        let holders = std::mem::take(&mut self.holders).into_iter();
+        let (forced, kept): (Vec<_>, Vec<_>) = holders.partition(|h| h.fence <= up_to);
+        self.holders = kept;
+        for holder in &forced {
+            // A heartbeat or a repeated acquire of its may still be under way, and is repeated
+            // until its owner takes the lease for ended.
+            self.bury(&holder.owner, holder.expires.max(now + TOMBSTONE_MIN));
         }
-        Reply::Forced { holders: u32::try_from(holders.len()).unwrap_or(u32::MAX) }
+        Reply::Forced { holders: u32::try_from(forced.len()).unwrap_or(u32::MAX) }
     }
 
     fn steal(&mut self, acquire: &Acquire, at: At) -> Reply {
@@ -336,7 +345,7 @@ impl Resource {
         if let Some(place) = self.queue.iter().find(|p| p.claim.limit() != acquire.claim.limit()) {
             return other_limit(place.claim, acquire.claim);
         }
-        self.force(at.now);
+        self.force(self.fence, at.now);
         self.queue.retain(|p| p.owner != acquire.owner);
         Reply::Granted { fence: self.grant(acquire, acquire.ttl, at) }
     }
@@ -418,12 +427,22 @@ impl Resource {
         live.filter(|live| live.limit() != claim.limit()).map(|live| other_limit(live, claim))
     }
 
-    /// When to look again at the latest, with `ahead` places in front: once a holder's lease
-    /// has ended and nobody in front has shown a sign of life.
-    fn look_in(&self, ahead: usize, now: StoreTime) -> Duration {
-        let holder = self.holders.iter().map(|h| h.expires).min();
-        let front = self.queue.iter().take(ahead).map(|p| p.alive_until).max();
-        holder.max(front).map_or(Duration::ZERO, |at| at.since(now))
+    /// After what time `claim`, behind the first `ahead` places, is free if nobody does anything
+    /// until then: once so many leases have ended and so many places have died that all who are
+    /// left in front fit beside it.
+    fn look_in(&self, claim: Claim, ahead: usize, now: StoreTime) -> Duration {
+        let leases = self.holders.iter().map(|h| (h.expires, h.claim.units()));
+        let places = self.queue.iter().take(ahead).map(|p| (p.alive_until, p.claim.units()));
+        let mut in_front: Vec<_> = leases.chain(places).collect();
+        in_front.sort_unstable();
+        let mut used: u64 = in_front.iter().map(|(_, units)| u64::from(*units)).sum();
+        for (end, units) in in_front {
+            used -= u64::from(units);
+            if used + u64::from(claim.units()) <= u64::from(claim.limit()) {
+                return end.since(now);
+            }
+        }
+        Duration::ZERO
     }
 
     fn blocker(&self, now: StoreTime) -> Option<Blocker> {

@@ -57,8 +57,13 @@ pub enum Op {
         /// How long the lease shall last from now on, at least.
         ttl: Duration,
     },
-    /// Take the key from whoever holds it.
-    Force,
+    /// Take the key from who holds it with a fence of at most `up_to`: repeated because a reply
+    /// was lost, it does not hit the successor.
+    Force {
+        /// The largest fence that the caller has seen. A number beyond that reaches whoever
+        /// holds when the request arrives, a successor as well.
+        up_to: Fence,
+    },
     /// Force and acquire in one step, ahead of the queue.
     Steal(Acquire),
     /// Look, and change nothing.

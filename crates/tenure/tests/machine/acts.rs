@@ -1,0 +1,123 @@
+//! What is asked of the machine, and by whom: small pools, so that requests meet each other.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use tenure::logic::{Acquire, At, Op, Queueing, Resource};
+use tenure::{Claim, Fence, Label, Owner, StoreTime};
+
+/// One request, some time after the one before.
+#[derive(Debug, Clone)]
+pub(crate) struct Act {
+    /// Time since the act before.
+    pub(crate) gap: Duration,
+    /// Whether the store's wall clock had been set back when the act came.
+    pub(crate) clock_set_back: bool,
+    pub(crate) op: Op,
+}
+
+/// How long a fence outlives the last use of its key here.
+pub(crate) const RETENTION: Duration = Duration::from_millis(500);
+
+pub(crate) const fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+pub(crate) fn at(now: StoreTime) -> At {
+    At { now, fence_seed: now.as_micros(), retention: RETENTION }
+}
+
+/// Where every history begins: not at zero, which is a fence of its own kind.
+pub(crate) fn start() -> StoreTime {
+    StoreTime::from_micros(1_000_000)
+}
+
+/// The owners of the pool: 0, 1 and 2 differ in all, 3 and 4 share a fixed value.
+pub(crate) fn owner(number: usize) -> Owner {
+    match number {
+        0..=2 => Owner::from_parts(&format!("{number:040x}"), number as u64),
+        _ => Owner::from_parts("job", number as u64),
+    }
+}
+
+pub(crate) const OWNERS: usize = 5;
+
+pub(crate) fn acquire(
+    owner: &Owner,
+    claim: Claim,
+    ttl: Duration,
+    queue: Option<Queueing>,
+) -> Acquire {
+    Acquire { owner: owner.clone(), label: Label::new("test"), claim, ttl, queue }
+}
+
+pub(crate) fn line(window: Duration, stamp: u64) -> Option<Queueing> {
+    Some(Queueing { window, stamp, inbox: Some(Arc::from("inbox")) })
+}
+
+/// Carries out an op and forgets the grants.
+pub(crate) fn apply(resource: &mut Resource, op: &Op, now: StoreTime) -> tenure::logic::Reply {
+    resource.apply(op, at(now)).0
+}
+
+/// A history of up to `acts` acts by owners whose claims stay the same throughout.
+pub(crate) fn histories(acts: usize) -> impl Strategy<Value = Vec<Act>> {
+    (1..=4_u32, prop::collection::vec(1..=4_u32, OWNERS))
+        .prop_flat_map(move |(limit, units)| prop::collection::vec(act(limit, units), 1..acts))
+}
+
+fn act(limit: u32, units: Vec<u32>) -> impl Strategy<Value = Act> {
+    let gap = prop_oneof![
+        4 => Just(ms(0)),
+        6 => (1..=20_u64).prop_map(ms),
+        3 => (20..=300_u64).prop_map(ms),
+        1 => Just(ms(1_000)),
+        1 => Just(ms(70_000)),
+    ];
+    (gap, prop::bool::weighted(0.1), op(limit, units)).prop_map(|(gap, clock_set_back, op)| Act {
+        gap,
+        clock_set_back,
+        op,
+    })
+}
+
+fn op(limit: u32, units: Vec<u32>) -> impl Strategy<Value = Op> {
+    let who = || (0..OWNERS).prop_map(owner);
+    let ttl = || prop::sample::select(vec![ms(10), ms(40), ms(100), ms(1_000)]);
+    let tombstone = || prop::sample::select(vec![ms(0), ms(100), ms(60_000)]);
+    let queued = claims(limit, units.clone(), true);
+    let tried = claims(limit, units.clone(), false);
+    let stolen = claims(limit, units, false);
+    prop_oneof![
+        8 => queued.prop_map(Op::Acquire),
+        4 => tried.prop_map(Op::Acquire),
+        4 => (who(), ttl()).prop_map(|(owner, ttl)| Op::Renew { owner, ttl }),
+        6 => (who(), prop::sample::select(vec![ms(0), ms(0), ms(20), ms(200)]),
+              prop::option::of(tombstone()))
+            .prop_map(|(owner, min_hold, tombstone)| Op::Release { owner, min_hold, tombstone }),
+        3 => (who(), tombstone())
+            .prop_map(|(owner, tombstone)| Op::Withdraw { owner, tombstone }),
+        2 => (who(), who(), ttl())
+            .prop_map(|(from, to, ttl)| Op::Transfer { from, to, label: Label::new("next"), ttl }),
+        1 => prop_oneof![Just(u64::MAX), 900_000..3_000_000_u64]
+            .prop_map(|fence| Op::Force { up_to: Fence::new(fence) }),
+        1 => stolen.prop_map(Op::Steal),
+        1 => Just(Op::Inspect),
+    ]
+}
+
+fn claims(limit: u32, units: Vec<u32>, queued: bool) -> impl Strategy<Value = Acquire> {
+    let ttl = prop::sample::select(vec![ms(10), ms(40), ms(100), ms(1_000)]);
+    let window = prop::sample::select(vec![ms(10), ms(30), ms(200)]);
+    let other_limit = prop::bool::weighted(0.05);
+    let inbox = prop::option::of(Just(Arc::from("inbox")));
+    (0..OWNERS, ttl, window, 1..9_u64, inbox, other_limit).prop_map(
+        move |(number, ttl, window, stamp, inbox, other_limit)| {
+            let limit = limit + u32::from(other_limit);
+            let claim = Claim::new(units[number].min(limit), limit).expect("within the limit");
+            let queue = queued.then_some(Queueing { window, stamp, inbox });
+            acquire(&owner(number), claim, ttl, queue)
+        },
+    )
+}
