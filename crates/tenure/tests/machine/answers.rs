@@ -1,0 +1,146 @@
+//! An answer says what is so, and a refusal changes nothing.
+
+use std::time::Duration;
+
+use tenure::logic::{At, Op, Reply};
+
+use super::checks::{Taken, Verdict, ensure};
+
+impl Taken<'_> {
+    pub(crate) fn reply_is_true(&self) -> Verdict {
+        let now = self.now();
+        match (self.op, self.reply) {
+            (Op::Acquire(a) | Op::Steal(a), Reply::Granted { fence }) => {
+                let holder = self.held_after(&a.owner);
+                let granted = holder.is_some_and(|h| h.fence == *fence && h.expires >= now + a.ttl);
+                ensure!(granted, "{:?} is told of a lease that it has not", a.owner);
+                let old = self.live_holders().find(|h| h.owner == a.owner);
+                ensure!(old.is_none_or(|h| h.fence == *fence), "a re-claim changed the fence");
+            }
+            (Op::Acquire(a), Reply::Queued { ahead, .. }) => {
+                let place = self.after.queue().get(*ahead as usize);
+                let window = a.queue.as_ref().map(|q| q.window).unwrap_or_default();
+                ensure!(
+                    place.is_some_and(|p| p.owner == a.owner && p.alive_until == now + window),
+                    "{:?} does not stand where it is told",
+                    a.owner
+                );
+            }
+            (Op::Release { owner, .. } | Op::Withdraw { owner, .. }, reply) => {
+                ensure!(!self.waits_after(owner), "{owner:?} let go and stands in line");
+                let idle = self.after_time_alone();
+                let had = idle.holders().iter().any(|h| h.owner == *owner)
+                    || idle.queue().iter().any(|p| p.owner == *owner);
+                let expected = match idle.holders().is_empty() {
+                    _ if had => Reply::Released,
+                    true => Reply::Gone,
+                    false => Reply::Others,
+                };
+                ensure!(*reply == expected, "{expected:?} was due");
+                self.min_hold_is_kept()?;
+            }
+            (Op::Transfer { to, ttl, .. }, Reply::Transferred { fence }) => {
+                let holder = self.held_after(to);
+                let handed = holder.is_some_and(|h| h.fence == *fence && h.expires >= now + *ttl);
+                ensure!(handed && !self.waits_after(to), "{to:?} has not what it was handed");
+            }
+            (Op::Force { .. } | Op::Renew { .. } | Op::Transfer { .. }, _) => {}
+            (Op::Inspect, Reply::Inspected(seen)) => {
+                ensure!(self.before == self.after, "a look changed something");
+                ensure!(seen.holders.len() == self.live_holders().count(), "holders miscounted");
+                ensure!(seen.waiters.len() == self.live_places().count(), "waiters miscounted");
+            }
+            (Op::Acquire(_), Reply::Busy { .. } | Reply::SelfHeld)
+            | (Op::Acquire(_) | Op::Steal(_), Reply::Withdrawn | Reply::Mismatch(_)) => {}
+            (op, reply) => return Err(format!("{reply:?} is no answer to {op:?}")),
+        }
+        Ok(())
+    }
+
+    pub(crate) fn min_hold_is_kept(&self) -> Verdict {
+        let Op::Release { owner, min_hold, .. } = self.op else {
+            return Ok(());
+        };
+        let idle = self.after_time_alone();
+        if let Some(had) = idle.holders().iter().find(|h| h.owner == *owner) {
+            let until = had.since + *min_hold;
+            let left = self.held_after(owner).map(|h| h.expires);
+            let due = (until > self.now()).then_some(until);
+            ensure!(left == due, "min_hold leaves the key taken until {left:?}, not {due:?}");
+        }
+        Ok(())
+    }
+
+    pub(crate) fn refusals_change_nothing(&self) -> Verdict {
+        let refused = match (self.op, self.reply) {
+            (Op::Acquire(acquire), Reply::Busy { .. }) => acquire.queue.is_none(),
+            (_, Reply::SelfHeld | Reply::Mismatch(_) | Reply::Withdrawn) => true,
+            (Op::Release { tombstone, .. }, Reply::Gone | Reply::Others) => tombstone.is_none(),
+            (Op::Renew { .. } | Op::Transfer { .. }, Reply::Gone) => true,
+            _ => false,
+        };
+        let idle = self.after_time_alone();
+        ensure!(!refused || *self.after == idle, "a refused request changed something");
+        Ok(())
+    }
+
+    pub(crate) fn limits_are_compared(&self) -> Verdict {
+        let Op::Acquire(acquire) = self.op else {
+            return Ok(());
+        };
+        let idle = self.after_time_alone();
+        let holds = idle.holders().iter().any(|h| h.owner == acquire.owner);
+        let claims = idle.holders().iter().map(|h| h.claim);
+        let live = claims.chain(idle.queue().iter().map(|p| p.claim)).next();
+        let differs = live.is_some_and(|live| live.limit() != acquire.claim.limit());
+        let due = differs && !holds && !self.was_buried(&acquire.owner);
+        let refused = matches!(self.reply, Reply::Mismatch(_));
+        ensure!(due == refused, "another limit is{} refused", if refused { "" } else { " not" });
+        Ok(())
+    }
+
+    /// Waiting for a holder with the same fixed value would be waiting for oneself; but what is
+    /// left of a `min_hold` ends by itself.
+    pub(crate) fn own_value_is_not_waited_for(&self) -> Verdict {
+        let Op::Acquire(acquire) = self.op else {
+            return Ok(());
+        };
+        let idle = self.after_time_alone();
+        let waits = idle.queue().iter().any(|p| p.owner == acquire.owner);
+        let self_held = idle.holders().iter().any(|h| {
+            h.owner.value() == acquire.owner.value()
+                && h.owner != acquire.owner
+                && !self.was_buried(&h.owner)
+        });
+        match self.reply {
+            Reply::SelfHeld => ensure!(self_held && !waits, "nobody holds with that value"),
+            Reply::Queued { .. } => ensure!(!self_held || waits, "it waits for itself"),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The moment that is named is the first at which a look can succeed, if nothing else
+    /// happens: not later (one would wait for nothing), and not earlier (one would look in vain).
+    pub(crate) fn looks_are_named_in_time(&self) -> Verdict {
+        let (Op::Acquire(acquire), Reply::Queued { look_in, .. } | Reply::Busy { look_in, .. }) =
+            (self.op, self.reply)
+        else {
+            return Ok(());
+        };
+        ensure!(*look_in > Duration::ZERO, "a busy loop: look again at once");
+        let looks_at = |after: Duration| {
+            let now = self.now() + after;
+            let (reply, _) = self.after.clone().apply(self.op, At { now, ..self.at });
+            matches!(reply, Reply::Granted { .. })
+        };
+        ensure!(!looks_at(*look_in - Duration::from_micros(1)), "it was free before {look_in:?}");
+        ensure!(!looks_at(*look_in / 2), "it was free before {look_in:?}");
+        // A place that has died by then counts no more: others may have come in front.
+        let place = self.after.queue().iter().find(|p| p.owner == acquire.owner);
+        if place.is_none_or(|p| p.alive_until > self.now() + *look_in) {
+            ensure!(looks_at(*look_in), "not free after {look_in:?}");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,111 @@
+//! Every history in a small scope: three owners (two of them with one fixed value), every kind
+//! of request, times before, at and after each limit. Equal states are looked at once.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use tenure::logic::{Op, Resource};
+use tenure::{Claim, Fence, Label, Owner, StoreTime};
+
+use super::acts::{acquire, at, line, ms, owner, start};
+use super::checks::take;
+use super::drain::drain;
+
+const TTL: Duration = ms(4);
+const WINDOW: Duration = ms(3);
+const GAPS: [Duration; 4] = [ms(0), ms(1), ms(3), ms(5)];
+
+fn requests(who: &Owner, claim: Claim) -> Vec<Op> {
+    let release = |min_hold, tombstone| Op::Release { owner: who.clone(), min_hold, tombstone };
+    vec![
+        Op::Acquire(acquire(who, claim, TTL, None)),
+        Op::Acquire(acquire(who, claim, TTL, line(WINDOW, 1))),
+        Op::Renew { owner: who.clone(), ttl: TTL },
+        release(ms(0), None),
+        release(ms(2), None),
+        release(ms(0), Some(ms(4))),
+        Op::Withdraw { owner: who.clone(), tombstone: ms(4) },
+        Op::Steal(acquire(who, claim, TTL, None)),
+    ]
+}
+
+fn handover(from: &Owner, to: &Owner) -> Op {
+    Op::Transfer { from: from.clone(), to: to.clone(), label: Label::new("heir"), ttl: TTL }
+}
+
+/// Walks every state that `depth` requests can reach; answers how many there were.
+fn explore(claims: &[(usize, Claim)], depth: usize) -> usize {
+    let mut ops: Vec<_> = claims.iter().flat_map(|(n, c)| requests(&owner(*n), *c)).collect();
+    for pair in claims.windows(2) {
+        ops.push(handover(&owner(pair[0].0), &owner(pair[1].0)));
+    }
+    let first_fence = Fence::new(start().as_micros());
+    ops.push(Op::Force { up_to: first_fence });
+    ops.push(Op::Force { up_to: Fence::new(u64::MAX) });
+    let mut seen = HashSet::new();
+    let mut edge = vec![(Resource::default(), start())];
+    for _ in 0..depth {
+        let mut next = Vec::new();
+        for (resource, then) in &edge {
+            for (gap, op) in GAPS.iter().flat_map(|gap| ops.iter().map(move |op| (*gap, op))) {
+                let (mut resource, now) = (resource.clone(), *then + gap);
+                if let Err(what) = take(&mut resource, op, at(now)) {
+                    panic!("{what}");
+                }
+                if seen.insert(shape(&resource, now)) {
+                    next.push((resource, now));
+                }
+            }
+        }
+        edge = next;
+    }
+    for (resource, now) in edge.into_iter().step_by(50) {
+        if let Err(what) = drain(resource, now, 2) {
+            panic!("{what}");
+        }
+    }
+    seen.len()
+}
+
+/// The state, with times counted from now and fences by their rank: two states of one shape have
+/// the same future.
+fn shape(resource: &Resource, now: StoreTime) -> Vec<u64> {
+    let from_now = |t: StoreTime| t.since(now).as_micros() as u64;
+    let ago = |t: StoreTime| now.since(t).min(ms(10)).as_micros() as u64;
+    let mut shape = vec![];
+    for h in resource.holders() {
+        let units = u64::from(h.claim.units());
+        shape.extend([1, h.owner.attempt(), units, ago(h.since), from_now(h.expires)]);
+    }
+    for p in resource.queue() {
+        let lease = p.claim_lease.as_micros() as u64;
+        shape.extend([2, p.owner.attempt(), lease, ago(p.since), from_now(p.alive_until)]);
+    }
+    let mut tombstones: Vec<_> = resource.tombstones().iter().collect();
+    tombstones.sort_by_key(|t| &t.owner);
+    for t in tombstones {
+        shape.extend([3, t.owner.attempt(), from_now(t.until)]);
+    }
+    shape
+}
+
+#[test]
+fn mutex_of_three_owners() {
+    let claims = [(0, Claim::MUTEX), (3, Claim::MUTEX), (4, Claim::MUTEX)];
+    let states = explore(&claims, 5);
+    assert!(states > 5_000, "only {states} states: the scope has shrunk");
+}
+
+#[test]
+fn semaphore_of_two_with_claims_of_one_and_of_two() {
+    let one = Claim::new(1, 2).expect("valid");
+    let two = Claim::new(2, 2).expect("valid");
+    let states = explore(&[(0, one), (1, one), (2, two)], 5);
+    assert!(states > 5_000, "only {states} states: the scope has shrunk");
+}
+
+#[test]
+fn mutex_of_two_owners_deeper() {
+    let states = explore(&[(0, Claim::MUTEX), (1, Claim::MUTEX)], 6);
+    assert!(states > 1_500, "only {states} states: the scope has shrunk");
+}

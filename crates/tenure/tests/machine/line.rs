@@ -1,0 +1,108 @@
+//! First come, first served: what one step may do to the line, and whom it must tell.
+
+use std::collections::BTreeSet;
+
+use tenure::Owner;
+use tenure::logic::{Op, Reply};
+
+use super::checks::{Taken, Verdict, ensure};
+
+impl Taken<'_> {
+    /// First come, first served: who left the line for a lease stood in front of all who stayed,
+    /// and nobody was granted past a line that goes on waiting.
+    pub(crate) fn line_is_kept(&self) -> Verdict {
+        let takes_away = matches!(self.op, Op::Force { .. } | Op::Steal(_));
+        let left = match self.op {
+            Op::Release { owner, .. } | Op::Withdraw { owner, .. } => Some(owner),
+            Op::Transfer { to, .. } => Some(to).filter(|to| self.held_after(to).is_some()),
+            Op::Steal(acquire) => Some(&acquire.owner).filter(|o| self.held_after(o).is_some()),
+            _ => None,
+        };
+        let stayed: Vec<_> = self.after.queue().iter().map(|p| &p.owner).collect();
+        let mut served = self.live_places().map(|p| &p.owner).filter(|o| Some(*o) != left);
+        let mut last_fence = self.before.fence();
+        let mut next = served.next();
+        // Served, or served and robbed in the same step, or served and handed over.
+        while let Some(owner) = next.filter(|o| !stayed.contains(o)) {
+            let heir = match self.op {
+                Op::Transfer { from, to, .. } if from == owner && self.handed_over() => to,
+                _ => owner,
+            };
+            match self.held_after(heir) {
+                Some(h) => {
+                    ensure!(h.fence > last_fence, "{heir:?} was served out of turn");
+                    last_fence = h.fence;
+                }
+                None if takes_away && self.buried_until(owner).is_some() => {}
+                None => return Err(format!("{owner:?} was alive and lost its place")),
+            }
+            next = served.next();
+        }
+        let expected: Vec<_> = next.into_iter().chain(served).collect();
+        ensure!(stayed.starts_with(&expected), "the line was {expected:?} and is {stayed:?}");
+        let joined = &stayed[expected.len()..];
+        let asked = match self.op {
+            Op::Acquire(acquire) if acquire.queue.is_some() => Some(&acquire.owner),
+            _ => None,
+        };
+        ensure!(joined.iter().all(|o| Some(*o) == asked), "{joined:?} never asked for a place");
+        self.nobody_overtook_the_line()
+    }
+
+    pub(crate) fn nobody_overtook_the_line(&self) -> Verdict {
+        for place in self.after.queue() {
+            let old = self.before.queue().iter().find(|p| p.owner == place.owner);
+            if let Some(old) = old.filter(|p| p.alive_until > self.now()) {
+                ensure!(old.since == place.since, "{:?} waits anew", place.owner);
+                ensure!(old.stamp <= place.stamp, "an older heartbeat of {:?} won", place.owner);
+                ensure!(
+                    old.alive_until <= place.alive_until || asks(self.op, &place.owner),
+                    "the place of {:?} was shortened",
+                    place.owner
+                );
+            }
+        }
+        if let (Op::Acquire(acquire), Reply::Granted { .. }) = (self.op, self.reply) {
+            let waited = self.live_places().any(|p| p.owner == acquire.owner);
+            let held = self.live_holders().any(|h| h.owner == acquire.owner);
+            ensure!(
+                waited || held || self.after.queue().is_empty(),
+                "{:?} was granted past the line",
+                acquire.owner
+            );
+        }
+        let used: u32 = self.after.holders().iter().map(|h| h.claim.units()).sum();
+        if let Some(head) = self.after.queue().front() {
+            ensure!(used + head.claim.units() > head.claim.limit(), "the head waits for nothing");
+        }
+        Ok(())
+    }
+
+    pub(crate) fn grants_are_announced(&self) -> Verdict {
+        let mut fences = BTreeSet::new();
+        for grant in self.grants {
+            let place = self.live_places().find(|p| p.owner == grant.owner);
+            let Some(place) = place else {
+                return Err(format!("{:?} was told of a grant and did not wait", grant.owner));
+            };
+            ensure!(place.stamp == grant.stamp, "a grant with another stamp");
+            ensure!(place.inbox.as_ref() == Some(&grant.inbox), "a grant to another inbox");
+            ensure!(grant.fence > self.before.fence(), "an announced fence that is not new");
+            ensure!(fences.insert(grant.fence), "the same fence announced twice");
+        }
+        for place in self.live_places().filter(|p| p.inbox.is_some()) {
+            let Some(holder) = self.held_after(&place.owner) else {
+                continue;
+            };
+            let announced = self.grants.iter().any(|g| g.fence == holder.fence);
+            let by_itself = matches!(self.op, Op::Steal(a) if a.owner == place.owner)
+                || matches!(self.op, Op::Transfer { to, .. } if *to == place.owner);
+            ensure!(announced || by_itself, "{:?} was not told of its grant", place.owner);
+        }
+        Ok(())
+    }
+}
+
+fn asks(op: &Op, owner: &Owner) -> bool {
+    matches!(op, Op::Acquire(acquire) if acquire.owner == *owner)
+}
