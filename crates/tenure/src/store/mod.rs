@@ -2,8 +2,8 @@
 //! never waits for a lock, never retries and spawns nothing for a caller.
 
 mod memory;
-//#[cfg(feature = "sqlite")]
-//mod sqlite;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 
 use std::fmt;
 use std::future::Future;
@@ -16,8 +16,11 @@ use crate::logic::{Inspection, Reply, Step};
 use crate::words::{Error, ErrorKind, Fence, Key, Operation, Owner};
 
 pub use memory::Memory;
-//#[cfg(feature = "sqlite")]
-//pub use sqlite::Sqlite;
+#[cfg(feature = "sqlite")]
+pub use sqlite::Sqlite;
+#[cfg(feature = "sqlite")]
+#[doc(hidden)]
+pub use sqlite::SqliteOptions;
 
 /// A store's answer, still to come.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;

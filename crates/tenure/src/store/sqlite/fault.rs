@@ -1,0 +1,117 @@
+//! What went wrong with the file, as people read it: one message and one class for each cause.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use rusqlite::{Error, ErrorCode};
+
+use super::busy;
+use crate::store::{StoreError, StoreErrorClass};
+
+/// How far a request had come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Opening the file.
+    Open,
+    /// Inside a transaction, which is rolled back.
+    Steps,
+    /// While the transaction was being committed.
+    Commit,
+}
+
+/// A fault that is found before SQLite is asked.
+pub(super) fn plain(class: StoreErrorClass, message: String) -> StoreError {
+    StoreError { class, message, may_have_run: false, source: None }
+}
+
+/// A fault of the system around the file.
+pub(super) fn of_system(what: &str, error: io::Error) -> StoreError {
+    let class = match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => StoreErrorClass::Config,
+        io::ErrorKind::PermissionDenied
+        | io::ErrorKind::ReadOnlyFilesystem
+        | io::ErrorKind::StorageFull
+        | io::ErrorKind::QuotaExceeded => StoreErrorClass::Refused,
+        _ => StoreErrorClass::Transient,
+    };
+    let message = format!("{what}: {error}");
+    StoreError { class, message, may_have_run: false, source: Some(Arc::new(error)) }
+}
+
+/// A fault that SQLite reports.
+pub(super) fn of_sqlite(file: &Path, stage: Stage, error: Error) -> StoreError {
+    let code = error.sqlite_error_code();
+    let full = code == Some(ErrorCode::DiskFull)
+        || code == Some(ErrorCode::SystemIoFailure) && is_full(file);
+    let (class, message) = match code {
+        _ if full => (StoreErrorClass::Refused, disk_full(file)),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            (StoreErrorClass::Transient, busy_for(file))
+        }
+        Some(ErrorCode::NotADatabase) => (StoreErrorClass::Config, not_a_database(file)),
+        Some(ErrorCode::DatabaseCorrupt) | None => (StoreErrorClass::Config, damaged(file)),
+        Some(ErrorCode::ReadOnly) => (StoreErrorClass::Refused, read_only(file)),
+        Some(ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {
+            (StoreErrorClass::Refused, cannot_open(file))
+        }
+        Some(ErrorCode::SystemIoFailure | ErrorCode::OutOfMemory) => {
+            (StoreErrorClass::Transient, format!("reading or writing {} failed", file.display()))
+        }
+        Some(_) => {
+            (StoreErrorClass::Internal, format!("SQLite refused a request to {}", file.display()))
+        }
+    };
+    // SQLite rolls a failed commit back, but an I/O error leaves it open what reached the disk.
+    let may_have_run = stage == Stage::Commit && !full;
+    let message = format!("{message} ({error})");
+    StoreError { class, message, may_have_run, source: Some(Arc::new(error)) }
+}
+
+fn busy_for(file: &Path) -> String {
+    format!(
+        "waited {:.1} s while another process was inside a transaction on {}; transactions take \
+         milliseconds, so that process is perhaps stopped: continue it or end it",
+        busy::waited().as_secs_f64(),
+        file.display()
+    )
+}
+
+fn disk_full(file: &Path) -> String {
+    format!(
+        "the disk or quota of {} is full; nothing was changed and nothing is lost: free some space",
+        file.display()
+    )
+}
+
+fn not_a_database(file: &Path) -> String {
+    format!("{} is not an SQLite database; it was left as it is: name another file", file.display())
+}
+
+fn damaged(file: &Path) -> String {
+    let file = file.display();
+    format!(
+        "{file} is damaged; end every process that uses it, then move it away together with \
+         {file}-wal and {file}-shm: a new file is made, without the locks of this one"
+    )
+}
+
+pub(super) fn read_only(file: &Path) -> String {
+    format!(
+        "{} can be read but not written; a lock needs both: change its mode or owner, or name \
+         another file",
+        file.display()
+    )
+}
+
+fn cannot_open(file: &Path) -> String {
+    format!(
+        "{} cannot be opened for reading and writing: check the rights of the file and of its \
+         directory",
+        file.display()
+    )
+}
+
+fn is_full(file: &Path) -> bool {
+    rustix::fs::statvfs(file).is_ok_and(|disk| disk.f_bavail == 0)
+}

@@ -1,0 +1,358 @@
+//! Opening the file: what is checked before anything is touched, the layout, the reboot.
+//!
+//! It never changes a file that is not Tenure's own, of this layout.
+
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use rusqlite::{Connection, OpenFlags, TransactionBehavior, config::DbConfig, params};
+use rustix::fs::FlockOperation;
+
+use super::fault::{self, Stage};
+use super::mount;
+use super::wakeup::WakeDir;
+use super::{SqliteOptions, busy};
+use crate::seam::{Seam, random_u32};
+use crate::store::{StoreError, StoreErrorClass};
+
+/// "Tenu", in the header of every file of ours.
+const APPLICATION_ID: i32 = 0x5465_6e75;
+/// The number of the layout below. A file with a larger one is refused and left as it is.
+const LAYOUT: i32 = 1;
+
+/// `seq` keeps the order of a key's rows. Times are microseconds of the boot-time clock.
+const SCHEMA: &str = "
+    CREATE TABLE meta (
+        one INTEGER PRIMARY KEY CHECK (one = 1),
+        boot_id TEXT NOT NULL,
+        fence_floor INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE record (
+        key TEXT PRIMARY KEY,
+        fence INTEGER NOT NULL,
+        forget_at INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX record_by_end ON record (forget_at);
+    CREATE TABLE holder (
+        key TEXT NOT NULL,
+        seq INTEGER NOT NULL,
+        owner TEXT NOT NULL,
+        attempt INTEGER NOT NULL,
+        label TEXT NOT NULL,
+        units INTEGER NOT NULL,
+        unit_limit INTEGER NOT NULL,
+        fence INTEGER NOT NULL,
+        since INTEGER NOT NULL,
+        expires INTEGER NOT NULL,
+        PRIMARY KEY (key, seq)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE place (
+        key TEXT NOT NULL,
+        seq INTEGER NOT NULL,
+        owner TEXT NOT NULL,
+        attempt INTEGER NOT NULL,
+        label TEXT NOT NULL,
+        units INTEGER NOT NULL,
+        unit_limit INTEGER NOT NULL,
+        claim_lease INTEGER NOT NULL,
+        since INTEGER NOT NULL,
+        alive_until INTEGER NOT NULL,
+        stamp INTEGER NOT NULL,
+        inbox TEXT,
+        PRIMARY KEY (key, seq)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE tombstone (
+        key TEXT NOT NULL,
+        seq INTEGER NOT NULL,
+        owner TEXT NOT NULL,
+        attempt INTEGER NOT NULL,
+        until INTEGER NOT NULL,
+        PRIMARY KEY (key, seq)
+    ) STRICT, WITHOUT ROWID;
+";
+
+/// The file, opened.
+#[derive(Debug)]
+pub(super) struct File {
+    pub(super) db: Connection,
+    pub(super) path: PathBuf,
+    pub(super) boot_id: String,
+    pub(super) wake_dir: Arc<WakeDir>,
+    inode: (u64, u64),
+}
+
+impl File {
+    /// Opens `path`, and makes the file first if there is none. Blocks: for the worker's thread.
+    pub(super) fn open(
+        path: &Path,
+        seam: &dyn Seam,
+        options: &SqliteOptions,
+    ) -> Result<Self, StoreError> {
+        let path = locate(path)?;
+        mount::check(&path)?;
+        let boot_id = boot_id(options)?;
+        if is_filled(&path)? {
+            check_untouched(&path)?;
+        }
+        let wake_dir = WakeDir::open(&path, &options.fd_names).map_err(|e| beside(&path, e))?;
+        let alone = Alone::wait(&wake_dir, &path, options)?;
+        let mut db = connect(&path, seam, options)?;
+        prepare(&mut db, &path, &boot_id)?;
+        wake_dir.follow(&path);
+        wake_dir.sweep();
+        drop(alone);
+        let inode = inode(&path).map_err(|e| fault::of_system(&at(&path), e))?;
+        Ok(Self { db, path, boot_id, wake_dir: Arc::new(wake_dir), inode })
+    }
+
+    /// Whether the path still leads to the file that was opened.
+    pub(super) fn is_in_place(&self) -> bool {
+        inode(&self.path).is_ok_and(|inode| inode == self.inode)
+    }
+
+    pub(super) fn fault(&self, stage: Stage, error: rusqlite::Error) -> StoreError {
+        fault::of_sqlite(&self.path, stage, error)
+    }
+}
+
+fn inode(path: &Path) -> io::Result<(u64, u64)> {
+    fs::metadata(path).map(|file| (file.dev(), file.ino()))
+}
+
+fn at(path: &Path) -> String {
+    format!("cannot open {}", path.display())
+}
+
+fn beside(path: &Path, error: io::Error) -> StoreError {
+    let file = path.display();
+    fault::of_system(
+        &format!(
+            "cannot use {file}.wake: the directory of {file} must be writable, SQLite and Tenure \
+             keep files beside it"
+        ),
+        error,
+    )
+}
+
+/// The absolute path behind links, so that all who open the file agree on what lies beside it.
+fn locate(path: &Path) -> Result<PathBuf, StoreError> {
+    let config = |message| fault::plain(StoreErrorClass::Config, message);
+    let shown = path.display();
+    let Some(name) = path.file_name() else {
+        return Err(config(format!("{shown:?} names no file: give the path of a file")));
+    };
+    match fs::metadata(path) {
+        Ok(file) if file.is_dir() => {
+            Err(config(format!("{shown} is a directory: name a file in it, {shown}/locks.db")))
+        }
+        Ok(file) if !file.is_file() => Err(config(format!("{shown} is not a regular file"))),
+        Ok(_) => fs::canonicalize(path).map_err(|e| fault::of_system(&at(path), e)),
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(fault::of_system(&at(path), e)),
+        Err(_) if fs::symlink_metadata(path).is_ok() => {
+            Err(config(format!("{shown} is a symbolic link that leads nowhere")))
+        }
+        Err(_) => {
+            let parent = match path.parent() {
+                Some(parent) if !parent.as_os_str().is_empty() => parent,
+                _ => Path::new("."),
+            };
+            match fs::canonicalize(parent) {
+                Ok(parent) => Ok(parent.join(name)),
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                    let parent = parent.display();
+                    Err(config(format!(
+                        "there is no directory {parent}: make it with `mkdir -p {parent}`"
+                    )))
+                }
+                Err(e) => Err(fault::of_system(&at(path), e)),
+            }
+        }
+    }
+}
+
+fn is_filled(path: &Path) -> Result<bool, StoreError> {
+    match fs::metadata(path) {
+        Ok(file) => Ok(file.len() > 0),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(e) => Err(fault::of_system(&at(path), e)),
+    }
+}
+
+/// Reads whose file it is without locks, journals or any change. The identity is written before
+/// the switch to WAL, so the main file alone tells it.
+fn check_untouched(path: &Path) -> Result<(), StoreError> {
+    let mut uri = String::from("file:");
+    for byte in path.as_os_str().as_bytes() {
+        match byte {
+            b'/' | b'.' | b'_' | b'-' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => {
+                uri.push(char::from(*byte));
+            }
+            _ => uri.push_str(&format!("%{byte:02x}")),
+        }
+    }
+    uri.push_str("?immutable=1");
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+        | OpenFlags::SQLITE_OPEN_URI
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let seen = Connection::open_with_flags(uri, flags).and_then(|db| Identity::read(&db));
+    seen.map_err(|e| fault::of_sqlite(path, Stage::Open, e))?.check(path).map(|_| ())
+}
+
+/// Whose file it is.
+struct Identity {
+    application_id: i32,
+    layout: i32,
+    has_tables: bool,
+}
+
+impl Identity {
+    fn read(db: &Connection) -> rusqlite::Result<Self> {
+        let number = |name| db.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
+        let application_id = number("application_id")?;
+        let has_tables = application_id == APPLICATION_ID
+            || db.query_row("SELECT EXISTS (SELECT 1 FROM sqlite_schema)", [], |row| row.get(0))?;
+        Ok(Self { application_id, layout: number("user_version")?, has_tables })
+    }
+
+    /// Whether the layout is there already; an error if the file is not for us.
+    fn check(&self, path: &Path) -> Result<bool, StoreError> {
+        let file = path.display();
+        let message = match (self.application_id, self.layout) {
+            (0, 0) if !self.has_tables => return Ok(false),
+            (APPLICATION_ID, LAYOUT) => return Ok(true),
+            (APPLICATION_ID, layout) => format!(
+                "{file} has layout {layout} of a newer Tenure, this one knows layout {LAYOUT}; it \
+                 was left as it is: update Tenure, or name another file"
+            ),
+            _ => format!(
+                "{file} is an SQLite database of another program; it was left as it is: name \
+                 another file"
+            ),
+        };
+        Err(fault::plain(StoreErrorClass::Config, message))
+    }
+}
+
+/// The right to open the file, alone: the switch to WAL answers "locked" whatever the timeout.
+/// It ends with the process at the latest.
+struct Alone {
+    _lock: fs::File,
+}
+
+impl Alone {
+    #[allow(clippy::disallowed_methods, reason = "this is the edge to other processes")]
+    fn wait(dir: &WakeDir, path: &Path, options: &SqliteOptions) -> Result<Self, StoreError> {
+        let lock = fs::File::open(dir.path()).map_err(|e| beside(path, e))?;
+        let since = Instant::now();
+        loop {
+            match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(Self { _lock: lock }),
+                Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::INTR) => {}
+                Err(e) => return Err(beside(path, e.into())),
+            }
+            if since.elapsed() >= options.busy_limit {
+                let message = format!(
+                    "waited {:.1} s while another process was opening {}; that takes milliseconds, \
+                     so it is perhaps stopped: continue it or end it",
+                    since.elapsed().as_secs_f64(),
+                    path.display()
+                );
+                return Err(fault::plain(StoreErrorClass::Transient, message));
+            }
+            std::thread::sleep(busy::pause());
+        }
+    }
+}
+
+fn connect(
+    path: &Path,
+    seam: &dyn Seam,
+    options: &SqliteOptions,
+) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_CREATE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let open = || {
+        let mut db = Connection::open_with_flags(path, flags)?;
+        busy::install(&mut db, options.busy_limit, random_u32(seam))?;
+        db.set_prepared_statement_cache_capacity(64);
+        // The file of another program may be up to something.
+        db.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+        if let Some(pages) = options.max_pages {
+            db.pragma_update(None, "max_page_count", pages)?;
+        }
+        Ok(db)
+    };
+    let db = open().map_err(|e| fault::of_sqlite(path, Stage::Open, e))?;
+    // SQLite opens what it cannot write for reading only, without a word.
+    if db.is_readonly("main").unwrap_or(false) {
+        return Err(fault::plain(StoreErrorClass::Refused, fault::read_only(path)));
+    }
+    Ok(db)
+}
+
+/// Makes the layout if the file is new, switches to WAL, and forgets the claims of another boot.
+fn prepare(db: &mut Connection, path: &Path, boot_id: &str) -> Result<(), StoreError> {
+    let fault = |e| fault::of_sqlite(path, Stage::Open, e);
+    if !Identity::read(db).map_err(fault)?.check(path)? {
+        create(db, boot_id).map_err(fault)?;
+    }
+    let mut tune = || {
+        db.pragma_update(None, "journal_mode", "WAL")?;
+        db.pragma_update(None, "synchronous", "NORMAL")?;
+        db.pragma_update(None, "journal_size_limit", 4 << 20)?;
+        reboot(db, boot_id)
+    };
+    tune().map_err(fault)
+}
+
+fn create(db: &mut Connection, boot_id: &str) -> rusqlite::Result<()> {
+    // Pages that pruning frees go back to the disk. Only an empty file takes this setting.
+    db.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    let tx = db.transaction_with_behavior(TransactionBehavior::Exclusive)?;
+    tx.execute_batch(SCHEMA)?;
+    tx.execute("INSERT INTO meta (one, boot_id, fence_floor) VALUES (1, ?1, 0)", [boot_id])?;
+    tx.pragma_update(None, "application_id", APPLICATION_ID)?;
+    tx.pragma_update(None, "user_version", LAYOUT)?;
+    tx.commit()
+}
+
+/// After a reboot no holder is alive and the clock has begun anew. Nothing is kept but the
+/// largest fence: every later one is above it, whatever the wall clock says.
+fn reboot(db: &mut Connection, boot_id: &str) -> rusqlite::Result<()> {
+    let read = |db: &Connection| {
+        db.query_row("SELECT boot_id = ?1 FROM meta", [boot_id], |row| row.get::<_, bool>(0))
+    };
+    if read(db)? {
+        return Ok(());
+    }
+    let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    tx.execute(
+        "UPDATE meta SET boot_id = ?1, fence_floor = max(fence_floor,
+             (SELECT coalesce(max(fence), 0) FROM record))",
+        params![boot_id],
+    )?;
+    tx.execute_batch(
+        "DELETE FROM holder; DELETE FROM place; DELETE FROM tombstone; DELETE FROM record",
+    )?;
+    tx.commit()
+}
+
+fn boot_id(options: &SqliteOptions) -> Result<String, StoreError> {
+    if let Some(boot_id) = &options.boot_id {
+        return Ok(boot_id.clone());
+    }
+    let file = "/proc/sys/kernel/random/boot_id";
+    let text = fs::read_to_string(file).map_err(|e| StoreError {
+        class: StoreErrorClass::Config,
+        message: format!("cannot read {file}, which tells locks of before a reboot apart: {e}"),
+        may_have_run: false,
+        source: Some(Arc::new(e)),
+    })?;
+    Ok(text.trim().to_owned())
+}

@@ -1,0 +1,202 @@
+//! The embedded store: one SQLite file shared by the processes of one host.
+//!
+//! It survives the death of every process. A reboot frees everything, since nobody holds
+//! anything after it; fences go on growing. Time is the machine's boot-time clock, the same for
+//! all its processes.
+//!
+//! **Not promised.** The store stands still as long as a process is stopped (SIGSTOP, a
+//! debugger, a frozen cgroup) in the middle of a transaction: SQLite's lock cannot be taken from
+//! it. Requests then fail after 5 s with an error that says so; looking still works; leases are
+//! lost by their deadlines as announced; and nothing is granted twice, because nothing is
+//! granted. A transaction takes well under a millisecond and holds no await, so it takes bad
+//! luck to be stopped inside one. A power cut may lose the last moments before it
+//! (`synchronous=NORMAL`), which is harmless: it is a reboot.
+
+mod busy;
+mod datagram;
+mod fault;
+mod file;
+mod mount;
+mod rows;
+mod wakeup;
+mod worker;
+
+use std::fmt;
+use std::future::ready;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use crate::logic::{Inspection, Reply, Step};
+use crate::seam::Seam;
+use crate::words::Key;
+
+use super::{Answer, Capabilities, Inbox, Reach, Store, StoreError, StoreErrorClass};
+use file::File;
+use wakeup::Inboxes;
+use worker::{Call, List, Request, Worker};
+
+/// Locks in an SQLite file, shared by all processes of this host that can open it.
+///
+/// Clones share one connection on one thread, which ends with the last of them.
+#[derive(Clone)]
+pub struct Sqlite {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    name: Arc<str>,
+    seam: Arc<dyn Seam>,
+    requests: Sender<Request>,
+    inboxes: Inboxes,
+}
+
+/// What tests turn; the defaults are what everybody else has.
+#[doc(hidden)]
+#[derive(Debug, Clone)]
+pub struct SqliteOptions {
+    /// How long a fence is remembered after its key was last used.
+    pub fence_retention: Duration,
+    /// How long to wait while other processes are inside transactions.
+    pub busy_limit: Duration,
+    /// Instead of the machine's: another one is a reboot.
+    pub boot_id: Option<String>,
+    /// The file is "full" at so many pages.
+    pub max_pages: Option<u32>,
+    /// Where open descriptors have short names.
+    pub fd_names: PathBuf,
+}
+
+impl Default for SqliteOptions {
+    fn default() -> Self {
+        Self {
+            fence_retention: Duration::from_secs(24 * 3600),
+            busy_limit: Duration::from_secs(5),
+            boot_id: None,
+            max_pages: None,
+            fd_names: "/proc/self/fd".into(),
+        }
+    }
+}
+
+impl Sqlite {
+    /// Opens the file at `path`, and makes it first if there is none. Its directory must exist,
+    /// be writable, and lie on a local file system.
+    ///
+    /// The file is opened on the store's own thread. Dropping the answer closes it again.
+    #[must_use]
+    pub fn open(path: &Path, seam: Arc<dyn Seam>) -> Answer<'static, Self> {
+        Self::open_with(path, seam, SqliteOptions::default())
+    }
+
+    /// Like [`Sqlite::open`], for tests.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn open_with(
+        path: &Path,
+        seam: Arc<dyn Seam>,
+        options: SqliteOptions,
+    ) -> Answer<'static, Self> {
+        let path = path.to_owned();
+        let (opened, answer) = oneshot::channel();
+        let thread = std::thread::Builder::new().name("tenure-sqlite".into());
+        let started = thread.spawn(move || serve(&path, seam, options, opened));
+        match started {
+            Ok(_) => Box::pin(async move { answer.await.unwrap_or_else(|_| Err(thread_ended())) }),
+            Err(e) => {
+                let fault = fault::of_system("cannot start the thread of the store", e);
+                Box::pin(ready(Err(fault)))
+            }
+        }
+    }
+
+    fn ask<T: Send + 'static>(
+        &self,
+        request: Request,
+        answer: oneshot::Receiver<Result<T, StoreError>>,
+    ) -> Answer<'_, T> {
+        let asked = self.shared.requests.send(request);
+        Box::pin(async move {
+            asked.map_err(|_| thread_ended())?;
+            answer.await.unwrap_or_else(|_| Err(thread_ended()))
+        })
+    }
+}
+
+/// The store's thread, from the opening to the last handle's end.
+fn serve(
+    path: &Path,
+    seam: Arc<dyn Seam>,
+    options: SqliteOptions,
+    opened: oneshot::Sender<Result<Sqlite, StoreError>>,
+) {
+    let start = || {
+        let file = File::open(path, &*seam, &options)?;
+        let inboxes = Inboxes::new(Arc::clone(&file.wake_dir));
+        let postman = inboxes
+            .postman()
+            .map_err(|e| fault::of_system("cannot make a socket for wake-ups", e))?;
+        Ok((file, inboxes, postman))
+    };
+    match start() {
+        Ok((file, inboxes, postman)) => {
+            let (requests, waiting) = mpsc::channel();
+            let name = format!("sqlite:{}", path.display()).into();
+            let shared = Arc::new(Shared { name, seam: Arc::clone(&seam), requests, inboxes });
+            let _ = opened.send(Ok(Sqlite { shared }));
+            Worker::new(file, seam, options, postman, waiting).run();
+        }
+        Err(error) => {
+            let _ = opened.send(Err(error));
+        }
+    }
+}
+
+fn thread_ended() -> StoreError {
+    StoreError {
+        class: StoreErrorClass::Internal,
+        message: "the store's thread has ended; this is a defect in Tenure".into(),
+        may_have_run: true,
+        source: None,
+    }
+}
+
+impl fmt::Debug for Sqlite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sqlite").field("name", &self.shared.name).finish_non_exhaustive()
+    }
+}
+
+impl Store for Sqlite {
+    fn capabilities(&self) -> &Capabilities {
+        &Capabilities { fifo: true, many_units: true, reach: Reach::Host }
+    }
+
+    fn name(&self) -> Arc<str> {
+        Arc::clone(&self.shared.name)
+    }
+
+    fn call(&self, steps: Vec<Step>) -> Answer<'_, Vec<Reply>> {
+        let (answer, replies) = oneshot::channel();
+        self.ask(Request::Call(Call { steps, answer }), replies)
+    }
+
+    fn list<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a Key>,
+        limit: usize,
+    ) -> Answer<'a, Vec<(Key, Inspection)>> {
+        let (answer, page) = oneshot::channel();
+        let list = List { prefix: prefix.to_owned(), after: after.cloned(), limit, answer };
+        self.ask(Request::List(list), page)
+    }
+
+    fn inbox(&self) -> Answer<'_, Option<Inbox>> {
+        Box::pin(ready(Ok(self.shared.inboxes.open(&*self.shared.seam))))
+    }
+}

@@ -1,0 +1,324 @@
+//! One key between its rows and the machine: loads a [`Resource`], stores what a step changed.
+//!
+//! Only the difference is written: a heartbeat of one among a thousand waiters changes one row.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::types::Type;
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Result, Row, params};
+
+use crate::logic::{Holder, Place, Resource, Tombstone};
+use crate::words::{Claim, Fence, Key, Label, Owner, StoreTime};
+
+/// A key's rows as they were found, and the machine that they make.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    /// Where steps are applied.
+    pub(super) resource: Resource,
+    before: Resource,
+    holders: Vec<i64>,
+    places: Vec<i64>,
+    tombstones: Vec<i64>,
+    recorded: bool,
+}
+
+/// What became of a key's rows.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Stored {
+    /// They hold what the machine knows.
+    Kept,
+    /// Nothing was worth keeping; no later fence may be at or below this one.
+    Forgotten(Fence),
+}
+
+impl Loaded {
+    /// Reads a key; a key without rows is a fresh machine.
+    pub(super) fn read(db: &Connection, key: &Key) -> Result<Self> {
+        let record = db
+            .prepare_cached("SELECT fence, forget_at FROM record WHERE key = ?1")?
+            .query_row([key.as_str()], |row| {
+                Ok((Fence::new(unsigned(row, 0)?), StoreTime::from_micros(unsigned(row, 1)?)))
+            })
+            .optional()?;
+        // Whatever has rows has a record: without one there is nothing to read.
+        let Some((fence, forget_at)) = record else {
+            return Ok(Self {
+                resource: Resource::default(),
+                before: Resource::default(),
+                holders: Vec::new(),
+                places: Vec::new(),
+                tombstones: Vec::new(),
+                recorded: false,
+            });
+        };
+        let (holders, held) = read_all::<Holder>(db, key)?;
+        let (places, queue) = read_all::<Place>(db, key)?;
+        let (tombstones, buried) = read_all::<Tombstone>(db, key)?;
+        let before = Resource::from_parts(held, VecDeque::from(queue), buried, fence, forget_at);
+        let resource = before.clone();
+        Ok(Self { resource, before, holders, places, tombstones, recorded: true })
+    }
+
+    /// Writes what differs from what was read. The record is kept until `retention` after now,
+    /// or an eighth longer: so it need not be written at every step.
+    pub(super) fn store(
+        &self,
+        db: &Connection,
+        key: &Key,
+        now: StoreTime,
+        retention: Duration,
+    ) -> Result<Stored> {
+        if self.resource == self.before {
+            return Ok(Stored::Kept);
+        }
+        if self.resource.is_forgettable(now) {
+            if self.recorded {
+                forget(db, key.as_str())?;
+            }
+            return Ok(Stored::Forgotten(self.resource.fence()));
+        }
+        let (before, after) = (&self.before, &self.resource);
+        write_all(db, key, &self.holders, before.holders().iter(), after.holders().iter())?;
+        write_all(db, key, &self.places, before.queue().iter(), after.queue().iter())?;
+        write_all(
+            db,
+            key,
+            &self.tombstones,
+            before.tombstones().iter(),
+            after.tombstones().iter(),
+        )?;
+        let needed = needed_until(after, now, retention);
+        let lasts = self.recorded && before.fence_until() >= needed;
+        if !lasts || before.fence() != after.fence() {
+            let minted = after.fence() > Fence::default();
+            let slack = if minted { retention / 8 } else { Duration::ZERO };
+            let forget_at = if lasts { before.fence_until() } else { needed + slack };
+            db.prepare_cached(
+                "INSERT INTO record (key, fence, forget_at) VALUES (?1, ?2, ?3)
+                 ON CONFLICT (key) DO UPDATE SET fence = ?2, forget_at = ?3",
+            )?
+            .execute(params![
+                key.as_str(),
+                signed(after.fence().get()),
+                at(forget_at)
+            ])?;
+        }
+        Ok(Stored::Kept)
+    }
+}
+
+/// Until when a key's rows must stay: its fence for `retention`, its claims to their end.
+fn needed_until(resource: &Resource, now: StoreTime, retention: Duration) -> StoreTime {
+    let minted = resource.fence() > Fence::default();
+    let fence = if minted { now + retention } else { now };
+    let holders = resource.holders().iter().map(|h| h.expires);
+    let places = resource.queue().iter().map(|p| p.alive_until);
+    let tombstones = resource.tombstones().iter().map(|t| t.until);
+    holders.chain(places).chain(tombstones).fold(fence, StoreTime::max)
+}
+
+/// Deletes every row of a key.
+fn forget(db: &Connection, key: &str) -> Result<()> {
+    for sql in [
+        "DELETE FROM holder WHERE key = ?1",
+        "DELETE FROM place WHERE key = ?1",
+        "DELETE FROM tombstone WHERE key = ?1",
+        "DELETE FROM record WHERE key = ?1",
+    ] {
+        db.prepare_cached(sql)?.execute([key])?;
+    }
+    Ok(())
+}
+
+/// Deletes up to `limit` keys whose time is over: the largest of their fences, and how many.
+pub(super) fn prune(db: &Connection, now: StoreTime, limit: u32) -> Result<(Fence, usize)> {
+    let over: Vec<(String, u64)> = db
+        .prepare_cached("SELECT key, fence FROM record WHERE forget_at <= ?1 LIMIT ?2")?
+        .query_map(params![at(now), limit], |row| Ok((row.get(0)?, unsigned(row, 1)?)))?
+        .collect::<Result<_>>()?;
+    for (key, _) in &over {
+        forget(db, key)?;
+    }
+    let largest = over.iter().map(|(_, fence)| *fence).max().unwrap_or(0);
+    Ok((Fence::new(largest), over.len()))
+}
+
+/// One kind of row that a key has several of, in the order of `seq`.
+trait Item: Sized + PartialEq {
+    const SELECT: &str;
+    const PUT: &str;
+    const DELETE: &str;
+
+    fn owner(&self) -> &Owner;
+    fn read(row: &Row<'_>) -> Result<Self>;
+    fn put(&self, put: &mut CachedStatement<'_>, key: &str, seq: i64) -> Result<usize>;
+}
+
+fn read_all<T: Item>(db: &Connection, key: &Key) -> Result<(Vec<i64>, Vec<T>)> {
+    let mut select = db.prepare_cached(T::SELECT)?;
+    let mut rows = select.query([key.as_str()])?;
+    let (mut seqs, mut items) = (Vec::new(), Vec::new());
+    while let Some(row) = rows.next()? {
+        seqs.push(row.get(0)?);
+        items.push(T::read(row)?);
+    }
+    Ok((seqs, items))
+}
+
+/// Walks both lists side by side. What is missing is deleted, what differs is replaced, what is
+/// left over is appended: right for every pair of lists, small for those that the machine makes.
+fn write_all<'a, T: Item + 'a>(
+    db: &Connection,
+    key: &Key,
+    seqs: &[i64],
+    before: impl Iterator<Item = &'a T>,
+    after: impl Iterator<Item = &'a T>,
+) -> Result<()> {
+    let mut after = after.peekable();
+    for (seq, old) in seqs.iter().zip(before) {
+        match after.next_if(|new| new.owner() == old.owner()) {
+            Some(new) if new == old => {}
+            Some(new) => {
+                new.put(&mut db.prepare_cached(T::PUT)?, key.as_str(), *seq)?;
+            }
+            None => {
+                db.prepare_cached(T::DELETE)?.execute(params![key.as_str(), seq])?;
+            }
+        }
+    }
+    let next = seqs.last().map_or(1, |last| last + 1);
+    for (seq, new) in (next..).zip(after) {
+        new.put(&mut db.prepare_cached(T::PUT)?, key.as_str(), seq)?;
+    }
+    Ok(())
+}
+
+impl Item for Holder {
+    const SELECT: &str = "SELECT seq, owner, attempt, label, units, unit_limit, fence, since, \
+         expires FROM holder WHERE key = ?1 ORDER BY seq";
+    const PUT: &str = "INSERT OR REPLACE INTO holder (key, seq, owner, attempt, label, units, \
+         unit_limit, fence, since, expires) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+    const DELETE: &str = "DELETE FROM holder WHERE key = ?1 AND seq = ?2";
+
+    fn owner(&self) -> &Owner {
+        &self.owner
+    }
+
+    fn read(row: &Row<'_>) -> Result<Self> {
+        Ok(Self {
+            owner: owner(row, 1)?,
+            label: Label::new(row.get_ref(3)?.as_str()?),
+            claim: claim(row, 4)?,
+            fence: Fence::new(unsigned(row, 6)?),
+            since: StoreTime::from_micros(unsigned(row, 7)?),
+            expires: StoreTime::from_micros(unsigned(row, 8)?),
+        })
+    }
+
+    fn put(&self, put: &mut CachedStatement<'_>, key: &str, seq: i64) -> Result<usize> {
+        put.execute(params![
+            key,
+            seq,
+            self.owner.value(),
+            self.owner.attempt().cast_signed(),
+            self.label.as_str(),
+            self.claim.units(),
+            self.claim.limit(),
+            signed(self.fence.get()),
+            at(self.since),
+            at(self.expires),
+        ])
+    }
+}
+
+impl Item for Place {
+    const SELECT: &str = "SELECT seq, owner, attempt, label, units, unit_limit, claim_lease, since, \
+         alive_until, stamp, inbox FROM place WHERE key = ?1 ORDER BY seq";
+    const PUT: &str = "INSERT OR REPLACE INTO place (key, seq, owner, attempt, label, units, \
+         unit_limit, claim_lease, since, alive_until, stamp, inbox) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+    const DELETE: &str = "DELETE FROM place WHERE key = ?1 AND seq = ?2";
+
+    fn owner(&self) -> &Owner {
+        &self.owner
+    }
+
+    fn read(row: &Row<'_>) -> Result<Self> {
+        Ok(Self {
+            owner: owner(row, 1)?,
+            label: Label::new(row.get_ref(3)?.as_str()?),
+            claim: claim(row, 4)?,
+            claim_lease: Duration::from_micros(unsigned(row, 6)?),
+            since: StoreTime::from_micros(unsigned(row, 7)?),
+            alive_until: StoreTime::from_micros(unsigned(row, 8)?),
+            stamp: row.get::<_, i64>(9)?.cast_unsigned(),
+            inbox: row.get_ref(10)?.as_str_or_null()?.map(Arc::from),
+        })
+    }
+
+    fn put(&self, put: &mut CachedStatement<'_>, key: &str, seq: i64) -> Result<usize> {
+        put.execute(params![
+            key,
+            seq,
+            self.owner.value(),
+            self.owner.attempt().cast_signed(),
+            self.label.as_str(),
+            self.claim.units(),
+            self.claim.limit(),
+            i64::try_from(self.claim_lease.as_micros()).unwrap_or(i64::MAX),
+            at(self.since),
+            at(self.alive_until),
+            self.stamp.cast_signed(),
+            self.inbox.as_deref(),
+        ])
+    }
+}
+
+impl Item for Tombstone {
+    const SELECT: &str =
+        "SELECT seq, owner, attempt, until FROM tombstone WHERE key = ?1 ORDER BY seq";
+    const PUT: &str = "INSERT OR REPLACE INTO tombstone (key, seq, owner, attempt, until) \
+         VALUES (?1, ?2, ?3, ?4, ?5)";
+    const DELETE: &str = "DELETE FROM tombstone WHERE key = ?1 AND seq = ?2";
+
+    fn owner(&self) -> &Owner {
+        &self.owner
+    }
+
+    fn read(row: &Row<'_>) -> Result<Self> {
+        Ok(Self { owner: owner(row, 1)?, until: StoreTime::from_micros(unsigned(row, 3)?) })
+    }
+
+    fn put(&self, put: &mut CachedStatement<'_>, key: &str, seq: i64) -> Result<usize> {
+        let attempt = self.owner.attempt().cast_signed();
+        put.execute(params![key, seq, self.owner.value(), attempt, at(self.until)])
+    }
+}
+
+/// SQLite's integers are signed; moments and fences stay far below the sign.
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn at(time: StoreTime) -> i64 {
+    signed(time.as_micros())
+}
+
+fn unsigned(row: &Row<'_>, column: usize) -> Result<u64> {
+    let number: i64 = row.get(column)?;
+    u64::try_from(number).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, number))
+}
+
+fn owner(row: &Row<'_>, column: usize) -> Result<Owner> {
+    let attempt: i64 = row.get(column + 1)?;
+    Ok(Owner::from_parts(row.get_ref(column)?.as_str()?, attempt.cast_unsigned()))
+}
+
+fn claim(row: &Row<'_>, column: usize) -> Result<Claim> {
+    Claim::new(row.get(column)?, row.get(column + 1)?).ok_or_else(|| {
+        let what = "more units than the limit".into();
+        rusqlite::Error::FromSqlConversionFailure(column, Type::Integer, what)
+    })
+}
