@@ -14,7 +14,7 @@ use sqlite_world::{Clock, key, owner};
 use tenure::logic::{Acquire, At, Grant, Op, Queueing, Reply, Resource, Step};
 use tenure::seam::Seam;
 use tenure::store::{Push, Sqlite, SqliteOptions, Store};
-use tenure::{Claim, Key, Label, StoreTime};
+use tenure::{Claim, Fence, Key, Label, StoreTime};
 
 /// What happens next: time passes, or a batch of steps is asked for.
 #[derive(Debug, Clone)]
@@ -33,7 +33,7 @@ enum Draft {
     Release { owner: u64, min_hold: u64, tombstone: Option<u64> },
     Withdraw { owner: u64, tombstone: u64 },
     Transfer { from: u64, to: u64, ttl: u64 },
-    Force,
+    Force { none: bool },
     Inspect,
 }
 
@@ -55,7 +55,7 @@ fn draft() -> impl Strategy<Value = Draft> {
         ),
         1 => (who(), ttl()).prop_map(|(owner, tombstone)| Draft::Withdraw { owner, tombstone }),
         1 => (who(), who(), ttl()).prop_map(|(from, to, ttl)| Draft::Transfer { from, to, ttl }),
-        1 => Just(Draft::Force),
+        1 => any::<bool>().prop_map(|none| Draft::Force { none }),
         1 => Just(Draft::Inspect),
     ]
 }
@@ -100,7 +100,9 @@ impl Draft {
             Self::Transfer { from, to, ttl } => {
                 Op::Transfer { from: owner(*from), to: owner(*to), label: label(to), ttl: ms(ttl) }
             }
-            Self::Force => Op::Force,
+            Self::Force { none } => {
+                Op::Force { up_to: Fence::new(if *none { 0 } else { u64::MAX }) }
+            }
             Self::Inspect => Op::Inspect,
         }
     }

@@ -61,14 +61,14 @@ impl Loaded {
         Ok(Self { resource, before, holders, places, tombstones, recorded: true })
     }
 
-    /// Writes what differs from what was read. The record is kept until `retention` after now,
-    /// or an eighth longer: so it need not be written at every step.
+    /// Writes what differs from what was read. The record may stay up to `slack` longer than it
+    /// must, so that its end need not be written at every step.
     pub(super) fn store(
         &self,
         db: &Connection,
         key: &Key,
         now: StoreTime,
-        retention: Duration,
+        slack: Duration,
     ) -> Result<Stored> {
         if self.resource == self.before {
             return Ok(Stored::Kept);
@@ -89,12 +89,13 @@ impl Loaded {
             before.tombstones().iter(),
             after.tombstones().iter(),
         )?;
-        let needed = needed_until(after, now, retention);
+        let needed = needed_until(after, now);
         let lasts = self.recorded && before.fence_until() >= needed;
         if !lasts || before.fence() != after.fence() {
+            // Without a fence there are only tombstones, whose end is known.
             let minted = after.fence() > Fence::default();
-            let slack = if minted { retention / 8 } else { Duration::ZERO };
-            let forget_at = if lasts { before.fence_until() } else { needed + slack };
+            let longer = if minted { needed + slack } else { needed };
+            let forget_at = if lasts { before.fence_until() } else { longer };
             db.prepare_cached(
                 "INSERT INTO record (key, fence, forget_at) VALUES (?1, ?2, ?3)
                  ON CONFLICT (key) DO UPDATE SET fence = ?2, forget_at = ?3",
@@ -109,10 +110,11 @@ impl Loaded {
     }
 }
 
-/// Until when a key's rows must stay: its fence for `retention`, its claims to their end.
-fn needed_until(resource: &Resource, now: StoreTime, retention: Duration) -> StoreTime {
+/// Until when a key's rows must stay: its fence as long as it is remembered, its claims to
+/// their end.
+fn needed_until(resource: &Resource, now: StoreTime) -> StoreTime {
     let minted = resource.fence() > Fence::default();
-    let fence = if minted { now + retention } else { now };
+    let fence = if minted { resource.fence_until() } else { now };
     let holders = resource.holders().iter().map(|h| h.expires);
     let places = resource.queue().iter().map(|p| p.alive_until);
     let tombstones = resource.tombstones().iter().map(|t| t.until);

@@ -231,7 +231,7 @@ fn step(tx: &Connection, calls: &[Call], at: At, floor: Fence) -> rusqlite::Resu
         done.replies.push(replies);
     }
     for (key, loaded) in &loaded {
-        if let Stored::Forgotten(fence) = loaded.store(tx, key, at.now, at.retention)? {
+        if let Stored::Forgotten(fence) = loaded.store(tx, key, at.now, at.retention / 8)? {
             new_floor = new_floor.max(fence);
         }
     }
