@@ -41,7 +41,7 @@ const STORES: &[StoreEntry] = &[
             })
         },
     },
-    #[cfg(any())]
+    #[cfg(feature = "sqlite")]
     StoreEntry {
         scheme: "sqlite",
         example: "sqlite:/var/lib/myapp/locks.db",
