@@ -8,6 +8,8 @@ pub mod seam;
 pub mod store;
 mod words;
 
+#[cfg(feature = "sqlite")]
+pub use doors::embedded_file;
 pub use doors::{StoreEntry, connect, connect_with, stores};
 #[cfg(feature = "__mutants")]
 #[doc(hidden)]
