@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use rusqlite::{Connection, OpenFlags, TransactionBehavior, config::DbConfig, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, config::DbConfig, params};
 use rustix::fs::FlockOperation;
 
 use super::fault::{self, Stage};
@@ -199,8 +199,13 @@ fn check_untouched(path: &Path) -> Result<(), StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
         | OpenFlags::SQLITE_OPEN_URI
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let seen = Connection::open_with_flags(uri, flags).and_then(|db| Identity::read(&db));
-    seen.map_err(|e| fault::of_sqlite(path, Stage::Open, e))?.check(path).map(|_| ())
+    match Connection::open_with_flags(uri, flags).and_then(|db| Identity::read(&db)) {
+        Ok(identity) => identity.check(path).map(|_| ()),
+        // Without locks, a file that another process is just writing looks damaged too. The
+        // opening proper looks again, under locks.
+        Err(e) if e.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) => Ok(()),
+        Err(e) => Err(fault::of_sqlite(path, Stage::Open, e)),
+    }
 }
 
 /// Whose file it is.
