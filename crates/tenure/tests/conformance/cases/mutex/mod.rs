@@ -1,0 +1,7 @@
+//! What a mutex promises, over every store.
+
+pub(crate) mod acquiring;
+pub(crate) mod holding;
+pub(crate) mod identity;
+pub(crate) mod refusing;
+pub(crate) mod releasing;

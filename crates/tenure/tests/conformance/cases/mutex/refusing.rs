@@ -1,0 +1,189 @@
+//! What is refused, in which words, and that nothing was touched.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use tenure::logic::{Op, Reply, State};
+use tenure::{Claim, ErrorKind, Key, Mutex, Renewal};
+
+use crate::world::{World, acquire, ms};
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+pub(crate) async fn keys_are_kept_apart(world: World) {
+    let long = "x".repeat(512);
+    let longer = format!("{}y", "x".repeat(511));
+    let names = [
+        "stock",
+        "Stock",
+        "STOCK",
+        "stock ",
+        " stock",
+        "stock.",
+        "{stock}",
+        "{stock",
+        "stock}",
+        "{}",
+        "{a}{b}",
+        "%73tock",
+        "stock%",
+        "sto_k",
+        "sto*k",
+        "'stock'",
+        "\"stock\"",
+        "sto\\ck",
+        "straße",
+        "STRASSE",
+        "é",
+        "e\u{301}",
+        "🔒",
+        "🔓",
+        "👩‍👩‍👧",
+        "a/b",
+        "a:b",
+        "a\u{a0}b",
+        "a b",
+        &long,
+        &longer,
+    ];
+    let mut guards = Vec::new();
+    for name in names {
+        let guard = world.locks().mutex(name).try_acquire().await.expect("a valid key");
+        let guard = guard.unwrap_or_else(|| panic!("{name:?} is taken for another key"));
+        assert_eq!(guard.key().as_str(), name);
+        guards.push(guard);
+    }
+    let listed = world.rival().list("", None, 100).await.expect("a page");
+    let listed: Vec<_> = listed.iter().map(|(key, _)| key.as_str().to_owned()).collect();
+    let sorted: BTreeSet<_> = names.iter().map(ToString::to_string).collect();
+    assert_eq!(listed, sorted.into_iter().collect::<Vec<_>>());
+    let cased = world.rival().list("Stock", None, 100).await.expect("a page");
+    assert_eq!(cased.len(), 1, "a prefix is compared byte by byte: {cased:?}");
+    let pattern = world.rival().list("sto_", None, 100).await.expect("a page");
+    assert_eq!(pattern.len(), 1, "a prefix is no pattern: {pattern:?}");
+}
+
+/// Refused with its own message by every verb, and nothing was touched.
+async fn is_refused(world: &World, mutex: &Mutex, needles: &[&str]) -> String {
+    let acquired = mutex.acquire().await.expect_err("refused");
+    let tried = mutex.try_acquire().await.expect_err("refused");
+    assert_eq!((acquired.kind(), tried.kind()), (ErrorKind::Invalid, ErrorKind::Invalid));
+    assert_eq!(acquired.message(), tried.message());
+    assert!(!acquired.may_hold());
+    for needle in needles {
+        assert!(acquired.message().contains(needle), "no {needle:?} in: {acquired}");
+    }
+    assert!(world.is_untouched().await, "something was touched: {acquired}");
+    acquired.message().to_owned()
+}
+
+pub(crate) async fn bad_keys_are_refused(world: World) {
+    let long = "x".repeat(513);
+    let umlauts = "ü".repeat(257);
+    let cases: [(&str, &[&str]); 7] = [
+        ("", &["empty"]),
+        (&long, &["513", "512"]),
+        (&umlauts, &["514", "512"]),
+        ("a\nb", &["U+000A"]),
+        ("nul\0", &["U+0000"]),
+        ("\u{7f}", &["U+007F"]),
+        ("next\u{85}line", &["U+0085"]),
+    ];
+    let mut messages = BTreeSet::new();
+    for (name, needles) in cases {
+        let mutex = world.locks().mutex(name);
+        let message = is_refused(&world, &mutex, needles).await;
+        assert!(messages.insert(message.clone()), "one message for two faults: {message}");
+        let looked = mutex.inspect().await.expect_err("refused");
+        assert_eq!((looked.kind(), looked.message()), (ErrorKind::Invalid, &*message));
+    }
+}
+
+pub(crate) async fn bad_terms_are_refused(world: World) {
+    let mutex = || world.locks().mutex("key");
+    let every = |every| mutex().with_ttl(ms(900)).with_renewal(Renewal::Every(every));
+    let cases: [(Mutex, &[&str]); 9] = [
+        (mutex().with_ttl(ms(9)), &["9ms", "10ms"]),
+        (mutex().with_ttl(Duration::ZERO), &["0ns", "10ms"]),
+        (mutex().with_ttl(31 * DAY), &["30 days"]),
+        (every(ms(450)), &["450ms", "900ms"]),
+        (every(ms(1_000)), &["1s", "900ms"]),
+        (every(Duration::ZERO), &["zero"]),
+        (mutex().with_min_hold(31 * DAY), &["30 days"]),
+        (mutex().with_max_hold(ms(5)), &["5ms", "10ms"]),
+        (mutex().with_min_hold(ms(600)).with_max_hold(ms(400)), &["600ms", "400ms"]),
+    ];
+    let mut messages = BTreeSet::new();
+    for (mutex, needles) in cases {
+        let message = is_refused(&world, &mutex, needles).await;
+        assert!(messages.insert(message.clone()), "one message for two faults: {message}");
+    }
+    for ttl in [ms(10), 30 * DAY] {
+        acquire(&mutex().with_ttl(ttl)).await.release().await.expect("the limits are allowed");
+    }
+}
+
+pub(crate) async fn bad_owner_values_are_refused(world: World) {
+    let long = "x".repeat(257);
+    let cases: [(&str, &[&str]); 3] =
+        [("", &["empty"]), (&long, &["257", "256"]), ("a\tb", &["U+0009"])];
+    for (value, needles) in cases {
+        is_refused(&world, &world.locks().mutex("key").with_owner(value), needles).await;
+    }
+    let longest = "x".repeat(256);
+    let guard = acquire(&world.locks().mutex("key").with_owner(&longest)).await;
+    assert_eq!(guard.owner().value(), longest);
+}
+
+pub(crate) async fn another_limit_is_a_mismatch(world: World) {
+    let one_of_three = Claim::new(1, 3).expect("valid");
+    let reader = World::crashed(1, one_of_three, ms(60_000), false);
+    let granted = world.ask("key", Op::Acquire(reader)).await;
+    assert!(matches!(granted, Reply::Granted { .. }), "{granted:?}");
+    let before = world.inspect("key").await;
+    for refused in [
+        world.locks().mutex("key").acquire().await.map(|_| ()),
+        world.locks().mutex("key").try_acquire().await.map(|_| ()),
+    ] {
+        let error = refused.expect_err("another limit");
+        assert_eq!(error.kind(), ErrorKind::Mismatch);
+        assert!(error.message().contains("limit of 3"), "{error}");
+        assert!(error.message().contains("limit of 1"), "{error}");
+    }
+    let after = world.inspect("key").await;
+    assert_eq!((after.limit, after.fence), (Some(3), before.fence));
+    assert_eq!((after.holders.len(), after.waiters.len()), (1, 0));
+}
+
+pub(crate) async fn errors_name_key_and_store(world: World) {
+    let _guard = world.rival_takes("till 3").await;
+    let waited = world.locks().mutex("till 3").with_wait(ms(0)).acquire().await;
+    let error = waited.expect_err("held");
+    assert_eq!(error.key().map(Key::as_str), Some("till 3"));
+    assert_eq!(error.store(), Some(&*world.locks().store_name()));
+    let text = error.to_string();
+    assert!(text.starts_with("cannot acquire \"till 3\" at "), "{text}");
+    assert!(text.contains(&*world.locks().store_name()), "{text}");
+}
+
+pub(crate) async fn list_pages_in_order(world: World) {
+    let mut guards = Vec::new();
+    for name in ["job:3", "job:1", "other", "job:2", "job:5", "job:4"] {
+        guards.push(acquire(&world.locks().mutex(name)).await);
+    }
+    let free = acquire(&world.locks().mutex("job:0")).await;
+    free.release().await.expect("released");
+    let mut names = Vec::new();
+    let mut after: Option<Key> = None;
+    loop {
+        let page = world.rival().list("job:", after.as_ref(), 2).await.expect("a page");
+        assert!(page.len() <= 2);
+        for (key, seen) in &page {
+            assert_eq!((&seen.state, seen.holders.len()), (&State::Held, 1));
+            names.push(key.as_str().to_owned());
+        }
+        let Some((last, _)) = page.last() else { break };
+        after = Some(last.clone());
+    }
+    assert_eq!(names, ["job:1", "job:2", "job:3", "job:4", "job:5"], "free keys are left out");
+}

@@ -1,0 +1,35 @@
+//! The table: kind × store × topology. Every row runs the whole contract of its kind.
+
+use crate::cases;
+use crate::world::World;
+
+/// One row of the table.
+#[derive(Debug)]
+pub(crate) struct Row {
+    pub(crate) kind: &'static str,
+    /// The scheme of the store's URL.
+    pub(crate) store: &'static str,
+    /// How many handles (each with connections and threads of its own) share the store.
+    pub(crate) topology: &'static str,
+}
+
+/// Makes the table and, for each row, a module with one test for each case of its kind: there
+/// can be no row that does not run.
+macro_rules! rows {
+    ($($row:ident: $kind:literal, $store:literal, $topology:literal, $world:expr, $cases:ident;)+) => {
+        pub(crate) const ROWS: &[Row] =
+            &[$(Row { kind: $kind, store: $store, topology: $topology }),+];
+
+        $(mod $row {
+            use super::*;
+            cases::$cases!($world);
+        })+
+    };
+}
+
+rows! {
+    mutex_memory_one: "mutex", "memory", "one handle", World::memory(1), mutex_contract;
+    mutex_memory_two: "mutex", "memory", "two handles", World::memory(2), mutex_contract;
+    mutex_sqlite_one: "mutex", "sqlite", "one handle", World::sqlite(1), mutex_contract;
+    mutex_sqlite_two: "mutex", "sqlite", "two handles", World::sqlite(2), mutex_contract;
+}

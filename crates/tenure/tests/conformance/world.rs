@@ -1,0 +1,149 @@
+//! A store with its clients, made anew for each case, and the patience to wait for a condition.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+use tenure::logic::{Acquire, Inspection, Op, Queueing, Reply, Step};
+use tenure::store::{Memory, Store};
+use tenure::{Claim, Fence, Guard, Key, Label, Locks, LocksOptions, Mutex, Owner, seam};
+
+/// No condition of a healthy store takes so long, on any machine that runs tests.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(crate) const fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+/// A store, two clients of it, and a way to ask it directly.
+#[derive(Debug)]
+pub(crate) struct World {
+    locks: Locks,
+    rival: Locks,
+    store: Arc<dyn Store>,
+    _dir: Option<TempDir>,
+}
+
+impl World {
+    pub(crate) async fn memory(handles: usize) -> Self {
+        let seam = seam::machine().expect("a clock and timers");
+        let store = Memory::new(Arc::clone(&seam));
+        let over = || {
+            let store = Arc::new(store.clone());
+            Locks::over(store, Arc::clone(&seam), LocksOptions::default())
+        };
+        let locks = over();
+        let rival = if handles == 1 { locks.clone() } else { over() };
+        Self { locks, rival, store: Arc::new(store), _dir: None }
+    }
+
+    pub(crate) async fn sqlite(handles: usize) -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("locks.db");
+        let url = format!("sqlite:{}", path.display());
+        let locks = tenure::connect(&url).await.expect("a fresh file");
+        let rival =
+            if handles == 1 { locks.clone() } else { tenure::connect(&url).await.expect("opens") };
+        let seam = seam::machine().expect("a clock and timers");
+        let store = tenure::store::Sqlite::open(&path, seam).await.expect("opens a third time");
+        Self { locks, rival, store: Arc::new(store), _dir: Some(dir) }
+    }
+
+    pub(crate) fn locks(&self) -> &Locks {
+        &self.locks
+    }
+
+    /// The other client of the same store.
+    pub(crate) fn rival(&self) -> &Locks {
+        &self.rival
+    }
+
+    /// Carries out one step at the store, past every client.
+    pub(crate) async fn ask(&self, key: &str, op: Op) -> Reply {
+        let key = Key::new(key).expect("a valid key");
+        let replies = self.store.call(vec![Step { key, op }]).await.expect("the store answers");
+        let [reply] = &replies[..] else { panic!("one step, {} replies", replies.len()) };
+        reply.clone()
+    }
+
+    pub(crate) async fn inspect(&self, key: &str) -> Inspection {
+        self.rival.mutex(key).inspect().await.expect("a look")
+    }
+
+    /// Takes the lock by the other client, which must be free.
+    pub(crate) async fn rival_takes(&self, key: &str) -> Guard {
+        let guard = self.rival.mutex(key).try_acquire().await.expect("an answer");
+        guard.unwrap_or_else(|| panic!("{key} is not free"))
+    }
+
+    /// Waits until `count` stand in line.
+    pub(crate) async fn until_waiting(&self, key: &str, count: usize) {
+        until("waiters in line", async || self.inspect(key).await.waiters.len() == count).await;
+    }
+
+    /// Whether the store has seen nothing of all that was asked.
+    pub(crate) async fn is_untouched(&self) -> bool {
+        self.locks.list("", None, 10).await.expect("a page").is_empty()
+    }
+
+    /// A claim by nobody who would renew, heartbeat or release it: a crashed client.
+    pub(crate) fn crashed(number: u64, claim: Claim, ttl: Duration, line: bool) -> Acquire {
+        Acquire {
+            owner: Owner::from_parts(&format!("crashed {number}"), number),
+            label: Label::new("crashed"),
+            claim,
+            ttl,
+            queue: line.then_some(Queueing { window: ttl, stamp: 1, inbox: None }),
+        }
+    }
+
+    pub(crate) async fn force(&self, guard: &Guard) {
+        let reply = self.ask(guard.key().as_str(), Op::Force { up_to: guard.fence() }).await;
+        assert_eq!(reply, Reply::Forced { holders: 1 });
+    }
+}
+
+/// Runs a case on a runtime of its own.
+pub(crate) fn run<F: Future<Output = ()>>(case: impl FnOnce() -> F) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime").block_on(within("the case", Duration::from_secs(90), case()));
+}
+
+/// `future`'s output, or a panic after `limit`.
+pub(crate) async fn within<F: Future>(what: &str, limit: Duration, future: F) -> F::Output {
+    let timely = tokio::time::timeout(limit, future).await;
+    timely.unwrap_or_else(|_| panic!("{what} did not come within {limit:?}"))
+}
+
+/// Waits for a condition.
+pub(crate) async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let started = Instant::now();
+    while !condition().await {
+        assert!(started.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}");
+        tokio::time::sleep(ms(5)).await;
+    }
+}
+
+/// Acquires, within the patience.
+pub(crate) async fn acquire(mutex: &Mutex) -> Guard {
+    within("the lock", PATIENCE, mutex.acquire()).await.expect("granted")
+}
+
+/// Starts to wait in the background.
+pub(crate) fn waiting(mutex: Mutex) -> tokio::task::JoinHandle<tenure::Result<Guard>> {
+    tokio::spawn(async move { mutex.acquire().await })
+}
+
+/// What a waiter in the background came to.
+pub(crate) async fn outcome(
+    waiter: tokio::task::JoinHandle<tenure::Result<Guard>>,
+) -> tenure::Result<Guard> {
+    within("the waiter's outcome", PATIENCE, waiter).await.expect("no panic")
+}
+
+/// Asserts that a fence is larger than all before it.
+pub(crate) fn grows(last: &mut Fence, guard: &Guard) {
+    assert!(guard.fence() > *last, "the fence went from {last} to {}", guard.fence());
+    *last = guard.fence();
+}
