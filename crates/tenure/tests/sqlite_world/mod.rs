@@ -1,15 +1,25 @@
-//! A clock that stands still until a test moves it, and words that are quick to write.
+//! A clock that stands still until a test moves it, roles for more processes, and words that
+//! are quick to write.
 
 #![allow(dead_code, reason = "each test program uses its part")]
+#![allow(clippy::disallowed_methods, reason = "tests wait for real processes")]
+#![allow(clippy::print_stdout, reason = "tests say what they measured")]
 
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tenure::logic::{Acquire, Op, Queueing, Reply, Step};
 use tenure::seam::{self, Moment, Seam, Task};
 use tenure::store::{Sqlite, Store, StoreError};
 use tenure::{Claim, Fence, Key, Label, Owner};
+
+/// How long a test waits for what must come: longer than any machine is slow.
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+const ROLE: &str = "TENURE_TEST_ROLE";
+const PLACE: &str = "TENURE_TEST_PLACE";
 
 /// The machine's seam with a clock of its own.
 #[derive(Debug)]
@@ -106,7 +116,49 @@ pub(crate) fn fence(reply: &Reply) -> Fence {
     }
 }
 
-pub(crate) async fn open(path: &std::path::Path) -> Sqlite {
+pub(crate) async fn open(path: &Path) -> Sqlite {
     let machine = seam::machine().expect("the machine's seam starts");
     Sqlite::open(path, machine).await.expect("the store opens")
+}
+
+/// Waits until the last connection to a file is closed: then its journal is gone.
+pub(crate) async fn closed(path: &Path) {
+    let journal = PathBuf::from(format!("{}-wal", path.display()));
+    let limit = Instant::now() + LIMIT;
+    while journal.exists() {
+        assert!(Instant::now() < limit, "{} stays open", path.display());
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+/// The directory to work in, if this process was started to play `role`.
+pub(crate) fn in_role(role: &str) -> Option<PathBuf> {
+    (std::env::var(ROLE).ok()? == role).then(|| std::env::var_os(PLACE).expect("a place").into())
+}
+
+/// A command that runs what follows as a user without rights.
+pub(crate) fn unprivileged() -> Command {
+    if !rustix::process::geteuid().is_root() {
+        return Command::new("env");
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+    command
+}
+
+/// This test program once more, playing `role` in the test of that name.
+pub(crate) fn actor(mut command: Command, test: &str, role: &str, place: &Path) -> Command {
+    let program = std::env::current_exe().expect("this program");
+    command.arg(program).args(["--exact", test, "--nocapture", "--test-threads=1"]);
+    command.env(ROLE, role).env(PLACE, place);
+    command
+}
+
+/// Lets this test program play a role to its end, and fails if it fails.
+pub(crate) fn play(command: Command, test: &str, role: &str, place: &Path) {
+    let output = actor(command, test, role, place).output().expect("the role starts");
+    let said = String::from_utf8_lossy(&output.stdout);
+    println!("{said}");
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.contains("1 passed"), "the role {role} is played: {said}");
 }

@@ -116,7 +116,16 @@ impl Worker {
     }
 
     fn carry_out(&mut self, calls: Vec<Call>) {
-        match self.transact(&calls) {
+        let mut done = self.transact(&calls);
+        if done.as_ref().is_err_and(|e| e.class == StoreErrorClass::Refused) {
+            // On a full disk the journal cannot grow; emptied into the file, it begins anew, and
+            // what frees or renews goes on.
+            let empty = "PRAGMA wal_checkpoint(PASSIVE)";
+            if self.file.db.query_row(empty, [], |_| Ok(())).is_ok() {
+                done = self.transact(&calls);
+            }
+        }
+        match done {
             Ok(done) => {
                 // Waiters first: they have waited longest.
                 self.postman.tell(done.grants);
