@@ -119,7 +119,7 @@ pub async fn connect_with(url: &str, options: LocksOptions) -> Result<Locks> {
         Error::new(ErrorKind::Internal, Operation::Connect, message).with_source(Arc::new(e))
     })?;
     let store = (entry.open)(rest, Arc::clone(&seam)).await;
-    let store = store.map_err(|e| e.into_error(Operation::Connect, &entry.example.into()))?;
+    let store = store.map_err(|e| e.into_error(Operation::Connect, &entry.scheme.into()))?;
     Ok(Locks::over(store, seam, options))
 }
 
