@@ -1,0 +1,32 @@
+//! What is measured, in the order of the report. One file per question.
+
+pub(crate) mod crowd;
+pub(crate) mod death;
+pub(crate) mod handoff;
+mod held;
+pub(crate) mod memory;
+mod sqlite;
+
+use crate::Failure;
+use crate::figure::{Figure, Scale};
+
+pub(crate) struct Measure {
+    /// For `--only`.
+    pub(crate) name: &'static str,
+    /// Too slow to run without being asked for.
+    pub(crate) on_request: bool,
+    pub(crate) run: fn(Scale) -> Result<Vec<Figure>, Failure>,
+}
+
+const fn always(name: &'static str, run: fn(Scale) -> Result<Vec<Figure>, Failure>) -> Measure {
+    Measure { name, on_request: false, run }
+}
+
+pub(crate) const ALL: &[Measure] = &[
+    always("memory", memory::measure),
+    always("sqlite", sqlite::measure),
+    always("handoff", handoff::measure),
+    always("crowd", crowd::measure),
+    always("death", death::measure),
+    always("held", held::measure),
+];

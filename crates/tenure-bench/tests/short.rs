@@ -1,0 +1,34 @@
+//! The short form measures everything once and checks no limit.
+
+use std::process::Command;
+
+#[test]
+fn the_short_form_prints_every_figure_and_keeps_its_raw_data() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let output = Command::new(env!("CARGO_BIN_EXE_tenure-bench"))
+        .args(["--short", "--out"])
+        .arg(directory.path())
+        .output()
+        .expect("it starts");
+    let printed = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{printed}{errors}");
+    let figures = [
+        "memory: acquire + release",
+        "sqlite: acquires + releases / bare transactions",
+        "sqlite: handoff",
+        "sqlite: 8 processes",
+        "sqlite: holder killed",
+        "store calls per round",
+        "memory of each",
+    ];
+    for figure in figures {
+        assert!(printed.contains(figure), "{figure} is missing in:\n{printed}");
+    }
+    let mut files = std::fs::read_dir(directory.path()).expect("a directory");
+    let file = files.next().expect("a file of raw data").expect("it can be read").path();
+    let record = std::fs::read_to_string(file).expect("it can be read");
+    let record: serde_json::Value = serde_json::from_str(&record).expect("it is JSON");
+    assert_eq!(record["figures"].as_array().map(Vec::len), Some(figures.len()));
+    assert_ne!(record["versions"]["rustc"], "unknown");
+}
