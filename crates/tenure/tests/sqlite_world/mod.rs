@@ -121,14 +121,25 @@ pub(crate) async fn open(path: &Path) -> Sqlite {
     Sqlite::open(path, machine).await.expect("the store opens")
 }
 
+/// Waits for what must come.
+pub(crate) async fn until(is_so: impl Fn() -> bool) {
+    let limit = Instant::now() + LIMIT;
+    while !is_so() {
+        assert!(Instant::now() < limit, "it does not come");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
 /// Waits until the last connection to a file is closed: then its journal is gone.
 pub(crate) async fn closed(path: &Path) {
     let journal = PathBuf::from(format!("{}-wal", path.display()));
-    let limit = Instant::now() + LIMIT;
-    while journal.exists() {
-        assert!(Instant::now() < limit, "{} stays open", path.display());
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    until(|| !journal.exists()).await;
+}
+
+/// How many pages a file has, those in its journal included.
+pub(crate) fn pages(path: &Path) -> i64 {
+    let db = rusqlite::Connection::open(path).expect("a connection");
+    db.pragma_query_value(None, "page_count", |row| row.get(0)).expect("a number")
 }
 
 /// The directory to work in, if this process was started to play `role`.

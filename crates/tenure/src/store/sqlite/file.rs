@@ -96,7 +96,9 @@ impl File {
         let path = locate(path)?;
         mount::check(&path)?;
         let boot_id = boot_id(options)?;
-        if is_filled(&path)? {
+        // Beside a file of ours lies its directory, made before the file; whatever else lies at
+        // the path must not get one.
+        if !WakeDir::path_of(&path).exists() && is_filled(&path)? {
             check_untouched(&path)?;
         }
         let wake_dir = WakeDir::open(&path, &options.fd_names).map_err(|e| beside(&path, e))?;

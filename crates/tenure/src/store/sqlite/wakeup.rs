@@ -43,12 +43,17 @@ pub(super) struct WakeDir {
 }
 
 impl WakeDir {
+    /// Where the directory of `file` lies.
+    pub(super) fn path_of(file: &Path) -> PathBuf {
+        let mut name = OsString::from(file);
+        name.push(".wake");
+        name.into()
+    }
+
     /// Opens the directory of `file`, and makes it first if need be. Its mode follows the
     /// file's: whoever may write the file may wake and be woken.
     pub(super) fn open(file: &Path, fd_names: &Path) -> io::Result<Self> {
-        let mut name = OsString::from(file);
-        name.push(".wake");
-        let path = PathBuf::from(name);
+        let path = Self::path_of(file);
         match DirBuilder::new().mode(0o700).create(&path) {
             Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
             _ => {}

@@ -21,9 +21,11 @@ use crate::words::{Fence, Key, StoreTime};
 
 /// A transaction takes no further call once it has so many steps: others want their turn.
 const STEPS_MAX: usize = 256;
-/// So many keys whose time is over leave with a transaction, and so many free pages.
+/// So many keys whose time is over leave with a transaction, and so many free pages; a few free
+/// pages stay, for the next keys.
 const PRUNE_KEYS: u32 = 32;
-const FREE_PAGES: i64 = 64;
+const FREE_PAGES_MAX: i64 = 64;
+const FREE_PAGES_KEPT: i64 = 8;
 /// How often a wake-up that found no room is offered again.
 const RETRY_EVERY: Duration = Duration::from_millis(1);
 
@@ -257,8 +259,9 @@ fn step(tx: &Connection, calls: &[Call], at: At, floor: Fence) -> rusqlite::Resu
 /// Free pages go back to the disk, a few with every transaction that prunes.
 fn give_pages_back(tx: &Connection) -> rusqlite::Result<()> {
     let free: i64 = tx.pragma_query_value(None, "freelist_count", |row| row.get(0))?;
-    if free >= FREE_PAGES {
-        tx.pragma(None, "incremental_vacuum", FREE_PAGES, |_| Ok(()))?;
+    let spare = (free - FREE_PAGES_KEPT).min(FREE_PAGES_MAX);
+    if spare > 0 {
+        tx.pragma(None, "incremental_vacuum", spare, |_| Ok(()))?;
     }
     Ok(())
 }
