@@ -290,6 +290,8 @@ fn connect(
         db.set_prepared_statement_cache_capacity(64);
         // The file of another program may be up to something.
         db.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+        // Plans do not depend on values, or each new value has its statement compiled anew.
+        db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         if let Some(pages) = options.max_pages {
             db.pragma_update(None, "max_page_count", pages)?;
         }
