@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use rusqlite::config::DbConfig;
 use serde_json::json;
 use tenure::Locks;
 use tokio::task::JoinSet;
@@ -72,6 +73,7 @@ impl Bare {
         let connection = rusqlite::Connection::open(file)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "NORMAL")?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         connection.execute("CREATE TABLE row (key TEXT PRIMARY KEY, n INTEGER) STRICT", [])?;
         for task in 0..TASKS {
             connection.execute("INSERT INTO row VALUES (?1, 0)", [format!("bench-{task}")])?;
