@@ -1,0 +1,144 @@
+//! The command line as typed: options, no relations between them and no meaning.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use rustix::process::Signal;
+
+use crate::{duration, exit, help, signals};
+
+/// Run a command under a lock; see who holds what.
+#[derive(Debug, Parser)]
+#[command(name = "tenure", version, about, disable_help_subcommand = false)]
+#[command(after_help = help::OVERVIEW.as_str(), after_long_help = help::OVERVIEW.as_str())]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Wait for the lock KEY, run CMD while holding it, end with CMD's exit code
+    #[command(after_help = help::RUN.as_str(), after_long_help = help::RUN.as_str())]
+    Run(Box<RunArgs>),
+    /// Show who holds KEY and who waits for it
+    #[command(after_help = help::LOOK.as_str(), after_long_help = help::LOOK.as_str())]
+    Status(StatusArgs),
+    /// List the keys in use, all or those that begin with PREFIX
+    #[command(after_help = help::LOOK.as_str(), after_long_help = help::LOOK.as_str())]
+    List(ListArgs),
+}
+
+/// Which store.
+#[derive(Debug, Args)]
+pub(crate) struct StoreArgs {
+    /// The store, by its URL
+    #[arg(long, value_name = "URL", conflicts_with = "store_file")]
+    pub(crate) store: Option<String>,
+    /// The embedded store in this file
+    #[arg(long, value_name = "PATH")]
+    pub(crate) store_file: Option<PathBuf>,
+    /// How long the first contact with the store may take
+    #[arg(long, value_name = "DUR", default_value = "5s", value_parser = duration::parse)]
+    pub(crate) store_timeout: Duration,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// How long the lease lasts without renewal: 10ms to 30d
+    #[arg(long, value_name = "DUR", default_value = "30s", value_parser = duration::parse)]
+    pub(crate) ttl: Duration,
+    /// Give up when the lock was not ours after so long [default: wait without limit]
+    #[arg(long, value_name = "DUR", value_parser = duration::parse)]
+    #[arg(conflicts_with_all = ["try_once", "retry"])]
+    pub(crate) wait: Option<Duration>,
+    /// Do not wait at all
+    #[arg(long = "try", conflicts_with = "retry")]
+    pub(crate) try_once: bool,
+    /// Wait N times the retry delay, in line
+    #[arg(long, value_name = "N")]
+    pub(crate) retry: Option<u32>,
+    /// See --retry
+    #[arg(long, value_name = "DUR", default_value = "100ms", value_parser = duration::parse)]
+    #[arg(requires = "retry")]
+    pub(crate) retry_delay: Duration,
+    /// Keep the key taken at least so long after the grant, even if CMD ends earlier
+    #[arg(long, value_name = "DUR", default_value = "0s", value_parser = duration::parse)]
+    pub(crate) min_hold: Duration,
+    /// End CMD so long after the grant
+    #[arg(long, value_name = "DUR", value_parser = duration::parse)]
+    pub(crate) max_hold: Option<Duration>,
+    /// Time between the first signal and SIGKILL, at most a third of the ttl
+    /// [default: 5s, or a third of the ttl if that is shorter]
+    #[arg(long, value_name = "DUR", value_parser = duration::parse)]
+    pub(crate) kill_grace: Option<Duration>,
+    /// The first signal when CMD has to end
+    #[arg(short, long, value_name = "SIG", default_value = "TERM")]
+    #[arg(value_parser = signals::parse)]
+    pub(crate) signal: Signal,
+    /// What happens to CMD when the lock is lost
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t = OnLost::Kill)]
+    pub(crate) on_lost: OnLost,
+    /// If the lock was lost: a line for sh, run after CMD has ended, for at most 30s
+    #[arg(long, value_name = "SHELL LINE")]
+    pub(crate) on_lost_exec: Option<OsString>,
+    /// A fixed owner value instead of a random one
+    #[arg(long, value_name = "VALUE")]
+    pub(crate) owner: Option<String>,
+    /// Whom others see as the holder [default: host:pid:CMD]
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) label: Option<String>,
+    /// The exit code for "busy"
+    #[arg(long, value_name = "N", default_value_t = exit::Exit::BUSY.0)]
+    pub(crate) busy_exit: u8,
+    /// Write how it went into this file, as one line of JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+    /// Say nothing but errors
+    #[arg(short, long, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// Say what happens
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+    /// What is locked: 1 to 512 bytes of UTF-8 without control characters
+    pub(crate) key: String,
+    /// The command and its arguments; no shell is involved
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(value_name = "CMD")]
+    pub(crate) cmd: Vec<OsString>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OnLost {
+    /// CMD and all it started are ended by the deadline
+    Kill,
+    /// CMD goes on, without a sentry; its code is ours
+    Ignore,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// One JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The key
+    pub(crate) key: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// One JSON object per line
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Only keys that begin with it
+    #[arg(default_value = "")]
+    pub(crate) prefix: String,
+}

@@ -1,0 +1,142 @@
+//! CMD as `tenure` sees it: behind a sentry, or (with `--on-lost ignore`) as its own child. If
+//! the sentry dies, its orphans come to `tenure`, which is a subreaper for that reason, and are
+//! ended. Nothing here waits.
+
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
+use tenure::seam::{Moment, Seam};
+
+use crate::command::{Cmd, Environment};
+use crate::link::{Order, Start};
+use crate::post::{NotStarted, Post};
+use crate::watch::{Cause, Event, Lease, Watch};
+
+/// CMD.
+#[derive(Debug)]
+pub(crate) struct Child {
+    cmd: Pid,
+    /// What is sent first, and the time until SIGKILL.
+    signal: Signal,
+    grace: Duration,
+    lease: Option<Lease>,
+    parent: Parent,
+}
+
+#[derive(Debug)]
+enum Parent {
+    Sentry(Post),
+    Us(Watch),
+}
+
+impl Child {
+    /// Starts CMD behind a sentry, or without one as our own child, which no lease limits.
+    pub(crate) fn start(
+        cmd: &Cmd,
+        env: &Environment,
+        start: &Start,
+        guarded: bool,
+    ) -> Result<Self, NotStarted> {
+        let signal = Signal::from_named_raw(start.signal).unwrap_or(Signal::TERM);
+        let grace = Duration::from_micros(start.grace_us);
+        if guarded {
+            let (post, cmd) = Post::start(cmd, env, start)?;
+            let (lease, parent) = (Some(start.lease), Parent::Sentry(post));
+            return Ok(Self { cmd, signal, grace, lease, parent });
+        }
+        let child = cmd.spawn(start.foreground, None, env).map_err(NotStarted::Cmd)?;
+        let cmd = Pid::from_child(&child);
+        let parent = Parent::Us(Watch::over(Some(cmd), signal, grace, None));
+        Ok(Self { cmd, signal, grace, lease: None, parent })
+    }
+
+    /// CMD's process number, which is that of its group.
+    pub(crate) fn group(&self) -> Pid {
+        self.cmd
+    }
+
+    /// Ends when [`Child::look`] may have something to tell; a SIGCHLD is another reason.
+    pub(crate) async fn ready(&self, seam: &dyn Seam) {
+        match &self.parent {
+            Parent::Sentry(post) => post.ready().await,
+            Parent::Us(watch) => match watch.next_look() {
+                Some(at) => seam.sleep_until(at).await,
+                None => std::future::pending().await,
+            },
+        }
+    }
+
+    /// What has happened. If the sentry has died, CMD's family is being ended from here.
+    pub(crate) fn look(&mut self, now: Moment) -> Vec<Event> {
+        let mut events = vec![];
+        if let Parent::Sentry(post) = &mut self.parent {
+            let (heard, lives) = post.hear();
+            events = heard;
+            if matches!(events.last(), Some(Event::Ended(_))) {
+                post.wait();
+                return events;
+            }
+            if lives {
+                return events;
+            }
+            post.kill();
+            // Its children are ours once it is gone, and not before.
+            post.wait();
+            events.extend(self.adopt(now));
+        }
+        if let Parent::Us(watch) = &mut self.parent {
+            events.extend(watch.look(now));
+        }
+        events
+    }
+
+    /// Passes a signal on to CMD's group.
+    pub(crate) fn pass_on(&self, signal: Signal) {
+        match &self.parent {
+            Parent::Sentry(post) => post.tell(&Order::Signal { signal: signal.as_raw() }),
+            Parent::Us(watch) => watch.signal(signal),
+        }
+    }
+
+    /// The lease was renewed.
+    pub(crate) fn extend(&mut self, deadline: Moment) {
+        let deadline_us = deadline.as_micros();
+        if let Some(lease) = &mut self.lease {
+            lease.deadline_us = deadline_us;
+        }
+        match &mut self.parent {
+            Parent::Sentry(post) => post.tell(&Order::Extend { deadline_us }),
+            Parent::Us(watch) => watch.extend(deadline_us),
+        }
+    }
+
+    /// Makes CMD's family end.
+    pub(crate) fn end(&mut self, cause: Cause, now: Moment) {
+        match &mut self.parent {
+            Parent::Sentry(post) => post.tell(&Order::End { cause }),
+            Parent::Us(watch) => drop(watch.end(cause, now)),
+        }
+    }
+
+    /// Ends a sentry that does not do its work: stopped, perhaps. The rest follows from
+    /// [`Child::look`].
+    pub(crate) fn dismiss_sentry(&self) {
+        if let Parent::Sentry(post) = &self.parent {
+            post.kill();
+        }
+    }
+
+    /// Takes the dead sentry's place, to end what it has left.
+    fn adopt(&mut self, now: Moment) -> Option<Event> {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        let is_ours = rustix::process::waitid(WaitId::Pid(self.cmd), options).is_ok();
+        let cmd = is_ours.then_some(self.cmd);
+        let mut watch = Watch::over(cmd, self.signal, self.grace, self.lease);
+        if !is_ours {
+            watch.lose_sight(now);
+        }
+        let event = watch.end(Cause::SentryDied, now);
+        self.parent = Parent::Us(watch);
+        event
+    }
+}

@@ -1,0 +1,114 @@
+//! Durations as people write them: `500ms`, `30s`, `5m`, `2h`, `1h30m`. It never guesses a unit.
+
+use std::time::Duration;
+
+/// The units, the largest first, in milliseconds.
+const UNITS: [(&str, u64); 5] =
+    [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
+
+/// Reads a duration. The message of a refusal is a whole sentence part for people.
+pub(crate) fn parse(text: &str) -> Result<Duration, String> {
+    if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(format!("{text} has no unit; did you mean {text}s or {text}ms?"));
+    }
+    let mut rest = text;
+    let mut smallest = u64::MAX;
+    let mut total: u64 = 0;
+    loop {
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        let (number, behind) = rest.split_at(digits);
+        let letters = behind.find(|c: char| c.is_ascii_digit()).unwrap_or(behind.len());
+        let (unit, next) = behind.split_at(letters);
+        let millis = UNITS.iter().find(|(name, _)| *name == unit).map(|(_, millis)| *millis);
+        let (false, Some(millis)) = (number.is_empty(), millis) else {
+            return Err(HOW_TO.into());
+        };
+        if millis >= smallest {
+            return Err(format!("the units go from large to small, each once: {HOW_TO}"));
+        }
+        smallest = millis;
+        let part = number.parse::<u64>().ok().and_then(|n| n.checked_mul(millis));
+        total = part.and_then(|part| total.checked_add(part)).ok_or("that is too long")?;
+        if next.is_empty() {
+            return Ok(Duration::from_millis(total));
+        }
+        rest = next;
+    }
+}
+
+const HOW_TO: &str = "write it like 500ms, 30s, 5m, 2h or 1h30m";
+
+/// A duration for people: `350ms`, `4.2s`, `1h30m`.
+pub(crate) fn show(span: Duration) -> String {
+    let millis = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+    match millis {
+        0..1_000 => format!("{millis}ms"),
+        1_000..60_000 if millis % 1_000 < 100 => format!("{}s", millis / 1_000),
+        1_000..60_000 => format!("{}.{}s", millis / 1_000, millis % 1_000 / 100),
+        _ => {
+            let mut rest = millis / 1_000 * 1_000;
+            let mut text = String::new();
+            for (unit, size) in &UNITS[..4] {
+                if rest >= *size {
+                    text += &format!("{}{unit}", rest / size);
+                    rest %= size;
+                }
+            }
+            text
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_unit_and_their_sums() {
+        let cases = [
+            ("500ms", 500),
+            ("30s", 30_000),
+            ("5m", 300_000),
+            ("2h", 7_200_000),
+            ("1h30m", 5_400_000),
+            ("1d2h3m4s5ms", 93_784_005),
+            ("0s", 0),
+        ];
+        for (text, millis) in cases {
+            assert_eq!(parse(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_bare_number_gets_a_hint() {
+        assert_eq!(parse("30").unwrap_err(), "30 has no unit; did you mean 30s or 30ms?");
+        assert_eq!(parse("0").unwrap_err(), "0 has no unit; did you mean 0s or 0ms?");
+    }
+
+    #[test]
+    fn whatever_else_is_refused() {
+        let too_long = "99999999999999999999h";
+        for text in
+            ["", "s", "1.5s", "-1s", "1 s", "30sec", "1s1h", "1s1s", "1h30", "5µs", too_long]
+        {
+            assert!(parse(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn shown_as_people_say_it() {
+        let cases = [
+            (0, "0ms"),
+            (350, "350ms"),
+            (4_000, "4s"),
+            (4_250, "4.2s"),
+            (59_999, "59.9s"),
+            (60_000, "1m"),
+            (5_430_999, "1h30m30s"),
+            (90_000_000, "1d1h"),
+        ];
+        for (millis, text) in cases {
+            assert_eq!(show(Duration::from_millis(millis)), text, "{millis}");
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! How `tenure` ends: each exit code of its own means one thing. CMD's own code is passed
+//! through and may be any number; `--report` tells them apart.
+
+use tenure::{Error, ErrorKind};
+
+/// An exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Exit(pub(crate) u8);
+
+impl Exit {
+    pub(crate) const SUCCESS: Self = Self(0);
+    pub(crate) const USAGE: Self = Self(64);
+    pub(crate) const INTERNAL: Self = Self(70);
+    pub(crate) const BUSY: Self = Self(75);
+    pub(crate) const CONFIG: Self = Self(78);
+    pub(crate) const LOST: Self = Self(79);
+    pub(crate) const MAX_HOLD: Self = Self(124);
+    pub(crate) const NOT_EXECUTABLE: Self = Self(126);
+    pub(crate) const NOT_FOUND: Self = Self(127);
+
+    /// 128 + n.
+    pub(crate) fn of_signal(number: i32) -> Self {
+        Self(u8::try_from(number).unwrap_or(0).saturating_add(128))
+    }
+
+    pub(crate) fn of_error(error: &Error) -> Self {
+        match error.kind() {
+            ErrorKind::Invalid => Self::USAGE,
+            ErrorKind::Mismatch => Self(65),
+            ErrorKind::Unavailable => Self(69),
+            ErrorKind::Busy => Self::BUSY,
+            ErrorKind::Refused => Self(77),
+            ErrorKind::Config => Self::CONFIG,
+            ErrorKind::Lost => Self::LOST,
+            _ => Self::INTERNAL,
+        }
+    }
+}
+
+/// A request that is refused before anything is touched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) exit: Exit,
+    pub(crate) message: String,
+}
+
+impl Refusal {
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self { exit: Exit::USAGE, message: message.into() }
+    }
+
+    pub(crate) fn config(message: impl Into<String>) -> Self {
+        Self { exit: Exit::CONFIG, message: message.into() }
+    }
+}
+
+/// The part of the help that documents every code.
+pub(crate) const HELP: &str = "\
+Exit codes:
+  0..255   CMD's own, where CMD ended by itself (--report tells it from those below)
+  64       usage: the command line or an option was refused, nothing was touched
+  65       the key is something else at the store: another kind of lock, a foreign value
+  69       the store cannot be reached, or failed
+  70       internal: a defect of tenure, its sentry was killed, or the system refused a process
+  75       busy: others held the key (--busy-exit N changes it)
+  77       the store refused: credentials, rights, a full disk
+  78       configuration: no such store, not a file of ours, no place for the embedded store
+  79       lost: the lease could not be kept; CMD and all it started were ended
+  124      --max-hold was over; CMD and all it started were ended
+  126      CMD is not executable
+  127      CMD was not found
+  128 + n  signal n ended CMD, or came while waiting (of SIGINT tenure dies as well: 130)";

@@ -1,0 +1,55 @@
+//! The parts of the help that clap cannot derive: exit codes, environment, stores. The stores
+//! come from the library's table.
+
+use std::sync::LazyLock;
+
+use crate::exit;
+
+const DURATIONS: &str = "\
+Durations: 500ms, 30s, 5m, 2h, 1h30m, 1d; a number without a unit is refused.";
+
+const ENVIRONMENT: &str = "\
+Environment:
+  TENURE_STORE       the store's URL, where --store is not given
+  TENURE_STORE_FILE  the embedded store's file, where --store-file is not given";
+
+const ENVIRONMENT_OF_CMD: &str = "\
+Environment of CMD:
+  TENURE_KEY         the key
+  TENURE_FENCE       the fencing token of this grant: it grows with every grant on the key
+  TENURE_OWNER       the owner value of this claim
+  TENURE_STORE_NAME  the store, without secrets
+  TENURE_STORE, TENURE_STORE_FILE
+                     the store, for a nested tenure; a URL with a password is not passed on
+  TENURE_HELD        what this command and those around it hold: a nested run on one of
+                     these keys is refused, since it would wait for itself
+Environment of the --on-lost-exec line: the same, and
+  TENURE_LOST_REASON expired, gone, max-hold or closed";
+
+fn stores() -> String {
+    let mut text = "Stores (without --store: a file of this user on this host):".to_owned();
+    for store in tenure::stores() {
+        text += &format!(
+            "\n  {}\n      {}\n      survives: {}",
+            store.example, store.about, store.survives
+        );
+    }
+    text
+}
+
+/// For `tenure help`.
+pub(crate) static OVERVIEW: LazyLock<String> = LazyLock::new(|| {
+    let example = "Example: tenure run nightly-report -- sh -c 'echo \"fence $TENURE_FENCE\"'";
+    [example.into(), stores(), ENVIRONMENT.into(), exit::HELP.into()].join("\n\n")
+});
+
+/// For `tenure run --help`.
+pub(crate) static RUN: LazyLock<String> = LazyLock::new(|| {
+    [DURATIONS.into(), stores(), ENVIRONMENT.into(), ENVIRONMENT_OF_CMD.into(), exit::HELP.into()]
+        .join("\n\n")
+});
+
+/// For `tenure status --help` and `tenure list --help`.
+pub(crate) static LOOK: LazyLock<String> = LazyLock::new(|| {
+    [DURATIONS.into(), stores(), ENVIRONMENT.into(), exit::HELP.into()].join("\n\n")
+});

@@ -1,0 +1,208 @@
+//! From the lock to CMD's end: CMD runs, the lease is renewed, signals are passed on.
+
+use std::time::Duration;
+
+use rustix::process::Signal;
+use tenure::seam::{Moment, Seam};
+use tenure::{Guard, LostReason};
+
+use crate::args::OnLost;
+use crate::child::Child;
+use crate::command::Environment;
+use crate::duration::show;
+use crate::job::{Job, Stop};
+use crate::link::Start;
+use crate::plan::Plan;
+use crate::post::NotStarted;
+use crate::signals::{self, Signals};
+use crate::watch::{Cause, End, Event, Lease};
+
+/// A sentry that was told to end CMD and has not done it so long after the grace is ended too.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What became of CMD.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) end: End,
+    pub(crate) lost: Option<LostReason>,
+}
+
+/// Why CMD did not run, though the lock was held.
+#[derive(Debug)]
+pub(crate) enum NotRun {
+    Lost(LostReason),
+    Signal(Signal),
+    NotStarted(NotStarted),
+}
+
+/// Runs CMD while `guard` is held. Afterwards CMD has ended; the guard is as it was.
+pub(crate) async fn run(
+    plan: &Plan,
+    env: &Environment,
+    guard: &Guard,
+    signals: &mut Signals,
+    job: &Job,
+    seam: &dyn Seam,
+) -> Result<Held, NotRun> {
+    let deadline = long_enough(plan, guard, signals, job, seam).await?;
+    let granted = seam.now();
+    let micros = |span: Duration| u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
+    let start = Start {
+        lease: Lease { deadline_us: deadline.as_micros(), slack_us: micros(plan.slack()) },
+        grace_us: micros(plan.grace),
+        signal: plan.signal.as_raw(),
+        foreground: job.is_in_foreground(),
+    };
+    let guarded = plan.on_lost == OnLost::Kill;
+    let child = Child::start(&plan.cmd, env, &start, guarded).map_err(NotRun::NotStarted)?;
+    plan.voice.detail(|| {
+        let deadline = guard.deadline().as_micros();
+        format!("CMD runs as process {}, deadline {deadline} µs", child.group().as_raw_nonzero())
+    });
+    let max_hold = plan.max_hold.map_or(Moment::NEVER, |span| granted + span);
+    Hold { plan, guard, job, seam, child, deadline, lost: None, max_hold, overdue: Moment::NEVER }
+        .until_end(signals)
+        .await
+}
+
+/// A grant from the queue is short until it is confirmed, which happens at once: CMD starts
+/// when the lease leaves more time than its ending would take.
+async fn long_enough(
+    plan: &Plan,
+    guard: &Guard,
+    signals: &mut Signals,
+    job: &Job,
+    seam: &dyn Seam,
+) -> Result<Moment, NotRun> {
+    let confirmed = async {
+        loop {
+            let deadline = guard.deadline();
+            if deadline.since(seam.now()) > plan.grace + plan.slack() {
+                return Ok(deadline);
+            }
+            tokio::select! {
+                biased;
+                reason = guard.lost() => return Err(NotRun::Lost(reason)),
+                _ = guard.renewed(deadline) => {}
+            }
+        }
+    };
+    crate::wait::or_signal(confirmed, signals, job).await.map_err(NotRun::Signal)?
+}
+
+struct Hold<'a> {
+    plan: &'a Plan,
+    guard: &'a Guard,
+    job: &'a Job,
+    seam: &'a dyn Seam,
+    child: Child,
+    /// The last deadline that the sentry was told.
+    deadline: Moment,
+    lost: Option<LostReason>,
+    /// When CMD has had enough time; `NEVER` once it was told.
+    max_hold: Moment,
+    /// When to do the sentry's work, if it does not.
+    overdue: Moment,
+}
+
+impl Hold<'_> {
+    async fn until_end(mut self, signals: &mut Signals) -> Result<Held, NotRun> {
+        loop {
+            for event in self.child.look(self.seam.now()) {
+                match event {
+                    Event::Ended(end) => return Ok(self.ended(end)),
+                    Event::Stopped { signal } => self.stopped(signal),
+                    Event::Ending { cause } => self.ending(cause),
+                }
+            }
+            tokio::select! {
+                biased;
+                signal = signals.next() => self.heard(signal),
+                reason = self.guard.lost(), if self.lost.is_none() => self.lose(reason),
+                deadline = self.guard.renewed(self.deadline) => {
+                    self.deadline = deadline;
+                    self.child.extend(deadline);
+                }
+                () = self.seam.sleep_until(self.max_hold), if self.max_hold != Moment::NEVER => {
+                    self.max_hold = Moment::NEVER;
+                    self.make_end(Cause::MaxHold, Moment::NEVER);
+                }
+                () = self.seam.sleep_until(self.overdue), if self.overdue != Moment::NEVER => {
+                    self.overdue = Moment::NEVER;
+                    self.child.dismiss_sentry();
+                }
+                () = self.child.ready(self.seam) => {}
+            }
+        }
+    }
+
+    fn heard(&self, signal: Signal) {
+        match signal {
+            Signal::TSTP => self.job.stop(Some(&self.child)),
+            Signal::CONT => self.job.go_on(&self.child),
+            signal if signals::is_passed_on(signal) => self.child.pass_on(signal),
+            // A child has changed: the next look shows which.
+            _ => {}
+        }
+    }
+
+    fn stopped(&self, signal: i32) {
+        if self.job.cmd_stopped(&self.child, signal) == Stop::Stuck {
+            let name = signals::name(signal);
+            self.plan.voice.notice(format!(
+                "CMD was stopped by {name}: it wants the terminal, which is not our stdin"
+            ));
+        }
+    }
+
+    fn lose(&mut self, reason: LostReason) {
+        self.lost = Some(reason);
+        let key = self.plan.key.as_str();
+        if self.plan.on_lost == OnLost::Ignore {
+            self.plan.voice.notice(format!("lost {key:?}: {reason}; CMD goes on"));
+        } else {
+            self.plan.voice.error(format!("lost {key:?}: {reason}; ending CMD"));
+            self.make_end(Cause::Lost, self.guard.deadline());
+        }
+    }
+
+    fn make_end(&mut self, cause: Cause, at_the_latest: Moment) {
+        let now = self.seam.now();
+        self.overdue = (now + self.plan.grace + PATIENCE).min(at_the_latest);
+        self.child.end(cause, now);
+    }
+
+    fn ending(&self, cause: Cause) {
+        let voice = self.plan.voice;
+        match cause {
+            Cause::MaxHold => {
+                let limit = self.plan.max_hold.map(show).unwrap_or_default();
+                voice.notice(format!("--max-hold {limit} is over; ending CMD"));
+            }
+            Cause::SentryDied => voice.error("the sentry was killed; ending CMD, unguarded now"),
+            Cause::Deadline if self.lost.is_none() => {
+                let key = self.plan.key.as_str();
+                voice.error(format!("the lease on {key:?} was not renewed in time; ending CMD"));
+            }
+            Cause::Deadline | Cause::Lost | Cause::TenureDied => {}
+        }
+    }
+
+    /// The lock counts as lost if it was before CMD had ended. The clock decides, since we may
+    /// have been stopped: CMD's end has a time, and it is the clock of the deadline.
+    fn ended(&self, end: End) -> Held {
+        self.job.cmd_ended(self.child.group(), end.cause.is_some());
+        if end.left > 0 {
+            let left = end.left;
+            self.plan.voice.error(format!("{left} processes of CMD do not end, even by SIGKILL"));
+        }
+        let by_deadline = matches!(end.cause, Some(Cause::Deadline | Cause::TenureDied));
+        let in_time = end.at_us < self.deadline.as_micros() && !by_deadline;
+        let lost = match self.lost {
+            Some(LostReason::Expired) if in_time && end.cause.is_none() => None,
+            None if !in_time => Some(LostReason::Expired),
+            lost => lost,
+        };
+        Held { end, lost }
+    }
+}

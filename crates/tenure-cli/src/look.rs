@@ -1,0 +1,104 @@
+//! `tenure status` and `tenure list`: what the store sees. They change nothing.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tenure::logic::Inspection;
+use tenure::seam::Seam;
+use tenure::{Key, Locks};
+
+use crate::args::{ListArgs, StatusArgs, StoreArgs};
+use crate::exit::{Exit, Refusal};
+use crate::plan::{check_store_timeout, key_of};
+use crate::store::{Choice, Located};
+use crate::view::{self, KeyView};
+use crate::voice::{Level, Voice};
+
+/// How many keys are asked for at a time.
+const PAGE: usize = 256;
+
+/// `tenure status KEY`.
+pub(crate) fn status(args: &StatusArgs) -> Result<Exit, Refusal> {
+    let key = key_of(&args.key)?;
+    with_store(&args.store, async |locks, store| {
+        let seen = locks.mutex(key.as_str()).inspect().await.map_err(failed)?;
+        let text = if args.json {
+            KeyView::of(&key, &seen).json()
+        } else {
+            format!("{}\n  at {}", view::text(&key, &seen), store.describe(locks))
+        };
+        print(&text)
+    })
+}
+
+/// `tenure list [PREFIX]`: page by page, so that a long list begins at once.
+pub(crate) fn list(args: &ListArgs) -> Result<Exit, Refusal> {
+    with_store(&args.store, async |locks, _| {
+        let mut after: Option<Key> = None;
+        loop {
+            let page = locks.list(&args.prefix, after.as_ref(), PAGE).await.map_err(failed)?;
+            for (key, seen) in &page {
+                print(&line(args, key, seen))?;
+            }
+            match page.last() {
+                Some((last, _)) if page.len() == PAGE => after = Some(last.clone()),
+                _ => return Ok(()),
+            }
+        }
+    })
+}
+
+fn line(args: &ListArgs, key: &Key, seen: &Inspection) -> String {
+    if args.json { KeyView::of(key, seen).json() } else { view::text(key, seen) }
+}
+
+/// Why a look ended early.
+enum Early {
+    Refusal(Refusal),
+    /// Whoever reads our output has enough of it.
+    Enough,
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "it is what map_err gives")]
+fn failed(error: tenure::Error) -> Early {
+    Early::Refusal(Refusal { exit: Exit::of_error(&error), message: error.to_string() })
+}
+
+fn with_store(
+    args: &StoreArgs,
+    look: impl AsyncFnOnce(&Locks, &Located) -> Result<(), Early>,
+) -> Result<Exit, Refusal> {
+    check_store_timeout(args)?;
+    let choice = Choice::of(args, |name| std::env::var_os(name))?;
+    if let Some(warning) = choice.warning() {
+        Voice(Level::Normal).notice(warning);
+    }
+    let store = choice.located()?;
+    let defect = |e: io::Error| Refusal { exit: Exit::INTERNAL, message: e.to_string() };
+    let seam: Arc<dyn Seam> = tenure::seam::machine().map_err(defect)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
+    let done = runtime.map_err(defect)?.block_on(async {
+        let locks = store.open(args.store_timeout, &*seam).await.map_err(failed)?;
+        let done = look(&locks, &store).await;
+        // Nothing is held here; closing cannot leave anything behind.
+        let _ = locks.close(Duration::ZERO).await;
+        done
+    });
+    match done {
+        Ok(()) | Err(Early::Enough) => Ok(Exit::SUCCESS),
+        Err(Early::Refusal(refusal)) => Err(refusal),
+    }
+}
+
+/// Writes a line to stdout. A reader that went away is no error.
+fn print(text: &str) -> Result<(), Early> {
+    match io::stdout().write_all(format!("{text}\n").as_bytes()) {
+        Ok(()) => Ok(()),
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Err(Early::Enough),
+        Err(e) => Err(Early::Refusal(Refusal {
+            exit: Exit::INTERNAL,
+            message: format!("cannot write the output: {e}"),
+        })),
+    }
+}

@@ -1,0 +1,194 @@
+//! A run as it will be: every option checked, every relation between them too, CMD found, all
+//! before anything is touched. What is refused is refused here.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use tenure::{Key, Label, Owner, TTL_MAX, TTL_MIN};
+
+use crate::args::{OnLost, RunArgs, StoreArgs};
+use crate::command::{Cmd, NoCmd};
+use crate::duration::show;
+use crate::exit::{Exit, Refusal};
+use crate::store::{self, Choice, Located};
+use crate::voice::{Level, Voice};
+
+/// The default of `--kill-grace`, where a third of the ttl is not shorter.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// A run with nothing left to refuse.
+pub(crate) struct Plan {
+    pub(crate) store: Located,
+    pub(crate) store_timeout: Duration,
+    pub(crate) warning: Option<String>,
+    pub(crate) key: Key,
+    pub(crate) cmd: Cmd,
+    pub(crate) ttl: Duration,
+    /// `None`: without limit. Zero: not at all.
+    pub(crate) wait: Option<Duration>,
+    pub(crate) min_hold: Duration,
+    pub(crate) max_hold: Option<Duration>,
+    pub(crate) grace: Duration,
+    pub(crate) signal: Signal,
+    pub(crate) on_lost: OnLost,
+    pub(crate) on_lost_exec: Option<OsString>,
+    pub(crate) owner: Option<String>,
+    pub(crate) label: Label,
+    pub(crate) busy_exit: Exit,
+    pub(crate) report: Option<PathBuf>,
+    pub(crate) voice: Voice,
+    /// For CMD: what this run and those around it hold.
+    pub(crate) held: OsString,
+}
+
+impl Plan {
+    pub(crate) fn of(args: RunArgs) -> Result<Self, Refusal> {
+        let key = key_of(&args.key)?;
+        check_ttl(args.ttl)?;
+        let grace = grace_of(args.kill_grace, args.ttl)?;
+        check_holds(args.min_hold, args.max_hold)?;
+        check_store_timeout(&args.store)?;
+        if let Some(value) = &args.owner {
+            let checked = Owner::fixed(value, &[0; 28]);
+            checked.map_err(|e| Refusal::usage(format!("--owner: {e}")))?;
+        }
+        let choice = Choice::of(&args.store, |name| env::var_os(name))?;
+        let warning = choice.warning();
+        let cmd = Cmd::find(args.cmd, env::var_os("PATH").as_deref()).map_err(|e| match e {
+            NoCmd::NotFound(message) => Refusal { exit: Exit::NOT_FOUND, message },
+            NoCmd::NotExecutable(message) => Refusal { exit: Exit::NOT_EXECUTABLE, message },
+        })?;
+        // For the embedded store this makes its directory; so it comes last.
+        let store = choice.located()?;
+        let held = env::var_os(store::HELD_VARIABLE);
+        if store::is_held_around(held.as_deref(), &store.identity(), key.as_str()) {
+            return Err(Refusal::usage(nested(&key)));
+        }
+        let held = store::held_with(held.as_deref(), &store.identity(), key.as_str());
+        Ok(Self {
+            wait: if args.try_once {
+                Some(Duration::ZERO)
+            } else {
+                args.wait.or(args.retry.map(|n| args.retry_delay.saturating_mul(n)))
+            },
+            label: args.label.as_deref().map_or_else(|| label_of(&cmd), Label::new),
+            voice: Voice(match (args.quiet, args.verbose) {
+                (true, _) => Level::Quiet,
+                (_, true) => Level::Verbose,
+                _ => Level::Normal,
+            }),
+            store,
+            store_timeout: args.store.store_timeout,
+            warning,
+            key,
+            cmd,
+            ttl: args.ttl,
+            min_hold: args.min_hold,
+            max_hold: args.max_hold,
+            grace,
+            signal: args.signal,
+            on_lost: args.on_lost,
+            on_lost_exec: args.on_lost_exec,
+            owner: args.owner,
+            busy_exit: Exit(args.busy_exit),
+            report: args.report,
+            held,
+        })
+    }
+
+    /// How much earlier than the deadline SIGKILL is sent: as early as the engine rings.
+    pub(crate) fn slack(&self) -> Duration {
+        (self.ttl / 100).max(Duration::from_millis(10)).min(self.ttl / 4)
+    }
+}
+
+/// The name of what is locked.
+pub(crate) fn key_of(text: &str) -> Result<Key, Refusal> {
+    Key::new(text).map_err(|e| Refusal::usage(e.to_string()))
+}
+
+/// The time limit of the first contact.
+pub(crate) fn check_store_timeout(args: &StoreArgs) -> Result<(), Refusal> {
+    if args.store_timeout.is_zero() {
+        return Err(Refusal::usage("--store-timeout is zero; no store answers that fast"));
+    }
+    Ok(())
+}
+
+fn check_ttl(ttl: Duration) -> Result<(), Refusal> {
+    let refused = |relation: &str, limit: Duration| {
+        let (ttl, limit) = (show(ttl), show(limit));
+        Err(Refusal::usage(format!("--ttl {ttl} is {relation} the limit of {limit}")))
+    };
+    match ttl {
+        _ if ttl < TTL_MIN => refused("below", TTL_MIN),
+        _ if ttl > TTL_MAX => refused("above", TTL_MAX),
+        _ => Ok(()),
+    }
+}
+
+fn grace_of(wanted: Option<Duration>, ttl: Duration) -> Result<Duration, Refusal> {
+    let limit = ttl / 3;
+    match wanted {
+        None => Ok(GRACE.min(limit)),
+        Some(grace) if grace <= limit => Ok(grace),
+        Some(grace) => {
+            let (grace, limit, ttl) = (show(grace), show(limit), show(ttl));
+            Err(Refusal::usage(format!(
+                "--kill-grace {grace} is above {limit}, a third of --ttl {ttl}: CMD would be \
+                 told to end before the first renewal; shorten it, or raise --ttl"
+            )))
+        }
+    }
+}
+
+fn check_holds(min_hold: Duration, max_hold: Option<Duration>) -> Result<(), Refusal> {
+    if min_hold > TTL_MAX {
+        let (min, limit) = (show(min_hold), show(TTL_MAX));
+        return Err(Refusal::usage(format!("--min-hold {min} is above the limit of {limit}")));
+    }
+    match max_hold {
+        Some(max) if max < TTL_MIN => {
+            let (max, limit) = (show(max), show(TTL_MIN));
+            Err(Refusal::usage(format!("--max-hold {max} is below the limit of {limit}")))
+        }
+        Some(max) if max < min_hold => {
+            let (max, min) = (show(max), show(min_hold));
+            Err(Refusal::usage(format!("--max-hold {max} is shorter than --min-hold {min}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn nested(key: &Key) -> String {
+    format!(
+        "{:?} is held by a command around this one, which ends only after it: waiting would \
+         never end. If that command has ended, unset {}",
+        key.as_str(),
+        store::HELD_VARIABLE
+    )
+}
+
+fn label_of(cmd: &Cmd) -> Label {
+    let uname = rustix::system::uname();
+    let host = uname.nodename().to_string_lossy();
+    Label::new(format!("{host}:{}:{}", std::process::id(), cmd.name()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_grace_is_at_most_a_third_of_the_ttl() {
+        let (s, ms) = (Duration::from_secs, Duration::from_millis);
+        assert_eq!(grace_of(None, s(30)), Ok(s(5)));
+        assert_eq!(grace_of(None, s(3)), Ok(s(1)));
+        assert_eq!(grace_of(Some(s(10)), s(30)), Ok(s(10)));
+        let refusal = grace_of(Some(ms(10_001)), s(30)).expect_err("too long");
+        assert!(refusal.message.contains("10s") && refusal.message.contains("30s"), "{refusal:?}");
+    }
+}

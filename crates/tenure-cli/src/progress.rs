@@ -1,0 +1,77 @@
+//! Who is being waited for. Said when the waiting has lasted for a second; on a terminal the
+//! line is kept up to date in place, elsewhere it is repeated now and then.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use tenure::Mutex;
+use tenure::logic::Inspection;
+use tenure::seam::{Moment, Seam};
+
+use crate::duration::show;
+use crate::voice::Voice;
+
+const FIRST: Duration = Duration::from_secs(1);
+const IN_PLACE: Duration = Duration::from_secs(1);
+const IN_A_LOG: Duration = Duration::from_secs(60);
+
+/// The line about the waiting. It is wiped when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    voice: Voice,
+    in_place: bool,
+    shown: Cell<bool>,
+}
+
+impl Progress {
+    pub(crate) fn new(voice: Voice) -> Self {
+        Self { voice, in_place: voice.can_update(), shown: Cell::new(false) }
+    }
+
+    /// Tells, until it is dropped.
+    pub(crate) async fn tell(&self, mutex: &Mutex, key: &str, seam: &dyn Seam) {
+        let began = seam.now();
+        let mut at = began + FIRST;
+        loop {
+            seam.sleep_until(at).await;
+            // A store that does not answer now is the business of the acquire.
+            let line = match mutex.inspect().await {
+                Ok(seen) => line(key, &seen, seam.now().since(began)),
+                Err(e) => format!("waiting for {key:?}: {}", e.message()),
+            };
+            if self.in_place {
+                self.voice.update(&line);
+                self.shown.set(true);
+            } else {
+                self.voice.notice(line);
+            }
+            at = next(at, seam.now(), if self.in_place { IN_PLACE } else { IN_A_LOG });
+        }
+    }
+}
+
+/// The next round time after `now`: a process that was stopped does not catch up.
+fn next(last: Moment, now: Moment, every: Duration) -> Moment {
+    (last + every).max(now)
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if self.shown.get() {
+            self.voice.clear();
+        }
+    }
+}
+
+fn line(key: &str, seen: &Inspection, waited: Duration) -> String {
+    let waited = show(Duration::from_secs(waited.as_secs()));
+    let Some(holder) = seen.holders.first() else {
+        return format!("waiting for {key:?} for {waited}: it is changing hands");
+    };
+    let since = show(Duration::from_secs(holder.since.as_secs()));
+    let others = match seen.waiters.len() {
+        0 | 1 => String::new(),
+        all => format!(", {all} in line"),
+    };
+    format!("waiting for {key:?} for {waited}: held by {} for {since}{others}", holder.label)
+}

@@ -1,0 +1,306 @@
+//! `tenure run`: the flow from a checked plan to an exit code.
+
+use std::fs::File;
+use std::sync::Arc;
+
+use rustix::process::Signal;
+use tenure::seam::{Moment, Seam};
+use tenure::{Guard, Locks, LostReason};
+
+use crate::args::{OnLost, RunArgs};
+use crate::command::Environment;
+use crate::epilogue;
+use crate::exit::{Exit, Refusal};
+use crate::family::Status;
+use crate::hold::{self, Held, NotRun};
+use crate::job::Job;
+use crate::plan::Plan;
+use crate::post::NotStarted;
+use crate::report::{self, Outcome, Report, millis};
+use crate::signals::{self, Signals};
+use crate::store::HELD_VARIABLE;
+use crate::wait::{self, Waited};
+use crate::watch::Cause;
+
+/// How the process ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Exit(Exit),
+    /// Dies of SIGINT, so that a shell's loop ends.
+    Interrupt,
+}
+
+/// Runs CMD under the lock.
+pub(crate) fn run(args: RunArgs) -> Result<Fate, Refusal> {
+    let plan = Plan::of(args)?;
+    let file = plan.report.as_deref().map(|path| {
+        report::open(path)
+            .map_err(|e| Refusal::config(format!("--report: cannot write {}: {e}", path.display())))
+    });
+    let file = file.transpose()?;
+    if let Some(warning) = &plan.warning {
+        plan.voice.notice(warning);
+    }
+    let defect = |what: &str, e: std::io::Error| Refusal {
+        exit: Exit::INTERNAL,
+        message: format!("{what}: {e}"),
+    };
+    let seam = tenure::seam::machine().map_err(|e| defect("cannot start the timers", e))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
+    let runtime = runtime.map_err(|e| defect("cannot start the runtime", e))?;
+    runtime.block_on(async {
+        let signals = Signals::listen().map_err(|e| defect("cannot listen to signals", e))?;
+        let own = Some(rustix::process::getpid());
+        rustix::process::set_child_subreaper(own)
+            .map_err(|e| defect("cannot become a subreaper", e.into()))?;
+        let job = Job::on_stdin(signals.no_jobs());
+        Ok(Flow { plan: &plan, seam, signals, job }.until_end(file.as_ref()).await)
+    })
+}
+
+struct Flow<'a> {
+    plan: &'a Plan,
+    seam: Arc<dyn Seam>,
+    signals: Signals,
+    job: Job,
+}
+
+/// What is to be said and reported at the end.
+struct Verdict {
+    fate: Fate,
+    outcome: Outcome,
+    reason: Option<String>,
+    status: Option<Status>,
+}
+
+impl Verdict {
+    fn new(outcome: Outcome, exit: Exit, reason: impl Into<String>) -> Self {
+        Self { fate: Fate::Exit(exit), outcome, reason: Some(reason.into()), status: None }
+    }
+
+    fn failed(exit: Exit, reason: impl Into<String>) -> Self {
+        Self::new(Outcome::Failed, exit, reason)
+    }
+
+    fn interrupted(signal: Signal) -> Self {
+        let name = signals::name(signal.as_raw());
+        let exit = Exit::of_signal(signal.as_raw());
+        let verdict = Self::new(Outcome::Interrupted, exit, format!("{name} came while waiting"));
+        if signal == Signal::INT { Self { fate: Fate::Interrupt, ..verdict } } else { verdict }
+    }
+
+    fn lost(reason: LostReason) -> Self {
+        Self::new(Outcome::Lost, Exit::LOST, reason.to_string())
+    }
+}
+
+/// What a grant adds to the report.
+#[derive(Default)]
+struct Times {
+    fence: Option<u64>,
+    waited: Option<u64>,
+    held: Option<u64>,
+}
+
+impl Flow<'_> {
+    async fn until_end(mut self, file: Option<&File>) -> Fate {
+        let mut times = Times::default();
+        let plan = self.plan;
+        let seam = Arc::clone(&self.seam);
+        let opening = plan.store.open(plan.store_timeout, &*seam);
+        let verdict = match wait::or_signal(opening, &mut self.signals, &self.job).await {
+            Err(signal) => Verdict::interrupted(signal),
+            Ok(Err(e)) => {
+                plan.voice.error(e.to_string());
+                Verdict::failed(Exit::of_error(&e), e.to_string())
+            }
+            Ok(Ok(locks)) => {
+                let verdict = self.with_store(&locks, &mut times).await;
+                self.close(&locks).await;
+                verdict
+            }
+        };
+        if let Some(file) = file {
+            let report = report_of(plan, &verdict, &times);
+            if let Err(e) = report::write(file, &report) {
+                plan.voice.error(format!("--report: {e}"));
+            }
+        }
+        verdict.fate
+    }
+
+    async fn with_store(&mut self, locks: &Locks, times: &mut Times) -> Verdict {
+        let plan = self.plan;
+        let began = self.seam.now();
+        let mut mutex = locks
+            .mutex(plan.key.as_str())
+            .with_ttl(plan.ttl)
+            .with_min_hold(plan.min_hold)
+            .with_label(plan.label.as_str());
+        if let Some(value) = &plan.owner {
+            mutex = mutex.with_owner(value);
+        }
+        if let Some(limit) = plan.wait {
+            mutex = mutex.with_wait(limit);
+        }
+        let waited = wait::for_lock(plan, &mutex, &mut self.signals, &self.job, &*self.seam).await;
+        let granted = self.seam.now();
+        times.waited = Some(millis(granted.since(began)));
+        match waited {
+            Waited::Signal(signal) => Verdict::interrupted(signal),
+            Waited::Busy(message) => {
+                plan.voice.notice(&message);
+                Verdict::new(Outcome::Busy, plan.busy_exit, message)
+            }
+            Waited::Failed(e) => {
+                plan.voice.error(e.to_string());
+                Verdict::failed(Exit::of_error(&e), e.to_string())
+            }
+            Waited::Held(guard) => {
+                times.fence = Some(guard.fence().get());
+                plan.voice.detail(|| {
+                    let (key, fence) = (plan.key.as_str(), guard.fence());
+                    let waited = crate::duration::show(granted.since(began));
+                    let store = plan.store.describe(locks);
+                    format!("{key:?} is held, fence {fence}, after {waited}, at {store}")
+                });
+                self.with_lock(locks, guard, granted, times).await
+            }
+        }
+    }
+
+    async fn with_lock(
+        &mut self,
+        locks: &Locks,
+        guard: Guard,
+        granted: Moment,
+        times: &mut Times,
+    ) -> Verdict {
+        let plan = self.plan;
+        let env = environment(plan, locks, &guard);
+        let seam = Arc::clone(&self.seam);
+        let ran = hold::run(plan, &env, &guard, &mut self.signals, &self.job, &*seam).await;
+        let (verdict, lost) = match ran {
+            Ok(held) => {
+                let end = Moment::from_micros(held.end.at_us);
+                times.held = Some(millis(end.since(granted)));
+                (verdict_of(plan, &held), held.lost)
+            }
+            Err(NotRun::Lost(reason)) => {
+                let key = plan.key.as_str();
+                plan.voice.error(format!("lost {key:?} before CMD was started: {reason}"));
+                (Verdict::lost(reason), Some(reason))
+            }
+            Err(NotRun::Signal(signal)) => (Verdict::interrupted(signal), None),
+            Err(NotRun::NotStarted(not_started)) => (self.not_started(&not_started), None),
+        };
+        self.release(guard, lost.is_some()).await;
+        if let (Some(reason), Some(line)) = (lost, &plan.on_lost_exec) {
+            epilogue::run(line, reason, &env, &mut self.signals, &*seam, plan.voice).await;
+        }
+        verdict
+    }
+
+    fn not_started(&self, not_started: &NotStarted) -> Verdict {
+        let (exit, message) = match not_started {
+            NotStarted::Cmd(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                (Exit::NOT_FOUND, format!("cannot run {}: {e}", self.plan.cmd.name()))
+            }
+            NotStarted::Cmd(e) => {
+                (Exit::NOT_EXECUTABLE, format!("cannot run {}: {e}", self.plan.cmd.name()))
+            }
+            NotStarted::Sentry(e) => (Exit::INTERNAL, format!("cannot start the sentry: {e}")),
+        };
+        self.plan.voice.error(&message);
+        Verdict::failed(exit, message)
+    }
+
+    /// Gives the lock back. Whatever happens here does not hide how CMD ended.
+    async fn release(&mut self, guard: Guard, lost: bool) {
+        let limit = self.seam.now() + self.plan.store_timeout;
+        let seam = Arc::clone(&self.seam);
+        let releasing = async {
+            tokio::select! {
+                biased;
+                released = guard.release() => released.err().map(|e| e.to_string()),
+                () = seam.sleep_until(limit) => Some("the store did not answer the release".into()),
+            }
+        };
+        let failed = wait::or_signal(releasing, &mut self.signals, &self.job).await;
+        if let Ok(Some(message)) = failed
+            && !lost
+        {
+            let ttl = crate::duration::show(self.plan.ttl);
+            self.plan.voice.notice(format!("{message}; the key is free in {ttl} at the latest"));
+        }
+    }
+
+    /// Lets withdrawals and releases end; a second signal cuts that short.
+    async fn close(&mut self, locks: &Locks) {
+        let closing = locks.close(self.plan.store_timeout);
+        if let Ok(Err(e)) = wait::or_signal(closing, &mut self.signals, &self.job).await {
+            self.plan.voice.notice(e.to_string());
+        }
+    }
+}
+
+fn environment(plan: &Plan, locks: &Locks, guard: &Guard) -> Environment {
+    let mut env = Environment(plan.store.environment().into());
+    for (name, value) in [
+        ("TENURE_KEY", guard.key().as_str().into()),
+        ("TENURE_FENCE", guard.fence().to_string().into()),
+        ("TENURE_OWNER", guard.owner().value().into()),
+        ("TENURE_STORE_NAME", (&*locks.store_name()).into()),
+        (HELD_VARIABLE, plan.held.clone()),
+    ] {
+        env.0.push((name, Some(value)));
+    }
+    env
+}
+
+fn verdict_of(plan: &Plan, held: &Held) -> Verdict {
+    let status = held.end.status;
+    let (fate, reason) = match status {
+        Some(Status::Code(code)) => (Exit(u8::try_from(code).unwrap_or(u8::MAX)), None),
+        Some(Status::Signal(number)) => (Exit::of_signal(number), None),
+        None => (Exit::INTERNAL, Some("nobody saw how CMD ended".to_owned())),
+    };
+    let by_itself = held.end.cause.is_none();
+    let interrupted = status == Some(Status::Signal(Signal::INT.as_raw())) && by_itself;
+    let fate = if interrupted { Fate::Interrupt } else { Fate::Exit(fate) };
+    let verdict = match (held.lost, held.end.cause) {
+        (Some(reason), _) => {
+            let lost = Verdict::lost(reason);
+            if plan.on_lost == OnLost::Kill { lost } else { Verdict { fate, ..lost } }
+        }
+        (None, Some(Cause::MaxHold)) => {
+            Verdict::new(Outcome::MaxHold, Exit::MAX_HOLD, "--max-hold was over")
+        }
+        (None, Some(_)) => Verdict::failed(Exit::INTERNAL, "the sentry was killed"),
+        (None, None) => Verdict { fate, outcome: Outcome::Ended, reason, status },
+    };
+    Verdict { status, ..verdict }
+}
+
+fn report_of(plan: &Plan, verdict: &Verdict, times: &Times) -> Report {
+    let exit = match verdict.fate {
+        Fate::Exit(exit) => exit,
+        Fate::Interrupt => Exit::of_signal(Signal::INT.as_raw()),
+    };
+    let (code, signal) = match verdict.status {
+        Some(Status::Code(code)) => (Some(code), None),
+        Some(Status::Signal(number)) => (None, Some(number)),
+        None => (None, None),
+    };
+    Report {
+        key: plan.key.as_str().into(),
+        outcome: verdict.outcome,
+        exit: exit.0,
+        code,
+        signal,
+        fence: times.fence,
+        waited_ms: times.waited,
+        held_ms: times.held,
+        reason: verdict.reason.clone(),
+    }
+}

@@ -1,0 +1,141 @@
+//! CMD's parent: a small process that ends CMD's whole family when the lease does, whatever
+//! has happened to `tenure`: stopped, killed, or too busy. It has no threads, no store and no
+//! engine, and leaves when CMD has ended.
+//!
+//! It lives in a process group of its own, so that a signal to the group of `tenure` misses it.
+
+use std::ffi::OsString;
+use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags};
+use rustix::process::{Pid, Signal};
+
+use crate::clock::{self, Alarm};
+use crate::command::{Cmd, Environment};
+use crate::link::{self, Inbox, Order, Report};
+use crate::signals;
+use crate::watch::{Cause, Event, Watch};
+
+/// The word that makes `tenure` a sentry: not for people.
+pub(crate) const WORD: &str = "__sentry";
+
+/// Runs the sentry; the arguments are CMD's. Its exit code means nothing: what there is to say
+/// goes over the link.
+pub(crate) fn main(arguments: Vec<OsString>) -> io::Result<()> {
+    let mut link = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
+    let (start, stdin) = link::receive_start(&link)?;
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
+    let children = signals::shield()?;
+    let cmd = Cmd::from_arguments(arguments).ok_or(io::ErrorKind::InvalidInput)?;
+    let child = match cmd.spawn(start.foreground, Some(stdin), &Environment::default()) {
+        Ok(child) => child,
+        Err(e) => {
+            let errno = e.raw_os_error().unwrap_or_default();
+            return link.write_all(&link::line(&Report::NotStarted { errno }));
+        }
+    };
+    let cmd = Pid::from_child(&child);
+    let started = Report::Started { cmd: cmd.as_raw_nonzero().get() };
+    // If `tenure` is gone, the link says so below.
+    let _ = link.write_all(&link::line(&started));
+    link.set_nonblocking(true)?;
+    let signal = Signal::from_named_raw(start.signal).unwrap_or(Signal::TERM);
+    let grace = Duration::from_micros(start.grace_us);
+    let watch = Watch::over(Some(cmd), signal, grace, Some(start.lease));
+    Sentry { link, inbox: Inbox::default(), children, alarm: Alarm::new()?, watch }.run()
+}
+
+struct Sentry {
+    link: UnixStream,
+    inbox: Inbox,
+    /// Becomes readable when a child has changed.
+    children: UnixStream,
+    alarm: Alarm,
+    watch: Watch,
+}
+
+impl Sentry {
+    fn run(mut self) -> io::Result<()> {
+        let mut tenure_lives = true;
+        loop {
+            for event in self.watch.look(clock::now()) {
+                if let Event::Ended(_) = event {
+                    // The last word has to arrive, also while `tenure` is stopped.
+                    self.link.set_nonblocking(false)?;
+                    return self.link.write_all(&link::line(&Report::Event(event)));
+                }
+                self.tell(event);
+            }
+            self.alarm.set(self.watch.next_look())?;
+            self.sleep(tenure_lives)?;
+            empty(&mut self.children)?;
+            if tenure_lives && !self.hear()? {
+                tenure_lives = false;
+                self.watch.end(Cause::TenureDied, clock::now());
+            }
+        }
+    }
+
+    fn sleep(&self, tenure_lives: bool) -> io::Result<()> {
+        let heard = |fd| PollFd::from_borrowed_fd(fd, PollFlags::IN);
+        let mut all = vec![heard(self.alarm.as_fd()), heard(self.children.as_fd())];
+        if tenure_lives {
+            all.push(heard(self.link.as_fd()));
+        }
+        match rustix::event::poll(&mut all, None) {
+            Err(rustix::io::Errno::INTR) => Ok(()),
+            done => Ok(done.map(drop)?),
+        }
+    }
+
+    /// Follows what `tenure` says; `false` if it is gone.
+    fn hear(&mut self) -> io::Result<bool> {
+        let mut bytes = [0; 1024];
+        let lives = loop {
+            match self.link.read(&mut bytes) {
+                Ok(0) => break false,
+                Ok(count) => self.inbox.push(&bytes[..count]),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => break true,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => break false,
+            }
+        };
+        while let Some(order) = self.inbox.pop() {
+            match order? {
+                Order::Extend { deadline_us } => self.watch.extend(deadline_us),
+                Order::Signal { signal } => {
+                    if let Some(signal) = Signal::from_named_raw(signal) {
+                        self.watch.signal(signal);
+                    }
+                }
+                Order::End { cause } => {
+                    if let Some(event) = self.watch.end(cause, clock::now()) {
+                        self.tell(event);
+                    }
+                }
+            }
+        }
+        Ok(lives)
+    }
+
+    fn tell(&mut self, event: Event) {
+        // News only: `tenure` may be gone, or stopped for so long that the link is full.
+        let _ = self.link.write_all(&link::line(&Report::Event(event)));
+    }
+}
+
+fn empty(pipe: &mut UnixStream) -> io::Result<()> {
+    let mut bytes = [0; 64];
+    loop {
+        match pipe.read(&mut bytes) {
+            Ok(0) => return Ok(()),
+            Ok(_) => {}
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+}

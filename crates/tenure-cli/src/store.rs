@@ -1,0 +1,287 @@
+//! Which store: a URL, a file, or the embedded one; what CMD is told of it. No secret of
+//! a URL leaves this file but in the URL itself.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tenure::seam::Seam;
+use tenure::store::Reach;
+use tenure::{Error, ErrorKind, Locks, LocksOptions, Operation};
+
+use crate::args::StoreArgs;
+use crate::duration::show;
+use crate::exit::{Exit, Refusal};
+
+pub(crate) const URL_VARIABLE: &str = "TENURE_STORE";
+pub(crate) const FILE_VARIABLE: &str = "TENURE_STORE_FILE";
+
+/// A store that somebody chose.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Place {
+    Url(String),
+    File(PathBuf),
+    Embedded,
+}
+
+/// The chosen store.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Choice {
+    place: Place,
+    /// The URL stands on the command line and carries a password.
+    exposed: bool,
+}
+
+impl Choice {
+    /// The command line goes before the environment.
+    pub(crate) fn of(
+        args: &StoreArgs,
+        env: impl Fn(&str) -> Option<OsString>,
+    ) -> Result<Self, Refusal> {
+        let env = |name| env(name).filter(|value| !value.is_empty());
+        let (place, typed) = match (&args.store, &args.store_file) {
+            (Some(url), _) => (of_url(url, "--store")?, true),
+            (None, Some(file)) => (of_file(file, "--store-file")?, true),
+            (None, None) => match (env(URL_VARIABLE), env(FILE_VARIABLE)) {
+                (Some(_), Some(_)) => {
+                    return Err(Refusal::usage(format!(
+                        "{URL_VARIABLE} and {FILE_VARIABLE} are both set and may mean two \
+                         stores; unset one, or give --store or --store-file"
+                    )));
+                }
+                (Some(url), None) => {
+                    let url = url.into_string().map_err(|_| not_text(URL_VARIABLE))?;
+                    (of_url(&url, URL_VARIABLE)?, false)
+                }
+                (None, Some(file)) => (of_file(Path::new(&file), FILE_VARIABLE)?, false),
+                (None, None) => (Place::Embedded, false),
+            },
+        };
+        let exposed = typed && matches!(&place, Place::Url(url) if secret_of(url).is_some());
+        Ok(Self { place, exposed })
+    }
+
+    /// What to say about a password that everybody on this host can read, if there is one.
+    pub(crate) fn warning(&self) -> Option<String> {
+        self.exposed.then(|| {
+            format!(
+                "the password in --store is visible in the list of processes; put the URL into \
+                 the environment variable {URL_VARIABLE} instead"
+            )
+        })
+    }
+
+    /// The same choice with its file known. For the embedded store this makes its directory.
+    pub(crate) fn located(self) -> Result<Located, Refusal> {
+        let embedded = self.place == Place::Embedded;
+        let file = match self.place {
+            Place::Url(url) => return Ok(Located { url, file: None, embedded }),
+            Place::File(file) => file,
+            Place::Embedded => tenure::embedded_file()
+                .map_err(|e| Refusal { exit: Exit::of_error(&e), message: e.to_string() })?,
+        };
+        let url = file.to_str().map(|path| format!("sqlite:{path}"));
+        let url = url.ok_or_else(|| not_text("the path of the store's file"))?;
+        Ok(Located { url, file: Some(file), embedded })
+    }
+}
+
+/// A store that can be opened.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Located {
+    /// May carry a secret.
+    url: String,
+    file: Option<PathBuf>,
+    embedded: bool,
+}
+
+impl Located {
+    /// Opens the store, within that time.
+    pub(crate) async fn open(&self, limit: Duration, seam: &dyn Seam) -> tenure::Result<Locks> {
+        let options = LocksOptions::default().with_store_timeout(limit);
+        tokio::select! {
+            biased;
+            locks = tenure::connect_with(&self.url, options) => locks,
+            () = seam.sleep_until(seam.now() + limit) => {
+                let message = format!("{} did not open within {}", self.identity(), show(limit));
+                Err(Error::new(ErrorKind::Unavailable, Operation::Connect, message))
+            }
+        }
+    }
+
+    /// The store and how far its locks reach, for people.
+    pub(crate) fn describe(&self, locks: &Locks) -> String {
+        let reach = match locks.capabilities().reach {
+            Reach::Process => "this process only",
+            Reach::Host if self.embedded => "this host, this user",
+            Reach::Host => "this host",
+            _ => "every host that reaches it",
+        };
+        format!("{} ({reach})", locks.store_name())
+    }
+
+    /// What tells this store from others, without secrets.
+    pub(crate) fn identity(&self) -> String {
+        match &self.file {
+            Some(file) => {
+                let directory = file.parent().and_then(|d| d.canonicalize().ok());
+                let name = file.file_name().unwrap_or_default();
+                let file = file.canonicalize().ok().or(directory.map(|d| d.join(name)));
+                file.unwrap_or_else(|| self.file.clone().unwrap_or_default()).display().to_string()
+            }
+            None => without_secret(&self.url),
+        }
+    }
+
+    /// What CMD's environment says about the store, so that a `tenure` in it finds the same
+    /// one; `None` removes a variable.
+    pub(crate) fn environment(&self) -> [(&'static str, Option<OsString>); 2] {
+        match &self.file {
+            Some(file) => [(URL_VARIABLE, None), (FILE_VARIABLE, Some(file.into()))],
+            None => {
+                let url = secret_of(&self.url).is_none().then(|| self.url.clone().into());
+                [(URL_VARIABLE, url), (FILE_VARIABLE, None)]
+            }
+        }
+    }
+}
+
+fn of_url(url: &str, from: &str) -> Result<Place, Refusal> {
+    let known = || {
+        let examples: Vec<_> = tenure::stores().iter().map(|store| store.example).collect();
+        examples.join(", ")
+    };
+    let Some((scheme, rest)) = url.split_once(':') else {
+        let message = format!("{from} is no URL; a store's URL is one like {}", known());
+        return Err(Refusal::usage(message));
+    };
+    if !tenure::stores().iter().any(|store| store.scheme == scheme) {
+        let message = format!("{from}: {scheme:?} is no known store; known are {}", known());
+        return Err(Refusal::usage(message));
+    }
+    if let Some((_, parameters)) = rest.split_once('?') {
+        let name = parameters.split(['=', '&']).next().unwrap_or_default();
+        let hint = "a file with a ? in its name can be given by --store-file";
+        return Err(Refusal::usage(format!("{from}: the unknown parameter {name:?}; {hint}")));
+    }
+    match scheme {
+        "sqlite" => of_file(Path::new(rest), from),
+        _ => Ok(Place::Url(url.into())),
+    }
+}
+
+/// A file under its full name: CMD may change its directory.
+fn of_file(path: &Path, from: &str) -> Result<Place, Refusal> {
+    if path.as_os_str().is_empty() {
+        return Err(Refusal::usage(format!("{from} names no file; write a path")));
+    }
+    if path.to_str().is_none() {
+        return Err(not_text(from));
+    }
+    let full = std::path::absolute(path);
+    full.map(Place::File).map_err(|e| Refusal::config(format!("{from}: {e}")))
+}
+
+fn not_text(what: &str) -> Refusal {
+    Refusal::usage(format!("{what} is not valid UTF-8"))
+}
+
+/// The part of a URL with user and password, if there is a password or something like it.
+fn secret_of(url: &str) -> Option<&str> {
+    let (_, rest) = url.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let (user_info, _) = authority.rsplit_once('@')?;
+    user_info.contains(':').then_some(user_info)
+}
+
+fn without_secret(url: &str) -> String {
+    secret_of(url).map_or_else(|| url.into(), |secret| url.replacen(&format!("{secret}@"), "", 1))
+}
+
+/// The variable that says what the commands around a process hold.
+pub(crate) const HELD_VARIABLE: &str = "TENURE_HELD";
+
+/// Whether one of the commands around this one holds `key` at that store. A key contains no
+/// control characters, so tabs and line ends separate.
+pub(crate) fn is_held_around(held: Option<&OsStr>, store: &str, key: &str) -> bool {
+    let held = held.unwrap_or_default().to_string_lossy();
+    held.lines().any(|line| line.split_once('\t') == Some((key, store)))
+}
+
+/// What [`is_held_around`] reads, with one more.
+pub(crate) fn held_with(held: Option<&OsStr>, store: &str, key: &str) -> OsString {
+    let mut held = held.unwrap_or_default().to_os_string();
+    if !held.is_empty() {
+        held.push("\n");
+    }
+    held.push(format!("{key}\t{store}"));
+    held
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn choose(
+        url: Option<&str>,
+        file: Option<&str>,
+        env: &[(&str, &str)],
+    ) -> Result<Choice, Refusal> {
+        let args = StoreArgs {
+            store: url.map(Into::into),
+            store_file: file.map(Into::into),
+            store_timeout: std::time::Duration::from_secs(5),
+        };
+        Choice::of(&args, |name| env.iter().find(|(n, _)| *n == name).map(|(_, v)| v.into()))
+    }
+
+    fn place(url: Option<&str>, file: Option<&str>, env: &[(&str, &str)]) -> Place {
+        choose(url, file, env).unwrap_or_else(|e| panic!("{e:?}")).place
+    }
+
+    #[test]
+    fn the_command_line_goes_before_the_environment() {
+        let both = [(URL_VARIABLE, "memory:"), (FILE_VARIABLE, "/f")];
+        assert_eq!(place(None, Some("/g"), &both), Place::File("/g".into()));
+        assert_eq!(place(Some("memory:"), None, &both[1..]), Place::Url("memory:".into()));
+        assert_eq!(place(Some("sqlite:/g"), None, &[]), Place::File("/g".into()));
+        assert_eq!(place(None, None, &both[..1]), Place::Url("memory:".into()));
+        assert_eq!(place(None, None, &both[1..]), Place::File("/f".into()));
+        assert_eq!(place(None, None, &[(URL_VARIABLE, "")]), Place::Embedded);
+        assert!(choose(None, None, &both).is_err());
+    }
+
+    #[test]
+    fn what_is_no_store_is_refused() {
+        for url in ["", "locks", "nosql:x", "sqlite:", "sqlite:/f?mode=ro", "memory:?x"] {
+            let refusal = choose(Some(url), None, &[]).err().unwrap_or_else(|| panic!("{url}"));
+            assert_eq!(refusal.exit, Exit::USAGE, "{url}: {refusal:?}");
+        }
+        assert!(choose(None, Some(""), &[]).is_err());
+    }
+
+    #[test]
+    fn a_secret_is_found_and_kept() {
+        let url = "redis://ada:s3cret@host:6379/0";
+        assert_eq!(secret_of(url), Some("ada:s3cret"));
+        assert_eq!(secret_of("redis://:s3cret@host"), Some(":s3cret"));
+        assert_eq!(secret_of("redis://host:6379/a@b:c"), None);
+        let located = Located { url: url.into(), file: None, embedded: false };
+        assert_eq!(located.identity(), "redis://host:6379/0");
+        assert_eq!(located.environment(), [(URL_VARIABLE, None), (FILE_VARIABLE, None)]);
+        let open = Located { url: "redis://host".into(), file: None, embedded: false };
+        assert_eq!(open.environment()[0], (URL_VARIABLE, Some("redis://host".into())));
+    }
+
+    #[test]
+    fn what_is_held_around_is_found_whole() {
+        let once = held_with(None, "/f", "a b");
+        let held = held_with(Some(&once), "/f", "c");
+        for (store, key, expected) in
+            [("/f", "a b", true), ("/f", "c", true), ("/f", "a", false), ("/g", "c", false)]
+        {
+            assert_eq!(is_held_around(Some(&held), store, key), expected, "{store} {key}");
+        }
+        assert!(!is_held_around(None, "/f", "c"));
+    }
+}

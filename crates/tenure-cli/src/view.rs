@@ -1,0 +1,111 @@
+//! A key as `status --json` and `list --json` show it. The fields are a contract; see
+//! `schema/key.json`.
+
+use serde::Serialize;
+use tenure::Key;
+use tenure::logic::{HolderView, Inspection, State, WaiterView};
+
+use crate::duration::show;
+use crate::report::millis;
+
+/// One key.
+#[derive(Debug, Serialize)]
+pub(crate) struct KeyView<'a> {
+    key: &'a str,
+    state: &'static str,
+    limit: Option<u32>,
+    fence: Option<u64>,
+    holders: Vec<Holder<'a>>,
+    waiters: Vec<Waiter<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct Holder<'a> {
+    owner: &'a str,
+    label: &'a str,
+    units: u32,
+    fence: u64,
+    since_ms: u64,
+    remaining_ms: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Waiter<'a> {
+    label: &'a str,
+    units: u32,
+    waiting_ms: u64,
+}
+
+impl<'a> KeyView<'a> {
+    pub(crate) fn of(key: &'a Key, seen: &'a Inspection) -> Self {
+        Self {
+            key: key.as_str(),
+            state: state(&seen.state).0,
+            limit: seen.limit,
+            fence: seen.fence.map(tenure::Fence::get),
+            holders: seen.holders.iter().map(holder).collect(),
+            waiters: seen.waiters.iter().map(waiter).collect(),
+        }
+    }
+
+    /// As a line of JSON.
+    pub(crate) fn json(&self) -> String {
+        serde_json::to_string(self).expect("text and numbers are JSON")
+    }
+}
+
+fn holder(seen: &HolderView) -> Holder<'_> {
+    Holder {
+        owner: seen.owner.value(),
+        label: seen.label.as_str(),
+        units: seen.units,
+        fence: seen.fence.get(),
+        since_ms: millis(seen.since),
+        remaining_ms: millis(seen.remaining),
+    }
+}
+
+fn waiter(seen: &WaiterView) -> Waiter<'_> {
+    Waiter { label: seen.label.as_str(), units: seen.units, waiting_ms: millis(seen.waiting) }
+}
+
+/// The state's word, and what there is to add for people.
+fn state(state: &State) -> (&'static str, Option<&str>) {
+    match state {
+        State::Free => ("free", None),
+        State::Held => ("held", None),
+        State::Foreign(what) => ("foreign", Some(what)),
+        // The library may learn more states; for this tool they are somebody else's.
+        _ => ("foreign", None),
+    }
+}
+
+/// The key for people: a line, then one for each holder and waiter.
+pub(crate) fn text(key: &Key, seen: &Inspection) -> String {
+    let (word, more) = state(&seen.state);
+    let mut text = format!("{key}: {word}");
+    if let Some(more) = more {
+        text += &format!(" ({more})");
+    }
+    if let Some(fence) = seen.fence {
+        text += &format!(", last fence {fence}");
+    }
+    for holder in &seen.holders {
+        let (since, remaining) = (show(holder.since), show(holder.remaining));
+        let (label, fence) = (&holder.label, holder.fence);
+        text += &format!("\n  held by {label} for {since}, lease {remaining}, fence {fence}");
+        text += &units(holder.units, seen.limit);
+    }
+    for waiter in &seen.waiters {
+        text += &format!("\n  waiting: {} for {}", waiter.label, show(waiter.waiting));
+        text += &units(waiter.units, seen.limit);
+    }
+    text
+}
+
+fn units(units: u32, limit: Option<u32>) -> String {
+    match limit {
+        None | Some(1) => String::new(),
+        Some(limit) => format!(", {units} of {limit}"),
+    }
+}

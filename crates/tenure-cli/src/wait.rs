@@ -1,0 +1,90 @@
+//! From the start of `tenure run` to the lock: in line, with an ear for signals.
+
+use std::future::Future;
+use std::pin::pin;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use tenure::seam::Seam;
+use tenure::{Error, ErrorKind, Guard, Mutex};
+
+use crate::job::Job;
+use crate::plan::Plan;
+use crate::progress::Progress;
+use crate::signals::{self, Signals};
+
+/// How the waiting ended.
+#[derive(Debug)]
+pub(crate) enum Waited {
+    Held(Guard),
+    /// The message names the holder.
+    Busy(String),
+    Signal(Signal),
+    Failed(Error),
+}
+
+/// Waits for the lock as planned. When it returns something else than the guard, the claim is
+/// being withdrawn in the background.
+pub(crate) async fn for_lock(
+    plan: &Plan,
+    mutex: &Mutex,
+    signals: &mut Signals,
+    job: &Job,
+    seam: &dyn Seam,
+) -> Waited {
+    let progress = Progress::new(plan.voice);
+    let telling = progress.tell(mutex, plan.key.as_str(), seam);
+    let acquiring = async {
+        if plan.wait == Some(Duration::ZERO) {
+            return match mutex.try_acquire().await {
+                Ok(Some(guard)) => Waited::Held(guard),
+                Ok(None) => Waited::Busy(holder_of(plan.key.as_str(), mutex).await),
+                Err(e) => Waited::Failed(e),
+            };
+        }
+        match mutex.acquire().await {
+            Ok(guard) => Waited::Held(guard),
+            Err(e) if e.kind() == ErrorKind::Busy => Waited::Busy(e.to_string()),
+            Err(e) => Waited::Failed(e),
+        }
+    };
+    let waiting = async {
+        tokio::select! {
+            biased;
+            waited = acquiring => waited,
+            () = telling => unreachable!("it tells without end"),
+        }
+    };
+    or_signal(waiting, signals, job).await.unwrap_or_else(Waited::Signal)
+}
+
+/// `work`, unless a signal comes that would have ended this process.
+pub(crate) async fn or_signal<T>(
+    work: impl Future<Output = T>,
+    signals: &mut Signals,
+    job: &Job,
+) -> Result<T, Signal> {
+    let mut work = pin!(work);
+    loop {
+        tokio::select! {
+            biased;
+            signal = signals.next() => match signal {
+                Signal::TSTP => job.stop(None),
+                signal if signals::is_passed_on(signal) => return Err(signal),
+                _ => {}
+            },
+            done = &mut work => return Ok(done),
+        }
+    }
+}
+
+async fn holder_of(key: &str, mutex: &Mutex) -> String {
+    let seen = mutex.inspect().await.ok();
+    match seen.as_ref().and_then(|seen| seen.holders.first()) {
+        Some(holder) => {
+            let since = crate::duration::show(holder.since);
+            format!("{key:?} is busy: held by {} for {since}", holder.label)
+        }
+        None => format!("{key:?} is busy"),
+    }
+}

@@ -1,0 +1,194 @@
+//! The watch over CMD's family: when it has to end, and that it does. The sentry keeps it for
+//! `tenure run`; without a sentry `tenure` keeps it itself. It reads no clock, arms no timer and
+//! knows nothing of a store: it is told the time and says when it wants to look again.
+
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal};
+use serde::{Deserialize, Serialize};
+use tenure::seam::Moment;
+
+use crate::family::{Change, Family, Status};
+
+/// Why CMD was made to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Cause {
+    /// The lease was not renewed in time.
+    Deadline,
+    /// `tenure` said that the lock is lost.
+    Lost,
+    /// `tenure` died.
+    TenureDied,
+    /// The sentry died.
+    SentryDied,
+    /// `--max-hold` is over.
+    MaxHold,
+}
+
+/// When the family has to be gone.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct Lease {
+    /// The end of the lease, in microseconds of `CLOCK_BOOTTIME`.
+    pub(crate) deadline_us: u64,
+    /// How much earlier SIGKILL is sent: signals and process tables take their time.
+    pub(crate) slack_us: u64,
+}
+
+impl Lease {
+    fn kill_at(self) -> Moment {
+        Moment::from_micros(self.deadline_us.saturating_sub(self.slack_us))
+    }
+}
+
+/// What became of CMD. Also what the sentry tells `tenure`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Event {
+    /// CMD was stopped by this signal.
+    Stopped { signal: i32 },
+    /// CMD's family is being ended.
+    Ending { cause: Cause },
+    /// CMD has ended, and where it was made to, its family too. Nothing follows.
+    Ended(End),
+}
+
+/// How it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct End {
+    /// `None` if CMD could not be ended, or if nobody saw how it did.
+    pub(crate) status: Option<Status>,
+    /// When CMD was seen to end, in microseconds of `CLOCK_BOOTTIME`.
+    pub(crate) at_us: u64,
+    /// `None` if it ended by itself.
+    pub(crate) cause: Option<Cause>,
+    /// How many processes did not end in spite of SIGKILL.
+    pub(crate) left: usize,
+}
+
+/// After SIGKILL, how often to look whether somebody forked in time to escape it.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+/// A process that does not end this long after SIGKILL hangs in the kernel.
+const GIVE_UP: Duration = Duration::from_secs(5);
+
+/// How the family is made to end.
+#[derive(Debug, Clone, Copy)]
+struct Ending {
+    cause: Cause,
+    /// The end of the grace.
+    kill_at: Moment,
+    /// When SIGKILL was sent first.
+    killed: Option<Moment>,
+    /// After SIGKILL, the next look.
+    look: Moment,
+}
+
+/// The watch.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    family: Family,
+    /// What is sent first.
+    signal: Signal,
+    /// The time between that and SIGKILL.
+    grace: Duration,
+    /// `None`: no lease limits CMD.
+    lease: Option<Lease>,
+    ending: Option<Ending>,
+    ended: Option<(Option<Status>, Moment)>,
+}
+
+impl Watch {
+    pub(crate) fn over(
+        cmd: Option<Pid>,
+        signal: Signal,
+        grace: Duration,
+        lease: Option<Lease>,
+    ) -> Self {
+        Self { family: Family::of(cmd), signal, grace, lease, ending: None, ended: None }
+    }
+
+    /// The lease was renewed until `deadline_us`. An ending that has begun goes on.
+    pub(crate) fn extend(&mut self, deadline_us: u64) {
+        if let Some(lease) = &mut self.lease {
+            lease.deadline_us = deadline_us.max(lease.deadline_us);
+        }
+    }
+
+    /// Passes a signal on to CMD's group.
+    pub(crate) fn signal(&self, signal: Signal) {
+        self.family.signal_group(signal);
+    }
+
+    /// Makes the family end: the first signal now, SIGKILL after the grace or when the lease
+    /// ends. Whoever is stopped is continued, so that it can follow the signal.
+    pub(crate) fn end(&mut self, cause: Cause, now: Moment) -> Option<Event> {
+        if self.ending.is_some() {
+            return None;
+        }
+        self.family.signal_all(self.signal);
+        self.family.signal_all(Signal::CONT);
+        let kill_at = now + self.grace;
+        self.ending = Some(Ending { cause, kill_at, killed: None, look: kill_at });
+        Some(Event::Ending { cause })
+    }
+
+    /// Nobody will see how CMD ended: only its descendants are left to look at.
+    pub(crate) fn lose_sight(&mut self, now: Moment) {
+        self.ended.get_or_insert((None, now));
+    }
+
+    /// Sees what has happened and does what is due.
+    pub(crate) fn look(&mut self, now: Moment) -> Vec<Event> {
+        let mut events = vec![];
+        for change in self.family.reap() {
+            match change {
+                Change::Stopped(signal) => events.push(Event::Stopped { signal }),
+                Change::Ended(status) => self.ended = Some((Some(status), now)),
+            }
+        }
+        if self.ending.is_none() && self.ended.is_none() {
+            let due = self.lease.is_some_and(|lease| now >= lease.kill_at() - self.grace);
+            events.extend(due.then(|| self.end(Cause::Deadline, now)).flatten());
+        }
+        events.extend(self.is_over(now).map(Event::Ended));
+        events
+    }
+
+    fn is_over(&mut self, now: Moment) -> Option<End> {
+        let kill_at = self.kill_at();
+        let end = |(status, at): (Option<Status>, Moment), cause, left| End {
+            status,
+            at_us: at.as_micros(),
+            cause,
+            left,
+        };
+        let Some(ending) = &mut self.ending else {
+            return self.ended.map(|ended| end(ended, None, 0));
+        };
+        let cause = Some(ending.cause);
+        if now >= kill_at {
+            self.family.signal_all(Signal::KILL);
+            ending.look = now + LOOK_AGAIN;
+            let killed = *ending.killed.get_or_insert(now);
+            if now.since(killed) >= GIVE_UP {
+                return Some(end(self.ended.unwrap_or((None, now)), cause, self.family.count()));
+            }
+        }
+        self.ended.filter(|_| self.family.count() == 0).map(|ended| end(ended, cause, 0))
+    }
+
+    /// When SIGKILL is due, once the family is being ended.
+    fn kill_at(&self) -> Moment {
+        let grace_over = self.ending.map_or(Moment::NEVER, |ending| ending.kill_at);
+        self.lease.map_or(grace_over, |lease| grace_over.min(lease.kill_at()))
+    }
+
+    /// When to look again, if nothing happens before.
+    pub(crate) fn next_look(&self) -> Option<Moment> {
+        match self.ending {
+            Some(Ending { killed: Some(_), look, .. }) => Some(look),
+            Some(_) => Some(self.kill_at()),
+            None => self.lease.map(|lease| lease.kill_at() - self.grace),
+        }
+    }
+}
