@@ -1,0 +1,80 @@
+//! A store that takes its time: there are many moments at which a call can be dropped.
+
+use std::sync::Arc;
+
+use tenure::Key;
+use tenure::logic::{Inspection, Op, Reply, Step};
+use tenure::store::{Answer, Capabilities, Inbox, Store};
+
+/// Waits so many polls around each call of another store.
+#[derive(Debug)]
+pub(crate) struct Slow {
+    pub(crate) inner: Arc<dyn Store>,
+    pub(crate) before: usize,
+    pub(crate) after: usize,
+    /// So much slower is an acquire: what is sent later overtakes it.
+    pub(crate) acquire_behind: usize,
+    /// Dropping an answer does not stop the call: it is under way.
+    pub(crate) detached: bool,
+}
+
+async fn polls(count: usize) {
+    for _ in 0..count {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+impl Store for Slow {
+    fn capabilities(&self) -> &Capabilities {
+        self.inner.capabilities()
+    }
+
+    fn name(&self) -> Arc<str> {
+        self.inner.name()
+    }
+
+    fn call(&self, steps: Vec<Step>) -> Answer<'_, Vec<Reply>> {
+        let is_acquire = steps.iter().any(|step| matches!(step.op, Op::Acquire(_)));
+        let before = self.before + if is_acquire { self.acquire_behind } else { 0 };
+        let (inner, after) = (Arc::clone(&self.inner), self.after);
+        let call = async move {
+            polls(before).await;
+            let replies = inner.call(steps).await;
+            polls(after).await;
+            replies
+        };
+        if !self.detached {
+            return Box::pin(call);
+        }
+        let (tell, told) = tokio::sync::oneshot::channel();
+        tokio::spawn(async move {
+            // Nobody may be listening any more.
+            let _dropped = tell.send(call.await);
+        });
+        Box::pin(async { told.await.expect("the call runs to its end") })
+    }
+
+    fn list<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a Key>,
+        limit: usize,
+    ) -> Answer<'a, Vec<(Key, Inspection)>> {
+        Box::pin(async move {
+            polls(self.before).await;
+            let page = self.inner.list(prefix, after, limit).await;
+            polls(self.after).await;
+            page
+        })
+    }
+
+    fn inbox(&self) -> Answer<'_, Option<Inbox>> {
+        Box::pin(async {
+            polls(self.before).await;
+            let inbox = self.inner.inbox().await;
+            polls(self.after).await;
+            inbox
+        })
+    }
+}
