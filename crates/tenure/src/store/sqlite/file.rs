@@ -155,7 +155,8 @@ fn locate(path: &Path) -> Result<PathBuf, StoreError> {
         Ok(file) if !file.is_file() => Err(config(format!("{shown} is not a regular file"))),
         Ok(_) => fs::canonicalize(path).map_err(|e| fault::of_system(&at(path), e)),
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(fault::of_system(&at(path), e)),
-        Err(_) if fs::symlink_metadata(path).is_ok() => {
+        // Another process may have made the file since.
+        Err(_) if fs::symlink_metadata(path).is_ok_and(|file| file.is_symlink()) => {
             Err(config(format!("{shown} is a symbolic link that leads nowhere")))
         }
         Err(_) => {
