@@ -16,12 +16,13 @@ use tenure::seam::Seam;
 use tenure::store::{Push, Sqlite, SqliteOptions, Store};
 use tenure::{Claim, Fence, Key, Label, StoreTime};
 
-/// What happens next: time passes, or a batch of steps is asked for.
+/// What happens next: time passes, or one of two connections is asked for a batch of steps, or
+/// is opened anew.
 #[derive(Debug, Clone)]
 enum Event {
     Pass(Duration),
-    Ask(Vec<(u8, Draft)>),
-    Reopen,
+    Ask(usize, Vec<(u8, Draft)>),
+    Reopen(usize),
 }
 
 /// A step whose owners and inbox are still numbers.
@@ -63,9 +64,9 @@ fn draft() -> impl Strategy<Value = Draft> {
 fn event() -> impl Strategy<Value = Event> {
     let asks = prop::collection::vec((0..2_u8, draft()), 1..6);
     prop_oneof![
-        6 => asks.prop_map(Event::Ask),
+        6 => (0..2_usize, asks).prop_map(|(which, asks)| Event::Ask(which, asks)),
         2 => (1..3000_u64).prop_map(|ms| Event::Pass(Duration::from_millis(ms))),
-        1 => Just(Event::Reopen),
+        1 => (0..2_usize).prop_map(Event::Reopen),
     ]
 }
 
@@ -129,14 +130,14 @@ async fn run(events: Vec<Event>) {
         let seam = Arc::clone(&clock) as Arc<dyn Seam>;
         Sqlite::open_with(&path, seam, SqliteOptions::default())
     };
-    let mut store = open().await.expect("the store opens");
-    let mut inbox = store.inbox().await.expect("an answer").expect("an inbox");
+    let mut stores = [open().await.expect("it opens"), open().await.expect("it opens")];
+    let mut inbox = stores[0].inbox().await.expect("an answer").expect("an inbox");
     let mut model = Model::default();
     for event in events {
         match event {
             Event::Pass(span) => clock.advance(span),
-            Event::Reopen => store = open().await.expect("the store opens again"),
-            Event::Ask(asks) => {
+            Event::Reopen(which) => stores[which] = open().await.expect("it opens again"),
+            Event::Ask(which, asks) => {
                 let name = |number: &u8| key(&format!("key-{number}"));
                 let steps: Vec<_> = asks
                     .iter()
@@ -147,7 +148,7 @@ async fn run(events: Vec<Event>) {
                     fence_seed: clock.wall_micros(),
                     retention,
                 };
-                let replies = store.call(steps.clone()).await.expect("the store answers");
+                let replies = stores[which].call(steps.clone()).await.expect("the store answers");
                 assert_eq!(replies.len(), steps.len());
                 let mut granted = Vec::new();
                 for (step, reply) in steps.iter().zip(replies) {

@@ -293,6 +293,8 @@ async fn a_file_that_may_not_grow() {
         assert!(held < 10_000, "the file does not fill");
     };
     says(&error, Refused, &["full", "nothing is lost"]);
+    let nothing = ask(&store, &format!("key-{held}"), release(&owner(held))).await;
+    assert_eq!(nothing.expect("an answer"), Reply::Gone, "what failed has left nothing");
     let renew = Op::Renew { owner: owner(0), ttl: TTL };
     assert_eq!(ask(&store, "key-0", renew).await.expect("an answer"), Reply::Renewed);
 }

@@ -13,11 +13,13 @@
 //! (`synchronous=NORMAL`), which is harmless: it is a reboot.
 
 mod busy;
+mod cache;
 mod datagram;
 mod fault;
 mod file;
 mod mount;
 mod rows;
+mod transaction;
 mod wakeup;
 mod worker;
 

@@ -21,7 +21,8 @@ pub(super) struct Loaded {
     holders: Vec<i64>,
     places: Vec<i64>,
     tombstones: Vec<i64>,
-    recorded: bool,
+    /// The end of the record's time; `None` without a record.
+    forget_at: Option<StoreTime>,
 }
 
 /// What became of a key's rows.
@@ -50,7 +51,7 @@ impl Loaded {
                 holders: Vec::new(),
                 places: Vec::new(),
                 tombstones: Vec::new(),
-                recorded: false,
+                forget_at: None,
             });
         };
         let (holders, held) = read_all::<Holder>(db, key)?;
@@ -58,44 +59,39 @@ impl Loaded {
         let (tombstones, buried) = read_all::<Tombstone>(db, key)?;
         let before = Resource::from_parts(held, VecDeque::from(queue), buried, fence, forget_at);
         let resource = before.clone();
-        Ok(Self { resource, before, holders, places, tombstones, recorded: true })
+        let forget_at = Some(forget_at);
+        Ok(Self { resource, before, holders, places, tombstones, forget_at })
     }
 
-    /// Writes what differs from what was read. The record may stay up to `slack` longer than it
-    /// must, so that its end need not be written at every step.
+    /// Writes what differs from what was read or stored before. The record may stay up to
+    /// `slack` longer than it must, so that its end need not be written at every step.
     pub(super) fn store(
-        &self,
+        &mut self,
         db: &Connection,
         key: &Key,
         now: StoreTime,
         slack: Duration,
     ) -> Result<Stored> {
-        if self.resource == self.before {
+        let (before, after) = (&self.before, &self.resource);
+        if before == after {
             return Ok(Stored::Kept);
         }
-        if self.resource.is_forgettable(now) {
-            if self.recorded {
+        if after.is_forgettable(now) {
+            if self.forget_at.is_some() {
                 forget(db, key.as_str())?;
             }
-            return Ok(Stored::Forgotten(self.resource.fence()));
+            return Ok(Stored::Forgotten(after.fence()));
         }
-        let (before, after) = (&self.before, &self.resource);
-        write_all(db, key, &self.holders, before.holders().iter(), after.holders().iter())?;
-        write_all(db, key, &self.places, before.queue().iter(), after.queue().iter())?;
-        write_all(
-            db,
-            key,
-            &self.tombstones,
-            before.tombstones().iter(),
-            after.tombstones().iter(),
-        )?;
+        write_all(db, key, &mut self.holders, before.holders().iter(), after.holders().iter())?;
+        write_all(db, key, &mut self.places, before.queue().iter(), after.queue().iter())?;
+        let (buried, bury) = (before.tombstones().iter(), after.tombstones().iter());
+        write_all(db, key, &mut self.tombstones, buried, bury)?;
         let needed = needed_until(after, now);
-        let lasts = self.recorded && before.fence_until() >= needed;
-        if !lasts || before.fence() != after.fence() {
+        let lasting = self.forget_at.filter(|until| *until >= needed);
+        if lasting.is_none() || before.fence() != after.fence() {
             // Without a fence there are only tombstones, whose end is known.
             let minted = after.fence() > Fence::default();
-            let longer = if minted { needed + slack } else { needed };
-            let forget_at = if lasts { before.fence_until() } else { longer };
+            let forget_at = lasting.unwrap_or(if minted { needed + slack } else { needed });
             db.prepare_cached(
                 "INSERT INTO record (key, fence, forget_at) VALUES (?1, ?2, ?3)
                  ON CONFLICT (key) DO UPDATE SET fence = ?2, forget_at = ?3",
@@ -105,7 +101,9 @@ impl Loaded {
                 signed(after.fence().get()),
                 at(forget_at)
             ])?;
+            self.forget_at = Some(forget_at);
         }
+        self.before.clone_from(&self.resource);
         Ok(Stored::Kept)
     }
 }
@@ -134,17 +132,16 @@ fn forget(db: &Connection, key: &str) -> Result<()> {
     Ok(())
 }
 
-/// Deletes up to `limit` keys whose time is over: the largest of their fences, and how many.
-pub(super) fn prune(db: &Connection, now: StoreTime, limit: u32) -> Result<(Fence, usize)> {
-    let over: Vec<(String, u64)> = db
+/// Deletes up to `limit` keys whose time is over: their names and fences.
+pub(super) fn prune(db: &Connection, now: StoreTime, limit: u32) -> Result<Vec<(String, Fence)>> {
+    let over: Vec<(String, Fence)> = db
         .prepare_cached("SELECT key, fence FROM record WHERE forget_at <= ?1 LIMIT ?2")?
-        .query_map(params![at(now), limit], |row| Ok((row.get(0)?, unsigned(row, 1)?)))?
+        .query_map(params![at(now), limit], |row| Ok((row.get(0)?, Fence::new(unsigned(row, 1)?))))?
         .collect::<Result<_>>()?;
     for (key, _) in &over {
         forget(db, key)?;
     }
-    let largest = over.iter().map(|(_, fence)| *fence).max().unwrap_or(0);
-    Ok((Fence::new(largest), over.len()))
+    Ok(over)
 }
 
 /// One kind of row that a key has several of, in the order of `seq`.
@@ -174,26 +171,31 @@ fn read_all<T: Item>(db: &Connection, key: &Key) -> Result<(Vec<i64>, Vec<T>)> {
 fn write_all<'a, T: Item + 'a>(
     db: &Connection,
     key: &Key,
-    seqs: &[i64],
+    seqs: &mut Vec<i64>,
     before: impl Iterator<Item = &'a T>,
     after: impl Iterator<Item = &'a T>,
 ) -> Result<()> {
     let mut after = after.peekable();
+    let next = seqs.last().map_or(1, |last| last + 1);
+    let mut kept = Vec::with_capacity(seqs.len());
     for (seq, old) in seqs.iter().zip(before) {
-        match after.next_if(|new| new.owner() == old.owner()) {
-            Some(new) if new == old => {}
-            Some(new) => {
+        let new = after.next_if(|new| new.owner() == old.owner());
+        match new {
+            Some(new) if new != old => {
                 new.put(&mut db.prepare_cached(T::PUT)?, key.as_str(), *seq)?;
             }
+            Some(_) => {}
             None => {
                 db.prepare_cached(T::DELETE)?.execute(params![key.as_str(), seq])?;
             }
         }
+        kept.extend(new.map(|_| *seq));
     }
-    let next = seqs.last().map_or(1, |last| last + 1);
     for (seq, new) in (next..).zip(after) {
         new.put(&mut db.prepare_cached(T::PUT)?, key.as_str(), seq)?;
+        kept.push(seq);
     }
+    *seqs = kept;
     Ok(())
 }
 

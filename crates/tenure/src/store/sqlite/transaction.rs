@@ -1,0 +1,222 @@
+//! What happens inside one transaction: it begins, looks whether the file is still ours, carries
+//! out steps or looks, forgets a few keys whose time is over, and commits. It holds no await.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::types::Type;
+use rusqlite::{Connection, OptionalExtension, Result};
+
+use super::cache::Cache;
+use super::fault::{self, Stage};
+use super::file::File;
+use super::rows::{self, Loaded, Stored};
+use super::worker::{Call, List};
+use crate::logic::{At, Grant, Inspection, Op, Reply, State, Step};
+use crate::seam::Seam;
+use crate::store::{StoreError, StoreErrorClass};
+use crate::words::{Fence, Key, StoreTime};
+
+/// So many keys whose time is over leave with a transaction, and so many free pages; a few free
+/// pages stay, for the next keys.
+const PRUNE_KEYS: u32 = 32;
+const FREE_PAGES_MAX: i64 = 64;
+const FREE_PAGES_KEPT: i64 = 8;
+
+/// What a transaction did, to be told once it is committed.
+#[derive(Debug, Default)]
+pub(super) struct Done {
+    pub(super) replies: Vec<Vec<Reply>>,
+    pub(super) grants: Vec<(Key, Grant)>,
+}
+
+/// Read only once the transaction has begun: that may have taken a while.
+#[derive(Debug)]
+pub(super) struct Clocks {
+    pub(super) seam: Arc<dyn Seam>,
+    pub(super) retention: Duration,
+}
+
+impl Clocks {
+    fn read(&self) -> At {
+        At {
+            now: StoreTime::from_micros(self.seam.now().as_micros()),
+            fence_seed: self.seam.wall_micros(),
+            retention: self.retention,
+        }
+    }
+}
+
+/// Carries out all calls. Looks alone take no write lock.
+pub(super) fn carry_out(
+    file: &File,
+    cache: &mut Cache,
+    calls: &[Call],
+    clocks: &Clocks,
+) -> std::result::Result<Done, StoreError> {
+    let looks_only = calls.iter().flat_map(|c| &c.steps).all(|s| matches!(s.op, Op::Inspect));
+    let kind = if looks_only { Kind::Read } else { Kind::Write };
+    let fault = |e| file.fault(Stage::Steps, e);
+    let tx = Transaction::begin(&file.db, kind).map_err(fault)?;
+    let floor = floor(file)?;
+    let at = clocks.read();
+    let done =
+        if looks_only { look(tx.db, calls, at) } else { step(tx.db, cache, calls, at, floor) };
+    let done = done.map_err(fault)?;
+    tx.commit().map_err(|e| file.fault(Stage::Commit, e))?;
+    Ok(done)
+}
+
+/// Shows a page of keys.
+pub(super) fn list(
+    file: &File,
+    list: &List,
+    clocks: &Clocks,
+) -> std::result::Result<Vec<(Key, Inspection)>, StoreError> {
+    let fault = |e| file.fault(Stage::Steps, e);
+    let tx = Transaction::begin(&file.db, Kind::Read).map_err(fault)?;
+    floor(file)?;
+    page(tx.db, list, clocks.read().now).map_err(fault)
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Read,
+    Write,
+}
+
+/// A transaction that is rolled back unless it is committed. Its statements are prepared once.
+struct Transaction<'a> {
+    db: &'a Connection,
+}
+
+impl<'a> Transaction<'a> {
+    fn begin(db: &'a Connection, kind: Kind) -> Result<Self> {
+        let sql = match kind {
+            Kind::Read => "BEGIN",
+            Kind::Write => "BEGIN IMMEDIATE",
+        };
+        db.prepare_cached(sql)?.execute([])?;
+        Ok(Self { db })
+    }
+
+    fn commit(self) -> Result<()> {
+        self.db.prepare_cached("COMMIT")?.execute([]).map(drop)
+    }
+}
+
+impl Drop for Transaction<'_> {
+    fn drop(&mut self) {
+        // SQLite has rolled back by itself after some errors.
+        if !self.db.is_autocommit() {
+            let _ = self.db.execute_batch("ROLLBACK");
+        }
+    }
+}
+
+/// The fence at or below which none may be minted. A file that another boot has taken over is
+/// not ours any more: its clock is another one.
+fn floor(file: &File) -> std::result::Result<Fence, StoreError> {
+    let floor = || {
+        file.db
+            .prepare_cached("SELECT fence_floor FROM meta WHERE boot_id = ?1")?
+            .query_row([&file.boot_id], |row| row.get::<_, i64>(0))
+            .optional()
+    };
+    let Some(floor) = floor().map_err(|e| file.fault(Stage::Steps, e))? else {
+        let message = format!(
+            "{} is in use under another boot of a machine: a file of locks cannot be shared by \
+             two kernels",
+            file.path.display()
+        );
+        return Err(fault::plain(StoreErrorClass::Config, message));
+    };
+    Ok(Fence::new(floor.unsigned_abs()))
+}
+
+fn look(tx: &Connection, calls: &[Call], at: At) -> Result<Done> {
+    let mut replies = Vec::with_capacity(calls.len());
+    for call in calls {
+        let looks = call.steps.iter().map(|step| {
+            let loaded = Loaded::read(tx, &step.key)?;
+            Ok(Reply::Inspected(loaded.resource.inspect(at.now)))
+        });
+        replies.push(looks.collect::<Result<_>>()?);
+    }
+    Ok(Done { replies, grants: Vec::new() })
+}
+
+fn step(tx: &Connection, cache: &mut Cache, calls: &[Call], at: At, floor: Fence) -> Result<Done> {
+    cache.refresh(tx)?;
+    let pruned = rows::prune(tx, at.now, PRUNE_KEYS)?;
+    if !pruned.is_empty() {
+        cache.clear();
+    }
+    let mut new_floor = pruned.iter().map(|(_, fence)| *fence).fold(floor, Fence::max);
+    let at = At { fence_seed: at.fence_seed.max(new_floor.get() + 1), ..at };
+    let mut touched = BTreeSet::new();
+    let mut done = Done::default();
+    for call in calls {
+        let mut replies = Vec::with_capacity(call.steps.len());
+        for Step { key, op } in &call.steps {
+            let (reply, grants) = cache.get(tx, key)?.resource.apply(op, at);
+            done.grants.extend(grants.into_iter().map(|grant| (key.clone(), grant)));
+            replies.push(reply);
+            touched.insert(key);
+        }
+        done.replies.push(replies);
+    }
+    for key in touched {
+        let stored = cache.get(tx, key)?.store(tx, key, at.now, at.retention / 8)?;
+        if let Stored::Forgotten(fence) = stored {
+            cache.remove(key);
+            new_floor = new_floor.max(fence);
+        }
+    }
+    if new_floor > floor {
+        let fence = i64::try_from(new_floor.get()).unwrap_or(i64::MAX);
+        tx.prepare_cached("UPDATE meta SET fence_floor = ?1")?.execute([fence])?;
+    }
+    if !pruned.is_empty() {
+        give_pages_back(tx)?;
+    }
+    Ok(done)
+}
+
+/// Free pages go back to the disk, a few with every transaction that prunes.
+fn give_pages_back(tx: &Connection) -> Result<()> {
+    let free: i64 = tx.pragma_query_value(None, "freelist_count", |row| row.get(0))?;
+    let spare = (free - FREE_PAGES_KEPT).min(FREE_PAGES_MAX);
+    if spare > 0 {
+        tx.pragma(None, "incremental_vacuum", spare, |_| Ok(()))?;
+    }
+    Ok(())
+}
+
+fn page(tx: &Connection, list: &List, now: StoreTime) -> Result<Vec<(Key, Inspection)>> {
+    // Free keys have only a record, and there may be a million of those.
+    let mut select = tx.prepare_cached(
+        "SELECT key FROM holder WHERE key >= ?1 UNION SELECT key FROM place WHERE key >= ?1
+         ORDER BY key",
+    )?;
+    let from = list.after.as_ref().map_or("", Key::as_str).max(list.prefix.as_str());
+    let mut rows = select.query([from])?;
+    let mut page = Vec::new();
+    while let Some(row) = rows.next()? {
+        let name = row.get_ref(0)?.as_str()?;
+        if page.len() == list.limit || !name.starts_with(&list.prefix) {
+            break;
+        }
+        let key = Key::new(name)
+            .map_err(|e| rusqlite::Error::FromSqlConversionFailure(0, Type::Text, Box::new(e)))?;
+        if list.after.as_ref() == Some(&key) {
+            continue;
+        }
+        let seen = Loaded::read(tx, &key)?.resource.inspect(now);
+        if seen.state != State::Free || !seen.waiters.is_empty() {
+            page.push((key, seen));
+        }
+    }
+    Ok(page)
+}
