@@ -11,6 +11,7 @@ macro_rules! mutex_contract {
                 released_key_goes_to_the_waiter, line_is_first_come_first_served,
                 heartbeats_keep_the_place, dropped_waiter_leaves_the_line,
                 dead_waiter_does_not_hold_up_the_line, crashed_holder_is_succeeded,
+                dead_heir_is_succeeded_as_soon_as_its_lease_ends,
                 handover_needs_no_heartbeat, crowd_never_overlaps;
             holding: renewal_keeps_the_lease, renewal_off_ends_with_the_ttl,
                 own_interval_is_kept, max_hold_loses, min_hold_keeps_the_key_taken,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use tenure::logic::{Op, Reply, State};
+use tenure::logic::{Acquire, Op, Queueing, Reply, State};
 use tenure::{Claim, ErrorKind};
 
 use crate::world::{World, acquire, ms, outcome, until, waiting};
@@ -137,6 +137,28 @@ pub(crate) async fn crashed_holder_is_succeeded(world: World) {
     assert!(guard.fence() > fence);
 }
 
+/// Nobody runs a release for one who dies just as the key is handed to it; its successor has
+/// been told of another holder.
+pub(crate) async fn dead_heir_is_succeeded_as_soon_as_its_lease_ends(world: World) {
+    let ttl = ms(120);
+    let mut late = Vec::new();
+    for number in 0..7 {
+        let guard = world.rival_takes("key").await;
+        let heir = World::crashed(number, Claim::MUTEX, ttl, true);
+        let heir = Acquire { queue: line(ms(900)), ..heir };
+        world.ask("key", Op::Acquire(heir)).await;
+        let waiter = waiting(world.locks().mutex("key").with_ttl(ttl));
+        world.until_waiting("key", 2).await;
+        let released = Instant::now();
+        guard.release().await.expect("released");
+        let next = outcome(waiter).await.expect("granted");
+        late.push(released.elapsed().saturating_sub(ttl));
+        next.release().await.expect("released");
+    }
+    late.sort_unstable();
+    assert!(late[3] <= ms(50), "granted so late after the lease's end: {late:?}");
+}
+
 /// A waiter would look by itself only once a second: what comes earlier was pushed.
 pub(crate) async fn handover_needs_no_heartbeat(world: World) {
     let mut took = Vec::new();
@@ -178,4 +200,8 @@ pub(crate) async fn crowd_never_overlaps(world: World) {
         one.await.expect("no overlap");
     }
     assert_eq!(turns.load(Ordering::SeqCst), 8 * 15);
+}
+
+fn line(window: Duration) -> Option<Queueing> {
+    Some(Queueing { window, stamp: 1, inbox: None })
 }
