@@ -16,7 +16,9 @@ pub(crate) struct Row {
 /// Makes the table and, for each row, a module with one test for each case of its kind: there
 /// can be no row that does not run.
 macro_rules! rows {
-    ($($row:ident: $kind:literal, $store:literal, $topology:literal, $world:expr, $cases:ident;)+) => {
+    ($(
+        $row:ident: $kind:literal, $store:literal, $topology:literal, $world:expr, $cases:ident;
+    )+) => {
         pub(crate) const ROWS: &[Row] =
             &[$(Row { kind: $kind, store: $store, topology: $topology }),+];
 

@@ -37,7 +37,10 @@ proptest! {
     }
 
     #[test]
-    fn waiters_who_only_look_when_told_are_all_granted(acts in histories(25), waiters in 1..6_usize) {
+    fn waiters_who_only_look_when_told_are_all_granted(
+        acts in histories(25),
+        waiters in 1..6_usize,
+    ) {
         let (mut resource, mut now) = (Resource::default(), start());
         for act in &acts {
             now = now + act.gap;
