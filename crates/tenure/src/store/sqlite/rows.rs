@@ -238,8 +238,8 @@ impl Item for Holder {
 }
 
 impl Item for Place {
-    const SELECT: &str = "SELECT seq, owner, attempt, label, units, unit_limit, claim_lease, since, \
-         alive_until, stamp, inbox FROM place WHERE key = ?1 ORDER BY seq";
+    const SELECT: &str = "SELECT seq, owner, attempt, label, units, unit_limit, claim_lease, \
+         since, alive_until, stamp, inbox FROM place WHERE key = ?1 ORDER BY seq";
     const PUT: &str = "INSERT OR REPLACE INTO place (key, seq, owner, attempt, label, units, \
          unit_limit, claim_lease, since, alive_until, stamp, inbox) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
