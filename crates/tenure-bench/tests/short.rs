@@ -21,6 +21,8 @@ fn the_short_form_prints_every_figure_and_keeps_its_raw_data() {
         "sqlite: holder killed",
         "store calls per round",
         "memory of each",
+        "tenure run -- true",
+        "size of the program",
     ];
     for figure in figures {
         assert!(printed.contains(figure), "{figure} is missing in:\n{printed}");

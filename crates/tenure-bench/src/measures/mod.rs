@@ -1,5 +1,7 @@
 //! What is measured, in the order of the report. One file per question.
 
+mod clean_build;
+mod command;
 pub(crate) mod crowd;
 pub(crate) mod death;
 pub(crate) mod handoff;
@@ -29,4 +31,6 @@ pub(crate) const ALL: &[Measure] = &[
     always("crowd", crowd::measure),
     always("death", death::measure),
     always("held", held::measure),
+    always("command", command::measure),
+    Measure { name: "clean-build", on_request: true, run: clean_build::measure },
 ];
