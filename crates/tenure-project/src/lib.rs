@@ -8,6 +8,11 @@ mod tree;
 pub use blocks::{Block, blocks};
 pub use tree::{File, files, root};
 
+/// The Rust blocks of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+pub mod readme {}
+
 /// The Rust blocks of the design.
 #[cfg(doctest)]
 #[doc = include_str!("../../../DESIGN.md")]
