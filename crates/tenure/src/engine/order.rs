@@ -48,12 +48,6 @@ impl Terms {
         self.ttl.clamp(Duration::from_secs(1), Duration::from_secs(3))
     }
 
-    /// How often a waiter shows that it is alive: often enough to keep its place, and to find a
-    /// grant whose push was lost, or a holder who died in front of it, within the ttl.
-    pub(crate) fn heartbeat_every(self) -> Duration {
-        (self.window() / 3).min(self.ttl / 2)
-    }
-
     /// How long an owner is refused whose requests may still be under way.
     pub(crate) fn tombstone(self) -> Duration {
         self.ttl.max(Duration::from_secs(60))
