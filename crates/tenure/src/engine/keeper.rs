@@ -65,7 +65,7 @@ fn turn(engine: &Arc<Engine>) -> Moment {
         match duty {
             Duty::Lease(lease) => visit_lease(engine, id, lease, (now, is_due), &mut errands),
             Duty::Waiter(waiter) => {
-                let every = waiter.terms.window() / 3;
+                let every = waiter.terms.heartbeat();
                 if is_due || at <= now + every / 4 {
                     engine.agenda.move_to(id, now + every);
                     errands.push((waiter.heartbeat(now), Errand::Heartbeat(id, waiter)));
@@ -187,7 +187,7 @@ fn heartbeat_answered(
         Reply::Queued { ahead, look_in, blocker } => {
             let now = engine.now();
             waiter.queued(blocker, now, engine.backoff());
-            let mut every = waiter.terms.window() / 3;
+            let mut every = waiter.terms.heartbeat();
             if waiter.acquire.queue.as_ref().is_none_or(|q| q.inbox.is_none()) {
                 every = every.min(TIMED_LOOK * (ahead + 1));
             }

@@ -7,6 +7,9 @@ use crate::words::{
     Claim, Error, ErrorKind, InvalidKey, Key, Label, Operation, Owner, Result, TTL_MAX, TTL_MIN,
 };
 
+/// However short the ttl is, a waiter does not ask more often.
+const HEARTBEAT_MIN: Duration = Duration::from_millis(10);
+
 /// When a lease is renewed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -46,6 +49,12 @@ impl Terms {
     /// a hiccup would cost the place, and at most three, or a dead waiter would hold up the line.
     pub(crate) fn window(self) -> Duration {
         self.ttl.clamp(Duration::from_secs(1), Duration::from_secs(3))
+    }
+
+    /// How often a waiter shows that it lives. A grant from the queue lasts no longer than the
+    /// ttl until it is confirmed: should its push be lost, a heartbeat must find it before.
+    pub(crate) fn heartbeat(self) -> Duration {
+        (self.window().min(self.ttl) / 3).max(HEARTBEAT_MIN)
     }
 
     /// How long an owner is refused whose requests may still be under way.
@@ -115,5 +124,20 @@ impl Order {
         }
         let terms = terms.map_err(|message| invalid(message).with_key(&key))?;
         Ok(Self { key, owner, label, claim: Claim::MUTEX, terms, wait })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Found by simulation: with a ttl of 150 ms and a heartbeat every 333 ms, a grant whose
+    /// push was lost ended unseen, and cost its waiter the place.
+    #[test]
+    fn several_heartbeats_fit_into_a_grant_from_the_queue() {
+        for ttl in [30, 150, 999, 1_000, 3_000, 30_000].map(Duration::from_millis) {
+            let terms = Terms::check(ttl, Renewal::Auto, Duration::ZERO, None).unwrap();
+            assert!(terms.heartbeat() * 3 <= terms.window().min(ttl));
+        }
     }
 }
