@@ -37,7 +37,7 @@ pub(crate) async fn acquire(engine: &Arc<Engine>, order: &Order) -> Result<Guard
     let give_up = order.wait.map_or(Moment::NEVER, |wait| started + wait);
     loop {
         let mut attempt = Attempt::new(engine, order)?;
-        let held = match attempt.first_contact(started, give_up).await? {
+        let held = match attempt.first_contact(give_up).await? {
             Contact::Granted(held) => held,
             Contact::Busy(seen) if engine.now() >= give_up => {
                 return Err(attempt.busy(seen, started));
@@ -114,7 +114,8 @@ impl<'a> Attempt<'a> {
         }
         let from = if mutants::is_set(Mutant::ValidityFromReply) { engine.now() } else { sent };
         let terms = order.terms;
-        if engine.now() >= validity::deadline(from, terms.ttl) {
+        let now = engine.now();
+        if now >= validity::deadline(from, terms.ttl) {
             return Err(StoreError {
                 class: StoreErrorClass::Transient,
                 message: format!("the store's answer took longer than the ttl of {:?}", terms.ttl),
@@ -123,7 +124,7 @@ impl<'a> Attempt<'a> {
             });
         }
         let granted = (from, terms.ttl);
-        let held = engine.enter_lease(&order.key, &self.owner, fence, terms, granted);
+        let held = engine.enter_lease(&order.key, &self.owner, fence, terms, granted, now);
         if self.unanswered > 0 {
             held.lease.bury.store(true, std::sync::atomic::Ordering::Release);
         }
@@ -131,8 +132,10 @@ impl<'a> Attempt<'a> {
     }
 
     /// Looks until the store has answered once.
-    async fn first_contact(&mut self, started: Moment, give_up: Moment) -> Result<Contact> {
+    async fn first_contact(&mut self, give_up: Moment) -> Result<Contact> {
         let engine = self.engine;
+        // Not when the waiting began: whoever starts afresh gets as much time again.
+        let started = engine.now();
         let patience = give_up.max(started + CONTACT_MIN).min(started + engine.store_timeout);
         let mut backoff = engine.backoff();
         loop {

@@ -165,16 +165,17 @@ impl Engine {
         }
     }
 
-    /// Takes a granted lease into the keeper's care.
+    /// Takes a granted lease into the keeper's care, at `now`.
     pub(crate) fn enter_lease(
         &self,
         key: &Key,
         owner: &Owner,
         fence: Fence,
         terms: Terms,
-        (sent, span): (Moment, Duration),
+        granted: (Moment, Duration),
+        now: Moment,
     ) -> Held {
-        let lease = Lease::new(key.clone(), owner.clone(), fence, terms, sent, span);
+        let lease = Lease::new(key.clone(), owner.clone(), fence, terms, granted, now);
         let first = lease.alarm().min(lease.next_renewal());
         let lease = Arc::new(lease);
         Held { id: self.agenda.enter(first, Duty::Lease(Arc::clone(&lease))), lease }

@@ -211,7 +211,8 @@ fn hand_over(
     let owner = &waiter.acquire.owner;
     engine.leave_waiter(owner);
     let granted = (sent, span);
-    let held = engine.enter_lease(&waiter.key, owner, fence, waiter.terms, granted);
+    let now = engine.now();
+    let held = engine.enter_lease(&waiter.key, owner, fence, waiter.terms, granted, now);
     if !waiter.grant(&held, answers) {
         // Its caller has given up and withdraws, or was granted by a push just before.
         engine.let_go(&held);

@@ -78,16 +78,17 @@ pub(crate) struct Lease {
 
 impl Lease {
     /// A lease that was granted by a request sent at `sent`, for `span` (its ttl, or the shorter
-    /// lease of a grant from the queue, which the keeper then confirms at once).
+    /// lease of a grant from the queue, which the keeper then confirms at once). Its holder has
+    /// it from `now` on: a waiter may have sent that request a whole heartbeat before.
     pub(crate) fn new(
         key: Key,
         owner: Owner,
         fence: Fence,
         terms: Terms,
-        sent: Moment,
-        span: Duration,
+        (sent, span): (Moment, Duration),
+        now: Moment,
     ) -> Self {
-        let end = terms.max_hold.map_or(Moment::NEVER, |max| sent + max);
+        let end = terms.max_hold.map_or(Moment::NEVER, |max| now + max);
         let next_renewal = match terms.renew_every {
             _ if span < terms.ttl => sent,
             Some(every) => sent + every,
@@ -184,5 +185,23 @@ impl Lease {
             }
             renewed.await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::order::Renewal;
+
+    /// Found by simulation: a waiter whose `max_hold` was shorter than a heartbeat was handed a
+    /// lease that had ended, again and again.
+    #[test]
+    fn max_hold_counts_from_the_handing_over() {
+        let [ttl, max] = [3_000, 600].map(Duration::from_millis);
+        let terms = Terms::check(ttl, Renewal::Auto, Duration::ZERO, Some(max)).unwrap();
+        let [sent, now] = [0, 1_000_000].map(Moment::from_micros);
+        let (key, owner) = (Key::new("k").unwrap(), Owner::random(&[0; 28]));
+        let lease = Lease::new(key, owner, Fence::new(1), terms, (sent, ttl), now);
+        assert_eq!(lease.deadline(), now + max);
     }
 }
