@@ -108,10 +108,6 @@ impl<'a> Attempt<'a> {
                 other => Look::Refused(refusal(engine, &order.key, other)),
             });
         };
-        if engine.is_closed() {
-            let error = engine.error(Operation::Acquire, &order.key, ErrorKind::Closed);
-            return Ok(Look::Refused(error("this Locks was closed meanwhile".into())));
-        }
         let from = if mutants::is_set(Mutant::ValidityFromReply) { engine.now() } else { sent };
         let terms = order.terms;
         let now = engine.now();
@@ -127,6 +123,10 @@ impl<'a> Attempt<'a> {
         let held = engine.enter_lease(&order.key, &self.owner, fence, terms, granted, now);
         if self.unanswered > 0 {
             held.lease.bury.store(true, std::sync::atomic::Ordering::Release);
+        }
+        if engine.is_closed() {
+            let error = engine.error(Operation::Acquire, &order.key, ErrorKind::Closed);
+            return Ok(Look::Refused(error("this Locks was closed meanwhile".into())));
         }
         Ok(Look::Granted(held))
     }

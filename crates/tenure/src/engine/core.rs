@@ -165,9 +165,10 @@ impl Engine {
         }
     }
 
-    /// Takes a granted lease into the keeper's care, at `now`.
+    /// Takes a granted lease into the keeper's care, at `now`. One that comes after the close is
+    /// given back at once: closing has listed what there was before it.
     pub(crate) fn enter_lease(
-        &self,
+        self: &Arc<Self>,
         key: &Key,
         owner: &Owner,
         fence: Fence,
@@ -178,7 +179,17 @@ impl Engine {
         let lease = Lease::new(key.clone(), owner.clone(), fence, terms, granted, now);
         let first = lease.alarm().min(lease.next_renewal());
         let lease = Arc::new(lease);
-        Held { id: self.agenda.enter(first, Duty::Lease(Arc::clone(&lease))), lease }
+        let id = self.agenda.enter(first, Duty::Lease(Arc::clone(&lease)));
+        if self.is_closed() {
+            self.close_lease(id, &lease);
+        }
+        Held { id, lease }
+    }
+
+    fn close_lease(self: &Arc<Self>, id: DutyId, lease: &Lease) {
+        self.agenda.leave(id);
+        lease.lose(LostReason::Closed);
+        self.release_later(lease);
     }
 
     /// The keeper has no more to do with this lease.
@@ -224,11 +235,7 @@ impl Engine {
         self.closed.store(true, Ordering::Release);
         for (id, duty) in self.agenda.all() {
             match duty {
-                Duty::Lease(lease) => {
-                    self.agenda.leave(id);
-                    lease.lose(LostReason::Closed);
-                    self.release_later(&lease);
-                }
+                Duty::Lease(lease) => self.close_lease(id, &lease),
                 Duty::Waiter(waiter) => {
                     let error = self.error(Operation::Acquire, &waiter.key, ErrorKind::Closed);
                     waiter.fail(error("this Locks was closed while waiting".into()));

@@ -209,10 +209,11 @@ fn hand_over(
     answers: u32,
 ) {
     let owner = &waiter.acquire.owner;
-    engine.leave_waiter(owner);
     let granted = (sent, span);
     let now = engine.now();
+    // The lease comes before the waiter leaves: whoever closes meanwhile finds one of the two.
     let held = engine.enter_lease(&waiter.key, owner, fence, waiter.terms, granted, now);
+    engine.leave_waiter(owner);
     if !waiter.grant(&held, answers) {
         // Its caller has given up and withdraws, or was granted by a push just before.
         engine.let_go(&held);
