@@ -82,6 +82,40 @@ async fn a_device_or_a_link_to_nothing() {
 }
 
 #[tokio::test]
+async fn a_path_that_no_file_can_have() {
+    let dir = tempfile::tempdir().expect("a directory");
+    for name in ["a\0b".to_owned(), "n".repeat(300), String::new(), "..".to_owned()] {
+        let error = refusal(&dir.path().join(&name)).await;
+        assert_eq!(error.class, Config, "{name:?}: {error}");
+    }
+    assert_eq!(refusal(Path::new("")).await.class, Config);
+    assert_eq!(contents(dir.path()), vec![]);
+}
+
+/// In a time namespace: the boot-time clock is another one than everybody else's.
+#[tokio::test]
+async fn role_shifted_clock() {
+    let Some(dir) = in_role("shifted_clock") else {
+        return;
+    };
+    says(&refusal(&dir.join("locks.db")).await, Config, &["time namespace", "boot-time clock"]);
+    assert_eq!(contents(&dir), vec![]);
+}
+
+#[test]
+fn a_clock_of_its_own() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let shifted = ["-rT", "--boottime", "1000", "-f"];
+    if !Command::new("unshare").args(shifted).arg("true").status().is_ok_and(|s| s.success()) {
+        println!("SKIPPED: this machine lets nobody shift a clock (unshare -rT --boottime)");
+        return;
+    }
+    let mut unshare = Command::new("unshare");
+    unshare.args(shifted);
+    play(unshare, "role_shifted_clock", "shifted_clock", dir.path());
+}
+
+#[tokio::test]
 async fn a_file_that_is_no_database() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("notes.txt");
@@ -310,7 +344,8 @@ async fn a_process_that_stays_inside_a_transaction() {
     let stopped = Connection::open(&path).expect("a second connection");
     stopped.execute_batch("BEGIN IMMEDIATE").expect("a transaction");
     let error = ask(&store, "k", release(&owner(1))).await.expect_err("nobody can write");
-    says(&error, Transient, &["waited 0.2 s", "another process", "stopped"]);
+    let me = format!("process {} (", std::process::id());
+    says(&error, Transient, &["waited 0.2 s", &me, "inside a transaction", "locks.db"]);
     // Looking needs no lock.
     let seen = ask(&store, "k", Op::Inspect).await.expect("an answer");
     assert!(matches!(seen, Reply::Inspected(seen) if seen.fence == Some(granted)));
@@ -329,7 +364,8 @@ async fn a_process_that_stays_inside_the_opening() {
     let busy_limit = Duration::from_millis(100);
     let options = SqliteOptions { busy_limit, ..SqliteOptions::default() };
     let error = open_with(&path, options).await.expect_err("nobody can open");
-    says(&error, Transient, &["another process was opening", "stopped"]);
+    let me = format!("process {} (", std::process::id());
+    says(&error, Transient, &["waited 0.1 s", &me, "was opening", "locks.db"]);
     drop(lock);
     drop(open(&path).await);
 }

@@ -9,13 +9,18 @@
 
 mod sqlite_world;
 
+use std::fs;
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sqlite_world::{LIMIT, acquire, actor, ask, fence, in_role, open, owner, release, wait_for};
+use sqlite_world::{
+    LIMIT, acquire, actor, ask, closed, fence, in_role, open, owner, play, release, unprivileged,
+    wait_for,
+};
 use tenure::logic::{Op, Reply, State};
 use tenure::store::Store;
 
@@ -196,6 +201,40 @@ async fn a_grant_wakes_a_waiter_in_another_process() {
     assert!(granted > held.get(), "{said}");
 }
 
+/// Another user, who may write the file: the directory of the sockets follows the file's mode.
+#[tokio::test]
+async fn role_other_user() {
+    let Some(place) = in_role("other_user") else {
+        return;
+    };
+    let store = open(&place.join("locks.db")).await;
+    let freed = ask(&store, "k", release(&owner(1))).await.expect("an answer");
+    assert_eq!(freed, Reply::Released);
+}
+
+#[tokio::test]
+async fn another_user_who_may_write_the_file_wakes_too() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("locks.db");
+    let mode = |path: &Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("a mode");
+    };
+    drop(open(&path).await);
+    let wake_dir = fs::metadata(dir.path().join("locks.db.wake")).expect("the directory");
+    assert_eq!(wake_dir.mode() & 0o077, 0, "for nobody else, as long as the file is not");
+    // What lies beside the file gets the file's mode when it is made.
+    closed(&path).await;
+    mode(dir.path(), 0o777);
+    mode(&path, 0o666);
+    let store = open(&path).await;
+    let mut inbox = store.inbox().await.expect("an answer").expect("an inbox");
+    fence(&ask(&store, "k", acquire(&owner(1), TTL)).await.expect("an answer"));
+    let waits = wait_for(&owner(2), TTL, TTL, Some(Arc::clone(&inbox.address)));
+    ask(&store, "k", waits).await.expect("an answer");
+    play(unprivileged(), "role_other_user", "other_user", dir.path());
+    assert_eq!(inbox.pushes.recv().await.expect("a push").owner, owner(2));
+}
+
 #[tokio::test]
 async fn role_holder() {
     let Some(place) = in_role("holder") else {
@@ -253,7 +292,7 @@ fn a_relative_path() {
     let dir = tempfile::tempdir().expect("a directory");
     let mut command = Command::new("env");
     command.current_dir(dir.path());
-    sqlite_world::play(command, "role_relative", "relative", dir.path());
+    play(command, "role_relative", "relative", dir.path());
 }
 
 #[tokio::test]
@@ -277,7 +316,9 @@ async fn a_stopped_process_is_passed_over_or_named() {
                 passed += 1;
             }
             Err(error) => {
-                assert!(error.message.contains("perhaps stopped"), "{error}");
+                let who = format!("process {}", holder.child.id());
+                assert!(error.message.contains(&who), "{error}");
+                assert!(error.message.contains("it is stopped"), "{error}");
                 assert!(!error.may_have_run);
                 named += 1;
             }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use rusqlite::{Error, ErrorCode};
 
 use super::busy;
+use super::culprit::{self, Culprit};
 use crate::store::{StoreError, StoreErrorClass};
 
 /// How far a request had come.
@@ -28,7 +29,10 @@ pub(super) fn plain(class: StoreErrorClass, message: String) -> StoreError {
 /// A fault of the system around the file.
 pub(super) fn of_system(what: &str, error: io::Error) -> StoreError {
     let class = match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => StoreErrorClass::Config,
+        io::ErrorKind::NotFound
+        | io::ErrorKind::NotADirectory
+        | io::ErrorKind::InvalidInput
+        | io::ErrorKind::InvalidFilename => StoreErrorClass::Config,
         io::ErrorKind::PermissionDenied
         | io::ErrorKind::ReadOnlyFilesystem
         | io::ErrorKind::StorageFull
@@ -46,9 +50,11 @@ pub(super) fn of_sqlite(file: &Path, stage: Stage, error: Error) -> StoreError {
         || code == Some(ErrorCode::SystemIoFailure) && is_full(file);
     let (class, message) = match code {
         _ if full => (StoreErrorClass::Refused, disk_full(file)),
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-            (StoreErrorClass::Transient, busy_for(file))
-        }
+        Some(
+            ErrorCode::DatabaseBusy
+            | ErrorCode::DatabaseLocked
+            | ErrorCode::FileLockingProtocolFailed,
+        ) => (StoreErrorClass::Transient, busy_for(file)),
         Some(ErrorCode::NotADatabase) => (StoreErrorClass::Config, not_a_database(file)),
         Some(ErrorCode::DatabaseCorrupt) | None => (StoreErrorClass::Config, damaged(file)),
         Some(ErrorCode::ReadOnly) => (StoreErrorClass::Refused, read_only(file)),
@@ -69,11 +75,11 @@ pub(super) fn of_sqlite(file: &Path, stage: Stage, error: Error) -> StoreError {
 }
 
 fn busy_for(file: &Path) -> String {
+    let doing = format!("inside a transaction on {}", file.display());
     format!(
-        "waited {:.1} s while another process was inside a transaction on {}; transactions take \
-         milliseconds, so that process is perhaps stopped: continue it or end it",
+        "waited {:.1} s while {}",
         busy::waited().as_secs_f64(),
-        file.display()
+        culprit::sentence(Culprit::writing(file).as_ref(), &doing)
     )
 }
 
@@ -98,8 +104,8 @@ fn damaged(file: &Path) -> String {
 
 pub(super) fn read_only(file: &Path) -> String {
     format!(
-        "{} can be read but not written; a lock needs both: change its mode or owner, or name \
-         another file",
+        "{} (or its -wal, -shm beside it) can be read but not written; a lock needs both: change \
+         its mode or owner, or name another file",
         file.display()
     )
 }

@@ -13,6 +13,8 @@ use std::time::Instant;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, config::DbConfig, params};
 use rustix::fs::FlockOperation;
 
+use super::boot;
+use super::culprit::{self, Culprit};
 use super::fault::{self, Stage};
 use super::mount;
 use super::wakeup::WakeDir;
@@ -95,7 +97,7 @@ impl File {
     ) -> Result<Self, StoreError> {
         let path = locate(path)?;
         mount::check(&path)?;
-        let boot_id = boot_id(options)?;
+        let boot_id = options.boot_id.clone().map_or_else(boot::id, Ok)?;
         // Beside a file of ours lies its directory, made before the file; whatever else lies at
         // the path must not get one.
         if !WakeDir::path_of(&path).exists() && is_filled(&path)? {
@@ -264,11 +266,12 @@ impl Alone {
                 Err(e) => return Err(beside(path, e.into())),
             }
             if since.elapsed() >= options.busy_limit {
+                let who = Culprit::opening(dir.path());
+                let doing = format!("opening {}", path.display());
                 let message = format!(
-                    "waited {:.1} s while another process was opening {}; that takes milliseconds, \
-                     so it is perhaps stopped: continue it or end it",
+                    "waited {:.1} s while {}",
                     since.elapsed().as_secs_f64(),
-                    path.display()
+                    culprit::sentence(who.as_ref(), &doing)
                 );
                 return Err(fault::plain(StoreErrorClass::Transient, message));
             }
@@ -351,18 +354,4 @@ fn reboot(db: &mut Connection, boot_id: &str) -> rusqlite::Result<()> {
         "DELETE FROM holder; DELETE FROM place; DELETE FROM tombstone; DELETE FROM record",
     )?;
     tx.commit()
-}
-
-fn boot_id(options: &SqliteOptions) -> Result<String, StoreError> {
-    if let Some(boot_id) = &options.boot_id {
-        return Ok(boot_id.clone());
-    }
-    let file = "/proc/sys/kernel/random/boot_id";
-    let text = fs::read_to_string(file).map_err(|e| StoreError {
-        class: StoreErrorClass::Config,
-        message: format!("cannot read {file}, which tells locks of before a reboot apart: {e}"),
-        may_have_run: false,
-        source: Some(Arc::new(e)),
-    })?;
-    Ok(text.trim().to_owned())
 }

@@ -9,11 +9,14 @@
 //! it. Requests then fail after 5 s with an error that says so; looking still works; leases are
 //! lost by their deadlines as announced; and nothing is granted twice, because nothing is
 //! granted. A transaction takes well under a millisecond and holds no await, so it takes bad
-//! luck to be stopped inside one. A power cut may lose the last moments before it
+//! luck to be stopped inside one. (One that is stopped while it looks blocks nobody, but the
+//! journal grows until it goes on.) A power cut may lose the last moments before it
 //! (`synchronous=NORMAL`), which is harmless: it is a reboot.
 
+mod boot;
 mod busy;
 mod cache;
+mod culprit;
 mod datagram;
 mod fault;
 mod file;
