@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use tenure::Locks;
+use rustix::process::{Pid, Signal, kill_process};
+use tenure::{ErrorKind, Locks, Renewal};
 
 const PROCESSES: usize = 6;
 const CYCLES: usize = 300;
@@ -73,11 +74,14 @@ fn without_a_lock_the_detector_sees_them_overlap() {
     assert!(count < PROCESSES * CYCLES, "the race is none");
 }
 
-const ROLE: &str = "TENURE_TEST_HOLDS";
+/// What plays a role in a process of its own finds its store here.
+const ROLE: &str = "TENURE_TEST_STORE";
 const TTL: Duration = Duration::from_millis(500);
 const ROUNDS: usize = 20;
+/// Long enough to be stopped within, however busy the machine is.
+const SLEEPER_TTL: Duration = Duration::from_secs(3);
 
-/// Not a test but what the next one starts: it holds a lock until it is killed.
+/// Not a test but what one starts: it holds a lock until it is killed.
 #[tokio::test]
 async fn role_holder() {
     let Ok(store) = std::env::var(ROLE) else {
@@ -89,20 +93,24 @@ async fn role_holder() {
     guard.lost().await;
 }
 
-fn start_holder(store: &str) -> Running {
+/// This test program once more, in a role; it has said what it says first.
+fn start(role: &str, store: &str) -> (Running, impl Iterator<Item = String>) {
     let mut command = Command::new(std::env::current_exe().expect("this test's path"));
-    command.args(["role_holder", "--exact", "--nocapture"]).env(ROLE, store);
-    let mut holder = Running(command.stdout(Stdio::piped()).spawn().expect("a process"));
-    let mut said = BufReader::new(holder.0.stdout.take().expect("its stdout")).lines();
-    let held = said.any(|line| line.expect("a line").contains("@held"));
-    assert!(held, "the holder ended in silence");
-    holder
+    command.args([role, "--exact", "--nocapture"]).env(ROLE, store);
+    let mut running = Running(command.stdout(Stdio::piped()).spawn().expect("a process"));
+    let lines = BufReader::new(running.0.stdout.take().expect("its stdout")).lines();
+    let mut said = lines.filter_map(|line| {
+        let line = line.expect("a line");
+        line.split_once('@').map(|(_, said)| said.to_owned())
+    });
+    assert_eq!(said.next().as_deref(), Some("held"));
+    (running, said)
 }
 
 /// How long after the end of a killed holder's lease the waiter was granted; `None` if the
 /// machine was so busy that the lease ended before it could be looked at.
 async fn succession(store: &str, locks: &Locks) -> Option<Duration> {
-    let holder = start_holder(store);
+    let (holder, _) = start("role_holder", store);
     let mutex = locks.mutex("key");
     let waiter = tokio::spawn({
         let mutex = mutex.clone();
@@ -152,4 +160,41 @@ async fn killed_holder_is_succeeded_as_soon_as_its_lease_ends() {
     let (median, worst) = (late[ROUNDS / 2], late[ROUNDS - 1]);
     println!("granted after the lease's end: median {median:?}, worst {worst:?}, limit 50 ms");
     assert!(median <= Duration::from_millis(50), "{late:?}");
+}
+
+/// Not a test but what the next one starts: it tells what became of its lease.
+#[tokio::test]
+async fn role_sleeper() {
+    let Ok(store) = std::env::var(ROLE) else {
+        return;
+    };
+    let locks = tenure::connect(&store).await.expect("opens");
+    let mutex = locks.mutex("key").with_ttl(SLEEPER_TTL).with_renewal(Renewal::Off);
+    let guard = mutex.acquire().await.expect("granted");
+    println!("@held");
+    // Stopped in here, past the deadline: the first thing it does then is to ask.
+    while guard.check().is_ok() {
+        std::thread::yield_now();
+    }
+    let lost = guard.check().expect_err("once lost, always lost");
+    assert_eq!(lost.kind(), ErrorKind::Lost);
+    println!("@{:?}", guard.release().await.expect("an answer"));
+}
+
+#[tokio::test]
+async fn stopped_holder_wakes_up_lost_and_leaves_its_successor_alone() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = format!("sqlite:{}", dir.path().join("locks.db").display());
+    let locks = tenure::connect(&store).await.expect("opens");
+    let (sleeper, mut said) = start("role_sleeper", &store);
+    let pid = i32::try_from(sleeper.0.id()).ok().and_then(Pid::from_raw).expect("a pid");
+    kill_process(pid, Signal::STOP).expect("stopped");
+    let mutex = locks.mutex("key");
+    let next = tokio::time::timeout(PATIENCE, mutex.acquire()).await.expect("in time");
+    let next = next.expect("granted");
+    kill_process(pid, Signal::CONT).expect("continued");
+    assert_eq!(said.next().as_deref(), Some("Others"));
+    next.check().expect("the successor was left alone");
+    let seen = mutex.inspect().await.expect("a look");
+    assert_eq!(seen.holders[0].fence, next.fence());
 }
