@@ -38,9 +38,9 @@ pub(crate) async fn wait_ends_and_names_the_holder(world: World) {
     let holder = world.rival().mutex("key").with_label("night shift");
     let _guard = acquire(&holder).await;
     let started = Instant::now();
-    let waited = world.locks().mutex("key").with_wait(ms(150)).acquire().await;
+    let waited = world.locks().mutex("key").with_wait(ms(1_200)).acquire().await;
     let error = waited.expect_err("the key is held");
-    assert!(started.elapsed() >= ms(150));
+    assert!(started.elapsed() >= ms(1_200));
     assert_eq!(error.kind(), ErrorKind::Busy);
     assert!(error.to_string().contains("night shift"), "{error}");
     assert!(!error.may_hold());
@@ -49,10 +49,10 @@ pub(crate) async fn wait_ends_and_names_the_holder(world: World) {
 
 pub(crate) async fn retries_wait_in_line(world: World) {
     let guard = world.rival_takes("key").await;
-    let mutex = world.locks().mutex("key").with_retry(3, ms(60));
+    let mutex = world.locks().mutex("key").with_retry(3, ms(400));
     let started = Instant::now();
     let error = mutex.acquire().await.expect_err("the key is held");
-    assert!(started.elapsed() >= ms(180));
+    assert!(started.elapsed() >= ms(1_200));
     assert_eq!(error.kind(), ErrorKind::Busy);
     let waiter = waiting(world.locks().mutex("key").with_retry(1_000, ms(1_000)));
     world.until_waiting("key", 1).await;
@@ -156,7 +156,7 @@ pub(crate) async fn dead_heir_is_succeeded_as_soon_as_its_lease_ends(world: Worl
         next.release().await.expect("released");
     }
     late.sort_unstable();
-    assert!(late[3] <= ms(50), "granted so late after the lease's end: {late:?}");
+    assert!(late[3] <= ms(100), "granted so late after the lease's end: {late:?}");
 }
 
 /// A waiter would look by itself only once a second: what comes earlier was pushed.
