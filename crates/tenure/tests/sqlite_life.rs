@@ -167,6 +167,30 @@ async fn many_grants_at_once_all_arrive() {
 }
 
 #[tokio::test]
+async fn a_full_inbox_is_offered_its_wake_ups_again() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("locks.db");
+    let store = open(&path).await;
+    let busy = UnixDatagram::bind(dir.path().join("locks.db.wake/busy")).expect("a socket");
+    busy.set_read_timeout(Some(LIMIT)).expect("a limit");
+    // More than a socket has room for (`net.unix.max_dgram_qlen`), each in its own datagram.
+    let room = std::fs::read_to_string("/proc/sys/net/unix/max_dgram_qlen").expect("a number");
+    let grants = room.trim().parse::<u64>().expect("a number") + 20;
+    for n in 0..grants {
+        let name = format!("key-{n}");
+        fence(&ask(&store, &name, acquire(&owner(1), TTL)).await.expect("an answer"));
+        let waits = wait_for(&owner(2), TTL, TTL, Some("busy".into()));
+        ask(&store, &name, waits).await.expect("an answer");
+    }
+    for n in 0..grants {
+        ask(&store, &format!("key-{n}"), release(&owner(1))).await.expect("never blocked");
+    }
+    for _ in 0..grants {
+        busy.recv(&mut [0; 9000]).expect("a wake-up");
+    }
+}
+
+#[tokio::test]
 async fn noise_in_the_inbox_is_ignored() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("locks.db");

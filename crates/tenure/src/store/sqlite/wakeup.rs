@@ -28,8 +28,8 @@ use crate::words::Key;
 const SOCKET_PATH_MAX: usize = 107;
 /// A datagram that its receiver had no room for is offered again so many times, a millisecond
 /// apart; of those that wait for it no more than this many are kept.
-const TRIES: u32 = 200;
-const UNSENT_MAX: usize = 1024;
+const TRIES: u32 = 2000;
+const UNSENT_MAX: usize = 64;
 /// No more than so many sockets are looked at when the file is opened.
 const SWEEP_MAX: usize = 1024;
 
