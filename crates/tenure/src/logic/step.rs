@@ -152,7 +152,7 @@ pub enum Reply {
         /// How many.
         holders: u32,
     },
-    /// Renew, release, withdraw, transfer: this owner has nothing here, and nobody else has.
+    /// Renew, transfer: this owner has no lease here. Release, withdraw: nor has anybody else.
     Gone,
     /// Release, withdraw: this owner has nothing here, but another holds the key.
     Others,

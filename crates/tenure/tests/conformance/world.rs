@@ -59,6 +59,12 @@ impl World {
         &self.rival
     }
 
+    /// One more client of the same store, of which nobody else has a handle.
+    pub(crate) fn another(&self) -> Locks {
+        let seam = seam::machine().expect("a clock and timers");
+        Locks::over(Arc::clone(&self.store), seam, LocksOptions::default())
+    }
+
     /// Carries out one step at the store, past every client.
     pub(crate) async fn ask(&self, key: &str, op: Op) -> Reply {
         let key = Key::new(key).expect("a valid key");

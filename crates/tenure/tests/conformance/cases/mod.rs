@@ -17,9 +17,11 @@ macro_rules! mutex_contract {
                 own_interval_is_kept, max_hold_loses, min_hold_keeps_the_key_taken,
                 extend_to_lasts_at_least_so_long, extend_by_adds, loss_is_announced_every_way,
                 at_risk_comes_before_the_loss, at_risk_is_put_off_by_renewals,
-                forced_holder_learns_at_its_next_renewal, guard_outlives_its_runtime;
+                forced_holder_learns_at_its_next_renewal, guard_outlives_its_runtime,
+                blocked_program_keeps_its_lease;
             releasing: release_says_released, release_after_expiry_says_gone,
                 release_leaves_a_successor_alone, drop_releases_in_the_background,
+                drop_of_everything_still_releases,
                 close_gives_all_back, close_ends_waiting;
             identity: fixed_value_excludes_itself, fixed_value_does_not_wait_for_itself,
                 fixed_values_are_compared_whole, label_and_waiters_are_shown,

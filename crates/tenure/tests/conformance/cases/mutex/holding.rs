@@ -171,3 +171,11 @@ pub(crate) async fn guard_outlives_its_runtime(world: World) {
     guard.check().expect("held");
     assert_eq!(guard.release().await.expect("an answer"), tenure::Released::Released);
 }
+
+/// This case's runtime has one thread, and here it is blocked.
+pub(crate) async fn blocked_program_keeps_its_lease(world: World) {
+    let guard = acquire(&world.locks().mutex("key").with_ttl(ms(2_000))).await;
+    std::thread::sleep(ms(3_500));
+    guard.check().expect("held past its first ttl");
+    assert!(world.inspect("key").await.holders[0].since > ms(3_000));
+}

@@ -36,6 +36,22 @@ pub(crate) async fn drop_releases_in_the_background(world: World) {
     guard.check().expect("held");
 }
 
+/// What goes on in the background outlives the last handle.
+pub(crate) async fn drop_of_everything_still_releases(world: World) {
+    let locks = world.another();
+    let guard = acquire(&locks.mutex("held")).await;
+    let waiter = waiting(locks.mutex("held"));
+    world.until_waiting("held", 1).await;
+    drop(locks);
+    waiter.abort();
+    drop(guard);
+    until("the release and the withdrawal", async || {
+        let seen = world.inspect("held").await;
+        seen.holders.is_empty() && seen.waiters.is_empty()
+    })
+    .await;
+}
+
 pub(crate) async fn close_gives_all_back(world: World) {
     let closing = world.locks().clone();
     let kept = acquire(&closing.mutex("kept")).await;
