@@ -31,13 +31,13 @@ const STORES: &[StoreEntry] = &[
         about: "this process's memory; shared by its tasks and by nobody else",
         survives: "nothing: the locks end with the process",
         open: |rest, seam| {
-            let extra = (!rest.is_empty())
-                .then(|| format!("memory: takes nothing behind it, not {rest:?}"));
+            let is_bare = rest.is_empty();
             Box::pin(async move {
-                match extra {
-                    Some(message) => Err(crate::store::StoreError::config(message)),
-                    None => Ok(Arc::new(Memory::new(seam)) as Arc<dyn Store>),
+                if !is_bare {
+                    let message = "memory: takes nothing behind its colon".into();
+                    return Err(crate::store::StoreError::config(message));
                 }
+                Ok(Arc::new(Memory::new(seam)) as Arc<dyn Store>)
             })
         },
     },
@@ -114,6 +114,11 @@ pub async fn connect_with(url: &str, options: LocksOptions) -> Result<Locks> {
     let Some(entry) = STORES.iter().find(|s| s.scheme == scheme) else {
         return Err(config(format!("{scheme:?} is no known store; known are: {}", known())));
     };
+    if let Some(name) = parameter(rest) {
+        let message =
+            format!("{scheme}: has no parameter {name:?}; the known URLs are: {}", known());
+        return Err(config(message));
+    }
     let seam = seam::machine().map_err(|e| {
         let message = "this process cannot start its timer threads; raise its limits".to_owned();
         Error::new(ErrorKind::Internal, Operation::Connect, message).with_source(Arc::new(e))
@@ -121,6 +126,13 @@ pub async fn connect_with(url: &str, options: LocksOptions) -> Result<Locks> {
     let store = (entry.open)(rest, Arc::clone(&seam)).await;
     let store = store.map_err(|e| e.into_error(Operation::Connect, &entry.scheme.into()))?;
     Ok(Locks::over(store, seam, options))
+}
+
+/// The name of the first parameter (`?name=value`) behind a store's address. No store has any:
+/// it must not become part of a file's name.
+fn parameter(rest: &str) -> Option<&str> {
+    let (_, parameters) = rest.split_once('?')?;
+    parameters.split_once('=').map(|(name, _)| name)
 }
 
 impl std::fmt::Debug for StoreEntry {

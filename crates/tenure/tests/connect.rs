@@ -1,0 +1,57 @@
+//! What `connect` refuses, in which words, and that it never repeats a secret.
+
+use std::path::Path;
+
+use tenure::{ErrorKind, Operation, connect};
+
+#[tokio::test]
+async fn urls_that_name_no_store_are_refused() {
+    let cases: [(&str, &str); 8] = [
+        ("", "named by a URL"),
+        ("locks.db", "named by a URL"),
+        ("/var/lib/locks.db", "named by a URL"),
+        ("nosuch:thing", "no known store"),
+        ("Memory:", "no known store"),
+        ("memory:shared", "takes nothing"),
+        ("memory:?cache=1", "no parameter \"cache\""),
+        ("sqlite:", "needs a path"),
+    ];
+    for (url, needle) in cases {
+        let error = connect(url).await.expect_err(url);
+        assert_eq!((error.kind(), error.operation()), (ErrorKind::Config, Operation::Connect));
+        assert!(error.message().contains(needle), "{url:?}: no {needle:?} in: {error}");
+    }
+}
+
+#[tokio::test]
+async fn refusals_name_the_stores_that_are_known() {
+    let text = connect("nosuch:thing").await.expect_err("unknown").to_string();
+    for store in tenure::stores() {
+        assert!(text.contains(store.example), "{} is not in: {text}", store.example);
+    }
+}
+
+#[tokio::test]
+async fn refusals_do_not_repeat_a_password() {
+    for url in ["nosuch://joe:hunter2@host/0", "memory:joe:hunter2@host", "hunter2"] {
+        let error = connect(url).await.expect_err(url);
+        for text in [error.to_string(), format!("{error:?}")] {
+            assert!(!text.contains("hunter2"), "{text}");
+        }
+    }
+}
+
+/// A parameter that nobody knows must not become part of a file's name.
+#[tokio::test]
+async fn parameters_of_a_path_are_refused() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let url = format!("sqlite:{}?mode=ro", dir.path().join("locks.db").display());
+    let error = connect(&url).await.expect_err("a parameter");
+    assert_eq!(error.kind(), ErrorKind::Config);
+    assert!(error.message().contains("\"mode\""), "{error}");
+    assert!(is_empty(dir.path()), "something was made");
+}
+
+fn is_empty(dir: &Path) -> bool {
+    std::fs::read_dir(dir).expect("a directory").next().is_none()
+}
