@@ -20,6 +20,8 @@ pub(crate) struct Child {
     signal: Signal,
     grace: Duration,
     lease: Option<Lease>,
+    /// Why CMD was told to end, if it was.
+    told: Option<Cause>,
     parent: Parent,
 }
 
@@ -42,12 +44,12 @@ impl Child {
         if guarded {
             let (post, cmd) = Post::start(cmd, env, start)?;
             let (lease, parent) = (Some(start.lease), Parent::Sentry(post));
-            return Ok(Self { cmd, signal, grace, lease, parent });
+            return Ok(Self { cmd, signal, grace, lease, told: None, parent });
         }
         let child = cmd.spawn(start.foreground, None, env).map_err(NotStarted::Cmd)?;
         let cmd = Pid::from_child(&child);
         let parent = Parent::Us(Watch::over(Some(cmd), signal, grace, None));
-        Ok(Self { cmd, signal, grace, lease: None, parent })
+        Ok(Self { cmd, signal, grace, lease: None, told: None, parent })
     }
 
     /// CMD's process number, which is that of its group.
@@ -112,6 +114,7 @@ impl Child {
 
     /// Makes CMD's family end.
     pub(crate) fn end(&mut self, cause: Cause, now: Moment) {
+        self.told.get_or_insert(cause);
         match &mut self.parent {
             Parent::Sentry(post) => post.tell(&Order::End { cause }),
             Parent::Us(watch) => drop(watch.end(cause, now)),
@@ -135,7 +138,7 @@ impl Child {
         if !is_ours {
             watch.lose_sight(now);
         }
-        let event = watch.end(Cause::SentryDied, now);
+        let event = watch.end(self.told.unwrap_or(Cause::SentryDied), now);
         self.parent = Parent::Us(watch);
         event
     }

@@ -1,0 +1,121 @@
+//! The JSON that others build on: as snapshots, and against the schemas in `schema/`.
+
+use serde_json::Value;
+
+use crate::place::{Place, until};
+use crate::schema;
+
+const KEY: &str = include_str!("../../schema/key.json");
+const REPORT: &str = include_str!("../../schema/report.json");
+
+fn conforms(schema: &str, value: &Value) {
+    let schema = serde_json::from_str(schema).expect("the schema is JSON");
+    schema::check(&schema, value).unwrap_or_else(|e| panic!("{e} in {value}"));
+}
+
+/// The text with every number replaced by `N` and every random owner by `OWNER`.
+fn snapshot(text: &str) -> String {
+    let mut result = String::new();
+    for word in text.split_inclusive(|c: char| !c.is_ascii_alphanumeric()) {
+        let bare = word.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
+        let behind = &word[bare.len()..];
+        result += match bare {
+            "" => "",
+            _ if bare.bytes().all(|b| b.is_ascii_digit()) => "N",
+            _ if bare.len() == 40 && bare.bytes().all(|b| b.is_ascii_hexdigit()) => "OWNER",
+            _ => bare,
+        };
+        result += behind;
+    }
+    result
+}
+
+#[test]
+fn status_of_a_key_that_is_free_or_held() {
+    let place = Place::new();
+    let unknown = place.run(&["status", "--json", "k"]).stdout;
+    let free = r#"{"key":"k","state":"free","limit":null,"fence":null,"holders":[],"waiters":[]}"#;
+    assert_eq!(unknown, format!("{free}\n"));
+    conforms(KEY, &serde_json::from_str(&unknown).expect("JSON"));
+
+    let script = "\"$TENURE\" status --json k; \"$TENURE\" status k";
+    let holder = place.start(&["run", "--label", "first", "k", "--", "sh", "-c", "sleep 600"]);
+    until("it holds", || (place.status("k")["state"] == "held").then_some(()));
+    let _waiter = place.start(&["run", "--label", "second", "k", "--", "true"]);
+    until("one waits", || place.status("k")["waiters"][0].is_object().then_some(()));
+    let held = place.sh(script).stdout;
+    let expected = r#"{"key":"k","state":"held","limit":N,"fence":N,"#.to_owned()
+        + r#""holders":[{"owner":"OWNER","label":"first","units":N,"fence":N,"#
+        + r#""since_ms":N,"remaining_ms":N}],"#
+        + r#""waiters":[{"label":"second","units":N,"waiting_ms":N}]}"#;
+    let line = held.lines().next().expect("a line");
+    assert_eq!(snapshot(line), expected);
+    let value: Value = serde_json::from_str(line).expect("JSON");
+    conforms(KEY, &value);
+    assert_eq!(value["holders"][0]["fence"], value["fence"]);
+    assert!(held.contains("\n  held by first for "), "{held}");
+    assert!(held.contains("\n  waiting: second for "), "{held}");
+    drop(holder);
+}
+
+#[test]
+fn list_is_one_object_per_line_in_order() {
+    let place = Place::new();
+    let keys = ["job:b", "job:a", "other", "job:ü 📈"];
+    let held: Vec<_> =
+        keys.iter().map(|key| place.start(&["run", key, "--", "sleep", "600"])).collect();
+    for key in keys {
+        until("it holds", || (place.status(key)["state"] == "held").then_some(()));
+    }
+    let listed = place.run(&["list", "job:", "--json"]).stdout;
+    let mut names = vec![];
+    for line in listed.lines() {
+        let value: Value = serde_json::from_str(line).expect("JSON");
+        conforms(KEY, &value);
+        names.push(value["key"].as_str().expect("a text").to_owned());
+    }
+    assert_eq!(names, ["job:a", "job:b", "job:ü 📈"]);
+    let all = place.run(&["list"]).stdout;
+    assert_eq!(all.lines().filter(|line| line.contains(": held, last fence ")).count(), 4, "{all}");
+    drop(held);
+}
+
+#[test]
+fn a_long_list_comes_page_by_page_and_whole() {
+    let place = Place::new();
+    let script = "i=0; while [ $i -lt 300 ]; do \
+                  echo \"$i\"; i=$((i + 1)); done | \
+                  xargs -n 1 -P 4 sh -c '\"$TENURE\" run --min-hold 1h \"key $0\" -- true'";
+    assert_eq!(place.sh(script).code, Some(0));
+    let listed = place.run(&["list", "--json", "key "]);
+    assert_eq!(listed.stdout.lines().count(), 300, "{}", listed.stderr);
+    let closed = place.sh("\"$TENURE\" list --json | head -n 1 | wc -l; ");
+    assert_eq!((closed.stdout.trim(), &*closed.stderr), ("1", ""), "a reader that has enough");
+}
+
+#[test]
+fn a_report_of_every_outcome() {
+    let place = Place::new();
+    let report = |words: &[&str]| {
+        let line = [&["run", "-q", "--report", "r"], words].concat();
+        place.run(&line);
+        let value = place.report("r");
+        conforms(REPORT, &value);
+        (value, snapshot(&place.read("r")))
+    };
+    let (_, text) = report(&["k", "--", "sh", "-c", "exit 7"]);
+    let ended = r#"{"key":"k","outcome":"ended","exit":N,"code":N,"signal":null,"fence":N,"#;
+    assert_eq!(text, format!("{ended}\"waited_ms\":N,\"held_ms\":N,\"reason\":null}}\n"));
+    let (value, _) = report(&["k", "--", "sh", "-c", "exit 7"]);
+    assert_eq!((&value["exit"], &value["code"]), (&7.into(), &7.into()));
+    let (value, _) = report(&["k", "--", "sh", "-c", "kill -KILL $$"]);
+    assert_eq!((&value["exit"], &value["signal"]), (&137.into(), &9.into()));
+    let (value, _) = report(&["--max-hold", "50ms", "k", "--", "sleep", "600"]);
+    assert_eq!((&value["outcome"], &value["exit"]), (&"max-hold".into(), &124.into()));
+    let (value, _) = report(&["--store-file", "/proc/no/file", "k", "--", "true"]);
+    assert_eq!((&value["outcome"], &value["fence"]), (&"failed".into(), &Value::Null));
+    let _holder = place.start(&["run", "k", "--", "sleep", "600"]);
+    until("it holds", || (place.status("k")["state"] == "held").then_some(()));
+    let (value, _) = report(&["--try", "k", "--", "true"]);
+    assert_eq!((&value["outcome"], &value["exit"]), (&"busy".into(), &75.into()));
+}

@@ -1,0 +1,11 @@
+//! The command `tenure` from outside: every test runs the real program, on a store of its own.
+#![allow(clippy::disallowed_methods, reason = "tests live on the machine's own clock")]
+
+mod json;
+mod place;
+mod refusals;
+mod run;
+mod schema;
+mod screen;
+mod sentry;
+mod terminal;

@@ -1,0 +1,209 @@
+//! A directory with a store for one test, and the processes that the test starts in it. They
+//! end with the test, also when it panics.
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal};
+use rustix::time::ClockId;
+use serde_json::Value;
+
+/// For conditions that hold at once on an idle machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The program under test.
+pub(crate) const TENURE: &str = env!("CARGO_BIN_EXE_tenure");
+
+/// Waits until `condition` gives something.
+pub(crate) fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    let limit = Instant::now() + PATIENCE;
+    loop {
+        if let Some(value) = condition() {
+            return value;
+        }
+        assert!(Instant::now() < limit, "not within {PATIENCE:?}: {what}");
+        std::thread::sleep(Duration::from_millis(3));
+    }
+}
+
+/// Microseconds of `CLOCK_BOOTTIME`, the clock of deadlines.
+pub(crate) fn now_us() -> u64 {
+    let time = rustix::time::clock_gettime(ClockId::Boottime);
+    time.tv_sec.unsigned_abs() * 1_000_000 + time.tv_nsec.unsigned_abs() / 1_000
+}
+
+/// Whether a process is alive: there, and no zombie.
+pub(crate) fn is_alive(pid: i32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+}
+
+/// The one letter of a process's state, `T` for stopped.
+pub(crate) fn state_of(pid: i32) -> Option<char> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(") ")?.1.chars().next()
+}
+
+/// The parent of a process.
+pub(crate) fn parent_of(pid: i32) -> i32 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process lives");
+    let (_, rest) = stat.rsplit_once(") ").expect("a stat line");
+    rest.split(' ').nth(1).expect("a parent").parse().expect("a number")
+}
+
+pub(crate) fn signal(pid: i32, signal: Signal) {
+    let pid = Pid::from_raw(pid).expect("a process number");
+    rustix::process::kill_process(pid, signal).expect("the process is there");
+}
+
+/// A test's own directory.
+pub(crate) struct Place {
+    directory: tempfile::TempDir,
+}
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        Self { directory: tempfile::tempdir().expect("a temporary directory") }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    pub(crate) fn store(&self) -> PathBuf {
+        self.path("locks.db")
+    }
+
+    pub(crate) fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap_or_default()
+    }
+
+    /// `program` with this place's store and nothing else of ours in its environment.
+    pub(crate) fn command(&self, program: impl AsRef<Path>) -> Command {
+        let mut command = Command::new(program.as_ref());
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("TENURE_") {
+                command.env_remove(name);
+            }
+        }
+        command.env("TENURE_STORE_FILE", self.store()).env("HOME", self.directory.path());
+        command.env("TENURE", TENURE).current_dir(self.directory.path()).stdin(Stdio::null());
+        command
+    }
+
+    /// `tenure` with these words.
+    pub(crate) fn tenure(&self, words: &[&str]) -> Command {
+        let mut command = self.command(TENURE);
+        command.args(words);
+        command
+    }
+
+    /// Runs `tenure` to its end.
+    pub(crate) fn run(&self, words: &[&str]) -> Ended {
+        self.start(words).wait()
+    }
+
+    /// Runs a shell script to its end; `$TENURE` is the program.
+    pub(crate) fn sh(&self, script: &str) -> Ended {
+        Running::of(self.command("/bin/sh").args(["-c", script])).wait()
+    }
+
+    /// Starts `tenure` and lets it run.
+    pub(crate) fn start(&self, words: &[&str]) -> Running {
+        Running::of(&mut self.tenure(words))
+    }
+
+    /// `tenure status KEY --json`.
+    pub(crate) fn status(&self, key: &str) -> Value {
+        let ended = self.run(&["status", "--json", key]);
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        serde_json::from_str(&ended.stdout).expect("JSON")
+    }
+
+    /// The one line of a `--report`.
+    pub(crate) fn report(&self, name: &str) -> Value {
+        let text = self.read(name);
+        assert_eq!(text.matches('\n').count(), 1, "one line: {text:?}");
+        serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text:?}"))
+    }
+
+    /// The number that a process wrote into a file of this place.
+    pub(crate) fn number_in(&self, name: &str) -> i32 {
+        until(name, || self.read(name).strip_suffix('\n')?.parse().ok())
+    }
+}
+
+/// A process that has ended, and what it said.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) signal: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+/// A process that runs. What it says goes into files: a pipe would not end before everybody who
+/// inherited it.
+pub(crate) struct Running {
+    child: Child,
+    stdout: File,
+    stderr: File,
+    /// How much of stderr was taken line by line.
+    taken: usize,
+}
+
+impl Running {
+    pub(crate) fn of(command: &mut Command) -> Self {
+        let file = || tempfile::tempfile().expect("a temporary file");
+        let (stdout, stderr) = (file(), file());
+        let share = |file: &File| file.try_clone().expect("a descriptor");
+        command.stdout(share(&stdout)).stderr(share(&stderr));
+        let child = command.spawn().expect("the program starts");
+        Self { child, stdout, stderr, taken: 0 }
+    }
+
+    pub(crate) fn pid(&self) -> i32 {
+        i32::try_from(self.child.id()).expect("a process number")
+    }
+
+    pub(crate) fn signal(&self, number: Signal) {
+        signal(self.pid(), number);
+    }
+
+    /// The next line on stderr.
+    pub(crate) fn stderr_line(&mut self) -> String {
+        until("a line on stderr", || {
+            let text = whole(&self.stderr);
+            let line = text[self.taken..].split_inclusive('\n').next()?;
+            self.taken += line.len();
+            line.ends_with('\n').then(|| line.to_owned())
+        })
+    }
+
+    /// Waits for the end.
+    pub(crate) fn wait(mut self) -> Ended {
+        use std::os::unix::process::ExitStatusExt;
+        let status = until("the process ends", || self.child.try_wait().expect("it is our child"));
+        let (stdout, stderr) = (whole(&self.stdout), whole(&self.stderr));
+        Ended { code: status.code(), signal: status.signal(), stdout, stderr }
+    }
+}
+
+/// All that is in a file, wherever those who write to it are.
+fn whole(file: &File) -> String {
+    let mut bytes =
+        vec![0; usize::try_from(file.metadata().expect("a file").len()).expect("small")];
+    file.read_exact_at(&mut bytes, 0).expect("the file can be read");
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // For `tenure` its sentry sees to the rest.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,113 @@
+//! What is refused: each with its own message, exit code 64, and nothing touched.
+
+use crate::place::Place;
+
+/// The words after `tenure`, and what the message has to contain.
+type Case<'a> = (&'a [&'a str], &'a [&'a str]);
+
+fn refused(cases: &[Case<'_>]) {
+    let mut messages = std::collections::HashSet::new();
+    for (words, parts) in cases {
+        let place = Place::new();
+        let mut line = words.to_vec();
+        if words[0] == "run" {
+            line.splice(1..1, ["--report", "report"]);
+        }
+        let ended = place.run(&line);
+        assert_eq!(ended.code, Some(64), "{words:?}: {ended:?}");
+        assert_eq!(ended.stdout, "", "{words:?}");
+        for part in *parts {
+            assert!(ended.stderr.contains(part), "{words:?} without {part:?}: {ended:?}");
+        }
+        assert!(messages.insert(ended.stderr.clone()), "its own message: {ended:?}");
+        let left: Vec<_> = std::fs::read_dir(place.path("")).expect("a directory").collect();
+        assert!(left.is_empty(), "{words:?} left {left:?}");
+    }
+}
+
+#[test]
+fn keys_that_are_none() {
+    let long = "k".repeat(513);
+    refused(&[
+        (&["run", "", "echo"], &["a key cannot be empty"]),
+        (&["run", &long, "echo"], &["513 bytes", "512 bytes"]),
+        (&["run", "a\nb", "echo"], &["control character U+000A"]),
+        (&["status", "a\tb"], &["control character U+0009"]),
+    ]);
+}
+
+#[test]
+fn durations_out_of_limits_and_out_of_order() {
+    refused(&[
+        (&["run", "--ttl", "9ms", "k", "echo"], &["--ttl 9ms is below the limit of 10ms"]),
+        (&["run", "--ttl", "721h", "k", "echo"], &["--ttl 30d1h is above the limit of 30d"]),
+        (&["run", "--ttl", "30", "k", "echo"], &["30 has no unit", "30s"]),
+        (&["run", "--wait", "soon", "k", "echo"], &["write it like 500ms"]),
+        (&["run", "--ttl", "3s", "--kill-grace", "2s", "k", "echo"], &["2s", "1s", "3s"]),
+        (&["run", "--min-hold", "31d", "k", "echo"], &["--min-hold 31d", "30d"]),
+        (&["run", "--max-hold", "1ms", "k", "echo"], &["--max-hold 1ms", "10ms"]),
+        (&["run", "--min-hold", "2m", "--max-hold", "1m", "k", "echo"], &["1m", "2m"]),
+        (&["run", "--store-timeout", "0s", "k", "echo"], &["--store-timeout is zero"]),
+    ]);
+}
+
+#[test]
+fn options_that_exclude_each_other() {
+    refused(&[
+        (&["run", "--try", "--wait", "1s", "k", "echo"], &["--try", "--wait"]),
+        (&["run", "--retry", "3", "--wait", "1s", "k", "echo"], &["--retry", "--wait"]),
+        (&["run", "--try", "--retry", "3", "k", "echo"], &["--try", "--retry"]),
+        (&["run", "--retry-delay", "1s", "k", "echo"], &["--retry <N>"]),
+        (&["run", "-q", "-v", "k", "echo"], &["--quiet", "--verbose"]),
+        (&["run", "--store", "memory:", "--store-file", "f", "k", "echo"], &["--store-file"]),
+    ]);
+}
+
+#[test]
+fn values_that_mean_nothing() {
+    let long = "o".repeat(257);
+    refused(&[
+        (&["run", "--signal", "NOPE", "k", "echo"], &["TERM, SIGTERM or 15"]),
+        (&["run", "--on-lost", "panic", "k", "echo"], &["kill, ignore"]),
+        (&["run", "--busy-exit", "256", "k", "echo"], &["256"]),
+        (&["run", "--owner", "", "k", "echo"], &["--owner: an owner value cannot be empty"]),
+        (&["run", "--owner", &long, "k", "echo"], &["--owner", "257 bytes", "256 bytes"]),
+        (&["run", "--no-such-option", "k", "echo"], &["--no-such-option"]),
+        (&["run", "k"], &["<CMD>..."]),
+        (&["frob"], &["frob"]),
+    ]);
+}
+
+#[test]
+fn stores_that_are_none() {
+    refused(&[
+        (&["run", "--store", "locks", "k", "echo"], &["--store is no URL", "sqlite:"]),
+        (&["run", "--store", "nosql:x", "k", "echo"], &["\"nosql\" is no known store"]),
+        (&["run", "--store", "sqlite:f?mode=ro", "k", "echo"], &["unknown parameter \"mode\""]),
+        (&["run", "--store", "sqlite:", "k", "echo"], &["--store names no file"]),
+        (&["status", "--store-file", "", "k"], &["--store-file"]),
+    ]);
+}
+
+#[test]
+fn a_secret_is_never_repeated() {
+    let place = Place::new();
+    let ended = place.run(&["run", "--store", "nosql://ada:s3cret@host", "k", "echo"]);
+    assert_eq!(ended.code, Some(64), "{ended:?}");
+    assert!(!ended.stderr.contains("s3cret"), "{ended:?}");
+    let mut command = place.tenure(&["run", "k", "--", "env"]);
+    command.env("TENURE_STORE", "nosql://ada:s3cret@host").env_remove("TENURE_STORE_FILE");
+    let ended = crate::place::Running::of(&mut command).wait();
+    assert_eq!(ended.code, Some(64), "{ended:?}");
+    assert!(!format!("{ended:?}").contains("s3cret"), "{ended:?}");
+}
+
+#[test]
+fn two_stores_in_the_environment_are_none() {
+    let place = Place::new();
+    let mut command = place.tenure(&["list"]);
+    let ended = command.env("TENURE_STORE", "memory:").output().expect("tenure starts");
+    let stderr = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(64), "{stderr}");
+    assert!(stderr.contains("TENURE_STORE and TENURE_STORE_FILE are both set"), "{stderr}");
+}

@@ -1,0 +1,286 @@
+//! `tenure run` in everyday use: exit codes, environment, waiting, signals, reports.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use rustix::process::Signal;
+
+use crate::place::{Place, Running, is_alive, until};
+
+/// A CMD that says that it runs, and goes on until it is told to end.
+const HOLD: &str = "echo $$ > pid; exec sleep 600";
+
+/// Starts a holder of `key` and waits until its CMD runs.
+fn hold(place: &Place, key: &str) -> Running {
+    let running = place.start(&["run", key, "--", "sh", "-c", HOLD]);
+    place.number_in("pid");
+    running
+}
+
+#[test]
+fn the_exit_code_is_that_of_cmd() {
+    let place = Place::new();
+    for code in ["0", "1", "3", "64", "79", "255"] {
+        let ended = place.run(&["run", "k", "--", "sh", "-c", &format!("exit {code}")]);
+        assert_eq!(ended.code, code.parse().ok(), "{ended:?}");
+        assert_eq!(ended.stderr, "");
+    }
+    let ended = place.run(&["run", "k", "--", "sh", "-c", "kill -TERM $$"]);
+    assert_eq!(ended.code, Some(128 + 15), "{ended:?}");
+}
+
+#[test]
+fn tenure_dies_of_the_sigint_that_ended_cmd() {
+    let place = Place::new();
+    let ended = place.run(&["run", "k", "--", "sh", "-c", "kill -INT $$"]);
+    assert_eq!(ended.signal, Some(2), "{ended:?}");
+    let ended = place.sh("\"$TENURE\" run k -- sh -c 'kill -INT $$'; echo $?");
+    assert_eq!(ended.stdout, "130\n", "{ended:?}");
+}
+
+#[test]
+fn cmd_is_looked_up_before_anything_is_touched() {
+    let place = Place::new();
+    let ended = place.run(&["run", "k", "--", "no-such-command"]);
+    assert_eq!(ended.code, Some(127), "{ended:?}");
+    assert_eq!(ended.stderr, "tenure: no-such-command: command not found\n");
+    fs::write(place.path("plain"), "text").expect("a file");
+    let ended = place.run(&["run", "k", "--", "./plain"]);
+    assert_eq!(ended.code, Some(126), "{ended:?}");
+    assert_eq!(ended.stderr, "tenure: cannot run ./plain: it is not executable\n");
+    assert!(!place.store().exists(), "nothing was touched");
+}
+
+#[test]
+fn a_cmd_that_the_system_refuses_is_not_executable() {
+    let place = Place::new();
+    let script = place.path("script");
+    fs::write(&script, "#!/no/such/interpreter\n").expect("a file");
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("executable");
+    let ended = place.run(&["run", "--report", "r", "k", "--", "./script"]);
+    assert_eq!(ended.code, Some(127), "{ended:?}");
+    assert!(ended.stderr.contains("cannot run ./script"), "{ended:?}");
+    let report = place.report("r");
+    assert_eq!((&report["outcome"], &report["exit"]), (&"failed".into(), &127.into()));
+    assert_eq!(place.status("k")["state"], "free");
+}
+
+#[test]
+fn no_shell_and_the_words_as_they_are() {
+    let place = Place::new();
+    let ended = place.run(&["run", "k", "--", "printf", "%s|", "a b", "$HOME", "--", "-q", ""]);
+    assert_eq!(ended.stdout, "a b|$HOME|--|-q||", "{ended:?}");
+    let ended = place.run(&["run", "k", "printf", "%s|", "-q", "--ttl"]);
+    assert_eq!(ended.stdout, "-q|--ttl|", "{ended:?}");
+}
+
+#[test]
+fn cmd_knows_what_it_holds() {
+    let place = Place::new();
+    let script = "printf '%s\n' \"$TENURE_KEY\" $TENURE_FENCE $TENURE_OWNER \
+                  $TENURE_STORE_NAME $TENURE_STORE_FILE \"${TENURE_STORE-none}\"; \
+                  \"$TENURE\" status --json \"$TENURE_KEY\"";
+    let ended = place.run(&["run", "a key", "--", "sh", "-c", script]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let lines: Vec<&str> = ended.stdout.lines().collect();
+    let seen: serde_json::Value = serde_json::from_str(lines[6]).expect("JSON");
+    let store = place.store().display().to_string();
+    assert_eq!(lines[0], "a key");
+    assert_eq!(lines[1], seen["holders"][0]["fence"].to_string());
+    assert_eq!(lines[2], seen["holders"][0]["owner"].as_str().expect("an owner"));
+    assert_eq!(lines[3..6], [&format!("sqlite:{store}"), &store, "none"]);
+}
+
+#[test]
+fn a_store_named_on_the_command_line_reaches_a_nested_tenure() {
+    let place = Place::new();
+    let nested = "cd / && \"$TENURE\" status k --json";
+    let ended = place.run(&["run", "--store-file", "other.db", "k", "--", "sh", "-c", nested]);
+    assert!(ended.stdout.contains("\"state\":\"held\""), "{ended:?}");
+    let ended = place.run(&["run", "--store", "sqlite:third.db", "k", "--", "sh", "-c", nested]);
+    assert!(ended.stdout.contains("\"state\":\"held\""), "{ended:?}");
+    assert!(!place.store().exists(), "the command line goes before the environment");
+}
+
+#[test]
+fn a_nested_run_on_the_same_key_is_refused() {
+    let place = Place::new();
+    let again = "\"$TENURE\" run --store-file ./locks.db k -- echo ran; echo $?";
+    let ended = place.run(&["run", "k", "--", "sh", "-c", again]);
+    assert_eq!(ended.stdout, "64\n", "{ended:?}");
+    assert!(ended.stderr.contains("\"k\" is held by a command around this one"), "{ended:?}");
+    let deep = "\"$TENURE\" run other -- \"$TENURE\" run k -- echo ran; echo $?";
+    let ended = place.run(&["run", "k", "--", "sh", "-c", deep]);
+    assert_eq!(ended.stdout, "64\n", "also with another run between: {ended:?}");
+    let elsewhere = "\"$TENURE\" run --store-file other.db k -- echo ran";
+    let ended = place.run(&["run", "k", "--", "sh", "-c", elsewhere]);
+    assert_eq!(ended.stdout, "ran\n", "another store has other locks: {ended:?}");
+}
+
+#[test]
+fn busy_names_the_holder() {
+    let place = Place::new();
+    let _holder = hold(&place, "k");
+    for words in [&["--try"][..], &["--wait", "0s"], &["--wait", "300ms"], &["--retry", "3"]] {
+        let line = [&["run", "--report", "r"], words, &["k", "--", "echo", "ran"]].concat();
+        let ended = place.run(&line);
+        assert_eq!((ended.code, &*ended.stdout), (Some(75), ""), "{words:?}: {ended:?}");
+        assert!(ended.stderr.contains(":sh"), "the label of the holder: {ended:?}");
+        assert_eq!(place.report("r")["outcome"], "busy");
+    }
+    let ended = place.run(&["run", "--try", "-q", "--busy-exit", "0", "k", "--", "echo", "ran"]);
+    assert_eq!((ended.code, &*ended.stderr, &*ended.stdout), (Some(0), "", ""), "{ended:?}");
+}
+
+#[test]
+fn waiting_tells_for_whom() {
+    let place = Place::new();
+    let holder = hold(&place, "k");
+    let mut waiter = place.start(&["run", "--label", "second", "k", "--", "echo", "ran"]);
+    let line = waiter.stderr_line();
+    assert!(line.starts_with("tenure: waiting for \"k\" for 1s: held by "), "{line}");
+    assert!(line.contains(":sh for "), "{line}");
+    assert_eq!(place.status("k")["waiters"][0]["label"], "second");
+    holder.signal(Signal::TERM);
+    let ended = waiter.wait();
+    assert_eq!((ended.code, &*ended.stdout), (Some(0), "ran\n"), "{ended:?}");
+}
+
+#[test]
+fn a_signal_while_waiting_leaves_the_line() {
+    let place = Place::new();
+    let _holder = hold(&place, "k");
+    let signals = [(Signal::TERM, 15), (Signal::HUP, 1), (Signal::INT, 2), (Signal::USR1, 10)];
+    for (signal, number) in signals {
+        let waiter = place.start(&["run", "--report", "r", "k", "--", "echo", "ran"]);
+        until("it stands in line", || (place.status("k")["waiters"][0].is_object()).then_some(()));
+        waiter.signal(signal);
+        let ended = waiter.wait();
+        let code = ended.code.or(ended.signal.map(|n| 128 + n));
+        assert_eq!((code, &*ended.stdout), (Some(128 + number), ""), "{ended:?}");
+        assert_eq!(place.status("k")["waiters"], serde_json::json!([]), "{signal:?}");
+        assert_eq!(place.report("r")["outcome"], "interrupted");
+    }
+}
+
+#[test]
+fn a_signal_while_cmd_runs_is_passed_on() {
+    let place = Place::new();
+    for (name, number) in [("TERM", 15), ("HUP", 1), ("USR1", 10), ("INT", 2)] {
+        let script = format!("trap 'exit 7' {name}; echo $$ > pid; while :; do sleep 0.01; done");
+        let _ = fs::remove_file(place.path("pid"));
+        let running = place.start(&["run", "k", "--", "sh", "-c", &script]);
+        place.number_in("pid");
+        running.signal(Signal::from_named_raw(number).expect("a signal"));
+        let ended = running.wait();
+        assert_eq!(ended.code, Some(7), "{name}: {ended:?}");
+    }
+}
+
+#[test]
+fn max_hold_ends_cmd_and_keeps_the_lock_until_then() {
+    let place = Place::new();
+    // CMD outlives its ttl, since the lease is renewed while CMD is being ended.
+    let script = "trap '' TERM; echo $$ > pid; while :; do sleep 0.01; done";
+    let words = ["--ttl", "1s", "--kill-grace", "300ms", "--max-hold", "1500ms", "--report", "r"];
+    let line = [&["run"], &words[..], &["k", "--", "sh", "-c", script]].concat();
+    let running = place.start(&line);
+    let cmd = place.number_in("pid");
+    let waiter = place.start(&["run", "k", "--", "sh", "-c", &format!("! kill -0 {cmd}")]);
+    let ended = running.wait();
+    assert_eq!(ended.code, Some(124), "{ended:?}");
+    assert!(!is_alive(cmd), "it ignored SIGTERM");
+    let report = place.report("r");
+    assert_eq!((&report["outcome"], &report["signal"]), (&"max-hold".into(), &9.into()));
+    let held = report["held_ms"].as_u64().expect("a number");
+    assert!((1_800..10_000).contains(&held), "held for {held} ms");
+    assert_eq!(waiter.wait().code, Some(0), "the next one came after CMD was gone");
+}
+
+#[test]
+fn a_stopped_cmd_hears_the_first_signal() {
+    let place = Place::new();
+    let script = "trap 'echo bye > said; exit' USR2; kill -STOP $$; while :; do sleep 0.01; done";
+    let words = ["run", "--max-hold", "300ms", "-s", "USR2", "k", "--", "sh", "-c", script];
+    let ended = place.run(&words);
+    assert_eq!(ended.code, Some(124), "{ended:?}");
+    assert_eq!(place.read("said"), "bye\n");
+}
+
+#[test]
+fn min_hold_keeps_the_key_taken() {
+    let place = Place::new();
+    let ended = place.run(&["run", "--min-hold", "1h", "k", "--", "true"]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert_eq!(place.run(&["run", "--try", "k", "--", "true"]).code, Some(75));
+    let remaining = place.status("k")["holders"][0]["remaining_ms"].as_u64().expect("a number");
+    assert!((3_500_000..=3_600_000).contains(&remaining), "{remaining}");
+}
+
+#[test]
+fn verbose_tells_and_quiet_is_silent() {
+    let place = Place::new();
+    let ended = place.run(&["run", "-v", "k", "--", "true"]);
+    assert!(ended.stderr.contains("\"k\" is held, fence "), "{ended:?}");
+    assert!(ended.stderr.contains("(this host)"), "{ended:?}");
+    let mut embedded = place.tenure(&["status", "k"]);
+    embedded.env_remove("TENURE_STORE_FILE");
+    let stdout = embedded.output().expect("tenure starts").stdout;
+    let stdout = String::from_utf8_lossy(&stdout).into_owned();
+    assert!(stdout.contains("(this host, this user)"), "{stdout}");
+    let quiet = ["run", "-q", "--max-hold", "50ms", "k", "--", "sleep", "600"];
+    let ended = place.run(&quiet);
+    assert_eq!((ended.code, &*ended.stderr), (Some(124), ""), "{ended:?}");
+}
+
+#[test]
+fn a_report_that_cannot_be_written_stops_the_run_before_it_begins() {
+    let place = Place::new();
+    let ended = place.run(&["run", "--report", "no/such/directory", "k", "--", "echo", "ran"]);
+    assert_eq!((ended.code, &*ended.stdout), (Some(78), ""), "{ended:?}");
+    assert!(!place.store().exists());
+}
+
+#[test]
+fn a_background_child_of_cmd_does_not_hold_the_lock() {
+    let place = Place::new();
+    let script = "sleep 600 >/dev/null 2>&1 & echo $! > pid";
+    let ended = place.run(&["run", "k", "--", "sh", "-c", script]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let left = place.number_in("pid");
+    assert!(is_alive(left), "CMD ended by itself, so what it left behind may go on");
+    crate::place::signal(left, Signal::KILL);
+    assert_eq!(place.status("k")["state"], "free");
+}
+
+#[test]
+fn no_descriptor_of_ours_reaches_cmd() {
+    let place = Place::new();
+    let list = "ls -l /proc/self/fd | sed 's/.*-> //'";
+    let bare = place.sh(list).stdout;
+    let ended = place.run(&["run", "k", "--", "sh", "-c", list]);
+    let strange = |text: &str| {
+        let known = |l: &&str| !l.starts_with("pipe:") && !l.starts_with("/proc/");
+        text.lines().filter(known).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(strange(&ended.stdout), strange(&bare), "{ended:?}");
+}
+
+#[test]
+fn six_processes_count_without_a_mistake() {
+    let place = Place::new();
+    fs::write(place.path("count"), "0\n").expect("a file");
+    // Not atomic: between reading and writing there is time for everybody else.
+    let step = "n=$(cat count); sleep 0.002; echo $((n + 1)) > count";
+    let many = format!(
+        "for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25; do \
+         \"$TENURE\" run -q counter -- sh -c '{step}' || exit 1; done"
+    );
+    let running: Vec<_> =
+        (0..6).map(|_| Running::of(place.command("/bin/sh").args(["-c", &many]))).collect();
+    for process in running {
+        let ended = process.wait();
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+    }
+    assert_eq!(place.read("count"), "150\n");
+}

@@ -1,0 +1,296 @@
+//! The sentry: CMD's whole family is gone by the deadline, whatever happened to `tenure`.
+
+use std::collections::BTreeMap;
+
+use rustix::process::Signal;
+
+use crate::place::{Place, Running, is_alive, now_us, parent_of, signal, state_of, until};
+
+const FAMILY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cli/family.py");
+const MEMBERS: [&str; 4] = ["child", "cmd", "daemon", "grandchild"];
+
+/// What one process of the family wrote: its number, and when last.
+type Stamps = BTreeMap<String, (i32, u64)>;
+
+fn stamps(place: &Place) -> Stamps {
+    let mut stamps = Stamps::new();
+    for line in place.read("stamps").lines() {
+        let words: Vec<&str> = line.split(' ').collect();
+        if let [name, pid, micros] = words[..] {
+            let number = |text: &str| text.parse::<u64>().expect("a number");
+            let pid = i32::try_from(number(pid)).expect("a process number");
+            stamps.insert(name.into(), (pid, number(micros)));
+        }
+    }
+    stamps
+}
+
+/// Starts a family under the lock `k`, and waits until all of it lives.
+fn start(place: &Place, manners: &str, options: &[&str]) -> Running {
+    let ttl = ["run", "--ttl", "4s", "--kill-grace", "500ms", "--report", "report"];
+    let cmd = ["k", "--", "python3", FAMILY, "stamps", manners];
+    let running = place.start(&[&ttl[..], options, &cmd].concat());
+    until("the family lives", || {
+        MEMBERS.iter().all(|m| stamps(place).contains_key(*m)).then_some(())
+    });
+    running
+}
+
+/// Puts somebody in line, with a CMD that says its number.
+fn start_successor(place: &Place) -> Running {
+    let script = "echo $$ > successor; exec sleep 600";
+    let running = place.start(&["run", "--label", "successor", "k", "--", "sh", "-c", script]);
+    until("it waits", || place.status("k")["waiters"][0].is_object().then_some(()));
+    running
+}
+
+/// When the lease on `k` ends at the store if nobody renews it, by `CLOCK_BOOTTIME`.
+fn lease_end(place: &Place) -> u64 {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime").block_on(async {
+        let url = format!("sqlite:{}", place.store().display());
+        let locks = tenure::connect(&url).await.expect("the store opens");
+        let mutex = locks.mutex("k");
+        mutex.inspect().await.expect("the store answers");
+        let before = now_us();
+        let seen = mutex.inspect().await.expect("the store answers");
+        before + u64::try_from(seen.holders[0].remaining.as_micros()).expect("a time")
+    })
+}
+
+/// Nobody of the family has written anything after `end`, and nobody is left.
+fn gone_by(place: &Place, end: u64) {
+    let stamps = stamps(place);
+    for (name, (pid, last)) in &stamps {
+        until("it is gone", || (!is_alive(*pid)).then_some(()));
+        assert!(*last <= end, "{name} lived {} µs beyond the lease", last - end);
+    }
+    let last = stamps.values().map(|(_, last)| last).max().expect("stamps");
+    println!("the last of the family was gone {} ms before the lease's end", (end - last) / 1_000);
+}
+
+#[test]
+fn tenure_stopped_and_continued() {
+    let place = Place::new();
+    let running = start(&place, "stubborn", &[]);
+    let _successor = start_successor(&place);
+    running.signal(Signal::STOP);
+    until("it is stopped", || (state_of(running.pid()) == Some('T')).then_some(()));
+    let end = lease_end(&place);
+    let heir = place.number_in("successor");
+    gone_by(&place, end);
+    for (name, (_, last)) in stamps(&place) {
+        assert!(last > end - 600_000, "{name} was ended long before the deadline");
+    }
+    let before = place.status("k");
+    assert_eq!(before["holders"][0]["label"], "successor");
+    running.signal(Signal::CONT);
+    let ended = running.wait();
+    assert_eq!(ended.code, Some(79), "{ended:?}");
+    assert_eq!(place.report("report")["outcome"], "lost");
+    let after = place.status("k");
+    assert_eq!(after["holders"][0]["fence"], before["holders"][0]["fence"]);
+    assert!(is_alive(heir), "nobody touched the successor");
+}
+
+#[test]
+fn tenure_stopped_with_a_polite_family() {
+    let place = Place::new();
+    let running = start(&place, "polite", &[]);
+    running.signal(Signal::STOP);
+    until("it is stopped", || (state_of(running.pid()) == Some('T')).then_some(()));
+    let end = lease_end(&place);
+    until("all said bye", || (stamps(&place).len() == 2 * MEMBERS.len()).then_some(()));
+    gone_by(&place, end);
+    for member in MEMBERS {
+        let bye = stamps(&place)[&format!("{member}-bye")].1;
+        assert!(bye > end - 1_500_000, "{member} was told to end long before it had to be");
+    }
+}
+
+#[test]
+fn tenure_stopped_for_less_than_the_lease() {
+    let place = Place::new();
+    let running = start(&place, "polite", &[]);
+    running.signal(Signal::STOP);
+    until("it is stopped", || (state_of(running.pid()) == Some('T')).then_some(()));
+    let end = lease_end(&place);
+    running.signal(Signal::CONT);
+    until("it goes on beyond the old lease", || (now_us() > end + 500_000).then_some(()));
+    let lives = stamps(&place);
+    assert_eq!(lives.len(), MEMBERS.len(), "nobody was told to end");
+    assert!(lives.values().all(|(pid, _)| is_alive(*pid)), "{lives:?}");
+    running.signal(Signal::TERM);
+    let ended = running.wait();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    for (pid, _) in lives.values().filter(|(pid, _)| is_alive(*pid)) {
+        // Not CMD's group: CMD ended by itself, so they were left alone.
+        signal(*pid, Signal::KILL);
+    }
+}
+
+#[test]
+fn tenure_killed() {
+    for manners in ["stubborn", "polite"] {
+        let place = Place::new();
+        let running = start(&place, manners, &[]);
+        let _successor = start_successor(&place);
+        running.signal(Signal::KILL);
+        until("it is dead", || (!is_alive(running.pid())).then_some(()));
+        let end = lease_end(&place);
+        place.number_in("successor");
+        gone_by(&place, end);
+        assert_eq!(place.status("k")["holders"][0]["label"], "successor");
+    }
+}
+
+#[test]
+fn the_group_of_tenure_killed_or_stopped() {
+    for (number, left) in [(Signal::KILL, false), (Signal::STOP, true)] {
+        let place = Place::new();
+        // A shell with job control (bash has it without a terminal) puts it into a group of its own, as a terminal would.
+        let script = format!(
+            "set -m; \"$TENURE\" run --ttl 4s --kill-grace 500ms k -- python3 {FAMILY} stamps \
+             stubborn & echo $! > tenure; while kill -0 $!; do sleep 0.05; done"
+        );
+        let shell = Running::of(place.command("/bin/bash").args(["-c", &script]));
+        let tenure = place.number_in("tenure");
+        until("the family lives", || (stamps(&place).len() == MEMBERS.len()).then_some(()));
+        let group = rustix::process::Pid::from_raw(tenure).expect("a number");
+        rustix::process::kill_process_group(group, number).expect("the group is there");
+        let end = lease_end(&place);
+        until("the lease is over", || (now_us() > end).then_some(()));
+        gone_by(&place, end);
+        assert_eq!(is_alive(tenure), left);
+        if left {
+            signal(tenure, Signal::KILL);
+        }
+        drop(shell);
+    }
+}
+
+#[test]
+fn the_sentry_killed() {
+    let place = Place::new();
+    let running = start(&place, "stubborn", &[]);
+    let sentry = parent_of(stamps(&place)["cmd"].0);
+    assert_eq!(parent_of(sentry), running.pid());
+    signal(sentry, Signal::KILL);
+    let ended = running.wait();
+    assert_eq!(ended.code, Some(70), "{ended:?}");
+    assert!(ended.stderr.contains("the sentry was killed"), "{ended:?}");
+    gone_by(&place, now_us());
+    assert_eq!(place.status("k")["state"], "free");
+}
+
+#[test]
+fn the_sentry_stopped_does_not_keep_cmd_alive() {
+    let place = Place::new();
+    let running = start(&place, "stubborn", &["--max-hold", "2s"]);
+    signal(parent_of(stamps(&place)["cmd"].0), Signal::STOP);
+    let ended = running.wait();
+    assert_eq!(ended.code, Some(124), "{ended:?}");
+    gone_by(&place, now_us());
+}
+
+#[test]
+fn the_sentry_is_deaf_to_signals_for_others() {
+    let place = Place::new();
+    let running = start(&place, "polite", &[]);
+    let sentry = parent_of(stamps(&place)["cmd"].0);
+    for number in [Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT, Signal::TSTP] {
+        signal(sentry, number);
+    }
+    running.signal(Signal::TERM);
+    assert_eq!(running.wait().code, Some(0), "CMD said bye");
+    for (pid, _) in stamps(&place).values().filter(|(pid, _)| is_alive(*pid)) {
+        signal(*pid, Signal::KILL);
+    }
+}
+
+/// Somebody else who holds the store's file, so that no renewal gets through.
+fn block_store(place: &Place) -> Running {
+    let script = "import sqlite3, sys, time\n\
+                  c = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=60)\n\
+                  c.execute('BEGIN IMMEDIATE')\n\
+                  open('blocked', 'w').write('1\\n')\n\
+                  time.sleep(600)";
+    let mut command = place.command("python3");
+    let running = Running::of(command.args(["-c", script]).arg(place.store()));
+    place.number_in("blocked");
+    running
+}
+
+#[test]
+fn the_store_out_of_reach() {
+    let place = Place::new();
+    let line = "echo \"$TENURE_LOST_REASON $TENURE_KEY\" > epilogue; exit 3";
+    let options = ["--store-timeout", "1s", "--on-lost-exec", line];
+    let running = start(&place, "polite", &options);
+    let end_at_the_latest = now_us() + 4_000_000 + 500_000;
+    let blocked = block_store(&place);
+    until("all said bye", || (stamps(&place).len() == 2 * MEMBERS.len()).then_some(()));
+    gone_by(&place, end_at_the_latest);
+    let ended = running.wait();
+    assert_eq!(ended.code, Some(79), "{ended:?}");
+    assert!(ended.stderr.contains("--on-lost-exec: exit code 3"), "{ended:?}");
+    assert_eq!(place.read("epilogue"), "expired k\n");
+    assert_eq!(place.report("report")["outcome"], "lost");
+    drop(blocked);
+}
+
+#[test]
+fn a_lost_lock_may_be_ignored() {
+    let place = Place::new();
+    let script = "echo $PPID > parent; while ! test -e go; do sleep 0.01; done; exit 7";
+    let options = ["--ttl", "1s", "--store-timeout", "1s", "--on-lost", "ignore", "--report", "r"];
+    let line = [&["run"], &options[..], &["k", "--", "sh", "-c", script]].concat();
+    let mut running = place.start(&line);
+    assert_eq!(place.number_in("parent"), running.pid(), "no sentry between them");
+    let blocked = block_store(&place);
+    let warning = running.stderr_line();
+    assert!(warning.starts_with("tenure: lost \"k\": "), "{warning}");
+    assert!(warning.ends_with("CMD goes on\n"), "{warning}");
+    std::fs::write(place.path("go"), "").expect("a file");
+    let ended = running.wait();
+    assert_eq!(ended.code, Some(7), "{ended:?}");
+    let report = place.report("r");
+    assert_eq!((&report["outcome"], &report["code"]), (&"lost".into(), &7.into()));
+    drop(blocked);
+}
+
+#[test]
+fn max_hold_ends_the_whole_family_without_a_sentry_too() {
+    let place = Place::new();
+    let options = ["--on-lost", "ignore", "--max-hold", "2s"];
+    let running = start(&place, "stubborn", &options);
+    assert_eq!(parent_of(stamps(&place)["cmd"].0), running.pid());
+    let ended = running.wait();
+    assert_eq!(ended.code, Some(124), "{ended:?}");
+    gone_by(&place, now_us());
+}
+
+#[test]
+fn process_1_of_a_namespace() {
+    let place = Place::new();
+    for unshare in ["unshare -fp --mount-proc", "unshare -fp"] {
+        let _ = std::fs::remove_file(place.path("stamps"));
+        let script = format!(
+            "exec {unshare} --kill-child \"$TENURE\" run --max-hold 2s --kill-grace 500ms k -- \
+             python3 {FAMILY} stamps stubborn"
+        );
+        let ended = place.sh(&script);
+        if ended.stderr.contains("unshare failed") {
+            println!("SKIPPED: no right to make a PID namespace: {}", ended.stderr);
+            return;
+        }
+        assert_eq!(ended.code, Some(124), "{unshare}: {ended:?}");
+        let names: Vec<String> = stamps(&place).into_keys().collect();
+        assert_eq!(names, MEMBERS, "{unshare}");
+    }
+    // Process 1 does not die of SIGINT; its code says it all the same. Orphans are collected.
+    let script = "exec unshare -fp --mount-proc \"$TENURE\" run k -- sh -c '(sleep 0.01 &); \
+                  sleep 0.1; ps -eo stat= | grep -c Z; kill -INT $$'";
+    let ended = place.sh(script);
+    assert_eq!((ended.code, &*ended.stdout), (Some(130), "0\n"), "{ended:?}");
+}
