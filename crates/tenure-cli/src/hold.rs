@@ -25,6 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(crate) struct Held {
     pub(crate) end: End,
     pub(crate) lost: Option<LostReason>,
+    /// CMD's group had the terminal until then.
+    pub(crate) had_terminal: bool,
 }
 
 /// Why CMD did not run, though the lock was held.
@@ -98,7 +100,8 @@ struct Hold<'a> {
     child: Child,
     /// The last deadline that the sentry was told.
     deadline: Moment,
-    lost: Option<LostReason>,
+    /// Why, and when we knew.
+    lost: Option<(LostReason, Moment)>,
     /// When CMD has had enough time; `NEVER` once it was told.
     max_hold: Moment,
     /// When to do the sentry's work, if it does not.
@@ -156,7 +159,7 @@ impl Hold<'_> {
     }
 
     fn lose(&mut self, reason: LostReason) {
-        self.lost = Some(reason);
+        self.lost = Some((reason, self.seam.now()));
         let key = self.plan.key.as_str();
         if self.plan.on_lost == OnLost::Ignore {
             self.plan.voice.notice(format!("lost {key:?}: {reason}; CMD goes on"));
@@ -189,9 +192,9 @@ impl Hold<'_> {
     }
 
     /// The lock counts as lost if it was before CMD had ended. The clock decides, since we may
-    /// have been stopped: CMD's end has a time, and it is the clock of the deadline.
+    /// have been stopped: CMD's end has a time, which is of the same clock as the deadline.
     fn ended(&self, end: End) -> Held {
-        self.job.cmd_ended(self.child.group(), end.cause.is_some());
+        let had_terminal = self.job.cmd_ended(self.child.group(), end.cause.is_some());
         if end.left > 0 {
             let left = end.left;
             self.plan.voice.error(format!("{left} processes of CMD do not end, even by SIGKILL"));
@@ -199,10 +202,10 @@ impl Hold<'_> {
         let by_deadline = matches!(end.cause, Some(Cause::Deadline | Cause::TenureDied));
         let in_time = end.at_us < self.deadline.as_micros() && !by_deadline;
         let lost = match self.lost {
-            Some(LostReason::Expired) if in_time && end.cause.is_none() => None,
+            Some((LostReason::Expired, known)) if in_time && end.at_us < known.as_micros() => None,
             None if !in_time => Some(LostReason::Expired),
-            lost => lost,
+            lost => lost.map(|(reason, _)| reason),
         };
-        Held { end, lost }
+        Held { end, lost, had_terminal }
     }
 }

@@ -81,12 +81,15 @@ impl Job {
         child.pass_on(Signal::CONT);
     }
 
-    /// CMD has ended; `restore` for one that could not tidy up the terminal itself.
-    pub(crate) fn cmd_ended(&self, cmd: Pid, restore: bool) {
+    /// CMD has ended; `restore` for one that could not tidy up the terminal itself. Answers
+    /// whether CMD had the terminal: its Ctrl-C was then meant for all of our job.
+    pub(crate) fn cmd_ended(&self, cmd: Pid, restore: bool) -> bool {
+        let had_it = self.terminal.as_ref().is_some_and(|terminal| terminal.is_of(cmd));
         self.take_back(cmd);
         if let Some(terminal) = self.terminal.as_ref().filter(|t| restore && t.is_ours()) {
             terminal.restore();
         }
+        had_it
     }
 
     fn take_back(&self, cmd: Pid) {

@@ -75,8 +75,8 @@ fn as_tool() -> Exit {
     };
     match done {
         Ok(Fate::Exit(code)) => code,
-        Ok(Fate::Interrupt) => {
-            signals::die_of_interrupt();
+        Ok(Fate::Interrupt { whole_job }) => {
+            signals::die_of_interrupt(whole_job);
             Exit::of_signal(2)
         }
         Err(refusal) => {

@@ -26,8 +26,11 @@ use crate::watch::Cause;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fate {
     Exit(Exit),
-    /// Dies of SIGINT, so that a shell's loop ends.
-    Interrupt,
+    /// Dies of SIGINT, so that a shell's loop ends; with all of its job, if Ctrl-C was meant
+    /// for it and reached CMD alone, since CMD had the terminal.
+    Interrupt {
+        whole_job: bool,
+    },
 }
 
 /// Runs CMD under the lock.
@@ -86,7 +89,11 @@ impl Verdict {
         let name = signals::name(signal.as_raw());
         let exit = Exit::of_signal(signal.as_raw());
         let verdict = Self::new(Outcome::Interrupted, exit, format!("{name} came while waiting"));
-        if signal == Signal::INT { Self { fate: Fate::Interrupt, ..verdict } } else { verdict }
+        if signal == Signal::INT {
+            Self { fate: Fate::Interrupt { whole_job: false }, ..verdict }
+        } else {
+            verdict
+        }
     }
 
     fn lost(reason: LostReason) -> Self {
@@ -267,7 +274,8 @@ fn verdict_of(plan: &Plan, held: &Held) -> Verdict {
     };
     let by_itself = held.end.cause.is_none();
     let interrupted = status == Some(Status::Signal(Signal::INT.as_raw())) && by_itself;
-    let fate = if interrupted { Fate::Interrupt } else { Fate::Exit(fate) };
+    let whole_job = held.had_terminal;
+    let fate = if interrupted { Fate::Interrupt { whole_job } } else { Fate::Exit(fate) };
     let verdict = match (held.lost, held.end.cause) {
         (Some(reason), _) => {
             let lost = Verdict::lost(reason);
@@ -285,7 +293,7 @@ fn verdict_of(plan: &Plan, held: &Held) -> Verdict {
 fn report_of(plan: &Plan, verdict: &Verdict, times: &Times) -> Report {
     let exit = match verdict.fate {
         Fate::Exit(exit) => exit,
-        Fate::Interrupt => Exit::of_signal(Signal::INT.as_raw()),
+        Fate::Interrupt { .. } => Exit::of_signal(Signal::INT.as_raw()),
     };
     let (code, signal) = match verdict.status {
         Some(Status::Code(code)) => (Some(code), None),

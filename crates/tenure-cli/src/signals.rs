@@ -132,9 +132,14 @@ pub(crate) fn stop_self() {
     let _ = signal_hook::low_level::raise(Signal::STOP.as_raw());
 }
 
-/// Dies of SIGINT as if we had never listened to it: only then does a shell end its loop.
+/// Dies of SIGINT as if we had never listened to it: only then does a shell end its loop. With
+/// `whole_job` the rest of our group gets it too, such as a script that called us: the terminal
+/// sent it to CMD's group alone, and a script goes on unless it was interrupted itself.
 /// Returns where that is impossible: process 1 of a namespace does not die of its own signals.
-pub(crate) fn die_of_interrupt() {
+pub(crate) fn die_of_interrupt(whole_job: bool) {
+    if whole_job {
+        let _ = rustix::process::kill_current_process_group(Signal::INT);
+    }
     if std::process::id() == 1 {
         return;
     }

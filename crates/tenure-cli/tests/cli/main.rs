@@ -1,5 +1,6 @@
 //! The command `tenure` from outside: every test runs the real program, on a store of its own.
 #![allow(clippy::disallowed_methods, reason = "tests live on the machine's own clock")]
+#![allow(clippy::print_stdout, reason = "figures, and what was skipped")]
 
 mod json;
 mod place;
