@@ -14,6 +14,7 @@ use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt}
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use rustix::fs::{Mode, OFlags};
 use tokio::sync::mpsc;
@@ -26,9 +27,9 @@ use crate::words::Key;
 
 /// The longest path of a socket, in bytes: `sun_path` less its end mark.
 const SOCKET_PATH_MAX: usize = 107;
-/// A datagram that its receiver had no room for is offered again so many times, a millisecond
-/// apart; of those that wait for it no more than this many are kept.
-const TRIES: u32 = 2000;
+/// A datagram that its receiver had no room for is offered again for so long: by then a waiter
+/// has looked by itself. Of those that wait for it no more than this many are kept.
+const OFFERED_FOR: Duration = Duration::from_secs(2);
 const UNSENT_MAX: usize = 64;
 /// No more than so many sockets are looked at when the file is opened.
 const SWEEP_MAX: usize = 1024;
@@ -239,7 +240,7 @@ pub(super) struct Postman {
 struct Letter {
     inbox: Arc<str>,
     bytes: Vec<u8>,
-    tries: u32,
+    refused_since: Option<Instant>,
 }
 
 impl Postman {
@@ -261,7 +262,7 @@ impl Postman {
         }
         for (inbox, pushes) in letters {
             for bytes in datagram::encode(&pushes) {
-                self.send(Letter { inbox: Arc::clone(&inbox), bytes, tries: 0 });
+                self.send(Letter { inbox: Arc::clone(&inbox), bytes, refused_since: None });
             }
         }
     }
@@ -282,6 +283,7 @@ impl Postman {
         self.neighbours.lock().unwrap_or_else(PoisonError::into_inner).get(inbox).cloned()
     }
 
+    #[allow(clippy::disallowed_methods, reason = "this is the edge to other processes")]
     fn send(&mut self, mut letter: Letter) {
         // The address comes out of the file: it must not lead out of the directory.
         if letter.inbox.contains('/') || letter.inbox.starts_with('.') {
@@ -292,8 +294,8 @@ impl Postman {
         };
         match self.socket.send_to(&letter.bytes, &path) {
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                letter.tries += 1;
-                if letter.tries < TRIES && self.unsent.len() < UNSENT_MAX {
+                let since = *letter.refused_since.get_or_insert_with(Instant::now);
+                if since.elapsed() < OFFERED_FOR && self.unsent.len() < UNSENT_MAX {
                     self.unsent.push_back(letter);
                 }
             }

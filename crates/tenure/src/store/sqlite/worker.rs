@@ -97,7 +97,10 @@ impl Worker {
     fn next(&mut self) -> Option<Request> {
         while self.postman.has_unsent() {
             match self.requests.recv_timeout(RETRY_EVERY) {
-                Ok(request) => return Some(request),
+                Ok(request) => {
+                    self.postman.retry();
+                    return Some(request);
+                }
                 Err(RecvTimeoutError::Timeout) => self.postman.retry(),
                 Err(RecvTimeoutError::Disconnected) => return None,
             }
