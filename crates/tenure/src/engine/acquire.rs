@@ -19,6 +19,8 @@ use super::waiter::Waiter;
 
 /// However short the wait is, the store gets so long to answer at all.
 const CONTACT_MIN: Duration = Duration::from_millis(100);
+/// A waiter whose inbox does not open within so long waits by timed looks.
+const INBOX_PATIENCE: Duration = Duration::from_secs(1);
 
 /// One look: a guard, or `None` if others have the key.
 pub(crate) async fn try_acquire(engine: &Arc<Engine>, order: &Order) -> Result<Option<Guard>> {
@@ -164,7 +166,7 @@ impl<'a> Attempt<'a> {
         give_up: Moment,
     ) -> Result<Held> {
         let Self { engine, order, .. } = *self;
-        let inbox = engine.inbox().await;
+        let inbox = engine.inbox(give_up.min(engine.now() + INBOX_PATIENCE)).await;
         let acquire = self.claim(Some(Queueing { window: order.terms.window(), stamp: 0, inbox }));
         let (key, backoff) = (order.key.clone(), engine.backoff());
         let waiter = Waiter::new(key, acquire, order.terms, self.unanswered, backoff, seen);

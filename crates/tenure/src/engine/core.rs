@@ -117,8 +117,17 @@ impl Engine {
         Ok(replies.swap_remove(0))
     }
 
-    /// The address of this process's inbox, opened when it is first needed.
-    pub(crate) async fn inbox(self: &Arc<Self>) -> Option<Arc<str>> {
+    /// The address of this process's inbox, opened when it is first needed. Who waits for it has
+    /// no place in line yet: past `patience` it does without.
+    pub(crate) async fn inbox(self: &Arc<Self>, patience: Moment) -> Option<Arc<str>> {
+        tokio::select! {
+            biased;
+            inbox = self.open_inbox() => inbox,
+            () = self.seam.sleep_until(patience) => None,
+        }
+    }
+
+    async fn open_inbox(self: &Arc<Self>) -> Option<Arc<str>> {
         let opened = self.inbox.get_or_try_init(|| async {
             let limit = self.now() + self.store_timeout;
             let inbox = tokio::select! {
