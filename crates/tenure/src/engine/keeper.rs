@@ -99,7 +99,10 @@ fn visit_lease(
     (now, is_due): (Moment, bool),
     errands: &mut Vec<(Step, Errand)>,
 ) {
-    if is_due && now >= lease.alarm() && !mutants::is_set(Mutant::AlarmWaitsForCall) {
+    if is_due && now >= lease.alarm() {
+        if mutants::is_set(Mutant::AlarmWaitsForCall) {
+            return engine.agenda.move_to(id, Moment::NEVER);
+        }
         lease.lose(lease.expiry());
     }
     if !lease.is_held() {

@@ -13,6 +13,7 @@ use crate::seam::Moment;
 use crate::words::{Fence, Key, Owner};
 
 use super::agenda::DutyId;
+use super::mutants::{self, Mutant};
 use super::order::Terms;
 use super::validity;
 
@@ -167,7 +168,7 @@ impl Lease {
 
     /// A renewal that was sent at `sent` for `ttl` was confirmed, and the answer read at `now`.
     pub(crate) fn confirm(&self, sent: Moment, ttl: Duration, now: Moment) {
-        if self.verdict(now).is_err() {
+        if self.verdict(now).is_err() && !mutants::is_set(Mutant::LateRenewal) {
             return;
         }
         let deadline = validity::deadline(sent, ttl).min(self.end);

@@ -16,6 +16,8 @@ pub enum Mutant {
     IgnoreGone,
     /// The alarm for the deadline waits for the renewal in flight.
     AlarmWaitsForCall,
+    /// A renewal that is answered after the deadline counts.
+    LateRenewal,
 }
 
 #[cfg(feature = "__mutants")]
