@@ -24,6 +24,7 @@ mod hold;
 mod job;
 mod link;
 mod look;
+mod nest;
 mod plan;
 mod post;
 mod procs;

@@ -13,7 +13,8 @@ use crate::args::{OnLost, RunArgs, StoreArgs};
 use crate::command::{Cmd, NoCmd};
 use crate::duration::show;
 use crate::exit::{Exit, Refusal};
-use crate::store::{self, Choice, Located};
+use crate::nest;
+use crate::store::{Choice, Located};
 use crate::voice::{Level, Voice};
 
 /// The default of `--kill-grace`, where a third of the ttl is not shorter.
@@ -63,11 +64,11 @@ impl Plan {
         })?;
         // For the embedded store this makes its directory; so it comes last.
         let store = choice.located()?;
-        let held = env::var_os(store::HELD_VARIABLE);
-        if store::is_held_around(held.as_deref(), &store.identity(), key.as_str()) {
+        let held = env::var_os(nest::VARIABLE);
+        if nest::is_held_around(held.as_deref(), &store.identity(), key.as_str()) {
             return Err(Refusal::usage(nested(&key)));
         }
-        let held = store::held_with(held.as_deref(), &store.identity(), key.as_str());
+        let held = nest::held_with(held.as_deref(), &store.identity(), key.as_str());
         Ok(Self {
             wait: if args.try_once {
                 Some(Duration::ZERO)
@@ -168,7 +169,7 @@ fn nested(key: &Key) -> String {
         "{:?} is held by a command around this one, which ends only after it: waiting would \
          never end. If that command has ended, unset {}",
         key.as_str(),
-        store::HELD_VARIABLE
+        nest::VARIABLE
     )
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use rustix::process::Signal;
 use tenure::seam::{Moment, Seam};
+use tenure::store::Reach;
 use tenure::{Guard, Locks, LostReason};
 
 use crate::args::{OnLost, RunArgs};
@@ -14,11 +15,12 @@ use crate::exit::{Exit, Refusal};
 use crate::family::Status;
 use crate::hold::{self, Held, NotRun};
 use crate::job::Job;
+use crate::nest;
 use crate::plan::Plan;
 use crate::post::NotStarted;
 use crate::report::{self, Outcome, Report, millis};
 use crate::signals::{self, Signals};
-use crate::store::HELD_VARIABLE;
+
 use crate::wait::{self, Waited};
 use crate::watch::Cause;
 
@@ -138,6 +140,9 @@ impl Flow<'_> {
 
     async fn with_store(&mut self, locks: &Locks, times: &mut Times) -> Verdict {
         let plan = self.plan;
+        if locks.capabilities().reach == Reach::Process {
+            plan.voice.notice("this store is seen by this process only: nobody is kept out");
+        }
         let began = self.seam.now();
         let mut mutex = locks
             .mutex(plan.key.as_str())
@@ -201,8 +206,13 @@ impl Flow<'_> {
             Err(NotRun::Signal(signal)) => (Verdict::interrupted(signal), None),
             Err(NotRun::NotStarted(not_started)) => (self.not_started(&not_started), None),
         };
-        self.release(guard, lost.is_some()).await;
-        if let (Some(reason), Some(line)) = (lost, &plan.on_lost_exec) {
+        let Some(reason) = lost else {
+            self.release(guard).await;
+            return verdict;
+        };
+        // What may be left of the lease is given back beside what follows, and nobody waits.
+        drop(guard);
+        if let Some(line) = &plan.on_lost_exec {
             epilogue::run(line, reason, &env, &mut self.signals, &*seam, plan.voice).await;
         }
         verdict
@@ -223,7 +233,7 @@ impl Flow<'_> {
     }
 
     /// Gives the lock back. Whatever happens here does not hide how CMD ended.
-    async fn release(&mut self, guard: Guard, lost: bool) {
+    async fn release(&mut self, guard: Guard) {
         let limit = self.seam.now() + self.plan.store_timeout;
         let seam = Arc::clone(&self.seam);
         let releasing = async {
@@ -234,9 +244,7 @@ impl Flow<'_> {
             }
         };
         let failed = wait::or_signal(releasing, &mut self.signals, &self.job).await;
-        if let Ok(Some(message)) = failed
-            && !lost
-        {
+        if let Ok(Some(message)) = failed {
             let ttl = crate::duration::show(self.plan.ttl);
             self.plan.voice.notice(format!("{message}; the key is free in {ttl} at the latest"));
         }
@@ -258,7 +266,7 @@ fn environment(plan: &Plan, locks: &Locks, guard: &Guard) -> Environment {
         ("TENURE_FENCE", guard.fence().to_string().into()),
         ("TENURE_OWNER", guard.owner().value().into()),
         ("TENURE_STORE_NAME", (&*locks.store_name()).into()),
-        (HELD_VARIABLE, plan.held.clone()),
+        (nest::VARIABLE, plan.held.clone()),
     ] {
         env.0.push((name, Some(value)));
     }

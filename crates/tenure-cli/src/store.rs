@@ -1,7 +1,7 @@
 //! Which store: a URL, a file, or the embedded one; what CMD is told of it. No secret of
 //! a URL leaves this file but in the URL itself.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -198,26 +198,6 @@ fn without_secret(url: &str) -> String {
     secret_of(url).map_or_else(|| url.into(), |secret| url.replacen(&format!("{secret}@"), "", 1))
 }
 
-/// The variable that says what the commands around a process hold.
-pub(crate) const HELD_VARIABLE: &str = "TENURE_HELD";
-
-/// Whether one of the commands around this one holds `key` at that store. A key contains no
-/// control characters, so tabs and line ends separate.
-pub(crate) fn is_held_around(held: Option<&OsStr>, store: &str, key: &str) -> bool {
-    let held = held.unwrap_or_default().to_string_lossy();
-    held.lines().any(|line| line.split_once('\t') == Some((key, store)))
-}
-
-/// What [`is_held_around`] reads, with one more.
-pub(crate) fn held_with(held: Option<&OsStr>, store: &str, key: &str) -> OsString {
-    let mut held = held.unwrap_or_default().to_os_string();
-    if !held.is_empty() {
-        held.push("\n");
-    }
-    held.push(format!("{key}\t{store}"));
-    held
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -271,17 +251,5 @@ mod tests {
         assert_eq!(located.environment(), [(URL_VARIABLE, None), (FILE_VARIABLE, None)]);
         let open = Located { url: "redis://host".into(), file: None, embedded: false };
         assert_eq!(open.environment()[0], (URL_VARIABLE, Some("redis://host".into())));
-    }
-
-    #[test]
-    fn what_is_held_around_is_found_whole() {
-        let once = held_with(None, "/f", "a b");
-        let held = held_with(Some(&once), "/f", "c");
-        for (store, key, expected) in
-            [("/f", "a b", true), ("/f", "c", true), ("/f", "a", false), ("/g", "c", false)]
-        {
-            assert_eq!(is_held_around(Some(&held), store, key), expected, "{store} {key}");
-        }
-        assert!(!is_held_around(None, "/f", "c"));
     }
 }

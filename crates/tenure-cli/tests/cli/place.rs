@@ -130,6 +130,19 @@ impl Place {
         serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text:?}"))
     }
 
+    /// Somebody else who holds the store's file, so that no renewal gets through.
+    pub(crate) fn block_store(&self) -> Running {
+        let script = "import sqlite3, sys, time\n\
+                      c = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=60)\n\
+                      c.execute('BEGIN IMMEDIATE')\n\
+                      open('blocked', 'w').write('1\\n')\n\
+                      time.sleep(600)";
+        let mut command = self.command("python3");
+        let running = Running::of(command.args(["-c", script]).arg(self.store()));
+        self.number_in("blocked");
+        running
+    }
+
     /// The number that a process wrote into a file of this place.
     pub(crate) fn number_in(&self, name: &str) -> i32 {
         until(name, || self.read(name).strip_suffix('\n')?.parse().ok())

@@ -267,6 +267,40 @@ fn no_descriptor_of_ours_reaches_cmd() {
 }
 
 #[test]
+fn a_store_that_fails_says_so_by_its_code() {
+    let place = Place::new();
+    fs::write(place.path("text"), "This is no database. ".repeat(100)).expect("a file");
+    fs::write(place.path("plain"), "").expect("a file");
+    for (file, code, part) in [("text", 78, "text"), ("plain/under", 78, "plain"), (".", 78, "")] {
+        let words = ["run", "--report", "r", "--store-file", file, "k", "--", "echo", "ran"];
+        let ended = place.run(&words);
+        assert_eq!((ended.code, &*ended.stdout), (Some(code), ""), "{file}: {ended:?}");
+        assert!(ended.stderr.starts_with("tenure: cannot connect"), "{ended:?}");
+        assert!(ended.stderr.contains(part), "{ended:?}");
+        let report = place.report("r");
+        assert_eq!((&report["outcome"], &report["exit"]), (&"failed".into(), &code.into()));
+    }
+    assert!(place.read("text").starts_with("This is no database."), "left as it was");
+}
+
+#[test]
+fn a_store_that_does_not_answer_is_given_its_time() {
+    let place = Place::new();
+    place.run(&["run", "k", "--", "true"]);
+    let _blocked = place.block_store();
+    let ended = place.run(&["run", "--store-timeout", "300ms", "k", "--", "echo", "ran"]);
+    assert_eq!((ended.code, &*ended.stdout), (Some(69), ""), "{ended:?}");
+}
+
+#[test]
+fn a_store_of_one_process_keeps_nobody_out() {
+    let place = Place::new();
+    let ended = place.run(&["run", "--store", "memory:", "k", "--", "echo", "ran"]);
+    assert_eq!((ended.code, &*ended.stdout), (Some(0), "ran\n"), "{ended:?}");
+    assert!(ended.stderr.contains("nobody is kept out"), "{ended:?}");
+}
+
+#[test]
 fn six_processes_count_without_a_mistake() {
     let place = Place::new();
     fs::write(place.path("count"), "0\n").expect("a file");

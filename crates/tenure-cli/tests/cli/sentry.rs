@@ -208,19 +208,6 @@ fn the_sentry_is_deaf_to_signals_for_others() {
     }
 }
 
-/// Somebody else who holds the store's file, so that no renewal gets through.
-fn block_store(place: &Place) -> Running {
-    let script = "import sqlite3, sys, time\n\
-                  c = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=60)\n\
-                  c.execute('BEGIN IMMEDIATE')\n\
-                  open('blocked', 'w').write('1\\n')\n\
-                  time.sleep(600)";
-    let mut command = place.command("python3");
-    let running = Running::of(command.args(["-c", script]).arg(place.store()));
-    place.number_in("blocked");
-    running
-}
-
 #[test]
 fn the_store_out_of_reach() {
     let place = Place::new();
@@ -228,7 +215,7 @@ fn the_store_out_of_reach() {
     let options = ["--store-timeout", "1s", "--on-lost-exec", line];
     let running = start(&place, "polite", &options);
     let end_at_the_latest = now_us() + 4_000_000 + 500_000;
-    let blocked = block_store(&place);
+    let blocked = place.block_store();
     until("all said bye", || (stamps(&place).len() == 2 * MEMBERS.len()).then_some(()));
     gone_by(&place, end_at_the_latest);
     let ended = running.wait();
@@ -247,7 +234,7 @@ fn a_lost_lock_may_be_ignored() {
     let line = [&["run"], &options[..], &["k", "--", "sh", "-c", script]].concat();
     let mut running = place.start(&line);
     assert_eq!(place.number_in("parent"), running.pid(), "no sentry between them");
-    let blocked = block_store(&place);
+    let blocked = place.block_store();
     let warning = running.stderr_line();
     assert!(warning.starts_with("tenure: lost \"k\": "), "{warning}");
     assert!(warning.ends_with("CMD goes on\n"), "{warning}");

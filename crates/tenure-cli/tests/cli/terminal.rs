@@ -129,6 +129,24 @@ fn ctrl_z_stops_both_and_fg_continues_both() {
 }
 
 #[test]
+fn keys_that_reach_tenure_instead_of_cmd_are_passed_on() {
+    let place = Place::new();
+    let mut screen = Screen::open(&place);
+    // Stdin is not the terminal, so CMD does not get it.
+    screen.keys("$TENURE run k -- sh -c 'echo $$ > pid; exec sleep 600' < /dev/null\n");
+    let cmd = place.number_in("pid");
+    screen.keys("\x1a");
+    screen.expect("Stopped");
+    screen.expect("@@ ");
+    until("CMD is stopped too", || (state_of(cmd) == Some('T')).then_some(()));
+    screen.keys("fg\n");
+    until("CMD goes on", || (state_of(cmd) == Some('S')).then_some(()));
+    screen.keys("\x03");
+    assert_eq!(screen.status(), "status=130\n");
+    assert!(!is_alive(cmd));
+}
+
+#[test]
 fn ctrl_z_for_longer_than_the_lease_loses_it() {
     let place = Place::new();
     let mut screen = Screen::open(&place);
