@@ -148,7 +148,8 @@ fn tenure_killed() {
 fn the_group_of_tenure_killed_or_stopped() {
     for (number, left) in [(Signal::KILL, false), (Signal::STOP, true)] {
         let place = Place::new();
-        // A shell with job control (bash has it without a terminal) puts it into a group of its own, as a terminal would.
+        // A shell with job control (bash has it without a terminal) puts it into a group of its
+        // own, as a terminal would.
         let script = format!(
             "set -m; \"$TENURE\" run --ttl 4s --kill-grace 500ms k -- python3 {FAMILY} stamps \
              stubborn & echo $! > tenure; while kill -0 $!; do sleep 0.05; done"

@@ -18,7 +18,8 @@ pub(super) fn id() -> Result<String, StoreError> {
     let text = fs::read_to_string(BOOT_ID).map_err(|error| StoreError {
         class: StoreErrorClass::Config,
         message: format!(
-            "cannot read {BOOT_ID}, which tells locks of before a reboot apart ({error}): mount /proc"
+            "cannot read {BOOT_ID}, which tells locks of before a reboot apart ({error}): mount \
+             /proc"
         ),
         may_have_run: false,
         source: Some(Arc::new(error)),
