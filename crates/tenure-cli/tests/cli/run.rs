@@ -300,21 +300,31 @@ fn a_store_of_one_process_keeps_nobody_out() {
     assert!(ended.stderr.contains("nobody is kept out"), "{ended:?}");
 }
 
-#[test]
-fn six_processes_count_without_a_mistake() {
+/// Six processes, each 25 times: read a number, wait, write it back with one more. `lock` is
+/// what runs each step. Answers the number and how often two were at it together.
+fn count_with(lock: &str) -> (String, usize) {
     let place = Place::new();
     fs::write(place.path("count"), "0\n").expect("a file");
-    // Not atomic: between reading and writing there is time for everybody else.
-    let step = "n=$(cat count); sleep 0.002; echo $((n + 1)) > count";
-    let many = format!(
-        "for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25; do \
-         \"$TENURE\" run -q counter -- sh -c '{step}' || exit 1; done"
-    );
-    let running: Vec<_> =
-        (0..6).map(|_| Running::of(place.command("/bin/sh").args(["-c", &many]))).collect();
+    // mkdir is atomic, so it finds an overlap whatever happens to the number.
+    let step = "mkdir busy || echo >> overlaps; n=$(cat count); sleep 0.002; \
+                echo $((n + 1)) > count; rmdir busy || :";
+    let many = format!("for i in $(seq 25); do {lock} sh -c '{step}' 2>> errors || exit 1; done");
+    let start = |_| Running::of(place.command("/bin/sh").args(["-c", &many]));
+    let running: Vec<_> = (0..6).map(start).collect();
     for process in running {
         let ended = process.wait();
-        assert_eq!(ended.code, Some(0), "{ended:?}");
+        assert_eq!(ended.code, Some(0), "{ended:?} {}", place.read("errors"));
     }
-    assert_eq!(place.read("count"), "150\n");
+    (place.read("count").trim().into(), place.read("overlaps").lines().count())
+}
+
+#[test]
+fn six_processes_count_without_a_mistake() {
+    assert_eq!(count_with("\"$TENURE\" run -q counter --"), ("150".into(), 0));
+}
+
+#[test]
+fn without_the_lock_they_count_wrong() {
+    let (count, overlaps) = count_with("");
+    assert!(count != "150" && overlaps > 0, "the test could not fail: {count}, {overlaps}");
 }
