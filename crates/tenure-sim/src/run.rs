@@ -23,7 +23,8 @@ use crate::world::{Failure, Observer, Part, Pid, World};
 const GOOD_WEATHER: u64 = 3 * SECOND;
 const GOOD_WEATHER_MOST: u64 = 60 * SECOND;
 const GRANTS_IN_GOOD_WEATHER: u64 = 5;
-/// Then every call that is open ends within this time: some leases are long, and their holders dead.
+/// Then every call that is open ends within this time: some leases are long, and their holders
+/// dead.
 const ALL_HAVE_ENDED: u64 = 90 * SECOND;
 
 /// How to run a seed.
