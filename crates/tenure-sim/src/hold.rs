@@ -13,10 +13,11 @@ use crate::user::{MS, User};
 impl User {
     pub(crate) async fn hold(&mut self, number: u64, guard: &Arc<Guard>, wish: &Wish) {
         match self.dice.below(10) {
-            0..=2 => self.home.sleep(self.dice.below(20) * MS).await,
-            3..=5 => self.hold_and_look(number, guard).await,
-            6 => self.hold_and_extend(number, guard, wish).await,
-            7..=8 => self.hold_to_the_end(number, guard).await,
+            0..=1 => self.home.sleep(self.dice.below(20) * MS).await,
+            2..=3 => self.hold_and_look(number, guard).await,
+            4 => self.hold_and_extend(number, guard, wish).await,
+            5..=7 => self.hold_to_the_end(number, guard).await,
+            8 => self.hold_to_the_brink(number, guard, wish).await,
             _ => self.hold_until_lost(number, guard).await,
         }
     }
@@ -63,6 +64,32 @@ impl User {
             }
             self.home.seam.sleep_until(guard.deadline()).await;
         }
+    }
+
+    /// Works until little time is left, or another renewal has come.
+    async fn hold_to_the_brink(&mut self, number: u64, guard: &Arc<Guard>, wish: &Wish) {
+        let home = Arc::clone(&self.home);
+        let grace = wish.ttl.mul_f64(0.2);
+        let [before, most] = [guard.deadline(), home.seam.now()];
+        let most = most + Duration::from_micros(self.dice.below(4_000) * MS);
+        tokio::select! {
+            biased;
+            () = guard.at_risk(grace) => {
+                let left = guard.remaining();
+                if left > grace {
+                    let text = || format!("a{number} is called at risk with {left:?} left");
+                    home.judge.complain(Rule::Announcement, text);
+                }
+            }
+            later = guard.renewed(before) => {
+                if later <= before {
+                    let text = || format!("a{number} is called renewed until {later:?}");
+                    home.judge.complain(Rule::Validity, text);
+                }
+            }
+            () = home.seam.sleep_until(most) => {}
+        }
+        self.look(number, guard);
     }
 
     async fn hold_until_lost(&mut self, number: u64, guard: &Arc<Guard>) {

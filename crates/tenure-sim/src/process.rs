@@ -100,3 +100,45 @@ impl Drop for Sleep {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::clock::Clock;
+    use crate::judge::Rule;
+    use crate::trace::Trace;
+
+    use super::*;
+
+    fn world() -> Arc<World> {
+        World::new(vec![Clock::new(5_000_000, 5_000)], Dice::new(1, 1), Trace::new(false))
+    }
+
+    #[test]
+    fn a_task_that_never_waits_is_found() {
+        let world = world();
+        let spin = std::future::poll_fn(|cx| {
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        });
+        world.spawn(0, Part::Program, Box::pin(spin));
+        world.run(1_000_000, || false);
+        assert_eq!(world.failure().map(|f| f.rule), Some(Rule::Spin));
+    }
+
+    #[test]
+    fn a_timer_is_late_and_never_early() {
+        let world = world();
+        let seam = SimSeam::new(Arc::clone(&world), 0, Dice::new(1, 2));
+        let at = seam.now() + std::time::Duration::from_secs(1);
+        let (ended, sleep) = (Arc::new(Mutex::new(None)), seam.sleep_until(at));
+        let end = Arc::clone(&ended);
+        let task = async move {
+            sleep.await;
+            *end.lock().expect("nobody panics") = Some(seam.now());
+        };
+        world.spawn(0, Part::Engine, Box::pin(task));
+        world.run(3_000_000, || false);
+        let ended = ended.lock().expect("nobody panics").expect("it has ended");
+        assert!(ended >= at && ended.since(at).as_micros() <= u128::from(TIMER_LATE) * 101 / 100);
+    }
+}

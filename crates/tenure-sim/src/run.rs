@@ -47,6 +47,8 @@ pub struct Outcome {
     pub failure: Option<Failure>,
     /// How many guards were handed out.
     pub grants: u64,
+    /// How many of them were lost in their holders' hands.
+    pub losses: u64,
     /// What happened, if it was kept.
     pub trace: Vec<String>,
 }
@@ -67,6 +69,7 @@ pub fn run(seed: u64, options: Options) -> Outcome {
         seed,
         failure: town.world.failure().cloned(),
         grants: town.judge.handed_out(),
+        losses: town.judge.lost(),
         trace: town.world.trace.take(),
     }
 }

@@ -74,6 +74,11 @@ impl Judge {
         self.book().handed
     }
 
+    /// How many of them were lost in their holders' hands.
+    pub(crate) fn lost(&self) -> u64 {
+        self.book().leases.values().filter(|lease| lease.lost.is_some()).count() as u64
+    }
+
     /// Every call has had time to end.
     pub(crate) fn nobody_waits(&self) {
         for (number, attempt) in &self.book().attempts {
