@@ -10,10 +10,13 @@ mod words;
 
 #[cfg(feature = "sqlite")]
 pub use doors::embedded_file;
-pub use doors::{StoreEntry, connect, connect_with, stores};
+pub use doors::{StoreEntry, connect, connect_with, default_locks, lock, set_default, stores};
 #[cfg(feature = "__mutants")]
 #[doc(hidden)]
 pub use engine::mutants;
-pub use engine::{Guard, Locks, LocksOptions, LostReason, Released, Renewal};
+pub use engine::{
+    Compensated, Failure, Finished, Guard, InvalidTicket, Lease, Locks, LocksOptions, LostReason,
+    Outlived, Released, Renewal, Ticket, ok,
+};
 pub use kinds::Mutex;
 pub use words::*;

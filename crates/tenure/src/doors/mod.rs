@@ -1,9 +1,11 @@
 //! How people come in.
 
 mod connect;
+mod default;
 #[cfg(feature = "sqlite")]
 mod embedded;
 
 pub use connect::{StoreEntry, connect, connect_with, stores};
+pub use default::{default_locks, lock, set_default};
 #[cfg(feature = "sqlite")]
 pub use embedded::embedded_file;

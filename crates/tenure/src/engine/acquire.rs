@@ -54,6 +54,26 @@ pub(crate) async fn acquire(engine: &Arc<Engine>, order: &Order) -> Result<Guard
     }
 }
 
+/// Takes the lock from whoever holds it, ahead of the line.
+pub(crate) async fn steal(engine: &Arc<Engine>, order: &Order) -> Result<Guard> {
+    take(engine, order, Way::Steal).await
+}
+
+/// Takes over the lease of `from`, who has let go of it.
+pub(crate) async fn adopt(engine: &Arc<Engine>, order: &Order, from: Owner) -> Result<Guard> {
+    take(engine, order, Way::Adopt(from)).await
+}
+
+async fn take(engine: &Arc<Engine>, order: &Order, way: Way) -> Result<Guard> {
+    let started = engine.now();
+    let mut attempt = Attempt::new(engine, order)?;
+    attempt.way = way;
+    match attempt.first_contact(Moment::NEVER).await? {
+        Contact::Granted(held) => Ok(attempt.into_guard(held)),
+        Contact::Busy(seen) => Err(attempt.busy(seen, started)),
+    }
+}
+
 /// The claim of one owner, from the first request to the guard. What is dropped before that is
 /// withdrawn.
 #[derive(Debug)]
@@ -61,12 +81,24 @@ struct Attempt<'a> {
     engine: &'a Arc<Engine>,
     order: &'a Order,
     owner: Owner,
+    way: Way,
     /// Requests whose reply has not arrived.
     unanswered: u32,
     /// In line, once it stands there.
     waiter: Option<Arc<Waiter>>,
     /// Whether the store may have anything of this owner that nobody else looks after.
     open: bool,
+}
+
+/// How the claim comes by its lease.
+#[derive(Debug)]
+enum Way {
+    /// When it is free.
+    Free,
+    /// By force.
+    Steal,
+    /// From this owner, who hands it over.
+    Adopt(Owner),
 }
 
 /// What one look at the key found.
@@ -90,7 +122,7 @@ impl<'a> Attempt<'a> {
             return Err(error("this Locks was closed; connect again".into()));
         }
         let owner = engine.random_owner(order.owner.as_deref());
-        Ok(Self { engine, order, owner, unanswered: 0, waiter: None, open: false })
+        Ok(Self { engine, order, owner, way: Way::Free, unanswered: 0, waiter: None, open: false })
     }
 
     /// Asks once, without standing in line.
@@ -99,10 +131,9 @@ impl<'a> Attempt<'a> {
         let sent = engine.now();
         self.unanswered += 1;
         self.open = true;
-        let op = Op::Acquire(self.claim(None));
-        let reply = engine.ask(&order.key, op, limit).await?;
+        let reply = engine.ask(&order.key, self.op(), limit).await?;
         self.unanswered -= 1;
-        let Reply::Granted { fence } = reply else {
+        let (Reply::Granted { fence } | Reply::Transferred { fence }) = reply else {
             // Something of an earlier request may still be under way.
             self.open = self.unanswered > 0;
             return Ok(match reply {
@@ -197,6 +228,19 @@ impl<'a> Attempt<'a> {
         }
     }
 
+    fn op(&self) -> Op {
+        match &self.way {
+            Way::Free => Op::Acquire(self.claim(None)),
+            Way::Steal => Op::Steal(self.claim(None)),
+            Way::Adopt(from) => Op::Transfer {
+                from: from.clone(),
+                to: self.owner.clone(),
+                label: self.order.label.clone(),
+                ttl: self.order.terms.ttl,
+            },
+        }
+    }
+
     fn claim(&self, queue: Option<Queueing>) -> Acquire {
         let Order { label, claim, terms, .. } = self.order;
         Acquire {
@@ -260,6 +304,10 @@ pub(super) fn refusal(engine: &Engine, key: &Key, reply: Reply) -> Error {
             "a holder with the same fixed owner value has it, and waiting for it would be \
              waiting for oneself; try without waiting, or use another owner value"
                 .into(),
+        ),
+        Reply::Gone => error(
+            ErrorKind::Lost,
+            "there is nothing to adopt: the ticket was used before, or its time is over".into(),
         ),
         Reply::Withdrawn => error(
             ErrorKind::Unavailable,

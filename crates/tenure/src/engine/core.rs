@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::logic::{Backoff, Op, Reply, Step};
 use crate::seam::{Moment, Seam, random_u32};
 use crate::store::{Store, StoreError, StoreErrorClass};
-use crate::words::{Error, ErrorKind, Fence, Key, Operation, Owner};
+use crate::words::{Error, ErrorKind, Fence, Key, Operation, Owner, Result};
 
 use super::agenda::{Agenda, Duty, DutyId};
 use super::keeper;
@@ -115,6 +115,21 @@ impl Engine {
         let limit = limit.min(self.now() + self.store_timeout);
         let mut replies = self.call(vec![Step { key: key.clone(), op }], limit).await?;
         Ok(replies.swap_remove(0))
+    }
+
+    /// Asks once, for a caller who waits for the answer.
+    pub(crate) async fn request(&self, operation: Operation, key: &Key, op: Op) -> Result<Reply> {
+        let changes = !matches!(op, Op::Inspect);
+        self.ask(key, op, Moment::NEVER).await.map_err(|failure| {
+            let may_hold = changes && failure.may_have_run;
+            self.store_error(operation, key, failure, may_hold)
+        })
+    }
+
+    /// A reply that no store should give.
+    pub(crate) fn unexpected(&self, operation: Operation, key: &Key, reply: &Reply) -> Error {
+        let message = format!("the store answered {reply:?}; this is a defect in the store");
+        self.error(operation, key, ErrorKind::Internal)(message)
     }
 
     /// The address of this process's inbox, opened when it is first needed. Who waits for it has

@@ -30,6 +30,8 @@ pub enum LostReason {
     MaxHold,
     /// The `Locks` was closed.
     Closed,
+    /// Its guard gave it back: released, dropped or handed over.
+    GivenBack,
 }
 
 impl fmt::Display for LostReason {
@@ -39,6 +41,7 @@ impl fmt::Display for LostReason {
             Self::Gone => "the store no longer has it (it was forced, or the store forgot it)",
             Self::MaxHold => "its max_hold is over",
             Self::Closed => "the Locks was closed",
+            Self::GivenBack => "it was given back",
         })
     }
 }
@@ -74,7 +77,8 @@ pub(crate) struct Lease {
     /// An acquire of this owner may still be under way: the release must leave a tombstone.
     pub(crate) bury: AtomicBool,
     pub(crate) lost: CancellationToken,
-    renewed: Notify,
+    /// Told of a renewal and of the letting go.
+    changed: Notify,
 }
 
 impl Lease {
@@ -106,7 +110,7 @@ impl Lease {
             next_renewal: AtomicU64::new(next_renewal.as_micros()),
             bury: AtomicBool::new(false),
             lost: CancellationToken::new(),
-            renewed: Notify::new(),
+            changed: Notify::new(),
         }
     }
 
@@ -134,7 +138,8 @@ impl Lease {
             self.lose(self.expiry());
         }
         match self.verdict.load(Ordering::Acquire) {
-            HELD | LET_GO => Ok(()),
+            HELD => Ok(()),
+            LET_GO => Err(LostReason::GivenBack),
             lost => Err(REASONS[usize::from(lost - LOST_FIRST)]),
         }
     }
@@ -164,6 +169,22 @@ impl Lease {
     pub(crate) fn let_go(&self) {
         let _lost_before =
             self.verdict.compare_exchange(HELD, LET_GO, Ordering::AcqRel, Ordering::Acquire);
+        self.changed.notify_waiters();
+    }
+
+    /// Ends when it is lost or was let go.
+    pub(crate) async fn ended(&self) {
+        loop {
+            let changed = self.changed.notified();
+            if !self.is_held() {
+                return;
+            }
+            tokio::select! {
+                biased;
+                () = self.lost.cancelled() => return,
+                () = changed => {}
+            }
+        }
     }
 
     /// A renewal that was sent at `sent` for `ttl` was confirmed, and the answer read at `now`.
@@ -173,18 +194,18 @@ impl Lease {
         }
         let deadline = validity::deadline(sent, ttl).min(self.end);
         self.deadline.fetch_max(deadline.as_micros(), Ordering::AcqRel);
-        self.renewed.notify_waiters();
+        self.changed.notify_waiters();
     }
 
     /// Ends when the deadline is later than `after`.
     pub(crate) async fn renewed(&self, after: Moment) -> Moment {
         loop {
-            let renewed = self.renewed.notified();
+            let changed = self.changed.notified();
             let deadline = self.deadline();
             if deadline > after {
                 return deadline;
             }
-            renewed.await;
+            changed.await;
         }
     }
 }

@@ -10,6 +10,9 @@ use crate::store::{Capabilities, Store};
 use crate::words::{Error, ErrorKind, Key, Operation, Result};
 
 use super::core::Engine;
+use super::guard::{Guard, Released};
+use super::source::Source;
+use super::ticket::Ticket;
 
 /// The locks of one store. Cheap to clone; clones share everything.
 ///
@@ -56,7 +59,7 @@ impl Locks {
     /// Nothing is sent yet. A key that breaks the rules of [`Key`] is refused when it is used.
     #[must_use]
     pub fn mutex(&self, key: impl AsRef<str>) -> Mutex {
-        Mutex::new(Arc::clone(&self.engine), Key::new(key))
+        Mutex::new(Source::Open(Arc::clone(&self.engine)), Key::new(key))
     }
 
     /// At most `limit` keys in use that begin with `prefix`, in order, from the one after
@@ -95,6 +98,65 @@ impl Locks {
                 Err(error.with_store(&name))
             }
         }
+    }
+
+    /// Turns a ticket into a guard, once, on the default terms of a [`Mutex`]: the lease changes
+    /// hands in one step, with its fence, and is renewed from here on. Never do two guards come
+    /// from one ticket. For other terms see [`Mutex::adopt`].
+    ///
+    /// # If the reply is lost
+    /// The same request is repeated, and the store recognises it.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves the ticket as good as it was, or gives the lock back in the
+    /// background.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Lost`] if it was adopted before or its time is over, or the store's failure.
+    ///
+    /// # Examples
+    /// ```
+    /// # async fn f(locks: tenure::Locks, job: &str) -> Result<(), Box<dyn std::error::Error>> {
+    /// let guard = locks.adopt(&job.parse()?).await?;
+    /// # drop(guard); Ok(()) }
+    /// ```
+    pub async fn adopt(&self, ticket: &Ticket) -> Result<Guard> {
+        self.mutex(ticket.key()).adopt(ticket).await
+    }
+
+    /// Releases the key if an owner with this fixed value ([`Mutex::with_owner`]) holds it,
+    /// whichever process acquired it: who knows the value may release. A guard of it elsewhere
+    /// is lost at its next renewal.
+    ///
+    /// To hand a lock over, prefer a [`Ticket`]: it cannot be used twice.
+    ///
+    /// # If the reply is lost
+    /// It is an error with [`Error::may_hold`]; asking again is safe as long as nobody acquires
+    /// with the same value.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves open whether it was done.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] for a bad key or value, or the store's failure.
+    ///
+    /// # Examples
+    /// ```
+    /// # async fn f(locks: tenure::Locks) -> tenure::Result<()> {
+    /// let released = locks.release_owner("order:7", "job-4711").await?;
+    /// println!("{released:?}");
+    /// # Ok(()) }
+    /// ```
+    pub async fn release_owner(
+        &self,
+        key: impl AsRef<str>,
+        value: impl AsRef<str>,
+    ) -> Result<Released> {
+        self.mutex(key).release_owner(value.as_ref()).await
+    }
+
+    pub(crate) fn engine(&self) -> &Arc<Engine> {
+        &self.engine
     }
 
     /// The store's name for messages, without secrets.

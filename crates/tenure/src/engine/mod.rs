@@ -3,22 +3,31 @@
 mod acquire;
 mod agenda;
 mod core;
+mod finished;
 mod guard;
+mod handle;
 mod keeper;
 mod lease;
 mod locks;
 #[cfg_attr(not(feature = "__mutants"), allow(unreachable_pub))]
 pub mod mutants;
 mod order;
+mod scope;
+mod source;
+mod ticket;
 mod undo;
 mod validity;
 mod waiter;
 
+pub use finished::{Compensated, Failure, Finished, Outlived};
 pub use guard::{Guard, Released};
+pub use handle::Lease;
 pub use lease::LostReason;
 pub use locks::{Locks, LocksOptions};
 
-pub(crate) use acquire::{acquire, try_acquire};
-pub(crate) use core::Engine;
+pub(crate) use acquire::{acquire, adopt, steal, try_acquire};
 pub use order::Renewal;
 pub(crate) use order::{Order, Terms};
+pub use scope::ok;
+pub(crate) use source::{Opening, Source};
+pub use ticket::{InvalidTicket, Ticket};

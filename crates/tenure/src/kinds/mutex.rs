@@ -1,12 +1,14 @@
 //! The lock of one holder: the claim 1 of 1.
 
+mod control;
+mod scopes;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::engine::{self, Engine, Guard, Order, Renewal, Terms};
+use crate::engine::{self, Guard, Order, Renewal, Source, Terms};
 use crate::logic::{Inspection, Op, Reply};
-use crate::seam::Moment;
 use crate::words::{Error, ErrorKind, InvalidKey, Key, Label, Operation, Result};
 
 /// A lock that one at a time can hold.
@@ -31,7 +33,7 @@ use crate::words::{Error, ErrorKind, InvalidKey, Key, Label, Operation, Result};
 /// ```
 #[derive(Clone)]
 pub struct Mutex {
-    engine: Arc<Engine>,
+    source: Source,
     key: Result<Key, InvalidKey>,
     ttl: Duration,
     wait: Option<Duration>,
@@ -43,9 +45,9 @@ pub struct Mutex {
 }
 
 impl Mutex {
-    pub(crate) fn new(engine: Arc<Engine>, key: Result<Key, InvalidKey>) -> Self {
+    pub(crate) fn new(source: Source, key: Result<Key, InvalidKey>) -> Self {
         Self {
-            engine,
+            source,
             key,
             ttl: Duration::from_secs(30),
             wait: None,
@@ -144,7 +146,7 @@ impl Mutex {
     /// ```
     pub async fn acquire(&self) -> Result<Guard> {
         let order = self.order()?;
-        engine::acquire(&self.engine, &order).await
+        engine::acquire(&self.source.engine().await?, &order).await
     }
 
     /// Takes the lock if it is free and nobody stands in line; `None` if it is not.
@@ -169,7 +171,7 @@ impl Mutex {
     /// ```
     pub async fn try_acquire(&self) -> Result<Option<Guard>> {
         let order = self.order()?;
-        engine::try_acquire(&self.engine, &order).await
+        engine::try_acquire(&self.source.engine().await?, &order).await
     }
 
     /// Who holds the key and who waits, as the store sees it now.
@@ -190,18 +192,17 @@ impl Mutex {
     /// # Ok(()) }
     /// ```
     pub async fn inspect(&self) -> Result<Inspection> {
-        let key = self
-            .key
-            .as_ref()
-            .map_err(|e| Error::new(ErrorKind::Invalid, Operation::Inspect, e.to_string()))?;
-        let failed = |e| self.engine.store_error(Operation::Inspect, key, e, false);
-        match self.engine.ask(key, Op::Inspect, Moment::NEVER).await.map_err(failed)? {
+        let key = self.key(Operation::Inspect)?;
+        let engine = self.source.engine().await?;
+        match engine.request(Operation::Inspect, key, Op::Inspect).await? {
             Reply::Inspected(seen) => Ok(seen),
-            other => {
-                let message = format!("the store answered {other:?} to a look");
-                Err(self.engine.error(Operation::Inspect, key, ErrorKind::Internal)(message))
-            }
+            other => Err(engine.unexpected(Operation::Inspect, key, &other)),
         }
+    }
+
+    fn key(&self, operation: Operation) -> Result<&Key> {
+        let key = self.key.as_ref();
+        key.map_err(|e| Error::new(ErrorKind::Invalid, operation, e.to_string()))
     }
 
     fn order(&self) -> Result<Order> {

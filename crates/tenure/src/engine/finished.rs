@@ -1,0 +1,185 @@
+//! What a scope that runs to its end answers: everything, to be taken as the caller likes.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::future::Future;
+
+use crate::words::{Error, Result};
+
+use super::guard::Released;
+use super::handle::Lease;
+use super::lease::LostReason;
+use super::scope::lost_while_working;
+
+/// What work under a lock came to, with nothing thrown away.
+///
+/// Take the value strictly with [`or_lost`](Self::or_lost), leniently with
+/// [`value`](Self::value), or repair with [`compensate`](Self::compensate).
+#[derive(Debug)]
+#[non_exhaustive]
+#[must_use = "it says whether the lock was lost while the work ran"]
+pub struct Finished<V> {
+    /// What the work answered.
+    pub value: V,
+    /// Why the lock was lost before the work had ended; `None`: it was held to the end.
+    pub lost: Option<LostReason>,
+    /// How the release went. After an error it goes on in the background.
+    pub release: Result<Released>,
+    lease: Lease,
+}
+
+impl<V> Finished<V> {
+    pub(super) fn new(
+        value: V,
+        lost: Option<LostReason>,
+        release: Result<Released>,
+        lease: &Lease,
+    ) -> Self {
+        Self { value, lost, release, lease: lease.clone() }
+    }
+
+    /// The value, if the lock was held to the end.
+    ///
+    /// # Errors
+    /// [`Outlived`], which still carries the value.
+    pub fn or_lost(self) -> Result<V, Outlived<V>> {
+        match self.lost {
+            None => Ok(self.value),
+            Some(reason) => Err(Outlived::new(self.value, reason, &self.lease)),
+        }
+    }
+
+    /// The value, whether the lock was held to the end or not.
+    #[must_use]
+    pub fn value(self) -> V {
+        if let Some(reason) = self.lost {
+            tracing::warn!(key = %self.lease.key(), %reason, "the work outlived its lock");
+        }
+        self.value
+    }
+
+    /// The value, if the lock was held to the end; else what the work has done is repaired:
+    /// `compensation` gets the reason and the value.
+    ///
+    /// It runs *without* the lock, which is lost. What must be repaired under the lock belongs
+    /// to [`Guard::run_compensated`](crate::Guard::run_compensated).
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops the compensation where it stands.
+    ///
+    /// # Errors
+    /// [`Outlived`], which carries what the compensation answered: its own failure is there,
+    /// beside the loss.
+    ///
+    /// # Examples
+    /// ```
+    /// # async fn refund(_: u32) -> std::io::Result<()> { Ok(()) }
+    /// # async fn f(finished: tenure::Finished<u32>) {
+    /// match finished.compensate(|_reason, receipt| refund(receipt)).await {
+    ///     Ok(receipt) => println!("receipt {receipt}"),
+    ///     Err(outlived) if outlived.value.is_ok() => println!("refunded: {outlived}"),
+    ///     Err(outlived) => println!("{outlived}, and no refund: {:?}", outlived.value),
+    /// }
+    /// # }
+    /// ```
+    pub async fn compensate<C, Fut>(
+        self,
+        compensation: impl FnOnce(LostReason, V) -> Fut,
+    ) -> Result<V, Outlived<C>>
+    where
+        Fut: Future<Output = C>,
+    {
+        match self.lost {
+            None => Ok(self.value),
+            Some(reason) => {
+                let outcome = compensation(reason, self.value).await;
+                Err(Outlived::new(outcome, reason, &self.lease))
+            }
+        }
+    }
+}
+
+/// The work ended, but its lock had been lost before. The value is still there.
+#[non_exhaustive]
+pub struct Outlived<V> {
+    /// What the work answered; after [`Finished::compensate`], what the compensation did.
+    pub value: V,
+    /// Why the lock was lost.
+    pub reason: LostReason,
+    error: Error,
+}
+
+impl<V> Outlived<V> {
+    fn new(value: V, reason: LostReason, lease: &Lease) -> Self {
+        Self { value, reason, error: lost_while_working(lease, reason) }
+    }
+
+    /// The loss as Tenure's error, of kind [`Lost`](crate::ErrorKind::Lost).
+    #[must_use]
+    pub fn error(&self) -> &Error {
+        &self.error
+    }
+}
+
+impl<V> From<Outlived<V>> for Error {
+    fn from(outlived: Outlived<V>) -> Self {
+        outlived.error
+    }
+}
+
+impl<V> fmt::Display for Outlived<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the work outlived its lock: {}", self.error)
+    }
+}
+
+impl<V> fmt::Debug for Outlived<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outlived")
+            .field("reason", &self.reason)
+            .field("error", &self.error)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<V> StdError for Outlived<V> {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(&self.error)
+    }
+}
+
+/// What a compensation has to repair.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Failure<'a, T, E> {
+    /// The work failed.
+    Work(&'a E),
+    /// The work ended well, but the lock had been lost.
+    Lost(LostReason, &'a T),
+}
+
+/// What work with a compensation came to.
+#[derive(Debug)]
+#[non_exhaustive]
+#[must_use = "it says whether the work failed"]
+pub struct Compensated<T, E, C> {
+    /// What the work came to, and the lock.
+    pub finished: Finished<Result<T, E>>,
+    /// What the compensation answered; `None` if nothing had to be repaired.
+    pub compensation: Option<C>,
+}
+
+impl<T, E, C> Compensated<T, E, C> {
+    /// The work's value, or what failed first: the work, else the lock.
+    ///
+    /// # Errors
+    /// The work's own, or [`Lost`](crate::ErrorKind::Lost).
+    pub fn into_result(self) -> Result<T, E>
+    where
+        E: From<Error>,
+    {
+        let Finished { value, lost, lease, .. } = self.finished;
+        let value = value?;
+        lost.map_or(Ok(value), |reason| Err(lost_while_working(&lease, reason).into()))
+    }
+}

@@ -1,0 +1,288 @@
+//! A look at a lease that somebody holds: for the work under the lock. It never releases.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::logic::{Op, Reply};
+use crate::seam::Moment;
+use crate::words::{Error, ErrorKind, Fence, Key, Operation, Owner, Result};
+
+use super::core::Engine;
+use super::lease::{self, Held, LostReason};
+use super::mutants::{self, Mutant};
+use super::order::check_ttl;
+use super::validity;
+
+/// What the work under a lock is given: it may ask about the lease and extend it, but not end it.
+///
+/// A [`Guard`](crate::Guard) holds the lock and has all that a `Lease` has. A clone of the lease
+/// goes by value into tasks, closures and callbacks. Dropping it releases nothing, and when the
+/// guard gives the lock back, [`check`](Self::check) fails and [`lost`](Self::lost) ends with
+/// [`LostReason::GivenBack`].
+///
+/// ```
+/// # async fn f(locks: tenure::Locks) -> tenure::Result<()> {
+/// let written = locks
+///     .mutex("report")
+///     .run(|lease| async move {
+///         lease.check()?;
+///         tenure::ok(format!("written with fence {}", lease.fence()))
+///     })
+///     .await?;
+/// # drop(written); Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Lease {
+    engine: Arc<Engine>,
+    held: Held,
+}
+
+impl Lease {
+    pub(super) fn new(engine: Arc<Engine>, held: Held) -> Self {
+        Self { engine, held }
+    }
+
+    /// The key.
+    #[must_use]
+    pub fn key(&self) -> &Key {
+        &self.known().key
+    }
+
+    /// The fencing token: larger than that of every earlier grant on this key, and unchanged by
+    /// renewal.
+    #[must_use]
+    pub fn fence(&self) -> Fence {
+        self.known().fence
+    }
+
+    /// Who holds: this acquisition's owner.
+    #[must_use]
+    pub fn owner(&self) -> &Owner {
+        &self.known().owner
+    }
+
+    /// Until when the lease holds as far as is confirmed, on this process's clock
+    /// (`CLOCK_BOOTTIME`), with the drift allowance of 1 % and 2 ms taken off.
+    #[must_use]
+    pub fn deadline(&self) -> Moment {
+        self.known().deadline()
+    }
+
+    /// The time to the deadline, zero if the lock is lost.
+    #[must_use]
+    pub fn remaining(&self) -> Duration {
+        let now = self.engine.now();
+        match self.known().verdict(now) {
+            Ok(()) => self.deadline().since(now),
+            Err(_) => Duration::ZERO,
+        }
+    }
+
+    /// Whether the lock is held at this moment. It reads the clock, so it is right even in a
+    /// process that was stopped; it does no I/O.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Lost`], with the reason.
+    pub fn check(&self) -> Result<()> {
+        let now = if mutants::is_set(Mutant::ClockBeforePause) {
+            Moment::from_micros(self.engine.turned_at.load(std::sync::atomic::Ordering::Acquire))
+        } else {
+            self.engine.now()
+        };
+        self.known().verdict(now).map_err(|reason| self.lost_error(Operation::Hold, reason))
+    }
+
+    /// Ends when the lock is lost or was given back, and says why.
+    ///
+    /// The alarm is set min(max(10 ms, 1 % of the ttl), a quarter of the ttl) before the
+    /// deadline, and needs no I/O. It cannot ring in a process that is stopped;
+    /// [`check`](Self::check) finds that out.
+    ///
+    /// # Cancel safety
+    /// Dropping the future changes nothing; a later call answers the same.
+    ///
+    /// # Examples
+    /// ```
+    /// # async fn work() {}
+    /// # async fn f(lease: tenure::Lease) {
+    /// tokio::select! {
+    ///     () = work() => {}
+    ///     reason = lease.lost() => eprintln!("stop: {reason}"),
+    /// }
+    /// # }
+    /// ```
+    pub async fn lost(&self) -> LostReason {
+        self.known().ended().await;
+        self.known().verdict(self.engine.now()).err().unwrap_or(LostReason::Expired)
+    }
+
+    /// The loss as a token, for code that takes one. It is cancelled when the lock is lost, and
+    /// never otherwise: not when it is given back.
+    #[must_use]
+    pub fn lost_token(&self) -> CancellationToken {
+        self.known().lost.clone()
+    }
+
+    /// Ends when no more than `grace` is left to the deadline, or when the lock is lost: the
+    /// moment to stop what needs `grace` to stop. A `grace` above two thirds of the ttl ends
+    /// before the first renewal.
+    ///
+    /// # Cancel safety
+    /// Dropping the future changes nothing.
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::time::Duration;
+    /// # async fn f(lease: tenure::Lease) {
+    /// lease.at_risk(Duration::from_secs(5)).await;
+    /// eprintln!("{:?} left", lease.remaining());
+    /// # }
+    /// ```
+    pub async fn at_risk(&self, grace: Duration) {
+        loop {
+            let at = self.deadline() - grace;
+            if self.engine.now() >= at || !self.known().is_held() {
+                return;
+            }
+            tokio::select! {
+                biased;
+                () = self.known().ended() => return,
+                () = self.engine.seam.sleep_until(at) => {}
+            }
+        }
+    }
+
+    /// Ends when the deadline is later than `after`, and tells it. It never ends if the lock is
+    /// lost before.
+    ///
+    /// # Cancel safety
+    /// Dropping the future changes nothing.
+    ///
+    /// # Examples
+    /// ```
+    /// # async fn f(lease: tenure::Lease) {
+    /// let deadline = lease.deadline();
+    /// assert!(lease.renewed(deadline).await > deadline);
+    /// # }
+    /// ```
+    pub async fn renewed(&self, after: Moment) -> Moment {
+        self.known().renewed(after).await
+    }
+
+    /// Makes the lease last at least `span` from now on: 10 ms to 30 days. It never shortens,
+    /// and later renewals do not shorten it either. `max_hold` stays the limit.
+    ///
+    /// # If the reply is lost
+    /// The lease may last longer at the store than this guard knows; the guard keeps its old
+    /// deadline. Repeating is safe.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves the lease as if the reply had been lost.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Lost`] if the lock is lost, [`ErrorKind::Invalid`] for a span out of limits,
+    /// or the store's failure, which neither extends nor loses.
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::time::Duration;
+    /// # async fn f(lease: tenure::Lease) -> tenure::Result<()> {
+    /// lease.extend_to(Duration::from_secs(300)).await?;
+    /// # Ok(()) }
+    /// ```
+    pub async fn extend_to(&self, span: Duration) -> Result<()> {
+        check_ttl(span)
+            .map_err(|message| self.error(Operation::Renew, ErrorKind::Invalid, message))?;
+        self.extend(validity::ttl_for(span)).await
+    }
+
+    /// Adds `span` to the time that is left, which is counted when it is called. Calling it from
+    /// a timer grows the lease without bound; use [`extend_to`](Self::extend_to) there.
+    ///
+    /// # If the reply is lost
+    /// As with [`extend_to`](Self::extend_to); repeating adds to the deadline that this guard
+    /// knows, so nothing is added twice.
+    ///
+    /// # Cancel safety
+    /// As with [`extend_to`](Self::extend_to).
+    ///
+    /// # Errors
+    /// As with [`extend_to`](Self::extend_to); the sum may be at most 30 days.
+    ///
+    /// # Examples
+    /// ```
+    /// # use std::time::Duration;
+    /// # async fn f(lease: tenure::Lease) -> tenure::Result<()> {
+    /// lease.extend_by(Duration::from_secs(60)).await?;
+    /// # Ok(()) }
+    /// ```
+    pub async fn extend_by(&self, span: Duration) -> Result<()> {
+        self.extend_to(self.remaining() + span).await
+    }
+
+    /// Whether the lock is held at this moment: [`check`](Self::check) as a bool.
+    #[must_use]
+    pub fn held(&self) -> bool {
+        self.check().is_ok()
+    }
+
+    async fn extend(&self, ttl: Duration) -> Result<()> {
+        let (engine, known) = (&self.engine, self.known());
+        let sent = engine.now();
+        self.verdict(Operation::Renew)?;
+        let op = Op::Renew { owner: known.owner.clone(), ttl };
+        let reply = engine
+            .ask(&known.key, op, Moment::NEVER)
+            .await
+            .map_err(|failure| engine.store_error(Operation::Renew, &known.key, failure, true))?;
+        if reply == Reply::Renewed {
+            known.confirm(sent, ttl, engine.now());
+        } else {
+            known.lose(LostReason::Gone);
+        }
+        self.verdict(Operation::Renew)
+    }
+
+    /// The clock is read here.
+    pub(super) fn verdict_now(&self) -> Result<(), LostReason> {
+        self.known().verdict(self.engine.now())
+    }
+
+    fn verdict(&self, operation: Operation) -> Result<()> {
+        self.verdict_now().map_err(|reason| self.lost_error(operation, reason))
+    }
+
+    pub(super) fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    pub(super) fn hold(&self) -> &Held {
+        &self.held
+    }
+
+    pub(super) fn known(&self) -> &lease::Lease {
+        &self.held.lease
+    }
+
+    pub(super) fn lost_error(&self, operation: Operation, reason: LostReason) -> Error {
+        let message = format!("the lock is lost: {reason}; stop the work it protects");
+        self.error(operation, ErrorKind::Lost, message)
+    }
+
+    pub(super) fn error(&self, operation: Operation, kind: ErrorKind, message: String) -> Error {
+        self.engine.error(operation, self.key(), kind)(message)
+    }
+}
+
+impl fmt::Debug for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lease")
+            .field("key", self.key())
+            .field("fence", &self.fence())
+            .field("remaining", &self.remaining())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,185 @@
+//! Work under a guard: it runs, the lock is given back, and what went wrong first comes first.
+//! A scope never hides the work's own outcome behind that of the release.
+
+use std::future::Future;
+use std::pin::pin;
+
+use crate::words::{Error, Operation, Result};
+
+use super::finished::{Compensated, Failure, Finished};
+use super::guard::{Guard, Released};
+use super::handle::Lease;
+use super::lease::LostReason;
+
+impl Guard {
+    /// Runs `work` under this lock and gives the lock back.
+    ///
+    /// If the lock is lost, the work's future is dropped at its next await and the answer is an
+    /// error of kind [`Lost`](crate::ErrorKind::Lost): an `Ok` means that the lock was held from
+    /// the first to the last line of the work. An error or panic of the work comes first, always.
+    /// If the store cannot be reached for the release, the work's result stands, a warning is
+    /// logged, and the release goes on in the background.
+    ///
+    /// Work that fails only with Tenure's errors ends in [`tenure::ok`](crate::ok).
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops the work's future, then releases in the background.
+    ///
+    /// # Errors
+    /// The work's own; [`Lost`](crate::ErrorKind::Lost) if it had none and the lock was lost.
+    ///
+    /// # Examples
+    /// ```
+    /// # async fn write_report(_: tenure::Fence) -> std::io::Result<u64> { Ok(1) }
+    /// # async fn f(guard: tenure::Guard) -> Result<u64, Box<dyn std::error::Error>> {
+    /// let bytes = guard.run(|lease| async move {
+    ///     let bytes = write_report(lease.fence()).await?;
+    ///     Ok::<_, Box<dyn std::error::Error>>(bytes)
+    /// });
+    /// bytes.await
+    /// # }
+    /// ```
+    pub async fn run<T, E, Fut>(self, work: impl FnOnce(Lease) -> Fut) -> Result<T, E>
+    where
+        Fut: Future<Output = Result<T, E>>,
+        E: From<Error>,
+    {
+        let lease = self.lease();
+        let result = {
+            let mut work = pin!(work(self.lease()));
+            tokio::select! {
+                biased;
+                result = &mut work => Some(result),
+                _reason = lease.lost() => None,
+            }
+            // Here the work ends, before the key can be another's by our release.
+        };
+        match result {
+            Some(result) => {
+                let (lost, released) = self.end().await;
+                warn_of(&lease, &released);
+                let value = result?;
+                lost.map_or(Ok(value), |reason| Err(lost_while_working(&lease, reason).into()))
+            }
+            None => {
+                let reason = lease.verdict_now().err().unwrap_or(LostReason::Expired);
+                Err(lost_while_working(&lease, reason).into())
+            }
+        }
+    }
+
+    /// Runs `work` to its end, whatever becomes of the lock, gives the lock back, and throws
+    /// nothing away: the answer says what the work came to, whether the lock was lost meanwhile,
+    /// and how the release went. The work may watch [`Lease::lost`] and [`Lease::check`] itself.
+    ///
+    /// A panic of the work goes on and releases.
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops the work's future, then releases in the background.
+    ///
+    /// # Examples
+    /// ```
+    /// # async fn charge(_: tenure::Fence) -> u32 { 42 }
+    /// # async fn refund(_: u32) {}
+    /// # async fn f(guard: tenure::Guard) -> tenure::Result<()> {
+    /// let finished = guard.run_to_end(|lease| async move { charge(lease.fence()).await }).await;
+    /// let receipt = finished.compensate(|_reason, receipt| refund(receipt)).await?;
+    /// # drop(receipt); Ok(()) }
+    /// ```
+    pub async fn run_to_end<V, Fut>(self, work: impl FnOnce(Lease) -> Fut) -> Finished<V>
+    where
+        Fut: Future<Output = V>,
+    {
+        let lease = self.lease();
+        let value = work(self.lease()).await;
+        let (lost, release) = self.end().await;
+        Finished::new(value, lost, release, &lease)
+    }
+
+    /// Like [`run_to_end`](Self::run_to_end) for work that can fail: on any failure, its own or
+    /// the loss of the lock, `compensation` runs *before* the lock is given back, so that nobody
+    /// else sees what is half done. Its own outcome is reported beside the first failure.
+    ///
+    /// The lease stays renewed while the compensation runs, unless it is lost.
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops what is running, then releases in the background; a
+    /// compensation that has not begun is not begun.
+    ///
+    /// # Examples
+    /// ```
+    /// # async fn book(_: tenure::Fence) -> Result<u32, std::io::Error> { Ok(1) }
+    /// # async fn undo_booking() -> Result<(), std::io::Error> { Ok(()) }
+    /// # async fn f(guard: tenure::Guard) -> Result<(), Box<dyn std::error::Error>> {
+    /// let done = guard
+    ///     .run_compensated(
+    ///         |lease| async move { Ok(book(lease.fence()).await?) },
+    ///         |_lease, _failure| undo_booking(),
+    ///     )
+    ///     .await;
+    /// if let Some(Err(second)) = &done.compensation {
+    ///     eprintln!("the booking could not be undone: {second}");
+    /// }
+    /// done.into_result().map(|_booked: u32| ())
+    /// # }
+    /// ```
+    pub async fn run_compensated<T, E, Fut, C, CFut>(
+        self,
+        work: impl FnOnce(Lease) -> Fut,
+        compensation: impl FnOnce(Lease, Failure<'_, T, E>) -> CFut,
+    ) -> Compensated<T, E, C>
+    where
+        Fut: Future<Output = Result<T, E>>,
+        CFut: Future<Output = C>,
+    {
+        let lease = self.lease();
+        let result = work(self.lease()).await;
+        let failure = match (&result, lease.verdict_now()) {
+            (Err(error), _) => Some(Failure::Work(error)),
+            (Ok(value), Err(reason)) => Some(Failure::Lost(reason, value)),
+            (Ok(_), Ok(())) => None,
+        };
+        let done = match failure.map(|failure| compensation(self.lease(), failure)) {
+            Some(compensation) => Some(compensation.await),
+            None => None,
+        };
+        let (lost, release) = self.end().await;
+        Compensated { finished: Finished::new(result, lost, release, &lease), compensation: done }
+    }
+
+    /// Gives back, and says whether the lock was lost before that.
+    async fn end(self) -> (Option<LostReason>, Result<Released>) {
+        let lost = self.lease().verdict_now().err();
+        let released = self.release().await;
+        let gone = matches!(released, Ok(Released::Gone | Released::Others));
+        (lost.or_else(|| gone.then_some(LostReason::Gone)), released)
+    }
+}
+
+/// What a release that failed after the work is worth: a line in the log, since the background
+/// goes on with it and the work's result must not suffer.
+fn warn_of(lease: &Lease, released: &Result<Released>) {
+    if let Err(error) = released {
+        tracing::warn!(key = %lease.key(), %error, "release failed; it goes on in the background");
+    }
+}
+
+pub(super) fn lost_while_working(lease: &Lease, reason: LostReason) -> Error {
+    lease.lost_error(Operation::Hold, reason)
+}
+
+/// `Ok` for work that fails only with Tenure's own errors: it tells the compiler which.
+///
+/// # Errors
+/// Never; it is the last line of a block that may fail elsewhere.
+///
+/// # Examples
+/// ```
+/// # async fn f(locks: tenure::Locks) -> tenure::Result<()> {
+/// let sum = locks.mutex("sum").run(|_lease| async move { tenure::ok(1 + 1) }).await?;
+/// assert_eq!(sum, 2);
+/// # Ok(()) }
+/// ```
+pub fn ok<T>(value: T) -> Result<T> {
+    Ok(value)
+}

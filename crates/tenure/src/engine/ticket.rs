@@ -1,0 +1,185 @@
+//! A lease on its way from one holder to the next: a small text that another task, process or
+//! host turns into a guard, once.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::words::{Fence, InvalidKey, InvalidOwner, Key, Owner, Result};
+
+use super::guard::Guard;
+
+/// A lease that its guard has let go of for somebody else to adopt.
+///
+/// Send it with the job, as text ([`Display`](fmt::Display) and [`FromStr`]), and turn it into a
+/// guard there with [`Locks::adopt`](crate::Locks::adopt). Whoever has the text can do so: treat
+/// it as a secret of the job. It can be adopted once, until the time given to
+/// [`Guard::hand_over`] is over. The fence stays the same.
+///
+/// ```
+/// # async fn f(locks: tenure::Locks) -> tenure::Result<()> {
+/// use std::time::Duration;
+/// let guard = locks.mutex("order:7").acquire().await?;
+/// let job = guard.hand_over(Duration::from_secs(60)).await?.to_string();
+/// // ... in another task, process or host:
+/// let ticket = job.parse().expect("a ticket");
+/// let guard = locks.adopt(&ticket).await?;
+/// # drop(guard); Ok(()) }
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Ticket {
+    key: Key,
+    owner: Owner,
+    fence: Fence,
+}
+
+/// What every ticket begins with: the name and the version of its form.
+const MARK: &str = "tenure-ticket:1";
+
+impl Ticket {
+    /// The key.
+    #[must_use]
+    pub fn key(&self) -> &Key {
+        &self.key
+    }
+
+    /// The fencing token of the lease, which the adopted guard will have too.
+    #[must_use]
+    pub fn fence(&self) -> Fence {
+        self.fence
+    }
+
+    pub(crate) fn owner(&self) -> &Owner {
+        &self.owner
+    }
+}
+
+impl Guard {
+    /// Lets go of the lease without releasing it, for another to adopt. It lasts `keep` from
+    /// now on (10 ms to 30 days), or what is left of it if that is more; if nobody adopts it, the
+    /// key is then free. From here on this program holds nothing.
+    ///
+    /// The limits of `with_max_hold` and `with_min_hold` end with this guard; whoever adopts
+    /// names new ones.
+    ///
+    /// # If the reply is lost
+    /// It is an error, and the lease is released in the background: no ticket, no lock.
+    ///
+    /// # Cancel safety
+    /// Dropping the future releases in the background.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Lost`](crate::ErrorKind::Lost) if the lock is lost,
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for a `keep` out of limits, or the
+    /// store's failure. After an error the lock is released in the background.
+    ///
+    /// # Examples
+    /// ```
+    /// # async fn enqueue(_: String) {}
+    /// # async fn f(guard: tenure::Guard) -> tenure::Result<()> {
+    /// let ticket = guard.hand_over(std::time::Duration::from_secs(60)).await?;
+    /// enqueue(ticket.to_string()).await;
+    /// # Ok(()) }
+    /// ```
+    pub async fn hand_over(self, keep: Duration) -> Result<Ticket> {
+        self.extend_to(keep).await?;
+        let ticket =
+            Ticket { key: self.key().clone(), owner: self.owner().clone(), fence: self.fence() };
+        self.settle();
+        Ok(ticket)
+    }
+}
+
+impl fmt::Display for Ticket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { key, owner, fence } = self;
+        let (value, attempt) = (owner.value(), owner.attempt());
+        write!(f, "{MARK}:{attempt:x}:{fence}:{}:{value}:{key}", value.len())
+    }
+}
+
+/// Without the owner: a log is no place for what adopts a lease.
+impl fmt::Debug for Ticket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ticket")
+            .field("key", &self.key)
+            .field("fence", &self.fence)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a text is no ticket.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidTicket {
+    /// It does not have the form of a ticket of this version.
+    #[error("this is no ticket of this version of Tenure (it would begin with {MARK:?})")]
+    Form,
+    /// Its key is none.
+    #[error("the ticket's key is not valid: {0}")]
+    Key(#[from] InvalidKey),
+    /// Its owner is none.
+    #[error("the ticket's owner is not valid: {0}")]
+    Owner(#[from] InvalidOwner),
+}
+
+impl FromStr for Ticket {
+    type Err = InvalidTicket;
+
+    fn from_str(text: &str) -> Result<Self, InvalidTicket> {
+        let (attempt, fence, value, key) = parts(text).ok_or(InvalidTicket::Form)?;
+        Owner::check(value)?;
+        let owner = Owner::from_parts(value, attempt);
+        Ok(Self { key: Key::new(key)?, owner, fence: Fence::new(fence) })
+    }
+}
+
+/// Attempt, fence, owner value, key. The value may contain colons, so its length stands in front.
+fn parts(text: &str) -> Option<(u64, u64, &str, &str)> {
+    let fields = text.strip_prefix(MARK)?.strip_prefix(':')?;
+    let (attempt, fields) = fields.split_once(':')?;
+    let (fence, fields) = fields.split_once(':')?;
+    let (length, fields) = fields.split_once(':')?;
+    let (value, key) = fields.split_at_checked(length.parse().ok()?)?;
+    let attempt = u64::from_str_radix(attempt, 16).ok()?;
+    Some((attempt, fence.parse().ok()?, value, key.strip_prefix(':')?))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_ticket_survives_its_text(
+            value in "[^\\p{Cc}]{1,60}",
+            name in "[^\\p{Cc}]{1,60}",
+            attempt in any::<u64>(),
+            fence in any::<u64>(),
+        ) {
+            let owner = Owner::from_parts(&value, attempt);
+            let (key, fence) = (Key::new(name).expect("a key"), Fence::new(fence));
+            let ticket = Ticket { key, owner, fence };
+            prop_assert_eq!(ticket.to_string().parse(), Ok(ticket));
+        }
+
+        #[test]
+        fn any_other_text_is_refused(text in "(tenure-ticket:1)?[:0-9a-f€]{0,40}") {
+            if let Ok(ticket) = text.parse::<Ticket>() {
+                prop_assert_eq!(ticket.to_string().parse(), Ok(ticket));
+            }
+        }
+    }
+
+    #[test]
+    fn the_text_is_stable_and_its_owner_not_in_the_log() {
+        let text = "tenure-ticket:1:ff:7:3:a:b:order:7";
+        let ticket: Ticket = text.parse().expect("a ticket");
+        assert_eq!(ticket.to_string(), text);
+        assert_eq!((ticket.owner().value(), ticket.key().as_str()), ("a:b", "order:7"));
+        assert!(!format!("{ticket:?}").contains("a:b"), "{ticket:?}");
+        assert_eq!("tenure-ticket:2:ff:7:3:a:b:k".parse::<Ticket>(), Err(InvalidTicket::Form));
+    }
+}

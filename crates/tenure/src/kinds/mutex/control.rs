@@ -1,0 +1,178 @@
+//! Control by hand: whose it is, and taking it over, by leave or by force.
+
+use std::time::Duration;
+
+use crate::engine::{self, Guard, Released, Ticket};
+use crate::logic::{Op, Reply, State};
+use crate::words::{Error, ErrorKind, Operation, Owner, Result};
+
+use super::Mutex;
+
+impl Mutex {
+    /// Whether anybody holds the key now, by Tenure or by another library. It may have changed
+    /// when you read the answer: to decide who works, acquire.
+    ///
+    /// # Cancel safety
+    /// It changes nothing.
+    ///
+    /// # Errors
+    /// Those of [`inspect`](Self::inspect).
+    ///
+    /// # Examples
+    /// ```
+    /// # async fn f(locks: tenure::Locks) -> tenure::Result<()> {
+    /// println!("a deploy is on: {}", locks.mutex("deploy").held_by_anyone().await?);
+    /// # Ok(()) }
+    /// ```
+    pub async fn held_by_anyone(&self) -> Result<bool> {
+        Ok(self.inspect().await?.state != State::Free)
+    }
+
+    /// Whether the fixed owner value of this mutex ([`with_owner`](Self::with_owner)) holds the
+    /// key now, whichever process acquired it. A guard answers for itself, without I/O:
+    /// [`Lease::held`](crate::Lease::held).
+    ///
+    /// # Cancel safety
+    /// It changes nothing.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] without a fixed value; those of [`inspect`](Self::inspect).
+    ///
+    /// # Examples
+    /// ```
+    /// # async fn f(locks: tenure::Locks) -> tenure::Result<()> {
+    /// let mine = locks.mutex("deploy").with_owner("release-train");
+    /// println!("it is our deploy: {}", mine.held_by_me().await?);
+    /// # Ok(()) }
+    /// ```
+    pub async fn held_by_me(&self) -> Result<bool> {
+        let Some(value) = self.owner.as_deref() else {
+            let message = "without a fixed owner value nobody is \"me\"; name one by with_owner, \
+                           or ask the guard";
+            let error = Error::new(ErrorKind::Invalid, Operation::Inspect, message);
+            return Err(error.with_key(self.key(Operation::Inspect)?));
+        };
+        let seen = self.inspect().await?;
+        Ok(seen.holders.iter().any(|holder| holder.owner.value() == value))
+    }
+
+    /// Takes the key away from whoever holds it now, and answers how many holders that were. The
+    /// next in line has it at once; who held it learns of the loss at its next renewal, which
+    /// is at the latest a third of its ttl away, and may work on until then.
+    ///
+    /// For people who know that the holder is dead, or must end. A holder that comes after this
+    /// look is not touched.
+    ///
+    /// # If the reply is lost
+    /// It is an error with [`Error::may_hold`]; asking again is safe.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves open whether it was done.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] for a bad key, or the store's failure.
+    ///
+    /// # Examples
+    /// ```
+    /// # async fn f(locks: tenure::Locks) -> tenure::Result<()> {
+    /// let forced = locks.mutex("deploy").force_release().await?;
+    /// println!("{forced} lost it");
+    /// # Ok(()) }
+    /// ```
+    pub async fn force_release(&self) -> Result<u32> {
+        let key = self.key(Operation::Force)?;
+        let seen = self.inspect().await?;
+        let Some(up_to) = seen.holders.iter().map(|holder| holder.fence).max() else {
+            return Ok(0);
+        };
+        let engine = self.source.engine().await?;
+        match engine.request(Operation::Force, key, Op::Force { up_to }).await? {
+            Reply::Forced { holders } => Ok(holders),
+            other => Err(engine.unexpected(Operation::Force, key, &other)),
+        }
+    }
+
+    /// Takes the lock from whoever holds it, ahead of the line, with a new fence. Who held it is
+    /// lost as with [`force_release`](Self::force_release), and may work on until it learns of
+    /// it: only a resource that checks fences is safe from it.
+    ///
+    /// # If the reply is lost
+    /// The same request is repeated, and the store recognises it; nobody is robbed twice.
+    ///
+    /// # Cancel safety
+    /// Dropping the future withdraws the claim in the background. Whom it robbed stays robbed.
+    ///
+    /// # Errors
+    /// As with [`acquire`](Self::acquire), but for `Busy`.
+    ///
+    /// # Examples
+    /// ```
+    /// # async fn f(locks: tenure::Locks) -> tenure::Result<()> {
+    /// let guard = locks.mutex("leader").steal().await?;
+    /// println!("in charge with fence {}", guard.fence());
+    /// # Ok(()) }
+    /// ```
+    pub async fn steal(&self) -> Result<Guard> {
+        let order = self.order()?;
+        engine::steal(&self.source.engine().await?, &order).await
+    }
+
+    /// Turns a ticket into a guard on the terms of this mutex, once: the lease changes hands in
+    /// one step, with its fence. [`Locks::adopt`](crate::Locks::adopt) does it on default terms.
+    ///
+    /// # If the reply is lost
+    /// The same request is repeated, and the store recognises it.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves the ticket as good as it was, or gives the lock back in the
+    /// background.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] if the ticket is for another key; [`ErrorKind::Lost`] if it was
+    /// adopted before or its time is over; or the store's failure.
+    ///
+    /// # Examples
+    /// ```
+    /// # async fn f(locks: tenure::Locks, ticket: tenure::Ticket) -> tenure::Result<()> {
+    /// let order = locks.mutex(ticket.key()).with_ttl(std::time::Duration::from_secs(10));
+    /// let guard = order.adopt(&ticket).await?;
+    /// # drop(guard); Ok(()) }
+    /// ```
+    pub async fn adopt(&self, ticket: &Ticket) -> Result<Guard> {
+        let order = self.order()?;
+        if order.key != *ticket.key() {
+            let message = format!("the ticket is for {:?}", ticket.key().as_str());
+            let error = Error::new(ErrorKind::Invalid, Operation::Transfer, message);
+            return Err(error.with_key(&order.key));
+        }
+        let engine = self.source.engine().await?;
+        engine::adopt(&engine, &order, ticket.owner().clone()).await
+    }
+
+    /// Releases what an owner with this value holds, whoever acquired it.
+    pub(crate) async fn release_owner(&self, value: &str) -> Result<Released> {
+        let key = self.key(Operation::Release)?;
+        Owner::check(value).map_err(|e| {
+            Error::new(ErrorKind::Invalid, Operation::Release, e.to_string()).with_key(key)
+        })?;
+        let seen = self.inspect().await?;
+        let Some(holder) = seen.holders.iter().find(|holder| holder.owner.value() == value) else {
+            let nobody = seen.holders.is_empty();
+            return Ok(if nobody { Released::Gone } else { Released::Others });
+        };
+        // Of this one acquisition: a later one with the same value is not touched, also if this
+        // request is late.
+        let op = Op::Release {
+            owner: holder.owner.clone(),
+            min_hold: Duration::ZERO,
+            tombstone: Some(holder.remaining.max(Duration::from_secs(60))),
+        };
+        let engine = self.source.engine().await?;
+        match engine.request(Operation::Release, key, op).await? {
+            Reply::Released => Ok(Released::Released),
+            Reply::Gone => Ok(Released::Gone),
+            Reply::Others => Ok(Released::Others),
+            other => Err(engine.unexpected(Operation::Release, key, &other)),
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! The store of programs that name none. Each case is a process of its own: the default store
+//! belongs to a whole program, and so does its environment.
+
+#![cfg(feature = "sqlite")]
+#![allow(clippy::disallowed_methods, reason = "tests spawn")]
+
+use std::path::Path;
+use std::process::Command;
+
+use tenure::ErrorKind;
+
+/// Set in the processes that play a case.
+const CASE: &str = "TENURE_TEST_CASE";
+
+/// Plays `case` in a process of its own with exactly this environment.
+fn play(case: &str, env: &[(&str, &Path)]) {
+    let test = std::env::current_exe().expect("this program");
+    let names = ["TENURE_STORE", "TENURE_STORE_FILE", "REDIS_URL", "REDIS_HOST", "REDIS_PORT"];
+    let mut command = Command::new(test);
+    for name in names {
+        command.env_remove(name);
+    }
+    command.args(["--exact", "plays_its_case", "--nocapture"]);
+    let output = command.env(CASE, case).envs(env.iter().copied()).output().expect("it runs");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{case}: {text}{errors}");
+    assert!(text.contains("played"), "{case} was not played: {text}");
+}
+
+#[test]
+#[allow(clippy::print_stdout, reason = "it tells its parent that the case was known")]
+fn plays_its_case() {
+    let Ok(case) = std::env::var(CASE) else { return };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).build();
+    runtime.expect("a runtime").block_on(async {
+        match case.as_str() {
+            "first uses" => first_uses().await,
+            "bad url" => bad_url().await,
+            "set" => set().await,
+            other => panic!("no such case: {other}"),
+        }
+    });
+    println!("played");
+}
+
+/// Many first uses at once share one opening: they are one process to the file.
+async fn first_uses() {
+    let uses: Vec<_> = (0..32).map(|_| tokio::task::spawn(tenure::default_locks())).collect();
+    let mut names = Vec::new();
+    for one in uses {
+        names.push(one.await.expect("no panic").expect("opened").store_name());
+    }
+    let file = std::env::var("TENURE_STORE_FILE").expect("set by the parent");
+    assert!(names.iter().all(|name| **name == *format!("sqlite:{file}")), "{names:?}");
+    let same = |name| std::sync::Arc::ptr_eq(name, &names[0]);
+    assert!(names.iter().all(same), "the file was opened more than once");
+    let guard = tenure::lock("key").acquire().await.expect("granted");
+    assert!(tenure::lock("key").try_acquire().await.expect("an answer").is_none());
+    guard.release().await.expect("released");
+}
+
+async fn bad_url() {
+    let error = tenure::lock("key").acquire().await.expect_err("no such store");
+    assert_eq!(error.kind(), ErrorKind::Config);
+    assert!(error.to_string().contains("REDIS_URL"), "{error}");
+    assert!(!format!("{error:?}").contains("secret"), "{error:?}");
+    // A failed opening is tried again.
+    tenure::set_default(tenure::connect("memory:").await.expect("memory"));
+    drop(tenure::lock("key").acquire().await.expect("granted"));
+}
+
+async fn set() {
+    let early = tenure::lock("key");
+    let first = tenure::connect("memory:").await.expect("memory");
+    tenure::set_default(first.clone());
+    let guard = early.acquire().await.expect("granted");
+    assert!(first.mutex("key").held_by_anyone().await.expect("a look"));
+    tenure::set_default(tenure::connect("memory:").await.expect("memory"));
+    let other = early.try_acquire().await.expect("an answer").expect("free in the other store");
+    guard.check().expect("held where it was acquired");
+    other.check().expect("held");
+}
+
+#[test]
+fn concurrent_first_uses_share_one_opening() {
+    let dir = tempfile::tempdir().expect("a directory");
+    play("first uses", &[("TENURE_STORE_FILE", &dir.path().join("locks.db"))]);
+}
+
+#[test]
+fn a_bad_url_names_its_variable_and_no_secret() {
+    play("bad url", &[("REDIS_URL", Path::new("nosuch://user:secret@host"))]);
+}
+
+#[test]
+fn what_is_set_comes_before_the_environment() {
+    play("set", &[("TENURE_STORE", Path::new("nosuch:"))]);
+}

@@ -1,0 +1,71 @@
+//! Control by hand: looking, forcing, stealing.
+
+use tenure::{ErrorKind, LostReason};
+
+use crate::world::{PATIENCE, World, acquire, grows, ms, outcome, waiting, within};
+
+crate::over_every_store! {
+    held_by_anyone_and_by_me,
+    force_release_hands_on,
+    force_release_of_nothing_forces_nobody,
+    steal_goes_ahead_of_the_line,
+    steal_of_a_free_key_is_an_acquire,
+}
+
+async fn held_by_anyone_and_by_me(world: World) {
+    let mine = world.locks().mutex("key").with_owner("worker-1");
+    let theirs = world.rival().mutex("key").with_owner("worker-10");
+    assert!(!mine.held_by_anyone().await.expect("a look"));
+    assert!(!mine.held_by_me().await.expect("a look"));
+    let guard = acquire(&mine).await;
+    assert!(theirs.held_by_anyone().await.expect("a look"));
+    assert!(mine.held_by_me().await.expect("a look"));
+    assert!(!theirs.held_by_me().await.expect("a look"));
+    // Another process of the same worker.
+    assert!(world.rival().mutex("key").with_owner("worker-1").held_by_me().await.expect("a look"));
+    let nobody = world.locks().mutex("key").held_by_me().await.expect_err("who is me?");
+    assert_eq!(nobody.kind(), ErrorKind::Invalid);
+    guard.release().await.expect("released");
+    assert!(!mine.held_by_anyone().await.expect("a look"));
+}
+
+async fn force_release_hands_on(world: World) {
+    let guard = acquire(&world.locks().mutex("key").with_ttl(ms(600))).await;
+    let waiter = waiting(world.rival().mutex("key"));
+    world.until_waiting("key", 1).await;
+    assert_eq!(world.rival().mutex("key").force_release().await.expect("forced"), 1);
+    let next = outcome(waiter).await.expect("granted");
+    assert!(next.fence() > guard.fence());
+    // Nobody told the holder yet: it learns at its next renewal.
+    let reason = within("the loss", PATIENCE, guard.lost()).await;
+    assert_eq!(reason, LostReason::Gone);
+    next.check().expect("the successor is left alone");
+}
+
+async fn force_release_of_nothing_forces_nobody(world: World) {
+    assert_eq!(world.locks().mutex("key").force_release().await.expect("an answer"), 0);
+    assert!(world.is_untouched().await);
+}
+
+async fn steal_goes_ahead_of_the_line(world: World) {
+    let robbed = acquire(&world.locks().mutex("key").with_ttl(ms(600))).await;
+    let waiter = waiting(world.rival().mutex("key"));
+    world.until_waiting("key", 1).await;
+    let mut fence = robbed.fence();
+    let thief = world.locks().mutex("key").steal().await.expect("stolen");
+    grows(&mut fence, &thief);
+    assert_eq!(within("the loss", PATIENCE, robbed.lost()).await, LostReason::Gone);
+    thief.check().expect("held");
+    world.until_waiting("key", 1).await;
+    thief.release().await.expect("released");
+    grows(&mut fence, &outcome(waiter).await.expect("its turn at last"));
+}
+
+async fn steal_of_a_free_key_is_an_acquire(world: World) {
+    let guard = world.locks().mutex("key").steal().await.expect("taken");
+    guard.check().expect("held");
+    let waiter = waiting(world.rival().mutex("key"));
+    world.until_waiting("key", 1).await;
+    guard.release().await.expect("released");
+    drop(outcome(waiter).await.expect("granted"));
+}

@@ -1,0 +1,33 @@
+//! What people do with locks, beyond acquiring and releasing: every case over every store.
+
+#![cfg(feature = "sqlite")]
+#![allow(clippy::disallowed_methods, reason = "tests measure time and limit it")]
+
+#[path = "../conformance/world.rs"]
+#[allow(dead_code, reason = "shared with the conformance suite, which uses the rest")]
+mod world;
+
+/// Makes one test of each case for each store. A store is one more line here.
+macro_rules! over_every_store {
+    ($($case:ident),+ $(,)?) => {
+        crate::over_store! { memory: crate::world::World::memory(2); $($case),+ }
+        crate::over_store! { sqlite: crate::world::World::sqlite(2); $($case),+ }
+    };
+}
+
+macro_rules! over_store {
+    ($store:ident: $world:expr; $($case:ident),+) => {
+        mod $store {
+            $(#[test]
+            fn $case() {
+                crate::world::run(|| async { super::$case($world.await).await });
+            })+
+        }
+    };
+}
+
+pub(crate) use {over_every_store, over_store};
+
+mod control;
+mod hand_over;
+mod scopes;
