@@ -8,6 +8,8 @@ pub mod seam;
 pub mod store;
 mod words;
 
+#[cfg(feature = "blocking")]
+pub use doors::blocking;
 #[cfg(feature = "sqlite")]
 pub use doors::embedded_file;
 pub use doors::{StoreEntry, connect, connect_with, default_locks, lock, set_default, stores};

@@ -1,5 +1,7 @@
 //! How people come in.
 
+#[cfg(feature = "blocking")]
+pub mod blocking;
 mod connect;
 mod default;
 #[cfg(feature = "sqlite")]

@@ -28,6 +28,7 @@ macro_rules! over_store {
 
 pub(crate) use {over_every_store, over_store};
 
+mod blocking;
 mod control;
 mod hand_over;
 mod scopes;
