@@ -33,6 +33,7 @@ enum Draft {
     Renew { owner: u64, ttl: u64 },
     Release { owner: u64, min_hold: u64, tombstone: Option<u64> },
     Withdraw { owner: u64, tombstone: u64 },
+    Pass { owner: u64, to: u64, ttl: u64, ahead: bool },
     Transfer { from: u64, to: u64, ttl: u64 },
     Force { none: bool },
     Inspect,
@@ -55,6 +56,8 @@ fn draft() -> impl Strategy<Value = Draft> {
             |(owner, min_hold, tombstone)| Draft::Release { owner, min_hold, tombstone }
         ),
         1 => (who(), ttl()).prop_map(|(owner, tombstone)| Draft::Withdraw { owner, tombstone }),
+        2 => (who(), who(), ttl(), any::<bool>())
+            .prop_map(|(owner, to, ttl, ahead)| Draft::Pass { owner, to, ttl, ahead }),
         1 => (who(), who(), ttl()).prop_map(|(from, to, ttl)| Draft::Transfer { from, to, ttl }),
         1 => any::<bool>().prop_map(|none| Draft::Force { none }),
         1 => Just(Draft::Inspect),
@@ -97,6 +100,19 @@ impl Draft {
             },
             Self::Withdraw { owner: who, tombstone } => {
                 Op::Withdraw { owner: owner(*who), tombstone: ms(tombstone) }
+            }
+            Self::Pass { owner: who, to, ttl, ahead } => {
+                let (window, stamp) = (Duration::from_millis(900), *ttl);
+                let inbox = (to % 2 == 0).then(|| Arc::clone(inbox));
+                let queue = Some(Queueing { window, stamp, inbox });
+                let (claim, ttl, label) = (Claim::MUTEX, ms(ttl), label(to));
+                Op::Pass {
+                    owner: owner(*who),
+                    min_hold: Duration::ZERO,
+                    tombstone: None,
+                    to: Acquire { owner: owner(*to), label, claim, ttl, queue },
+                    ahead: *ahead,
+                }
             }
             Self::Transfer { from, to, ttl } => {
                 Op::Transfer { from: owner(*from), to: owner(*to), label: label(to), ttl: ms(ttl) }

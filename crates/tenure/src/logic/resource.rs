@@ -1,6 +1,8 @@
 //! The state machine of one key: holders, queue, fence. It never reads a clock, never waits and
 //! knows no store; every store runs these transitions, each as one atomic step.
 
+mod pass;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -108,6 +110,11 @@ impl Resource {
             Op::Renew { owner, ttl } => self.renew(owner, *ttl, at.now),
             Op::Release { owner, min_hold, tombstone } => {
                 self.release(owner, *min_hold, *tombstone, at.now)
+            }
+            Op::Pass { owner, min_hold, tombstone, to, ahead } => {
+                let ahead = self.gives_up(owner, *min_hold, at.now) && *ahead;
+                let released = self.release(owner, *min_hold, *tombstone, at.now);
+                self.pass(owner, released, (to, ahead), at, &mut grants)
             }
             Op::Withdraw { owner, tombstone } => {
                 self.release(owner, Duration::ZERO, Some(*tombstone), at.now)

@@ -39,6 +39,21 @@ pub enum Op {
         /// under way.
         tombstone: Option<Duration>,
     },
+    /// Release and acquire in one step, so that a process hands a key from one of its tasks to
+    /// the next. What is acquired is a new grant with a new fence.
+    Pass {
+        /// Who gives the lease back, as with [`Op::Release`].
+        owner: Owner,
+        /// As with [`Op::Release`].
+        min_hold: Duration,
+        /// As with [`Op::Release`].
+        tombstone: Option<Duration>,
+        /// Who claims. Passing to oneself acquires nothing.
+        to: Acquire,
+        /// Ahead of the line, if `owner` held the lease until now and gives it up whole. If not,
+        /// it is an acquire like any other.
+        ahead: bool,
+    },
     /// Undo an acquire whose outcome is unknown, also one that is still to arrive.
     Withdraw {
         /// Whose.
@@ -142,6 +157,13 @@ pub enum Reply {
     Renewed,
     /// Release, withdraw: done; nothing is left of this owner but a remainder of `min_hold`.
     Released,
+    /// Pass: both parts' answers.
+    Passed {
+        /// What a release answers.
+        released: Box<Reply>,
+        /// What an acquire answers.
+        acquired: Box<Reply>,
+    },
     /// Transfer: done, with the fence of the lease.
     Transferred {
         /// The fencing token, unchanged.

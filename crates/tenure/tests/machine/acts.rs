@@ -88,6 +88,7 @@ fn op(limit: u32, units: Vec<u32>) -> impl Strategy<Value = Op> {
     let tombstone = || prop::sample::select(vec![ms(0), ms(100), ms(60_000)]);
     let queued = claims(limit, units.clone(), true);
     let tried = claims(limit, units.clone(), false);
+    let passed = claims(limit, units.clone(), true);
     let stolen = claims(limit, units, false);
     prop_oneof![
         8 => queued.prop_map(Op::Acquire),
@@ -96,6 +97,11 @@ fn op(limit: u32, units: Vec<u32>) -> impl Strategy<Value = Op> {
         6 => (who(), prop::sample::select(vec![ms(0), ms(0), ms(20), ms(200)]),
               prop::option::of(tombstone()))
             .prop_map(|(owner, min_hold, tombstone)| Op::Release { owner, min_hold, tombstone }),
+        4 => (who(), prop::sample::select(vec![ms(0), ms(0), ms(0), ms(200)]),
+              prop::option::of(tombstone()), passed, any::<bool>())
+            .prop_map(|(owner, min_hold, tombstone, to, ahead)| {
+                Op::Pass { owner, min_hold, tombstone, to, ahead }
+            }),
         3 => (who(), tombstone())
             .prop_map(|(owner, tombstone)| Op::Withdraw { owner, tombstone }),
         2 => (who(), who(), ttl())

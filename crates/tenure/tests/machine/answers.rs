@@ -44,6 +44,8 @@ impl Taken<'_> {
                 let handed = holder.is_some_and(|h| h.fence == *fence && h.expires >= now + *ttl);
                 ensure!(handed && !self.waits_after(to), "{to:?} has not what it was handed");
             }
+            // See below.
+            (Op::Pass { .. }, Reply::Passed { .. }) => {}
             (Op::Force { .. } | Op::Renew { .. } | Op::Transfer { .. }, _) => {}
             (Op::Inspect, Reply::Inspected(seen)) => {
                 ensure!(self.before == self.after, "a look changed something");
@@ -53,6 +55,47 @@ impl Taken<'_> {
             (Op::Acquire(_), Reply::Busy { .. } | Reply::SelfHeld)
             | (Op::Acquire(_) | Op::Steal(_), Reply::Withdrawn | Reply::Mismatch(_)) => {}
             (op, reply) => return Err(format!("{reply:?} is no answer to {op:?}")),
+        }
+        Ok(())
+    }
+
+    /// A pass does what a release and an acquire at the same moment would do, but for those whom
+    /// it goes ahead of.
+    pub(crate) fn pass_is_a_release_and_an_acquire(&self) -> Verdict {
+        let (
+            Op::Pass { owner, min_hold, tombstone, to, ahead },
+            Reply::Passed { released, acquired },
+        ) = (self.op, self.reply)
+        else {
+            return Ok(());
+        };
+        let (owner, min_hold, tombstone) = (owner.clone(), *min_hold, *tombstone);
+        let idle = self.after_time_alone();
+        let held = idle.holders().iter().find(|h| h.owner == owner);
+        let gave_up = held.is_some_and(|h| h.since + min_hold <= self.now());
+        let robbed = idle.queue().iter().any(|p| p.owner != to.owner && p.owner != owner);
+        let mut apart = self.before.clone();
+        let release = Op::Release { owner: owner.clone(), min_hold, tombstone };
+        let first = apart.apply(&release, self.at).0;
+        ensure!(first == **released, "a release alone would answer {first:?}");
+        if owner == to.owner {
+            ensure!(apart == *self.after, "to oneself it is more than a release");
+            ensure!(**acquired == Reply::Withdrawn, "it was passed to oneself");
+            return Ok(());
+        }
+        let goes_ahead = *ahead && gave_up && !self.was_buried(&owner) && robbed;
+        if !goes_ahead {
+            let second = apart.apply(&Op::Acquire(to.clone()), self.at).0;
+            ensure!(second == **acquired, "an acquire alone would answer {second:?}");
+            ensure!(apart.holders() == self.after.holders(), "{apart:#?} was due");
+            ensure!(apart.queue() == self.after.queue(), "{apart:#?} was due");
+            return Ok(());
+        }
+        if let Reply::Granted { fence } = **acquired {
+            let holder = self.held_after(&to.owner).map(|h| (h.fence, h.expires));
+            let due = self.now() + to.ttl;
+            let right = holder.is_some_and(|(f, e)| f == fence && e >= due);
+            ensure!(right, "{:?} is told of a lease that it has not", to.owner);
         }
         Ok(())
     }

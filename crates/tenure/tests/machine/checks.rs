@@ -56,6 +56,7 @@ impl Taken<'_> {
         self.buried_owners_get_nothing()?;
         self.tombstones_are_set()?;
         self.reply_is_true()?;
+        self.pass_is_a_release_and_an_acquire()?;
         self.refusals_change_nothing()?;
         self.limits_are_compared()?;
         self.own_value_is_not_waited_for()?;
@@ -146,7 +147,9 @@ impl Taken<'_> {
     fn leases_stand(&self) -> Verdict {
         for old in self.live_holders() {
             let may_end = match self.op {
-                Op::Release { owner, .. } | Op::Withdraw { owner, .. } => *owner == old.owner,
+                Op::Release { owner, .. } | Op::Withdraw { owner, .. } | Op::Pass { owner, .. } => {
+                    *owner == old.owner
+                }
                 Op::Transfer { from, .. } => *from == old.owner,
                 Op::Force { up_to } => old.fence <= *up_to,
                 Op::Steal(acquire) => acquire.owner != old.owner,
@@ -197,13 +200,20 @@ impl Taken<'_> {
             if let Some(holder) = self.held_after(owner) {
                 let old = self.before.holders().iter().find(|h| h.fence == holder.fence);
                 let shrunk = old.is_some_and(|h| holder.expires <= h.expires);
-                let released = matches!(self.op, Op::Release { owner: o, .. } if o == owner);
+                let released = matches!(
+                    self.op,
+                    Op::Release { owner: o, .. } | Op::Pass { owner: o, .. } if o == owner
+                );
                 ensure!(shrunk || (released && old.is_some()), "the ghost of {owner:?} holds");
             }
             let refused = match self.op {
                 Op::Acquire(a) | Op::Steal(a) if a.owner == *owner => {
                     *self.reply == Reply::Withdrawn
                 }
+                Op::Pass { to, .. } if to.owner == *owner => matches!(
+                    self.reply,
+                    Reply::Passed { acquired, .. } if **acquired == Reply::Withdrawn
+                ),
                 Op::Transfer { to, .. } if to == owner => *self.reply == Reply::Withdrawn,
                 Op::Transfer { from, to, .. } if from == owner => {
                     matches!(self.reply, Reply::Gone | Reply::Withdrawn)
@@ -231,7 +241,7 @@ impl Taken<'_> {
                 ensure!(self.held_after(owner).is_none(), "{owner:?} was withdrawn and holds");
                 need(owner, now + *tombstone)?;
             }
-            (Op::Release { owner, tombstone, .. }, _) => {
+            (Op::Release { owner, tombstone, .. } | Op::Pass { owner, tombstone, .. }, _) => {
                 need(owner, now + tombstone.unwrap_or_default())?;
                 if self.held_after(owner).is_some() {
                     need(owner, minute)?;
@@ -284,6 +294,11 @@ impl Taken<'_> {
             (Op::Release { .. } | Op::Withdraw { .. }, Reply::Gone, again) => {
                 matches!(again, Reply::Gone | Reply::Others)
             }
+            (
+                Op::Pass { .. },
+                Reply::Passed { acquired, .. },
+                Reply::Passed { acquired: again, .. },
+            ) => acquired == again,
             (Op::Force { .. }, Reply::Forced { .. }, again) => {
                 *again == Reply::Forced { holders: 0 }
             }

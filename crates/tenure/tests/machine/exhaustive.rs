@@ -33,11 +33,22 @@ fn handover(from: &Owner, to: &Owner) -> Op {
     Op::Transfer { from: from.clone(), to: to.clone(), label: Label::new("heir"), ttl: TTL }
 }
 
+fn pass(owner: &Owner, to: &Owner, claim: Claim) -> Op {
+    Op::Pass {
+        owner: owner.clone(),
+        min_hold: ms(0),
+        tombstone: None,
+        to: acquire(to, claim, TTL, line(WINDOW, 1)),
+        ahead: true,
+    }
+}
+
 /// Walks every state that `depth` requests can reach; answers how many there were.
 fn explore(claims: &[(usize, Claim)], depth: usize) -> usize {
     let mut ops: Vec<_> = claims.iter().flat_map(|(n, c)| requests(&owner(*n), *c)).collect();
     for pair in claims.windows(2) {
         ops.push(handover(&owner(pair[0].0), &owner(pair[1].0)));
+        ops.push(pass(&owner(pair[0].0), &owner(pair[1].0), pair[1].1));
     }
     let first_fence = Fence::new(start().as_micros());
     ops.push(Op::Force { up_to: first_fence });

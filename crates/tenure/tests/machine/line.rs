@@ -12,14 +12,17 @@ impl Taken<'_> {
     /// and nobody was granted past a line that goes on waiting.
     pub(crate) fn line_is_kept(&self) -> Verdict {
         let takes_away = matches!(self.op, Op::Force { .. } | Op::Steal(_));
+        let held = |owner: &Owner| self.held_after(owner).map(|h| &h.owner);
         let left = match self.op {
-            Op::Release { owner, .. } | Op::Withdraw { owner, .. } => Some(owner),
-            Op::Transfer { to, .. } => Some(to).filter(|to| self.held_after(to).is_some()),
-            Op::Steal(acquire) => Some(&acquire.owner).filter(|o| self.held_after(o).is_some()),
-            _ => None,
+            Op::Release { owner, .. } | Op::Withdraw { owner, .. } => [Some(owner), None],
+            Op::Transfer { to, .. } => [held(to), None],
+            Op::Steal(acquire) => [held(&acquire.owner), None],
+            Op::Pass { owner, to, ahead: true, .. } => [Some(owner), held(&to.owner)],
+            Op::Pass { owner, .. } => [Some(owner), None],
+            _ => [None, None],
         };
         let stayed: Vec<_> = self.after.queue().iter().map(|p| &p.owner).collect();
-        let mut served = self.live_places().map(|p| &p.owner).filter(|o| Some(*o) != left);
+        let mut served = self.live_places().map(|p| &p.owner).filter(|o| !left.contains(&Some(*o)));
         let mut last_fence = self.before.fence();
         let mut next = served.next();
         // Served, or served and robbed in the same step, or served and handed over.
@@ -42,7 +45,9 @@ impl Taken<'_> {
         ensure!(stayed.starts_with(&expected), "the line was {expected:?} and is {stayed:?}");
         let joined = &stayed[expected.len()..];
         let asked = match self.op {
-            Op::Acquire(acquire) if acquire.queue.is_some() => Some(&acquire.owner),
+            Op::Acquire(acquire) | Op::Pass { to: acquire, .. } if acquire.queue.is_some() => {
+                Some(&acquire.owner)
+            }
             _ => None,
         };
         ensure!(joined.iter().all(|o| Some(*o) == asked), "{joined:?} never asked for a place");
@@ -96,7 +101,8 @@ impl Taken<'_> {
             };
             let announced = self.grants.iter().any(|g| g.fence == holder.fence);
             let by_itself = matches!(self.op, Op::Steal(a) if a.owner == place.owner)
-                || matches!(self.op, Op::Transfer { to, .. } if *to == place.owner);
+                || matches!(self.op, Op::Transfer { to, .. } if *to == place.owner)
+                || matches!(self.op, Op::Pass { to, ahead: true, .. } if to.owner == place.owner);
             ensure!(announced || by_itself, "{:?} was not told of its grant", place.owner);
         }
         Ok(())
@@ -104,5 +110,5 @@ impl Taken<'_> {
 }
 
 fn asks(op: &Op, owner: &Owner) -> bool {
-    matches!(op, Op::Acquire(acquire) if acquire.owner == *owner)
+    matches!(op, Op::Acquire(a) | Op::Pass { to: a, .. } if a.owner == *owner)
 }

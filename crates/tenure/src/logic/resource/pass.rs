@@ -1,0 +1,45 @@
+//! A lease goes from one task of a process to the next, in one step.
+
+use std::time::Duration;
+
+use crate::words::{Owner, StoreTime};
+
+use super::super::step::{Acquire, Grant, Reply};
+use super::{At, Resource};
+
+impl Resource {
+    /// Whether a release by `owner` at `now` would free its units. Only who really gives
+    /// something up may name who has it next.
+    pub(super) fn gives_up(&self, owner: &Owner, min_hold: Duration, now: StoreTime) -> bool {
+        let holder = self.holders.iter().find(|h| h.owner == *owner);
+        holder.is_some_and(|h| h.since + min_hold <= now) && !self.is_buried(owner)
+    }
+
+    /// The second half of a pass: `owner` has released.
+    pub(super) fn pass(
+        &mut self,
+        owner: &Owner,
+        released: Reply,
+        (to, ahead): (&Acquire, bool),
+        at: At,
+        grants: &mut Vec<Grant>,
+    ) -> Reply {
+        if ahead && *owner != to.owner && self.can_be_granted(to) {
+            self.queue.retain(|p| p.owner != to.owner);
+            self.grant(to, to.ttl, at);
+        }
+        self.grant_from_queue(at, grants);
+        // Granted above or not: an acquire answers either way. To oneself it would grant anew
+        // whenever it is repeated.
+        let acquired = if *owner == to.owner { Reply::Withdrawn } else { self.acquire(to, at) };
+        Reply::Passed { released: Box::new(released), acquired: Box::new(acquired) }
+    }
+
+    fn can_be_granted(&self, to: &Acquire) -> bool {
+        let holds = self.holders.iter().any(|h| h.owner == to.owner);
+        !holds
+            && !self.is_buried(&to.owner)
+            && self.mismatch(to.claim).is_none()
+            && self.fits(to.claim)
+    }
+}
