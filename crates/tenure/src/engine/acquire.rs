@@ -14,6 +14,8 @@ use super::guard::Guard;
 use super::lease::Held;
 use super::mutants::{self, Mutant};
 use super::order::Order;
+use super::taker::Taker;
+use super::turn::Turn;
 use super::validity;
 use super::waiter::Waiter;
 
@@ -21,6 +23,8 @@ use super::waiter::Waiter;
 const CONTACT_MIN: Duration = Duration::from_millis(100);
 /// A waiter whose inbox does not open within so long waits by timed looks.
 const INBOX_PATIENCE: Duration = Duration::from_secs(1);
+/// Who waits so long, without limit, may be waiting for itself.
+const SUSPICION: Duration = Duration::from_secs(1);
 
 /// One look: a guard, or `None` if others have the key.
 pub(crate) async fn try_acquire(engine: &Arc<Engine>, order: &Order) -> Result<Option<Guard>> {
@@ -39,7 +43,12 @@ pub(crate) async fn acquire(engine: &Arc<Engine>, order: &Order) -> Result<Guard
     let give_up = order.wait.map_or(Moment::NEVER, |wait| started + wait);
     loop {
         let mut attempt = Attempt::new(engine, order)?;
-        let held = match attempt.first_contact(give_up).await? {
+        let contact = if attempt.is_behind_others() {
+            Contact::Busy(None)
+        } else {
+            attempt.first_contact(give_up).await?
+        };
+        let held = match contact {
             Contact::Granted(held) => held,
             Contact::Busy(seen) if engine.now() >= give_up => {
                 return Err(attempt.busy(seen, started));
@@ -125,6 +134,13 @@ impl<'a> Attempt<'a> {
         Ok(Self { engine, order, owner, way: Way::Free, unanswered: 0, waiter: None, open: false })
     }
 
+    /// Whether others of this process wait for the same: nothing is to be had in front of them.
+    fn is_behind_others(&self) -> bool {
+        let first = self.engine.lobby.first(&self.order.key);
+        self.order.stands_in_line()
+            && first.is_some_and(|(_, waiter)| waiter.acquire.claim == self.order.claim)
+    }
+
     /// Asks once, without standing in line.
     async fn look(&mut self, limit: Moment) -> Result<Look, StoreError> {
         let Self { engine, order, .. } = *self;
@@ -153,7 +169,8 @@ impl<'a> Attempt<'a> {
             });
         }
         let granted = (from, terms.ttl);
-        let held = engine.enter_lease(&order.key, &self.owner, fence, terms, granted, now);
+        let turn = Turn::first(now);
+        let held = engine.enter_lease(&order.key, &self.owner, fence, terms, granted, (now, turn));
         if self.unanswered > 0 {
             held.lease.bury.store(true, std::sync::atomic::Ordering::Release);
         }
@@ -169,7 +186,8 @@ impl<'a> Attempt<'a> {
         let engine = self.engine;
         // Not when the waiting began: whoever starts afresh gets as much time again.
         let started = engine.now();
-        let patience = give_up.max(started + CONTACT_MIN).min(started + engine.store_timeout);
+        let patience =
+            give_up.max(started + CONTACT_MIN).min(started + engine.options.store_timeout);
         let mut backoff = engine.backoff();
         loop {
             match self.look(patience).await {
@@ -202,29 +220,52 @@ impl<'a> Attempt<'a> {
         let (key, backoff) = (order.key.clone(), engine.backoff());
         let waiter = Waiter::new(key, acquire, order.terms, self.unanswered, backoff, seen);
         let waiter = Arc::new(waiter);
-        self.open = true;
         self.waiter = Some(Arc::clone(&waiter));
-        engine.enter_waiter(&waiter, engine.now());
+        engine.enter_waiter(&waiter, order.stands_in_line());
         if engine.is_closed() {
             let error = engine.error(Operation::Acquire, &order.key, ErrorKind::Closed);
             return Err(error("this Locks was closed while waiting".into()));
         }
         let mut alarm = engine.seam.sleep_until(give_up);
+        let long = if give_up == Moment::NEVER { started + SUSPICION } else { Moment::NEVER };
+        let mut suspicion = engine.seam.sleep_until(long);
         loop {
             tokio::select! {
                 biased;
                 () = waiter.done.notified() => {}
-                () = &mut alarm => return Err(self.busy(waiter.blocker(), started)),
+                () = &mut alarm => {
+                    let seen = waiter.blocker().or_else(|| engine.lobby.blocker(&order.key));
+                    return Err(self.busy(seen, started));
+                }
+                () = &mut suspicion => {
+                    suspicion = engine.seam.sleep_until(Moment::NEVER);
+                    self.tell_who_waits_for_itself();
+                }
             }
             match waiter.take() {
                 Some(Ok(held)) => return Ok(held),
                 Some(Err(error)) => {
-                    // Closing withdraws what waits.
-                    self.open = error.kind() != ErrorKind::Closed;
+                    if error.kind() == ErrorKind::Closed {
+                        // Closing withdraws what waits.
+                        (self.waiter, self.open) = (None, false);
+                    }
                     return Err(error);
                 }
                 None => {}
             }
+        }
+    }
+
+    /// Without a limit, nobody would ever say so.
+    fn tell_who_waits_for_itself(&self) {
+        let Self { engine, order, .. } = self;
+        if engine.agenda.leases_of(&order.key).iter().any(|lease| lease.is_of(Taker::present())) {
+            tracing::warn!(
+                key = %order.key,
+                store = %engine.store.name(),
+                "this task holds the lock that it waits for without limit: unless another task \
+                 releases its guard, it waits for itself"
+            );
         }
     }
 
@@ -253,7 +294,8 @@ impl<'a> Attempt<'a> {
     }
 
     fn into_guard(mut self, held: Held) -> Guard {
-        self.open = false;
+        (self.waiter, self.open) = (None, false);
+        held.lease.taken_by(Taker::present());
         Guard::new(Arc::clone(self.engine), held)
     }
 
@@ -282,9 +324,11 @@ impl<'a> Attempt<'a> {
 
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
-        if let Some(waiter) = &self.waiter {
+        if let Some(waiter) = self.waiter.take() {
+            let (held, asked) = waiter.give_up();
+            self.open |= asked;
             self.engine.leave_waiter(&self.owner);
-            if let Some(held) = waiter.give_up() {
+            if let Some(held) = held {
                 self.engine.let_go(&held);
             }
         }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 use crate::seam::Moment;
+use crate::words::Key;
 
 use super::lease::Lease;
 use super::undo::Undo;
@@ -92,6 +93,17 @@ impl Agenda {
         let mut all: Vec<_> = table.by_id.iter().map(|(id, (_, d))| (*id, d.clone())).collect();
         all.sort_unstable_by_key(|(id, _)| *id);
         all
+    }
+
+    /// The leases on a key. It looks at every entry.
+    pub(crate) fn leases_of(&self, key: &Key) -> Vec<Arc<Lease>> {
+        let table = self.table();
+        let duties = table.by_id.values().map(|(_, duty)| duty);
+        let leases = duties.filter_map(|duty| match duty {
+            Duty::Lease(lease) if lease.key == *key => Some(Arc::clone(lease)),
+            _ => None,
+        });
+        leases.collect()
     }
 
     /// Tells the keeper when to look next, and remembers what it was told.

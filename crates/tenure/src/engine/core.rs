@@ -1,8 +1,7 @@
 //! One engine: a store, a seam, and what is held or awaited through them by this process.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use tokio::sync::{Notify, OnceCell};
@@ -16,7 +15,10 @@ use crate::words::{Error, ErrorKind, Fence, Key, Operation, Owner, Result};
 use super::agenda::{Agenda, Duty, DutyId};
 use super::keeper;
 use super::lease::{Held, Lease, LostReason};
+use super::lobby::Lobby;
+use super::locks::LocksOptions;
 use super::order::Terms;
+use super::turn::Turn;
 use super::undo::Undo;
 use super::validity;
 use super::waiter::Waiter;
@@ -25,11 +27,10 @@ use super::waiter::Waiter;
 pub(crate) struct Engine {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) seam: Arc<dyn Seam>,
-    /// The time limit of one store call, and of the first contact.
-    pub(crate) store_timeout: Duration,
+    pub(crate) options: LocksOptions,
     pub(crate) agenda: Agenda,
-    /// Who waits, so that a push finds its waiter.
-    lobby: Mutex<HashMap<Owner, (DutyId, Arc<Waiter>)>>,
+    /// Who waits.
+    pub(crate) lobby: Lobby,
     /// Opened with the first contended acquire; `None` inside: this store cannot push.
     inbox: OnceCell<Option<Arc<str>>>,
     closed: AtomicBool,
@@ -47,16 +48,16 @@ impl Engine {
     pub(crate) fn start(
         store: Arc<dyn Store>,
         seam: &Arc<dyn Seam>,
-        store_timeout: Duration,
+        options: LocksOptions,
     ) -> Arc<Self> {
         let changed = Arc::new(Notify::new());
         let gone = CancellationToken::new();
         let engine = Arc::new(Self {
             store,
             seam: Arc::clone(seam),
-            store_timeout,
+            options,
             agenda: Agenda::new(Arc::clone(&changed)),
-            lobby: Mutex::default(),
+            lobby: Lobby::default(),
             inbox: OnceCell::new(),
             closed: AtomicBool::new(false),
             pending: AtomicUsize::new(0),
@@ -112,7 +113,7 @@ impl Engine {
 
     /// Sends one step, within the store's time limit.
     pub(crate) async fn ask(&self, key: &Key, op: Op, limit: Moment) -> Result<Reply, StoreError> {
-        let limit = limit.min(self.now() + self.store_timeout);
+        let limit = limit.min(self.now() + self.options.store_timeout);
         let mut replies = self.call(vec![Step { key: key.clone(), op }], limit).await?;
         Ok(replies.swap_remove(0))
     }
@@ -144,7 +145,7 @@ impl Engine {
 
     async fn open_inbox(self: &Arc<Self>) -> Option<Arc<str>> {
         let opened = self.inbox.get_or_try_init(|| async {
-            let limit = self.now() + self.store_timeout;
+            let limit = self.now() + self.options.store_timeout;
             let inbox = tokio::select! {
                 biased;
                 inbox = self.store.inbox() => inbox?,
@@ -174,19 +175,12 @@ impl Engine {
         }
     }
 
-    pub(crate) fn enter_waiter(&self, waiter: &Arc<Waiter>, first_look: Moment) {
-        let id = self.agenda.enter(first_look, Duty::Waiter(Arc::clone(waiter)));
-        self.lobby().insert(waiter.acquire.owner.clone(), (id, Arc::clone(waiter)));
-    }
-
-    pub(crate) fn waiter(&self, owner: &Owner) -> Option<(DutyId, Arc<Waiter>)> {
-        self.lobby().get(owner).cloned()
+    pub(crate) fn enter_waiter(&self, waiter: &Arc<Waiter>, in_line: bool) {
+        self.lobby.enter(waiter, in_line, &self.agenda, self.now());
     }
 
     pub(crate) fn leave_waiter(&self, owner: &Owner) {
-        if let Some((id, _)) = self.lobby().remove(owner) {
-            self.agenda.leave(id);
-        }
+        self.lobby.leave(owner, &self.agenda, self.now());
     }
 
     /// Takes a granted lease into the keeper's care, at `now`. One that comes after the close is
@@ -198,9 +192,10 @@ impl Engine {
         fence: Fence,
         terms: Terms,
         granted: (Moment, Duration),
-        now: Moment,
+        (now, turn): (Moment, Turn),
     ) -> Held {
-        let lease = Lease::new(key.clone(), owner.clone(), fence, terms, granted, now);
+        let (key, owner) = (key.clone(), owner.clone());
+        let lease = Lease::new(key, owner, fence, terms, granted, (now, turn));
         let first = lease.alarm().min(lease.next_renewal());
         let lease = Arc::new(lease);
         let id = self.agenda.enter(first, Duty::Lease(Arc::clone(&lease)));
@@ -257,12 +252,17 @@ impl Engine {
     /// Refuses all that comes from here on, and gives back all that is held or awaited.
     pub(crate) fn close(self: &Arc<Self>) {
         self.closed.store(true, Ordering::Release);
+        let closed = |waiter: &Waiter| {
+            let error = self.error(Operation::Acquire, &waiter.key, ErrorKind::Closed);
+            waiter.fail(error("this Locks was closed while waiting".into()));
+        };
+        // Who stands behind others has asked the store for nothing.
+        self.lobby.dismiss().iter().for_each(|waiter| closed(waiter));
         for (id, duty) in self.agenda.all() {
             match duty {
                 Duty::Lease(lease) => self.close_lease(id, &lease),
                 Duty::Waiter(waiter) => {
-                    let error = self.error(Operation::Acquire, &waiter.key, ErrorKind::Closed);
-                    waiter.fail(error("this Locks was closed while waiting".into()));
+                    closed(&waiter);
                     self.leave_waiter(&waiter.acquire.owner);
                     self.withdraw_later(&waiter.key, &waiter.acquire.owner, waiter.terms);
                 }
@@ -309,10 +309,6 @@ impl Engine {
         may_hold: bool,
     ) -> Error {
         failure.into_error(operation, &self.store.name()).with_key(key).with_may_hold(may_hold)
-    }
-
-    fn lobby(&self) -> MutexGuard<'_, HashMap<Owner, (DutyId, Arc<Waiter>)>> {
-        self.lobby.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -5,10 +5,9 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::logic::Reply;
-use crate::seam::Moment;
 use crate::words::{ErrorKind, Operation, Result};
 
-use super::core::{Engine, release_of};
+use super::core::Engine;
 use super::handle::Lease;
 use super::lease::{Held, LostReason};
 
@@ -89,7 +88,7 @@ impl Guard {
     pub async fn release(mut self) -> Result<Released> {
         let (engine, lease) = (self.lease.engine(), self.lease.known());
         engine.let_go(self.lease.hold());
-        let reply = match engine.ask(&lease.key, release_of(lease), Moment::NEVER).await {
+        let reply = match engine.give_back(lease).await {
             Ok(reply) => reply,
             Err(failure) => {
                 return Err(engine.store_error(Operation::Release, &lease.key, failure, true));

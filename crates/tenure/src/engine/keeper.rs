@@ -17,6 +17,7 @@ use super::agenda::{Duty, DutyId};
 use super::core::Engine;
 use super::lease::{Lease, LostReason};
 use super::mutants::{self, Mutant};
+use super::turn::Turn;
 use super::undo::Undo;
 use super::validity;
 use super::waiter::Waiter;
@@ -68,7 +69,8 @@ fn turn(engine: &Arc<Engine>) -> Moment {
                 let every = waiter.terms.heartbeat();
                 if is_due || at <= now + every / 4 {
                     engine.agenda.move_to(id, now + every);
-                    errands.push((waiter.heartbeat(now), Errand::Heartbeat(id, waiter)));
+                    let step = waiter.heartbeat(now);
+                    errands.extend(step.map(|step| (step, Errand::Heartbeat(id, waiter))));
                 }
             }
             Duty::Undo(undo) if is_due => {
@@ -78,7 +80,9 @@ fn turn(engine: &Arc<Engine>) -> Moment {
                     continue;
                 }
                 // Until it is answered, or its call fails.
-                engine.agenda.move_to(id, now + engine.store_timeout + Duration::from_secs(1));
+                engine
+                    .agenda
+                    .move_to(id, now + engine.options.store_timeout + Duration::from_secs(1));
                 let step = Step { key: undo.key.clone(), op: undo.op.clone() };
                 errands.push((step, Errand::Undoing(id, undo)));
             }
@@ -135,7 +139,7 @@ fn send(engine: &Arc<Engine>, errands: Vec<(Step, Errand)>, sent: Moment) {
     let (steps, errands): (Vec<_>, Vec<_>) = errands.into_iter().unzip();
     let this = Arc::clone(engine);
     engine.seam.spawn(Box::pin(async move {
-        match this.call(steps, sent + this.store_timeout).await {
+        match this.call(steps, sent + this.options.store_timeout).await {
             Ok(replies) => {
                 for (errand, reply) in errands.into_iter().zip(replies) {
                     answered(&this, errand, reply, sent);
@@ -174,7 +178,8 @@ fn answered(engine: &Arc<Engine>, errand: Errand, reply: Reply, sent: Moment) {
     }
 }
 
-fn heartbeat_answered(
+/// What became of a heartbeat that was sent at `sent`.
+pub(super) fn heartbeat_answered(
     engine: &Arc<Engine>,
     id: DutyId,
     waiter: &Arc<Waiter>,
@@ -214,8 +219,9 @@ fn hand_over(
     let owner = &waiter.acquire.owner;
     let granted = (sent, span);
     let now = engine.now();
+    let turn = waiter.turn().unwrap_or(Turn::first(now));
     // The lease comes before the waiter leaves: whoever closes meanwhile finds one of the two.
-    let held = engine.enter_lease(&waiter.key, owner, fence, waiter.terms, granted, now);
+    let held = engine.enter_lease(&waiter.key, owner, fence, waiter.terms, granted, (now, turn));
     engine.leave_waiter(owner);
     if !waiter.grant(&held, answers) {
         // Its caller has given up and withdraws, or was granted by a push just before.
@@ -225,7 +231,7 @@ fn hand_over(
 
 /// A push: trusted only as far as the heartbeat that it echoes reaches.
 pub(crate) fn push_arrived(engine: &Arc<Engine>, push: &Push) {
-    let Some((id, waiter)) = engine.waiter(&push.owner) else { return };
+    let Some((id, waiter)) = engine.lobby.at_store(&push.owner) else { return };
     let Some(claim_lease) = waiter.acquire.claim_lease() else { return };
     let now = engine.now();
     let sent =

@@ -2,8 +2,8 @@
 //! "lost" is final, and needs no I/O.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -15,6 +15,8 @@ use crate::words::{Fence, Key, Owner};
 use super::agenda::DutyId;
 use super::mutants::{self, Mutant};
 use super::order::Terms;
+use super::taker::Taker;
+use super::turn::Turn;
 use super::validity;
 
 /// Why a lease can no longer be guaranteed.
@@ -66,6 +68,10 @@ pub(crate) struct Lease {
     pub(crate) owner: Owner,
     pub(crate) fence: Fence,
     pub(crate) terms: Terms,
+    /// Who was given the guard.
+    taker: OnceLock<Taker>,
+    /// The turn of this process that it is part of.
+    pub(crate) turn: Turn,
     /// The lease never lasts beyond it, whatever is renewed.
     end: Moment,
     /// Moves forward only; written by whoever got a renewal confirmed.
@@ -91,7 +97,7 @@ impl Lease {
         fence: Fence,
         terms: Terms,
         (sent, span): (Moment, Duration),
-        now: Moment,
+        (now, turn): (Moment, Turn),
     ) -> Self {
         let end = terms.max_hold.map_or(Moment::NEVER, |max| now + max);
         let next_renewal = match terms.renew_every {
@@ -104,6 +110,8 @@ impl Lease {
             owner,
             fence,
             terms,
+            taker: OnceLock::new(),
+            turn,
             end,
             deadline: AtomicU64::new(validity::deadline(sent, span).min(end).as_micros()),
             verdict: AtomicU8::new(HELD),
@@ -129,6 +137,14 @@ impl Lease {
 
     pub(crate) fn renew_at(&self, at: Moment) {
         self.next_renewal.store(at.as_micros(), Ordering::Release);
+    }
+
+    pub(crate) fn taken_by(&self, taker: Taker) {
+        self.taker.get_or_init(|| taker);
+    }
+
+    pub(crate) fn is_of(&self, taker: Taker) -> bool {
+        self.taker.get() == Some(&taker)
     }
 
     /// Whether it is held at `now`, which must have been read just before. Passing the deadline
@@ -223,7 +239,8 @@ mod tests {
         let terms = Terms::check(ttl, Renewal::Auto, Duration::ZERO, Some(max)).unwrap();
         let [sent, now] = [0, 1_000_000].map(Moment::from_micros);
         let (key, owner) = (Key::new("k").unwrap(), Owner::random(&[0; 28]));
-        let lease = Lease::new(key, owner, Fence::new(1), terms, (sent, ttl), now);
+        let lease =
+            Lease::new(key, owner, Fence::new(1), terms, (sent, ttl), (now, Turn::first(now)));
         assert_eq!(lease.deadline(), now + max);
     }
 }

@@ -13,6 +13,7 @@ use super::core::Engine;
 use super::guard::{Guard, Released};
 use super::source::Source;
 use super::ticket::Ticket;
+use super::turn::TurnLimit;
 
 /// The locks of one store. Cheap to clone; clones share everything.
 ///
@@ -27,12 +28,14 @@ pub struct Locks {
 /// How a [`Locks`] treats its store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LocksOptions {
-    store_timeout: Duration,
+    /// The time limit of one store call, and of the first contact.
+    pub(super) store_timeout: Duration,
+    pub(super) turn: TurnLimit,
 }
 
 impl Default for LocksOptions {
     fn default() -> Self {
-        Self { store_timeout: Duration::from_secs(5) }
+        Self { store_timeout: Duration::from_secs(5), turn: TurnLimit::default() }
     }
 }
 
@@ -44,6 +47,18 @@ impl LocksOptions {
         self.store_timeout = limit;
         self
     }
+
+    /// How often in a row the tasks of this process may hand a key to each other while other
+    /// processes wait for it, and for how long. Default: 16 times within 100 ms; then it is the
+    /// next process's turn. Zero times: strictly first come, first served between processes.
+    ///
+    /// A handoff is an awaited release with a task waiting behind it. Each is a grant of its own
+    /// with a new fence.
+    #[must_use]
+    pub fn with_local_handoffs(mut self, most: u32, span: Duration) -> Self {
+        self.turn = TurnLimit { handoffs: most, span };
+        self
+    }
 }
 
 impl Locks {
@@ -51,7 +66,7 @@ impl Locks {
     #[must_use]
     #[allow(clippy::needless_pass_by_value, reason = "a constructor takes what it is made of")]
     pub fn over(store: Arc<dyn Store>, seam: Arc<dyn Seam>, options: LocksOptions) -> Self {
-        Self { engine: Engine::start(store, &seam, options.store_timeout) }
+        Self { engine: Engine::start(store, &seam, options) }
     }
 
     /// A mutex on `key`: at most one holder at a time.
@@ -92,8 +107,8 @@ impl Locks {
             page = engine.store.list(prefix, after, limit) => {
                 page.map_err(|e| e.into_error(Operation::Inspect, &name))
             }
-            () = engine.seam.sleep_until(engine.now() + engine.store_timeout) => {
-                let message = format!("no answer within {:?}", engine.store_timeout);
+            () = engine.seam.sleep_until(engine.now() + engine.options.store_timeout) => {
+                let message = format!("no answer within {:?}", engine.options.store_timeout);
                 let error = Error::new(ErrorKind::Unavailable, Operation::Inspect, message);
                 Err(error.with_store(&name))
             }

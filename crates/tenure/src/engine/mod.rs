@@ -8,13 +8,17 @@ mod guard;
 mod handle;
 mod keeper;
 mod lease;
+mod lobby;
 mod locks;
 #[cfg_attr(not(feature = "__mutants"), allow(unreachable_pub))]
 pub mod mutants;
 mod order;
+mod pass;
 mod scope;
 mod source;
+mod taker;
 mod ticket;
+mod turn;
 mod undo;
 mod validity;
 mod waiter;

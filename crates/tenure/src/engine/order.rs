@@ -109,6 +109,13 @@ pub(crate) fn check_ttl(ttl: Duration) -> Result<(), String> {
 }
 
 impl Order {
+    /// Whether it waits in this process's line for the key, of which only the first stands at
+    /// the store. Who wants a part of the limit may be granted beside others, and who has a
+    /// fixed value must be told at once that it would wait for itself: they stand by themselves.
+    pub(crate) fn stands_in_line(&self) -> bool {
+        self.owner.is_none() && self.claim.units() == self.claim.limit()
+    }
+
     /// Checks what does not concern the terms.
     pub(crate) fn check(
         key: Result<Key, InvalidKey>,

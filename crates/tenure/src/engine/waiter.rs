@@ -13,6 +13,7 @@ use crate::words::{Error, Key};
 
 use super::lease::Held;
 use super::order::Terms;
+use super::turn::Turn;
 
 /// Pushes that answer an older heartbeat than the last so many are worth nothing.
 const STAMPS_KEPT: usize = 16;
@@ -36,6 +37,8 @@ struct State {
     unanswered: u32,
     backoff: Backoff,
     blocker: Option<(Blocker, Moment)>,
+    /// The turn of this process that a grant belongs to; `None`: it begins one.
+    turn: Option<Turn>,
     outcome: Outcome,
 }
 
@@ -66,14 +69,18 @@ impl Waiter {
             unanswered,
             backoff,
             blocker,
+            turn: None,
             outcome: Outcome::Waiting,
         };
         Self { key, acquire, terms, state: Mutex::new(state), done: Notify::new() }
     }
 
-    /// The next heartbeat, to be sent at `now`.
-    pub(crate) fn heartbeat(&self, now: Moment) -> Step {
+    /// The next heartbeat, to be sent at `now`; `None` if it waits no more.
+    pub(crate) fn heartbeat(&self, now: Moment) -> Option<Step> {
         let mut state = self.state();
+        if !matches!(state.outcome, Outcome::Waiting) {
+            return None;
+        }
         state.stamp += 1;
         state.unanswered += 1;
         let stamp = state.stamp;
@@ -83,7 +90,7 @@ impl Waiter {
         }
         let queue = self.acquire.queue.as_ref().map(|q| Queueing { stamp, ..q.clone() });
         let acquire = Acquire { queue, ..self.acquire.clone() };
-        Step { key: self.key.clone(), op: Op::Acquire(acquire) }
+        Some(Step { key: self.key.clone(), op: Op::Acquire(acquire) })
     }
 
     /// When the heartbeat with this stamp was sent; `None` if that was too long ago.
@@ -102,6 +109,15 @@ impl Waiter {
     /// A heartbeat was not answered: how long to wait before the next.
     pub(crate) fn unanswered(&self, random: u32) -> Duration {
         self.state().backoff.next(random)
+    }
+
+    /// The turn of this process that a grant from now on belongs to, unless it begins one.
+    pub(crate) fn set_turn(&self, turn: Option<Turn>) {
+        self.state().turn = turn;
+    }
+
+    pub(crate) fn turn(&self) -> Option<Turn> {
+        self.state().turn
     }
 
     /// Who was last seen in the way, and when.
@@ -146,12 +162,15 @@ impl Waiter {
         }
     }
 
-    /// The caller gives up; answers the lease if it was granted meanwhile.
-    pub(crate) fn give_up(&self) -> Option<Held> {
-        match std::mem::replace(&mut self.state().outcome, Outcome::Taken) {
+    /// The caller gives up, and nothing is sent from here on. Answers the lease if it was granted
+    /// meanwhile, and whether the store was ever asked.
+    pub(crate) fn give_up(&self) -> (Option<Held>, bool) {
+        let mut state = self.state();
+        let held = match std::mem::replace(&mut state.outcome, Outcome::Taken) {
             Outcome::Granted(held) => Some(held),
             Outcome::Waiting | Outcome::Failed(_) | Outcome::Taken => None,
-        }
+        };
+        (held, state.stamp > 0)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -61,8 +61,12 @@ impl World {
 
     /// One more client of the same store, of which nobody else has a handle.
     pub(crate) fn another(&self) -> Locks {
+        self.another_with(LocksOptions::default())
+    }
+
+    pub(crate) fn another_with(&self, options: LocksOptions) -> Locks {
         let seam = seam::machine().expect("a clock and timers");
-        Locks::over(Arc::clone(&self.store), seam, LocksOptions::default())
+        Locks::over(Arc::clone(&self.store), seam, options)
     }
 
     /// Carries out one step at the store, past every client.

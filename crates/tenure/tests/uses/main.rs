@@ -31,4 +31,5 @@ pub(crate) use {over_every_store, over_store};
 mod blocking;
 mod control;
 mod hand_over;
+mod local_line;
 mod scopes;

@@ -78,8 +78,8 @@ pub(crate) async fn line_is_first_come_first_served(world: World) {
     let guard = world.rival_takes("key").await;
     let (sender, mut served) = tokio::sync::mpsc::unbounded_channel();
     for number in 0..6 {
-        let locks = if number % 2 == 0 { world.locks() } else { world.rival() };
-        let (mutex, sender) = (locks.mutex("key"), sender.clone());
+        // Each a process of its own: the tasks of one stand in a line of their own.
+        let (mutex, sender) = (world.another().mutex("key"), sender.clone());
         tokio::spawn(async move {
             let guard = mutex.acquire().await.expect("granted");
             sender.send(number).expect("the test listens");
@@ -147,7 +147,8 @@ pub(crate) async fn dead_heir_is_succeeded_as_soon_as_its_lease_ends(world: Worl
         let heir = World::crashed(number, Claim::MUTEX, ttl, true);
         let heir = Acquire { queue: line(ms(900)), ..heir };
         world.ask("key", Op::Acquire(heir)).await;
-        let waiter = waiting(world.locks().mutex("key").with_ttl(ttl));
+        // Not of the holder's process, which would hand on to it ahead of the heir.
+        let waiter = waiting(world.another().mutex("key").with_ttl(ttl));
         world.until_waiting("key", 2).await;
         let released = Instant::now();
         guard.release().await.expect("released");

@@ -1,0 +1,152 @@
+//! Who waits in this process, and in which order. The tasks of a process that want one key stand
+//! in one line, of which only the first stands in line at the store too.
+//!
+//! It never asks the store: the keeper does, for whoever the agenda names.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::logic::Blocker;
+use crate::seam::Moment;
+use crate::words::{Key, Owner};
+
+use super::agenda::{Agenda, Duty, DutyId};
+use super::waiter::Waiter;
+
+#[derive(Debug, Default)]
+pub(crate) struct Lobby {
+    rooms: Mutex<Rooms>,
+}
+
+#[derive(Debug, Default)]
+struct Rooms {
+    /// All who wait, by owner: so a push finds its waiter.
+    waiters: HashMap<Owner, (Spot, Arc<Waiter>)>,
+    /// One line for each key that is waited for whole.
+    lines: HashMap<Key, Line>,
+    last: u64,
+}
+
+/// Where a waiter stands.
+#[derive(Debug, Clone, Copy)]
+enum Spot {
+    /// At the store, with this entry in the agenda.
+    Store(DutyId),
+    /// In its key's line, behind the one at the store.
+    Behind(u64),
+}
+
+#[derive(Debug)]
+struct Line {
+    /// Who stands at the store.
+    first: Owner,
+    /// The others, by the order of their coming.
+    behind: BTreeMap<u64, Arc<Waiter>>,
+}
+
+impl Lobby {
+    /// Lets a waiter in: to the store, or, if it stands `in_line`, behind those of this process
+    /// who came before.
+    pub(crate) fn enter(&self, waiter: &Arc<Waiter>, in_line: bool, agenda: &Agenda, now: Moment) {
+        let mut rooms = self.rooms();
+        let owner = waiter.acquire.owner.clone();
+        let spot = if in_line {
+            rooms.last += 1;
+            let number = rooms.last;
+            match rooms.lines.get_mut(&waiter.key) {
+                Some(line) => {
+                    line.behind.insert(number, Arc::clone(waiter));
+                    Spot::Behind(number)
+                }
+                None => {
+                    let line = Line { first: owner.clone(), behind: BTreeMap::new() };
+                    rooms.lines.insert(waiter.key.clone(), line);
+                    to_the_store(waiter, agenda, now)
+                }
+            }
+        } else {
+            to_the_store(waiter, agenda, now)
+        };
+        rooms.waiters.insert(owner, (spot, Arc::clone(waiter)));
+    }
+
+    /// Lets a waiter out, however its waiting ended; the next of its line goes to the store.
+    pub(crate) fn leave(&self, owner: &Owner, agenda: &Agenda, now: Moment) {
+        let mut rooms = self.rooms();
+        let Some((spot, waiter)) = rooms.waiters.remove(owner) else { return };
+        match spot {
+            Spot::Store(id) => {
+                agenda.leave(id);
+                rooms.advance(&waiter.key, owner, agenda, now);
+            }
+            Spot::Behind(number) => {
+                if let Some(line) = rooms.lines.get_mut(&waiter.key) {
+                    line.behind.remove(&number);
+                }
+            }
+        }
+    }
+
+    /// The waiter of this owner, if it stands at the store.
+    pub(crate) fn at_store(&self, owner: &Owner) -> Option<(DutyId, Arc<Waiter>)> {
+        self.rooms().at_store(owner)
+    }
+
+    /// The first of the key's line.
+    pub(crate) fn first(&self, key: &Key) -> Option<(DutyId, Arc<Waiter>)> {
+        let rooms = self.rooms();
+        if rooms.lines.is_empty() {
+            return None;
+        }
+        rooms.at_store(&rooms.lines.get(key)?.first)
+    }
+
+    /// Who was last seen in the way of the key's line, and when.
+    pub(crate) fn blocker(&self, key: &Key) -> Option<(Blocker, Moment)> {
+        self.first(key)?.1.blocker()
+    }
+
+    /// Lets all out who stand behind others, in their order.
+    pub(crate) fn dismiss(&self) -> Vec<Arc<Waiter>> {
+        let mut rooms = self.rooms();
+        let mut behind = BTreeMap::new();
+        for line in rooms.lines.values_mut() {
+            behind.append(&mut line.behind);
+        }
+        for waiter in behind.values() {
+            rooms.waiters.remove(&waiter.acquire.owner);
+        }
+        behind.into_values().collect()
+    }
+
+    fn rooms(&self) -> MutexGuard<'_, Rooms> {
+        self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Rooms {
+    fn at_store(&self, owner: &Owner) -> Option<(DutyId, Arc<Waiter>)> {
+        match self.waiters.get(owner)? {
+            (Spot::Store(id), waiter) => Some((*id, Arc::clone(waiter))),
+            (Spot::Behind(_), _) => None,
+        }
+    }
+
+    /// `gone` has left the store: if it was the first of the key's line, another is now.
+    fn advance(&mut self, key: &Key, gone: &Owner, agenda: &Agenda, now: Moment) {
+        let Some(line) = self.lines.get_mut(key).filter(|line| line.first == *gone) else {
+            return;
+        };
+        let Some((_, next)) = line.behind.pop_first() else {
+            self.lines.remove(key);
+            return;
+        };
+        line.first = next.acquire.owner.clone();
+        let spot = to_the_store(&next, agenda, now);
+        self.waiters.insert(next.acquire.owner.clone(), (spot, next));
+    }
+}
+
+fn to_the_store(waiter: &Arc<Waiter>, agenda: &Agenda, now: Moment) -> Spot {
+    Spot::Store(agenda.enter(now, Duty::Waiter(Arc::clone(waiter))))
+}

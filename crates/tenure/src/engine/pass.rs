@@ -1,0 +1,46 @@
+//! Giving a lease back on the caller's path, and handing the key to the next task of this
+//! process in the same step if one waits.
+
+use std::sync::Arc;
+
+use crate::logic::{Op, Reply, Step};
+use crate::seam::Moment;
+use crate::store::StoreError;
+
+use super::core::{Engine, release_of};
+use super::keeper;
+use super::lease::Lease;
+
+impl Engine {
+    /// Releases; answers what a release answers.
+    ///
+    /// If the reply to a pass is lost, or this future dropped, nothing is lost with it: the
+    /// release goes on in the background, and the waiter's next heartbeat finds what it was
+    /// granted.
+    pub(crate) async fn give_back(self: &Arc<Self>, lease: &Lease) -> Result<Reply, StoreError> {
+        let release = release_of(lease);
+        let sent = self.now();
+        let next = self.lobby.first(&lease.key);
+        let asked = next.and_then(|(id, waiter)| Some((id, waiter.heartbeat(sent)?, waiter)));
+        let Some((id, Step { op: Op::Acquire(to), .. }, waiter)) = asked else {
+            return self.ask(&lease.key, release, Moment::NEVER).await;
+        };
+        let Op::Release { owner, min_hold, tombstone } = release else {
+            unreachable!("a release is made here")
+        };
+        let turn = lease.turn.next(sent, self.options.turn);
+        // Before it is sent: a heartbeat that is under way may be answered before the pass is.
+        waiter.set_turn(turn);
+        let op = Op::Pass { owner, min_hold, tombstone, to, ahead: turn.is_some() };
+        match self.ask(&lease.key, op, Moment::NEVER).await? {
+            Reply::Passed { released, acquired } => {
+                if !matches!(*acquired, Reply::Granted { .. }) {
+                    waiter.set_turn(None);
+                }
+                keeper::heartbeat_answered(self, id, &waiter, *acquired, sent);
+                Ok(*released)
+            }
+            other => Ok(other),
+        }
+    }
+}
