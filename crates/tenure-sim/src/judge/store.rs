@@ -18,7 +18,11 @@ impl Judge {
         let now = self.world.now();
         let mut book = self.book();
         let Book { attempts, leases, open, truths, forgotten, .. } = &mut *book;
-        if let (Op::Acquire(acquire), Some(from)) = (change.op, change.from) {
+        let claim = match change.op {
+            Op::Acquire(acquire) | Op::Pass { to: acquire, .. } => Some(acquire),
+            _ => None,
+        };
+        if let (Some(acquire), Some(from)) = (claim, change.from) {
             let number = attempt_of(&acquire.label);
             if let Some(attempt) = number.and_then(|n| attempts.get_mut(&n)) {
                 let longest = micros(attempt.wish.ttl.max(attempt.wish.window()));

@@ -60,7 +60,12 @@ pub(crate) struct Truth {
     pub(crate) top_handed: Fence,
     /// When an operator last took the key away.
     pub(crate) taken: Option<u64>,
+    /// How often in a row a process passed the key on, ahead of those who stood in line.
+    passes: u32,
 }
+
+/// How often in a row a process may do so: the engine's default.
+const MOST_PASSES: u32 = 16;
 
 /// A grant that has just been made.
 #[derive(Debug, Clone)]
@@ -113,15 +118,22 @@ impl Truth {
         let free_since = ended.iter().filter(|h| h.until <= now).map(|h| h.until).max();
 
         let line = self.line_after(change, now);
+        let mut passes = self.passes;
         for holding in holdings.iter().filter(|h| self.grant(&h.owner, h.fence).is_none()) {
             let index = self.line.iter().position(|s| s.owner == holding.owner);
             let before = &self.line[..index.unwrap_or(self.line.len())];
             let stays =
                 |s: &&Standing| s.alive_until > now && line.iter().any(|l| l.owner == s.owner);
+            let mut overtaken: Vec<_> = before.iter().filter(stays).cloned().collect();
+            let passed = matches!(change.op, Op::Pass { to, .. } if to.owner == holding.owner);
+            passes = if passed && !overtaken.is_empty() { passes + 1 } else { 0 };
+            if passed && passes <= MOST_PASSES {
+                overtaken.clear();
+            }
             difference.grants.push(NewGrant {
                 holding: holding.clone(),
                 place: index.map(|i| self.line[i].clone()),
-                overtaken: before.iter().filter(stays).cloned().collect(),
+                overtaken,
                 free_since,
             });
         }
@@ -131,6 +143,7 @@ impl Truth {
                 && by != Some(&s.owner)
         };
         difference.vanished = self.line.iter().filter(is_gone).cloned().collect();
+        self.passes = passes;
         self.holdings = holdings;
         self.line = line;
         difference
@@ -173,9 +186,10 @@ impl Truth {
 /// Whose own doing a step is.
 fn owner_of(op: &Op) -> Option<&Owner> {
     match op {
-        Op::Release { owner, .. } | Op::Withdraw { owner, .. } | Op::Renew { owner, .. } => {
-            Some(owner)
-        }
+        Op::Release { owner, .. }
+        | Op::Pass { owner, .. }
+        | Op::Withdraw { owner, .. }
+        | Op::Renew { owner, .. } => Some(owner),
         Op::Acquire(acquire) | Op::Steal(acquire) => Some(&acquire.owner),
         Op::Transfer { from, .. } => Some(from),
         _ => None,
