@@ -220,7 +220,8 @@ impl Engine {
     /// Gives a lease back in the background.
     pub(crate) fn release_later(self: &Arc<Self>, lease: &Lease) {
         let until = lease.deadline().max(self.now()) + lease.terms.ttl;
-        self.undo(lease.key.clone(), release_of(lease), until);
+        let then_look = lease.passed.load(Ordering::Acquire);
+        self.undo(lease.key.clone(), release_of(lease), until, then_look);
     }
 
     /// Withdraws an acquire in the background, whatever became of it.
@@ -228,13 +229,13 @@ impl Engine {
         let op = Op::Withdraw { owner: owner.clone(), tombstone: terms.tombstone() };
         let longest = terms.ttl.max(terms.window());
         let until = self.now() + longest + validity::allowance(longest);
-        self.undo(key.clone(), op, until);
+        self.undo(key.clone(), op, until, false);
     }
 
-    fn undo(self: &Arc<Self>, key: Key, op: Op, until: Moment) {
+    fn undo(self: &Arc<Self>, key: Key, op: Op, until: Moment, then_look: bool) {
         self.pending.fetch_add(1, Ordering::AcqRel);
         let backoff = Mutex::new(self.backoff());
-        let undo = Undo { key, op, until, backoff, _engine: Arc::clone(self) };
+        let undo = Undo { key, op, until, backoff, then_look, _engine: Arc::clone(self) };
         self.agenda.enter(self.now(), Duty::Undo(Arc::new(undo)));
     }
 

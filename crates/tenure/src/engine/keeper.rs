@@ -174,7 +174,13 @@ fn answered(engine: &Arc<Engine>, errand: Errand, reply: Reply, sent: Moment) {
             }
         },
         Errand::Heartbeat(id, waiter) => heartbeat_answered(engine, id, &waiter, reply, sent),
-        Errand::Undoing(id, _) => engine.undone(id),
+        Errand::Undoing(id, undo) => {
+            let first = engine.lobby.first(&undo.key).filter(|_| undo.then_look);
+            if let Some((waiter, _)) = first {
+                engine.agenda.move_to(waiter, engine.now());
+            }
+            engine.undone(id);
+        }
     }
 }
 

@@ -82,6 +82,8 @@ pub(crate) struct Lease {
     next_renewal: AtomicU64,
     /// An acquire of this owner may still be under way: the release must leave a tombstone.
     pub(crate) bury: AtomicBool,
+    /// A pass was sent: should its answer be lost, the next in line must look for its grant.
+    pub(crate) passed: AtomicBool,
     pub(crate) lost: CancellationToken,
     /// Told of a renewal and of the letting go.
     changed: Notify,
@@ -117,6 +119,7 @@ impl Lease {
             verdict: AtomicU8::new(HELD),
             next_renewal: AtomicU64::new(next_renewal.as_micros()),
             bury: AtomicBool::new(false),
+            passed: AtomicBool::new(false),
             lost: CancellationToken::new(),
             changed: Notify::new(),
         }

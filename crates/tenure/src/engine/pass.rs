@@ -2,6 +2,7 @@
 //! process in the same step if one waits.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::logic::{Op, Reply, Step};
 use crate::seam::Moment;
@@ -15,8 +16,8 @@ impl Engine {
     /// Releases; answers what a release answers.
     ///
     /// If the reply to a pass is lost, or this future dropped, nothing is lost with it: the
-    /// release goes on in the background, and the waiter's next heartbeat finds what it was
-    /// granted.
+    /// release goes on in the background, and when that is answered, the waiter looks for what
+    /// it was granted.
     pub(crate) async fn give_back(self: &Arc<Self>, lease: &Lease) -> Result<Reply, StoreError> {
         let release = release_of(lease);
         let sent = self.now();
@@ -31,6 +32,7 @@ impl Engine {
         let turn = lease.turn.next(sent, self.options.turn);
         // Before it is sent: a heartbeat that is under way may be answered before the pass is.
         waiter.set_turn(turn);
+        lease.passed.store(true, Ordering::Release);
         let op = Op::Pass { owner, min_hold, tombstone, to, ahead: turn.is_some() };
         match self.ask(&lease.key, op, Moment::NEVER).await? {
             Reply::Passed { released, acquired } => {

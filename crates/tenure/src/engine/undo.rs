@@ -17,6 +17,8 @@ pub(crate) struct Undo {
     /// Past it, nothing is left to undo.
     pub(crate) until: Moment,
     pub(crate) backoff: Mutex<Backoff>,
+    /// Whether the first in line may have been granted by it, or before it, without a push.
+    pub(crate) then_look: bool,
     /// Keeps the engine at work after the last guard and the last `Locks` are gone. The circle
     /// ends with this entry's leaving the agenda.
     pub(crate) _engine: Arc<Engine>,
