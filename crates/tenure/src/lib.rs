@@ -17,8 +17,8 @@ pub use doors::{StoreEntry, connect, connect_with, default_locks, lock, set_defa
 #[doc(hidden)]
 pub use engine::mutants;
 pub use engine::{
-    Compensated, Failure, Finished, Guard, InvalidTicket, Lease, Locks, LocksOptions, LostReason,
-    Outlived, Released, Renewal, Ticket, ok,
+    Compensated, Failure, Finished, Guard, InvalidTicket, Lease, List, Locks, LocksOptions,
+    LostReason, Outlived, Released, Renewal, Ticket, Watch, ok,
 };
 pub use kinds::Mutex;
 pub use words::*;

@@ -12,6 +12,7 @@ use crate::words::{Error, ErrorKind, Key, Operation, Result};
 use super::core::Engine;
 use super::guard::{Guard, Released};
 use super::source::Source;
+use super::streams::{List, Watch};
 use super::ticket::Ticket;
 use super::turn::TurnLimit;
 
@@ -113,6 +114,43 @@ impl Locks {
                 Err(error.with_store(&name))
             }
         }
+    }
+
+    /// All keys in use that begin with `prefix`, in order, read page by page as they are asked
+    /// for: a [`Stream`](futures_core::Stream). A key that comes or goes meanwhile may be
+    /// missing or stale.
+    ///
+    /// ```
+    /// # async fn f(locks: tenure::Locks) -> tenure::Result<()> {
+    /// let mut jobs = locks.list_all("job:");
+    /// while let Some((key, state)) = jobs.next().await.transpose()? {
+    ///     println!("{key}: {} wait", state.waiters.len());
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub fn list_all(&self, prefix: &str) -> List {
+        List::new(self.clone(), prefix)
+    }
+
+    /// The state of a key now, and again after each change of its holders or the number of its
+    /// waiters: a [`Stream`](futures_core::Stream) that never ends. It looks every 500 ms
+    /// ([`Watch::with_interval`]), so what came and went between two looks is not seen.
+    ///
+    /// To be told when one's *own* lock is lost, use [`Lease::lost`](crate::Lease::lost).
+    ///
+    /// ```
+    /// # async fn f(locks: tenure::Locks) -> tenure::Result<()> {
+    /// let mut deploys = locks.watch("deploy");
+    /// while let Some(state) = deploys.next().await.transpose()? {
+    ///     match state.holders.first() {
+    ///         Some(holder) => println!("{} deploys", holder.label),
+    ///         None => println!("nobody deploys"),
+    ///     }
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub fn watch(&self, key: impl AsRef<str>) -> Watch {
+        Watch::new(Arc::clone(&self.engine), Key::new(key))
     }
 
     /// Turns a ticket into a guard, once, on the default terms of a [`Mutex`]: the lease changes

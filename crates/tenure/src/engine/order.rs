@@ -108,6 +108,11 @@ pub(crate) fn check_ttl(ttl: Duration) -> Result<(), String> {
     Ok(())
 }
 
+/// The key, or the error that says why it is none.
+pub(crate) fn checked(key: Result<Key, InvalidKey>, operation: Operation) -> Result<Key> {
+    key.map_err(|e| Error::new(ErrorKind::Invalid, operation, e.to_string()))
+}
+
 impl Order {
     /// Whether it waits in this process's line for the key, of which only the first stands at
     /// the store. Who wants a part of the limit may be granted beside others, and who has a
@@ -125,7 +130,7 @@ impl Order {
         wait: Option<Duration>,
     ) -> Result<Self> {
         let invalid = |message: String| Error::new(ErrorKind::Invalid, Operation::Acquire, message);
-        let key = key.map_err(|e| invalid(e.to_string()))?;
+        let key = checked(key, Operation::Acquire)?;
         if let Some(value) = &owner {
             Owner::check(value).map_err(|e| invalid(e.to_string()).with_key(&key))?;
         }

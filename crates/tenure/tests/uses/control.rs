@@ -10,6 +10,8 @@ crate::over_every_store! {
     force_release_of_nothing_forces_nobody,
     steal_goes_ahead_of_the_line,
     steal_of_a_free_key_is_an_acquire,
+    list_all_streams_every_page,
+    watch_tells_each_change,
 }
 
 async fn held_by_anyone_and_by_me(world: World) {
@@ -68,4 +70,41 @@ async fn steal_of_a_free_key_is_an_acquire(world: World) {
     world.until_waiting("key", 1).await;
     guard.release().await.expect("released");
     drop(outcome(waiter).await.expect("granted"));
+}
+
+async fn list_all_streams_every_page(world: World) {
+    let mut guards = Vec::new();
+    for number in 0..230 {
+        guards.push(acquire(&world.locks().mutex(format!("job:{number:03}"))).await);
+    }
+    let _other = acquire(&world.locks().mutex("other")).await;
+    let mut list = world.rival().list_all("job:");
+    for guard in &guards {
+        let (key, seen) = list.next().await.expect("one more").expect("a page");
+        assert_eq!((&key, seen.holders[0].fence), (guard.key(), guard.fence()));
+    }
+    assert!(list.next().await.is_none() && list.next().await.is_none());
+    assert!(world.locks().list_all("none:").next().await.is_none());
+}
+
+async fn watch_tells_each_change(world: World) {
+    let mut watch = world.rival().watch("key").with_interval(ms(10));
+    let mut next = async || {
+        let next = within("a change", PATIENCE, watch.next()).await;
+        next.expect("it never ends").expect("a look")
+    };
+    assert!(next().await.holders.is_empty());
+    let guard = acquire(&world.locks().mutex("key").with_ttl(ms(300))).await;
+    assert_eq!(next().await.holders[0].fence, guard.fence());
+    let waiter = waiting(world.rival().mutex("key"));
+    assert_eq!(next().await.waiters.len(), 1);
+    // Renewals change nothing that is worth telling.
+    within("renewals", PATIENCE, guard.renewed(guard.deadline() + ms(300))).await;
+    guard.release().await.expect("released");
+    let after = outcome(waiter).await.expect("granted");
+    let seen = next().await;
+    assert_eq!((seen.holders[0].fence, seen.waiters.len()), (after.fence(), 0));
+    let mut bad = world.locks().watch("");
+    let refused = bad.next().await.expect("an answer").expect_err("no key");
+    assert_eq!(refused.kind(), ErrorKind::Invalid);
 }
