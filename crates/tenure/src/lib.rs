@@ -16,6 +16,7 @@ pub use doors::{StoreEntry, connect, connect_with, default_locks, lock, set_defa
 #[cfg(feature = "__mutants")]
 #[doc(hidden)]
 pub use engine::mutants;
+pub use engine::observe;
 pub use engine::{
     Compensated, Failure, Finished, Guard, InvalidTicket, Lease, List, Locks, LocksOptions,
     LostReason, Outlived, Released, Renewal, Ticket, Watch, ok,

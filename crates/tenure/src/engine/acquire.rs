@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tracing::Instrument as _;
+
 use crate::logic::{Acquire, Blocker, Op, Queueing, Reply};
 use crate::seam::Moment;
 use crate::store::{StoreError, StoreErrorClass};
@@ -13,6 +15,7 @@ use super::core::Engine;
 use super::guard::Guard;
 use super::lease::Held;
 use super::mutants::{self, Mutant};
+use super::observe;
 use super::order::Order;
 use super::taker::Taker;
 use super::turn::Turn;
@@ -28,10 +31,18 @@ const SUSPICION: Duration = Duration::from_secs(1);
 
 /// One look: a guard, or `None` if others have the key.
 pub(crate) async fn try_acquire(engine: &Arc<Engine>, order: &Order) -> Result<Option<Guard>> {
+    let span = observe::acquiring(&engine.name, &order.key);
+    look_once(engine, order).instrument(span).await
+}
+
+async fn look_once(engine: &Arc<Engine>, order: &Order) -> Result<Option<Guard>> {
     let mut attempt = Attempt::new(engine, order)?;
     match attempt.look(Moment::NEVER).await {
         Ok(Look::Granted(held)) => Ok(Some(attempt.into_guard(held))),
-        Ok(Look::Busy(_)) => Ok(None),
+        Ok(Look::Busy(_)) => {
+            observe::busy(&engine.name, &order.key, Duration::ZERO);
+            Ok(None)
+        }
         Ok(Look::Refused(error)) => Err(error),
         Err(failure) => Err(attempt.unknown(failure)),
     }
@@ -39,10 +50,16 @@ pub(crate) async fn try_acquire(engine: &Arc<Engine>, order: &Order) -> Result<O
 
 /// Stands in line until it is granted, or the order's time limit is over.
 pub(crate) async fn acquire(engine: &Arc<Engine>, order: &Order) -> Result<Guard> {
+    let span = observe::acquiring(&engine.name, &order.key);
+    wait(engine, order).instrument(span).await
+}
+
+async fn wait(engine: &Arc<Engine>, order: &Order) -> Result<Guard> {
     let started = engine.now();
     let give_up = order.wait.map_or(Moment::NEVER, |wait| started + wait);
     loop {
         let mut attempt = Attempt::new(engine, order)?;
+        attempt.started = started;
         let contact = if attempt.is_behind_others() {
             Contact::Busy(None)
         } else {
@@ -89,6 +106,8 @@ async fn take(engine: &Arc<Engine>, order: &Order, way: Way) -> Result<Guard> {
 struct Attempt<'a> {
     engine: &'a Arc<Engine>,
     order: &'a Order,
+    /// When the waiting began.
+    started: Moment,
     owner: Owner,
     way: Way,
     /// Requests whose reply has not arrived.
@@ -130,8 +149,19 @@ impl<'a> Attempt<'a> {
             let error = engine.error(Operation::Acquire, &order.key, ErrorKind::Closed);
             return Err(error("this Locks was closed; connect again".into()));
         }
+        observe::attempt(&engine.name);
         let owner = engine.random_owner(order.owner.as_deref());
-        Ok(Self { engine, order, owner, way: Way::Free, unanswered: 0, waiter: None, open: false })
+        let started = engine.now();
+        Ok(Self {
+            engine,
+            order,
+            started,
+            owner,
+            way: Way::Free,
+            unanswered: 0,
+            waiter: None,
+            open: false,
+        })
     }
 
     /// Whether others of this process wait for the same: nothing is to be had in front of them.
@@ -260,12 +290,7 @@ impl<'a> Attempt<'a> {
     fn tell_who_waits_for_itself(&self) {
         let Self { engine, order, .. } = self;
         if engine.agenda.leases_of(&order.key).iter().any(|lease| lease.is_of(Taker::present())) {
-            tracing::warn!(
-                key = %order.key,
-                store = %engine.store.name(),
-                "this task holds the lock that it waits for without limit: unless another task \
-                 releases its guard, it waits for itself"
-            );
+            observe::waits_for_itself(&engine.name, &order.key);
         }
     }
 
@@ -296,6 +321,8 @@ impl<'a> Attempt<'a> {
     fn into_guard(mut self, held: Held) -> Guard {
         (self.waiter, self.open) = (None, false);
         held.lease.taken_by(Taker::present());
+        let waited = self.engine.now().since(self.started);
+        observe::granted(&self.engine.name, &self.order.key, held.lease.fence, waited);
         Guard::new(Arc::clone(self.engine), held)
     }
 
@@ -310,6 +337,7 @@ impl<'a> Attempt<'a> {
     fn busy(&self, seen: Option<(Blocker, Moment)>, started: Moment) -> Error {
         let now = self.engine.now();
         let waited = round(now.since(started));
+        observe::busy(&self.engine.name, &self.order.key, waited);
         let message = match seen {
             Some((blocker, seen)) => format!(
                 "waited {waited:?}; it is held by {} for {:?}",

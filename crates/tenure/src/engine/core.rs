@@ -17,6 +17,7 @@ use super::keeper;
 use super::lease::{Held, Lease, LostReason};
 use super::lobby::Lobby;
 use super::locks::LocksOptions;
+use super::observe;
 use super::order::Terms;
 use super::turn::Turn;
 use super::undo::Undo;
@@ -27,6 +28,8 @@ use super::waiter::Waiter;
 pub(crate) struct Engine {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) seam: Arc<dyn Seam>,
+    /// The store's, without secrets.
+    pub(crate) name: Arc<str>,
     pub(crate) options: LocksOptions,
     pub(crate) agenda: Agenda,
     /// Who waits.
@@ -53,6 +56,7 @@ impl Engine {
         let changed = Arc::new(Notify::new());
         let gone = CancellationToken::new();
         let engine = Arc::new(Self {
+            name: store.name(),
             store,
             seam: Arc::clone(seam),
             options,
@@ -104,9 +108,10 @@ impl Engine {
         let asked = steps.len();
         let replies = tokio::select! {
             biased;
-            replies = self.store.call(steps) => replies?,
-            () = self.seam.sleep_until(limit) => return Err(timed_out()),
+            replies = self.store.call(steps) => replies,
+            () = self.seam.sleep_until(limit) => Err(timed_out()),
         };
+        let replies = replies.inspect_err(|e| observe::store_error(&self.name, e))?;
         debug_assert_eq!(replies.len(), asked, "one reply for each step");
         Ok(replies)
     }
@@ -195,7 +200,7 @@ impl Engine {
         (now, turn): (Moment, Turn),
     ) -> Held {
         let (key, owner) = (key.clone(), owner.clone());
-        let lease = Lease::new(key, owner, fence, terms, granted, (now, turn));
+        let lease = Lease::new((key, &self.name), owner, fence, terms, granted, (now, turn));
         let first = lease.alarm().min(lease.next_renewal());
         let lease = Arc::new(lease);
         let id = self.agenda.enter(first, Duty::Lease(Arc::clone(&lease)));
@@ -213,7 +218,10 @@ impl Engine {
 
     /// The keeper has no more to do with this lease.
     pub(crate) fn let_go(&self, held: &Held) {
-        held.lease.let_go();
+        if held.lease.let_go() {
+            let Lease { key, fence, since, .. } = &*held.lease;
+            observe::given_back(&self.name, key, *fence, self.now().since(*since));
+        }
         self.agenda.leave(held.id);
     }
 
@@ -296,9 +304,7 @@ impl Engine {
         key: &'a Key,
         kind: ErrorKind,
     ) -> impl Fn(String) -> Error + 'a {
-        move |message| {
-            Error::new(kind, operation, message).with_key(key).with_store(&self.store.name())
-        }
+        move |message| Error::new(kind, operation, message).with_key(key).with_store(&self.name)
     }
 
     /// What a store's failure means to a caller.
@@ -309,7 +315,7 @@ impl Engine {
         failure: StoreError,
         may_hold: bool,
     ) -> Error {
-        failure.into_error(operation, &self.store.name()).with_key(key).with_may_hold(may_hold)
+        failure.into_error(operation, &self.name).with_key(key).with_may_hold(may_hold)
     }
 }
 

@@ -9,6 +9,7 @@ use crate::words::{Error, Result};
 use super::guard::Released;
 use super::handle::Lease;
 use super::lease::LostReason;
+use super::observe;
 use super::scope::lost_while_working;
 
 /// What work under a lock came to, with nothing thrown away.
@@ -53,7 +54,7 @@ impl<V> Finished<V> {
     #[must_use]
     pub fn value(self) -> V {
         if let Some(reason) = self.lost {
-            tracing::warn!(key = %self.lease.key(), %reason, "the work outlived its lock");
+            observe::outlived(self.lease.key(), reason);
         }
         self.value
     }

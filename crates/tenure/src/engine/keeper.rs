@@ -17,6 +17,7 @@ use super::agenda::{Duty, DutyId};
 use super::core::Engine;
 use super::lease::{Lease, LostReason};
 use super::mutants::{self, Mutant};
+use super::observe;
 use super::turn::Turn;
 use super::undo::Undo;
 use super::validity;
@@ -146,7 +147,6 @@ fn send(engine: &Arc<Engine>, errands: Vec<(Step, Errand)>, sent: Moment) {
                 }
             }
             Err(failure) => {
-                tracing::debug!(store = %this.store.name(), error = %failure, "a batch failed");
                 for errand in errands {
                     failed(&this, errand, &failure);
                 }
@@ -162,6 +162,7 @@ fn answered(engine: &Arc<Engine>, errand: Errand, reply: Reply, sent: Moment) {
                 let from =
                     if mutants::is_set(Mutant::ValidityFromReply) { engine.now() } else { sent };
                 lease.confirm(from, lease.terms.ttl, engine.now());
+                observe::renewed(&engine.name, &lease.key, lease.fence);
                 let next = lease.terms.renew_every.map_or(Moment::NEVER, |every| sent + every);
                 lease.renew_at(next);
                 engine.agenda.move_to(id, next.min(lease.alarm()));

@@ -14,6 +14,7 @@ use crate::words::{Fence, Key, Owner};
 
 use super::agenda::DutyId;
 use super::mutants::{self, Mutant};
+use super::observe;
 use super::order::Terms;
 use super::taker::Taker;
 use super::turn::Turn;
@@ -65,9 +66,12 @@ pub(crate) struct Held {
 #[derive(Debug)]
 pub(crate) struct Lease {
     pub(crate) key: Key,
+    /// The store's name.
+    store: Arc<str>,
     pub(crate) owner: Owner,
     pub(crate) fence: Fence,
     pub(crate) terms: Terms,
+    pub(crate) since: Moment,
     /// Who was given the guard.
     taker: OnceLock<Taker>,
     /// The turn of this process that it is part of.
@@ -94,7 +98,7 @@ impl Lease {
     /// lease of a grant from the queue, which the keeper then confirms at once). Its holder has
     /// it from `now` on: a waiter may have sent that request a whole heartbeat before.
     pub(crate) fn new(
-        key: Key,
+        (key, store): (Key, &Arc<str>),
         owner: Owner,
         fence: Fence,
         terms: Terms,
@@ -109,9 +113,11 @@ impl Lease {
         };
         Self {
             key,
+            store: Arc::clone(store),
             owner,
             fence,
             terms,
+            since: now,
             taker: OnceLock::new(),
             turn,
             end,
@@ -177,18 +183,17 @@ impl Lease {
         let index = REASONS.iter().position(|r| *r == reason).unwrap_or(0);
         let lost = LOST_FIRST + u8::try_from(index).unwrap_or(0);
         if self.verdict.compare_exchange(HELD, lost, Ordering::AcqRel, Ordering::Acquire).is_ok() {
-            if reason != LostReason::Closed {
-                tracing::warn!(key = %self.key, fence = %self.fence, %reason, "lock lost");
-            }
+            observe::lost(&self.store, &self.key, self.fence, reason);
             self.lost.cancel();
         }
     }
 
-    /// The holder lets go: from here on nothing is renewed and nothing is announced.
-    pub(crate) fn let_go(&self) {
-        let _lost_before =
-            self.verdict.compare_exchange(HELD, LET_GO, Ordering::AcqRel, Ordering::Acquire);
+    /// The holder lets go: from here on nothing is renewed and nothing is announced. Answers
+    /// whether it was held until now.
+    pub(crate) fn let_go(&self) -> bool {
+        let was = self.verdict.compare_exchange(HELD, LET_GO, Ordering::AcqRel, Ordering::Acquire);
         self.changed.notify_waiters();
+        was.is_ok()
     }
 
     /// Ends when it is lost or was let go.
@@ -242,8 +247,14 @@ mod tests {
         let terms = Terms::check(ttl, Renewal::Auto, Duration::ZERO, Some(max)).unwrap();
         let [sent, now] = [0, 1_000_000].map(Moment::from_micros);
         let (key, owner) = (Key::new("k").unwrap(), Owner::random(&[0; 28]));
-        let lease =
-            Lease::new(key, owner, Fence::new(1), terms, (sent, ttl), (now, Turn::first(now)));
+        let lease = Lease::new(
+            (key, &"test".into()),
+            owner,
+            Fence::new(1),
+            terms,
+            (sent, ttl),
+            (now, Turn::first(now)),
+        );
         assert_eq!(lease.deadline(), now + max);
     }
 }

@@ -12,6 +12,7 @@ mod lobby;
 mod locks;
 #[cfg_attr(not(feature = "__mutants"), allow(unreachable_pub))]
 pub mod mutants;
+pub mod observe;
 mod order;
 mod pass;
 mod scope;

@@ -4,12 +4,15 @@
 use std::future::Future;
 use std::pin::pin;
 
+use tracing::Instrument as _;
+
 use crate::words::{Error, Operation, Result};
 
 use super::finished::{Compensated, Failure, Finished};
 use super::guard::{Guard, Released};
 use super::handle::Lease;
 use super::lease::LostReason;
+use super::observe;
 
 impl Guard {
     /// Runs `work` under this lock and gives the lock back.
@@ -46,7 +49,8 @@ impl Guard {
     {
         let lease = self.lease();
         let result = {
-            let mut work = pin!(work(self.lease()));
+            let span = observe::working(lease.key(), lease.fence());
+            let mut work = pin!(work(self.lease()).instrument(span));
             tokio::select! {
                 biased;
                 result = &mut work => Some(result),
@@ -57,7 +61,9 @@ impl Guard {
         match result {
             Some(result) => {
                 let (lost, released) = self.end().await;
-                warn_of(&lease, &released);
+                if let Err(error) = released {
+                    observe::release_failed(lease.key(), &error);
+                }
                 let value = result?;
                 lost.map_or(Ok(value), |reason| Err(lost_while_working(&lease, reason).into()))
             }
@@ -91,7 +97,8 @@ impl Guard {
         Fut: Future<Output = V>,
     {
         let lease = self.lease();
-        let value = work(self.lease()).await;
+        let span = observe::working(lease.key(), lease.fence());
+        let value = work(self.lease()).instrument(span).await;
         let (lost, release) = self.end().await;
         Finished::new(value, lost, release, &lease)
     }
@@ -133,7 +140,8 @@ impl Guard {
         CFut: Future<Output = C>,
     {
         let lease = self.lease();
-        let result = work(self.lease()).await;
+        let span = observe::working(lease.key(), lease.fence());
+        let result = work(self.lease()).instrument(span).await;
         let failure = match (&result, lease.verdict_now()) {
             (Err(error), _) => Some(Failure::Work(error)),
             (Ok(value), Err(reason)) => Some(Failure::Lost(reason, value)),
@@ -153,14 +161,6 @@ impl Guard {
         let released = self.release().await;
         let gone = matches!(released, Ok(Released::Gone | Released::Others));
         (lost.or_else(|| gone.then_some(LostReason::Gone)), released)
-    }
-}
-
-/// What a release that failed after the work is worth: a line in the log, since the background
-/// goes on with it and the work's result must not suffer.
-fn warn_of(lease: &Lease, released: &Result<Released>) {
-    if let Err(error) = released {
-        tracing::warn!(key = %lease.key(), %error, "release failed; it goes on in the background");
     }
 }
 

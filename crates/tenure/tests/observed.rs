@@ -1,0 +1,183 @@
+//! What Tenure tells about itself, to tracing and to the metrics facade: every name of the table
+//! in `tenure::observe` is told here, and no other.
+
+#![allow(clippy::disallowed_methods, reason = "tests measure time and limit it")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use metrics_util::debugging::{DebugValue, DebuggingRecorder};
+use tenure::seam::{self, Seam};
+use tenure::store::{Memory, Store, StoreError, StoreErrorClass};
+use tenure::{Lease, Locks, LocksOptions, Renewal};
+use tracing::field::{Field, Visit};
+use tracing::span;
+
+/// All that was told, with the names of the fields.
+#[derive(Debug, Clone, Default)]
+struct Told(Arc<Mutex<BTreeMap<String, BTreeSet<String>>>>);
+
+struct Fields<'a>(&'a mut BTreeSet<String>);
+
+impl Visit for Fields<'_> {
+    fn record_debug(&mut self, field: &Field, _: &dyn Debug) {
+        if field.name() != "message" {
+            self.0.insert(field.name().to_owned());
+        }
+    }
+}
+
+impl tracing::Subscriber for Told {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        metadata.target().starts_with("tenure")
+    }
+
+    fn new_span(&self, span: &span::Attributes<'_>) -> span::Id {
+        let mut told = self.0.lock().expect("no panic");
+        span.record(&mut Fields(told.entry(span.metadata().name().to_owned()).or_default()));
+        span::Id::from_u64(1)
+    }
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        let mut told = self.0.lock().expect("no panic");
+        event.record(&mut Fields(told.entry(event.metadata().name().to_owned()).or_default()));
+    }
+
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+    fn enter(&self, _: &span::Id) {}
+    fn exit(&self, _: &span::Id) {}
+}
+
+/// A store that is out of reach.
+#[derive(Debug)]
+struct OutOfReach(Memory);
+
+#[deny(clippy::missing_trait_methods)]
+impl Store for OutOfReach {
+    fn capabilities(&self) -> &tenure::store::Capabilities {
+        self.0.capabilities()
+    }
+
+    fn name(&self) -> Arc<str> {
+        "out of reach".into()
+    }
+
+    fn call(
+        &self,
+        _: Vec<tenure::logic::Step>,
+    ) -> tenure::store::Answer<'_, Vec<tenure::logic::Reply>> {
+        Box::pin(std::future::ready(Err(StoreError {
+            class: StoreErrorClass::Transient,
+            message: "out of reach".into(),
+            may_have_run: true,
+            source: None,
+        })))
+    }
+
+    fn list<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a tenure::Key>,
+        limit: usize,
+    ) -> tenure::store::Answer<'a, Vec<(tenure::Key, tenure::logic::Inspection)>> {
+        self.0.list(prefix, after, limit)
+    }
+
+    fn inbox(&self) -> tenure::store::Answer<'_, Option<tenure::store::Inbox>> {
+        self.0.inbox()
+    }
+}
+
+/// The rows of a table in the module's documentation: name and last column.
+fn documented(nth: usize, column: usize) -> BTreeMap<String, BTreeSet<String>> {
+    let source = include_str!("../src/engine/observe.rs");
+    let tables: Vec<Vec<&str>> = source
+        .split("//! |---")
+        .skip(1)
+        .map(|table| table.lines().skip(1).take_while(|line| line.starts_with("//! |")).collect())
+        .collect();
+    let quoted = |cell: &str| -> BTreeSet<String> {
+        cell.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+    };
+    let row = |line: &&str| {
+        let cells: Vec<_> = line.split('|').map(str::trim).collect();
+        let name = quoted(cells[1]).into_iter().next().expect("a name");
+        (name, quoted(cells[column]))
+    };
+    tables[nth].iter().map(row).collect()
+}
+
+async fn until(what: &str, so: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !so() {
+        assert!(started.elapsed() < Duration::from_secs(20), "{what} did not come");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Everything that there is to tell.
+async fn everything(told: &Told) {
+    let seam: Arc<dyn Seam> = seam::machine().expect("a clock and timers");
+    let locks = tenure::connect("memory:").await.expect("memory");
+    let short = locks.mutex("short").with_ttl(Duration::from_millis(60));
+    let guard = short.acquire().await.expect("granted");
+    guard.renewed(guard.deadline()).await;
+    assert!(short.try_acquire().await.expect("a look").is_none());
+    assert!(short.clone().with_wait(Duration::from_millis(20)).acquire().await.is_err());
+    guard.release().await.expect("released");
+    let late = |lease: Lease| async move { lease.lost().await };
+    let finished = short.with_renewal(Renewal::Off).run_to_end(late).await.expect("acquired");
+    let _reason = finished.value();
+    let apart = Arc::new(OutOfReach(Memory::new(Arc::clone(&seam))));
+    let options = LocksOptions::default().with_store_timeout(Duration::from_millis(50));
+    let unreachable = Locks::over(apart, Arc::clone(&seam), options);
+    unreachable.mutex("key").acquire().await.expect_err("out of reach");
+    let twice = locks.mutex("twice");
+    let _guard = twice.acquire().await.expect("granted");
+    let waits = twice.acquire();
+    tokio::select! {
+        _ = waits => unreachable!("this task has it"),
+        () = until("the warning", || told.0.lock().expect("no panic").contains_key("tenure.waits_for_itself")) => {}
+    }
+}
+
+#[test]
+fn every_documented_name_is_told_and_no_other() {
+    let told = Told::default();
+    tracing::subscriber::set_global_default(told.clone()).expect("the first");
+    let recorder = DebuggingRecorder::new();
+    let numbers = recorder.snapshotter();
+    recorder.install().expect("the first");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime").block_on(everything(&told));
+
+    let mut expected = documented(0, 4);
+    // Only a store that fails between the work and the release brings it.
+    expected.remove("tenure.release_failed");
+    let told = told.0.lock().expect("no panic").clone();
+    let named = |name: &&String| name.starts_with("tenure.");
+    assert_eq!(told.keys().filter(named).collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
+    for (name, fields) in expected {
+        assert_eq!(told[&name], fields, "the fields of {name}");
+    }
+
+    let mut counted: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut keys = Vec::new();
+    for (key, _, _, value) in numbers.snapshot().into_vec() {
+        let key = key.key();
+        let labels = key.labels().map(|label| label.key().to_owned());
+        counted.entry(key.name().to_owned()).or_default().extend(labels);
+        keys.extend(key.labels().map(|label| label.value().to_owned()));
+        let something = match value {
+            DebugValue::Counter(count) => count > 0,
+            DebugValue::Histogram(spans) => !spans.is_empty(),
+            DebugValue::Gauge(_) => false,
+        };
+        assert!(something, "{key} counts nothing");
+    }
+    assert_eq!(counted, documented(1, 3));
+    assert!(!keys.iter().any(|label| label == "short"), "a key became a label: {keys:?}");
+}
