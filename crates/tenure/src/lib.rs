@@ -12,6 +12,8 @@ mod words;
 pub use doors::blocking;
 #[cfg(feature = "sqlite")]
 pub use doors::embedded_file;
+#[cfg(feature = "testing")]
+pub use doors::testing;
 pub use doors::{StoreEntry, connect, connect_with, default_locks, lock, set_default, stores};
 #[cfg(feature = "__mutants")]
 #[doc(hidden)]

@@ -7,6 +7,9 @@ mod default;
 #[cfg(feature = "sqlite")]
 mod embedded;
 
+#[cfg(feature = "testing")]
+pub mod testing;
+
 pub use connect::{StoreEntry, connect, connect_with, stores};
 pub use default::{default_locks, lock, set_default};
 #[cfg(feature = "sqlite")]

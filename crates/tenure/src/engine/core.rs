@@ -225,6 +225,14 @@ impl Engine {
         self.agenda.leave(held.id);
     }
 
+    /// Declares every lease on `key` lost, as a test wants it.
+    #[cfg(feature = "testing")]
+    pub(crate) fn lose(&self, key: &Key) {
+        for lease in self.agenda.leases_of(key) {
+            lease.lose(LostReason::Gone);
+        }
+    }
+
     /// Gives a lease back in the background.
     pub(crate) fn release_later(self: &Arc<Self>, lease: &Lease) {
         let until = lease.deadline().max(self.now()) + lease.terms.ttl;

@@ -15,7 +15,7 @@ use crate::words::{Error, ErrorKind, InvalidKey, Key, Label, Operation, Result};
 ///
 /// Use it for work that must not run twice at once: a job, a refill, a deploy. It is a lease,
 /// not a mutex of one process: it ends when its holder cannot renew it, and
-/// [`Guard::fence`] tells a resource which holder came last.
+/// [`Lease::fence`](crate::Lease::fence) tells a resource which holder came last.
 ///
 /// The options are a value; nothing is sent before [`acquire`](Self::acquire),
 /// [`try_acquire`](Self::try_acquire) or [`inspect`](Self::inspect), and options that do not fit

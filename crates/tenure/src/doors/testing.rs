@@ -1,0 +1,174 @@
+//! For the tests of programs that use locks: a store in memory that does what the test says, and
+//! a clock that the test moves. Never for production.
+//!
+//! ```
+//! # async fn f() -> tenure::Result<()> {
+//! use tenure::testing::World;
+//!
+//! let world = World::new();
+//! let report = world.locks().mutex("report");
+//! let busy = world.busy("report");
+//! assert!(report.try_acquire().await?.is_none(), "somebody else has it");
+//! drop(busy);
+//!
+//! let guard = report.acquire().await?;
+//! world.lose("report");
+//! assert!(guard.check().is_err(), "and the program must stop its work");
+//!
+//! world.fail_next(1);
+//! assert!(report.try_acquire().await.is_err(), "the store did not answer");
+//! # Ok(()) }
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(f()).unwrap();
+//! ```
+
+mod clock;
+mod faults;
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use crate::engine::{Locks, LocksOptions};
+use crate::logic::{Acquire, Op, Reply, Step};
+use crate::seam::{self, Seam, random_u32};
+use crate::store::{Memory, Store};
+use crate::words::{Claim, Fence, Key, Label, Owner, TTL_MAX};
+
+pub use clock::Clock;
+use faults::Faulty;
+
+/// A store in memory, and its locks, for one test.
+#[derive(Debug)]
+pub struct World {
+    store: Arc<Faulty>,
+    seam: Arc<dyn Seam>,
+    locks: Locks,
+}
+
+impl Default for World {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl World {
+    /// A world on the machine's clock.
+    ///
+    /// # Panics
+    /// If the machine gives no thread or timer.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::over(seam::machine().expect("a thread and a timer"))
+    }
+
+    /// A world on a clock that the test moves. Nothing that takes time ends by itself: not a
+    /// lease, not a wait, not the pause before a retry.
+    #[must_use]
+    pub fn with_clock(clock: &Clock) -> Self {
+        Self::over(Arc::new(clock.clone()))
+    }
+
+    fn over(seam: Arc<dyn Seam>) -> Self {
+        let store = Arc::new(Faulty::new(Memory::new(Arc::clone(&seam))));
+        // A store that fails on request is not worth waiting for.
+        let options = LocksOptions::default().with_store_timeout(Duration::from_millis(200));
+        let locks = Locks::over(Arc::clone(&store) as Arc<dyn Store>, Arc::clone(&seam), options);
+        Self { store, seam, locks }
+    }
+
+    /// The locks; clones of one `Locks`, as a program would share them.
+    #[must_use]
+    pub fn locks(&self) -> Locks {
+        self.locks.clone()
+    }
+
+    /// Another process's locks over the same store, out of reach of [`lose`](Self::lose).
+    #[must_use]
+    pub fn another(&self) -> Locks {
+        let store = Arc::clone(&self.store) as Arc<dyn Store>;
+        Locks::over(store, Arc::clone(&self.seam), LocksOptions::default())
+    }
+
+    /// Lets somebody else hold `key`, under the label `somebody else`, until the answer is
+    /// dropped.
+    ///
+    /// # Panics
+    /// If the key is held, or is none.
+    #[must_use = "the key is free again when it is dropped"]
+    pub fn busy(&self, key: &str) -> Busy {
+        let key = Key::new(key).expect("a valid key");
+        let attempt = u64::from(random_u32(&*self.seam));
+        let owner = Owner::from_parts("somebody else", attempt);
+        let acquire = Acquire {
+            owner: owner.clone(),
+            label: Label::new("somebody else"),
+            claim: Claim::MUTEX,
+            ttl: TTL_MAX,
+            queue: None,
+        };
+        let reply = self.ask(&key, Op::Acquire(acquire));
+        assert!(matches!(reply, Reply::Granted { .. }), "{key:?} is not free: {reply:?}");
+        Busy { store: Arc::clone(&self.store), key, owner }
+    }
+
+    /// Takes `key` away from whoever holds it. Guards of [`locks`](Self::locks) are lost at
+    /// once, with [`LostReason::Gone`](crate::LostReason::Gone); those of others at their next
+    /// renewal.
+    ///
+    /// # Panics
+    /// If the key is none.
+    pub fn lose(&self, key: &str) {
+        let key = Key::new(key).expect("a valid key");
+        self.ask(&key, Op::Force { up_to: Fence::new(u64::MAX) });
+        self.locks.engine().lose(&key);
+    }
+
+    /// From now on the store fails every request without carrying it out, or no longer does.
+    /// `acquire` rides it out for 200 ms, `try_acquire` asks once.
+    pub fn fail(&self, failing: bool) {
+        self.store.fail(failing);
+    }
+
+    /// The store fails the next `count` requests without carrying them out. The background asks
+    /// it too, for renewals and releases.
+    pub fn fail_next(&self, count: usize) {
+        self.store.fail_next(count);
+    }
+
+    /// The store carries out the next `count` requests, and their answers are lost.
+    pub fn lose_answers(&self, count: usize) {
+        self.store.lose_answers(count);
+    }
+
+    fn ask(&self, key: &Key, op: Op) -> Reply {
+        self.store.ask(key, op)
+    }
+}
+
+/// Somebody else's hold on a key; dropping it releases.
+#[derive(Debug)]
+#[must_use = "the key is free again when it is dropped"]
+pub struct Busy {
+    store: Arc<Faulty>,
+    key: Key,
+    owner: Owner,
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        let (owner, min_hold) = (self.owner.clone(), Duration::ZERO);
+        self.store.ask(&self.key, Op::Release { owner, min_hold, tombstone: None });
+    }
+}
+
+impl Faulty {
+    /// Asks past every fault. Memory answers at once.
+    fn ask(&self, key: &Key, op: Op) -> Reply {
+        let mut call = pin!(self.memory().call(vec![Step { key: key.clone(), op }]));
+        match call.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(mut replies)) => replies.swap_remove(0),
+            other => unreachable!("memory answered {other:?}"),
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! What users' own tests can rely on.
+
+#![allow(clippy::disallowed_methods, reason = "tests limit their time")]
+
+use std::time::Duration;
+
+use tenure::testing::{Clock, World};
+use tenure::{ErrorKind, LostReason, Renewal};
+
+async fn within<F: Future>(what: &str, future: F) -> F::Output {
+    let timely = tokio::time::timeout(Duration::from_secs(20), future).await;
+    timely.unwrap_or_else(|_| panic!("{what} did not come"))
+}
+
+#[tokio::test]
+async fn busy_is_somebody_else() {
+    let world = World::new();
+    let mutex = world.locks().mutex("key").with_wait(Duration::from_millis(20));
+    let busy = world.busy("key");
+    let error = mutex.acquire().await.expect_err("it is busy");
+    assert_eq!(error.kind(), ErrorKind::Busy);
+    assert!(error.to_string().contains("somebody else"), "{error}");
+    drop(busy);
+    mutex.acquire().await.expect("free again").release().await.expect("released");
+    drop(world.busy("key"));
+}
+
+#[tokio::test]
+#[should_panic(expected = "is not free")]
+async fn busy_needs_a_free_key() {
+    let world = World::new();
+    let _guard = world.locks().mutex("key").acquire().await.expect("granted");
+    let _busy = world.busy("key");
+}
+
+#[tokio::test]
+async fn lose_is_at_once_and_frees_the_key() {
+    let world = World::new();
+    let guard = world.locks().mutex("key").acquire().await.expect("granted");
+    let kept = world.locks().mutex("other").acquire().await.expect("granted");
+    world.lose("key");
+    assert_eq!(guard.lost().await, LostReason::Gone);
+    assert!(guard.check().is_err());
+    kept.check().expect("another key");
+    let next = world.another().mutex("key").try_acquire().await.expect("a look");
+    assert!(next.expect("free").fence() > guard.fence());
+}
+
+#[tokio::test]
+async fn failures_come_as_ordered() {
+    let world = World::new();
+    let mutex = world.locks().mutex("key");
+    world.fail_next(1);
+    let error = mutex.try_acquire().await.expect_err("the store fails");
+    assert_eq!((error.kind(), error.may_hold()), (ErrorKind::Unavailable, false));
+    let guard = mutex.try_acquire().await.expect("it works again").expect("free");
+    world.fail(true);
+    let error = guard.extend_to(Duration::from_secs(60)).await.expect_err("the store fails");
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    guard.check().expect("an unknown outcome loses nothing");
+    assert_eq!(mutex.acquire().await.expect_err("down").kind(), ErrorKind::Unavailable);
+    world.fail(false);
+    guard.release().await.expect("released");
+    world.lose_answers(1);
+    let error = mutex.try_acquire().await.expect_err("no answer");
+    assert!(error.may_hold());
+    // Withdrawn in the background: held by nobody.
+    within("the withdrawal", mutex.acquire()).await.expect("granted").release().await.expect("ok");
+}
+
+#[tokio::test]
+async fn the_clock_moves_only_by_hand() {
+    let clock = Clock::new();
+    let world = World::with_clock(&clock);
+    let mutex = world.locks().mutex("key").with_ttl(Duration::from_secs(10));
+    let guard = mutex.clone().with_renewal(Renewal::Off).acquire().await.expect("granted");
+    let remaining = guard.remaining();
+    tokio::time::sleep(Duration::from_millis(30)).await;
+    assert_eq!(guard.remaining(), remaining);
+    clock.advance(Duration::from_secs(9));
+    guard.check().expect("not over");
+    clock.advance(Duration::from_secs(1));
+    assert_eq!(within("the loss", guard.lost()).await, LostReason::Expired);
+    let waits = mutex.with_wait(Duration::from_secs(3600));
+    let busy = world.busy("key");
+    let waiting = tokio::spawn(async move { waits.acquire().await.map(drop) });
+    tokio::time::sleep(Duration::from_millis(30)).await;
+    assert!(!waiting.is_finished());
+    // It may not have begun to wait: move on until it has, and its hour is over.
+    let moved = async {
+        while !waiting.is_finished() {
+            clock.advance(Duration::from_secs(600));
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    within("the end of the wait", moved).await;
+    assert_eq!(waiting.await.expect("no panic").expect_err("busy").kind(), ErrorKind::Busy);
+    drop(busy);
+}
