@@ -74,8 +74,8 @@ impl Guard {
     /// Dropping the future leaves the release to the background.
     ///
     /// # Errors
-    /// The store's failure. [`may_hold`](crate::Error::may_hold) is then true: the key may stay taken until the
-    /// background has reached the store, at most for the rest of the ttl.
+    /// The store's failure. [`may_hold`](crate::Error::may_hold) is then true: the key may stay
+    /// taken until the background has reached the store, at most for the rest of the ttl.
     ///
     /// # Examples
     /// ```

@@ -30,6 +30,7 @@ pub(crate) use {over_every_store, over_store};
 
 mod blocking;
 mod control;
+mod field_notes;
 mod hand_over;
 mod local_line;
 mod scopes;

@@ -59,7 +59,8 @@ impl Mutex {
     /// As with [`run`](Self::run).
     ///
     /// # Errors
-    /// Those of [`try_acquire`](Self::try_acquire); the work's own; [`Lost`](crate::ErrorKind::Lost).
+    /// Those of [`try_acquire`](Self::try_acquire); the work's own;
+    /// [`Lost`](crate::ErrorKind::Lost).
     ///
     /// # Examples
     /// ```
@@ -101,8 +102,8 @@ impl Mutex {
     /// # async fn charge(_: tenure::Fence) -> u32 { 42 }
     /// # async fn f(locks: tenure::Locks) -> tenure::Result<()> {
     /// let payment = locks.mutex("order:7:payment");
-    /// let finished = payment.run_to_end(|lease| async move { charge(lease.fence()).await }).await?;
-    /// let receipt = finished.or_lost()?;
+    /// let work = |lease: tenure::Lease| async move { charge(lease.fence()).await };
+    /// let receipt = payment.run_to_end(work).await?.or_lost()?;
     /// # assert_eq!(receipt, 42); Ok(()) }
     /// ```
     pub async fn run_to_end<V, Fut>(&self, work: impl FnOnce(Lease) -> Fut) -> Result<Finished<V>>
