@@ -24,4 +24,6 @@ pub use engine::{
     LostReason, Outlived, Released, Renewal, Ticket, Watch, ok,
 };
 pub use kinds::Mutex;
+#[cfg(feature = "macros")]
+pub use tenure_macros::locked;
 pub use words::*;

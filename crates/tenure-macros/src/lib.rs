@@ -1,0 +1,68 @@
+//! The attribute `#[tenure::locked]`. Use it through the crate `tenure`, with its feature
+//! `macros`; what it expands to names that crate.
+
+mod expand;
+mod options;
+mod span;
+mod template;
+
+use proc_macro::TokenStream;
+use syn::{ItemFn, parse_macro_input};
+
+use options::Options;
+
+/// Runs a function or method under a lock: acquire, run, release, as `Mutex::run` does.
+///
+/// ```
+/// # #[derive(Debug)] struct Order { id: u64 }
+/// # struct Shop { locks: tenure::Locks }
+/// # impl Shop {
+/// #[tenure::locked("order:{order.id}:payment", store = self.locks, ttl = "30s", wait = "10s")]
+/// async fn pay(&self, order: &Order) -> tenure::Result<String> {
+///     Ok(format!("paid {order:?}"))
+/// }
+/// # }
+/// #[tenure::locked(try)]
+/// async fn nightly() -> tenure::Result<Option<u32>> {
+///     Ok(Some(42)) // None without a run if another instance is at it
+/// }
+/// # async fn f() -> tenure::Result<()> {
+/// # tenure::set_default(tenure::connect("memory:").await?);
+/// # let shop = Shop { locks: tenure::connect("memory:").await? };
+/// assert_eq!(shop.pay(&Order { id: 7 }).await?, "paid Order { id: 7 }");
+/// assert_eq!(nightly().await?, Some(42));
+/// # Ok(()) }
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(f()).unwrap();
+/// ```
+///
+/// **The key** is the first argument: a text, in which `{…}` holds an expression over the
+/// function's arguments (`{{` and `}}` are braces). Without it the key is the function's path:
+/// `my_crate::jobs::nightly`. *The trap*: move or rename the function, and old and new instances
+/// no longer exclude each other while both run; two methods of one name in one module share a
+/// key. Name the key where that matters.
+///
+/// **Options**, each at most once:
+///
+/// | option | meaning |
+/// |---|---|
+/// | `try` | do not wait: answer `Ok(None)` if it is held; needs `Result<Option<_>, E>` |
+/// | `store = expr` | the `Locks` to use; default: those of `tenure::lock` |
+/// | `ttl`, `wait`, `min_hold`, `max_hold` | as `with_ttl` and so on: `"30s"`, `"500ms"`, `"5m"`, `"2h"`, or an expression |
+/// | `renewal = "off"`, or an interval | as `with_renewal` |
+/// | `owner = expr`, `label = expr` | as `with_owner`, `with_label` |
+/// | `lease = name` | gives the body its `Lease` under this name |
+///
+/// **The function** is async, or plain with the feature `blocking` of `tenure`. It answers a
+/// `Result<_, E>` with `E: From<tenure::Error>`, since acquiring can fail; `return` and `?` mean
+/// what they always mean. If the lock is lost, an async body is dropped at its next await and
+/// the answer is an error of kind `Lost`; a plain one runs to its end first. Arguments are
+/// dropped before the lock is given back.
+///
+/// With `#[async_trait]`, put this attribute on the methods inside, which it then sees as
+/// they are written.
+#[proc_macro_attribute]
+pub fn locked(options: TokenStream, function: TokenStream) -> TokenStream {
+    let options = parse_macro_input!(options as Options);
+    let function = parse_macro_input!(function as ItemFn);
+    expand::expand(options, function).unwrap_or_else(syn::Error::into_compile_error).into()
+}

@@ -1,0 +1,117 @@
+//! What stands in the parentheses of the attribute.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+use syn::ext::IdentExt;
+use syn::parse::{Parse, ParseStream};
+use syn::{Expr, ExprLit, Ident, Lit, LitStr, Result, Token};
+
+use super::span;
+
+const KNOWN: &str = "try, store, ttl, wait, renewal, min_hold, max_hold, owner, label, lease";
+
+/// The options, as written; `settings` are the calls that set them on a mutex.
+pub(crate) struct Options {
+    pub(crate) key: Option<LitStr>,
+    pub(crate) tries: bool,
+    pub(crate) store: Option<Expr>,
+    pub(crate) lease: Option<Ident>,
+    pub(crate) settings: Vec<TokenStream>,
+}
+
+impl Parse for Options {
+    fn parse(input: ParseStream<'_>) -> Result<Self> {
+        let mut options =
+            Self { key: None, tries: false, store: None, lease: None, settings: Vec::new() };
+        let mut seen: Vec<Ident> = Vec::new();
+        if input.peek(LitStr) {
+            options.key = Some(input.parse()?);
+            comma(input)?;
+        }
+        while !input.is_empty() {
+            if input.peek(LitStr) {
+                return Err(input.error("the key stands first, and there is one"));
+            }
+            let name = input.call(Ident::parse_any)?;
+            if seen.contains(&name) {
+                return Err(syn::Error::new(name.span(), format!("`{name}` is given twice")));
+            }
+            options.take(&name, input)?;
+            seen.push(name);
+            comma(input)?;
+        }
+        Ok(options)
+    }
+}
+
+impl Options {
+    fn take(&mut self, name: &Ident, input: ParseStream<'_>) -> Result<()> {
+        if name == "try" {
+            self.tries = true;
+            return Ok(());
+        }
+        let known = KNOWN.split(", ").any(|known| name == known);
+        if !known {
+            let message = format!("`{name}` is no option; there are: {KNOWN}");
+            return Err(syn::Error::new(name.span(), message));
+        }
+        input.parse::<Token![=]>()?;
+        if name == "lease" {
+            self.lease = Some(input.parse()?);
+            return Ok(());
+        }
+        let value: Expr = input.parse()?;
+        match name.to_string().as_str() {
+            "store" => self.store = Some(value),
+            "renewal" => {
+                let renewal = renewal(&value)?;
+                self.settings.push(quote!(.with_renewal(#renewal)));
+            }
+            "owner" => self.settings.push(quote!(.with_owner(#value))),
+            "label" => self.settings.push(quote!(.with_label(#value))),
+            _ => {
+                let setter = Ident::new(&format!("with_{name}"), name.span());
+                let span = duration(&value)?;
+                self.settings.push(quote!(.#setter(#span)));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn comma(input: ParseStream<'_>) -> Result<()> {
+    if !input.is_empty() {
+        input.parse::<Token![,]>()?;
+    }
+    Ok(())
+}
+
+/// A text such as `"30s"`, read here, or any expression.
+fn duration(value: &Expr) -> Result<TokenStream> {
+    let Expr::Lit(ExprLit { lit, .. }) = value else { return Ok(quote!(#value)) };
+    let refused = |message: String| Err(syn::Error::new(lit.span(), message));
+    match lit {
+        Lit::Str(text) => match span::millis(&text.value()) {
+            Some(millis) => Ok(quote!(::core::time::Duration::from_millis(#millis))),
+            None => {
+                refused(format!("{:?} is no duration, such as {}", text.value(), span::SUCH_AS))
+            }
+        },
+        other => refused(format!(
+            "{} has no unit; write a duration such as {}",
+            quote!(#other),
+            span::SUCH_AS
+        )),
+    }
+}
+
+fn renewal(value: &Expr) -> Result<TokenStream> {
+    if let Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) = value {
+        if text.value() == "off" {
+            return Ok(quote!(::tenure::Renewal::Off));
+        }
+        let every = duration(value)?;
+        return Ok(quote!(::tenure::Renewal::Every(#every)));
+    }
+    Ok(quote!(#value))
+}

@@ -1,0 +1,28 @@
+//! Options that are none.
+
+#[tenure::locked(tll = "30s")]
+async fn misspelt() -> tenure::Result<()> {
+    Ok(())
+}
+
+#[tenure::locked(ttl = 30)]
+async fn no_unit() -> tenure::Result<()> {
+    Ok(())
+}
+
+#[tenure::locked(ttl = "30 seconds")]
+async fn no_duration() -> tenure::Result<()> {
+    Ok(())
+}
+
+#[tenure::locked(ttl = "1s", ttl = "2s")]
+async fn twice() -> tenure::Result<()> {
+    Ok(())
+}
+
+#[tenure::locked(ttl = "1s", "key")]
+async fn key_at_the_end() -> tenure::Result<()> {
+    Ok(())
+}
+
+fn main() {}
