@@ -47,10 +47,12 @@ use options::Options;
 /// |---|---|
 /// | `try` | do not wait: answer `Ok(None)` if it is held; needs `Result<Option<_>, E>` |
 /// | `store = expr` | the `Locks` to use; default: those of `tenure::lock` |
-/// | `ttl`, `wait`, `min_hold`, `max_hold` | as `with_ttl` and so on: `"30s"`, `"500ms"`, `"5m"`, `"2h"`, or an expression |
+/// | `ttl`, `wait`, `min_hold`, `max_hold` | as `with_ttl` and so on: `"30s"`, or an expression |
 /// | `renewal = "off"`, or an interval | as `with_renewal` |
 /// | `owner = expr`, `label = expr` | as `with_owner`, `with_label` |
 /// | `lease = name` | gives the body its `Lease` under this name |
+///
+/// Durations are written `"500ms"`, `"30s"`, `"5m"`, `"2h"`, `"1h30m"`.
 ///
 /// **The function** is async, or plain with the feature `blocking` of `tenure`. It answers a
 /// `Result<_, E>` with `E: From<tenure::Error>`, since acquiring can fail; `return` and `?` mean

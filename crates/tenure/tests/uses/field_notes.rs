@@ -43,7 +43,8 @@ async fn redis_py_lock(world: World) {
     assert!(other.held_by_anyone().await.expect("a look"));
     assert!(lock.held_by_me().await.expect("a look") && guard.held());
     assert_eq!(guard.release().await.expect("an answer"), Released::Released);
-    assert!(!other.held_by_anyone().await.expect("a look"));
+    // The one that gave up may be granted for a moment, until its withdrawal arrives.
+    until("nobody's", async || !other.held_by_anyone().await.expect("a look")).await;
 }
 
 /// The context manager's end: `LockNotOwnedError` by default, a line in the log with
