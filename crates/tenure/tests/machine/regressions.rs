@@ -83,3 +83,17 @@ fn forced_owner_of_a_long_lease_came_back_as_a_ghost() {
     let late = Op::Acquire(acquire(&owner(0), Claim::MUTEX, ttl, None));
     assert_eq!(apply(&mut resource, &late, start() + ms(90_000)), Reply::Withdrawn);
 }
+
+/// A pass granted for the ttl alone, where the place in line would have brought more.
+#[test]
+fn pass_is_no_shorter_than_a_grant_from_the_queue() {
+    let (mut key, now) = (Resource::default(), start());
+    apply(&mut key, &Op::Acquire(acquire(&owner(1), Claim::MUTEX, ms(40), None)), now);
+    let waits = acquire(&owner(0), Claim::MUTEX, ms(40), line(ms(30), 1));
+    apply(&mut key, &Op::Acquire(waits), now);
+    let to = acquire(&owner(0), Claim::MUTEX, ms(10), line(ms(10), 2));
+    let (min_hold, tombstone) = (ms(0), None);
+    let pass = Op::Pass { owner: owner(1), min_hold, tombstone, to, ahead: true };
+    apply(&mut key, &pass, now);
+    assert_eq!(key.holders()[0].expires, now + ms(30));
+}

@@ -25,8 +25,11 @@ impl Resource {
         grants: &mut Vec<Grant>,
     ) -> Reply {
         if ahead && *owner != to.owner && self.can_be_granted(to) {
-            self.queue.retain(|p| p.owner != to.owner);
-            self.grant(to, to.ttl, at);
+            // No shorter than what its place would have brought it.
+            let place = self.queue.iter().position(|p| p.owner == to.owner);
+            let place = place.and_then(|index| self.queue.remove(index));
+            let lease = place.map_or(to.ttl, |p| p.claim_lease.max(to.ttl));
+            self.grant(to, lease, at);
         }
         self.grant_from_queue(at, grants);
         // Granted above or not: an acquire answers either way. To oneself it would grant anew
