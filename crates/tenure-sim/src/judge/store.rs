@@ -117,7 +117,9 @@ impl Judge {
         attempt.granted = Some(now);
         let Some(place) = &grant.place else { return };
         let pid = attempt.wish.pid;
-        if let Some(free_since) = grant.free_since {
+        // The place of an attempt that has ended is a ghost's: nobody looks for it.
+        let looks = attempt.stage == Stage::Pending;
+        if let Some(free_since) = grant.free_since.filter(|_| looks) {
             let late = now - free_since;
             let knew = place.first_since.saturating_add(1_300_000) < free_since;
             let most = 50_000 + TIMER_LATE + 2 * self.round_trip;
@@ -127,7 +129,7 @@ impl Judge {
                 });
             }
         }
-        if attempt.stage == Stage::Pending {
+        if looks {
             let heartbeat = micros(attempt.wish.window().min(attempt.wish.ttl)) * 101 / 300;
             self.watch_handover(
                 number,
