@@ -321,7 +321,8 @@ impl<'a> Attempt<'a> {
     fn into_guard(mut self, held: Held) -> Guard {
         (self.waiter, self.open) = (None, false);
         held.lease.taken_by(Taker::present());
-        let waited = self.engine.now().since(self.started);
+        // The clock was read for the verdict, and no more: after it nothing may take time.
+        let waited = held.lease.since.since(self.started);
         observe::granted(&self.engine.name, &self.order.key, held.lease.fence, waited);
         Guard::new(Arc::clone(self.engine), held)
     }
