@@ -65,6 +65,14 @@ impl Client {
     /// The connection ended (`UnexpectedEof`), or no reply came in time (`TimedOut`).
     pub fn call(&mut self, words: &[&str]) -> io::Result<Reply> {
         self.send(words)?;
+        self.reply()
+    }
+
+    /// Waits for the next reply, passing over pushes.
+    ///
+    /// # Errors
+    /// As for [`call`](Self::call).
+    pub fn reply(&mut self) -> io::Result<Reply> {
         loop {
             match self.receive()? {
                 Reply::Push(_) => {}

@@ -19,6 +19,7 @@ mod condition;
 mod flavour;
 mod port;
 mod process;
+mod proxy;
 mod reply;
 mod server;
 
@@ -28,5 +29,6 @@ pub use condition::{LIMIT, wait_until};
 pub use flavour::{Flavour, redis_cli, redis_py};
 pub use port::Port;
 pub use process::{Process, is_running};
+pub use proxy::{Call, Direction, Fate, Fault, Flow, Proxy, Pushes, Which};
 pub use reply::{NotResp, Reply, call};
 pub use server::{ClientCertificates, Server, ServerOptions};
