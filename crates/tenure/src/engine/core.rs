@@ -142,10 +142,17 @@ impl Engine {
                     let push = tokio::select! {
                         biased;
                         () = gone.cancelled() => return,
-                        push = inbox.pushes.recv() => push,
+                        push = inbox.pushes.recv() => match push {
+                            Some(push) => Some(push),
+                            None => return,
+                        },
+                        () = inbox.missed.notified() => None,
                     };
-                    let (Some(push), Some(engine)) = (push, Weak::upgrade(&engine)) else { return };
-                    keeper::push_arrived(&engine, &push);
+                    let Some(engine) = Weak::upgrade(&engine) else { return };
+                    match push {
+                        Some(push) => keeper::push_arrived(&engine, &push),
+                        None => engine.look_again(),
+                    }
                 }
             }));
             Ok(Some(inbox.address))
@@ -166,6 +173,15 @@ impl Engine {
 
     pub(crate) fn waiter(&self, owner: &Owner) -> Option<(DutyId, Arc<Waiter>)> {
         self.lobby().get(owner).cloned()
+    }
+
+    /// Lets every waiter look at the store now.
+    fn look_again(&self) {
+        let now = self.now();
+        let ids: Vec<_> = self.lobby().values().map(|(id, _)| *id).collect();
+        for id in ids {
+            self.agenda.move_to(id, now);
+        }
     }
 
     pub(crate) fn leave_waiter(&self, owner: &Owner) {

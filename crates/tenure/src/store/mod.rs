@@ -10,7 +10,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use crate::logic::{Inspection, Reply, Step};
 use crate::words::{Error, ErrorKind, Fence, Key, Operation, Owner};
@@ -60,6 +60,9 @@ pub struct Inbox {
     pub address: Arc<str>,
     /// The pushes. A hint only: one may be lost, late or twice.
     pub pushes: mpsc::UnboundedReceiver<Push>,
+    /// Told when pushes may have been missed, such as after a lost connection: whoever waits
+    /// looks again.
+    pub missed: Arc<Notify>,
 }
 
 /// A wakeup that carries a grant.
