@@ -2,6 +2,9 @@
 //! never waits for a lock, never retries and spawns nothing for a caller.
 
 mod memory;
+#[cfg(feature = "redis")]
+#[allow(dead_code, reason = "the store over the link comes next")]
+mod redis;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
