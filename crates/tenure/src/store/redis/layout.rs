@@ -1,0 +1,114 @@
+//! Where the parts of a key live on the server. It names keys and never touches them.
+
+use crate::words::Key;
+
+/// How the lock's own name is made from a key: a text with `{name}` in it once.
+///
+/// The default is `{name}`: the lock stands under the very name that other libraries would use,
+/// so that it excludes them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Template {
+    before: String,
+    after: String,
+}
+
+/// What stands for the key in a template.
+const NAME: &str = "{name}";
+
+impl Default for Template {
+    fn default() -> Self {
+        Self { before: String::new(), after: String::new() }
+    }
+}
+
+impl Template {
+    /// Reads a template; `None` unless it contains `{name}` exactly once.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (before, after) = text.split_once(NAME)?;
+        if after.contains(NAME) {
+            return None;
+        }
+        Some(Self { before: before.into(), after: after.into() })
+    }
+
+    /// The names of all parts of a key.
+    pub(crate) fn names(&self, key: &Key) -> Names {
+        let lock = format!("{}{key}{}", self.before, self.after);
+        let base = sibling_base(&lock);
+        let part = |part: &str| format!("{base}{part}").into_bytes();
+        Names {
+            parts: [part("record"), part("queue"), part("places"), part("alive"), part("buried")],
+            lock: lock.into_bytes(),
+        }
+    }
+
+    /// The key whose record has this name.
+    pub(crate) fn key_of_record(&self, record: &str) -> Option<Key> {
+        let lock = match record.strip_prefix("tenure:{") {
+            Some(rest) => rest.strip_suffix("}:record")?,
+            None => record.strip_suffix(":tenure:record")?,
+        };
+        let name = lock.strip_prefix(self.before.as_str())?.strip_suffix(self.after.as_str())?;
+        let key = Key::new(name).ok()?;
+        (self.names(&key).parts[0] == record.as_bytes()).then_some(key)
+    }
+}
+
+/// The server's keys of one key of ours, in the order of the script's `KEYS`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Names {
+    /// What other libraries use.
+    pub(crate) lock: Vec<u8>,
+    /// record, queue, places, alive, buried.
+    pub(crate) parts: [Vec<u8>; 5],
+}
+
+impl Names {
+    /// All of them, in order.
+    pub(crate) fn into_keys(self) -> impl Iterator<Item = Vec<u8>> {
+        std::iter::once(self.lock).chain(self.parts)
+    }
+}
+
+/// Siblings hash to the lock's slot: they keep its hash tag if it has one, and make it their
+/// hash tag if it has none. (Redis Cluster specification, *Hash tags*.)
+fn sibling_base(lock: &str) -> String {
+    let tagged = lock
+        .split_once('{')
+        .and_then(|(_, rest)| rest.split_once('}'))
+        .is_some_and(|(tag, _)| !tag.is_empty());
+    if tagged { format!("{lock}:tenure:") } else { format!("tenure:{{{lock}}}:") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(template: &Template, key: &str) -> String {
+        let names = template.names(&Key::new(key).expect("a key"));
+        String::from_utf8(names.parts[0].clone()).expect("text")
+    }
+
+    #[test]
+    fn siblings_keep_the_slot_and_never_meet_those_of_another_key() {
+        let plain = Template::default();
+        assert_eq!(record(&plain, "a"), "tenure:{a}:record");
+        assert_eq!(record(&plain, "{a}"), "{a}:tenure:record");
+        assert_eq!(record(&plain, "{a}:b"), "{a}:b:tenure:record");
+        assert_eq!(record(&plain, "{}a"), "tenure:{{}a}:record");
+    }
+
+    #[test]
+    fn a_record_leads_back_to_its_key() {
+        for text in ["{name}", "lock:{name}", "{{name}}:lock"] {
+            let template = Template::parse(text).expect("a template");
+            for key in ["a", "{a}", "a b", "x:{y}:z", "📈", "}", "tenure:{a}:record"] {
+                let found = template.key_of_record(&record(&template, key));
+                assert_eq!(found.expect(key).as_str(), key, "under {text}");
+            }
+        }
+        assert_eq!(Template::parse("lock"), None);
+        assert_eq!(Template::parse("{name}{name}"), None);
+        assert_eq!(Template::default().key_of_record("tenure:{a}:queue"), None);
+    }
+}
