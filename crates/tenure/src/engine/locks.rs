@@ -41,6 +41,10 @@ impl LocksOptions {
         self.store_timeout = limit;
         self
     }
+
+    pub(crate) fn store_timeout(self) -> Duration {
+        self.store_timeout
+    }
 }
 
 impl Locks {

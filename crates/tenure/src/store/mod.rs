@@ -3,7 +3,6 @@
 
 mod memory;
 #[cfg(feature = "redis")]
-#[allow(dead_code, reason = "the store over the link comes next")]
 mod redis;
 #[cfg(feature = "sqlite")]
 mod sqlite;
@@ -19,6 +18,8 @@ use crate::logic::{Inspection, Reply, Step};
 use crate::words::{Error, ErrorKind, Fence, Key, Operation, Owner};
 
 pub use memory::Memory;
+#[cfg(feature = "redis")]
+pub use redis::Redis;
 #[cfg(feature = "sqlite")]
 pub use sqlite::Sqlite;
 #[cfg(feature = "sqlite")]

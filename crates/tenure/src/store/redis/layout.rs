@@ -6,8 +6,8 @@ use crate::words::Key;
 ///
 /// The default is `{name}`: the lock stands under the very name that other libraries would use,
 /// so that it excludes them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Template {
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Template {
     before: String,
     after: String,
 }
@@ -15,15 +15,9 @@ pub(crate) struct Template {
 /// What stands for the key in a template.
 const NAME: &str = "{name}";
 
-impl Default for Template {
-    fn default() -> Self {
-        Self { before: String::new(), after: String::new() }
-    }
-}
-
 impl Template {
     /// Reads a template; `None` unless it contains `{name}` exactly once.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         let (before, after) = text.split_once(NAME)?;
         if after.contains(NAME) {
             return None;
@@ -32,7 +26,7 @@ impl Template {
     }
 
     /// The names of all parts of a key.
-    pub(crate) fn names(&self, key: &Key) -> Names {
+    pub(super) fn names(&self, key: &Key) -> Names {
         let lock = format!("{}{key}{}", self.before, self.after);
         let base = sibling_base(&lock);
         let part = |part: &str| format!("{base}{part}").into_bytes();
@@ -43,7 +37,7 @@ impl Template {
     }
 
     /// The key whose record has this name.
-    pub(crate) fn key_of_record(&self, record: &str) -> Option<Key> {
+    pub(super) fn key_of_record(&self, record: &str) -> Option<Key> {
         let lock = match record.strip_prefix("tenure:{") {
             Some(rest) => rest.strip_suffix("}:record")?,
             None => record.strip_suffix(":tenure:record")?,
@@ -56,16 +50,16 @@ impl Template {
 
 /// The server's keys of one key of ours, in the order of the script's `KEYS`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Names {
+pub(super) struct Names {
     /// What other libraries use.
-    pub(crate) lock: Vec<u8>,
+    pub(super) lock: Vec<u8>,
     /// record, queue, places, alive, buried.
-    pub(crate) parts: [Vec<u8>; 5],
+    pub(super) parts: [Vec<u8>; 5],
 }
 
 impl Names {
     /// All of them, in order.
-    pub(crate) fn into_keys(self) -> impl Iterator<Item = Vec<u8>> {
+    pub(super) fn into_keys(self) -> impl Iterator<Item = Vec<u8>> {
         std::iter::once(self.lock).chain(self.parts)
     }
 }

@@ -9,6 +9,7 @@ use percent_encoding::percent_decode_str;
 
 use crate::store::StoreError;
 
+use super::layout::Template;
 use super::login::{Login, Password};
 use super::server::Limits;
 
@@ -35,7 +36,7 @@ pub(super) struct RedisUrl {
     pub(super) tls: Option<TlsFiles>,
     pub(super) login: Login,
     pub(super) limits: Limits,
-    pub(super) key_template: KeyTemplate,
+    pub(super) key_template: Template,
 }
 
 /// Where the server is.
@@ -51,13 +52,6 @@ pub(super) struct TlsFiles {
     pub(super) ca: Option<PathBuf>,
     pub(super) cert_and_key: Option<(PathBuf, PathBuf)>,
     pub(super) server_name: Option<Arc<str>>,
-}
-
-/// What a lock is called in the server: text before and after its name.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct KeyTemplate {
-    pub(super) before: Arc<str>,
-    pub(super) after: Arc<str>,
 }
 
 impl RedisUrl {
@@ -84,9 +78,8 @@ impl RedisUrl {
             connect: given.limit("connect_timeout")?.unwrap_or(Limits::default().connect),
             call: given.limit("call_timeout")?.unwrap_or(Limits::default().call),
         };
-        let template = given.take("key_template");
-        let key_template =
-            template.map_or(Ok(KeyTemplate::default()), |t| KeyTemplate::read(&t))?;
+        let key_template = given.take("key_template").map(|text| template(&text));
+        let key_template = key_template.unwrap_or_else(|| Ok(Template::default()))?;
         let files = given.tls_files(is_tls)?;
         Ok(Self { place, tls: is_tls.then_some(files), login, limits, key_template })
     }
@@ -225,26 +218,12 @@ impl Parameters {
     }
 }
 
-impl KeyTemplate {
-    fn read(text: &str) -> Result<Self, StoreError> {
-        match text.split("{name}").collect::<Vec<_>>()[..] {
-            [before, after] => Ok(Self { before: before.into(), after: after.into() }),
-            _ => Err(config(format!(
-                "key_template must have {{name}} in it exactly once, as in lock:{{name}}, \
-                 not {text:?}"
-            ))),
-        }
-    }
-
-    /// The key in the server for a lock's name.
-    pub(super) fn key(&self, name: &str) -> String {
-        format!("{}{name}{}", self.before, self.after)
-    }
-
-    /// The lock's name for a key in the server; `None` if it is not of this template.
-    pub(super) fn name<'a>(&self, key: &'a str) -> Option<&'a str> {
-        key.strip_prefix(&*self.before)?.strip_suffix(&*self.after)
-    }
+fn template(text: &str) -> Result<Template, StoreError> {
+    Template::parse(text).ok_or_else(|| {
+        config(format!(
+            "key_template must have {{name}} in it exactly once, as in lock:{{name}}, not {text:?}"
+        ))
+    })
 }
 
 fn duration(text: &str) -> Option<Duration> {

@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use redis::Value;
 
-use crate::logic::{
-    Acquire, Blocker, HolderView, Inspection, Op, Reply, State, Step, WaiterView,
-};
+use crate::logic::{Acquire, Blocker, HolderView, Inspection, Op, Reply, State, Step, WaiterView};
 use crate::words::{Fence, Key, Label, Owner};
 
 use super::super::Push;
@@ -107,21 +105,13 @@ fn letter(op: &Op) -> &'static str {
     }
 }
 
-/// What the script answered to one step.
-#[derive(Debug, PartialEq)]
-pub(super) enum Answered {
-    Reply(Reply),
-    /// The server refused a write; its own words.
-    Failed(String),
-}
-
 /// Reads the script's answer; `None` if it is none of its.
-pub(super) fn decode(answer: Value) -> Option<Vec<Answered>> {
+pub(super) fn decode(answer: Value) -> Option<Vec<Reply>> {
     let Value::Array(replies) = answer else { return None };
     replies.into_iter().map(decode_one).collect()
 }
 
-fn decode_one(reply: Value) -> Option<Answered> {
+fn decode_one(reply: Value) -> Option<Reply> {
     let mut parts = Parts::of(reply)?;
     let reply = match parts.text()?.as_str() {
         "granted" => Reply::Granted { fence: parts.fence()? },
@@ -141,10 +131,32 @@ fn decode_one(reply: Value) -> Option<Answered> {
         "gone" => Reply::Gone,
         "others" => Reply::Others,
         "inspected" => Reply::Inspected(parts.inspection()?),
-        "failed" => return Some(Answered::Failed(parts.text()?)),
+        "failed" => Reply::Refused(refused(&parts.text()?).into()),
         _ => return None,
     };
-    Some(Answered::Reply(reply))
+    Some(reply)
+}
+
+/// What it means that the server would not write.
+fn refused(says: &str) -> String {
+    if says.starts_with("OOM") {
+        return "the server's memory is full (maxmemory); free some or raise the limit. What is \
+                held is renewed and released all the same"
+            .into();
+    }
+    format!("the server would not write: {says}")
+}
+
+/// Reads an answer to SCAN: the next cursor and names; names that are no text are not ours.
+pub(super) fn decode_scan(answer: Value) -> Option<(String, Vec<String>)> {
+    let mut parts = Parts::of(answer)?;
+    let cursor = parts.text()?;
+    let Value::Array(names) = parts.0.pop_front()? else { return None };
+    let texts = names.into_iter().filter_map(|name| match name {
+        Value::BulkString(bytes) => String::from_utf8(bytes).ok(),
+        _ => None,
+    });
+    Some((cursor, texts.collect()))
 }
 
 /// The parts of an answer, taken from the front.
@@ -220,11 +232,7 @@ impl Parts {
             })
         })?;
         let waiters = self.list(|w| {
-            Some(WaiterView {
-                label: Label::new(w.text()?),
-                units: w.small()?,
-                waiting: w.span()?,
-            })
+            Some(WaiterView { label: Label::new(w.text()?), units: w.small()?, waiting: w.span()? })
         })?;
         let state = match state.as_str() {
             "free" => State::Free,
@@ -269,7 +277,7 @@ mod tests {
         assert_eq!(decode(Value::Nil), None);
         assert_eq!(decode(Value::Array(vec![Value::Array(vec![])])), None);
         let renewed = Value::Array(vec![Value::BulkString(b"renewed".to_vec())]);
-        let expected = Some(vec![Answered::Reply(Reply::Renewed)]);
+        let expected = Some(vec![Reply::Renewed]);
         assert_eq!(decode(Value::Array(vec![renewed])), expected);
     }
 }
