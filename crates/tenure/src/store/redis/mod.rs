@@ -80,12 +80,12 @@ impl Redis {
     fn lazy(url: &RedisUrl, seam: &Arc<dyn Seam>) -> Result<Self, StoreError> {
         let server = Server::of_url(url, Arc::clone(seam))?;
         let link = Arc::new(Link::new(&server, "tenure"));
-        let template = url.key_template.clone();
+        let (template, guard) = (url.key_template.clone(), url.restart_guard);
         let carry = {
             let (link, template) = (Arc::clone(&link), template.clone());
             move |steps: Vec<Step>| {
                 let (link, template) = (Arc::clone(&link), template.clone());
-                let carried = async move { carry(&link, &template, &steps).await };
+                let carried = async move { carry(&link, &template, guard, &steps).await };
                 Box::pin(carried) as _
             }
         };
@@ -126,8 +126,13 @@ impl Redis {
 }
 
 /// One script call for a whole batch.
-async fn carry(link: &Link, template: &Template, steps: &[Step]) -> Result<Vec<Reply>, StoreError> {
-    let (keys, args) = wire::encode(steps, template, RETENTION);
+async fn carry(
+    link: &Link,
+    template: &Template,
+    restart_guard: Duration,
+    steps: &[Step],
+) -> Result<Vec<Reply>, StoreError> {
+    let (keys, args) = wire::encode(steps, template, RETENTION, restart_guard);
     let answer: Value = link.eval(&STEPS, &keys, &args).await?;
     wire::decode(answer)
         .filter(|replies| replies.len() == steps.len())

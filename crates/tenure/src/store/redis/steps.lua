@@ -8,6 +8,7 @@
 --           5 alive   zset, waiter -> when its place is forgotten, in microseconds
 --           6 buried  zset, owner -> until when it is refused, in microseconds
 -- ARGV    1 how long an unused record is remembered, in milliseconds
+--         2 restart guard: a server that has been up for less grants nothing new; 0: off
 --         then for each step the letter of its operation, the key's name and the arguments:
 --           A acquire   owner attempt label units limit ttl window stamp inbox
 --           N renew     owner attempt ttl
@@ -30,7 +31,7 @@
 
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
-local retention = tonumber(ARGV[1])
+local retention, guard = tonumber(ARGV[1]), tonumber(ARGV[2])
 
 local function machine()
   local LAYOUT = '1'
@@ -65,6 +66,18 @@ local function machine()
   -- Whether somebody who is not Tenure holds the lock.
   local function foreign()
     return lock and not (mutex() and record.holders[1])
+  end
+
+  -- How long the restart guard holds yet: a server that came back empty may have forgotten a
+  -- lease that its holder still trusts.
+  local guarded
+  local function asleep()
+    if guard == 0 then return 0 end
+    if not guarded then
+      local up = string.match(redis.call('INFO', 'server'), 'uptime_in_seconds:(%d+)')
+      guarded = math.max(0, guard - tonumber(up) * 1000000)
+    end
+    return guarded
   end
 
   local function used()
@@ -170,7 +183,7 @@ local function machine()
   end
 
   local function grant_from_queue(name)
-    while record.waiting > 0 and not foreign() do
+    while record.waiting > 0 and not foreign() and asleep() == 0 do
       local id = redis.call('ZRANGE', queue_key, 0, 0)[1]
       local place = cmsgpack.unpack(redis.call('HGET', places_key, id))
       if used() + place[4] > record.limit then return end
@@ -195,6 +208,7 @@ local function machine()
       return math.max(1000, math.min(left, FOREIGN_LOOK))
     end
     if ahead > NEAR then return window end
+    if asleep() > 0 then return asleep() end
     local ends, sum = {}, 0
     for _, holder in ipairs(record.holders) do
       ends[#ends + 1] = { holder[7], holder[4] }
@@ -218,6 +232,7 @@ local function machine()
     local holder = record.holders[1]
     if holder then return holder[3], now - holder[6] end
     if foreign() then return 'a holder that is not Tenure', 0 end
+    if asleep() > 0 then return 'the restart guard of the server', guard - asleep() end
     return '', -1
   end
 
@@ -244,6 +259,10 @@ local function machine()
     local units, limit, ttl = tonumber(a[4]), tonumber(a[5]), tonumber(a[6])
     local window, stamp, inbox = tonumber(a[7]), tonumber(a[8]), a[9]
     if is_buried(owner, attempt) then return { 'withdrawn' } end
+    if guard > 0 and ttl > guard then
+      return { 'mismatch', string.format(
+        'a ttl of %.0f ms is longer than the restart guard of %.0f ms', ttl / 1000, guard / 1000) }
+    end
     local index = find(owner, attempt)
     if index then
       extend(record.holders[index], ttl)
@@ -260,7 +279,8 @@ local function machine()
     end
     local id = id_of(owner, attempt)
     local mine = record.waiting > 0 and redis.call('ZSCORE', queue_key, id)
-    if not mine and record.waiting == 0 and not foreign() and used() + units <= limit then
+    if not mine and record.waiting == 0 and not foreign() and asleep() == 0
+      and used() + units <= limit then
       local written = { ok = 'OK' }
       if mutex() then
         written = set_lock(owner, now + ttl, true)
@@ -511,7 +531,7 @@ local function machine()
 end
 
 local general
-local replies, at, number = {}, 2, 0
+local replies, at, number = {}, 3, 0
 while at <= #ARGV do
   local base, letter = number * 6, ARGV[at]
   local owner, attempt = ARGV[at + 2], ARGV[at + 3]
@@ -520,7 +540,13 @@ while at <= #ARGV do
   local simple, reply = not record or string.sub(record, 1, 2) == '1S', nil
   if letter == 'A' then
     count = 9
-    if simple and not lock and ARGV[at + 6] == '1' then
+    -- A request of the last holder that was under way when it released: its lease would still
+    -- run, and is over. (Every owner is used once.)
+    local ghost = simple and record and not lock and string.sub(record, 27, 27 + #attempt)
+      == attempt .. '\n' and select(3, struct.unpack('>ddd', record, 3)) > now
+    if ghost then
+      reply = { 'withdrawn' }
+    elseif simple and not lock and guard == 0 and ARGV[at + 6] == '1' then
       local ttl = tonumber(ARGV[at + 7])
       local px = math.max(1, math.ceil(ttl / 1000))
       local written = redis.pcall('SET', KEYS[base + 1], owner, 'PX', px, 'NX')

@@ -23,11 +23,12 @@ const PARAMETERS: &[(&str, &str)] = &[
     ("key", "a file with the private key of our certificate"),
     ("key_template", "what a lock is called in the server, with {name} in it (default {name})"),
     ("password_file", "a file with the password"),
+    ("restart_guard", "the longest ttl: a server up for less grants nothing new (default: off)"),
     ("server_name", "the name that the server's certificate is for, if not the host's"),
 ];
 
 const LIMIT_MIN: Duration = Duration::from_millis(10);
-const LIMIT_MAX: Duration = Duration::from_secs(600);
+const LIMIT_MAX: Duration = Duration::from_secs(3600);
 
 /// A server and how to use it, as a URL names it.
 #[derive(Clone, PartialEq, Eq)]
@@ -37,6 +38,8 @@ pub(super) struct RedisUrl {
     pub(super) login: Login,
     pub(super) limits: Limits,
     pub(super) key_template: Template,
+    /// Zero: off.
+    pub(super) restart_guard: Duration,
 }
 
 /// Where the server is.
@@ -80,8 +83,9 @@ impl RedisUrl {
         };
         let key_template = given.take("key_template").map(|text| template(&text));
         let key_template = key_template.unwrap_or_else(|| Ok(Template::default()))?;
+        let restart_guard = given.limit("restart_guard")?.unwrap_or_default();
         let files = given.tls_files(is_tls)?;
-        Ok(Self { place, tls: is_tls.then_some(files), login, limits, key_template })
+        Ok(Self { place, tls: is_tls.then_some(files), login, limits, key_template, restart_guard })
     }
 
     /// The store's name, without user, password and parameters.
@@ -197,7 +201,7 @@ impl Parameters {
         let limit = duration(&text).filter(|limit| (LIMIT_MIN..=LIMIT_MAX).contains(limit));
         limit.map(Some).ok_or_else(|| {
             config(format!(
-                "{name} is a time with its unit from 10ms to 10m, such as 500ms or 2s, not {text:?}"
+                "{name} is a time with its unit from 10ms to 60m, such as 500ms or 2s, not {text:?}"
             ))
         })
     }

@@ -16,9 +16,11 @@ pub(super) fn encode(
     steps: &[Step],
     template: &Template,
     retention: Duration,
+    restart_guard: Duration,
 ) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
     let mut keys = Vec::with_capacity(steps.len() * 6);
-    let mut args = vec![retention.as_millis().to_string().into_bytes()];
+    let guard = restart_guard.as_micros().to_string();
+    let mut args = vec![retention.as_millis().to_string().into_bytes(), guard.into_bytes()];
     for step in steps {
         keys.extend(template.names(&step.key).into_keys());
         let mut line = Line { args: &mut args };
