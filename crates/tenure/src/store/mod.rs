@@ -20,6 +20,9 @@ use crate::words::{Error, ErrorKind, Fence, Key, Operation, Owner};
 pub use memory::Memory;
 #[cfg(feature = "redis")]
 pub use redis::Redis;
+#[cfg(feature = "redis")]
+#[doc(hidden)]
+pub use redis::RedisOptions;
 #[cfg(feature = "sqlite")]
 pub use sqlite::Sqlite;
 #[cfg(feature = "sqlite")]

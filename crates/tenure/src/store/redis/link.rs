@@ -32,17 +32,17 @@ const SILENT_MAX: u32 = 2;
 #[derive(Debug)]
 pub(super) struct Script {
     pub(super) name: &'static str,
-    pub(super) source: &'static str,
+    pub(super) source: Arc<str>,
     sha1: OnceLock<String>,
 }
 
 impl Script {
-    pub(super) const fn new(name: &'static str, source: &'static str) -> Self {
+    pub(super) const fn new(name: &'static str, source: Arc<str>) -> Self {
         Self { name, source, sha1: OnceLock::new() }
     }
 
     pub(super) fn sha1(&self) -> &str {
-        self.sha1.get_or_init(|| sha1_smol::Sha1::from(self.source).digest().to_string())
+        self.sha1.get_or_init(|| sha1_smol::Sha1::from(&*self.source).digest().to_string())
     }
 }
 
@@ -112,7 +112,7 @@ impl Link {
         match self.command(by("EVALSHA", script.sha1())).await {
             Err(failure) if failure.is_no_script() => {
                 tracing::debug!(store = %self.line.server.name, script.name, "sends a script");
-                self.command(by("EVAL", script.source)).await
+                self.command(by("EVAL", &script.source)).await
             }
             answer => answer,
         }

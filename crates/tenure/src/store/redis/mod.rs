@@ -46,7 +46,35 @@ const SCAN_COUNT: u32 = 1000;
 /// How many keys of a list are looked at in one call.
 const LOOKS: usize = 100;
 
-static STEPS: Script = Script::new("steps", include_str!("steps.lua"));
+const SOURCE: &str = include_str!("steps.lua");
+
+/// What tests turn; the defaults are what everybody else has.
+#[doc(hidden)]
+#[derive(Debug, Clone)]
+pub struct RedisOptions {
+    /// How long a fence is remembered after its key was last used.
+    pub fence_retention: Duration,
+    /// A key of the server whose value is the time, in microseconds, in place of its clock.
+    pub clock: Option<String>,
+}
+
+impl Default for RedisOptions {
+    fn default() -> Self {
+        Self { fence_retention: RETENTION, clock: None }
+    }
+}
+
+impl RedisOptions {
+    fn script(&self) -> Script {
+        match &self.clock {
+            None => Script::new("steps", SOURCE.into()),
+            Some(key) => {
+                let clock = format!("{{ 0, redis.call('GET', '{key}') }}");
+                Script::new("steps", SOURCE.replacen("redis.call('TIME')", &clock, 1).into())
+            }
+        }
+    }
+}
 
 /// Locks in a Redis or Valkey server.
 ///
@@ -69,7 +97,19 @@ impl Redis {
     /// once, so that a wrong password or a port that is no Redis is found here.
     #[must_use]
     pub fn open(url: &str, seam: Arc<dyn Seam>) -> Answer<'static, Self> {
-        let made = RedisUrl::parse(url).and_then(|url| Self::lazy(&url, &seam));
+        Self::open_with(url, seam, RedisOptions::default())
+    }
+
+    /// Like [`Redis::open`], for tests.
+    #[doc(hidden)]
+    #[must_use]
+    #[allow(clippy::needless_pass_by_value, reason = "as with `open`")]
+    pub fn open_with(
+        url: &str,
+        seam: Arc<dyn Seam>,
+        options: RedisOptions,
+    ) -> Answer<'static, Self> {
+        let made = RedisUrl::parse(url).and_then(|url| Self::lazy(&url, &seam, &options));
         Box::pin(async move {
             let store = made?;
             store.shared.link.command(redis::cmd("PING")).await?;
@@ -77,19 +117,26 @@ impl Redis {
         })
     }
 
-    fn lazy(url: &RedisUrl, seam: &Arc<dyn Seam>) -> Result<Self, StoreError> {
+    fn lazy(
+        url: &RedisUrl,
+        seam: &Arc<dyn Seam>,
+        options: &RedisOptions,
+    ) -> Result<Self, StoreError> {
         let server = Server::of_url(url, Arc::clone(seam))?;
         let link = Arc::new(Link::new(&server, "tenure"));
-        let (template, guard) = (url.key_template.clone(), url.restart_guard);
-        let carry = {
-            let (link, template) = (Arc::clone(&link), template.clone());
-            move |steps: Vec<Step>| {
-                let (link, template) = (Arc::clone(&link), template.clone());
-                let carried = async move { carry(&link, &template, guard, &steps).await };
-                Box::pin(carried) as _
-            }
+        let carrier = Arc::new(Carrier {
+            link: Arc::clone(&link),
+            script: options.script(),
+            template: url.key_template.clone(),
+            retention: options.fence_retention,
+            restart_guard: url.restart_guard,
+        });
+        let carry = move |steps: Vec<Step>| {
+            let carrier = Arc::clone(&carrier);
+            Box::pin(async move { carrier.carry(&steps).await }) as _
         };
         let batches = Batches::start(&**seam, Box::new(carry));
+        let template = url.key_template.clone();
         let shared = Shared { name: url.name(), template, server, link, batches };
         Ok(Self { shared: Arc::new(shared) })
     }
@@ -125,18 +172,23 @@ impl Redis {
     }
 }
 
-/// One script call for a whole batch.
-async fn carry(
-    link: &Link,
-    template: &Template,
+/// Carries steps to the server: one script call for a whole batch.
+struct Carrier {
+    link: Arc<Link>,
+    script: Script,
+    template: Template,
+    retention: Duration,
     restart_guard: Duration,
-    steps: &[Step],
-) -> Result<Vec<Reply>, StoreError> {
-    let (keys, args) = wire::encode(steps, template, RETENTION, restart_guard);
-    let answer: Value = link.eval(&STEPS, &keys, &args).await?;
-    wire::decode(answer)
-        .filter(|replies| replies.len() == steps.len())
-        .ok_or_else(|| defect("the script was answered with something else".into()))
+}
+
+impl Carrier {
+    async fn carry(&self, steps: &[Step]) -> Result<Vec<Reply>, StoreError> {
+        let (keys, args) = wire::encode(steps, &self.template, self.retention, self.restart_guard);
+        let answer: Value = self.link.eval(&self.script, &keys, &args).await?;
+        wire::decode(answer)
+            .filter(|replies| replies.len() == steps.len())
+            .ok_or_else(|| defect("the script was answered with something else".into()))
+    }
 }
 
 fn defect(message: String) -> StoreError {
@@ -189,6 +241,6 @@ impl Store for Redis {
     }
 
     fn inbox(&self) -> Answer<'_, Option<Inbox>> {
-        Box::pin(std::future::ready(Ok(None)))
+        Box::pin(async { Ok(push::open(&self.shared.server, wire::decode_push).await?) })
     }
 }

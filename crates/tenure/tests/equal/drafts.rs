@@ -1,0 +1,101 @@
+//! Random steps, and the machine that says what they must bring.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use tenure::logic::{Acquire, At, Grant, Op, Queueing, Reply, Resource, Step};
+use tenure::{Claim, Fence, Key, Label, Owner};
+
+/// The owner with a number; each generation of it is another owner.
+pub(crate) fn owner(number: u64) -> Owner {
+    Owner::from_parts(&format!("owner-{}", number % 100), number)
+}
+
+/// A step whose owners and inbox are still numbers.
+#[derive(Debug, Clone)]
+pub(crate) enum Draft {
+    Acquire { owner: u64, units: u32, limit: u32, ttl: u64, window: Option<u64>, stamp: u64 },
+    Steal { owner: u64, ttl: u64 },
+    Renew { owner: u64, ttl: u64 },
+    Release { owner: u64, min_hold: u64, tombstone: Option<u64> },
+    Withdraw { owner: u64, tombstone: u64 },
+    Transfer { from: u64, to: u64, ttl: u64 },
+    Force { none: bool },
+    Inspect,
+}
+
+pub(crate) fn draft() -> impl Strategy<Value = Draft> {
+    let who = || 0..6_u64;
+    let ttl = || 10..4000_u64;
+    prop_oneof![
+        6 => (who(), 1..3_u32, 2..4_u32, ttl(), prop::option::of(500..3000_u64), 0..9_u64).prop_map(
+            |(owner, units, limit, ttl, window, stamp)| {
+                // Mostly the same limit, so that queues form.
+                let (units, limit) = if limit == 3 { (units, 2) } else { (1, 1) };
+                Draft::Acquire { owner, units, limit, ttl, window, stamp }
+            }
+        ),
+        1 => (who(), ttl()).prop_map(|(owner, ttl)| Draft::Steal { owner, ttl }),
+        2 => (who(), ttl()).prop_map(|(owner, ttl)| Draft::Renew { owner, ttl }),
+        3 => (who(), prop_oneof![Just(0), ttl()], prop::option::of(ttl())).prop_map(
+            |(owner, min_hold, tombstone)| Draft::Release { owner, min_hold, tombstone }
+        ),
+        1 => (who(), ttl()).prop_map(|(owner, tombstone)| Draft::Withdraw { owner, tombstone }),
+        1 => (who(), who(), ttl()).prop_map(|(from, to, ttl)| Draft::Transfer { from, to, ttl }),
+        1 => any::<bool>().prop_map(|none| Draft::Force { none }),
+        1 => Just(Draft::Inspect),
+    ]
+}
+
+impl Draft {
+    pub(crate) fn op(&self, inbox: &Arc<str>) -> Op {
+        let ms = |ms: &u64| Duration::from_millis(*ms);
+        let label = |owner: &u64| Label::new(format!("label {owner}"));
+        match self {
+            Self::Acquire { owner: who, units, limit, ttl, window, stamp } => {
+                let queue = window.as_ref().map(|window| {
+                    let inbox = (who % 2 == 0).then(|| Arc::clone(inbox));
+                    Queueing { window: ms(window), stamp: *stamp, inbox }
+                });
+                let claim = Claim::new(*units, *limit).expect("a good claim");
+                let owner = owner(*who);
+                Op::Acquire(Acquire { owner, label: label(who), claim, ttl: ms(ttl), queue })
+            }
+            Self::Steal { owner: who, ttl } => {
+                let (claim, ttl) = (Claim::MUTEX, ms(ttl));
+                let owner = owner(*who);
+                Op::Steal(Acquire { owner, label: label(who), claim, ttl, queue: None })
+            }
+            Self::Renew { owner: who, ttl } => Op::Renew { owner: owner(*who), ttl: ms(ttl) },
+            Self::Release { owner: who, min_hold, tombstone } => Op::Release {
+                owner: owner(*who),
+                min_hold: ms(min_hold),
+                tombstone: tombstone.as_ref().map(ms),
+            },
+            Self::Withdraw { owner: who, tombstone } => {
+                Op::Withdraw { owner: owner(*who), tombstone: ms(tombstone) }
+            }
+            Self::Transfer { from, to, ttl } => {
+                Op::Transfer { from: owner(*from), to: owner(*to), label: label(to), ttl: ms(ttl) }
+            }
+            Self::Force { none } => {
+                Op::Force { up_to: Fence::new(if *none { 0 } else { u64::MAX }) }
+            }
+            Self::Inspect => Op::Inspect,
+        }
+    }
+}
+
+/// The machine, without a store.
+#[derive(Default)]
+pub(crate) struct Model {
+    keys: BTreeMap<Key, Resource>,
+}
+
+impl Model {
+    pub(crate) fn apply(&mut self, step: &Step, at: At) -> (Reply, Vec<Grant>) {
+        self.keys.entry(step.key.clone()).or_default().apply(&step.op, at)
+    }
+}
