@@ -8,6 +8,7 @@
 //! Everything that must outlive a caller (sockets, their driver, attempts) runs on the seam: the
 //! caller's runtime may be gone tomorrow.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
@@ -32,13 +33,13 @@ const SILENT_MAX: u32 = 2;
 #[derive(Debug)]
 pub(super) struct Script {
     pub(super) name: &'static str,
-    pub(super) source: Arc<str>,
-    sha1: OnceLock<String>,
+    pub(super) source: Cow<'static, str>,
+    pub(super) sha1: OnceLock<String>,
 }
 
 impl Script {
-    pub(super) const fn new(name: &'static str, source: Arc<str>) -> Self {
-        Self { name, source, sha1: OnceLock::new() }
+    pub(super) const fn new(name: &'static str, source: &'static str) -> Self {
+        Self { name, source: Cow::Borrowed(source), sha1: OnceLock::new() }
     }
 
     pub(super) fn sha1(&self) -> &str {
@@ -112,7 +113,7 @@ impl Link {
         match self.command(by("EVALSHA", script.sha1())).await {
             Err(failure) if failure.is_no_script() => {
                 tracing::debug!(store = %self.line.server.name, script.name, "sends a script");
-                self.command(by("EVAL", &script.source)).await
+                self.command(by("EVAL", &*script.source)).await
             }
             answer => answer,
         }

@@ -33,7 +33,8 @@ use crate::words::Key;
 use super::{Answer, Capabilities, Inbox, Reach, Store, StoreError, StoreErrorClass};
 use batch::Batches;
 use layout::Template;
-use link::{Link, Script, Server};
+use link::{Link, Script};
+use server::Server;
 use url::RedisUrl;
 
 #[cfg(test)]
@@ -67,10 +68,11 @@ impl Default for RedisOptions {
 impl RedisOptions {
     fn script(&self) -> Script {
         match &self.clock {
-            None => Script::new("steps", SOURCE.into()),
+            None => Script::new("steps", SOURCE),
             Some(key) => {
                 let clock = format!("{{ 0, redis.call('GET', '{key}') }}");
-                Script::new("steps", SOURCE.replacen("redis.call('TIME')", &clock, 1).into())
+                let source = SOURCE.replacen("redis.call('TIME')", &clock, 1);
+                Script { source: source.into(), ..Script::new("steps", SOURCE) }
             }
         }
     }

@@ -279,7 +279,8 @@ mod tests {
         assert_eq!(url.place, host("localhost", 6379));
         assert_eq!((url.tls, url.login), (None, Login::default()));
         assert_eq!(url.limits, Limits::default());
-        assert_eq!(url.key_template.key("a{b}c"), "a{b}c");
+        assert_eq!(url.key_template, Template::default());
+        assert_eq!(url.restart_guard, Duration::ZERO);
     }
 
     #[test]
@@ -295,20 +296,11 @@ mod tests {
         assert_eq!(url.login.database, 7);
         assert_eq!(url.limits.connect, Duration::from_secs(1));
         assert_eq!(url.limits.call, Duration::from_millis(750));
-        assert_eq!(url.key_template.key("n"), "lock:n:x");
-        assert_eq!(url.key_template.name("lock:n:x"), Some("n"));
-        assert_eq!(url.key_template.name("n:x"), None);
+        assert_eq!(Some(url.key_template), Template::parse("lock:{name}:x"));
         let tls = url.tls.expect("rediss");
         assert_eq!(tls.ca.as_deref(), Some(Path::new("/a+b c")));
         assert_eq!(tls.cert_and_key, Some(("c".into(), "k".into())));
         assert_eq!(tls.server_name.as_deref(), Some("redis.test"));
-    }
-
-    #[test]
-    fn a_template_whose_ends_overlap_has_no_name_for_a_short_key() {
-        let url = parse("redis://h?key_template=aa{name}aa");
-        assert_eq!(url.key_template.name("aaa"), None);
-        assert_eq!(url.key_template.name("aaaa"), Some(""));
     }
 
     #[test]
