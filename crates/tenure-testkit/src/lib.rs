@@ -8,6 +8,24 @@
 //! - [`Client`]: a small client of the wire, for what tests assert.
 //! - [`wait_until`]: waits for a condition, with a limit.
 //!
+//! ```
+//! use tenure_testkit::{Client, Fate, Flavour, Proxy, Reply, Server, Which};
+//!
+//! for flavour in Flavour::ALL {
+//!     let server = Server::of(flavour).start();
+//!     let proxy = Proxy::to(server.address());
+//!     let fault = proxy.on(Which::nth_named(2, "INCR"), Fate::CutAfter);
+//!
+//!     let mut client = Client::connect(proxy.address())?;
+//!     assert_eq!(client.call(&["INCR", "n"])?, Reply::Int(1));
+//!     assert!(client.call(&["INCR", "n"]).is_err());
+//!
+//!     assert_eq!(fault.reply(), Reply::Int(2)); // what the client never heard
+//!     assert_eq!(server.command(&["DBSIZE"]), Reply::Int(1)); // behind the proxy's back
+//! }
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
 //! Everything blocks and runs on threads of its own, so that it serves tests of any kind. A
 //! failure of the kit itself is a panic that says what was expected of whom.
 

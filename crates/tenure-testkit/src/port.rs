@@ -73,3 +73,17 @@ fn directory() -> PathBuf {
     let user = rustix::process::getuid().as_raw();
     std::env::temp_dir().join(format!("tenure-ports-{user}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_is_taken_once_although_nobody_listens_there() {
+        let port = Port::take();
+        assert!(Port::try_take(port.number()).is_none());
+        let number = port.number();
+        drop(port);
+        assert!(Port::try_take(number).is_some());
+    }
+}

@@ -53,11 +53,8 @@ fn ports_are_held_once_and_are_nobodys_default() {
     let ports: Vec<_> = (0..300).map(|_| Port::take()).collect();
     let numbers: BTreeSet<_> = ports.iter().map(Port::number).collect();
     assert_eq!(numbers.len(), ports.len());
-    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap();
-    let lowest: u16 = range.split_whitespace().next().unwrap().parse().unwrap();
-    for number in numbers {
-        assert!(number > 16_379 && number < lowest, "{number} is a default or may be given away");
-    }
+    // Beyond 6379 and its bus, and below what Linux gives to outgoing connections.
+    assert!(numbers.iter().all(|number| (20_000..32_768).contains(number)), "{numbers:?}");
 }
 
 #[test]

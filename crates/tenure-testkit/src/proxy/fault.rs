@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::state::Shared;
+use super::shared::Shared;
 use crate::client::Client;
 use crate::reply::Reply;
 
@@ -58,7 +58,8 @@ pub enum Fate {
     Replace(&'static str),
 }
 
-/// Which calls are meant. Counting begins when the fault is given to the proxy.
+/// Which calls are meant. Counting begins when the fault is given to the proxy. What decides must
+/// not ask the proxy: it is asked by it.
 pub struct Which {
     /// None means each that matches.
     pub(super) nth: Option<u64>,

@@ -7,6 +7,9 @@
 
 mod fault;
 mod link;
+mod plan;
+mod pump;
+mod shared;
 mod state;
 mod wire;
 
@@ -17,7 +20,9 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 pub use fault::{Call, Fate, Fault, Which};
-use state::{Plan, Shared, State};
+use plan::Plan;
+use shared::Shared;
+use state::State;
 
 /// Which way bytes travel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,7 +98,7 @@ impl Proxy {
         let accepting = Arc::clone(&shared);
         let listener = thread::Builder::new()
             .name("proxy".to_owned())
-            .spawn(move || link::accept(&listener, &accepting))
+            .spawn(move || pump::accept(&listener, &accepting))
             .expect("a thread");
         Self { address, shared, listener: Some(listener) }
     }

@@ -2,89 +2,20 @@
 //! on each. It decides what becomes of every frame; it reads and writes no byte.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
-use super::fault::{Call, Fate, Which};
+use super::fault::{Call, Fate};
+use super::link::{Awaited, Kind, Link, Parcel};
+use super::plan::{Copied, Plan};
 use super::wire::{Answers, is_push};
 use super::{Direction, Flow, Pushes};
-use crate::condition::LIMIT;
 use crate::reply::Reply;
 
 use Direction::{ToClient, ToServer};
 
 /// How many calls are remembered word for word.
 const REMEMBERED: usize = 10_000;
-
-/// The state and its threads' meeting point.
-#[derive(Debug)]
-pub(super) struct Shared {
-    pub(super) upstream: SocketAddr,
-    pub(super) understands: bool,
-    state: Mutex<State>,
-    changed: Condvar,
-}
-
-impl Shared {
-    pub(super) fn new(upstream: SocketAddr, understands: bool) -> Self {
-        Self { upstream, understands, state: Mutex::default(), changed: Condvar::new() }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Looks at the state or changes it; all threads look again.
-    pub(super) fn change<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
-        let answer = act(&mut self.lock());
-        self.changed.notify_all();
-        answer
-    }
-
-    /// Waits until `look` finds something.
-    #[track_caller]
-    pub(super) fn wait<T>(&self, what: &str, look: impl Fn(&State) -> Option<T>) -> T {
-        let end = Instant::now() + LIMIT;
-        let mut state = self.lock();
-        loop {
-            if let Some(found) = look(&state) {
-                return found;
-            }
-            let left = end.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "waited {LIMIT:?} in vain until {what}: {:#?}", state.plans);
-            let woken = self.changed.wait_timeout(state, left);
-            state = woken.unwrap_or_else(PoisonError::into_inner).0;
-        }
-    }
-
-    /// What to do next for one direction of a link; none if the link is gone. Waits until there is
-    /// something to do.
-    pub(super) fn next(&self, link: u64, way: Direction) -> Option<Step> {
-        let mut state = self.lock();
-        loop {
-            state = match state.next(link, way) {
-                Next::Step(step) => {
-                    self.changed.notify_all();
-                    return Some(step);
-                }
-                Next::Gone => return None,
-                Next::News => {
-                    self.changed.notify_all();
-                    state
-                }
-                Next::Wait(Some(until)) => {
-                    let left = until.saturating_duration_since(Instant::now());
-                    let woken = self.changed.wait_timeout(state, left);
-                    woken.unwrap_or_else(PoisonError::into_inner).0
-                }
-                Next::Wait(None) => {
-                    self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
-                }
-            };
-        }
-    }
-}
 
 /// What a link's thread is to do.
 #[derive(Debug, PartialEq, Eq)]
@@ -99,7 +30,8 @@ pub(super) enum Step {
     Nothing,
 }
 
-enum Next {
+/// What a link's thread finds.
+pub(super) enum Next {
     Step(Step),
     /// There is something for others to see; ask again.
     News,
@@ -108,56 +40,12 @@ enum Next {
     Gone,
 }
 
-/// A fault and what became of it.
-#[derive(Debug)]
-pub(super) struct Plan {
-    which: Which,
-    pub(super) fate: Fate,
-    /// How many calls have matched.
-    matched: u64,
-    pub(super) strikes: u64,
-    pub(super) call: Option<Call>,
-    pub(super) reply: Option<Reply>,
-    pub(super) copy: Option<Copied>,
-    pub(super) delivered: bool,
-    pub(super) lifted: bool,
-}
-
-/// A call as it travelled, and what its link had said about itself before.
-#[derive(Debug, Clone)]
-pub(super) struct Copied {
-    pub(super) greeting: Vec<Vec<u8>>,
-    pub(super) call: Vec<u8>,
-}
-
-impl Plan {
-    pub(super) fn new(which: Which, fate: Fate) -> Self {
-        Self {
-            which,
-            fate,
-            matched: 0,
-            strikes: 0,
-            call: None,
-            reply: None,
-            copy: None,
-            delivered: false,
-            lifted: false,
-        }
-    }
-
-    fn means(&mut self, call: &Call) -> bool {
-        if self.lifted || !(self.which.matches)(call) {
-            return false;
-        }
-        self.matched += 1;
-        self.which.nth.is_none_or(|nth| nth == self.matched)
-    }
-}
-
+/// Pairs are indexed by the direction.
 #[derive(Debug, Default)]
 pub(super) struct State {
     flow: [Flow; 2],
     pub(super) delay: [Duration; 2],
+    /// How many bytes may pass before the link is cut on which they pass.
     pub(super) budget: [Option<usize>; 2],
     pushes: Pushes,
     pub(super) refusing: bool,
@@ -168,86 +56,6 @@ pub(super) struct State {
     pub(super) pushes_seen: u64,
     pub(super) links_seen: u64,
     pub(super) links: BTreeMap<u64, Link>,
-}
-
-/// One link: the client's connection and the one to the server.
-#[derive(Debug)]
-pub(super) struct Link {
-    client: TcpStream,
-    server: TcpStream,
-    on_the_way: [VecDeque<Parcel>; 2],
-    /// A fault has lost something in this direction.
-    lost: [bool; 2],
-    ended: [bool; 2],
-    /// Calls that were sent to the server and are not answered yet.
-    awaited: VecDeque<Awaited>,
-    greeting: Vec<Vec<u8>>,
-    resp3: bool,
-    subscribed: bool,
-    held_pushes: Vec<Vec<u8>>,
-}
-
-/// Bytes on their way, and what they are.
-#[derive(Debug)]
-struct Parcel {
-    bytes: Vec<u8>,
-    due: Instant,
-    kind: Kind,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Kind {
-    /// Not understood, or in need of no understanding.
-    Bytes,
-    Call {
-        plan: Option<usize>,
-        answers: Answers,
-    },
-    Reply {
-        plan: Option<usize>,
-    },
-    End,
-}
-
-#[derive(Debug)]
-enum Awaited {
-    Frames {
-        plan: Option<usize>,
-        answers: Answers,
-    },
-    /// The proxy answers this itself when its turn comes.
-    Refusal(&'static str),
-}
-
-impl Link {
-    fn new(client: TcpStream, server: TcpStream) -> Self {
-        Self {
-            client,
-            server,
-            on_the_way: Default::default(),
-            lost: [false; 2],
-            ended: [false; 2],
-            awaited: VecDeque::new(),
-            greeting: Vec::new(),
-            resp3: false,
-            subscribed: false,
-            held_pushes: Vec::new(),
-        }
-    }
-
-    /// Where the bytes of a direction go.
-    pub(super) fn sink(&self, way: Direction) -> &TcpStream {
-        match way {
-            ToServer => &self.server,
-            ToClient => &self.client,
-        }
-    }
-
-    fn cut(&self) {
-        // Ended by the other side before is as good.
-        let _ = self.client.shutdown(Shutdown::Both);
-        let _ = self.server.shutdown(Shutdown::Both);
-    }
 }
 
 // Links come and go.
@@ -279,9 +87,10 @@ impl State {
     fn keep_held(&mut self, number: u64) -> bool {
         let Some(link) = self.links.get_mut(&number) else { return false };
         let waiting = &mut link.on_the_way[ToServer as usize];
-        let held = waiting.front().is_some_and(|parcel| is_held(&self.plans, parcel));
+        let held = waiting.front().is_some_and(|parcel| parcel.is_held(&self.plans));
         if held {
             waiting.truncate(1);
+            // It may have gone already.
             let _ = link.client.shutdown(Shutdown::Both);
         }
         held
@@ -293,11 +102,6 @@ impl State {
             link.cut();
         }
     }
-}
-
-fn is_held(plans: &[Plan], parcel: &Parcel) -> bool {
-    let Kind::Call { plan: Some(plan), .. } = parcel.kind else { return false };
-    plans[plan].fate == Fate::Hold && !plans[plan].delivered
 }
 
 // Frames arrive.
@@ -417,13 +221,9 @@ impl State {
     }
 }
 
-fn refusal(text: &str) -> Vec<u8> {
-    format!("-{text}\r\n").into_bytes()
-}
-
 // Frames go on.
 impl State {
-    fn next(&mut self, number: u64, way: Direction) -> Next {
+    pub(super) fn next(&mut self, number: u64, way: Direction) -> Next {
         let flow = self.flow[way as usize];
         let Some(link) = self.links.get_mut(&number) else { return Next::Gone };
         let lost = link.lost[way as usize];
@@ -431,7 +231,7 @@ impl State {
         if !lost && (flow == Flow::Stalled || head.due > Instant::now()) {
             return Next::Wait((flow != Flow::Stalled).then_some(head.due));
         }
-        if !lost && is_held(&self.plans, head) {
+        if !lost && head.is_held(&self.plans) {
             return match head.kind {
                 Kind::Call { plan: Some(plan), .. } if self.plans[plan].strikes == 0 => {
                     self.plans[plan].strikes = 1;
@@ -446,7 +246,14 @@ impl State {
             return Next::Step(if ends { Step::EndUntold } else { Step::Nothing });
         }
         let step = self.step(number, parcel);
-        Next::Step(self.spend(way, step))
+        let step = self.spend(way, step);
+        if let Step::WriteAndCut(_) = step
+            && let Some(link) = self.links.get_mut(&number)
+        {
+            // From here on: a server may answer before the link is cut.
+            link.lost = [true; 2];
+        }
+        Next::Step(step)
     }
 
     fn step(&mut self, number: u64, parcel: Parcel) -> Step {
@@ -546,4 +353,8 @@ impl State {
             self.links.remove(&number);
         }
     }
+}
+
+fn refusal(text: &str) -> Vec<u8> {
+    format!("-{text}\r\n").into_bytes()
 }

@@ -1,4 +1,7 @@
-//! Which frame answers which call. It keeps the order of one link and touches no byte.
+//! Which frame answers which call. It touches no byte.
+//!
+//! Not understood are `CLIENT REPLY`, `MONITOR`, and the end of all subscriptions of one kind
+//! (`UNSUBSCRIBE` without channels) while there are some of another.
 
 use crate::reply::Reply;
 
