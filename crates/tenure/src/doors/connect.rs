@@ -161,16 +161,15 @@ pub async fn connect_with(url: &str, options: LocksOptions) -> Result<Locks> {
     Ok(Locks::over(store, seam, options))
 }
 
-<<<<<<< HEAD
-/// The name of the first parameter (`?name=value`) behind a store's address. No store has any:
+/// The name of the first parameter (`?name=value`) behind the address of a store that has none:
 /// it must not become part of a file's name.
 fn parameter(rest: &str) -> Option<&str> {
     let (_, parameters) = rest.split_once('?')?;
     parameters.split_once('=').map(|(name, _)| name)
-=======
+}
+
 fn behind_scheme(url: &str) -> &str {
     url.split_once(':').map_or("", |(_, rest)| rest)
->>>>>>> b1c27ba (redis: group commit, the store)
 }
 
 impl std::fmt::Debug for StoreEntry {
