@@ -125,7 +125,7 @@ impl Failure {
     pub(super) fn unsent_error(command: &str, error: &redis::RedisError) -> Self {
         let failure = match error.clone().into_server_errors() {
             Some(errors) if !errors.is_empty() => Self::answered(command, &errors[0].1),
-            _ => Self::unsent(Cause::Cut { text: error.to_string() }),
+            _ => Self::unsent(Cause::broken(error)),
         };
         Self { may_have_run: false, ..failure }
     }
@@ -164,6 +164,16 @@ impl Failure {
 }
 
 impl Cause {
+    /// What the client crate says of a connection that has ended.
+    pub(super) fn broken(error: &redis::RedisError) -> Self {
+        let text = error.to_string().trim_end().replace('\n', "; ");
+        // An answer that was cut in its middle is garbage to the crate.
+        if error.kind() == redis::ErrorKind::Parse && !text.contains("Unexpected end of input") {
+            return Self::Nonsense { text };
+        }
+        Self::Cut { text }
+    }
+
     fn class(&self) -> StoreErrorClass {
         use StoreErrorClass::{Config, Refused, Transient};
         match self {

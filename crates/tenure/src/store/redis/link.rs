@@ -231,12 +231,7 @@ impl Line {
             }
             Ok(value) => Ok(value),
             Err(error) => {
-                let text = error.to_string();
-                let failure = Failure::unknown(if error.kind() == redis::ErrorKind::Parse {
-                    Cause::Nonsense { text }
-                } else {
-                    Cause::Cut { text }
-                });
+                let failure = Failure::unknown(Cause::broken(&error));
                 self.retire(live, &failure);
                 Err(failure)
             }

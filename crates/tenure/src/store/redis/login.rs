@@ -213,10 +213,8 @@ impl Witness {
             Cause::Server(ServerSays::unknown_command("HELLO"))
         } else if testimony.first.is_empty() && error.is_io_error() {
             Cause::ClosedAtOnce { tls: is_tls }
-        } else if error.is_io_error() {
-            Cause::Cut { text: error.to_string() }
         } else {
-            Cause::Nonsense { text: error.to_string() }
+            Cause::broken(error)
         };
         Failure::unsent(cause)
     }

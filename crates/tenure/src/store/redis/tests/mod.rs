@@ -9,6 +9,7 @@ mod outage;
 mod push;
 #[cfg(feature = "tls")]
 mod tls;
+mod wire;
 
 use std::sync::{Arc, Mutex};
 
