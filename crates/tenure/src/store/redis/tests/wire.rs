@@ -60,7 +60,7 @@ async fn a_cut_is_told_and_nothing_is_sent_twice() {
         let proxy = Proxy::to(real.address());
         let link = behind(&proxy, "");
         echo(&link, "first").await.expect("it is up");
-        real.command(&["SCRIPT", "LOAD", COUNT.source]);
+        real.command(&["SCRIPT", "LOAD", &COUNT.source]);
         let fault = proxy.on(Which::nth_named(1, "EVALSHA"), fate.clone());
         let failure = count(&link).await.expect_err("it was cut");
         assert_eq!(fault.strikes(), 1, "{fate:?}");
