@@ -1,9 +1,9 @@
 //! A link to a server that mends itself. It is opened by the first call and again by the next
 //! call after it broke; it never sends a request twice.
 //!
-//! A call that finds the link down waits for the verdict of the next attempt: the moment the server is back it goes out, and while the server is away callers do not
-//! spin. Such a call was never sent, and says so. What the server refuses for good (a password)
-//! is answered at once.
+//! A call that finds the link down waits for the verdict of the next attempt: the moment the
+//! server is back it goes out, and while the server is away callers do not spin. Such a call was
+//! never sent, and says so. What the server refuses for good (a password) is answered at once.
 //!
 //! Everything that must outlive a caller (sockets, their driver, attempts) runs on the seam: the
 //! caller's runtime may be gone tomorrow.

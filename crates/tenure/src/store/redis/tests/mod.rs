@@ -43,6 +43,14 @@ async fn ping(link: &Link) -> Result<redis::Value, Failure> {
     link.command(redis::cmd("PING")).await
 }
 
+/// How many connections to it this side holds open, whatever the server does.
+fn established(real: &RealServer) -> usize {
+    let sockets = std::fs::read_to_string("/proc/self/net/tcp").expect("a list of sockets");
+    // Remote address and state, as the kernel writes them.
+    let remote = format!("0100007F:{:04X} 01 ", real.port());
+    sockets.lines().filter(|line| line.contains(&remote)).count()
+}
+
 /// Counts who dials.
 #[derive(Debug)]
 struct Counted {

@@ -1,10 +1,8 @@
 //! The inbox: what arrives, what is missed, what is refused.
 
-use std::time::Duration;
-
 use tenure_testkit::{Flavour, LIMIT, Server as RealServer, wait_until};
 
-use super::server;
+use super::{established, server};
 use crate::store::redis::push::{self, CHANNELS};
 use crate::store::{Inbox, Push};
 use crate::words::{Fence, Key, Owner};
@@ -69,8 +67,7 @@ async fn a_stopped_server_is_noticed_without_traffic() {
     let opened = push::open(&server(&url), decode).await.expect("an answer");
     let inbox = opened.expect("an inbox");
     real.stop();
-    // Longer than it takes to ask and to give up.
-    tokio::time::sleep(Duration::from_secs(7)).await;
+    wait_until("the silent connection is given up", || established(&real) == 0);
     real.cont();
     tokio::time::timeout(LIMIT, inbox.missed.notified()).await.expect("it was made again");
 }
