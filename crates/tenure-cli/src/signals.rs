@@ -63,6 +63,14 @@ pub(crate) fn shield() -> io::Result<UnixStream> {
     Ok(reader)
 }
 
+/// Whoever started us may have held SIGCHLD back, and children inherit that: without it neither
+/// we nor a sentry would ever hear of CMD's end.
+fn hear_of_children() {
+    let mut set = SigSet::empty();
+    set.add(NixSignal::SIGCHLD);
+    let _ = set.thread_unblock();
+}
+
 /// The signals that come to `tenure`.
 #[derive(Debug)]
 pub(crate) struct Signals {
@@ -82,6 +90,7 @@ impl Signals {
             let kind = SignalKind::from_raw(signal.as_raw());
             streams.push((signal, tokio::signal::unix::signal(kind)?));
         }
+        hear_of_children();
         let children = tokio::signal::unix::signal(SignalKind::child())?;
         Ok(Self { streams, children, no_jobs: is_ignored(mask, Signal::TSTP) })
     }

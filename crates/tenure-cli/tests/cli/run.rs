@@ -267,6 +267,57 @@ fn no_descriptor_of_ours_reaches_cmd() {
 }
 
 #[test]
+fn a_parent_that_hears_of_no_children_does_not_make_us_deaf() {
+    let place = Place::new();
+    // The ttl is so long that no renewal wakes up anybody meanwhile.
+    for before in ["pthread_sigmask(signal.SIG_BLOCK, [17])", "signal(17, signal.SIG_IGN)"] {
+        let script = format!(
+            "import os, signal; signal.{before}; \
+             os.execv(os.environ['TENURE'], ['tenure', *'run --ttl 1h k sh -c'.split(), 'exit 7'])"
+        );
+        let ended = Running::of(place.command("python3").args(["-c", &script])).wait();
+        assert_eq!(ended.code, Some(7), "{before}: {ended:?}");
+    }
+}
+
+#[test]
+fn a_fixed_owner_does_not_wait_for_itself() {
+    let place = Place::new();
+    let holder = place.start(&["run", "--owner", "job-1", "k", "--", "sh", "-c", HOLD]);
+    place.number_in("pid");
+    assert_eq!(place.status("k")["holders"][0]["owner"], "job-1");
+    assert_eq!(place.run(&["run", "--owner", "job-1", "--try", "k", "--", "true"]).code, Some(75));
+    let ended = place.run(&["run", "--owner", "job-1", "k", "--", "true"]);
+    assert_eq!(ended.code, Some(64), "{ended:?}");
+    assert!(ended.stderr.contains("waiting for oneself"), "{ended:?}");
+    let words = ["run", "--owner", "job-10", "--wait", "50ms", "k", "--", "true"];
+    assert_eq!(place.run(&words).code, Some(75), "another value, though it begins the same");
+    drop(holder);
+}
+
+#[test]
+fn the_help_names_every_code_variable_and_store() {
+    let place = Place::new();
+    let help = place.run(&["run", "--help"]);
+    assert_eq!((help.code, &*help.stderr), (Some(0), ""));
+    let codes = ["64", "65", "69", "70", "75", "77", "78", "79", "124", "126", "127", "128 + n"];
+    for code in codes {
+        assert!(help.stdout.contains(&format!("\n  {code} ")), "{code}: {}", help.stdout);
+    }
+    let variables = ["STORE", "STORE_FILE", "KEY", "FENCE", "OWNER", "STORE_NAME", "HELD"];
+    for name in variables.into_iter().chain(["LOST_REASON"]) {
+        assert!(help.stdout.contains(&format!("\n  TENURE_{name}")), "{name}");
+    }
+    for words in [&["run", "--help"][..], &["help"], &["status", "-h"], &["help", "list"]] {
+        let text = place.run(words).stdout;
+        for store in tenure::stores() {
+            assert!(text.contains(store.example), "{words:?}: {text}");
+        }
+        assert!(text.lines().all(|line| line.chars().count() <= 100), "{words:?}: {text}");
+    }
+}
+
+#[test]
 fn a_store_that_fails_says_so_by_its_code() {
     let place = Place::new();
     fs::write(place.path("text"), "This is no database. ".repeat(100)).expect("a file");
@@ -300,21 +351,31 @@ fn a_store_of_one_process_keeps_nobody_out() {
     assert!(ended.stderr.contains("nobody is kept out"), "{ended:?}");
 }
 
-#[test]
-fn six_processes_count_without_a_mistake() {
+/// Six processes, each 25 times: read a number, wait, write it back with one more. `lock` is
+/// what runs each step. Answers the number and how often two were at it together.
+fn count_with(lock: &str) -> (String, usize) {
     let place = Place::new();
     fs::write(place.path("count"), "0\n").expect("a file");
-    // Not atomic: between reading and writing there is time for everybody else.
-    let step = "n=$(cat count); sleep 0.002; echo $((n + 1)) > count";
-    let many = format!(
-        "for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25; do \
-         \"$TENURE\" run -q counter -- sh -c '{step}' || exit 1; done"
-    );
-    let running: Vec<_> =
-        (0..6).map(|_| Running::of(place.command("/bin/sh").args(["-c", &many]))).collect();
+    // mkdir is atomic, so it finds an overlap whatever happens to the number.
+    let step = "mkdir busy || echo >> overlaps; n=$(cat count); sleep 0.002; \
+                echo $((n + 1)) > count; rmdir busy || :";
+    let many = format!("for i in $(seq 25); do {lock} sh -c '{step}' 2>> errors || exit 1; done");
+    let start = |_| Running::of(place.command("/bin/sh").args(["-c", &many]));
+    let running: Vec<_> = (0..6).map(start).collect();
     for process in running {
         let ended = process.wait();
-        assert_eq!(ended.code, Some(0), "{ended:?}");
+        assert_eq!(ended.code, Some(0), "{ended:?} {}", place.read("errors"));
     }
-    assert_eq!(place.read("count"), "150\n");
+    (place.read("count").trim().into(), place.read("overlaps").lines().count())
+}
+
+#[test]
+fn six_processes_count_without_a_mistake() {
+    assert_eq!(count_with("\"$TENURE\" run -q counter --"), ("150".into(), 0));
+}
+
+#[test]
+fn without_the_lock_they_count_wrong() {
+    let (count, overlaps) = count_with("");
+    assert!(count != "150" && overlaps > 0, "the test could not fail: {count}, {overlaps}");
 }

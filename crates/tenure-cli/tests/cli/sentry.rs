@@ -140,6 +140,8 @@ fn tenure_killed() {
         let end = lease_end(&place);
         place.number_in("successor");
         gone_by(&place, end);
+        let last = stamps(&place).into_values().map(|(_, last)| last).max().expect("stamps");
+        assert!(last < end - 1_000_000, "ended at once, not when the lease did");
         assert_eq!(place.status("k")["holders"][0]["label"], "successor");
     }
 }

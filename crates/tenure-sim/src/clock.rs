@@ -1,0 +1,67 @@
+//! A clock that is wrong: it began somewhere else and runs too fast or too slow, but never
+//! jumps. True time is known to the simulation alone.
+
+use tenure::seam::Moment;
+
+const MILLION: i128 = 1_000_000;
+
+/// True time to local time and back, in microseconds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Clock {
+    /// What it showed at the beginning of true time.
+    offset: u64,
+    /// How many microseconds it gains in a true second.
+    ppm: i64,
+}
+
+impl Clock {
+    pub(crate) fn new(offset: u64, ppm: i64) -> Self {
+        Self { offset, ppm }
+    }
+
+    /// What it shows at the true time `at`.
+    pub(crate) fn read(self, at: u64) -> u64 {
+        let gone = i128::from(at) * (MILLION + i128::from(self.ppm)) / MILLION;
+        self.offset + u64::try_from(gone).unwrap_or(0)
+    }
+
+    /// The first true time at which it shows `local` or more.
+    pub(crate) fn when(self, local: u64) -> u64 {
+        if local >= self.read(u64::MAX / 4) {
+            return u64::MAX / 4;
+        }
+        let gone = i128::from(local.saturating_sub(self.offset));
+        let rate = MILLION + i128::from(self.ppm);
+        let mut at = u64::try_from(gone * MILLION / rate).unwrap_or(0);
+        while self.read(at) < local {
+            at += 1;
+        }
+        at
+    }
+
+    pub(crate) fn moment(self, at: u64) -> Moment {
+        Moment::from_micros(self.read(at))
+    }
+
+    pub(crate) fn when_moment(self, moment: Moment) -> u64 {
+        self.when(moment.as_micros())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn back_and_forth_agree() {
+        for ppm in [-50_000, -5_000, 0, 3, 5_000, 50_000] {
+            let clock = Clock::new(17_000_000, ppm);
+            for at in [0, 1, 999, 1_000_000, 123_456_789] {
+                let local = clock.read(at);
+                let back = clock.when(local);
+                assert!(back <= at && clock.read(back) >= local, "{ppm} {at}");
+                assert!(back == 0 || clock.read(back - 1) < local, "{ppm} {at}");
+            }
+        }
+    }
+}

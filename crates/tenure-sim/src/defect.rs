@@ -1,0 +1,162 @@
+//! Bugs that can be built into the simulated server, each one seen in a real lock. They exist to
+//! prove that the judge finds them; a server without a defect never comes here.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use tenure::Claim;
+use tenure::Label;
+use tenure::logic::{At, Grant, Holder, Op, Place, Reply, Resource};
+
+/// A fault of the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Defect {
+    /// A renewal of a missing lease creates it (RedLock.net#48, redis-semaphore#175).
+    RenewalRecreates,
+    /// A request that comes late is served as if its owner had not let go.
+    TombstonesIgnored,
+    /// A release does not look whose lease it ends.
+    ReleaseOfAnybody,
+    /// Two grants get the same fence.
+    FenceStands,
+    /// The one who came last is granted first.
+    LastComeFirst,
+    /// A release forgets who waits.
+    QueueForgotten,
+    /// A lease of the dead never ends (Redisson and others without a ttl).
+    LeaseForEver,
+    /// A waiter's grant is never told, and its heartbeats are answered as if it stood in line.
+    GrantUntold,
+    /// A renewal after the first second finds nothing.
+    RenewalRefused,
+    /// The server's clock runs 3 % faster than the clients': beyond the allowance.
+    ClockTooFast,
+}
+
+impl Defect {
+    /// What the machine does, with the defect in it.
+    pub(crate) fn apply(
+        self,
+        before: &Resource,
+        op: &Op,
+        at: At,
+    ) -> (Resource, (Reply, Vec<Grant>)) {
+        let parts = Parts::of(before);
+        match self {
+            Self::RenewalRecreates => recreate(before.clone(), op, at),
+            Self::TombstonesIgnored => Parts { tombstones: vec![], ..parts }.apply(op, at),
+            Self::ReleaseOfAnybody => parts.apply(&release_of_anybody(before, op), at),
+            Self::FenceStands => {
+                let last = before.fence().get().saturating_sub(1);
+                let at = At { fence_seed: if last == 0 { at.fence_seed } else { 0 }, ..at };
+                Parts { fence: last, ..parts }.apply(op, at)
+            }
+            Self::LastComeFirst => {
+                let mut parts = parts;
+                if !matches!(op, Op::Acquire(_)) {
+                    parts.queue = parts.queue.into_iter().rev().collect();
+                }
+                parts.apply(op, at)
+            }
+            Self::QueueForgotten => {
+                let mut parts = parts;
+                if matches!(op, Op::Release { .. }) {
+                    parts.queue.clear();
+                }
+                parts.apply(op, at)
+            }
+            Self::LeaseForEver => {
+                let (after, answer) = parts.apply(op, at);
+                let mut parts = Parts::of(&after);
+                for holder in &mut parts.holders {
+                    holder.expires = holder.expires.max(at.now + Duration::from_secs(3_600));
+                }
+                (parts.build(), answer)
+            }
+            Self::GrantUntold => {
+                let (after, (mut reply, _)) = parts.apply(op, at);
+                let waits = matches!(op, Op::Acquire(a) if a.queue.is_some());
+                if waits && matches!(reply, Reply::Granted { .. }) {
+                    let look_in = Duration::from_secs(1);
+                    reply = Reply::Queued { ahead: 0, look_in, blocker: None };
+                }
+                (after, (reply, vec![]))
+            }
+            Self::RenewalRefused => {
+                let (after, (mut reply, grants)) = parts.apply(op, at);
+                let second = Duration::from_secs(1);
+                if let Op::Renew { owner, .. } = op
+                    && before
+                        .holders()
+                        .iter()
+                        .any(|h| h.owner == *owner && at.now.since(h.since) > second)
+                {
+                    reply = Reply::Gone;
+                }
+                (after, (reply, grants))
+            }
+            Self::ClockTooFast => parts.apply(op, at),
+        }
+    }
+}
+
+/// The contents of a resource, to be changed against its will.
+struct Parts<'a> {
+    of: &'a Resource,
+    holders: Vec<Holder>,
+    queue: VecDeque<Place>,
+    tombstones: Vec<tenure::logic::Tombstone>,
+    fence: u64,
+}
+
+impl<'a> Parts<'a> {
+    fn of(resource: &'a Resource) -> Self {
+        Self {
+            of: resource,
+            holders: resource.holders().to_vec(),
+            queue: resource.queue().clone(),
+            tombstones: resource.tombstones().to_vec(),
+            fence: resource.fence().get(),
+        }
+    }
+
+    fn build(self) -> Resource {
+        let fence = tenure::Fence::new(self.fence);
+        let until = self.of.fence_until();
+        Resource::from_parts(self.holders, self.queue, self.tombstones, fence, until)
+    }
+
+    fn apply(self, op: &Op, at: At) -> (Resource, (Reply, Vec<Grant>)) {
+        let mut after = self.build();
+        let answer = after.apply(op, at);
+        (after, answer)
+    }
+}
+
+fn recreate(mut after: Resource, op: &Op, at: At) -> (Resource, (Reply, Vec<Grant>)) {
+    let (reply, grants) = after.apply(op, at);
+    let Op::Renew { owner, ttl } = op else { return (after, (reply, grants)) };
+    if !matches!(reply, Reply::Gone | Reply::Withdrawn) || !after.holders().is_empty() {
+        return (after, (reply, grants));
+    }
+    let mut parts = Parts::of(&after);
+    parts.holders.push(Holder {
+        owner: owner.clone(),
+        label: Label::new("re-created"),
+        claim: Claim::MUTEX,
+        fence: after.fence(),
+        since: at.now,
+        expires: at.now + *ttl,
+    });
+    (parts.build(), (Reply::Renewed, grants))
+}
+
+fn release_of_anybody(before: &Resource, op: &Op) -> Op {
+    let Some(holder) = before.holders().first() else { return op.clone() };
+    let mut op = op.clone();
+    if let Op::Release { owner, .. } = &mut op {
+        *owner = holder.owner.clone();
+    }
+    op
+}

@@ -1,0 +1,74 @@
+//! Where the users of one process live: its seam, its link to the store, and its `Locks`, which
+//! any of them may close and replace.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tenure::seam::Seam;
+use tenure::store::Store;
+use tenure::{Locks, LocksOptions};
+
+use crate::judge::{Judge, Rule};
+use crate::link::SimStore;
+use crate::process::SimSeam;
+use crate::world::{Pid, World};
+
+/// Closing takes so long at most when nothing hinders it.
+pub(crate) const CLOSE_LIMIT: Duration = Duration::from_secs(8);
+
+#[derive(Debug)]
+pub(crate) struct Home {
+    pub(crate) world: Arc<World>,
+    pub(crate) judge: Arc<Judge>,
+    pub(crate) pid: Pid,
+    pub(crate) seam: Arc<SimSeam>,
+    store: Arc<SimStore>,
+    locks: Mutex<Locks>,
+}
+
+impl Home {
+    pub(crate) fn new(
+        world: Arc<World>,
+        judge: Arc<Judge>,
+        pid: Pid,
+        seam: Arc<SimSeam>,
+        store: Arc<SimStore>,
+    ) -> Arc<Self> {
+        let locks = Mutex::new(open(&store, &seam));
+        Arc::new(Self { world, judge, pid, seam, store, locks })
+    }
+
+    pub(crate) fn locks(&self) -> Locks {
+        self.locks.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) async fn sleep(&self, micros: u64) {
+        let until = self.seam.now() + Duration::from_micros(micros);
+        self.seam.sleep_until(until).await;
+    }
+
+    /// Closes the `Locks`; others use a new one meanwhile.
+    pub(crate) async fn close(&self) {
+        let closing = self.replace();
+        let began = self.world.now();
+        self.judge.closes(self.pid);
+        let closed = closing.close(CLOSE_LIMIT).await;
+        self.world.note(|| format!("p{} has closed: {closed:?}", self.pid));
+        if let (Err(error), true) = (closed, self.world.was_clean(self.pid, began)) {
+            self.judge.complain(Rule::Orphan, || format!("p{} cannot close: {error}", self.pid));
+        }
+    }
+
+    fn replace(&self) -> Locks {
+        let fresh = open(&self.store, &self.seam);
+        let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *locks, fresh)
+    }
+}
+
+fn open(store: &Arc<SimStore>, seam: &Arc<SimSeam>) -> Locks {
+    let store = Arc::clone(store) as Arc<dyn Store>;
+    let seam = Arc::clone(seam) as Arc<dyn Seam>;
+    let options = LocksOptions::default().with_store_timeout(Duration::from_secs(3));
+    Locks::over(store, seam, options)
+}

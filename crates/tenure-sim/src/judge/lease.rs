@@ -1,0 +1,108 @@
+//! One guard in a program's hands, as the program may understand it: valid from the moment that
+//! it was handed out until it was let go, announced lost, or its deadline came.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use tenure::seam::Moment;
+use tenure::{Fence, Guard, Owner};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+
+/// A guard under observation.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    pub(crate) owner: Owner,
+    pub(crate) fence: Fence,
+    guard: Weak<Guard>,
+    token: CancellationToken,
+    /// As last seen between two polls of its process.
+    pub(crate) deadline: Moment,
+    /// The true time of that deadline.
+    pub(crate) until: u64,
+    pub(crate) lost: Option<u64>,
+    pub(crate) let_go: Option<u64>,
+    pub(crate) taken: Option<Taken>,
+    /// The store said *gone* at this true time, and the engine heard it.
+    pub(crate) told_gone: Option<u64>,
+    /// The longest time that a renewal may ask for.
+    pub(crate) longest: Duration,
+    /// By `max_hold`, or because its `Locks` is being closed.
+    pub(crate) may_end_early: bool,
+}
+
+/// The server took the lease away (an operator, a restart without memory): its holder cannot
+/// know before its next renewal, and no renewal may reach further than this.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Taken {
+    pub(crate) latest_deadline: Moment,
+    /// By a restart without memory: with the lease it forgot that its owner is served already,
+    /// and may grant a request of its again that is under way.
+    pub(crate) forgotten: bool,
+}
+
+/// What has changed between two looks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Turn {
+    pub(crate) extended: bool,
+    /// The deadline moved although it had passed, or the loss was taken back.
+    pub(crate) revived: bool,
+    pub(crate) newly_lost: bool,
+}
+
+impl Lease {
+    pub(crate) fn new(guard: &Arc<Guard>, clock: Clock) -> Self {
+        let deadline = guard.deadline();
+        Self {
+            owner: guard.owner().clone(),
+            fence: guard.fence(),
+            guard: Arc::downgrade(guard),
+            token: guard.lost_token(),
+            deadline,
+            until: clock.when_moment(deadline),
+            lost: None,
+            let_go: None,
+            taken: None,
+            told_gone: None,
+            longest: Duration::ZERO,
+            may_end_early: false,
+        }
+    }
+
+    /// Whether its program may still act on it at the true time `at`.
+    pub(crate) fn is_valid(&self, at: u64) -> bool {
+        self.let_go.is_none() && self.lost.is_none() && at < self.until
+    }
+
+    /// Looks at the guard, between two polls of its process.
+    pub(crate) fn look(&mut self, clock: Clock, now: u64) -> Turn {
+        let deadline = match self.guard.upgrade() {
+            Some(guard) if self.let_go.is_none() => guard.deadline(),
+            _ => self.deadline,
+        };
+        let extended = deadline > self.deadline;
+        let lost = self.token.is_cancelled();
+        let over = self.lost.is_some() || now >= self.until;
+        let turn = Turn {
+            extended,
+            revived: over && extended || self.lost.is_some() && !lost,
+            newly_lost: lost && self.lost.is_none(),
+        };
+        if turn.newly_lost {
+            self.lost = Some(now);
+        }
+        if deadline != self.deadline {
+            self.deadline = deadline;
+            self.until = clock.when_moment(deadline);
+        }
+        turn
+    }
+
+    /// The server has taken it away at the true time `now`.
+    pub(crate) fn take(&mut self, clock: Clock, now: u64, forgotten: bool) {
+        let latest_deadline = (clock.moment(now) + self.longest).max(self.deadline);
+        let taken = self.taken.get_or_insert(Taken { latest_deadline, forgotten });
+        taken.forgotten |= forgotten;
+    }
+}

@@ -1,0 +1,163 @@
+//! What a program says: that it calls, what it got, what it lets go. Each word is judged at once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tenure::Guard;
+
+use crate::process::TIMER_LATE;
+use crate::world::Pid;
+
+use super::attempt::{Attempt, Ending, Patience, Stage, Wish};
+use super::lease::Lease;
+use super::rule::Rule;
+use super::{Book, GRACE, Judge, WITHDRAWN_WITHIN, micros};
+
+impl Judge {
+    /// A program calls `acquire`; the answer is the number for the label.
+    pub(crate) fn begin(&self, wish: Wish) -> u64 {
+        let mut book = self.book();
+        let number = book.attempts.len() as u64 + 1;
+        let began = self.world.now();
+        self.world.note(|| format!("p{} a{number} begins: {wish:?}", wish.pid));
+        let stage = Stage::Pending;
+        let attempt = Attempt { wish, began, stage, granted: None, ghost: false };
+        book.attempts.insert(number, attempt);
+        number
+    }
+
+    /// The call has returned a guard.
+    pub(crate) fn handed(self: &Arc<Self>, number: u64, guard: &Arc<Guard>) {
+        let now = self.world.now();
+        let mut book = self.book();
+        let Book { attempts, leases, open, truths, handed, forgotten } = &mut *book;
+        let Some(attempt) = attempts.get_mut(&number) else { return };
+        let (wish, began) = (attempt.wish.clone(), attempt.began);
+        attempt.stage = Stage::Held;
+        let clock = self.world.clock(wish.pid);
+        let mut lease = Lease::new(guard, clock);
+        lease.longest = wish.ttl;
+        lease.may_end_early = wish.max_hold.is_some();
+        self.world.note(|| format!("p{} a{number} is handed {:?}", wish.pid, lease.fence));
+        *handed += 1;
+        if now >= lease.until {
+            self.fail(Rule::Validity, || format!("a{number} was handed a guard past its deadline"));
+        }
+        let truth = truths.entry(wish.key.clone()).or_default();
+        match truth.holding(&lease.owner).filter(|h| h.fence == lease.fence) {
+            Some(holding) if holding.until < lease.until => self.fail(Rule::Validity, || {
+                format!("a{number} counts on its lease longer than the server: {holding:?}")
+            }),
+            Some(_) => {}
+            // Forced, or forgotten, while the answer was under way.
+            None if truth.taken.max(*forgotten) >= Some(began) => {
+                lease.take(clock, now, *forgotten >= Some(began));
+            }
+            None => self.fail(Rule::Validity, || format!("a{number} has no lease at the server")),
+        }
+        let counts = |l: &Lease| l.taken.is_none() && l.is_valid(now);
+        let is_other = |(n, l): &(&u64, &Lease)| attempts[n].wish.key == wish.key && counts(l);
+        let others: Vec<_> = leases.iter().filter(is_other).map(|(n, _)| *n).collect();
+        if counts(&lease) && !others.is_empty() {
+            let key = &wish.key;
+            self.fail(Rule::Exclusion, || format!("a{number} and a{others:?} both hold {key}"));
+        }
+        if counts(&lease) && lease.fence <= truth.top_handed {
+            let top = truth.top_handed;
+            self.fail(Rule::Fence, || format!("a{number} got {:?} after {top:?}", lease.fence));
+        }
+        truth.top_handed = truth.top_handed.max(lease.fence);
+        self.watch_alarm(number, lease.until);
+        leases.insert(number, lease);
+        open.entry(wish.pid).or_default().push(number);
+    }
+
+    /// The call has ended without a guard.
+    pub(crate) fn ended(self: &Arc<Self>, number: u64, ending: Ending) {
+        let now = self.world.now();
+        let mut book = self.book();
+        let Some(attempt) = book.attempts.get_mut(&number) else { return };
+        attempt.stage = Stage::Over(now);
+        let (pid, began) = (attempt.wish.pid, attempt.began);
+        self.world.note(|| format!("p{pid} a{number} ends: {ending:?}"));
+        if self.calm && ending == Ending::Failed {
+            self.fail(Rule::Calm, || format!("a{number} failed in good weather"));
+        }
+        if let (Patience::Until(wait), false) = (attempt.wish.patience, ending == Ending::Dropped) {
+            let wait = micros(wait);
+            let waited = now - began;
+            let most = wait.max(100_000) * 101 / 100 + TIMER_LATE + GRACE;
+            if waited > most && self.world.ran_freely(pid, began) {
+                self.fail(Rule::Waiting, || format!("a{number} waited {waited} µs, not {wait}"));
+            }
+            if ending == Ending::Busy && waited < wait * 99 / 100 {
+                self.fail(Rule::Waiting, || format!("a{number} gave up after {waited} µs"));
+            }
+        }
+        if ending == Ending::Busy && attempt.wish.patience == Patience::Endless {
+            self.fail(Rule::Waiting, || format!("a{number} gave up though it waits for ever"));
+        }
+        drop(book);
+        self.watch_orphan(number, now + WITHDRAWN_WITHIN);
+    }
+
+    /// The program calls `release`, or drops the guard.
+    pub(crate) fn let_go(self: &Arc<Self>, number: u64) {
+        let now = self.world.now();
+        let mut book = self.book();
+        let Book { attempts, leases, open, .. } = &mut *book;
+        let (Some(attempt), Some(lease)) = (attempts.get_mut(&number), leases.get_mut(&number))
+        else {
+            return;
+        };
+        let pid = attempt.wish.pid;
+        self.world.note(|| format!("p{pid} a{number} is let go"));
+        attempt.stage = Stage::Over(now);
+        lease.let_go = Some(now);
+        if let Some(open) = open.get_mut(&pid) {
+            open.retain(|n| *n != number);
+        }
+        drop(book);
+        self.watch_orphan(number, now + WITHDRAWN_WITHIN);
+    }
+
+    /// The program asked `check()`, just now.
+    pub(crate) fn checked(self: &Arc<Self>, number: u64, held: bool) {
+        let now = self.world.now();
+        let mut book = self.book();
+        self.look(&mut book, number);
+        let Some(lease) = book.leases.get(&number) else { return };
+        self.world.note(|| format!("a{number} checks: {held}"));
+        if held && lease.lost.is_some() {
+            self.fail(Rule::Final, || format!("a{number} was lost, and is held again"));
+        } else if held && now >= lease.until {
+            self.fail(Rule::Announcement, || {
+                format!(
+                    "a{number} is told that it holds, {} µs past its deadline",
+                    now - lease.until
+                )
+            });
+        }
+    }
+
+    /// The program is about to ask for a longer lease.
+    pub(crate) fn extends(&self, number: u64, by: Duration) {
+        if let Some(lease) = self.book().leases.get_mut(&number) {
+            lease.longest = lease.longest * 2 + by * 2;
+        }
+    }
+
+    /// The program closes its `Locks`: its guards are lost from now on.
+    pub(crate) fn closes(&self, pid: Pid) {
+        let mut book = self.book();
+        let Book { attempts, leases, .. } = &mut *book;
+        for (number, lease) in leases {
+            lease.may_end_early |= attempts[number].wish.pid == pid;
+        }
+    }
+
+    /// A program saw something that must not be.
+    pub(crate) fn complain(&self, rule: Rule, text: impl FnOnce() -> String) {
+        self.fail(rule, text);
+    }
+}

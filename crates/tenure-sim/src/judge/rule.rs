@@ -1,0 +1,61 @@
+//! What is promised, one name per promise.
+
+use std::fmt;
+
+/// A promise that the judge watches over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Rule {
+    /// Never two valid guards on one key.
+    Exclusion,
+    /// Fences are unique and grow with every grant.
+    Fence,
+    /// A guard never promises more than the store does, and is valid when it is handed out.
+    Validity,
+    /// Loss is announced by the deadline, and not long before.
+    Announcement,
+    /// Lost stays lost.
+    Final,
+    /// Nobody ends the lease of another.
+    Successor,
+    /// First come, first served.
+    Order,
+    /// A grant reaches its waiter within one heartbeat.
+    Handover,
+    /// Waiting ends: by a grant, at its limit, after a holder's death.
+    Waiting,
+    /// Nothing stays held by nobody.
+    Orphan,
+    /// In good weather nothing fails.
+    Calm,
+    /// Work gets done.
+    Throughput,
+    /// No task runs for ever without waiting.
+    Spin,
+    /// No assertion fails.
+    Panic,
+}
+
+impl Rule {
+    /// Those about locks. The other two, `Spin` and `Panic`, are about any program.
+    pub const OF_LOCKS: [Self; 12] = [
+        Self::Exclusion,
+        Self::Fence,
+        Self::Validity,
+        Self::Announcement,
+        Self::Final,
+        Self::Successor,
+        Self::Order,
+        Self::Handover,
+        Self::Waiting,
+        Self::Orphan,
+        Self::Calm,
+        Self::Throughput,
+    ];
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}

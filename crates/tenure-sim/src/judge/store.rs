@@ -1,0 +1,148 @@
+//! What the server and the network say: each step that was carried out, each answer that arrived.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tenure::logic::{Op, Reply, Step};
+
+use crate::process::TIMER_LATE;
+
+use super::attempt::{Attempt, Stage, attempt_of};
+use super::rule::Rule;
+use super::truth::{Change, NewGrant, Standing};
+use super::{Book, GRACE, Judge, LONGEST_WINDOW, micros};
+
+impl Judge {
+    /// The server has carried out a step.
+    pub(crate) fn changed(self: &Arc<Self>, change: &Change<'_>) {
+        let now = self.world.now();
+        let mut book = self.book();
+        let Book { attempts, leases, open, truths, forgotten, .. } = &mut *book;
+        if let (Op::Acquire(acquire), Some(from)) = (change.op, change.from) {
+            let number = attempt_of(&acquire.label);
+            if let Some(attempt) = number.and_then(|n| attempts.get_mut(&n)) {
+                let longest = micros(attempt.wish.ttl.max(attempt.wish.window()));
+                attempt.ghost |= now > from.sent + longest * 98 / 100;
+                attempt.ghost |= forgotten.is_some_and(|at| from.sent <= at);
+            }
+        }
+        let truth = truths.entry(change.key.clone()).or_default();
+        let difference = truth.follow(change, now);
+        for grant in &difference.grants {
+            if grant.holding.fence <= truth.top_fence {
+                self.fail(Rule::Fence, || {
+                    format!("the server granted {grant:?} after {:?}", truth.top_fence)
+                });
+            }
+            truth.top_fence = truth.top_fence.max(grant.holding.fence);
+            self.granted(attempts, grant, now);
+        }
+        for robbed in &difference.robbed {
+            self.fail(Rule::Successor, || format!("{:?} ended the lease {robbed:?}", change.op));
+        }
+        for standing in &difference.vanished {
+            if self.waits_in_vain(attempts, standing, now) {
+                self.fail(Rule::Order, || format!("the place of {standing:?} is gone"));
+            }
+        }
+        let forced = matches!(change.op, Op::Force { .. } | Op::Steal(_));
+        for number in open.values().flatten() {
+            let (lease, wish) =
+                (leases.get_mut(number).expect("it is open"), &attempts[number].wish);
+            if wish.key != *change.key || lease.taken.is_some() {
+                continue;
+            }
+            let holding = truth.holding(&lease.owner);
+            if holding.is_some_and(|h| h.fence == lease.fence && h.until >= now) {
+                continue;
+            }
+            if forced {
+                lease.take(self.world.clock(wish.pid), now, false);
+            } else if lease.is_valid(now) {
+                self.fail(Rule::Announcement, || {
+                    format!("a{number} still counts on {}, which the server gave away", wish.key)
+                });
+            }
+        }
+    }
+
+    /// The server has lost its memory.
+    pub(crate) fn forgotten(&self) {
+        let now = self.world.now();
+        let mut book = self.book();
+        book.forgotten = Some(now);
+        let Book { attempts, leases, open, truths, .. } = &mut *book;
+        for truth in truths.values_mut() {
+            truth.holdings.clear();
+            truth.line.clear();
+        }
+        for number in open.values().flatten() {
+            let lease = leases.get_mut(number).expect("it is open");
+            lease.take(self.world.clock(attempts[number].wish.pid), now, true);
+        }
+    }
+
+    /// Answers have arrived at a caller that waits for them.
+    pub(crate) fn answered(&self, steps: &[Step], replies: &[Reply]) {
+        let now = self.world.now();
+        let mut book = self.book();
+        for (step, reply) in steps.iter().zip(replies) {
+            let Op::Renew { owner, .. } = &step.op else { continue };
+            if *reply == Reply::Renewed {
+                continue;
+            }
+            for lease in book.leases.values_mut().filter(|l| l.owner == *owner) {
+                lease.told_gone.get_or_insert(now);
+            }
+        }
+    }
+
+    fn granted(
+        self: &Arc<Self>,
+        attempts: &mut BTreeMap<u64, Attempt>,
+        grant: &NewGrant,
+        now: u64,
+    ) {
+        for standing in &grant.overtaken {
+            if self.waits_in_vain(attempts, standing, now) {
+                self.fail(Rule::Order, || format!("{:?} overtook {standing:?}", grant.holding));
+            }
+        }
+        let Some(number) = grant.holding.attempt else { return };
+        let Some(attempt) = attempts.get_mut(&number) else { return };
+        attempt.granted = Some(now);
+        let Some(place) = &grant.place else { return };
+        let pid = attempt.wish.pid;
+        if let Some(free_since) = grant.free_since {
+            let late = now - free_since;
+            let knew = place.first_since.saturating_add(1_300_000) < free_since;
+            let most = 50_000 + TIMER_LATE + 2 * self.round_trip;
+            if knew && late > most && self.world.was_clean(pid, place.first_since) {
+                self.fail(Rule::Waiting, || {
+                    format!("a{number} was granted {late} µs after the holder's end")
+                });
+            }
+        }
+        if attempt.stage == Stage::Pending {
+            let heartbeat = micros(attempt.wish.window().min(attempt.wish.ttl)) * 101 / 300;
+            self.watch_handover(
+                number,
+                now,
+                now + heartbeat + TIMER_LATE + 2 * self.round_trip + GRACE,
+            );
+        }
+    }
+
+    /// Whether it stands in line, alive, on a machine and a network that work.
+    fn waits_in_vain(
+        &self,
+        attempts: &BTreeMap<u64, Attempt>,
+        standing: &Standing,
+        now: u64,
+    ) -> bool {
+        standing.attempt.and_then(|n| attempts.get(&n)).is_some_and(|attempt| {
+            let since = now.saturating_sub(LONGEST_WINDOW * 3 / 2);
+            attempt.stage == Stage::Pending && self.world.was_clean(attempt.wish.pid, since)
+        })
+    }
+}

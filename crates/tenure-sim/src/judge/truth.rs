@@ -1,0 +1,183 @@
+//! What the server has, key by key: who holds, who stands in line since when, and the largest
+//! fence ever minted. Told by the server; the engine never sees it.
+
+use std::collections::BTreeMap;
+
+use tenure::logic::{Op, Resource};
+use tenure::{Fence, Key, Owner, StoreTime};
+
+use crate::clock::Clock;
+use crate::server::Sender;
+
+use super::attempt::attempt_of;
+
+/// A step that the server has carried out.
+pub(crate) struct Change<'a> {
+    pub(crate) key: &'a Key,
+    pub(crate) op: &'a Op,
+    /// `None`: an operator at the server.
+    pub(crate) from: Option<Sender>,
+    pub(crate) after: &'a Resource,
+    pub(crate) clock: Clock,
+}
+
+/// A lease at the server.
+#[derive(Debug, Clone)]
+pub(crate) struct Holding {
+    pub(crate) owner: Owner,
+    pub(crate) attempt: Option<u64>,
+    pub(crate) fence: Fence,
+    pub(crate) granted: u64,
+    /// True time.
+    pub(crate) until: u64,
+}
+
+impl Holding {
+    fn is_same_grant(&self, other: &Self) -> bool {
+        self.owner == other.owner && self.fence == other.fence
+    }
+}
+
+/// A place in line at the server.
+#[derive(Debug, Clone)]
+pub(crate) struct Standing {
+    pub(crate) owner: Owner,
+    pub(crate) attempt: Option<u64>,
+    /// True time.
+    pub(crate) since: u64,
+    /// Since when nobody stands in front.
+    pub(crate) first_since: u64,
+    pub(crate) alive_until: u64,
+}
+
+/// What is known of one key.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Truth {
+    pub(crate) holdings: Vec<Holding>,
+    pub(crate) line: Vec<Standing>,
+    pub(crate) top_fence: Fence,
+    /// The largest fence that a program was handed.
+    pub(crate) top_handed: Fence,
+    /// When an operator last took the key away.
+    pub(crate) taken: Option<u64>,
+}
+
+/// A grant that has just been made.
+#[derive(Debug, Clone)]
+pub(crate) struct NewGrant {
+    pub(crate) holding: Holding,
+    /// Its place in line, if it had one.
+    pub(crate) place: Option<Standing>,
+    /// Those who stood in line before it, and still do.
+    pub(crate) overtaken: Vec<Standing>,
+    /// When the lease before it ended, if it ended by itself.
+    pub(crate) free_since: Option<u64>,
+}
+
+/// What a step did to a key.
+#[derive(Debug, Default)]
+pub(crate) struct Difference {
+    pub(crate) grants: Vec<NewGrant>,
+    /// Leases that ended before their time, and not by their own owner.
+    pub(crate) robbed: Vec<Holding>,
+    /// Places that vanished, and not by their own owner.
+    pub(crate) vanished: Vec<Standing>,
+}
+
+pub(crate) type Truths = BTreeMap<Key, Truth>;
+
+impl Truth {
+    /// Takes over the state after a step, and says what is worth judging.
+    pub(crate) fn follow(&mut self, change: &Change<'_>, now: u64) -> Difference {
+        let when = |at: StoreTime| change.clock.when(at.as_micros());
+        let by = owner_of(change.op);
+        let mut difference = Difference::default();
+        let holdings: Vec<_> = change
+            .after
+            .holders()
+            .iter()
+            .map(|h| Holding {
+                owner: h.owner.clone(),
+                attempt: attempt_of(&h.label),
+                fence: h.fence,
+                granted: self.grant(&h.owner, h.fence).map_or(now, |old| old.granted),
+                until: when(h.expires),
+            })
+            .collect();
+        let goes_on = |old: &Holding| holdings.iter().any(|h| h.is_same_grant(old));
+        let ended: Vec<_> = self.holdings.iter().filter(|old| !goes_on(old)).collect();
+        let forced = matches!(change.op, Op::Force { .. } | Op::Steal(_));
+        self.taken = if forced { Some(now) } else { self.taken };
+        let robbed = ended.iter().filter(|h| h.until > now && by != Some(&h.owner) && !forced);
+        difference.robbed = robbed.map(|h| (*h).clone()).collect();
+        let free_since = ended.iter().filter(|h| h.until <= now).map(|h| h.until).max();
+
+        let line = self.line_after(change, now);
+        for holding in holdings.iter().filter(|h| self.grant(&h.owner, h.fence).is_none()) {
+            let index = self.line.iter().position(|s| s.owner == holding.owner);
+            let before = &self.line[..index.unwrap_or(self.line.len())];
+            let stays =
+                |s: &&Standing| s.alive_until > now && line.iter().any(|l| l.owner == s.owner);
+            difference.grants.push(NewGrant {
+                holding: holding.clone(),
+                place: index.map(|i| self.line[i].clone()),
+                overtaken: before.iter().filter(stays).cloned().collect(),
+                free_since,
+            });
+        }
+        let is_gone = |s: &&Standing| {
+            line.iter().all(|l| l.owner != s.owner)
+                && holdings.iter().all(|h| h.owner != s.owner)
+                && by != Some(&s.owner)
+        };
+        difference.vanished = self.line.iter().filter(is_gone).cloned().collect();
+        self.holdings = holdings;
+        self.line = line;
+        difference
+    }
+
+    pub(crate) fn holding(&self, owner: &Owner) -> Option<&Holding> {
+        self.holdings.iter().find(|h| h.owner == *owner)
+    }
+
+    fn grant(&self, owner: &Owner, fence: Fence) -> Option<&Holding> {
+        self.holding(owner).filter(|h| h.fence == fence)
+    }
+
+    /// The line after a step, in the order in which its places were taken.
+    fn line_after(&self, change: &Change<'_>, now: u64) -> Vec<Standing> {
+        let mut line: Vec<_> = change
+            .after
+            .queue()
+            .iter()
+            .map(|p| {
+                let stood = |s: &&Standing| s.owner == p.owner && s.alive_until > now;
+                let old = self.line.iter().find(stood);
+                Standing {
+                    owner: p.owner.clone(),
+                    attempt: attempt_of(&p.label),
+                    since: old.map_or(now, |s| s.since),
+                    first_since: old.map_or(u64::MAX, |s| s.first_since),
+                    alive_until: change.clock.when(p.alive_until.as_micros()),
+                }
+            })
+            .collect();
+        line.sort_by_key(|s| s.since);
+        if let Some(first) = line.first_mut() {
+            first.first_since = first.first_since.min(now);
+        }
+        line
+    }
+}
+
+/// Whose own doing a step is.
+fn owner_of(op: &Op) -> Option<&Owner> {
+    match op {
+        Op::Release { owner, .. } | Op::Withdraw { owner, .. } | Op::Renew { owner, .. } => {
+            Some(owner)
+        }
+        Op::Acquire(acquire) | Op::Steal(acquire) => Some(&acquire.owner),
+        Op::Transfer { from, .. } => Some(from),
+        _ => None,
+    }
+}

@@ -1,0 +1,352 @@
+//! What lies between a process and the server, as a store: calls are delayed, lost, doubled and
+//! carried out late, replies and pushes are lost. It never retries; that is the engine's part.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tenure::Key;
+use tenure::logic::{Grant, Inspection, Reply, Step};
+use tenure::store::{Answer, Capabilities, Inbox, Push, Reach, Store, StoreError, StoreErrorClass};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::brief;
+use crate::judge::Judge;
+use crate::server::{Sender, Server};
+use crate::weather::{Fate, Weather};
+use crate::world::{Pid, World};
+
+type Replies = Result<Vec<Reply>, StoreError>;
+type Opened = Result<Option<Inbox>, StoreError>;
+
+/// All links of a run.
+pub(crate) struct Network {
+    world: Arc<World>,
+    server: Arc<Server>,
+    judge: Arc<Judge>,
+    /// The server can push.
+    pushes: bool,
+    state: Mutex<NetworkState>,
+}
+
+struct NetworkState {
+    weather: Weather,
+    /// Cut off until then.
+    cuts: BTreeMap<Pid, u64>,
+    inboxes: BTreeMap<Arc<str>, (Pid, mpsc::UnboundedSender<Push>)>,
+    last_call: u64,
+}
+
+impl fmt::Debug for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Network").finish_non_exhaustive()
+    }
+}
+
+impl Network {
+    pub(crate) fn new(
+        world: Arc<World>,
+        server: Arc<Server>,
+        judge: Arc<Judge>,
+        weather: Weather,
+        pushes: bool,
+    ) -> Arc<Self> {
+        let (cuts, inboxes) = (BTreeMap::new(), BTreeMap::new());
+        let state = Mutex::new(NetworkState { weather, cuts, inboxes, last_call: 0 });
+        Arc::new(Self { world, server, judge, pushes, state })
+    }
+
+    /// The sun comes out: no fault from now on, but those that are under way.
+    pub(crate) fn calm(&self) {
+        let mut state = self.state();
+        state.weather = state.weather.calm();
+        state.cuts.clear();
+    }
+
+    /// Cuts a process off until the true time `until`.
+    pub(crate) fn cut(&self, pid: Pid, until: u64) {
+        self.state().cuts.insert(pid, until);
+        self.world.trouble(pid, until);
+    }
+
+    /// Sends the wakeups of a step on their way.
+    pub(crate) fn push(self: &Arc<Self>, grants: Vec<(Key, Grant)>) {
+        for (key, grant) in grants {
+            let Grant { owner, fence, stamp, inbox } = grant;
+            let copies = self.push_copies();
+            for delay in copies {
+                let push = Push { key: key.clone(), owner: owner.clone(), fence, stamp };
+                let (network, inbox) = (Arc::clone(self), Arc::clone(&inbox));
+                self.world.at(self.world.now() + delay, move |world| {
+                    network.deliver(world, &inbox, push);
+                });
+            }
+        }
+    }
+
+    fn push_copies(&self) -> Vec<u64> {
+        let weather = self.state().weather.clone();
+        self.world.dice(|dice| {
+            if dice.per_mille(weather.push_lost_per_mille) {
+                return Vec::new();
+            }
+            let late = dice.per_mille(weather.push_late_per_mille);
+            let first = if late { dice.below(weather.late) } else { weather.way(dice) };
+            let mut delays = vec![first];
+            if dice.per_mille(weather.push_doubled_per_mille) {
+                delays.push(first + dice.below(weather.late));
+            }
+            delays
+        })
+    }
+
+    fn deliver(&self, world: &World, inbox: &Arc<str>, push: Push) {
+        let state = self.state();
+        let Some((pid, sender)) = state.inboxes.get(inbox) else { return };
+        if state.cuts.get(pid).is_some_and(|until| *until > world.now()) {
+            return;
+        }
+        world.note(|| format!("p{pid} gets a push: {} {}", push.key, brief::owner(&push.owner)));
+        let _gone_with_its_process = sender.send(push);
+    }
+
+    fn send(self: &Arc<Self>, pid: Pid, steps: Vec<Step>) -> oneshot::Receiver<Replies> {
+        let (answer, answered) = oneshot::channel();
+        if self.world.is_crashed(pid) {
+            return answered;
+        }
+        let (number, weather, cut) = self.next_call(pid);
+        let (fate, out, back) =
+            self.world.dice(|dice| (weather.fate(dice), weather.way(dice), weather.way(dice)));
+        self.world.note(|| format!("p{pid} calls #{number} ({fate:?}): {}", brief::steps(&steps)));
+        let call = Call {
+            network: Arc::clone(self),
+            from: Sender { pid, sent: self.world.now() },
+            number,
+            single: fate == Fate::Answered && cut <= self.world.now(),
+            steps,
+            answer: Mutex::new(Some(answer)),
+        };
+        Arc::new(call).set_out(fate, [out, back], &weather, cut);
+        answered
+    }
+
+    /// Opens an inbox as the weather permits: at once, late, or not.
+    fn open_inbox(self: &Arc<Self>, pid: Pid, opened: oneshot::Sender<Opened>) {
+        let (_, weather, cut) = self.next_call(pid);
+        let (fate, way) = self.world.dice(|dice| (weather.fate(dice), weather.way(dice)));
+        let now = self.world.now();
+        let answered = matches!(fate, Fate::Answered | Fate::Doubled);
+        if !answered || cut > now || self.server.is_down() || self.server.stalled_until() > now {
+            self.world.trouble(pid, now + weather.call_timeout);
+            self.world.at(now + weather.call_timeout, move |_| {
+                let _gave_up = opened.send(Err(failure("no inbox in time", false)));
+            });
+            return;
+        }
+        let network = Arc::clone(self);
+        self.world.at(now + 2 * way, move |_| {
+            let _gave_up = opened.send(Ok(network.pushes.then(|| network.enter_inbox(pid))));
+        });
+    }
+
+    fn enter_inbox(&self, pid: Pid) -> Inbox {
+        let (sender, pushes) = mpsc::unbounded_channel();
+        let mut state = self.state();
+        let address: Arc<str> = format!("inbox-{pid}-{}", state.inboxes.len()).into();
+        state.inboxes.insert(Arc::clone(&address), (pid, sender));
+        Inbox { address, pushes }
+    }
+
+    fn next_call(&self, pid: Pid) -> (u64, Weather, u64) {
+        let mut state = self.state();
+        state.last_call += 1;
+        let cut = state.cuts.get(&pid).copied().unwrap_or(0);
+        (state.last_call, state.weather.clone(), cut)
+    }
+
+    fn cut_until(&self, pid: Pid) -> u64 {
+        self.state().cuts.get(&pid).copied().unwrap_or(0)
+    }
+
+    fn state(&self) -> MutexGuard<'_, NetworkState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A request under way.
+struct Call {
+    network: Arc<Network>,
+    from: Sender,
+    number: u64,
+    /// No copy of it is under way.
+    single: bool,
+    steps: Vec<Step>,
+    /// Taken by whatever ends the call first.
+    answer: Mutex<Option<oneshot::Sender<Replies>>>,
+}
+
+impl Call {
+    fn set_out(self: Arc<Self>, fate: Fate, [out, back]: [u64; 2], weather: &Weather, cut: u64) {
+        let world = Arc::clone(&self.network.world);
+        let now = world.now();
+        let answered = matches!(fate, Fate::Answered | Fate::Doubled);
+        if !answered || out.max(back) > weather.delay {
+            world.trouble(self.from.pid, now + (out + back).max(weather.call_timeout));
+        }
+        let fate = if cut <= now { fate } else { self.caught_in_cut(cut) };
+        let caller = Arc::clone(&self);
+        world.at(now + weather.call_timeout, move |_| {
+            caller.answer(Err(failure("the server has not answered in time", true)));
+        });
+        match fate {
+            Fate::Answered => self.travel(now + out, Some(back)),
+            Fate::Doubled => {
+                let again = now + out + world.dice(|dice| dice.below(back));
+                Arc::clone(&self).travel(again, None);
+                self.travel(now + out, Some(back));
+            }
+            Fate::Lost => {}
+            Fate::Unanswered => self.travel(now + out, None),
+            Fate::Late(after) => self.travel(now + after, None),
+            Fate::UnansweredThenLate(after) => {
+                Arc::clone(&self).travel(now + out, None);
+                self.travel(now + after, None);
+            }
+        }
+    }
+
+    /// A link that is cut loses a request, or retransmits it when it is whole again.
+    fn caught_in_cut(&self, until: u64) -> Fate {
+        let world = &self.network.world;
+        world.trouble(self.from.pid, until);
+        world.dice(|dice| match dice.below(2) {
+            0 => Fate::Lost,
+            _ => Fate::Late(until - world.now() + dice.below(200_000)),
+        })
+    }
+
+    /// Arrives at the true time `at`; an answer sets out if there is a way `back`.
+    fn travel(self: Arc<Self>, at: u64, back: Option<u64>) {
+        let world = Arc::clone(&self.network.world);
+        world.at(at, move |world| self.arrive(world, back));
+    }
+
+    fn arrive(self: Arc<Self>, world: &Arc<World>, back: Option<u64>) {
+        let network = Arc::clone(&self.network);
+        let stalled = network.server.stalled_until();
+        if stalled > world.now() {
+            world.trouble(self.from.pid, stalled);
+            return self.travel(stalled + world.dice(|dice| dice.below(1_000)), back);
+        }
+        if network.server.is_down() {
+            world.trouble(self.from.pid, world.now());
+            let refused = self.single && world.dice(|dice| dice.per_mille(500));
+            if let (true, Some(back)) = (refused, back) {
+                world.at(world.now() + back, move |_| {
+                    self.answer(Err(failure("the server refused the connection", false)));
+                });
+            }
+            return;
+        }
+        let crashes = network.server.crashes();
+        let (replies, grants) = network.server.serve(&self.steps, self.from);
+        network.push(grants);
+        let Some(back) = back else { return };
+        world.at(world.now() + back, move |_| self.come_back(replies, crashes));
+    }
+
+    fn come_back(&self, replies: Vec<Reply>, crashes: u64) {
+        let network = &self.network;
+        let now = network.world.now();
+        if network.cut_until(self.from.pid) > now {
+            return;
+        }
+        if network.server.crashes() != crashes {
+            network.world.trouble(self.from.pid, now);
+            return self.answer(Err(failure("the server closed the connection", true)));
+        }
+        self.answer(Ok(replies));
+    }
+
+    fn answer(&self, with: Replies) {
+        let Some(answer) = self.answer.lock().unwrap_or_else(PoisonError::into_inner).take() else {
+            return;
+        };
+        let pid = self.from.pid;
+        self.network.world.note(|| match (&with, answer.is_closed()) {
+            (_, true) => format!("p{pid} does not wait for the answer #{} any more", self.number),
+            (Ok(_), _) => format!("p{pid} gets the answer #{}", self.number),
+            (Err(e), _) => format!("p{pid} gets no answer #{}: {e}", self.number),
+        });
+        if let (Ok(replies), false) = (&with, answer.is_closed()) {
+            self.network.judge.answered(&self.steps, replies);
+        }
+        let _gave_up = answer.send(with);
+    }
+}
+
+fn failure(message: &str, may_have_run: bool) -> StoreError {
+    StoreError {
+        class: StoreErrorClass::Transient,
+        message: message.into(),
+        may_have_run,
+        source: None,
+    }
+}
+
+/// The simulated server as one process sees it.
+#[derive(Debug)]
+pub(crate) struct SimStore {
+    network: Arc<Network>,
+    pid: Pid,
+}
+
+impl SimStore {
+    pub(crate) fn new(network: Arc<Network>, pid: Pid) -> Arc<Self> {
+        Arc::new(Self { network, pid })
+    }
+}
+
+impl Store for SimStore {
+    fn capabilities(&self) -> &Capabilities {
+        &Capabilities { fifo: true, many_units: true, reach: Reach::Network }
+    }
+
+    fn name(&self) -> Arc<str> {
+        "sim:".into()
+    }
+
+    fn call(&self, steps: Vec<Step>) -> Answer<'_, Vec<Reply>> {
+        Box::pin(async move {
+            // Between the engine's reading of the clock and the sending.
+            self.network.world.may_stumble(self.pid);
+            match self.network.send(self.pid, steps).await {
+                Ok(replies) => replies,
+                Err(_) => std::future::pending().await,
+            }
+        })
+    }
+
+    fn list<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a Key>,
+        limit: usize,
+    ) -> Answer<'a, Vec<(Key, Inspection)>> {
+        let mut page = self.network.server.list(prefix, after);
+        page.truncate(limit);
+        Box::pin(std::future::ready(Ok(page)))
+    }
+
+    fn inbox(&self) -> Answer<'_, Option<Inbox>> {
+        Box::pin(async move {
+            let (opened, answered) = oneshot::channel();
+            self.network.open_inbox(self.pid, opened);
+            match answered.await {
+                Ok(inbox) => inbox,
+                Err(_) => std::future::pending().await,
+            }
+        })
+    }
+}

@@ -1,0 +1,226 @@
+//! One seed, from the first call to the last look.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+
+use tenure::Key;
+
+use crate::defect::Defect;
+use crate::dice::Dice;
+use crate::faults::Faults;
+use crate::home::{CLOSE_LIMIT, Home};
+use crate::judge::{Judge, Rule};
+use crate::link::{Network, SimStore};
+use crate::plan::{Plan, SECOND, Stream};
+use crate::process::SimSeam;
+use crate::server::Server;
+use crate::trace::Trace;
+use crate::user::User;
+use crate::world::{Failure, Observer, Part, Pid, World};
+
+/// After the faults, work goes on for so long, and longer until so much of it is done.
+const GOOD_WEATHER: u64 = 3 * SECOND;
+const GOOD_WEATHER_MOST: u64 = 60 * SECOND;
+const GRANTS_IN_GOOD_WEATHER: u64 = 5;
+/// Then every call that is open ends within this time: some leases are long, and their holders
+/// dead.
+const ALL_HAVE_ENDED: u64 = 90 * SECOND;
+
+/// How to run a seed.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    /// A bug to build into the server.
+    pub defect: Option<Defect>,
+    /// Judge by one rule alone.
+    pub only: Option<Rule>,
+    /// Keep a line of every event.
+    pub trace: bool,
+}
+
+/// What came of a seed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// The seed.
+    pub seed: u64,
+    /// The first promise that was broken.
+    pub failure: Option<Failure>,
+    /// How many guards were handed out.
+    pub grants: u64,
+    /// How many of them were lost in their holders' hands.
+    pub losses: u64,
+    /// What happened, if it was kept.
+    pub trace: Vec<String>,
+}
+
+/// Runs a seed. The same seed and options give the same outcome.
+#[must_use]
+pub fn run(seed: u64, options: Options) -> Outcome {
+    let town = Town::found(seed, options);
+    let lived = catch_unwind(AssertUnwindSafe(|| town.live()));
+    if let Err(panic) = lived {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).into()));
+        town.world.fail(Rule::Panic, text.unwrap_or_default());
+    }
+    // What is dropped half-way through a panic may panic again.
+    let _ended = catch_unwind(AssertUnwindSafe(|| town.world.end()));
+    Outcome {
+        seed,
+        failure: town.world.failure().cloned(),
+        grants: town.judge.handed_out(),
+        losses: town.judge.lost(),
+        trace: town.world.trace.take(),
+    }
+}
+
+/// All that a seed puts into the world.
+struct Town {
+    seed: u64,
+    plan: Plan,
+    world: Arc<World>,
+    judge: Arc<Judge>,
+    server: Arc<Server>,
+    network: Arc<Network>,
+    keys: Arc<[Key]>,
+    /// Users that have not ended.
+    living: Arc<AtomicUsize>,
+    /// Users begin nothing new.
+    over: Arc<AtomicBool>,
+    homes: Arc<Mutex<Vec<Arc<Home>>>>,
+}
+
+impl Town {
+    fn found(seed: u64, options: Options) -> Self {
+        let plan = Plan::of(seed, options.defect);
+        let dice = Dice::new(seed, Stream::World as u64);
+        let world = World::new(plan.clocks.clone(), dice, Trace::new(options.trace));
+        world.note(|| format!("{plan:#?}"));
+        let (round_trip, calm) = (2 * plan.weather.delay, plan.calm);
+        let judge = Judge::new(Arc::clone(&world), options.only, calm, round_trip);
+        world.observe(Arc::downgrade(&judge) as Weak<dyn Observer>);
+        let (clock, retention) = (plan.server_clock, plan.retention);
+        let (w, j) = (Arc::clone(&world), Arc::clone(&judge));
+        let server = Server::new(w, j, clock, retention, options.defect);
+        let (w, s, j) = (Arc::clone(&world), Arc::clone(&server), Arc::clone(&judge));
+        let network = Network::new(w, s, j, plan.weather.clone(), plan.pushes);
+        let names = (0..plan.keys).map(|i| Key::new(format!("k{i}")).expect("a good key"));
+        let keys = names.collect();
+        let (living, over, homes) = (Arc::default(), Arc::default(), Arc::default());
+        Self { seed, plan, world, judge, server, network, keys, living, over, homes }
+    }
+
+    fn live(&self) {
+        let plan = &self.plan;
+        let first = plan.processes - plan.spare;
+        for pid in 0..first {
+            self.booter()(pid);
+        }
+        self.world.set_stumbling(plan.stumble_per_mille, 300_000);
+        let faults = Faults {
+            server: Arc::clone(&self.server),
+            network: Arc::clone(&self.network),
+            kinds: plan.faults.clone(),
+            keys: Arc::clone(&self.keys),
+            dice: Dice::new(self.seed, Stream::Faults as u64),
+            every: plan.fault_every,
+            until: plan.calm_at,
+            alive: (0..first).collect(),
+            spare: (first..plan.processes).collect(),
+            boot: self.booter(),
+        };
+        faults.go_on(&self.world);
+        self.world.run(plan.calm_at, || false);
+        self.world.note(|| "the weather turns good".into());
+        self.network.calm();
+        self.world.set_stumbling(0, 0);
+        let enough = self.judge.handed_out() + GRANTS_IN_GOOD_WEATHER;
+        let now = self.world.now();
+        self.world.run(now + GOOD_WEATHER, || false);
+        self.world.run(now + GOOD_WEATHER_MOST, || self.judge.handed_out() >= enough);
+        if self.judge.handed_out() < enough {
+            let text = || "hardly anybody gets anything in good weather".into();
+            self.judge.complain(Rule::Throughput, text);
+        }
+        self.over.store(true, Ordering::Relaxed);
+        let end = self.world.now() + ALL_HAVE_ENDED;
+        self.world.run(end, || self.living.load(Ordering::Relaxed) == 0);
+        if self.world.failure().is_none() {
+            self.judge.nobody_waits();
+        }
+        self.close();
+        if self.world.failure().is_some() {
+            return;
+        }
+        self.judge.nothing_is_left();
+        let kept = self.server.keys_kept_for_ever();
+        if kept > 0 {
+            self.judge.complain(Rule::Orphan, || format!("{kept} keys are kept for ever"));
+        }
+    }
+
+    /// Every process that lives closes its `Locks`.
+    fn close(&self) {
+        let homes = self.homes.lock().expect("no home panics").clone();
+        for home in homes.iter().filter(|home| !self.world.is_crashed(home.pid)) {
+            let (home, living) = (Arc::clone(home), Arc::clone(&self.living));
+            living.fetch_add(1, Ordering::Relaxed);
+            let pid = home.pid;
+            let closing = Box::pin(async move {
+                home.close().await;
+                living.fetch_sub(1, Ordering::Relaxed);
+            });
+            self.world.spawn(pid, Part::Program, closing);
+        }
+        let limit = u64::try_from(CLOSE_LIMIT.as_micros()).unwrap_or(u64::MAX) * 2;
+        self.world.run(self.world.now() + limit, || self.living.load(Ordering::Relaxed) == 0);
+    }
+
+    /// Starts a process with all of its users.
+    fn booter(&self) -> Arc<dyn Fn(Pid) + Send + Sync> {
+        let Self { seed, ref plan, .. } = *self;
+        let (world, judge) = (Arc::clone(&self.world), Arc::clone(&self.judge));
+        let (network, keys) = (Arc::clone(&self.network), Arc::clone(&self.keys));
+        let (living, homes) = (Arc::clone(&self.living), Arc::clone(&self.homes));
+        let (users, over, idle) = (plan.users, Arc::clone(&self.over), plan.idle);
+        Arc::new(move |pid| {
+            let dice = Dice::new(seed, Stream::Seam as u64 + pid as u64);
+            let seam = SimSeam::new(Arc::clone(&world), pid, dice);
+            let store = SimStore::new(Arc::clone(&network), pid);
+            let home = Home::new(Arc::clone(&world), Arc::clone(&judge), pid, seam, store);
+            for user in 0..users {
+                let stream = Stream::User as u64 + (pid * users + user) as u64;
+                let user = User {
+                    home: Arc::clone(&home),
+                    dice: Dice::new(seed, stream),
+                    keys: Arc::clone(&keys),
+                    over: Arc::clone(&over),
+                    idle,
+                };
+                let present = Presence::new(&living);
+                let life = Box::pin(async move {
+                    let _present = present;
+                    user.live().await;
+                });
+                world.spawn(pid, Part::Program, life);
+            }
+            homes.lock().expect("no home panics").push(Arc::clone(&home));
+        })
+    }
+}
+
+/// One more user as long as it exists: a crash ends it as well.
+struct Presence(Arc<AtomicUsize>);
+
+impl Presence {
+    fn new(living: &Arc<AtomicUsize>) -> Self {
+        living.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(living))
+    }
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,175 @@
+//! The simulated server: the machine of each key in memory, on a clock of its own. It can be
+//! stopped, and can crash with and without its memory. Everything it does is told to the judge.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Bound;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tenure::logic::{At, Grant, Inspection, Op, Reply, Resource, State, Step};
+use tenure::{Fence, Key, StoreTime};
+
+use crate::brief;
+use crate::clock::Clock;
+use crate::defect::Defect;
+use crate::judge::{Change, Judge};
+use crate::process::WALL_ORIGIN;
+use crate::world::{Pid, World};
+
+/// The one server of a run.
+pub(crate) struct Server {
+    world: Arc<World>,
+    judge: Arc<Judge>,
+    clock: Clock,
+    retention: Duration,
+    defect: Option<Defect>,
+    hall: Mutex<Hall>,
+}
+
+/// What a crash may take away.
+#[derive(Default)]
+struct Hall {
+    resources: BTreeMap<Key, Resource>,
+    /// No fence is minted at or below it: the largest fence that was ever forgotten.
+    floor: u64,
+    down_until: u64,
+    stalled_until: u64,
+    /// So many crashes; a reply from before the last one never arrives.
+    crashes: u64,
+}
+
+/// Who sent a request, and when.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sender {
+    pub(crate) pid: Pid,
+    pub(crate) sent: u64,
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("clock", &self.clock).finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    pub(crate) fn new(
+        world: Arc<World>,
+        judge: Arc<Judge>,
+        clock: Clock,
+        retention: Duration,
+        defect: Option<Defect>,
+    ) -> Arc<Self> {
+        Arc::new(Self { world, judge, clock, retention, defect, hall: Mutex::default() })
+    }
+
+    /// Carries the steps out, as any store would.
+    pub(crate) fn serve(&self, steps: &[Step], from: Sender) -> (Vec<Reply>, Vec<(Key, Grant)>) {
+        let mut hall = self.hall();
+        let mut replies = Vec::with_capacity(steps.len());
+        let mut pushes = Vec::new();
+        for step in steps {
+            let (reply, grants) = self.apply(&mut hall, step, Some(from));
+            pushes.extend(grants.into_iter().map(|grant| (step.key.clone(), grant)));
+            replies.push(reply);
+        }
+        (replies, pushes)
+    }
+
+    /// An operator takes the key away from whoever holds it.
+    pub(crate) fn force(&self, key: &Key) -> Vec<(Key, Grant)> {
+        let step = Step { key: key.clone(), op: Op::Force { up_to: Fence::new(u64::MAX) } };
+        let (_, grants) = self.apply(&mut self.hall(), &step, None);
+        grants.into_iter().map(|grant| (key.clone(), grant)).collect()
+    }
+
+    pub(crate) fn list(&self, prefix: &str, after: Option<&Key>) -> Vec<(Key, Inspection)> {
+        let now = self.now();
+        let hall = self.hall();
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        hall.resources
+            .range((from, Bound::Unbounded))
+            .filter(|(key, _)| key.as_str().starts_with(prefix))
+            .map(|(key, resource)| (key.clone(), resource.inspect(now)))
+            .filter(|(_, seen)| seen.state != State::Free || !seen.waiters.is_empty())
+            .collect()
+    }
+
+    /// Answers nothing until the true time `until`; what arrives meanwhile is carried out then.
+    pub(crate) fn stall(&self, until: u64) {
+        self.hall().stalled_until = until;
+    }
+
+    /// Goes down until the true time `until`, and comes back with or without its memory.
+    pub(crate) fn crash(&self, until: u64, forget: bool) {
+        let mut hall = self.hall();
+        hall.down_until = until;
+        hall.crashes += 1;
+        if forget {
+            hall.resources.clear();
+            hall.floor = 0;
+            self.judge.forgotten();
+        }
+    }
+
+    pub(crate) fn is_down(&self) -> bool {
+        self.hall().down_until > self.world.now()
+    }
+
+    pub(crate) fn stalled_until(&self) -> u64 {
+        self.hall().stalled_until
+    }
+
+    pub(crate) fn crashes(&self) -> u64 {
+        self.hall().crashes
+    }
+
+    /// Keys that are still remembered once every promise about them has run out.
+    pub(crate) fn keys_kept_for_ever(&self) -> usize {
+        let far = self.now() + self.retention + Duration::from_secs(3_600);
+        self.hall().resources.values().filter(|r| !r.is_forgettable(far)).count()
+    }
+
+    fn apply(&self, hall: &mut Hall, step: &Step, from: Option<Sender>) -> (Reply, Vec<Grant>) {
+        let at = At {
+            now: self.now(),
+            fence_seed: (WALL_ORIGIN + self.world.now()).max(hall.floor + 1),
+            retention: self.retention,
+        };
+        let before = hall.resources.remove(&step.key).unwrap_or_default();
+        let (after, (reply, grants)) = match self.defect {
+            None => {
+                let mut after = before.clone();
+                let answer = after.apply(&step.op, at);
+                (after, answer)
+            }
+            Some(defect) => defect.apply(&before, &step.op, at),
+        };
+        self.world.note(|| {
+            let who = from.map_or("operator".into(), |f| format!("p{}", f.pid));
+            let (op, reply) = (brief::op(&step.op), brief::reply(&reply));
+            format!("server {} from {who}: {op} -> {reply}", step.key)
+        });
+        self.judge.changed(&Change {
+            key: &step.key,
+            op: &step.op,
+            from,
+            after: &after,
+            clock: self.clock,
+        });
+        if after.is_forgettable(at.now) {
+            hall.floor = hall.floor.max(after.fence().get());
+        } else {
+            hall.resources.insert(step.key.clone(), after);
+        }
+        (reply, grants)
+    }
+
+    fn now(&self) -> StoreTime {
+        StoreTime::from_micros(self.clock.read(self.world.now()))
+    }
+
+    fn hall(&self) -> MutexGuard<'_, Hall> {
+        self.hall.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
