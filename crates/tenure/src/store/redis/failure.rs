@@ -58,6 +58,7 @@ pub(super) enum Stage {
     /// Opening the connection.
     Connect,
     /// Agreeing on TLS.
+    #[cfg_attr(not(feature = "tls"), allow(dead_code, reason = "made by tls.rs"))]
     Tls,
     /// Introducing ourselves.
     Login,

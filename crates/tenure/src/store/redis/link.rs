@@ -113,7 +113,7 @@ impl Link {
         match self.command(by("EVALSHA", script.sha1())).await {
             Err(failure) if failure.is_no_script() => {
                 tracing::debug!(store = %self.line.server.name, script.name, "sends a script");
-                self.command(by("EVAL", &*script.source)).await
+                self.command(by("EVAL", &script.source)).await
             }
             answer => answer,
         }

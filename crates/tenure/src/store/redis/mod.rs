@@ -199,7 +199,10 @@ fn defect(message: String) -> StoreError {
 
 impl fmt::Debug for Redis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Redis").field("name", &self.shared.name).finish_non_exhaustive()
+        f.debug_struct("Redis")
+            .field("name", &self.shared.name)
+            .field("connections_made", &self.shared.link.generation())
+            .finish_non_exhaustive()
     }
 }
 
