@@ -59,6 +59,16 @@ pub(crate) fn signal(pid: i32, signal: Signal) {
     rustix::process::kill_process(pid, signal).expect("the process is there");
 }
 
+/// A process that somebody else has started. It ends with the test.
+pub(crate) struct Stray(pub(crate) i32);
+
+impl Drop for Stray {
+    fn drop(&mut self) {
+        let pid = Pid::from_raw(self.0).expect("a process number");
+        let _ = rustix::process::kill_process(pid, Signal::KILL);
+    }
+}
+
 /// A test's own directory.
 pub(crate) struct Place {
     directory: tempfile::TempDir,

@@ -6,6 +6,7 @@ use std::process::Child;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal};
 use rustix::termios::LocalModes;
 
 use crate::place::{PATIENCE, Place, TENURE};
@@ -126,8 +127,27 @@ fn pts_of(pty: &pty_process::blocking::Pty) -> OwnedFd {
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        // The shell's jobs hear of it by SIGHUP, and those that are stopped are continued.
-        let _ = self.shell.kill();
+        // A script that a failed test left behind would go on without the terminal.
+        let session = self.shell.id().to_string();
+        let mut left = true;
+        while left {
+            left = false;
+            for process in members_of(&session) {
+                left |= rustix::process::kill_process(process, Signal::KILL).is_ok();
+            }
+        }
         let _ = self.shell.wait();
     }
+}
+
+/// The living processes of a session.
+fn members_of(session: &str) -> Vec<Pid> {
+    let processes = std::fs::read_dir("/proc").expect("/proc").flatten();
+    let member = |entry: std::fs::DirEntry| {
+        let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
+        let fields: Vec<&str> = stat.rsplit_once(") ")?.1.split(' ').collect();
+        let lives = fields[0] != "Z" && fields[3] == session;
+        lives.then(|| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?)).flatten()
+    };
+    processes.filter_map(member).collect()
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rustix::process::Signal;
 
-use crate::place::{Place, Running, is_alive, now_us, parent_of, signal, state_of, until};
+use crate::place::{Place, Running, Stray, is_alive, now_us, parent_of, signal, state_of, until};
 
 const FAMILY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cli/family.py");
 const MEMBERS: [&str; 4] = ["child", "cmd", "daemon", "grandchild"];
@@ -123,10 +123,8 @@ fn tenure_stopped_for_less_than_the_lease() {
     running.signal(Signal::TERM);
     let ended = running.wait();
     assert_eq!(ended.code, Some(0), "{ended:?}");
-    for (pid, _) in lives.values().filter(|(pid, _)| is_alive(*pid)) {
-        // Not CMD's group: CMD ended by itself, so they were left alone.
-        signal(*pid, Signal::KILL);
-    }
+    // CMD ended by itself, so those outside of its group were left alone.
+    drop(lives.values().map(|(pid, _)| Stray(*pid)).collect::<Vec<_>>());
 }
 
 #[test]
@@ -158,6 +156,7 @@ fn the_group_of_tenure_killed_or_stopped() {
         );
         let shell = Running::of(place.command("/bin/bash").args(["-c", &script]));
         let tenure = place.number_in("tenure");
+        let stray = Stray(tenure);
         until("the family lives", || (stamps(&place).len() == MEMBERS.len()).then_some(()));
         let group = rustix::process::Pid::from_raw(tenure).expect("a number");
         rustix::process::kill_process_group(group, number).expect("the group is there");
@@ -165,9 +164,7 @@ fn the_group_of_tenure_killed_or_stopped() {
         until("the lease is over", || (now_us() > end).then_some(()));
         gone_by(&place, end);
         assert_eq!(is_alive(tenure), left);
-        if left {
-            signal(tenure, Signal::KILL);
-        }
+        drop(stray);
         drop(shell);
     }
 }
@@ -206,9 +203,7 @@ fn the_sentry_is_deaf_to_signals_for_others() {
     }
     running.signal(Signal::TERM);
     assert_eq!(running.wait().code, Some(0), "CMD said bye");
-    for (pid, _) in stamps(&place).values().filter(|(pid, _)| is_alive(*pid)) {
-        signal(*pid, Signal::KILL);
-    }
+    drop(stamps(&place).values().map(|(pid, _)| Stray(*pid)).collect::<Vec<_>>());
 }
 
 #[test]
