@@ -75,7 +75,8 @@ local function machine()
     if guard == 0 then return 0 end
     if not guarded then
       local up = string.match(redis.call('INFO', 'server'), 'uptime_in_seconds:(%d+)')
-      guarded = math.max(0, guard - tonumber(up) * 1000000)
+      -- Whole seconds from one second's beginning to another's: up to one is not over yet.
+      guarded = math.max(0, guard - (tonumber(up) - 1) * 1000000)
     end
     return guarded
   end
