@@ -24,8 +24,8 @@
 --
 -- Times are microseconds of this server's clock. A record begins with the layout's number.
 -- "1S": a mutex without queue and tombstones; fence, since and expires as three doubles, then the
--- holder's attempt, a line feed and its label. The holder's owner is the lock's value: if there
--- is none, nobody holds it. "1G": everything else, packed.
+-- last holder's attempt, owner and label, with line feeds between. It holds as long as its owner
+-- is the lock's value. "1G": everything else, packed.
 --
 -- The simple case comes first and defines nothing, since a definition costs as much as a command.
 
@@ -75,7 +75,8 @@ local function machine()
     if guard == 0 then return 0 end
     if not guarded then
       local up = string.match(redis.call('INFO', 'server'), 'uptime_in_seconds:(%d+)')
-      guarded = math.max(0, guard - tonumber(up) * 1000000)
+      -- Whole seconds from one second's beginning to another's: up to one is not over yet.
+      guarded = math.max(0, guard - (tonumber(up) - 1) * 1000000)
     end
     return guarded
   end
@@ -485,9 +486,11 @@ local function machine()
     if form == LAYOUT .. 'G' then return cmsgpack.unpack(string.sub(text, 3)) end
     if form ~= LAYOUT .. 'S' then return nil end
     local fence, since, expires = struct.unpack('>ddd', text, 3)
-    local attempt, label = string.match(text, '^(.-)\n(.*)$', 27)
+    local attempt, owner, label = string.match(text, '^(.-)\n(.-)\n(.*)$', 27)
     local holders = {}
-    if lock_value then holders[1] = { lock_value, attempt, label, 1, fence, since, expires } end
+    if lock_value == owner then
+      holders[1] = { owner, attempt, label, 1, fence, since, expires }
+    end
     return { fence = fence, limit = 1, holders = holders, waiting = 0, arrivals = 0, buried = 0 }
   end
 
@@ -500,7 +503,7 @@ local function machine()
     if mutex() and record.waiting == 0 and record.buried == 0 then
       holder = holder or { '', '', '', 1, record.fence, 0, 0 }
       text = LAYOUT .. 'S' .. struct.pack('>ddd', record.fence, holder[6], holder[7])
-        .. holder[2] .. '\n' .. holder[3]
+        .. holder[2] .. '\n' .. holder[1] .. '\n' .. holder[3]
     else
       text = LAYOUT .. 'G' .. cmsgpack.pack(record)
     end
@@ -552,8 +555,8 @@ while at <= #ARGV do
       local written = redis.pcall('SET', KEYS[base + 1], owner, 'PX', px, 'NX')
       if written and written.ok then
         local fence = record and math.max(struct.unpack('>d', record, 3) + 1, now) or now
-        record = '1S' .. struct.pack('>ddd', fence, now, now + ttl) .. attempt .. '\n'
-          .. ARGV[at + 4]
+        record = '1S' .. struct.pack('>ddd', fence, now, now + ttl) .. attempt .. '\n' .. owner
+          .. '\n' .. ARGV[at + 4]
         redis.call('SET', KEYS[base + 2], record, 'PX', px + retention)
         reply = { 'granted', fence }
       end
