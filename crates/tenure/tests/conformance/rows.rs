@@ -43,4 +43,8 @@ rows! {
         mutex_contract;
     mutex_valkey_two: "mutex", "redis", "two handles", World::redis(Flavour::Valkey, 2),
         mutex_contract;
+    mutex_redis_few_rights: "mutex", "redis", "two handles",
+        World::redis_with_few_rights(Flavour::Redis, 2), mutex_contract;
+    mutex_valkey_few_rights: "mutex", "redis", "two handles",
+        World::redis_with_few_rights(Flavour::Valkey, 2), mutex_contract;
 }

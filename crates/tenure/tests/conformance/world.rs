@@ -63,14 +63,29 @@ impl World {
     pub(crate) async fn redis(flavour: Flavour, handles: usize) -> Self {
         let server = Server::of(flavour).start();
         let url = server.url();
-        let locks = tenure::connect(&url).await.expect("a fresh server");
+        Self::at_server(server, &url, handles).await
+    }
+
+    /// As a user who has the rights that SAFETY.md names and no others, but on all keys.
+    pub(crate) async fn redis_with_few_rights(flavour: Flavour, handles: usize) -> Self {
+        let (_, rest) = include_str!("../../../../SAFETY.md").split_once("user tenure ").unwrap();
+        let (rules, _) = rest.split_once("```").expect("the end of the block");
+        let rules = rules.split_whitespace().collect::<Vec<_>>().join(" ");
+        let rules = rules.replace(" ~jobs:* ~tenure:{jobs:*}:* ", " ~* ");
+        let server = Server::of(flavour).with_user("tenure", &rules).start();
+        let url = format!("redis://tenure:PASSWORD@{}", server.address());
+        Self::at_server(server, &url, handles).await
+    }
+
+    async fn at_server(server: Server, url: &str, handles: usize) -> Self {
+        let locks = tenure::connect(url).await.expect("a fresh server");
         let rival = if handles == 1 {
             locks.clone()
         } else {
-            tenure::connect(&url).await.expect("connects")
+            tenure::connect(url).await.expect("connects")
         };
         let seam = seam::machine().expect("a clock and timers");
-        let store = tenure::store::Redis::open(&url, seam).await.expect("connects a third time");
+        let store = tenure::store::Redis::open(url, seam).await.expect("connects a third time");
         Self { locks, rival, store: Arc::new(store), _home: Home::Server(server) }
     }
 

@@ -12,5 +12,6 @@ mod listing;
 mod outage;
 mod pushes;
 mod restart;
+mod rights;
 mod traces;
 mod world;
