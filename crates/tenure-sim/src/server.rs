@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tenure::logic::{At, Grant, Inspection, Op, Reply, Resource, State, Step};
-use tenure::{Fence, Key, StoreTime};
+use tenure::{Key, StoreTime};
 
 use crate::brief;
 use crate::clock::Clock;
@@ -76,10 +76,12 @@ impl Server {
         (replies, pushes)
     }
 
-    /// An operator takes the key away from whoever holds it.
+    /// An operator takes the key away from whom the last look has shown as its holder.
     pub(crate) fn force(&self, key: &Key) -> Vec<(Key, Grant)> {
-        let step = Step { key: key.clone(), op: Op::Force { up_to: Fence::new(u64::MAX) } };
-        let (_, grants) = self.apply(&mut self.hall(), &step, None);
+        let mut hall = self.hall();
+        let Some(up_to) = hall.resources.get(key).map(Resource::fence) else { return vec![] };
+        let step = Step { key: key.clone(), op: Op::Force { up_to } };
+        let (_, grants) = self.apply(&mut hall, &step, None);
         grants.into_iter().map(|grant| (key.clone(), grant)).collect()
     }
 
