@@ -38,7 +38,7 @@ impl Voice {
         }
     }
 
-    /// Replaces the line that the cursor is in. The next line has to begin with [`clear`].
+    /// Replaces the line that the cursor is in. The next line comes after [`Voice::clear`].
     pub(crate) fn update(self, message: &str) {
         write(&format!("\r\x1b[Ktenure: {message}"));
     }
