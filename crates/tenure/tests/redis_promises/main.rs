@@ -10,6 +10,7 @@ mod interop;
 mod life;
 mod listing;
 mod outage;
+mod pressure;
 mod pushes;
 mod restart;
 mod rights;

@@ -51,10 +51,19 @@ local function machine()
     return attempt .. ':' .. owner
   end
 
+  -- Writes, or answers why memory pressure forbids it to this step. Whatever else forbids it (a
+  -- replica, a full disk) concerns the whole call, and ends it.
+  local function try_write(...)
+    local written = redis.pcall(...)
+    local refused = type(written) == 'table' and written.err
+    if refused and not string.find(refused, 'OOM', 1, true) then return redis.call(...) end
+    return written
+  end
+
   local function set_lock(owner, expires, only_if_free)
     local px = math.max(1, ms(expires - now))
     if only_if_free then
-      return redis.pcall('SET', lock_key, owner, 'PX', px, 'NX')
+      return try_write('SET', lock_key, owner, 'PX', px, 'NX')
     end
     return redis.call('SET', lock_key, owner, 'PX', px)
   end
@@ -313,7 +322,7 @@ local function machine()
       since, stamp = place[6], math.max(stamp, place[8])
     else
       record.arrivals = record.arrivals + 1
-      local written = redis.pcall('ZADD', queue_key, record.arrivals, id)
+      local written = try_write('ZADD', queue_key, record.arrivals, id)
       if type(written) == 'table' and written.err then return { 'failed', written.err } end
       record.waiting = record.waiting + 1
       dirty = true
@@ -507,7 +516,7 @@ local function machine()
     else
       text = LAYOUT .. 'G' .. cmsgpack.pack(record)
     end
-    return redis.pcall('SET', record_key, text, 'PX', px)
+    return try_write('SET', record_key, text, 'PX', px)
   end
 
   return function(base, letter, args, lock_value, text)
