@@ -38,11 +38,14 @@ impl Template {
 
     /// The key whose record has this name.
     pub(super) fn key_of_record(&self, record: &str) -> Option<Key> {
-        let untagged = record.strip_prefix("tenure:{").and_then(|r| r.strip_suffix("}:record"));
-        let lock = untagged.or_else(|| record.strip_suffix(":tenure:record"))?;
-        let name = lock.strip_prefix(self.before.as_str())?.strip_suffix(self.after.as_str())?;
-        let key = Key::new(name).ok()?;
-        (self.names(&key).parts[0] == record.as_bytes()).then_some(key)
+        let in_front = record.strip_prefix("tenure:{").and_then(|r| r.strip_suffix("}:record"));
+        let behind = record.strip_suffix(":tenure:record");
+        // Both may fit, since a key may be called like a record: only one leads there.
+        [in_front, behind].into_iter().flatten().find_map(|lock| {
+            let name = lock.strip_prefix(&*self.before)?.strip_suffix(&*self.after)?;
+            let key = Key::new(name).ok()?;
+            (self.names(&key).parts[0] == record.as_bytes()).then_some(key)
+        })
     }
 }
 
