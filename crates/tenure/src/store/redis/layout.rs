@@ -27,13 +27,13 @@ impl Template {
 
     /// The names of all parts of a key.
     pub(super) fn names(&self, key: &Key) -> Names {
-        let lock = format!("{}{key}{}", self.before, self.after);
-        let base = sibling_base(&lock);
-        let part = |part: &str| format!("{base}{part}").into_bytes();
-        Names {
-            parts: [part("record"), part("queue"), part("places"), part("alive"), part("buried")],
-            lock: lock.into_bytes(),
-        }
+        let lock = [self.before.as_str(), key.as_str(), self.after.as_str()].concat();
+        Names { base: sibling_base(&lock), lock }
+    }
+
+    /// How many bytes of a lock's name stand before and behind its key.
+    pub(super) fn around(&self) -> (usize, usize) {
+        (self.before.len(), self.after.len())
     }
 
     /// The key whose record has this name.
@@ -44,24 +44,33 @@ impl Template {
         [in_front, behind].into_iter().flatten().find_map(|lock| {
             let name = lock.strip_prefix(&*self.before)?.strip_suffix(&*self.after)?;
             let key = Key::new(name).ok()?;
-            (self.names(&key).parts[0] == record.as_bytes()).then_some(key)
+            (self.names(&key).record() == record).then_some(key)
         })
     }
 }
 
-/// The server's keys of one key of ours, in the order of the script's `KEYS`.
+/// The server's keys of one key of ours.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Names {
     /// What other libraries use.
-    pub(super) lock: Vec<u8>,
-    /// record, queue, places, alive, buried.
-    pub(super) parts: [Vec<u8>; 5],
+    pub(super) lock: String,
+    /// What the names of the siblings begin with.
+    base: String,
 }
 
 impl Names {
-    /// All of them, in order.
-    pub(super) fn into_keys(self) -> impl Iterator<Item = Vec<u8>> {
-        std::iter::once(self.lock).chain(self.parts)
+    /// What else is known of the key.
+    pub(super) fn record(&self) -> String {
+        self.sibling("record")
+    }
+
+    /// Those that are used when the record does not say everything, in the script's order.
+    pub(super) fn others(&self) -> [String; 4] {
+        ["queue", "places", "alive", "buried"].map(|part| self.sibling(part))
+    }
+
+    fn sibling(&self, part: &str) -> String {
+        [self.base.as_str(), part].concat()
     }
 }
 
@@ -72,7 +81,7 @@ fn sibling_base(lock: &str) -> String {
         .split_once('{')
         .and_then(|(_, rest)| rest.split_once('}'))
         .is_some_and(|(tag, _)| !tag.is_empty());
-    if tagged { format!("{lock}:tenure:") } else { format!("tenure:{{{lock}}}:") }
+    if tagged { [lock, ":tenure:"].concat() } else { ["tenure:{", lock, "}:"].concat() }
 }
 
 #[cfg(test)]
@@ -80,8 +89,7 @@ mod tests {
     use super::*;
 
     fn record(template: &Template, key: &str) -> String {
-        let names = template.names(&Key::new(key).expect("a key"));
-        String::from_utf8(names.parts[0].clone()).expect("text")
+        template.names(&Key::new(key).expect("a key")).record()
     }
 
     #[test]

@@ -25,6 +25,7 @@ use super::gate::LONGEST_WAIT;
 use super::login::Driver;
 use super::server::Server;
 use super::stream::within;
+use super::wire::Words;
 
 /// So many calls in a row without an answer, and the link is given up without asking further.
 const SILENT_MAX: u32 = 2;
@@ -102,12 +103,15 @@ impl Link {
     pub(super) async fn eval(
         &self,
         script: &Script,
-        keys: &[Vec<u8>],
-        args: &[Vec<u8>],
+        keys: &Words,
+        args: &Words,
     ) -> Result<Value, Failure> {
         let by = |command: &str, what: &str| {
-            let mut cmd = redis::cmd(command);
-            cmd.arg(what).arg(keys.len()).arg(keys).arg(args);
+            let count = 3 + keys.len() + args.len();
+            let size = command.len() + what.len() + 4 + keys.bytes() + args.bytes();
+            let mut cmd = Cmd::with_capacity(count, size);
+            cmd.arg(command).arg(what).arg(keys.len());
+            keys.iter().chain(args.iter()).for_each(|word| _ = cmd.arg(word));
             cmd
         };
         match self.command(by("EVALSHA", script.sha1())).await {

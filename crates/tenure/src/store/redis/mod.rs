@@ -24,8 +24,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::Value;
-
 use crate::logic::{Inspection, Op, Reply, State, Step};
 use crate::seam::Seam;
 use crate::words::Key;
@@ -36,6 +34,7 @@ use layout::Template;
 use link::{Link, Script};
 use server::Server;
 use url::RedisUrl;
+use wire::{Answered, Request, Terms};
 
 #[cfg(test)]
 mod tests;
@@ -129,9 +128,11 @@ impl Redis {
         let carrier = Arc::new(Carrier {
             link: Arc::clone(&link),
             script: options.script(),
-            template: url.key_template.clone(),
-            retention: options.fence_retention,
-            restart_guard: url.restart_guard,
+            terms: Terms {
+                template: url.key_template.clone(),
+                retention: options.fence_retention,
+                restart_guard: url.restart_guard,
+            },
         });
         let carry = move |steps: Vec<Step>| {
             let carrier = Arc::clone(&carrier);
@@ -178,19 +179,38 @@ impl Redis {
 struct Carrier {
     link: Arc<Link>,
     script: Script,
-    template: Template,
-    retention: Duration,
-    restart_guard: Duration,
+    terms: Terms,
 }
 
 impl Carrier {
     async fn carry(&self, steps: &[Step]) -> Result<Vec<Reply>, StoreError> {
-        let (keys, args) = wire::encode(steps, &self.template, self.retention, self.restart_guard);
-        let answer: Value = self.link.eval(&self.script, &keys, &args).await?;
-        wire::decode(answer)
-            .filter(|replies| replies.len() == steps.len())
-            .ok_or_else(|| defect("the script was answered with something else".into()))
+        let mut answered = self.ask(steps, false).await?;
+        let is_open = |answer: &Answered| *answer == Answered::AskInFull;
+        if answered.iter().any(is_open) {
+            let open = steps.iter().zip(&answered).filter(|(_, answer)| is_open(answer));
+            let again: Vec<_> = open.map(|(step, _)| step.clone()).collect();
+            let rest = self.ask(&again, true).await;
+            // The others have been carried out, whatever became of these.
+            let rest = rest.map_err(|failure| StoreError { may_have_run: true, ..failure })?;
+            let open = answered.iter_mut().filter(|answer| is_open(answer));
+            open.zip(rest).for_each(|(answer, better)| *answer = better);
+        }
+        let replies = answered.into_iter().map(|answer| match answer {
+            Answered::Reply(reply) => Some(reply),
+            Answered::AskInFull => None,
+        });
+        replies.collect::<Option<_>>().ok_or_else(nonsense)
     }
+
+    async fn ask(&self, steps: &[Step], in_full: bool) -> Result<Vec<Answered>, StoreError> {
+        let request = Request::new(steps, &self.terms, in_full);
+        let answer = self.link.eval(&self.script, &request.keys, &request.args).await?;
+        wire::decode(answer, &request, steps).ok_or_else(nonsense)
+    }
+}
+
+fn nonsense() -> StoreError {
+    defect("the script was answered with something else".into())
 }
 
 fn defect(message: String) -> StoreError {

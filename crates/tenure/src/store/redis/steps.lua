@@ -1,15 +1,22 @@
 -- Carries out steps of keys: the transitions of `logic::Resource`, each as one atomic step.
 --
--- KEYS    six for each step, all in one hash slot:
---           1 lock    string, the holder's owner value; what other libraries use. Claim 1 of 1
---           2 record  string: what else is known, see below
---           3 queue   zset, waiter -> order of arrival
---           4 places  hash, waiter -> packed place
---           5 alive   zset, waiter -> when its place is forgotten, in microseconds
---           6 buried  zset, owner -> until when it is refused, in microseconds
+-- KEYS    all in one hash slot. What a key of ours has on the server:
+--           lock    string, the holder's owner value; what other libraries use. Claim 1 of 1
+--           record  string: what else is known, see below
+--           queue   zset, waiter -> order of arrival
+--           places  hash, waiter -> packed place
+--           alive   zset, waiter -> when its place is forgotten, in microseconds
+--           buried  zset, owner -> until when it is refused, in microseconds
+--         First lock and record of each simple step, then the other four of each simple step but
+--         "a", then all six of each other step.
 -- ARGV    1 how long an unused record is remembered, in milliseconds
 --         2 restart guard: a server that has been up for less grants nothing new; 0: off
---         then for each step the letter of its operation, the key's name and the arguments:
+--         3 how many bytes of a lock's name stand before its key, 4 how many behind it
+--         5 the number of simple steps, which are on different keys and come first:
+--           a acquire   owner ttl tail  (1 of 1, without a place in the queue; the record's tail)
+--           r release   owner attempt            (without min_hold and tombstone)
+--           n renew     owner attempt ttl
+--         then for each other step the letter of its operation and the arguments:
 --           A acquire   owner attempt label units limit ttl window stamp inbox
 --           N renew     owner attempt ttl
 --           R release   owner attempt min_hold tombstone (-1: none)
@@ -18,17 +25,21 @@
 --           F force     up_to
 --           S steal     as A
 --           I inspect
--- answer  for each step a list: the name of the reply and its values
+-- answer  for each step a list: the name of the reply and its values. In short, for simple steps:
+--         0 done, a fence: granted, -1: ask again with all keys, since others wait for this one
 -- atomic  because a look and the write that rests on it must not be parted; a release grants the
 --         next waiter in the same step
 --
 -- Times are microseconds of this server's clock. A record begins with the layout's number.
 -- "1S": a mutex without queue and tombstones; fence, since and expires as three doubles, then the
--- last holder's attempt, owner and label, with line feeds between. It holds as long as its owner
--- is the lock's value. "1G": everything else, packed.
+-- last holder's attempt, 16 digits, its owner, a line feed and its label. It holds as long as its
+-- owner is the lock's value. "1G": everything else, packed.
 --
--- The simple case comes first and defines nothing, since a definition costs as much as a command.
+-- What every command and every word costs is the cost of a lock, so: simple steps come first and
+-- define nothing; they are looked up with one MGET and released with one DEL; their words are
+-- few, and numbers go to commands as text, since the server would format each anew.
 
+local call, ask, pack, unpack_from = redis.call, redis.pcall, struct.pack, struct.unpack
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local retention, guard = tonumber(ARGV[1]), tonumber(ARGV[2])
@@ -192,8 +203,8 @@ local function machine()
     return fence
   end
 
-  local function grant_from_queue(name)
-    while record.waiting > 0 and not foreign() and asleep() == 0 do
+  local function grant_from_queue()
+    while record.waiting > 0 and used() < record.limit and not foreign() and asleep() == 0 do
       local id = redis.call('ZRANGE', queue_key, 0, 0)[1]
       local place = cmsgpack.unpack(redis.call('HGET', places_key, id))
       if used() + place[4] > record.limit then return end
@@ -202,7 +213,8 @@ local function machine()
       remove_place(id)
       local fence = add_holder(place, expires)
       if place[7] ~= '' then
-        local line = { place[2], string.format('%.0f', fence), place[8], place[1], name }
+        local key = string.sub(lock_key, tonumber(ARGV[3]) + 1, -tonumber(ARGV[4]) - 1)
+        local line = { place[2], string.format('%.0f', fence), place[8], place[1], key }
         -- Without the right to publish the waiter looks by itself.
         redis.pcall('PUBLISH', place[7], table.concat(line, '\n'))
       end
@@ -264,7 +276,7 @@ local function machine()
     end
   end
 
-  local function acquire(name, a)
+  local function acquire(a)
     local owner, attempt, label = a[1], a[2], a[3]
     local units, limit, ttl = tonumber(a[4]), tonumber(a[5]), tonumber(a[6])
     local window, stamp, inbox = tonumber(a[7]), tonumber(a[8]), a[9]
@@ -338,7 +350,7 @@ local function machine()
     return { 'queued', ahead, look_in(units, limit, ahead, window), blocker() }
   end
 
-  local function renew(_, a)
+  local function renew(a)
     local owner, attempt, ttl = a[1], a[2], tonumber(a[3])
     if is_buried(owner, attempt) then return { 'withdrawn' } end
     local index = find(owner, attempt)
@@ -376,15 +388,15 @@ local function machine()
     return reply
   end
 
-  local function release(_, a)
+  local function release(a)
     return give_back(a[1], a[2], tonumber(a[3]), tonumber(a[4]))
   end
 
-  local function withdraw(_, a)
+  local function withdraw(a)
     return give_back(a[1], a[2], 0, tonumber(a[3]))
   end
 
-  local function transfer(_, a)
+  local function transfer(a)
     local owner, attempt, next_owner, next_attempt = a[1], a[2], a[3], a[4]
     local label, ttl = a[5], tonumber(a[6])
     if is_buried(next_owner, next_attempt) then return { 'withdrawn' } end
@@ -409,7 +421,7 @@ local function machine()
     return { 'transferred', holder[5] }
   end
 
-  local function force(_, a)
+  local function force(a)
     local up_to, count = tonumber(a[1]), 0
     if foreign() then
       redis.call('DEL', lock_key)
@@ -427,7 +439,7 @@ local function machine()
     return { 'forced', count }
   end
 
-  local function steal(_, a)
+  local function steal(a)
     local owner, attempt, label = a[1], a[2], a[3]
     local units, limit, ttl = tonumber(a[4]), tonumber(a[5]), tonumber(a[6])
     if is_buried(owner, attempt) then return { 'withdrawn' } end
@@ -439,7 +451,7 @@ local function machine()
     if record.waiting > 0 and record.limit ~= limit then return other_limit(limit) end
     local reason = lock == false and not_a_lock()
     if reason then return { 'mismatch', reason } end
-    force(nil, { record.fence })
+    force({ record.fence })
     record.limit = limit
     if record.waiting > 0 and redis.call('ZSCORE', queue_key, id_of(owner, attempt)) then
       remove_place(id_of(owner, attempt))
@@ -495,12 +507,17 @@ local function machine()
     if form == LAYOUT .. 'G' then return cmsgpack.unpack(string.sub(text, 3)) end
     if form ~= LAYOUT .. 'S' then return nil end
     local fence, since, expires = struct.unpack('>ddd', text, 3)
-    local attempt, owner, label = string.match(text, '^(.-)\n(.-)\n(.*)$', 27)
-    local holders = {}
+    local attempt, owner, label = string.match(text, '^(' .. ('.'):rep(16) .. ')(.-)\n(.*)$', 27)
+    local holders, last = {}, nil
     if lock_value == owner then
       holders[1] = { owner, attempt, label, 1, fence, since, expires }
+    elseif not lock_value and expires > now then
+      last = attempt
     end
-    return { fence = fence, limit = 1, holders = holders, waiting = 0, arrivals = 0, buried = 0 }
+    return {
+      fence = fence, limit = 1, holders = holders, waiting = 0, arrivals = 0, buried = 0,
+      last = last,
+    }
   end
 
   local function save()
@@ -510,28 +527,34 @@ local function machine()
       px = math.max(px, ms(each[7] - now) + retention)
     end
     if mutex() and record.waiting == 0 and record.buried == 0 then
-      holder = holder or { '', '', '', 1, record.fence, 0, 0 }
+      holder = holder or { '', string.rep('0', 16), '', 1, record.fence, 0, 0 }
       text = LAYOUT .. 'S' .. struct.pack('>ddd', record.fence, holder[6], holder[7])
-        .. holder[2] .. '\n' .. holder[1] .. '\n' .. holder[3]
+        .. holder[2] .. holder[1] .. '\n' .. holder[3]
     else
+      record.last = nil
       text = LAYOUT .. 'G' .. cmsgpack.pack(record)
     end
     return try_write('SET', record_key, text, 'PX', px)
   end
 
-  return function(base, letter, args, lock_value, text)
-    lock_key, record_key, queue_key = KEYS[base + 1], KEYS[base + 2], KEYS[base + 3]
-    places_key, alive_key, buried_key = KEYS[base + 4], KEYS[base + 5], KEYS[base + 6]
+  -- `first` is where the step's lock and record stand in KEYS, `others` where the rest does.
+  return function(first, others, letter, args, lock_value, text)
+    lock_key, record_key = KEYS[first], KEYS[first + 1]
+    queue_key, places_key = KEYS[others], KEYS[others + 1]
+    alive_key, buried_key = KEYS[others + 2], KEYS[others + 3]
     lock, dirty, record = lock_value, false, load(lock_value, text)
     if not record then
       return { 'mismatch', 'its record has a layout that this program does not know ('
         .. string.format('%q', string.sub(text, 1, 2)) .. '); use one version of Tenure' }
     end
     if letter == 'I' then return inspect() end
+    -- A request of the last holder that was under way when it released: its lease would still
+    -- run, and is over. (Every owner is used once.)
+    if letter == 'A' and record.last == args[2] then return { 'withdrawn' } end
     purge()
-    grant_from_queue(args.name)
-    local reply = OPS[letter](args.name, args)
-    grant_from_queue(args.name)
+    grant_from_queue()
+    local reply = OPS[letter](args)
+    grant_from_queue()
     if dirty then
       local written = save()
       -- Refused under memory pressure if nothing was written before. A lease that ended is found
@@ -543,71 +566,105 @@ local function machine()
 end
 
 local general
-local replies, at, number = {}, 3, 0
-while at <= #ARGV do
-  local base, letter = number * 6, ARGV[at]
-  local owner, attempt = ARGV[at + 2], ARGV[at + 3]
-  local both = redis.call('MGET', KEYS[base + 1], KEYS[base + 2])
-  local lock, record, count = both[1], both[2], 0
-  local simple, reply = not record or string.sub(record, 1, 2) == '1S', nil
-  if letter == 'A' then
-    count = 9
-    -- A request of the last holder that was under way when it released: its lease would still
-    -- run, and is over. (Every owner is used once.)
-    local ghost = simple and record and not lock and string.sub(record, 27, 27 + #attempt)
-      == attempt .. '\n' and select(3, struct.unpack('>ddd', record, 3)) > now
-    if ghost then
-      reply = { 'withdrawn' }
-    elseif simple and not lock and guard == 0 and ARGV[at + 6] == '1' then
-      local ttl = tonumber(ARGV[at + 7])
-      local px = math.max(1, math.ceil(ttl / 1000))
-      local written = redis.pcall('SET', KEYS[base + 1], owner, 'PX', px, 'NX')
-      if written and written.ok then
-        local fence = record and math.max(struct.unpack('>d', record, 3) + 1, now) or now
-        record = '1S' .. struct.pack('>ddd', fence, now, now + ttl) .. attempt .. '\n' .. owner
-          .. '\n' .. ARGV[at + 4]
-        redis.call('SET', KEYS[base + 2], record, 'PX', px + retention)
-        reply = { 'granted', fence }
-      end
-    end
-  elseif letter == 'R' or letter == 'N' then
-    count = letter == 'R' and 4 or 3
-    local mine = attempt .. '\n'
-    if simple and record and lock == owner and string.sub(record, 27, 26 + #mine) == mine then
-      local fence, since, expires = struct.unpack('>ddd', record, 3)
-      if expires <= now then
-        reply = nil
-      elseif letter == 'N' then
-        local ttl = tonumber(ARGV[at + 4])
-        if now + ttl > expires then
-          local px = math.max(1, math.ceil(ttl / 1000))
-          redis.call('PEXPIRE', KEYS[base + 1], px)
-          record = '1S' .. struct.pack('>ddd', fence, since, now + ttl) .. string.sub(record, 27)
-          redis.call('SET', KEYS[base + 2], record, 'PX', px + retention)
+local replies, gone, heads = {}, {}, {}
+local simple, at = tonumber(ARGV[5]), 6
+local others = 2 * simple + 1
+local found = simple > 0 and call('MGET', unpack(KEYS, 1, 2 * simple))
+
+-- What records of this moment begin with, and how long they and their locks live. Most steps of
+-- a call have the same ttl.
+local function head_of(ttl)
+  local micros = tonumber(ttl)
+  local px = math.max(1, math.ceil(micros / 1000))
+  local head = {
+    text = '1S' .. pack('>ddd', now, now, now + micros),
+    expires = now + micros,
+    lock_px = string.format('%.0f', px),
+    record_px = string.format('%.0f', px + retention),
+  }
+  heads[ttl] = head
+  return head
+end
+
+for number = 1, simple do
+  local first = 2 * number - 1
+  local letter, owner = ARGV[at], ARGV[at + 1]
+  local lock, record, reply = found[first], found[first + 1], nil
+  local form, fence, since, expires, attempt
+  if record and #record > 41 then
+    form, fence, since, expires, attempt = unpack_from('>c2dddc16', record)
+  end
+  if letter == 'a' then
+    local ttl, tail = ARGV[at + 2], ARGV[at + 3]
+    if not lock and guard == 0 and (form == '1S' or not record) then
+      local ghost = record and expires > now and attempt == string.sub(tail, 1, 16)
+      if not ghost then
+        local head = heads[ttl] or head_of(ttl)
+        local written = ask('SET', KEYS[first], owner, 'PX', head.lock_px, 'NX')
+        if written and written.ok then
+          local text = head.text
+          if record and fence >= now then
+            text = '1S' .. pack('>ddd', fence + 1, now, head.expires)
+            reply = fence + 1
+          else
+            reply = now
+          end
+          call('SET', KEYS[first + 1], text .. tail, 'PX', head.record_px)
         end
-        reply = { 'renewed' }
-      elseif ARGV[at + 4] == '0' and ARGV[at + 5] == '-1' then
-        redis.call('DEL', KEYS[base + 1])
-        reply = { 'released' }
       end
     end
-  elseif letter == 'S' then
-    count = 9
-  elseif letter == 'T' then
-    count = 6
-  elseif letter == 'W' then
-    count = 3
-  elseif letter == 'F' then
-    count = 1
+    if not reply and record and form ~= '1S' then reply = -1 end
+    if not reply then
+      general = general or machine()
+      local label = string.match(tail, '\n(.*)$')
+      local args = { owner, string.sub(tail, 1, 16), label, 1, 1, ttl, 0, 0, '' }
+      reply = general(first, #KEYS + 1, 'A', args, lock, record)
+    end
+    at = at + 4
+  else
+    local mine = lock == owner and form == '1S' and attempt == ARGV[at + 2] and expires > now
+    if letter == 'r' then
+      if mine then
+        gone[#gone + 1] = KEYS[first]
+        reply = 0
+      else
+        general = general or machine()
+        local args = { owner, ARGV[at + 2], 0, -1 }
+        reply = general(first, others, 'R', args, lock, record)
+      end
+      at = at + 3
+    else
+      local ttl = ARGV[at + 3]
+      if mine then
+        local head = heads[ttl] or head_of(ttl)
+        if head.expires > expires then
+          call('PEXPIRE', KEYS[first], head.lock_px)
+          record = '1S' .. pack('>ddd', fence, since, head.expires) .. string.sub(record, 27)
+          call('SET', KEYS[first + 1], record, 'PX', head.record_px)
+        end
+        reply = 0
+      else
+        general = general or machine()
+        reply = general(first, others, 'N', { owner, ARGV[at + 2], ttl }, lock, record)
+      end
+      at = at + 4
+    end
+    others = others + 4
   end
-  if not reply then
-    general = general or machine()
-    local args = { name = ARGV[at + 1] }
-    for index = 1, count do args[index] = ARGV[at + 1 + index] end
-    reply = general(base, letter, args, lock, record)
-  end
-  number = number + 1
   replies[number] = reply
-  at = at + 2 + count
+end
+if gone[1] then call('DEL', unpack(gone)) end
+
+local COUNTS
+while at <= #ARGV do
+  general = general or machine()
+  local letter = ARGV[at]
+  COUNTS = COUNTS or { A = 9, N = 3, R = 4, W = 3, T = 6, F = 1, S = 9, I = 0 }
+  local count, args = COUNTS[letter], {}
+  for index = 1, count do args[index] = ARGV[at + index] end
+  local both = call('MGET', KEYS[others], KEYS[others + 1])
+  replies[#replies + 1] = general(others, others + 2, letter, args, both[1], both[2])
+  others = others + 6
+  at = at + 1 + count
 end
 return replies

@@ -1,6 +1,7 @@
 //! Steps as arguments of the script, and its answers as replies. It sends nothing.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
+use std::io::Write as _;
 use std::time::Duration;
 
 use redis::Value;
@@ -11,31 +12,158 @@ use crate::words::{Fence, Key, Label, Owner};
 use super::super::Push;
 use super::layout::Template;
 
-/// The script's `KEYS` and `ARGV` for a batch.
-pub(super) fn encode(
-    steps: &[Step],
-    template: &Template,
-    retention: Duration,
-    restart_guard: Duration,
-) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
-    let mut keys = Vec::with_capacity(steps.len() * 6);
-    let guard = restart_guard.as_micros().to_string();
-    let mut args = vec![retention.as_millis().to_string().into_bytes(), guard.into_bytes()];
-    for step in steps {
-        keys.extend(template.names(&step.key).into_keys());
-        let mut line = Line { args: &mut args };
-        line.op(&step.key, &step.op);
+/// What stays the same for all calls of a store.
+#[derive(Debug)]
+pub(super) struct Terms {
+    pub(super) template: Template,
+    pub(super) retention: Duration,
+    pub(super) restart_guard: Duration,
+}
+
+/// One call of the script.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) keys: Words,
+    pub(super) args: Words,
+    /// Which step each reply is for: simple ones come first.
+    order: Vec<usize>,
+}
+
+/// Words of a command, one behind the other in one piece of memory.
+#[derive(Debug, Default)]
+pub(super) struct Words {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Words {
+    pub(super) fn len(&self) -> usize {
+        self.ends.len()
     }
-    (keys, args)
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let begins = std::iter::once(0).chain(self.ends.iter().copied());
+        begins.zip(&self.ends).map(|(begin, end)| &self.bytes[begin..*end])
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    fn append(&mut self, mut more: Self) {
+        let before = self.bytes.len();
+        self.bytes.append(&mut more.bytes);
+        self.ends.extend(more.ends.into_iter().map(|end| before + end));
+    }
+
+    fn owner(&mut self, owner: &Owner) -> &mut Self {
+        self.text(owner.value()).attempt(owner).end()
+    }
+
+    fn span(&mut self, span: Duration) -> &mut Self {
+        self.number(u64::try_from(span.as_micros()).unwrap_or(u64::MAX))
+    }
+
+    fn number(&mut self, number: u64) -> &mut Self {
+        // Writing to memory does not fail.
+        let _ = write!(self.bytes, "{number}");
+        self.end()
+    }
+
+    pub(super) fn text(&mut self, text: &str) -> &mut Self {
+        self.bytes.extend_from_slice(text.as_bytes());
+        self.end()
+    }
+
+    /// The beginning of a word: the attempt, always as long.
+    fn attempt(&mut self, owner: &Owner) -> &mut Self {
+        let _ = write!(self.bytes, "{:016x}", owner.attempt());
+        self
+    }
+
+    fn end(&mut self) -> &mut Self {
+        self.ends.push(self.bytes.len());
+        self
+    }
 }
 
-struct Line<'a> {
-    args: &'a mut Vec<Vec<u8>>,
+/// More in one call would not fit on the script's stack.
+const SIMPLE_MAX: usize = 1_000;
+
+impl Request {
+    /// All steps, in few words where that is enough. If it was not, `in_full` asks again.
+    pub(super) fn new(steps: &[Step], terms: &Terms, in_full: bool) -> Self {
+        let (mut simple, mut full) = (Vec::new(), Vec::new());
+        let mut counts = HashMap::with_capacity(steps.len());
+        steps.iter().for_each(|step| *counts.entry(&step.key).or_insert(0) += 1);
+        for (index, step) in steps.iter().enumerate() {
+            // Simple steps come before all others, and may have to be asked again after them:
+            // steps on one key would lose their order.
+            let is_alone = counts[&step.key] == 1;
+            if is_alone && !in_full && is_simple(&step.op) && simple.len() < SIMPLE_MAX {
+                simple.push(index);
+            } else {
+                full.push(index);
+            }
+        }
+        let (mut keys, mut others, mut args) = <(Words, Words, Words)>::default();
+        let (before, behind) = terms.template.around();
+        args.number(u64::try_from(terms.retention.as_millis()).unwrap_or(u64::MAX));
+        args.span(terms.restart_guard);
+        args.number(before as u64).number(behind as u64).number(simple.len() as u64);
+        for &index in &simple {
+            let Step { key, op } = &steps[index];
+            let names = terms.template.names(key);
+            keys.text(&names.lock).text(&names.record());
+            if !matches!(op, Op::Acquire(_)) {
+                names.others().iter().for_each(|name| _ = others.text(name));
+            }
+            args.simple(op);
+        }
+        keys.append(others);
+        for &index in &full {
+            let Step { key, op } = &steps[index];
+            let names = terms.template.names(key);
+            keys.text(&names.lock).text(&names.record());
+            names.others().iter().for_each(|name| _ = keys.text(name));
+            args.full(op);
+        }
+        let mut order = simple;
+        order.append(&mut full);
+        Self { keys, args, order }
+    }
 }
 
-impl Line<'_> {
-    fn op(&mut self, key: &Key, op: &Op) {
-        self.text(letter(op)).text(key.as_str());
+/// Whether a step is of the kind that a few words describe.
+fn is_simple(op: &Op) -> bool {
+    match op {
+        Op::Acquire(acquire) => {
+            let claim = acquire.claim;
+            (claim.units(), claim.limit()) == (1, 1) && acquire.queue.is_none()
+        }
+        Op::Release { min_hold, tombstone, .. } => min_hold.is_zero() && tombstone.is_none(),
+        Op::Renew { .. } => true,
+        _ => false,
+    }
+}
+
+impl Words {
+    fn simple(&mut self, op: &Op) {
+        match op {
+            Op::Acquire(Acquire { owner, label, ttl, .. }) => {
+                self.text("a").text(owner.value()).span(*ttl);
+                self.attempt(owner).bytes.extend_from_slice(owner.value().as_bytes());
+                self.bytes.push(b'\n');
+                self.text(label.as_str());
+            }
+            Op::Release { owner, .. } => _ = self.text("r").owner(owner),
+            Op::Renew { owner, ttl } => _ = self.text("n").owner(owner).span(*ttl),
+            other => unreachable!("{other:?} is not simple"),
+        }
+    }
+
+    fn full(&mut self, op: &Op) {
+        self.text(letter(op));
         match op {
             Op::Acquire(acquire) | Op::Steal(acquire) => self.acquire(acquire),
             Op::Renew { owner, ttl } => {
@@ -75,23 +203,6 @@ impl Line<'_> {
             }
         }
     }
-
-    fn owner(&mut self, owner: &Owner) -> &mut Self {
-        self.text(owner.value()).text(&format!("{:x}", owner.attempt()))
-    }
-
-    fn span(&mut self, span: Duration) -> &mut Self {
-        self.number(u64::try_from(span.as_micros()).unwrap_or(u64::MAX))
-    }
-
-    fn number(&mut self, number: u64) -> &mut Self {
-        self.text(&number.to_string())
-    }
-
-    fn text(&mut self, text: &str) -> &mut Self {
-        self.args.push(text.as_bytes().to_vec());
-        self
-    }
 }
 
 fn letter(op: &Op) -> &'static str {
@@ -107,10 +218,38 @@ fn letter(op: &Op) -> &'static str {
     }
 }
 
-/// Reads the script's answer; `None` if it is none of its.
-pub(super) fn decode(answer: Value) -> Option<Vec<Reply>> {
+/// What the script answered to a step.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Answered {
+    Reply(Reply),
+    /// Too few words: others wait for the key, or its record is of another layout.
+    AskInFull,
+}
+
+/// Reads the script's answer, in the order of the steps; `None` if it is none of its.
+pub(super) fn decode(answer: Value, request: &Request, steps: &[Step]) -> Option<Vec<Answered>> {
     let Value::Array(replies) = answer else { return None };
-    replies.into_iter().map(decode_one).collect()
+    if replies.len() != steps.len() {
+        return None;
+    }
+    let mut answered = vec![Answered::AskInFull; steps.len()];
+    for (&index, reply) in request.order.iter().zip(replies) {
+        answered[index] = match reply {
+            Value::Int(-1) => Answered::AskInFull,
+            Value::Int(number) => Answered::Reply(decode_short(number, &steps[index].op)?),
+            reply => Answered::Reply(decode_one(reply)?),
+        };
+    }
+    Some(answered)
+}
+
+fn decode_short(number: i64, op: &Op) -> Option<Reply> {
+    match (op, u64::try_from(number).ok()?) {
+        (Op::Release { .. }, 0) => Some(Reply::Released),
+        (Op::Renew { .. }, 0) => Some(Reply::Renewed),
+        (Op::Acquire(_), fence @ 1..) => Some(Reply::Granted { fence: Fence::new(fence) }),
+        _ => None,
+    }
 }
 
 fn decode_one(reply: Value) -> Option<Reply> {
@@ -276,10 +415,24 @@ mod tests {
 
     #[test]
     fn an_answer_of_somebody_else_is_none_of_ours() {
-        assert_eq!(decode(Value::Nil), None);
-        assert_eq!(decode(Value::Array(vec![Value::Array(vec![])])), None);
-        let renewed = Value::Array(vec![Value::BulkString(b"renewed".to_vec())]);
-        let expected = Some(vec![Reply::Renewed]);
-        assert_eq!(decode(Value::Array(vec![renewed])), expected);
+        let terms = Terms {
+            template: Template::default(),
+            retention: Duration::from_secs(1),
+            restart_guard: Duration::ZERO,
+        };
+        let op = Op::Renew { owner: Owner::from_parts("job", 1), ttl: Duration::from_secs(1) };
+        let steps = [Step { key: Key::new("stock").expect("a key"), op }];
+        let request = Request::new(&steps, &terms, false);
+        let read = |answer| decode(answer, &request, &steps);
+        let renewed = Some(vec![Answered::Reply(Reply::Renewed)]);
+        let named = Value::Array(vec![Value::BulkString(b"renewed".to_vec())]);
+        assert_eq!(read(Value::Array(vec![named])), renewed);
+        assert_eq!(read(Value::Array(vec![Value::Int(0)])), renewed);
+        assert_eq!(read(Value::Array(vec![Value::Int(-1)])), Some(vec![Answered::AskInFull]));
+        for rubbish in [Value::Array(vec![]), Value::Int(7), Value::Int(-2), Value::Nil] {
+            assert_eq!(read(Value::Array(vec![rubbish.clone()])), None, "{rubbish:?}");
+        }
+        assert_eq!(read(Value::Nil), None);
+        assert_eq!(read(Value::Array(vec![])), None);
     }
 }

@@ -4,7 +4,7 @@
 use tenure_testkit::{Flavour, Server as RealServer};
 
 use super::fake::{HELLO, fake};
-use super::{ECHO, NAME, link, ping, server};
+use super::{ECHO, NAME, link, ping, server, words};
 use crate::store::StoreError;
 use crate::store::StoreErrorClass::{self, Config, Refused, Transient};
 use crate::store::redis::failure::Failure;
@@ -89,7 +89,8 @@ async fn rights_inside_a_script() {
         let rules = "on >secret ~app:* -@all +evalsha +eval";
         let real = RealServer::of(flavour).with_user("few", rules).start();
         let url = format!("redis://few:secret@127.0.0.1:{}", real.port());
-        let inside = Link::new(&server(&url), NAME).eval(&GET, &[b"app:x".to_vec()], &[]).await;
+        let inside =
+            Link::new(&server(&url), NAME).eval(&GET, &words(&["app:x"]), &words(&[])).await;
         expect(inside, Refused, MAY_HAVE_RUN, &["right", "EVAL"]);
     }
 }
@@ -100,9 +101,9 @@ async fn memory_used_up() {
     for flavour in Flavour::ALL {
         let real = RealServer::of(flavour).with_maxmemory(1).start();
         let link = link(&real, "");
-        let set = link.eval(&SET, &[b"key".to_vec()], &[]).await;
+        let set = link.eval(&SET, &words(&["key"]), &words(&[])).await;
         expect(set, Refused, MAY_HAVE_RUN, &["memory", "maxmemory", "OOM"]);
-        assert!(link.eval(&ECHO, &[b"key".to_vec()], &[b"x".to_vec()]).await.is_ok(), "no write");
+        assert!(link.eval(&ECHO, &words(&["key"]), &words(&["x"])).await.is_ok(), "no write");
     }
 }
 
@@ -128,7 +129,7 @@ async fn no_scripts() {
         .with("rename-command EVAL \"\"")
         .start();
     let link = link(&real, "");
-    let eval = link.eval(&ECHO, &[b"key".to_vec()], &[b"x".to_vec()]).await;
+    let eval = link.eval(&ECHO, &words(&["key"]), &words(&["x"])).await;
     expect(eval, Config, NOT_RUN, &["lacks a command", "EVALSHA", "scripting"]);
 }
 

@@ -3,7 +3,7 @@
 use redis::Value;
 use tenure_testkit::{Flavour, Server as RealServer, wait_until};
 
-use super::{ECHO, established, link, ping};
+use super::{ECHO, established, link, ping, words};
 use crate::store::StoreErrorClass;
 
 #[tokio::test]
@@ -11,11 +11,10 @@ async fn a_script_runs_by_its_digest_and_again_after_the_server_forgot_it() {
     for flavour in Flavour::ALL {
         let real = RealServer::of(flavour).start();
         let link = link(&real, "");
-        let (keys, args) = ([b"key".to_vec()], [b"\x00arg\xff".to_vec()]);
-        let expected = Value::Array(vec![
-            Value::BulkString(keys[0].clone()),
-            Value::BulkString(args[0].clone()),
-        ]);
+        let (key, arg) = ("key", "\0arg\r\n\u{ff}");
+        let (keys, args) = (words(&[key]), words(&[arg]));
+        let expected =
+            Value::Array(vec![Value::BulkString(key.into()), Value::BulkString(arg.into())]);
         for _ in 0..2 {
             assert_eq!(link.eval(&ECHO, &keys, &args).await, Ok(expected.clone()));
         }

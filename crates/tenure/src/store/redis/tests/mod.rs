@@ -22,6 +22,7 @@ use super::link::{Link, Script};
 use super::server::Server;
 use super::stream::{Dial, Dialling};
 use super::url::RedisUrl;
+use super::wire::Words;
 
 static ECHO: Script = Script::new("echo", "return {KEYS[1], ARGV[1]}");
 
@@ -37,6 +38,12 @@ fn server(url: &str) -> Arc<Server> {
 /// A link with parameters that suit a test.
 fn link(real: &RealServer, parameters: &str) -> Link {
     Link::new(&server(&format!("{}?{parameters}", real.url())), NAME)
+}
+
+fn words(texts: &[&str]) -> Words {
+    let mut words = Words::default();
+    texts.iter().for_each(|text| _ = words.text(text));
+    words
 }
 
 async fn ping(link: &Link) -> Result<redis::Value, Failure> {

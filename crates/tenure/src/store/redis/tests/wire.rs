@@ -5,7 +5,7 @@ use std::time::Instant;
 use redis::Value;
 use tenure_testkit::{Direction, Fate, Flow, LIMIT, Proxy, Server as RealServer, Which};
 
-use super::{ECHO, NAME, ping, server};
+use super::{ECHO, NAME, ping, server, words};
 use crate::store::redis::failure::{Cause, Failure};
 use crate::store::redis::link::{Link, Script};
 
@@ -16,11 +16,11 @@ fn behind(proxy: &Proxy, parameters: &str) -> Link {
 }
 
 async fn count(link: &Link) -> Result<Value, Failure> {
-    link.eval(&COUNT, &[b"counter".to_vec()], &[]).await
+    link.eval(&COUNT, &words(&["counter"]), &words(&[])).await
 }
 
 async fn echo(link: &Link, word: &str) -> Result<Value, Failure> {
-    link.eval(&ECHO, &[word.into()], &[word.into()]).await
+    link.eval(&ECHO, &words(&[word]), &words(&[word])).await
 }
 
 fn echoed(word: &str) -> Value {
