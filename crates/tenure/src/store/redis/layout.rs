@@ -38,13 +38,15 @@ impl Template {
 
     /// The key whose record has this name.
     pub(super) fn key_of_record(&self, record: &str) -> Option<Key> {
-        let lock = match record.strip_prefix("tenure:{") {
-            Some(rest) => rest.strip_suffix("}:record")?,
-            None => record.strip_suffix(":tenure:record")?,
-        };
-        let name = lock.strip_prefix(self.before.as_str())?.strip_suffix(self.after.as_str())?;
-        let key = Key::new(name).ok()?;
-        (self.names(&key).record() == record).then_some(key)
+        let untagged =
+            record.strip_prefix("tenure:{").and_then(|rest| rest.strip_suffix("}:record"));
+        // A key with a hash tag may itself look like a record of ours.
+        let tagged = record.strip_suffix(":tenure:record");
+        [untagged, tagged].into_iter().flatten().find_map(|lock| {
+            let name = lock.strip_prefix(self.before.as_str())?;
+            let key = Key::new(name.strip_suffix(self.after.as_str())?).ok()?;
+            (self.names(&key).record() == record).then_some(key)
+        })
     }
 }
 
