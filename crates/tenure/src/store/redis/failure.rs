@@ -249,7 +249,8 @@ impl fmt::Display for Cause {
             Self::Nonsense { text } => {
                 write!(
                     f,
-                    "the server's answer makes no sense ({text}): does something in between change it?"
+                    "the server's answer makes no sense ({text}): does something in between change \
+                     it?"
                 )
             }
         }
