@@ -90,7 +90,19 @@ pub fn stores() -> &'static [StoreEntry] {
     STORES
 }
 
-/// Opens a store by its URL: `memory:`, `sqlite:PATH`; see [`stores`].
+/// Opens a store by its URL: `memory:`, `sqlite:PATH`, `redis://HOST`; see [`stores`].
+///
+/// A server is named by `redis://USER:PASSWORD@HOST:PORT/DATABASE`, by `rediss://` for TLS
+/// (feature `tls`), or by `redis+unix:///PATH`, and takes these parameters behind a `?`:
+///
+/// | parameter | what for | default |
+/// |---|---|---|
+/// | `password_file=PATH` | the password, read anew for each connection | |
+/// | `db=N` | the database | 0 |
+/// | `key_template=lock:{name}` | what a lock is called in the server | `{name}` |
+/// | `connect_timeout=1s`, `call_timeout=500ms` | limits, 10 ms to 60 min | 2 s each |
+/// | `restart_guard=5m` | a server up for less grants nothing new; the longest ttl allowed | off |
+/// | `ca=PATH`, `cert=PATH`, `key=PATH`, `server_name=NAME` | TLS | the system's authorities |
 ///
 /// # Cancel safety
 /// Dropping the future opens nothing that stays.
