@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use tenure::logic::{Acquire, At, Grant, Op, Queueing, Reply, Resource, Step};
+use tenure::store::{Inbox, Push, Store};
 use tenure::{Claim, Fence, Key, Label, Owner};
 
 /// The owner with a number; each generation of it is another owner.
@@ -95,7 +96,34 @@ pub(crate) struct Model {
 }
 
 impl Model {
-    pub(crate) fn apply(&mut self, step: &Step, at: At) -> (Reply, Vec<Grant>) {
+    fn apply(&mut self, step: &Step, at: At) -> (Reply, Vec<Grant>) {
         self.keys.entry(step.key.clone()).or_default().apply(&step.op, at)
+    }
+
+    /// Asks the store for the steps, and demands the machine's replies and pushes.
+    pub(crate) async fn agrees_with(
+        &mut self,
+        store: &dyn Store,
+        inbox: &mut Inbox,
+        steps: Vec<Step>,
+        at: At,
+    ) {
+        let replies = store.call(steps.clone()).await.expect("the store answers");
+        assert_eq!(replies.len(), steps.len());
+        let mut granted = Vec::new();
+        for (step, reply) in steps.iter().zip(replies) {
+            let (expected, grants) = self.apply(step, at);
+            assert_eq!(reply, expected, "to {step:?}");
+            granted.extend(grants.into_iter().map(|g| Push {
+                key: step.key.clone(),
+                owner: g.owner,
+                fence: g.fence,
+                stamp: g.stamp,
+            }));
+        }
+        for expected in granted {
+            assert_eq!(inbox.pushes.recv().await, Some(expected));
+        }
+        assert!(inbox.pushes.try_recv().is_err(), "a push of nobody's grant");
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use tenure::logic::{At, Op, Step};
 use tenure::seam;
-use tenure::store::{Push, Redis, RedisOptions, Store};
+use tenure::store::{Redis, RedisOptions, Store};
 use tenure::{Key, StoreTime};
 use tenure_testkit::{Flavour, Server};
 
@@ -129,23 +129,7 @@ impl Scene {
             }
             let now = StoreTime::from_micros(micros);
             let at = At { now, fence_seed: micros, retention: RETENTION };
-            let replies = self.store.call(steps.clone()).await.expect("the store answers");
-            assert_eq!(replies.len(), steps.len());
-            let mut granted = Vec::new();
-            for (step, reply) in steps.iter().zip(replies) {
-                let (expected, grants) = model.apply(step, at);
-                assert_eq!(reply, expected, "to {step:?}");
-                granted.extend(grants.into_iter().map(|g| Push {
-                    key: step.key.clone(),
-                    owner: g.owner,
-                    fence: g.fence,
-                    stamp: g.stamp,
-                }));
-            }
-            for expected in granted {
-                assert_eq!(inbox.pushes.recv().await, Some(expected));
-            }
-            assert!(inbox.pushes.try_recv().is_err(), "a push of nobody's grant");
+            model.agrees_with(&self.store, &mut inbox, steps, at).await;
         }
         assert_eq!(self.without_ttl(), Vec::<String>::new(), "they would stay for ever");
     }

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use tenure::StoreTime;
 use tenure::logic::{At, Step};
 use tenure::seam::Seam;
-use tenure::store::{Push, Sqlite, SqliteOptions, Store};
+use tenure::store::{Sqlite, SqliteOptions, Store};
 
 /// What happens next: time passes, or one of two connections is asked for a batch of steps, or
 /// is opened anew.
@@ -57,23 +57,7 @@ async fn run(events: Vec<Event>) {
                     fence_seed: clock.wall_micros(),
                     retention,
                 };
-                let replies = stores[which].call(steps.clone()).await.expect("the store answers");
-                assert_eq!(replies.len(), steps.len());
-                let mut granted = Vec::new();
-                for (step, reply) in steps.iter().zip(replies) {
-                    let (expected, grants) = model.apply(step, at);
-                    assert_eq!(reply, expected, "to {step:?}");
-                    granted.extend(grants.into_iter().map(|g| Push {
-                        key: step.key.clone(),
-                        owner: g.owner,
-                        fence: g.fence,
-                        stamp: g.stamp,
-                    }));
-                }
-                for expected in granted {
-                    assert_eq!(inbox.pushes.recv().await, Some(expected));
-                }
-                assert!(inbox.pushes.try_recv().is_err(), "a push of nobody's grant");
+                model.agrees_with(&stores[which], &mut inbox, steps, at).await;
             }
         }
     }
