@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use tenure::Locks;
 
 use crate::Failure;
-use crate::measures::{crowd, death, handoff, memory};
+use crate::measures::{crowd, death, handoff, memory, redis};
 
 /// What a process does, with its arguments.
 #[derive(Debug, Args)]
@@ -26,6 +26,7 @@ enum Task {
     Handoff { file: PathBuf, turns: u32 },
     Crowd { file: PathBuf, key: String, millis: u64 },
     Holder { file: PathBuf, ttl_ms: u64 },
+    RedisHandoff { url: String, key: String, tasks: u32, millis: u64 },
 }
 
 impl Member {
@@ -38,6 +39,10 @@ impl Member {
             Task::Handoff { file, turns } => tell(&handoff::member(file, *turns)?),
             Task::Crowd { file, key, millis } => {
                 tell(&crowd::member(file, key, Duration::from_millis(*millis))?)
+            }
+            Task::RedisHandoff { url, key, tasks, millis } => {
+                let span = Duration::from_millis(*millis);
+                tell(&redis::handoff::member(url, key, *tasks, span)?)
             }
             Task::Holder { file, ttl_ms } => death::holder(file, Duration::from_millis(*ttl_ms)),
         }
@@ -104,7 +109,14 @@ impl Drop for Process {
 
 /// Runs a future on this thread alone.
 pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    tokio::runtime::Builder::new_current_thread().enable_time().build()?.block_on(work)
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
+}
+
+/// Runs a future on all cores, as a program with `#[tokio::main]` does.
+pub(crate) fn block_on_all<T>(
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
 }
 
 /// The locks in a SQLite file.

@@ -34,7 +34,7 @@ pub(crate) enum Limit {
 
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Figure {
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     pub(crate) value: f64,
     pub(crate) unit: &'static str,
     pub(crate) limit: Limit,
@@ -61,7 +61,7 @@ impl fmt::Display for Figure {
         let verdict = if self.is_met() { "ok" } else { "MISSED" };
         let Self { name, unit, note, .. } = self;
         let value = number(self.value);
-        write!(f, "{name:<46} {value:>10} {unit:<6} {limit:>10} {verdict:<6} {note}")
+        write!(f, "{name:<52} {value:>10} {unit:<6} {limit:>10} {verdict:<6} {note}")
     }
 }
 
@@ -80,7 +80,7 @@ mod tests {
     #[test]
     fn a_limit_is_kept_from_its_side() {
         let figure = |value, limit| Figure {
-            name: "x",
+            name: "x".into(),
             value,
             unit: "ms",
             limit,

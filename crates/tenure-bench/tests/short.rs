@@ -24,13 +24,27 @@ fn the_short_form_prints_every_figure_and_keeps_its_raw_data() {
         "tenure run -- true",
         "size of the program",
     ];
-    for figure in figures {
+    let over_a_server = [
+        "one caller, cycle / bare cycle",
+        "bare link in the caller's thread",
+        "64 tasks, cycles per second",
+        "64 tasks, server CPU",
+        "handoff, 16 waiters",
+        "handoff, 1,000 waiters",
+        "commands per handoff",
+        "1,000 idle waiters",
+        "10,000 held leases",
+    ];
+    for figure in figures.iter().chain(&over_a_server) {
         assert!(printed.contains(figure), "{figure} is missing in:\n{printed}");
     }
     let mut files = std::fs::read_dir(directory.path()).expect("a directory");
     let file = files.next().expect("a file of raw data").expect("it can be read").path();
     let record = std::fs::read_to_string(file).expect("it can be read");
     let record: serde_json::Value = serde_json::from_str(&record).expect("it is JSON");
-    assert_eq!(record["figures"].as_array().map(Vec::len), Some(figures.len()));
+    assert_eq!(
+        record["figures"].as_array().map(Vec::len),
+        Some(figures.len() + 2 * over_a_server.len())
+    );
     assert_ne!(record["versions"]["rustc"], "unknown");
 }

@@ -155,19 +155,22 @@ fn of_url(url: &str, from: &str) -> Result<Place, Refusal> {
         let message = format!("{from} is no URL; a store's URL is one like {}", known());
         return Err(Refusal::usage(message));
     };
-    if !tenure::stores().iter().any(|store| store.scheme == scheme) {
+    let is_known =
+        |store: &tenure::StoreEntry| store.scheme == scheme || store.also.contains(&scheme);
+    if !tenure::stores().iter().any(is_known) {
         let message = format!("{from}: {scheme:?} is no known store; known are {}", known());
         return Err(Refusal::usage(message));
+    }
+    // Parameters of other stores are theirs to know.
+    if scheme != "sqlite" {
+        return Ok(Place::Url(url.into()));
     }
     if let Some((_, parameters)) = rest.split_once('?') {
         let name = parameters.split(['=', '&']).next().unwrap_or_default();
         let hint = "a file with a ? in its name can be given by --store-file";
         return Err(Refusal::usage(format!("{from}: the unknown parameter {name:?}; {hint}")));
     }
-    match scheme {
-        "sqlite" => of_file(Path::new(rest), from),
-        _ => Ok(Place::Url(url.into())),
-    }
+    of_file(Path::new(rest), from)
 }
 
 /// A file under its full name: CMD may change its directory.
@@ -233,11 +236,18 @@ mod tests {
 
     #[test]
     fn what_is_no_store_is_refused() {
-        for url in ["", "locks", "nosql:x", "sqlite:", "sqlite:/f?mode=ro", "memory:?x"] {
+        for url in ["", "locks", "nosql:x", "sqlite:", "sqlite:/f?mode=ro"] {
             let refusal = choose(Some(url), None, &[]).err().unwrap_or_else(|| panic!("{url}"));
             assert_eq!(refusal.exit, Exit::USAGE, "{url}: {refusal:?}");
         }
         assert!(choose(None, Some(""), &[]).is_err());
+    }
+
+    #[test]
+    fn every_scheme_of_a_store_is_known_and_keeps_its_parameters() {
+        for url in ["redis://h", "rediss://h?ca=/x", "redis+unix:///s?db=1", "memory:"] {
+            assert_eq!(place(Some(url), None, &[]), Place::Url(url.into()));
+        }
     }
 
     #[test]

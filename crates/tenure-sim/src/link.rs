@@ -155,7 +155,7 @@ impl Network {
         let mut state = self.state();
         let address: Arc<str> = format!("inbox-{pid}-{}", state.inboxes.len()).into();
         state.inboxes.insert(Arc::clone(&address), (pid, sender));
-        Inbox { address, pushes }
+        Inbox { address, pushes, missed: Arc::default() }
     }
 
     fn next_call(&self, pid: Pid) -> (u64, Weather, u64) {

@@ -1,4 +1,32 @@
 //! Distributed locks that tell you when they are lost.
+//!
+//! A lock is a *lease*: it is granted for a time and renewed while you work. When it can no longer
+//! be guaranteed, the holder is told by its deadline, without any I/O having to complete; and every
+//! grant carries a [`Fence`], a number that only grows, with which a resource can refuse whoever
+//! came too late.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> tenure::Result<()> {
+//! let locks = tenure::connect("memory:").await?; // or sqlite:PATH, redis://HOST
+//! let guard = locks.mutex("nightly-report").acquire().await?;
+//! println!("ours until it is released, with fence {}", guard.fence());
+//! guard.check()?; // right before something that cannot be undone
+//! guard.release().await?;
+//! # Ok(()) }
+//! ```
+//!
+//! Begin with [`connect`], [`Locks`], [`Mutex`] and [`Guard`]. For those who write a store of their
+//! own there are [`store::Store`], [`logic::Resource`] and [`seam::Seam`].
+//!
+//! ```text
+//! words    key owner claim fence label error      plain data: no I/O, no clock
+//! logic    resource step inspection backoff       pure: `now` and randomness are arguments
+//! store    trait Store; memory, sqlite, redis     one atomic step per request; never waits
+//! engine   acquire keeper guard locks             the only code that waits and renews
+//! kinds    mutex                                  thin: a claim and its options
+//! doors    connect(url)                           how people come in
+//! ```
 
 mod doors;
 mod engine;

@@ -9,7 +9,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
 use tenure::{ErrorKind, Locks, Renewal};
+#[cfg(feature = "redis")]
+use tenure_testkit::{Flavour, Server};
 
 const PROCESSES: usize = 6;
 const CYCLES: usize = 300;
@@ -56,11 +59,70 @@ fn count_together(store: &str, file: &Path) -> (usize, usize) {
     (count.parse().expect("a number"), overlaps.unwrap_or_default().lines().count())
 }
 
-#[test]
-fn six_processes_count_right_and_never_overlap() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let store = format!("sqlite:{}", dir.path().join("locks.db").display());
-    let (count, overlaps) = count_together(&store, &dir.path().join("count"));
+/// A store that processes can share, gone with its value.
+struct Shared {
+    url: String,
+    dir: TempDir,
+    #[cfg(feature = "redis")]
+    _server: Option<Server>,
+}
+
+impl Shared {
+    fn sqlite() -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let url = format!("sqlite:{}", dir.path().join("locks.db").display());
+        Self {
+            url,
+            dir,
+            #[cfg(feature = "redis")]
+            _server: None,
+        }
+    }
+
+    #[cfg(feature = "redis")]
+    fn server(flavour: Flavour) -> Self {
+        let server = Server::of(flavour).start();
+        let dir = tempfile::tempdir().expect("a directory");
+        Self { url: server.url(), dir, _server: Some(server) }
+    }
+}
+
+/// Every test of this file on one store each.
+macro_rules! on {
+    ($($store:ident: $shared:expr;)+) => {
+        $(mod $store {
+            use super::*;
+
+            #[test]
+            fn six_processes_count_right_and_never_overlap() {
+                count_right(&$shared);
+            }
+
+            #[tokio::test]
+            async fn killed_holder_is_succeeded_as_soon_as_its_lease_ends() {
+                killed_holder(&$shared).await;
+            }
+
+            #[tokio::test]
+            async fn stopped_holder_wakes_up_lost_and_leaves_its_successor_alone() {
+                stopped_holder(&$shared).await;
+            }
+        })+
+    };
+}
+
+on! {
+    sqlite: Shared::sqlite();
+}
+
+#[cfg(feature = "redis")]
+on! {
+    redis: Shared::server(Flavour::Redis);
+    valkey: Shared::server(Flavour::Valkey);
+}
+
+fn count_right(shared: &Shared) {
+    let (count, overlaps) = count_together(&shared.url, &shared.dir.path().join("count"));
     assert_eq!((count, overlaps), (PROCESSES * CYCLES, 0));
 }
 
@@ -143,14 +205,11 @@ async fn succession(store: &str, locks: &Locks) -> Option<Duration> {
     Some(granted - end)
 }
 
-#[tokio::test]
-async fn killed_holder_is_succeeded_as_soon_as_its_lease_ends() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let store = format!("sqlite:{}", dir.path().join("locks.db").display());
-    let locks = tenure::connect(&store).await.expect("opens");
+async fn killed_holder(shared: &Shared) {
+    let locks = tenure::connect(&shared.url).await.expect("opens");
     let mut late = Vec::new();
     for _ in 0..3 * ROUNDS {
-        late.extend(succession(&store, &locks).await);
+        late.extend(succession(&shared.url, &locks).await);
         if late.len() == ROUNDS {
             break;
         }
@@ -181,12 +240,9 @@ async fn role_sleeper() {
     println!("@{:?}", guard.release().await.expect("an answer"));
 }
 
-#[tokio::test]
-async fn stopped_holder_wakes_up_lost_and_leaves_its_successor_alone() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let store = format!("sqlite:{}", dir.path().join("locks.db").display());
-    let locks = tenure::connect(&store).await.expect("opens");
-    let (sleeper, mut said) = start("role_sleeper", &store);
+async fn stopped_holder(shared: &Shared) {
+    let locks = tenure::connect(&shared.url).await.expect("opens");
+    let (sleeper, mut said) = start("role_sleeper", &shared.url);
     let pid = i32::try_from(sleeper.0.id()).ok().and_then(Pid::from_raw).expect("a pid");
     kill_process(pid, Signal::STOP).expect("stopped");
     let mutex = locks.mutex("key");

@@ -25,7 +25,7 @@ pub(crate) fn measure(_: Scale) -> Result<Vec<Figure>, Failure> {
         return Err(format!("the first command failed: {status}").into());
     }
     Ok(vec![Figure {
-        name: "first command of the README, clean build",
+        name: "first command of the README, clean build".into(),
         value: seconds,
         unit: "s",
         limit: Limit::AtMost(120.0),

@@ -26,7 +26,7 @@ pub(crate) fn measure(scale: Scale) -> Result<Vec<Figure>, Failure> {
     let size = u32::try_from(std::fs::metadata(&tenure)?.len())?;
     Ok(vec![
         Figure {
-            name: "tenure run -- true, above true, p50",
+            name: "tenure run -- true, above true, p50".into(),
             value: under_lock.median() - bare.median(),
             unit: "ms",
             limit: Limit::AtMost(15.0),
@@ -34,7 +34,7 @@ pub(crate) fn measure(scale: Scale) -> Result<Vec<Figure>, Failure> {
             raw: json!({ "under_lock_ms": under_lock.outline(), "bare_ms": bare.outline() }),
         },
         Figure {
-            name: "tenure: size of the program",
+            name: "tenure: size of the program".into(),
             value: f64::from(size) / f64::from(1 << 20),
             unit: "MiB",
             limit: Limit::AtMost(10.0),

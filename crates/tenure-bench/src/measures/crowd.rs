@@ -29,7 +29,7 @@ pub(crate) fn measure(scale: Scale) -> Result<Vec<Figure>, Failure> {
     let sample = Sample::new(spans);
     let (count, median, late) = (sample.len(), sample.median(), sample.quantile(0.999));
     Ok(vec![Figure {
-        name: "sqlite: 8 processes, worst transaction",
+        name: "sqlite: 8 processes, worst transaction".into(),
         value: sample.worst(),
         unit: "ms",
         limit: Limit::AtMost(100.0),

@@ -26,7 +26,7 @@ pub(crate) fn measure(scale: Scale) -> Result<Vec<Figure>, Failure> {
         }
         let sample = Sample::new(delays.clone());
         Ok(vec![Figure {
-            name: "sqlite: holder killed, grant after its lease, p50",
+            name: "sqlite: holder killed, grant after its lease, p50".into(),
             value: sample.median(),
             unit: "ms",
             limit: Limit::AtMost(50.0),

@@ -39,7 +39,7 @@ pub(crate) fn measure(scale: Scale) -> Result<Vec<Figure>, Failure> {
     let sample = Sample::new(handoffs);
     let (count, late, worst) = (sample.len(), sample.quantile(0.99), sample.worst());
     Ok(vec![Figure {
-        name: "sqlite: handoff between two processes, p50",
+        name: "sqlite: handoff between two processes, p50".into(),
         value: sample.median(),
         unit: "ms",
         limit: Limit::AtMost(1.0),

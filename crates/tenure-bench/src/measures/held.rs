@@ -51,7 +51,7 @@ pub(crate) fn measure(scale: Scale) -> Result<Vec<Figure>, Failure> {
         let per_round = f64::from(calls) / (f64::from(renewals) / f64::from(LOCKS));
         Ok(vec![
             Figure {
-                name: "1,000 held locks: store calls per round of renewal",
+                name: "1,000 held locks: store calls per round of renewal".into(),
                 value: per_round,
                 unit: "",
                 limit: Limit::AtMost(10.0),
@@ -59,7 +59,7 @@ pub(crate) fn measure(scale: Scale) -> Result<Vec<Figure>, Failure> {
                 raw: json!({ "calls_and_renewals": seen }),
             },
             Figure {
-                name: "1,000 held locks: memory of each",
+                name: "1,000 held locks: memory of each".into(),
                 value: bytes,
                 unit: "B",
                 limit: Limit::AtMost(2048.0),

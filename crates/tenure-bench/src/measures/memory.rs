@@ -23,7 +23,7 @@ pub(crate) fn measure(scale: Scale) -> Result<Vec<Figure>, Failure> {
     let sample = Sample::new(found.iter().map(|r| f64::from(r.pairs) / r.core_s).collect());
     let wall = Sample::new(found.iter().map(|r| f64::from(r.pairs) / r.wall_s).collect());
     Ok(vec![Figure {
-        name: "memory: acquire + release, one task, one core",
+        name: "memory: acquire + release, one task, one core".into(),
         value: sample.median(),
         unit: "/s",
         limit: Limit::AtLeast(500_000.0),

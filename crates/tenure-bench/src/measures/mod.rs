@@ -7,6 +7,7 @@ pub(crate) mod death;
 pub(crate) mod handoff;
 mod held;
 pub(crate) mod memory;
+pub(crate) mod redis;
 mod sqlite;
 
 use crate::Failure;
@@ -32,5 +33,10 @@ pub(crate) const ALL: &[Measure] = &[
     always("death", death::measure),
     always("held", held::measure),
     always("command", command::measure),
+    always("redis-lone", redis::lone),
+    always("redis-tasks", redis::tasks),
+    always("redis-handoff", redis::handoff),
+    always("redis-commands", redis::commands),
+    always("redis-idle", redis::idle),
     Measure { name: "clean-build", on_request: true, run: clean_build::measure },
 ];

@@ -31,7 +31,7 @@ pub(crate) fn measure(scale: Scale) -> Result<Vec<Figure>, Failure> {
         let ratios = steps.iter().zip(&transactions).map(|(ours, bare)| ours / bare).collect();
         let (ours, bare) = (Sample::new(steps.clone()), Sample::new(transactions.clone()));
         Ok(vec![Figure {
-            name: "sqlite: acquires + releases / bare transactions",
+            name: "sqlite: acquires + releases / bare transactions".into(),
             value: Sample::new(ratios).median(),
             unit: "x",
             limit: Limit::AtLeast(0.5),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::engine::{Locks, LocksOptions};
 use crate::seam::{self, Seam};
-use crate::store::{Answer, Memory, Store};
+use crate::store::{Answer, Memory, Store, StoreError, StoreErrorClass};
 use crate::words::{Error, ErrorKind, Operation, Result};
 
 type Opening = Answer<'static, Arc<dyn Store>>;
@@ -15,27 +15,33 @@ type Opening = Answer<'static, Arc<dyn Store>>;
 pub struct StoreEntry {
     /// What its URLs begin with, up to the colon.
     pub scheme: &'static str,
+    /// Other beginnings that lead to the same store.
+    pub also: &'static [&'static str],
     /// An example.
     pub example: &'static str,
     /// Where the locks live and who can share them.
     pub about: &'static str,
     /// What the locks survive.
     pub survives: &'static str,
+    /// Whether `open` looks at what stands behind a `?`, and refuses what it does not know.
+    reads_parameters: bool,
     open: fn(&str, Arc<dyn Seam>) -> Opening,
 }
 
 const STORES: &[StoreEntry] = &[
     StoreEntry {
         scheme: "memory",
+        also: &[],
         example: "memory:",
         about: "this process's memory; shared by its tasks and by nobody else",
         survives: "nothing: the locks end with the process",
-        open: |rest, seam| {
-            let is_bare = rest.is_empty();
+        reads_parameters: false,
+        open: |url, seam| {
+            let is_bare = behind_scheme(url).is_empty();
             Box::pin(async move {
                 if !is_bare {
                     let message = "memory: takes nothing behind its colon".into();
-                    return Err(crate::store::StoreError::config(message));
+                    return Err(StoreError::config(message));
                 }
                 Ok(Arc::new(Memory::new(seam)) as Arc<dyn Store>)
             })
@@ -44,19 +50,36 @@ const STORES: &[StoreEntry] = &[
     #[cfg(feature = "sqlite")]
     StoreEntry {
         scheme: "sqlite",
+        also: &[],
         example: "sqlite:/var/lib/myapp/locks.db",
         about: "a file, shared by the processes of one host that can open it",
         survives: "crashes and kills of every process; a reboot frees all locks, fences go on",
-        open: |path, seam| {
-            let path = std::path::PathBuf::from(path);
+        reads_parameters: false,
+        open: |url, seam| {
+            let path = std::path::PathBuf::from(behind_scheme(url));
             Box::pin(async move {
                 if path.as_os_str().is_empty() {
                     let message = "sqlite: needs a path, such as sqlite:/var/lib/myapp/locks.db";
-                    return Err(crate::store::StoreError::config(message.into()));
+                    return Err(StoreError::config(message.into()));
                 }
                 let store = crate::store::Sqlite::open(&path, seam).await?;
                 Ok(Arc::new(store) as Arc<dyn Store>)
             })
+        },
+    },
+    #[cfg(feature = "redis")]
+    StoreEntry {
+        scheme: "redis",
+        also: &["rediss", "redis+unix"],
+        example: "redis://cache.internal:6379/0",
+        about: "a Redis (6.2 or newer) or Valkey (7.2 or newer) server, shared by all hosts that \
+                reach it",
+        survives: "crashes of every holder; a restart of the server only with its persistence, a \
+                   failover only what was replicated before",
+        reads_parameters: true,
+        open: |url, seam| {
+            let opened = crate::store::Redis::open(url, seam);
+            Box::pin(async move { Ok(Arc::new(opened.await?) as Arc<dyn Store>) })
         },
     },
 ];
@@ -67,7 +90,19 @@ pub fn stores() -> &'static [StoreEntry] {
     STORES
 }
 
-/// Opens a store by its URL: `memory:`, `sqlite:PATH`; see [`stores`].
+/// Opens a store by its URL: `memory:`, `sqlite:PATH`, `redis://HOST`; see [`stores`].
+///
+/// A server is named by `redis://USER:PASSWORD@HOST:PORT/DATABASE`, by `rediss://` for TLS
+/// (feature `tls`), or by `redis+unix:///PATH`, and takes these parameters behind a `?`:
+///
+/// | parameter | what for | default |
+/// |---|---|---|
+/// | `password_file=PATH` | the password, read anew for each connection | |
+/// | `db=N` | the database | 0 |
+/// | `key_template=lock:{name}` | what a lock is called in the server | `{name}` |
+/// | `connect_timeout=1s`, `call_timeout=500ms` | limits, 10 ms to 60 min | 2 s each |
+/// | `restart_guard=5m` | a server up for less grants nothing new; the longest ttl allowed | off |
+/// | `ca=PATH`, `cert=PATH`, `key=PATH`, `server_name=NAME` | TLS | the system's authorities |
 ///
 /// # Cancel safety
 /// Dropping the future opens nothing that stays.
@@ -108,13 +143,13 @@ pub async fn connect_with(url: &str, options: LocksOptions) -> Result<Locks> {
     let config = |message: String| Error::new(ErrorKind::Config, Operation::Connect, message);
     let known = || STORES.iter().map(|s| s.example).collect::<Vec<_>>().join(", ");
     // Neither message repeats the URL: it may carry a password.
-    let Some((scheme, rest)) = url.split_once(':') else {
+    let Some((scheme, _)) = url.split_once(':') else {
         return Err(config(format!("a store is named by a URL, such as: {}", known())));
     };
-    let Some(entry) = STORES.iter().find(|s| s.scheme == scheme) else {
+    let Some(entry) = STORES.iter().find(|s| s.scheme == scheme || s.also.contains(&scheme)) else {
         return Err(config(format!("{scheme:?} is no known store; known are: {}", known())));
     };
-    if let Some(name) = parameter(rest) {
+    if let Some(name) = parameter(url).filter(|_| !entry.reads_parameters) {
         let message =
             format!("{scheme}: has no parameter {name:?}; the known URLs are: {}", known());
         return Err(config(message));
@@ -123,16 +158,30 @@ pub async fn connect_with(url: &str, options: LocksOptions) -> Result<Locks> {
         let message = "this process cannot start its timer threads; raise its limits".to_owned();
         Error::new(ErrorKind::Internal, Operation::Connect, message).with_source(Arc::new(e))
     })?;
-    let store = (entry.open)(rest, Arc::clone(&seam)).await;
+    let limit = options.store_timeout();
+    let store = tokio::select! {
+        biased;
+        store = (entry.open)(url, Arc::clone(&seam)) => store,
+        () = seam.sleep_until(seam.now() + limit) => Err(StoreError {
+            class: StoreErrorClass::Transient,
+            message: format!("no answer within {limit:?}; is it up, and reachable from here?"),
+            may_have_run: false,
+            source: None,
+        }),
+    };
     let store = store.map_err(|e| e.into_error(Operation::Connect, &entry.scheme.into()))?;
     Ok(Locks::over(store, seam, options))
 }
 
-/// The name of the first parameter (`?name=value`) behind a store's address. No store has any:
+/// The name of the first parameter (`?name=value`) behind the address of a store that has none:
 /// it must not become part of a file's name.
 fn parameter(rest: &str) -> Option<&str> {
     let (_, parameters) = rest.split_once('?')?;
     parameters.split_once('=').map(|(name, _)| name)
+}
+
+fn behind_scheme(url: &str) -> &str {
+    url.split_once(':').map_or("", |(_, rest)| rest)
 }
 
 impl std::fmt::Debug for StoreEntry {

@@ -219,6 +219,7 @@ impl<'a> Attempt<'a> {
         let patience =
             give_up.max(started + CONTACT_MIN).min(started + engine.options.store_timeout);
         let mut backoff = engine.backoff();
+        let mut heard: Option<StoreError> = None;
         loop {
             match self.look(patience).await {
                 Ok(Look::Granted(held)) => return Ok(Contact::Granted(held)),
@@ -227,10 +228,17 @@ impl<'a> Attempt<'a> {
                 }
                 Ok(Look::Refused(error)) => return Err(error),
                 Err(failure) => {
-                    let next = engine.now() + backoff.next(engine.jitter());
-                    if failure.class != StoreErrorClass::Transient || next >= patience {
+                    let now = engine.now();
+                    let next = now + backoff.next(engine.jitter());
+                    if failure.class != StoreErrorClass::Transient {
                         return Err(self.unknown(failure));
                     }
+                    if next >= patience {
+                        // What was heard before says more than that the time is over.
+                        let told = heard.filter(|_| now >= patience).unwrap_or(failure);
+                        return Err(self.unknown(told));
+                    }
+                    heard = Some(failure);
                     engine.seam.sleep_until(next).await;
                 }
             }
@@ -372,6 +380,7 @@ pub(super) fn refusal(engine: &Engine, key: &Key, reply: Reply) -> Error {
     let error = |kind, message: String| engine.error(Operation::Acquire, key, kind)(message);
     match reply {
         Reply::Mismatch(what) => error(ErrorKind::Mismatch, what.into()),
+        Reply::Refused(why) => error(ErrorKind::Refused, why.into()),
         Reply::SelfHeld => error(
             ErrorKind::Invalid,
             "a holder with the same fixed owner value has it, and waiting for it would be \

@@ -163,10 +163,17 @@ impl Engine {
                     let push = tokio::select! {
                         biased;
                         () = gone.cancelled() => return,
-                        push = inbox.pushes.recv() => push,
+                        push = inbox.pushes.recv() => match push {
+                            Some(push) => Some(push),
+                            None => return,
+                        },
+                        () = inbox.missed.notified() => None,
                     };
-                    let (Some(push), Some(engine)) = (push, Weak::upgrade(&engine)) else { return };
-                    keeper::push_arrived(&engine, &push);
+                    let Some(engine) = Weak::upgrade(&engine) else { return };
+                    match push {
+                        Some(push) => keeper::push_arrived(&engine, &push),
+                        None => engine.look_again(),
+                    }
                 }
             }));
             Ok(Some(inbox.address))
@@ -182,6 +189,14 @@ impl Engine {
 
     pub(crate) fn enter_waiter(&self, waiter: &Arc<Waiter>, in_line: bool) {
         self.lobby.enter(waiter, in_line, &self.agenda, self.now());
+    }
+
+    /// Lets every waiter that stands at the store look there now.
+    fn look_again(&self) {
+        let now = self.now();
+        for id in self.lobby.all_at_store() {
+            self.agenda.move_to(id, now);
+        }
     }
 
     pub(crate) fn leave_waiter(&self, owner: &Owner) {

@@ -92,6 +92,15 @@ impl Lobby {
         self.rooms().at_store(owner)
     }
 
+    /// The agenda's entries of all who stand at the store.
+    pub(crate) fn all_at_store(&self) -> Vec<DutyId> {
+        let rooms = self.rooms();
+        let spots = rooms.waiters.values();
+        spots
+            .filter_map(|(spot, _)| if let Spot::Store(id) = spot { Some(*id) } else { None })
+            .collect()
+    }
+
     /// The first of the key's line.
     pub(crate) fn first(&self, key: &Key) -> Option<(DutyId, Arc<Waiter>)> {
         let rooms = self.rooms();

@@ -60,6 +60,10 @@ impl LocksOptions {
         self.turn = TurnLimit { handoffs: most, span };
         self
     }
+
+    pub(crate) fn store_timeout(self) -> Duration {
+        self.store_timeout
+    }
 }
 
 impl Locks {

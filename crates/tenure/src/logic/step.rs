@@ -153,6 +153,9 @@ pub enum Reply {
     Withdrawn,
     /// The key is something else; the text says what.
     Mismatch(Box<str>),
+    /// Acquire, steal: the store would not write this step, and nothing was changed; the text
+    /// says why (its memory is full). Other steps of the same call are not concerned.
+    Refused(Box<str>),
     /// Renew: the lease lasts at least the asked time.
     Renewed,
     /// Release, withdraw: done; nothing is left of this owner but a remainder of `min_hold`.

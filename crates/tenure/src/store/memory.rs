@@ -180,6 +180,6 @@ impl Store for Memory {
         let address: Arc<str> = format!("inbox-{number}").into();
         let (sender, pushes) = mpsc::unbounded_channel();
         self.table().inboxes.insert(Arc::clone(&address), sender);
-        Box::pin(ready(Ok(Some(Inbox { address, pushes }))))
+        Box::pin(ready(Ok(Some(Inbox { address, pushes, missed: Arc::default() }))))
     }
 }

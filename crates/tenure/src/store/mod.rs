@@ -2,6 +2,8 @@
 //! never waits for a lock, never retries and spawns nothing for a caller.
 
 mod memory;
+#[cfg(feature = "redis")]
+mod redis;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
@@ -10,12 +12,17 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use crate::logic::{Inspection, Reply, Step};
 use crate::words::{Error, ErrorKind, Fence, Key, Operation, Owner};
 
 pub use memory::Memory;
+#[cfg(feature = "redis")]
+pub use redis::Redis;
+#[cfg(feature = "redis")]
+#[doc(hidden)]
+pub use redis::RedisOptions;
 #[cfg(feature = "sqlite")]
 pub use sqlite::Sqlite;
 #[cfg(feature = "sqlite")]
@@ -60,6 +67,9 @@ pub struct Inbox {
     pub address: Arc<str>,
     /// The pushes. A hint only: one may be lost, late or twice.
     pub pushes: mpsc::UnboundedReceiver<Push>,
+    /// Told when pushes may have been missed, such as after a lost connection: whoever waits
+    /// looks again.
+    pub missed: Arc<Notify>,
 }
 
 /// A wakeup that carries a grant.

@@ -2,6 +2,7 @@
 
 use crate::cases;
 use crate::world::World;
+use tenure_testkit::Flavour;
 
 /// One row of the table.
 #[derive(Debug)]
@@ -34,4 +35,16 @@ rows! {
     mutex_memory_two: "mutex", "memory", "two handles", World::memory(2), mutex_contract;
     mutex_sqlite_one: "mutex", "sqlite", "one handle", World::sqlite(1), mutex_contract;
     mutex_sqlite_two: "mutex", "sqlite", "two handles", World::sqlite(2), mutex_contract;
+    mutex_redis_one: "mutex", "redis", "one handle", World::redis(Flavour::Redis, 1),
+        mutex_contract;
+    mutex_redis_two: "mutex", "redis", "two handles", World::redis(Flavour::Redis, 2),
+        mutex_contract;
+    mutex_valkey_one: "mutex", "redis", "one handle", World::redis(Flavour::Valkey, 1),
+        mutex_contract;
+    mutex_valkey_two: "mutex", "redis", "two handles", World::redis(Flavour::Valkey, 2),
+        mutex_contract;
+    mutex_redis_few_rights: "mutex", "redis", "two handles",
+        World::redis_with_few_rights(Flavour::Redis, 2), mutex_contract;
+    mutex_valkey_few_rights: "mutex", "redis", "two handles",
+        World::redis_with_few_rights(Flavour::Valkey, 2), mutex_contract;
 }

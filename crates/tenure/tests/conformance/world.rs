@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use tenure::logic::{Acquire, Inspection, Op, Queueing, Reply, Step};
 use tenure::store::{Memory, Store};
 use tenure::{Claim, Fence, Guard, Key, Label, Locks, LocksOptions, Mutex, Owner, seam};
+use tenure_testkit::{Flavour, Server};
 
 /// No condition of a healthy store takes so long, on any machine that runs tests.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -16,13 +17,22 @@ pub(crate) const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
+/// Where the store lives; it goes with the world.
+#[derive(Debug)]
+#[expect(dead_code, reason = "held, not read")]
+enum Home {
+    Nowhere,
+    Dir(TempDir),
+    Server(Server),
+}
+
 /// A store, two clients of it, and a way to ask it directly.
 #[derive(Debug)]
 pub(crate) struct World {
     locks: Locks,
     rival: Locks,
     store: Arc<dyn Store>,
-    _dir: Option<TempDir>,
+    _home: Home,
 }
 
 impl World {
@@ -35,7 +45,7 @@ impl World {
         };
         let locks = over();
         let rival = if handles == 1 { locks.clone() } else { over() };
-        Self { locks, rival, store: Arc::new(store), _dir: None }
+        Self { locks, rival, store: Arc::new(store), _home: Home::Nowhere }
     }
 
     pub(crate) async fn sqlite(handles: usize) -> Self {
@@ -47,7 +57,36 @@ impl World {
             if handles == 1 { locks.clone() } else { tenure::connect(&url).await.expect("opens") };
         let seam = seam::machine().expect("a clock and timers");
         let store = tenure::store::Sqlite::open(&path, seam).await.expect("opens a third time");
-        Self { locks, rival, store: Arc::new(store), _dir: Some(dir) }
+        Self { locks, rival, store: Arc::new(store), _home: Home::Dir(dir) }
+    }
+
+    pub(crate) async fn redis(flavour: Flavour, handles: usize) -> Self {
+        let server = Server::of(flavour).start();
+        let url = server.url();
+        Self::at_server(server, &url, handles).await
+    }
+
+    /// As a user who has the rights that SAFETY.md names and no others, but on all keys.
+    pub(crate) async fn redis_with_few_rights(flavour: Flavour, handles: usize) -> Self {
+        let (_, rest) = include_str!("../../../../SAFETY.md").split_once("user tenure ").unwrap();
+        let (rules, _) = rest.split_once("```").expect("the end of the block");
+        let rules = rules.split_whitespace().collect::<Vec<_>>().join(" ");
+        let rules = rules.replace(" ~jobs:* ~tenure:{jobs:*}:* ", " ~* ");
+        let server = Server::of(flavour).with_user("tenure", &rules).start();
+        let url = format!("redis://tenure:PASSWORD@{}", server.address());
+        Self::at_server(server, &url, handles).await
+    }
+
+    async fn at_server(server: Server, url: &str, handles: usize) -> Self {
+        let locks = tenure::connect(url).await.expect("a fresh server");
+        let rival = if handles == 1 {
+            locks.clone()
+        } else {
+            tenure::connect(url).await.expect("connects")
+        };
+        let seam = seam::machine().expect("a clock and timers");
+        let store = tenure::store::Redis::open(url, seam).await.expect("connects a third time");
+        Self { locks, rival, store: Arc::new(store), _home: Home::Server(server) }
     }
 
     pub(crate) fn locks(&self) -> &Locks {

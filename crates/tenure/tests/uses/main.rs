@@ -1,6 +1,6 @@
 //! What people do with locks, beyond acquiring and releasing: every case over every store.
 
-#![cfg(feature = "sqlite")]
+#![cfg(all(feature = "redis", feature = "sqlite"))]
 #![allow(clippy::disallowed_methods, reason = "tests measure time and limit it")]
 
 #[path = "../conformance/world.rs"]
@@ -12,6 +12,12 @@ macro_rules! over_every_store {
     ($($case:ident),+ $(,)?) => {
         crate::over_store! { memory: crate::world::World::memory(2); $($case),+ }
         crate::over_store! { sqlite: crate::world::World::sqlite(2); $($case),+ }
+        crate::over_store! {
+            redis: crate::world::World::redis(tenure_testkit::Flavour::Redis, 2); $($case),+
+        }
+        crate::over_store! {
+            valkey: crate::world::World::redis(tenure_testkit::Flavour::Valkey, 2); $($case),+
+        }
     };
 }
 

@@ -162,7 +162,7 @@ impl Inboxes {
             neighbours: Arc::clone(&self.neighbours),
         };
         seam.spawn(Box::pin(listen(listening, socket, sender)));
-        Some(Inbox { address, pushes })
+        Some(Inbox { address, pushes, missed: Arc::default() })
     }
 
     fn bind(&self, name: &str) -> io::Result<(UnixDatagram, PathBuf)> {

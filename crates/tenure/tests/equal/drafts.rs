@@ -1,42 +1,47 @@
-//! The file behaves like the machine: the same random steps bring the same replies and the same
-//! grants, step by step, whatever is loaded, stored and forgotten in between.
-
-#![cfg(feature = "sqlite")]
-
-mod sqlite_world;
+//! Random steps, and the machine that says what they must bring.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use sqlite_world::{Clock, key, owner};
 use tenure::logic::{Acquire, At, Grant, Op, Queueing, Reply, Resource, Step};
-use tenure::seam::Seam;
-use tenure::store::{Push, Sqlite, SqliteOptions, Store};
-use tenure::{Claim, Fence, Key, Label, StoreTime};
+use tenure::store::{Inbox, Push, Store};
+use tenure::{Claim, Fence, Key, Label, Owner};
 
-/// What happens next: time passes, or one of two connections is asked for a batch of steps, or
-/// is opened anew.
-#[derive(Debug, Clone)]
-enum Event {
-    Pass(Duration),
-    Ask(usize, Vec<(u8, Draft)>),
-    Reopen(usize),
+/// No push takes so long.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The owner with a number; each generation of it is another owner.
+pub(crate) fn owner(number: u64) -> Owner {
+    Owner::from_parts(&format!("owner-{}", number % 100), number)
 }
 
 /// A step whose owners and inbox are still numbers.
 #[derive(Debug, Clone)]
-enum Draft {
+pub(crate) enum Draft {
     Acquire { owner: u64, units: u32, limit: u32, ttl: u64, window: Option<u64>, stamp: u64 },
     Steal { owner: u64, ttl: u64 },
     Renew { owner: u64, ttl: u64 },
     Release { owner: u64, min_hold: u64, tombstone: Option<u64> },
     Withdraw { owner: u64, tombstone: u64 },
-    Pass { owner: u64, to: u64, ttl: u64, ahead: bool },
+    Pass { owner: u64, to: u64, limit: u32, ttl: u64, ahead: bool, ends: Ends },
     Transfer { from: u64, to: u64, ttl: u64 },
     Force { none: bool },
     Inspect,
+}
+
+/// How a pass gives back.
+#[derive(Debug, Clone)]
+pub(crate) struct Ends {
+    min_hold: u64,
+    tombstone: Option<u64>,
+}
+
+fn ends() -> impl Strategy<Value = Ends> {
+    let mostly_at_once = prop_oneof![4 => Just(0), 1 => 10..4000_u64];
+    let mostly_none = prop_oneof![4 => Just(None), 1 => (10..4000_u64).prop_map(Some)];
+    (mostly_at_once, mostly_none).prop_map(|(min_hold, tombstone)| Ends { min_hold, tombstone })
 }
 
 fn draft() -> impl Strategy<Value = Draft> {
@@ -56,25 +61,31 @@ fn draft() -> impl Strategy<Value = Draft> {
             |(owner, min_hold, tombstone)| Draft::Release { owner, min_hold, tombstone }
         ),
         1 => (who(), ttl()).prop_map(|(owner, tombstone)| Draft::Withdraw { owner, tombstone }),
-        2 => (who(), who(), ttl(), any::<bool>())
-            .prop_map(|(owner, to, ttl, ahead)| Draft::Pass { owner, to, ttl, ahead }),
+        3 => (who(), who(), 1..3_u32, ttl(), any::<bool>(), ends())
+            .prop_map(|(owner, to, limit, ttl, ahead, ends)| {
+                Draft::Pass { owner, to, limit, ttl, ahead, ends }
+            }),
         1 => (who(), who(), ttl()).prop_map(|(from, to, ttl)| Draft::Transfer { from, to, ttl }),
         1 => any::<bool>().prop_map(|none| Draft::Force { none }),
         1 => Just(Draft::Inspect),
     ]
 }
 
-fn event() -> impl Strategy<Value = Event> {
-    let asks = prop::collection::vec((0..2_u8, draft()), 1..6);
-    prop_oneof![
-        6 => (0..2_usize, asks).prop_map(|(which, asks)| Event::Ask(which, asks)),
-        2 => (1..3000_u64).prop_map(|ms| Event::Pass(Duration::from_millis(ms))),
-        1 => (0..2_usize).prop_map(Event::Reopen),
-    ]
+/// A batch on two keys. The second is mostly one of two holders.
+pub(crate) fn asks() -> impl Strategy<Value = Vec<(u8, Draft)>> {
+    let ask = (0..2_u8, draft()).prop_map(|(key, mut draft)| {
+        if let Draft::Acquire { limit, .. } | Draft::Pass { limit, .. } = &mut draft
+            && key == 1
+        {
+            *limit = 2;
+        }
+        (key, draft)
+    });
+    prop::collection::vec(ask, 1..6)
 }
 
 impl Draft {
-    fn op(&self, inbox: &Arc<str>) -> Op {
+    pub(crate) fn op(&self, inbox: &Arc<str>) -> Op {
         let ms = |ms: &u64| Duration::from_millis(*ms);
         let label = |owner: &u64| Label::new(format!("label {owner}"));
         match self {
@@ -101,15 +112,16 @@ impl Draft {
             Self::Withdraw { owner: who, tombstone } => {
                 Op::Withdraw { owner: owner(*who), tombstone: ms(tombstone) }
             }
-            Self::Pass { owner: who, to, ttl, ahead } => {
+            Self::Pass { owner: who, to, limit, ttl, ahead, ends } => {
                 let (window, stamp) = (Duration::from_millis(900), *ttl);
                 let inbox = (to % 2 == 0).then(|| Arc::clone(inbox));
                 let queue = Some(Queueing { window, stamp, inbox });
-                let (claim, ttl, label) = (Claim::MUTEX, ms(ttl), label(to));
+                let claim = Claim::new(1, *limit).expect("a good claim");
+                let (ttl, label) = (ms(ttl), label(to));
                 Op::Pass {
                     owner: owner(*who),
-                    min_hold: Duration::ZERO,
-                    tombstone: None,
+                    min_hold: ms(&ends.min_hold),
+                    tombstone: ends.tombstone.as_ref().map(ms),
                     to: Acquire { owner: owner(*to), label, claim, ttl, queue },
                     ahead: *ahead,
                 }
@@ -125,9 +137,9 @@ impl Draft {
     }
 }
 
-/// The machine, without a file.
+/// The machine, without a store.
 #[derive(Default)]
-struct Model {
+pub(crate) struct Model {
     keys: BTreeMap<Key, Resource>,
 }
 
@@ -135,63 +147,32 @@ impl Model {
     fn apply(&mut self, step: &Step, at: At) -> (Reply, Vec<Grant>) {
         self.keys.entry(step.key.clone()).or_default().apply(&step.op, at)
     }
-}
 
-async fn run(events: Vec<Event>) {
-    let dir = tempfile::tempdir().expect("a directory");
-    let path = dir.path().join("locks.db");
-    let clock = Clock::new();
-    let retention = Duration::from_secs(24 * 3600);
-    let open = || {
-        let seam = Arc::clone(&clock) as Arc<dyn Seam>;
-        Sqlite::open_with(&path, seam, SqliteOptions::default())
-    };
-    let mut stores = [open().await.expect("it opens"), open().await.expect("it opens")];
-    let mut inbox = stores[0].inbox().await.expect("an answer").expect("an inbox");
-    let mut model = Model::default();
-    for event in events {
-        match event {
-            Event::Pass(span) => clock.advance(span),
-            Event::Reopen(which) => stores[which] = open().await.expect("it opens again"),
-            Event::Ask(which, asks) => {
-                let name = |number: &u8| key(&format!("key-{number}"));
-                let steps: Vec<_> = asks
-                    .iter()
-                    .map(|(k, draft)| Step { key: name(k), op: draft.op(&inbox.address) })
-                    .collect();
-                let at = At {
-                    now: StoreTime::from_micros(clock.now().as_micros()),
-                    fence_seed: clock.wall_micros(),
-                    retention,
-                };
-                let replies = stores[which].call(steps.clone()).await.expect("the store answers");
-                assert_eq!(replies.len(), steps.len());
-                let mut granted = Vec::new();
-                for (step, reply) in steps.iter().zip(replies) {
-                    let (expected, grants) = model.apply(step, at);
-                    assert_eq!(reply, expected, "to {step:?}");
-                    granted.extend(grants.into_iter().map(|g| Push {
-                        key: step.key.clone(),
-                        owner: g.owner,
-                        fence: g.fence,
-                        stamp: g.stamp,
-                    }));
-                }
-                for expected in granted {
-                    assert_eq!(inbox.pushes.recv().await, Some(expected));
-                }
-                assert!(inbox.pushes.try_recv().is_err(), "a push of nobody's grant");
-            }
+    /// Asks the store for the steps, and demands the machine's replies and pushes.
+    pub(crate) async fn agrees_with(
+        &mut self,
+        store: &dyn Store,
+        inbox: &mut Inbox,
+        steps: Vec<Step>,
+        at: At,
+    ) {
+        let replies = store.call(steps.clone()).await.expect("the store answers");
+        assert_eq!(replies.len(), steps.len());
+        let mut granted = Vec::new();
+        for (step, reply) in steps.iter().zip(replies) {
+            let (expected, grants) = self.apply(step, at);
+            assert_eq!(reply, expected, "to {step:?}");
+            granted.extend(grants.into_iter().map(|g| Push {
+                key: step.key.clone(),
+                owner: g.owner,
+                fence: g.fence,
+                stamp: g.stamp,
+            }));
         }
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
-
-    #[test]
-    fn the_file_answers_as_the_machine_does(events in prop::collection::vec(event(), 1..60)) {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-        runtime.block_on(run(events));
+        for expected in granted {
+            let push = tokio::time::timeout(PATIENCE, inbox.pushes.recv()).await;
+            assert_eq!(push, Ok(Some(expected)), "nobody was told of a grant");
+        }
+        assert!(inbox.pushes.try_recv().is_err(), "a push of nobody's grant");
     }
 }

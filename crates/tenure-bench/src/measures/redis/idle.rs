@@ -1,0 +1,111 @@
+//! What waiting and holding cost the server while nothing happens: calls for the heartbeats of
+//! 1,000 waiters, and for the renewals of 10,000 leases, of one process.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tenure::store::Redis;
+use tenure::{Guard, Locks, LocksOptions, Renewal, seam};
+use tenure_testkit::Server;
+use tokio::task::JoinSet;
+
+use crate::Failure;
+use crate::counting::Counting;
+use crate::crew::block_on;
+use crate::figure::{Figure, Limit, Scale};
+
+use super::{calls, is_sent, on_each};
+
+/// The time between two renewals of a lease is a third of it.
+const TTL: Duration = Duration::from_secs(9);
+/// The leases come in groups, spread over one interval of renewal.
+const GROUPS: u32 = 50;
+
+pub(crate) fn measure(scale: Scale) -> Result<Vec<Figure>, Failure> {
+    let (waiters, leases) = scale.pick((20, 100), (1_000, 10_000));
+    on_each(|server| {
+        Ok(vec![
+            block_on(waiting(server, waiters, scale.pick(1, 20)))?,
+            block_on(holding(server, leases, scale.pick(1, 5)))?,
+        ])
+    })
+}
+
+async fn waiting(server: &Server, waiters: u32, seconds: u32) -> Result<Figure, Failure> {
+    let holders = tenure::connect(&server.url()).await?;
+    let locks = tenure::connect(&server.url()).await?;
+    let ttl = Duration::from_secs(600);
+    let held = holders.mutex("idle").with_ttl(ttl).with_renewal(Renewal::Off);
+    let guard = held.acquire().await?;
+    let mut line = JoinSet::new();
+    for _ in 0..waiters {
+        let lock = locks.mutex("idle");
+        line.spawn(async move { lock.acquire().await });
+    }
+    while held.inspect().await?.waiters.len() < usize::try_from(waiters)? {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    server.command(&["CONFIG", "RESETSTAT"]);
+    let begun = Instant::now();
+    tokio::time::sleep(Duration::from_secs(seconds.into())).await;
+    let sent = u32::try_from(calls(server, is_sent)?)?;
+    let per_second = f64::from(sent) / begun.elapsed().as_secs_f64();
+    line.shutdown().await;
+    guard.release().await?;
+    locks.close(Duration::from_secs(5)).await?;
+    Ok(Figure {
+        name: "1,000 idle waiters in one process, calls per second".into(),
+        value: per_second,
+        unit: "/s",
+        limit: Limit::AtMost(2.0),
+        note: format!("{sent} calls in {seconds} s"),
+        raw: json!({ "calls": sent, "seconds": seconds }),
+    })
+}
+
+async fn holding(server: &Server, leases: u32, rounds: u32) -> Result<Figure, Failure> {
+    let seam = seam::machine()?;
+    let opened = Redis::open(&server.url(), Arc::clone(&seam)).await;
+    let store = opened.map_err(|error| format!("{error:?}"))?;
+    let store = Arc::new(Counting::new(store));
+    let locks = Locks::over(Arc::clone(&store) as _, seam, LocksOptions::default());
+    let mut guards = Vec::new();
+    for group in 0..GROUPS {
+        let next = Instant::now() + TTL / 3 / GROUPS;
+        guards.extend(acquire(&locks, group, leases / GROUPS).await?);
+        tokio::time::sleep(next - Instant::now()).await;
+    }
+    store.take();
+    server.command(&["CONFIG", "RESETSTAT"]);
+    tokio::time::sleep(TTL / 3 * rounds).await;
+    let (_, renewals) = store.take();
+    let (sent, renewals) = (u32::try_from(calls(server, is_sent)?)?, u32::try_from(renewals)?);
+    for guard in &guards {
+        guard.check()?;
+    }
+    let close = locks.close(Duration::from_secs(20));
+    drop(guards);
+    close.await?;
+    Ok(Figure {
+        name: "10,000 held leases, calls per round of renewal".into(),
+        value: f64::from(sent) / (f64::from(renewals) / f64::from(leases)),
+        unit: "",
+        limit: Limit::AtMost(200.0),
+        note: format!("{renewals} renewals in {sent} calls"),
+        raw: json!({ "renewals": renewals, "calls": sent }),
+    })
+}
+
+async fn acquire(locks: &Locks, group: u32, leases: u32) -> Result<Vec<Guard>, Failure> {
+    let mut tasks = JoinSet::new();
+    for number in 0..leases {
+        let lock = locks.mutex(format!("held-{group}-{number}")).with_ttl(TTL);
+        tasks.spawn(async move { lock.acquire().await });
+    }
+    let mut guards = Vec::new();
+    while let Some(done) = tasks.join_next().await {
+        guards.push(done??);
+    }
+    Ok(guards)
+}

@@ -1,0 +1,9 @@
+//! The command on Redis and Valkey: how every fault of a server reads, and that CMD is gone before
+//! the server can give its key to anybody else.
+
+#![allow(clippy::disallowed_methods, reason = "tests measure time and limit it")]
+#![allow(clippy::print_stdout, reason = "tests say what they measured")]
+
+mod faults;
+mod scenes;
+mod sentry;

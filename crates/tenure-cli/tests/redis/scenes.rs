@@ -1,0 +1,174 @@
+//! The scene of every fault: servers and wires prepared, and the URL that leads there.
+
+use std::any::Any;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::sync::Arc;
+
+use tenure_testkit::{
+    Certificates, ClientCertificates, Fate, Flavour, Port, Proxy, Server, ServerOptions, Which,
+};
+
+/// The key that is locked in every scene.
+pub(crate) const KEY: &str = "k";
+
+/// What a fault looks like from outside; it goes with its value.
+pub(crate) struct Scene {
+    pub(crate) url: String,
+    /// In the order in which they have to end.
+    _props: Vec<Box<dyn Any>>,
+}
+
+impl Scene {
+    fn at(url: impl Into<String>, props: Vec<Box<dyn Any>>) -> Self {
+        Self { url: url.into(), _props: props }
+    }
+
+    fn of_server(server: Server) -> Self {
+        Self::at(server.url(), vec![Box::new(server)])
+    }
+
+    fn through(proxy: Proxy, server: Server) -> Self {
+        Self::at(proxy.url(), vec![Box::new(proxy), Box::new(server)])
+    }
+}
+
+type Play = fn(Flavour) -> Scene;
+
+/// Every fault by its name in the table.
+pub(crate) const SCENES: &[(&str, Play)] = &[
+    ("nobody listens", |_| {
+        let port = Port::take();
+        Scene::at(format!("redis://{}", port.address()), vec![Box::new(port)])
+    }),
+    ("black hole", |flavour| {
+        let (proxy, server) = proxied(flavour);
+        proxy.black_hole();
+        Scene::through(proxy, server)
+    }),
+    ("server stopped", |flavour| {
+        let server = Server::of(flavour).start();
+        server.stop();
+        Scene::of_server(server)
+    }),
+    ("server paused", |flavour| told(flavour, &["CLIENT", "PAUSE", "60000", "ALL"])),
+    ("server paused for a moment", |flavour| told(flavour, &["CLIENT", "PAUSE", "500", "ALL"])),
+    ("scripts flushed", |flavour| told(flavour, &["SCRIPT", "FLUSH"])),
+    ("client killed", |flavour| {
+        let (proxy, server) = proxied(flavour);
+        proxy.on(Which::nth_named(1, "EVALSHA"), Fate::CutAfter);
+        Scene::through(proxy, server)
+    }),
+    ("connections cut at once", |flavour| {
+        let (proxy, server) = proxied(flavour);
+        proxy.set_refusing(true);
+        Scene::through(proxy, server)
+    }),
+    ("memory used up", |flavour| Scene::of_server(Server::of(flavour).with_maxmemory(1).start())),
+    ("replica", |flavour| {
+        let primary = Server::of(flavour).start();
+        let replica = Server::of(flavour).with_primary(&primary).start();
+        Scene::at(replica.url(), vec![Box::new(replica), Box::new(primary)])
+    }),
+    ("loading", |flavour| {
+        let (proxy, server) = proxied(flavour);
+        let loading = Fate::Refuse("LOADING Redis is loading the dataset in memory");
+        proxy.on(Which::every(|_| true), loading);
+        Scene::through(proxy, server)
+    }),
+    ("wrong password", |flavour| {
+        with_login(Server::of(flavour).with_password("right"), ":secret@")
+    }),
+    ("no password", |flavour| with_login(Server::of(flavour).with_password("right"), "")),
+    ("key beyond the rights", |flavour| {
+        as_user(flavour, "on >secret ~other ~tenure:{other}:* &* +@all")
+    }),
+    ("no right to scripts", |flavour| as_user(flavour, "on >secret ~* &* +@all -eval -evalsha")),
+    ("no right to channels", |flavour| as_user(flavour, "on >secret ~* resetchannels +@all")),
+    ("scripting switched off", |flavour| {
+        let options = Server::of(flavour).with("rename-command EVALSHA \"\"");
+        Scene::of_server(options.with("rename-command EVAL \"\"").start())
+    }),
+    ("wrong authority", |_| {
+        with_tls("127.0.0.1", ClientCertificates::Unasked, |_, other| other.ca())
+    }),
+    ("other name", |_| with_tls("else.test", ClientCertificates::Unasked, |own, _| own.ca())),
+    ("certificate demanded", |_| {
+        with_tls("127.0.0.1", ClientCertificates::Demanded, |own, _| own.ca())
+    }),
+    ("TLS to a plain port", |flavour| {
+        let server = Server::of(flavour).start();
+        // It waits for the end of a line.
+        let url = format!("rediss://{}?connect_timeout=1s", server.address());
+        Scene::at(url, vec![Box::new(server)])
+    }),
+    ("plain text to a TLS port", |_| {
+        let scene = with_tls("127.0.0.1", ClientCertificates::Unasked, |own, _| own.ca());
+        let (url, _) = scene.url.split_once('?').expect("parameters");
+        Scene { url: url.replace("rediss:", "redis:"), ..scene }
+    }),
+    ("web server", |_| Scene::at(format!("redis://{}", web_server()), vec![])),
+    ("too many databases", |flavour| {
+        let server = Server::of(flavour).start();
+        Scene::at(format!("{}/99", server.url()), vec![Box::new(server)])
+    }),
+    ("unknown parameter", |flavour| {
+        let server = Server::of(flavour).start();
+        Scene::at(format!("{}?speed=high", server.url()), vec![Box::new(server)])
+    }),
+    ("hash under the name", |flavour| told(flavour, &["HSET", KEY, "uuid:1", "1"])),
+    ("sorted set under the name", |flavour| told(flavour, &["ZADD", KEY, "1", "x"])),
+    ("list under the name", |flavour| told(flavour, &["RPUSH", KEY, "x"])),
+    ("string without a ttl", |flavour| told(flavour, &["SET", KEY, "x"])),
+];
+
+fn proxied(flavour: Flavour) -> (Proxy, Server) {
+    let server = Server::of(flavour).start();
+    (Proxy::to(server.address()), server)
+}
+
+/// A server that was told something before.
+fn told(flavour: Flavour, words: &[&str]) -> Scene {
+    let server = Server::of(flavour).start();
+    let answer = server.command(words);
+    assert!(!answer.is_error(""), "{words:?}: {answer}");
+    Scene::of_server(server)
+}
+
+fn with_login(options: ServerOptions, login: &str) -> Scene {
+    let server = options.start();
+    Scene::at(format!("redis://{login}{}", server.address()), vec![Box::new(server)])
+}
+
+fn as_user(flavour: Flavour, rules: &str) -> Scene {
+    with_login(Server::of(flavour).with_user("somebody", rules), "somebody:secret@")
+}
+
+/// A server with TLS, a certificate for `name`, and the authority that the client trusts: the
+/// server's own or another one.
+fn with_tls(
+    name: &str,
+    ask: ClientCertificates,
+    trusted: fn(&Certificates, &Certificates) -> std::path::PathBuf,
+) -> Scene {
+    let own = Arc::new(Certificates::for_names(&[name]));
+    let other = Certificates::for_names(&[name]);
+    let server = Server::redis().with_tls(&own, ask).start();
+    let url = format!("{}?ca={}", server.url(), trusted(&own, &other).display());
+    Scene::at(url, vec![Box::new(server), Box::new(own), Box::new(other)])
+}
+
+/// A server that knows HTTP alone. Its thread ends with the test's process.
+fn web_server() -> std::net::SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a connection");
+            let mut asked = [0; 512];
+            let _ = stream.read(&mut asked);
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
+        }
+    });
+    address
+}

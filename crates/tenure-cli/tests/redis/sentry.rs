@@ -1,0 +1,126 @@
+//! CMD is gone before the server could give its key away, whoever is stopped or killed.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tenure_testkit::{Flavour, Server, is_running, wait_until};
+
+const TTL_MS: i64 = 3000;
+/// CMD ignores the polite signal: it is killed at the deadline.
+const STUBBORN: &str = "trap '' TERM; echo $$ > pid; while :; do sleep 0.05; done";
+/// Noticing and killing, on a busy machine.
+const NOISE: Duration = Duration::from_millis(1500);
+
+/// `tenure run` with a CMD that never ends by itself.
+struct Run {
+    tenure: Child,
+    cmd: u32,
+    _directory: tempfile::TempDir,
+}
+
+impl Run {
+    fn start(server: &Server) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tenure"));
+        command.args(["run", "--ttl", "3s", "--kill-grace", "500ms", "--report", "report", "k"]);
+        command.args(["--", "sh", "-c", STUBBORN]).current_dir(directory.path());
+        command.env("TENURE_STORE", server.url()).env_remove("TENURE_STORE_FILE");
+        command.stdin(Stdio::null()).stderr(Stdio::null());
+        let tenure = command.spawn().expect("it starts");
+        let mut cmd = None;
+        wait_until("CMD runs", || {
+            cmd = number_in(&directory.path().join("pid"));
+            cmd.is_some()
+        });
+        Self { tenure, cmd: cmd.expect("a number"), _directory: directory }
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.tenure.id()).ok().and_then(Pid::from_raw);
+        kill_process(pid.expect("a number"), signal).expect("it is there");
+    }
+
+    /// Waits until CMD is gone; when that was.
+    fn gone(&self) -> Instant {
+        wait_until("CMD is gone", || !is_running(self.cmd));
+        Instant::now()
+    }
+
+    fn code(&mut self) -> Option<i32> {
+        self.tenure.wait().expect("its end").code()
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        // Its sentry sees to CMD.
+        let _ = self.tenure.kill();
+        let _ = self.tenure.wait();
+    }
+}
+
+fn number_in(file: &Path) -> Option<u32> {
+    std::fs::read_to_string(file).ok()?.strip_suffix('\n')?.parse().ok()
+}
+
+/// Waits until the lease was just renewed; when the server will give the key away, unless it is
+/// renewed again, which is not due for most of a second.
+fn freshly_renewed(server: &Server) -> Instant {
+    let mut end = Instant::now();
+    wait_until("a renewal", || {
+        let asked = Instant::now();
+        let left = server.command(&["PTTL", "k"]).int();
+        end = asked + Duration::from_millis(u64::try_from(left).unwrap_or(0));
+        left > TTL_MS - 100
+    });
+    end
+}
+
+#[test]
+fn cmd_is_gone_before_a_stopped_server_could_give_its_key_away() {
+    for flavour in Flavour::ALL {
+        let server = Server::of(flavour).start();
+        let mut run = Run::start(&server);
+        let end = freshly_renewed(&server);
+        server.stop();
+        let gone = run.gone();
+        println!("{flavour}: CMD was gone {:?} before the lease's end", end - gone);
+        assert!(gone <= end, "CMD lived {:?} beyond the lease", gone - end);
+        assert_eq!(run.code(), Some(79));
+        server.cont();
+    }
+}
+
+#[test]
+fn cmd_is_ended_soon_after_its_server_came_back_empty() {
+    for flavour in Flavour::ALL {
+        let server = Server::of(flavour).start();
+        let mut run = Run::start(&server);
+        freshly_renewed(&server);
+        server.restart_empty();
+        let back = Instant::now();
+        let after = run.gone() - back;
+        println!("{flavour}: CMD was gone {after:?} after an empty restart");
+        assert!(after < Duration::from_secs(1) + NOISE, "{after:?}");
+        assert_eq!(run.code(), Some(79));
+    }
+}
+
+#[test]
+fn cmd_is_gone_before_the_lease_of_a_killed_or_stopped_tenure_ends() {
+    for flavour in Flavour::ALL {
+        for signal in [Signal::KILL, Signal::STOP] {
+            let server = Server::of(flavour).start();
+            let run = Run::start(&server);
+            let end = freshly_renewed(&server);
+            run.signal(signal);
+            let gone = run.gone();
+            assert!(gone <= end, "{signal:?}: CMD lived {:?} beyond the lease", gone - end);
+            wait_until("the server gives the key away", || {
+                server.command(&["EXISTS", "k"]).int() == 0
+            });
+        }
+    }
+}

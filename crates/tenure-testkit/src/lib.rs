@@ -1,0 +1,52 @@
+//! What tests of Tenure need beside Tenure: real servers of their own, and a proxy that breaks the
+//! wire between them and a client on purpose. It is never published, and knows nothing of locks.
+//!
+//! - [`Server`]: a real Redis or Valkey on its own port, in its own directory, gone at the latest
+//!   when the test's process is. [`Certificates`] for TLS.
+//! - [`Proxy`]: stands between a client and a server, counts calls, and strikes at the one it is
+//!   told to.
+//! - [`Client`]: a small client of the wire, for what tests assert.
+//! - [`wait_until`]: waits for a condition, with a limit.
+//!
+//! ```
+//! use tenure_testkit::{Client, Fate, Flavour, Proxy, Reply, Server, Which};
+//!
+//! for flavour in Flavour::ALL {
+//!     let server = Server::of(flavour).start();
+//!     let proxy = Proxy::to(server.address());
+//!     let fault = proxy.on(Which::nth_named(2, "INCR"), Fate::CutAfter);
+//!
+//!     let mut client = Client::connect(proxy.address())?;
+//!     assert_eq!(client.call(&["INCR", "n"])?, Reply::Int(1));
+//!     assert!(client.call(&["INCR", "n"]).is_err());
+//!
+//!     assert_eq!(fault.reply(), Reply::Int(2)); // what the client never heard
+//!     assert_eq!(server.command(&["DBSIZE"]), Reply::Int(1)); // behind the proxy's back
+//! }
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! Everything blocks and runs on threads of its own, so that it serves tests of any kind. A
+//! failure of the kit itself is a panic that says what was expected of whom.
+
+#![allow(clippy::disallowed_methods, reason = "real servers, real time")]
+
+mod certificates;
+mod client;
+mod condition;
+mod flavour;
+mod port;
+mod process;
+mod proxy;
+mod reply;
+mod server;
+
+pub use certificates::Certificates;
+pub use client::Client;
+pub use condition::{LIMIT, wait_until};
+pub use flavour::{Flavour, redis_cli, redis_py};
+pub use port::Port;
+pub use process::{Process, is_running};
+pub use proxy::{Call, Direction, Fate, Fault, Flow, Proxy, Pushes, Which};
+pub use reply::{NotResp, Reply, call};
+pub use server::{ClientCertificates, Server, ServerOptions};

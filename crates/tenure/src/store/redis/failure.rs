@@ -1,0 +1,337 @@
+//! What went wrong with a server, as people read it: one message and one class for each cause.
+//! It knows no URL and no password, so that no message can carry one.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::store::{StoreError, StoreErrorClass};
+
+use super::server_error::ServerSays;
+
+/// Why a request was not answered as it should have been.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Failure {
+    pub(super) cause: Cause,
+    /// Whether the request may have been carried out, or may still be.
+    pub(super) may_have_run: bool,
+}
+
+/// The precise cause.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// The host's name has no address.
+    NoAddress { host: Arc<str>, text: String },
+    /// Nothing listens there.
+    NobodyListens { place: Arc<str> },
+    /// The system refused to open the connection.
+    CannotConnect { place: Arc<str>, text: String, forbidden: bool },
+    /// No connection within the limit.
+    NotInTime { stage: Stage, limit: Duration },
+    /// TLS could not be agreed on.
+    Tls(TlsFault),
+    /// Another protocol answered.
+    NotRedis { seen: Seen },
+    /// The connection was closed before a single byte came.
+    ClosedAtOnce { tls: bool },
+    /// The file with the password cannot be read.
+    PasswordFile { path: Arc<str>, text: String },
+    /// The server is older than what is supported.
+    TooOld { server: String, version: String },
+    /// The connection was being made until the request's own limit came.
+    StillConnecting { last: Option<Box<Cause>> },
+    /// The server answered with an error.
+    Server(ServerSays),
+    /// Sent, and not answered within the limit.
+    Silent { limit: Duration },
+    /// Sent, and the connection ended before the answer.
+    Cut { text: String },
+    /// The answer makes no sense.
+    Nonsense { text: String },
+}
+
+/// How far making a connection had come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Looking up the host's name.
+    Resolve,
+    /// Opening the connection.
+    Connect,
+    /// Agreeing on TLS.
+    #[cfg_attr(not(feature = "tls"), allow(dead_code, reason = "made by tls.rs"))]
+    Tls,
+    /// Introducing ourselves.
+    Login,
+}
+
+/// Why TLS could not be agreed on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(not(feature = "tls"), allow(dead_code, reason = "made by tls.rs"))]
+pub(super) enum TlsFault {
+    /// The server's certificate is signed by nobody whom we trust.
+    UnknownIssuer,
+    /// The certificate is for another name.
+    OtherName { asked: Arc<str> },
+    /// The certificate is not valid today.
+    NotValidNow,
+    /// The server wants a certificate from us, or another one.
+    ClientCertificate { text: String },
+    /// The other side does not speak TLS.
+    NotTls,
+    /// Something else.
+    Other { text: String },
+}
+
+/// What a server that is no Redis sent first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Seen {
+    Http,
+    Ssh,
+    Tls,
+    Unknown,
+}
+
+impl Seen {
+    /// What the first bytes of a server look like; `None` for those of a Redis.
+    pub(super) fn in_first(bytes: &[u8]) -> Option<Self> {
+        match bytes {
+            [b'H', b'T', b'T', b'P', ..] => Some(Self::Http),
+            [b'S', b'S', b'H', b'-', ..] => Some(Self::Ssh),
+            [0x15 | 0x16, 0x03, ..] => Some(Self::Tls),
+            [b'+' | b'-' | b':' | b'$' | b'*' | b'_' | b'#' | b',' | b'(' | b'!', ..] => None,
+            [b'=' | b'%' | b'~' | b'>' | b'|', ..] | [] => None,
+            _ => Some(Self::Unknown),
+        }
+    }
+}
+
+impl Failure {
+    /// A failure before anything was sent.
+    pub(super) fn unsent(cause: Cause) -> Self {
+        Self { cause, may_have_run: false }
+    }
+
+    /// A failure that leaves open whether the request was carried out.
+    pub(super) fn unknown(cause: Cause) -> Self {
+        Self { cause, may_have_run: true }
+    }
+
+    /// An error that the server answered to `command`.
+    pub(super) fn answered(command: &str, error: &redis::ServerError) -> Self {
+        let says = ServerSays::read(command, error);
+        Self { may_have_run: says.may_have_run(), cause: Cause::Server(says) }
+    }
+
+    /// An error of the client crate about a request of our own, which nobody waits for.
+    pub(super) fn unsent_error(command: &str, error: &redis::RedisError) -> Self {
+        let failure = match error.clone().into_server_errors() {
+            Some(errors) if !errors.is_empty() => Self::answered(command, &errors[0].1),
+            _ => Self::unsent(Cause::broken(error)),
+        };
+        Self { may_have_run: false, ..failure }
+    }
+
+    /// The script is not in the server's cache.
+    pub(super) fn is_no_script(&self) -> bool {
+        self.code() == Some("NOSCRIPT")
+    }
+
+    /// This server is not, or no longer, the one that takes writes.
+    pub(super) fn is_demoted(&self) -> bool {
+        matches!(self.code(), Some("READONLY" | "MASTERDOWN"))
+    }
+
+    /// No right to do it.
+    pub(super) fn is_forbidden(&self) -> bool {
+        self.code() == Some("NOPERM")
+    }
+
+    /// The server knows no such command.
+    pub(super) fn is_unknown_command(&self) -> bool {
+        matches!(&self.cause, Cause::Server(says) if says.is_unknown_command())
+    }
+
+    fn code(&self) -> Option<&str> {
+        match &self.cause {
+            Cause::Server(says) => Some(&says.code),
+            _ => None,
+        }
+    }
+
+    /// What to think of it.
+    pub(super) fn class(&self) -> StoreErrorClass {
+        self.cause.class()
+    }
+}
+
+impl Cause {
+    /// What the client crate says of a connection that has ended.
+    pub(super) fn broken(error: &redis::RedisError) -> Self {
+        let text = error.to_string().trim_end().replace('\n', "; ");
+        // An answer that was cut in its middle is garbage to the crate.
+        if error.kind() == redis::ErrorKind::Parse && !text.contains("Unexpected end of input") {
+            return Self::Nonsense { text };
+        }
+        Self::Cut { text }
+    }
+
+    fn class(&self) -> StoreErrorClass {
+        use StoreErrorClass::{Config, Refused, Transient};
+        match self {
+            Self::CannotConnect { forbidden: true, .. }
+            | Self::Tls(TlsFault::ClientCertificate { .. }) => Refused,
+            Self::Tls(TlsFault::Other { .. }) => Transient,
+            Self::Tls(_) | Self::NotRedis { .. } | Self::PasswordFile { .. } => Config,
+            Self::TooOld { .. } => Config,
+            Self::Server(says) => says.class(),
+            Self::NoAddress { .. }
+            | Self::NobodyListens { .. }
+            | Self::CannotConnect { .. }
+            | Self::NotInTime { .. }
+            | Self::ClosedAtOnce { .. }
+            | Self::StillConnecting { .. }
+            | Self::Silent { .. }
+            | Self::Cut { .. }
+            | Self::Nonsense { .. } => Transient,
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoAddress { host, text } => {
+                write!(f, "the host name {host:?} has no address ({text}): check how it is spelt")
+            }
+            Self::NobodyListens { place } => {
+                write!(f, "nobody listens at {place}: is the server up, and is this its port?")
+            }
+            Self::CannotConnect { place, text, forbidden: true } => {
+                write!(f, "no right to connect to {place} ({text}): check the rights of the socket")
+            }
+            Self::CannotConnect { place, text, forbidden: false } => {
+                write!(f, "cannot connect to {place} ({text}): check the network in between")
+            }
+            Self::NotInTime { stage, limit } => write!(f, "{}", stage.too_slow(*limit)),
+            Self::Tls(fault) => write!(f, "{fault}"),
+            Self::NotRedis { seen } => write!(f, "{seen}"),
+            Self::ClosedAtOnce { tls: false } => f.write_str(
+                "the server closed the connection without a word: if this is its TLS port, say \
+                 rediss://",
+            ),
+            Self::ClosedAtOnce { tls: true } => f.write_str(
+                "the server closed the connection during TLS: if this is no TLS port, say \
+                 redis://; if it wants a certificate from us, give cert=PATH and key=PATH",
+            ),
+            Self::PasswordFile { path, text } => {
+                write!(f, "the password cannot be read from {path} ({text}): check the file")
+            }
+            Self::TooOld { server, version } => write!(
+                f,
+                "the server is {server} {version}; needed is Redis 6.2 or Valkey 7.2, or newer"
+            ),
+            Self::StillConnecting { last: Some(last) } => write!(f, "{last}"),
+            Self::StillConnecting { last: None } => {
+                f.write_str("no connection to the server yet: is it up, and reachable from here?")
+            }
+            Self::Server(says) => {
+                write!(f, "{} ({}: {} {})", says.advice(), says.command, says.code, says.text)
+            }
+            Self::Silent { limit } => write!(
+                f,
+                "the server took a request and did not answer within {limit:?}: is it stopped, \
+                 overloaded, or cut off?"
+            ),
+            Self::Cut { text } => write!(
+                f,
+                "the connection ended before the answer came ({text}): did the server restart?"
+            ),
+            Self::Nonsense { text } => {
+                write!(
+                    f,
+                    "the server's answer makes no sense ({text}): does something in between change \
+                     it?"
+                )
+            }
+        }
+    }
+}
+
+impl Stage {
+    fn too_slow(self, limit: Duration) -> String {
+        match self {
+            Self::Resolve => {
+                format!("the host's name was not resolved within {limit:?}: check the name service")
+            }
+            Self::Connect => format!(
+                "no connection within {limit:?}: is the server up, and does a firewall drop \
+                 packets on the way?"
+            ),
+            Self::Tls => format!(
+                "connected, but there was no answer to TLS within {limit:?}: if this is no TLS \
+                 port, say redis://"
+            ),
+            Self::Login => format!(
+                "connected, but there was no answer within {limit:?}: is the server stopped or \
+                 overloaded, or is this another service's port, or a TLS port (rediss://)?"
+            ),
+        }
+    }
+}
+
+impl fmt::Display for TlsFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownIssuer => f.write_str(
+                "the server's certificate is signed by nobody whom this machine trusts: give the \
+                 right authority by ca=PATH",
+            ),
+            Self::OtherName { asked } => write!(
+                f,
+                "the server's certificate is not for {asked:?}: check the host, or give the name \
+                 that it is for by server_name=NAME"
+            ),
+            Self::NotValidNow => f.write_str(
+                "the server's certificate has run out, or is not valid yet: renew it, or set the \
+                 clock of this machine",
+            ),
+            Self::ClientCertificate { text } => write!(
+                f,
+                "the server wants a certificate from us that it trusts ({text}): give it by \
+                 cert=PATH and key=PATH"
+            ),
+            Self::NotTls => f.write_str("the server does not speak TLS on this port: say redis://"),
+            Self::Other { text } => write!(f, "TLS failed: {text}"),
+        }
+    }
+}
+
+impl fmt::Display for Seen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Http => "a web server answered there, not a Redis: check host and port",
+            Self::Ssh => "an SSH server answered there, not a Redis: check host and port",
+            Self::Tls => "the server speaks TLS on this port: say rediss://",
+            Self::Unknown => "what answered there is not a Redis: check host and port",
+        })
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.cause)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+impl From<Failure> for StoreError {
+    fn from(failure: Failure) -> Self {
+        Self {
+            class: failure.class(),
+            message: failure.to_string(),
+            may_have_run: failure.may_have_run,
+            source: None,
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! When a server may be dialled. All links to one server pass here one at a time, so that an
+//! outage costs the same few attempts however many links and callers there are: at most five in
+//! its first two seconds, then about one a second.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::logic::Backoff;
+use crate::seam::{Moment, Seam, random_u32};
+use crate::store::StoreErrorClass;
+
+use super::failure::Failure;
+
+/// The shortest waits that these two allow, one after the other, are 0.2, 0.4, 0.5, 0.5 and
+/// 0.5 s: together with the attempt at once, five within the first two seconds.
+const FIRST_WAIT: Duration = Duration::from_millis(400);
+pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(1);
+/// A link that lived for less is a failed attempt: a server may accept and then cut.
+const STABLE: Duration = Duration::from_secs(2);
+
+pub(super) struct Gate {
+    seam: Arc<dyn Seam>,
+    /// Held during an attempt and the wait before it.
+    turn: tokio::sync::Mutex<()>,
+    state: Mutex<State>,
+}
+
+struct State {
+    backoff: Backoff,
+    /// Counts failed attempts, so that those who waited for their turn share its verdict.
+    failures: u64,
+    /// The last failure, and when the next attempt may be made; `None` while all is well.
+    down: Option<(Failure, Moment)>,
+}
+
+impl Gate {
+    pub(super) fn new(seam: Arc<dyn Seam>) -> Self {
+        let state = State { backoff: fresh(), failures: 0, down: None };
+        Self { seam, turn: tokio::sync::Mutex::default(), state: Mutex::new(state) }
+    }
+
+    /// Makes one attempt when it may be made, or shares the verdict of somebody else's that
+    /// failed meanwhile.
+    pub(super) async fn attempt<T, F, A>(&self, attempt: A) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, Failure>>,
+        A: FnOnce() -> F,
+    {
+        let seen = self.state().failures;
+        let _turn = self.turn.lock().await;
+        if let Some(not_before) = self.turn_comes(seen)? {
+            self.seam.sleep_until(not_before).await;
+        }
+        let verdict = attempt().await;
+        match &verdict {
+            Ok(_) => self.state().down = None,
+            Err(failure) => self.shut(failure.clone()),
+        }
+        verdict
+    }
+
+    /// A link has ended after it had lived for so long.
+    pub(super) fn fell(&self, lived: Duration, failure: Failure) {
+        if lived >= STABLE {
+            self.state().backoff = fresh();
+        } else {
+            self.shut(failure);
+        }
+    }
+
+    /// What the server refused lately and would refuse again, such as the password.
+    pub(super) fn refusal(&self) -> Option<Failure> {
+        let now = self.seam.now();
+        self.state().down.as_ref().and_then(|(failure, not_before)| {
+            let holds = now < *not_before && failure.class() != StoreErrorClass::Transient;
+            holds.then(|| failure.clone())
+        })
+    }
+
+    /// Why there is no connection, if an attempt has failed.
+    pub(super) fn last_failure(&self) -> Option<Failure> {
+        self.state().down.as_ref().map(|(failure, _)| failure.clone())
+    }
+
+    /// Until when to wait; or the failure of an attempt since `seen`.
+    fn turn_comes(&self, seen: u64) -> Result<Option<Moment>, Failure> {
+        let state = self.state();
+        match &state.down {
+            Some((failure, _)) if state.failures != seen => Err(failure.clone()),
+            Some((_, not_before)) => Ok(Some(*not_before)),
+            None => Ok(None),
+        }
+    }
+
+    fn shut(&self, failure: Failure) {
+        let random = random_u32(&*self.seam);
+        let now = self.seam.now();
+        let mut state = self.state();
+        state.failures += 1;
+        let not_before = now + state.backoff.next(random);
+        state.down = Some((failure, not_before));
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn fresh() -> Backoff {
+    Backoff::new(FIRST_WAIT, LONGEST_WAIT)
+}
+
+impl fmt::Debug for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gate").field("down", &self.state().down).finish_non_exhaustive()
+    }
+}

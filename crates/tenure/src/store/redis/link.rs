@@ -1,0 +1,354 @@
+//! A link to a server that mends itself. It is opened by the first call and again by the next
+//! call after it broke; it never sends a request twice.
+//!
+//! A call that finds the link down waits for the verdict of the next attempt: the moment the
+//! server is back it goes out, and while the server is away callers do not spin. Such a call was
+//! never sent, and says so. What the server refuses for good (a password) is answered at once.
+//!
+//! Everything that must outlive a caller (sockets, their driver, attempts) runs on the seam: the
+//! caller's runtime may be gone tomorrow.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+
+use redis::aio::MultiplexedConnection;
+use redis::{Cmd, Value};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::seam::Moment;
+
+use super::failure::{Cause, Failure};
+use super::gate::LONGEST_WAIT;
+use super::login::Driver;
+use super::server::Server;
+use super::stream::within;
+use super::wire::Words;
+
+/// So many calls in a row without an answer, and the link is given up without asking further.
+const SILENT_MAX: u32 = 2;
+
+/// A script, known to the server by the digest of its source.
+#[derive(Debug)]
+pub(super) struct Script {
+    pub(super) name: &'static str,
+    pub(super) source: Cow<'static, str>,
+    pub(super) sha1: OnceLock<String>,
+}
+
+impl Script {
+    pub(super) const fn new(name: &'static str, source: &'static str) -> Self {
+        Self { name, source: Cow::Borrowed(source), sha1: OnceLock::new() }
+    }
+
+    pub(super) fn sha1(&self) -> &str {
+        self.sha1.get_or_init(|| sha1_smol::Sha1::from(&*self.source).digest().to_string())
+    }
+}
+
+/// A link to a server.
+#[derive(Debug)]
+pub(super) struct Link {
+    line: Arc<Line>,
+}
+
+#[derive(Debug)]
+struct Line {
+    server: Arc<Server>,
+    /// What the server calls the connection (`CLIENT LIST`).
+    name: &'static str,
+    phase: watch::Sender<Phase>,
+    generation: AtomicU64,
+}
+
+#[derive(Debug, Clone)]
+enum Phase {
+    Closed,
+    /// A task on the seam is at it.
+    Opening,
+    Failed(Failure),
+    Open(Arc<Live>),
+}
+
+/// A connection that works, as far as is known.
+struct Live {
+    connection: MultiplexedConnection,
+    opened: Moment,
+    /// Calls in a row that were not answered.
+    silent: AtomicU32,
+    /// Whether a ping is under way.
+    probed: AtomicBool,
+    /// Ends the driver, and so the connection.
+    cut: CancellationToken,
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        // The driver alone would wait for answers that may never come.
+        self.cut.cancel();
+    }
+}
+
+impl Link {
+    /// A link that is opened when it is first used.
+    pub(super) fn new(server: &Arc<Server>, name: &'static str) -> Self {
+        let (phase, _) = watch::channel(Phase::Closed);
+        let (server, generation) = (Arc::clone(server), AtomicU64::new(0));
+        Self { line: Arc::new(Line { server, name, phase, generation }) }
+    }
+
+    /// Runs a script by its digest, or by its source where the server does not know it.
+    pub(super) async fn eval(
+        &self,
+        script: &Script,
+        keys: &Words,
+        args: &Words,
+    ) -> Result<Value, Failure> {
+        let by = |command: &str, what: &str| {
+            let count = 3 + keys.len() + args.len();
+            let size = command.len() + what.len() + 4 + keys.bytes() + args.bytes();
+            let mut cmd = Cmd::with_capacity(count, size);
+            cmd.arg(command).arg(what).arg(keys.len());
+            keys.iter().chain(args.iter()).for_each(|word| _ = cmd.arg(word));
+            cmd
+        };
+        match self.command(by("EVALSHA", script.sha1())).await {
+            Err(failure) if failure.is_no_script() => {
+                tracing::debug!(store = %self.line.server.name, script.name, "sends a script");
+                self.command(by("EVAL", &script.source)).await
+            }
+            answer => answer,
+        }
+    }
+
+    /// Sends one command, once, and waits for its answer within the limit of a call. Before it,
+    /// it may have to wait for a connection.
+    pub(super) async fn command(&self, command: Cmd) -> Result<Value, Failure> {
+        let line = &self.line;
+        let seam = &*line.server.seam;
+        let live = self.live().await?;
+        let until = seam.now() + line.server.limits.call;
+        let mut asking = Asking { line, live: &live, end: End::Dropped };
+        let mut connection = live.connection.clone();
+        let sent = connection.send_packed_command(&command);
+        match within(seam, until, sent).await {
+            Some(answer) => {
+                asking.end = End::Answered;
+                line.judge(&live, &command, answer)
+            }
+            None => {
+                asking.end = End::TimedOut;
+                Err(Failure::unknown(Cause::Silent { limit: line.server.limits.call }))
+            }
+        }
+    }
+
+    /// Grows with every connection that is made; zero before the first.
+    pub(super) fn generation(&self) -> u64 {
+        self.line.generation.load(Ordering::Acquire)
+    }
+
+    async fn live(&self) -> Result<Arc<Live>, Failure> {
+        let line = &self.line;
+        if let Phase::Open(live) = &*line.phase.borrow() {
+            return Ok(Arc::clone(live));
+        }
+        // Long enough for the verdict of one attempt, which says more than a limit does.
+        let until = line.server.seam.now() + line.server.limits.connect + LONGEST_WAIT * 2;
+        let mut phase = line.phase.subscribe();
+        let verdict = async {
+            loop {
+                line.open_if_needed()?;
+                let settled = phase.wait_for(|phase| !matches!(phase, Phase::Opening)).await;
+                match settled.as_deref() {
+                    Ok(Phase::Open(live)) => return Ok(Arc::clone(live)),
+                    Ok(Phase::Failed(failure)) => return Err(failure.clone()),
+                    // It broke again before we looked.
+                    Ok(Phase::Closed | Phase::Opening) | Err(_) => {}
+                }
+            }
+        };
+        within(&*line.server.seam, until, verdict).await.unwrap_or_else(|| {
+            let last = line.server.gate.last_failure().map(|failure| Box::new(failure.cause));
+            Err(Failure::unsent(Cause::StillConnecting { last }))
+        })
+    }
+}
+
+impl Line {
+    /// Sees to it that an attempt is under way, unless it would be refused again.
+    fn open_if_needed(self: &Arc<Self>) -> Result<(), Failure> {
+        if let Some(refusal) = self.server.gate.refusal() {
+            return Err(refusal);
+        }
+        let is_ours = self.phase.send_if_modified(|phase| match phase {
+            Phase::Closed | Phase::Failed(_) => {
+                *phase = Phase::Opening;
+                true
+            }
+            Phase::Opening | Phase::Open(_) => false,
+        });
+        if is_ours {
+            self.server.seam.spawn(Box::pin(Arc::clone(self).open()));
+        }
+        Ok(())
+    }
+
+    async fn open(self: Arc<Self>) {
+        match self.server.connect(self.name, None).await {
+            Ok((connection, driver, _)) => {
+                let live = Arc::new(Live {
+                    connection,
+                    opened: self.server.seam.now(),
+                    silent: AtomicU32::new(0),
+                    probed: AtomicBool::new(false),
+                    cut: CancellationToken::new(),
+                });
+                self.generation.fetch_add(1, Ordering::AcqRel);
+                let drive = drive(Arc::downgrade(&self), &live, driver);
+                // First this, then the driver: it reports the end of what is known.
+                self.phase.send_replace(Phase::Open(live));
+                self.server.seam.spawn(Box::pin(drive));
+            }
+            Err(failure) => {
+                self.phase.send_replace(Phase::Failed(failure));
+            }
+        }
+    }
+
+    /// What an answer means, to the caller and to the link.
+    fn judge(
+        &self,
+        live: &Arc<Live>,
+        command: &Cmd,
+        answer: redis::RedisResult<Value>,
+    ) -> Result<Value, Failure> {
+        match answer {
+            Ok(Value::ServerError(error)) => {
+                let failure = Failure::answered(&name_of(command), &error);
+                if failure.is_demoted() {
+                    self.retire(live, &failure);
+                }
+                Err(failure)
+            }
+            Ok(value) => Ok(value),
+            Err(error) => {
+                let failure = Failure::unknown(Cause::broken(&error));
+                self.retire(live, &failure);
+                Err(failure)
+            }
+        }
+    }
+
+    /// A call got no answer: is anybody there?
+    fn suspect(self: &Arc<Self>, live: &Arc<Live>, timed_out: bool) {
+        let limit = self.server.limits.call;
+        let silent = || Failure::unsent(Cause::Silent { limit });
+        if timed_out && live.silent.fetch_add(1, Ordering::AcqRel) + 1 >= SILENT_MAX {
+            self.retire(live, &silent());
+            return;
+        }
+        if live.probed.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let (line, live) = (Arc::downgrade(self), Arc::downgrade(live));
+        let failure = silent();
+        let seam = Arc::clone(&self.server.seam);
+        self.server.seam.spawn(Box::pin(async move {
+            let Some(mut connection) = live.upgrade().map(|live| live.connection.clone()) else {
+                return;
+            };
+            let ping = redis::cmd("PING");
+            let until = seam.now() + limit / 2;
+            let answered = within(&*seam, until, connection.send_packed_command(&ping)).await;
+            let (Some(line), Some(live)) = (line.upgrade(), live.upgrade()) else { return };
+            live.probed.store(false, Ordering::Release);
+            match answered {
+                Some(Ok(_)) => live.silent.store(0, Ordering::Release),
+                Some(Err(_)) | None => line.retire(&live, &failure),
+            }
+        }));
+    }
+
+    /// Gives a connection up; the next call makes a new one.
+    fn retire(&self, live: &Arc<Live>, failure: &Failure) {
+        live.cut.cancel();
+        let was_current = self.phase.send_if_modified(|phase| match phase {
+            Phase::Open(current) if Arc::ptr_eq(current, live) => {
+                *phase = Phase::Closed;
+                true
+            }
+            _ => false,
+        });
+        if was_current {
+            let lived = self.server.seam.now().since(live.opened);
+            tracing::debug!(store = %self.server.name, link = self.name, %failure, "link given up");
+            let failure = Failure { may_have_run: false, ..failure.clone() };
+            self.server.gate.fell(lived, failure);
+        }
+    }
+}
+
+/// Moves the bytes of a connection until it ends or is cut.
+pub(super) async fn drive_until_cut(driver: Driver, cut: &CancellationToken) {
+    tokio::select! {
+        biased;
+        () = cut.cancelled() => {}
+        () = driver => {}
+    }
+}
+
+fn drive(
+    line: Weak<Line>,
+    live: &Arc<Live>,
+    driver: Driver,
+) -> impl Future<Output = ()> + Send + use<> {
+    let (cut, live) = (live.cut.clone(), Arc::downgrade(live));
+    async move {
+        drive_until_cut(driver, &cut).await;
+        if let (Some(line), Some(live)) = (line.upgrade(), live.upgrade()) {
+            let text = "connection closed".to_owned();
+            line.retire(&live, &Failure::unsent(Cause::Cut { text }));
+        }
+    }
+}
+
+/// A call that is under way. Whatever ends it without an answer makes the link suspicious: its
+/// caller's limit may be shorter than ours.
+struct Asking<'a> {
+    line: &'a Arc<Line>,
+    live: &'a Arc<Live>,
+    end: End,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Dropped,
+    TimedOut,
+    Answered,
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        match self.end {
+            End::Answered => self.live.silent.store(0, Ordering::Release),
+            End::TimedOut => self.line.suspect(self.live, true),
+            End::Dropped => self.line.suspect(self.live, false),
+        }
+    }
+}
+
+fn name_of(command: &Cmd) -> String {
+    match command.args_iter().next() {
+        Some(redis::Arg::Simple(name)) => String::from_utf8_lossy(name).into_owned(),
+        _ => "a command".to_owned(),
+    }
+}
+
+impl fmt::Debug for Live {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Live").field("opened", &self.opened).finish_non_exhaustive()
+    }
+}

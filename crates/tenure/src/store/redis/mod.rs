@@ -1,0 +1,271 @@
+//! Redis and Valkey, one server: locks of all hosts that reach it.
+//!
+//! The transitions run in the server, as one script (`steps.lua`); this file only carries steps
+//! there and replies back. Time is the server's. What the locks survive is the server's affair:
+//! without persistence a restart forgets them all, and a failover forgets what was not yet
+//! replicated.
+
+mod batch;
+mod failure;
+mod gate;
+mod layout;
+mod link;
+mod login;
+mod push;
+mod server;
+mod server_error;
+mod stream;
+#[cfg(feature = "tls")]
+mod tls;
+mod url;
+mod wire;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::logic::{Inspection, Op, Reply, State, Step};
+use crate::seam::Seam;
+use crate::words::Key;
+
+use super::{Answer, Capabilities, Inbox, Reach, Store, StoreError, StoreErrorClass};
+use batch::Batches;
+use layout::Template;
+use link::{Link, Script};
+use server::Server;
+use url::RedisUrl;
+use wire::{Answered, Request, Terms};
+
+#[cfg(test)]
+mod tests;
+
+/// How long a fence is remembered after its key was last used.
+const RETENTION: Duration = Duration::from_secs(24 * 3600);
+/// How many names one round of a scan looks at.
+const SCAN_COUNT: u32 = 1000;
+/// How many keys of a list are looked at in one call.
+const LOOKS: usize = 100;
+
+const SOURCE: &str = include_str!("steps.lua");
+
+/// What tests turn; the defaults are what everybody else has.
+#[doc(hidden)]
+#[derive(Debug, Clone)]
+pub struct RedisOptions {
+    /// How long a fence is remembered after its key was last used.
+    pub fence_retention: Duration,
+    /// A key of the server whose value is the time, in microseconds, in place of its clock.
+    pub clock: Option<String>,
+}
+
+impl Default for RedisOptions {
+    fn default() -> Self {
+        Self { fence_retention: RETENTION, clock: None }
+    }
+}
+
+impl RedisOptions {
+    fn script(&self) -> Script {
+        match &self.clock {
+            None => Script::new("steps", SOURCE),
+            Some(key) => {
+                let clock = format!("{{ 0, redis.call('GET', '{key}') }}");
+                let source = SOURCE.replacen("redis.call('TIME')", &clock, 1);
+                Script { source: source.into(), ..Script::new("steps", SOURCE) }
+            }
+        }
+    }
+}
+
+/// Locks in a Redis or Valkey server.
+///
+/// Clones share one link for requests and one for pushes, whatever the number of locks.
+#[derive(Clone)]
+pub struct Redis {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    name: Arc<str>,
+    template: Template,
+    server: Arc<Server>,
+    link: Arc<Link>,
+    batches: Batches,
+}
+
+impl Redis {
+    /// The store behind a URL: `redis://`, `rediss://` or `redis+unix://`. The server is asked
+    /// once, so that a wrong password or a port that is no Redis is found here.
+    #[must_use]
+    pub fn open(url: &str, seam: Arc<dyn Seam>) -> Answer<'static, Self> {
+        Self::open_with(url, seam, RedisOptions::default())
+    }
+
+    /// Like [`Redis::open`], for tests.
+    #[doc(hidden)]
+    #[must_use]
+    #[allow(clippy::needless_pass_by_value, reason = "as with `open`")]
+    pub fn open_with(
+        url: &str,
+        seam: Arc<dyn Seam>,
+        options: RedisOptions,
+    ) -> Answer<'static, Self> {
+        let made = RedisUrl::parse(url).and_then(|url| Self::lazy(&url, &seam, &options));
+        Box::pin(async move {
+            let store = made?;
+            store.shared.link.command(redis::cmd("PING")).await?;
+            Ok(store)
+        })
+    }
+
+    fn lazy(
+        url: &RedisUrl,
+        seam: &Arc<dyn Seam>,
+        options: &RedisOptions,
+    ) -> Result<Self, StoreError> {
+        let server = Server::of_url(url, Arc::clone(seam))?;
+        let link = Arc::new(Link::new(&server, "tenure"));
+        let carrier = Arc::new(Carrier {
+            link: Arc::clone(&link),
+            script: options.script(),
+            terms: Terms {
+                template: url.key_template.clone(),
+                retention: options.fence_retention,
+                restart_guard: url.restart_guard,
+            },
+        });
+        let carry = move |steps: Vec<Step>| {
+            let carrier = Arc::clone(&carrier);
+            Box::pin(async move { carrier.carry(&steps).await }) as _
+        };
+        let batches = Batches::start(&**seam, Box::new(carry));
+        let template = url.key_template.clone();
+        let shared = Shared { name: url.name(), template, server, link, batches };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    async fn send(&self, steps: Vec<Step>) -> Result<Vec<Reply>, StoreError> {
+        let answer = self.shared.batches.send(steps).await;
+        answer.unwrap_or_else(|| Err(defect("the thread of the store has ended".into())))
+    }
+
+    /// The names of all keys of ours that begin with `prefix`, in order. It scans the keyspace,
+    /// in rounds, so that the server serves others in between.
+    async fn scan(&self, prefix: &str, after: Option<&Key>) -> Result<Vec<Key>, StoreError> {
+        let (mut keys, mut cursor) = (Vec::new(), "0".to_owned());
+        loop {
+            let mut scan = redis::cmd("SCAN");
+            scan.arg(&cursor).arg("MATCH").arg("*record").arg("COUNT").arg(SCAN_COUNT);
+            let answer = self.shared.link.command(scan).await?;
+            let Some((next, names)) = wire::decode_scan(answer) else {
+                return Err(defect("a SCAN was answered with something else".into()));
+            };
+            keys.extend(
+                names.iter().filter_map(|name| self.shared.template.key_of_record(name)).filter(
+                    |key| key.as_str().starts_with(prefix) && after.is_none_or(|a| key > a),
+                ),
+            );
+            if next == "0" {
+                keys.sort_unstable();
+                keys.dedup();
+                return Ok(keys);
+            }
+            cursor = next;
+        }
+    }
+}
+
+/// Carries steps to the server: one script call for a whole batch.
+struct Carrier {
+    link: Arc<Link>,
+    script: Script,
+    terms: Terms,
+}
+
+impl Carrier {
+    async fn carry(&self, steps: &[Step]) -> Result<Vec<Reply>, StoreError> {
+        let mut answered = self.ask(steps, false).await?;
+        let is_open = |answer: &Answered| *answer == Answered::AskInFull;
+        if answered.iter().any(is_open) {
+            let open = steps.iter().zip(&answered).filter(|(_, answer)| is_open(answer));
+            let again: Vec<_> = open.map(|(step, _)| step.clone()).collect();
+            let rest = self.ask(&again, true).await;
+            // The others have been carried out, whatever became of these.
+            let rest = rest.map_err(|failure| StoreError { may_have_run: true, ..failure })?;
+            let open = answered.iter_mut().filter(|answer| is_open(answer));
+            open.zip(rest).for_each(|(answer, better)| *answer = better);
+        }
+        let replies = answered.into_iter().map(|answer| match answer {
+            Answered::Reply(reply) => Some(reply),
+            Answered::AskInFull => None,
+        });
+        replies.collect::<Option<_>>().ok_or_else(nonsense)
+    }
+
+    async fn ask(&self, steps: &[Step], in_full: bool) -> Result<Vec<Answered>, StoreError> {
+        let request = Request::new(steps, &self.terms, in_full);
+        let answer = self.link.eval(&self.script, &request.keys, &request.args).await?;
+        wire::decode(answer, &request, steps).ok_or_else(nonsense)
+    }
+}
+
+fn nonsense() -> StoreError {
+    defect("the script was answered with something else".into())
+}
+
+fn defect(message: String) -> StoreError {
+    StoreError { class: StoreErrorClass::Internal, message, may_have_run: true, source: None }
+}
+
+impl fmt::Debug for Redis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Redis")
+            .field("name", &self.shared.name)
+            .field("connections_made", &self.shared.link.generation())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Store for Redis {
+    fn capabilities(&self) -> &Capabilities {
+        &Capabilities { fifo: true, many_units: true, reach: Reach::Network }
+    }
+
+    fn name(&self) -> Arc<str> {
+        Arc::clone(&self.shared.name)
+    }
+
+    fn call(&self, steps: Vec<Step>) -> Answer<'_, Vec<Reply>> {
+        Box::pin(self.send(steps))
+    }
+
+    fn list<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a Key>,
+        limit: usize,
+    ) -> Answer<'a, Vec<(Key, Inspection)>> {
+        Box::pin(async move {
+            let keys = self.scan(prefix, after).await?;
+            let mut page = Vec::new();
+            for some in keys.chunks(LOOKS) {
+                let look = |key: &Key| Step { key: key.clone(), op: Op::Inspect };
+                let replies = self.send(some.iter().map(look).collect()).await?;
+                for (key, reply) in some.iter().zip(replies) {
+                    let Reply::Inspected(seen) = reply else { continue };
+                    if seen.state != State::Free || !seen.waiters.is_empty() {
+                        page.push((key.clone(), seen));
+                    }
+                    if page.len() == limit {
+                        return Ok(page);
+                    }
+                }
+            }
+            Ok(page)
+        })
+    }
+
+    fn inbox(&self) -> Answer<'_, Option<Inbox>> {
+        Box::pin(async { Ok(push::open(&self.shared.server, wire::decode_push).await?) })
+    }
+}

@@ -1,0 +1,204 @@
+//! The inbox: one subscription of this process at a server, on a connection of its own, so that
+//! no answer of another command stands before a push. It mends itself, and says after each
+//! mending that pushes may have been missed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::aio::{AsyncPushSender, MultiplexedConnection, SendError};
+use redis::{PushInfo, PushKind, Value};
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use crate::seam::Moment;
+use crate::store::{Inbox, Push};
+
+use super::failure::{Cause, Failure};
+use super::link::drive_until_cut;
+use super::server::Server;
+use super::stream::within;
+
+/// Reads a push out of the bytes that a script published.
+pub(super) type Decode = fn(&[u8]) -> Option<Push>;
+
+/// What the channels of inboxes begin with. An ACL must allow `&tenure:inbox:*`.
+pub(super) const CHANNELS: &str = "tenure:inbox:";
+/// What the server calls the connection.
+const NAME: &str = "tenure-inbox";
+/// How often to ask whether the server is still there: a subscriber is never answered otherwise.
+const ASK_EVERY: Duration = Duration::from_secs(5);
+/// How long to leave a server alone that takes the connection and refuses the subscription.
+const REFUSED_PAUSE: Duration = Duration::from_secs(5);
+
+/// Opens an inbox; `None`, with one warning, where the server does not let us subscribe.
+pub(super) async fn open(server: &Arc<Server>, decode: Decode) -> Result<Option<Inbox>, Failure> {
+    let mut random = [0; 16];
+    server.seam.random(&mut random);
+    let address = format!("{CHANNELS}{:032x}", u128::from_le_bytes(random));
+    let address: Arc<str> = address.into();
+    let (sender, pushes) = mpsc::unbounded_channel();
+    let missed = Arc::new(Notify::new());
+    let subscriber = Subscriber {
+        server: Arc::clone(server),
+        address: Arc::clone(&address),
+        decode,
+        pushes: sender,
+        missed: Arc::clone(&missed),
+    };
+    let (opened, verdict) = oneshot::channel();
+    server.seam.spawn(Box::pin(subscriber.run(opened)));
+    let verdict = verdict.await.unwrap_or_else(|_| {
+        let text = "the task of the inbox ended".to_owned();
+        Err(Failure::unsent(Cause::Cut { text }))
+    });
+    match verdict {
+        Ok(()) => Ok(Some(Inbox { address, pushes, missed })),
+        Err(failure) if failure.is_forbidden() || failure.is_unknown_command() => {
+            tracing::warn!(
+                store = %server.name, %failure,
+                "no subscription for wake-ups: waiters look at intervals instead"
+            );
+            Ok(None)
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+struct Subscriber {
+    server: Arc<Server>,
+    address: Arc<str>,
+    decode: Decode,
+    pushes: mpsc::UnboundedSender<Push>,
+    missed: Arc<Notify>,
+}
+
+/// A connection for a subscription; it ends with this.
+struct Subscribed {
+    connection: MultiplexedConnection,
+    opened: Moment,
+    cut: CancellationToken,
+    /// Told when the connection has ended.
+    ended: CancellationToken,
+}
+
+impl Drop for Subscribed {
+    fn drop(&mut self) {
+        self.cut.cancel();
+    }
+}
+
+impl Subscriber {
+    /// Subscribes again and again until nobody listens. The first time decides whether there is
+    /// an inbox at all.
+    async fn run(self, opened: oneshot::Sender<Result<(), Failure>>) {
+        let first = async { self.subscribe(self.connect().await?).await };
+        let mut subscribed = match first.await {
+            Ok(subscribed) => {
+                if opened.send(Ok(())).is_err() {
+                    return;
+                }
+                subscribed
+            }
+            Err(failure) => {
+                let _ = opened.send(Err(failure));
+                return;
+            }
+        };
+        loop {
+            let listened = tokio::select! {
+                biased;
+                () = self.pushes.closed() => return,
+                ended = self.listen(&mut subscribed) => ended,
+            };
+            tracing::debug!(store = %self.server.name, failure = %listened, "inbox cut off");
+            let lived = self.server.seam.now().since(subscribed.opened);
+            self.server.gate.fell(lived, listened);
+            drop(subscribed);
+            subscribed = tokio::select! {
+                biased;
+                () = self.pushes.closed() => return,
+                subscribed = self.subscribe_again() => subscribed,
+            };
+            // Subscribed first: what is found by looking now cannot be missed any more.
+            self.missed.notify_one();
+        }
+    }
+
+    async fn subscribe_again(&self) -> Subscribed {
+        let mut warned = false;
+        loop {
+            // A server that cannot be reached is left alone by its gate.
+            let Ok(connected) = self.connect().await else { continue };
+            match self.subscribe(connected).await {
+                Ok(subscribed) => return subscribed,
+                Err(failure) => {
+                    if !std::mem::replace(&mut warned, true) {
+                        tracing::warn!(store = %self.server.name, %failure, "no wake-ups for now");
+                    }
+                    let seam = &self.server.seam;
+                    seam.sleep_until(seam.now() + REFUSED_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    async fn connect(&self) -> Result<Subscribed, Failure> {
+        let seam = &self.server.seam;
+        let (connection, driver, _) = self.server.connect(NAME, Some(self.postbox())).await?;
+        let (cut, ended) = (CancellationToken::new(), CancellationToken::new());
+        let connected =
+            Subscribed { connection, opened: seam.now(), cut: cut.clone(), ended: ended.clone() };
+        let ends = ended.drop_guard();
+        seam.spawn(Box::pin(async move {
+            drive_until_cut(driver, &cut).await;
+            drop(ends);
+        }));
+        Ok(connected)
+    }
+
+    async fn subscribe(&self, mut connected: Subscribed) -> Result<Subscribed, Failure> {
+        let seam = &*self.server.seam;
+        let limit = self.server.limits.call;
+        let asked = connected.connection.subscribe(&*self.address);
+        match within(seam, seam.now() + limit, asked).await {
+            Some(Ok(())) => Ok(connected),
+            Some(Err(error)) => Err(Failure::unsent_error("SUBSCRIBE", &error)),
+            None => Err(Failure::unsent(Cause::Silent { limit })),
+        }
+    }
+
+    /// Hands pushes on as the connection reads them, without a hop to a task.
+    fn postbox(&self) -> Arc<dyn AsyncPushSender> {
+        let (decode, pushes) = (self.decode, self.pushes.clone());
+        Arc::new(move |info: PushInfo| {
+            let push = match (info.kind, info.data.as_slice()) {
+                (PushKind::Message, [_, Value::BulkString(payload)]) => decode(payload),
+                _ => None,
+            };
+            // Nobody listens any more: the task ends by itself.
+            push.map_or(Ok(()), |push| pushes.send(push).map_err(|_| SendError))
+        })
+    }
+
+    /// Until the subscription is gone. A connection that is silent because nothing happens is
+    /// told from one that is cut off by asking now and then.
+    async fn listen(&self, subscribed: &mut Subscribed) -> Failure {
+        let seam = &*self.server.seam;
+        let limit = self.server.limits.call;
+        loop {
+            tokio::select! {
+                biased;
+                () = subscribed.ended.cancelled() => {
+                    let text = "connection closed".to_owned();
+                    return Failure::unsent(Cause::Cut { text });
+                }
+                () = seam.sleep_until(seam.now() + ASK_EVERY) => {}
+            }
+            let ping = redis::cmd("PING");
+            let asked = subscribed.connection.send_packed_command(&ping);
+            if !matches!(within(seam, seam.now() + limit, asked).await, Some(Ok(_))) {
+                return Failure::unsent(Cause::Silent { limit });
+            }
+        }
+    }
+}

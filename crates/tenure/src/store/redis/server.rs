@@ -1,0 +1,110 @@
+//! One server as a URL names it, and how a connection to it is made. It keeps no connection:
+//! links and inboxes do.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::aio::{AsyncPushSender, MultiplexedConnection};
+
+use crate::seam::Seam;
+use crate::store::StoreError;
+
+use super::failure::{Cause, Failure, Stage};
+use super::gate::Gate;
+use super::login::{Driver, Greeting, Login};
+use super::stream::{Dial, Tcp, Unix, within};
+#[cfg(feature = "tls")]
+use super::tls::Tls;
+use super::url::{Place, RedisUrl};
+
+/// How long to wait for a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Limits {
+    /// For a connection, from the name's look-up to the login.
+    pub(super) connect: Duration,
+    /// For an answer.
+    pub(super) call: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { connect: Duration::from_secs(2), call: Duration::from_secs(2) }
+    }
+}
+
+/// One server, and all that its links share.
+#[derive(Debug)]
+pub(super) struct Server {
+    /// For logs, without secrets.
+    pub(super) name: Arc<str>,
+    pub(super) dial: Arc<dyn Dial>,
+    pub(super) login: Login,
+    pub(super) limits: Limits,
+    pub(super) seam: Arc<dyn Seam>,
+    pub(super) gate: Gate,
+}
+
+impl Server {
+    /// The server that a URL names. Nothing is connected yet.
+    pub(super) fn of_url(url: &RedisUrl, seam: Arc<dyn Seam>) -> Result<Arc<Self>, StoreError> {
+        let dial: Arc<dyn Dial> = match &url.place {
+            Place::Socket(path) => Arc::new(Unix { path: path.clone() }),
+            Place::Host { host, port } => Arc::new(Tcp {
+                host: Arc::clone(host),
+                port: *port,
+                unacknowledged: url.limits.call * 2,
+                #[cfg(feature = "tls")]
+                tls: url.tls.as_ref().map(|files| Tls::new(files, host)).transpose()?,
+            }),
+        };
+        #[cfg(not(feature = "tls"))]
+        if url.tls.is_some() {
+            let text = "rediss:// needs this program to be built with the feature `tls` of tenure";
+            return Err(StoreError::config(text.into()));
+        }
+        Ok(Self::new(url.name(), dial, url.login.clone(), url.limits, seam))
+    }
+
+    pub(super) fn new(
+        name: Arc<str>,
+        dial: Arc<dyn Dial>,
+        login: Login,
+        limits: Limits,
+        seam: Arc<dyn Seam>,
+    ) -> Arc<Self> {
+        let gate = Gate::new(Arc::clone(&seam));
+        Arc::new(Self { name, dial, login, limits, seam, gate })
+    }
+
+    /// One more connection, when the gate lets it through. Call it on the seam: the stream
+    /// belongs to the runtime that makes it.
+    pub(super) async fn connect(
+        &self,
+        name: &str,
+        pushes: Option<Arc<dyn AsyncPushSender>>,
+    ) -> Result<(MultiplexedConnection, Driver, Greeting), Failure> {
+        let attempt = async || {
+            let seam = &*self.seam;
+            let until = seam.now() + self.limits.connect;
+            let stream = self.dial.dial(seam, until).await?;
+            let login = self.login.enter(stream, self.dial.is_tls(), name, pushes);
+            within(seam, until, login).await.unwrap_or_else(|| {
+                let limit = self.limits.connect;
+                Err(Failure::unsent(Cause::NotInTime { stage: Stage::Login, limit }))
+            })
+        };
+        let verdict = self.gate.attempt(attempt).await;
+        match &verdict {
+            Ok((.., greeting)) => {
+                tracing::debug!(
+                    store = %self.name, link = name, server = greeting.server,
+                    version = greeting.version, "connected"
+                );
+            }
+            Err(failure) => {
+                tracing::debug!(store = %self.name, link = name, %failure, "not connected");
+            }
+        }
+        verdict
+    }
+}

@@ -1,0 +1,169 @@
+//! What a server means by an error, by its first words: the class, and what people can do.
+
+use crate::store::StoreErrorClass::{self, Config, Internal, Refused, Transient};
+
+/// An error that the server answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ServerSays {
+    /// The first word: `NOAUTH`, `OOM`, `ERR`.
+    pub(super) code: String,
+    /// The rest.
+    pub(super) text: String,
+    /// What was asked.
+    pub(super) command: String,
+}
+
+impl ServerSays {
+    /// An error as an answer to `command`.
+    pub(super) fn read(command: &str, error: &redis::ServerError) -> Self {
+        let mut code = error.code().to_owned();
+        let text: String = error.details().unwrap_or_default().chars().take(200).collect();
+        if code == "ERR" {
+            // Within scripts, Redis 6.2 puts the code in the middle, and all leave NOPERM out.
+            let mut words = text.split_whitespace().filter_map(|word| word.strip_prefix('-'));
+            if let Some(inner) = words.find(|word| is_code(word)) {
+                inner.clone_into(&mut code);
+            } else if FORBIDDEN_IN_SCRIPT.iter().any(|part| text.contains(part)) {
+                "NOPERM".clone_into(&mut code);
+            }
+        }
+        Self { code, text, command: command.to_owned() }
+    }
+
+    /// What a server says that does not know `command`.
+    pub(super) fn unknown_command(command: &str) -> Self {
+        let text = format!("unknown command '{command}'");
+        Self { code: "ERR".into(), text, command: command.to_owned() }
+    }
+
+    pub(super) fn is_unknown_command(&self) -> bool {
+        self.code == "ERR" && self.text.starts_with("unknown command")
+    }
+
+    /// Whether the request may have been carried out in spite of the error.
+    pub(super) fn may_have_run(&self) -> bool {
+        // An error inside a script may come after its first writes.
+        let in_script = self.text.contains("script: ") || self.text.starts_with("Error running");
+        in_script || self.meaning().is_none()
+    }
+
+    pub(super) fn class(&self) -> StoreErrorClass {
+        self.meaning().map_or(Internal, |(.., class, _)| *class)
+    }
+
+    /// What happened and what to do.
+    pub(super) fn advice(&self) -> &'static str {
+        let unknown = "the server refused a request that it should take; please report it";
+        self.meaning().map_or(unknown, |(.., advice)| advice)
+    }
+
+    fn meaning(&self) -> Option<&'static Meaning> {
+        let fits =
+            |(code, begins, ..): &&Meaning| self.code == *code && self.text.starts_with(begins);
+        MEANINGS.iter().find(fits)
+    }
+}
+
+/// What a script's user hears of a missing right: of Redis 6.2 and 7.0, and of those after.
+const FORBIDDEN_IN_SCRIPT: &[&str] =
+    &["The user executing the script can't", "ACL failure in script"];
+
+fn is_code(word: &str) -> bool {
+    word.len() > 1 && word.bytes().all(|b| b.is_ascii_uppercase())
+}
+
+/// The code, the beginning of the text, the class, what people can do.
+type Meaning = (&'static str, &'static str, StoreErrorClass, &'static str);
+
+/// The errors with which a server turns a request away before it does anything.
+const MEANINGS: &[Meaning] = &[
+    ("NOAUTH", "", Refused, "the server asks for a password: give one, best by password_file=PATH"),
+    (
+        "WRONGPASS",
+        "",
+        Refused,
+        "the server does not accept this user and password: check both; in a URL, special \
+         characters are written as %40 and the like",
+    ),
+    (
+        "ERR",
+        "AUTH",
+        Refused,
+        "a password was given, but the server has none for this user: leave it out",
+    ),
+    (
+        "NOPERM",
+        "",
+        Refused,
+        "this user lacks a right: let the server's ACL allow it the command, key or channel that \
+         is named here",
+    ),
+    (
+        "DENIED",
+        "",
+        Refused,
+        "the server is in protected mode and takes connections from its own host alone: set a \
+         password or `bind` at the server",
+    ),
+    (
+        "OOM",
+        "",
+        Refused,
+        "the server's memory is used up (maxmemory), so nothing new can be locked: raise the \
+         limit or free some",
+    ),
+    ("LOADING", "", Transient, "the server has just started and is reading its data: it passes"),
+    (
+        "READONLY",
+        "",
+        Transient,
+        "this server is a replica and takes no writes: name the primary, or wait for the \
+         fail-over to end",
+    ),
+    (
+        "MASTERDOWN",
+        "",
+        Transient,
+        "this server is a replica that has lost its primary: name the primary",
+    ),
+    ("CLUSTERDOWN", "", Transient, "the cluster is partly down: it may pass"),
+    ("TRYAGAIN", "", Transient, "the cluster is moving keys: it passes"),
+    (
+        "NOREPLICAS",
+        "",
+        Transient,
+        "too few replicas are connected (min-replicas-to-write): start them again",
+    ),
+    (
+        "BUSY",
+        "",
+        Transient,
+        "a script of somebody has kept the server busy for seconds: end it with SCRIPT KILL",
+    ),
+    (
+        "MISCONF",
+        "",
+        Transient,
+        "the server cannot save to its disk and takes no writes: look at its log",
+    ),
+    (
+        "ERR",
+        "max number of clients",
+        Transient,
+        "the server has as many clients as it takes (maxclients): raise the limit or close some",
+    ),
+    ("NOSCRIPT", "", Transient, "the server has forgotten a script: it is sent again"),
+    ("MOVED", "", Config, IN_CLUSTER),
+    ("ASK", "", Config, IN_CLUSTER),
+    ("CROSSSLOT", "", Config, IN_CLUSTER),
+    (
+        "ERR",
+        "unknown command",
+        Config,
+        "this server lacks a command that locks need (scripting switched off or renamed, a \
+         proxy, or a server older than Redis 6.2): use another server",
+    ),
+    ("ERR", "DB index", Config, "the server has fewer databases: name a lower number"),
+];
+
+const IN_CLUSTER: &str = "this server is a node of a cluster: a single server is needed here";

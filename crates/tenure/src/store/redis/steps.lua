@@ -1,0 +1,704 @@
+-- Carries out steps of keys: the transitions of `logic::Resource`, each as one atomic step.
+--
+-- KEYS    all in one hash slot. What a key of ours has on the server:
+--           lock    string, the holder's owner value; what other libraries use. Claim 1 of 1
+--           record  string: what else is known, see below
+--           queue   zset, waiter -> order of arrival
+--           places  hash, waiter -> packed place
+--           alive   zset, waiter -> when its place is forgotten, in microseconds
+--           buried  zset, owner -> until when it is refused, in microseconds
+--         First lock and record of each simple step, then the other four of each simple step but
+--         "a", then all six of each other step.
+-- ARGV    1 how long an unused record is remembered, in milliseconds
+--         2 restart guard: a server that has been up for less grants nothing new; 0: off
+--         3 how many bytes of a lock's name stand before its key, 4 how many behind it
+--         5 the number of simple steps, which are on different keys and come first:
+--           a acquire   owner ttl tail  (1 of 1, without a place in the queue; the record's tail)
+--           r release   owner attempt            (without min_hold and tombstone)
+--           n renew     owner attempt ttl
+--         then for each other step the letter of its operation and the arguments:
+--           A acquire   owner attempt label units limit ttl window stamp inbox
+--           N renew     owner attempt ttl
+--           R release   owner attempt min_hold tombstone (-1: none)
+--           P pass      owner attempt min_hold tombstone ahead (1 or 0), then as A
+--           W withdraw  owner attempt tombstone
+--           T transfer  owner attempt next_owner next_attempt label ttl
+--           F force     up_to
+--           S steal     as A
+--           I inspect
+-- answer  for each step a list: the name of the reply and its values. In short, for simple steps:
+--         0 done, a fence: granted, -1: ask again with all keys, since others wait for this one
+-- atomic  because a look and the write that rests on it must not be parted; a release grants the
+--         next waiter in the same step
+--
+-- Times are microseconds of this server's clock. A record begins with the layout's number.
+-- "1S": a mutex without queue and tombstones; fence, since and expires as three doubles, then the
+-- last holder's attempt, 16 digits, its owner, a line feed and its label. It holds as long as its
+-- owner is the lock's value. "1G": everything else, packed.
+--
+-- What every command and every word costs is the cost of a lock, so: simple steps come first and
+-- define nothing; they are looked up with one MGET and released with one DEL; their words are
+-- few, and numbers go to commands as text, since the server would format each anew.
+
+local call, ask, pack, unpack_from = redis.call, redis.pcall, struct.pack, struct.unpack
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local retention, guard = tonumber(ARGV[1]), tonumber(ARGV[2])
+
+local function machine()
+  local LAYOUT = '1'
+  local TOMBSTONE_MIN = 60000000
+  local FOREIGN_LOOK = 100000
+  local NEAR = 16
+
+  -- The key in hand: its names, the lock's value, its record, and whether the record has changed.
+  local lock_key, record_key, queue_key, places_key, alive_key, buried_key
+  local lock, record, dirty
+
+  local function ms(micros)
+    return math.ceil(micros / 1000)
+  end
+
+  local function id_of(owner, attempt)
+    return attempt .. ':' .. owner
+  end
+
+  -- Writes, or answers why memory pressure forbids it to this step. Whatever else forbids it (a
+  -- replica, a full disk) concerns the whole call, and ends it.
+  local function try_write(...)
+    local written = redis.pcall(...)
+    local refused = type(written) == 'table' and written.err
+    if refused and not string.find(refused, 'OOM', 1, true) then return redis.call(...) end
+    return written
+  end
+
+  local function set_lock(owner, expires, only_if_free)
+    local px = math.max(1, ms(expires - now))
+    if only_if_free then
+      return try_write('SET', lock_key, owner, 'PX', px, 'NX')
+    end
+    return redis.call('SET', lock_key, owner, 'PX', px)
+  end
+
+  local function mutex()
+    return record.limit == 1
+  end
+
+  -- Whether somebody who is not Tenure holds the lock.
+  local function foreign()
+    return lock and not (mutex() and record.holders[1])
+  end
+
+  -- How long the restart guard holds yet: a server that came back empty may have forgotten a
+  -- lease that its holder still trusts.
+  local guarded
+  local function asleep()
+    if guard == 0 then return 0 end
+    if not guarded then
+      local up = string.match(redis.call('INFO', 'server'), 'uptime_in_seconds:(%d+)')
+      -- Whole seconds from one second's beginning to another's: up to one is not over yet.
+      guarded = math.max(0, guard - (tonumber(up) - 1) * 1000000)
+    end
+    return guarded
+  end
+
+  local function used()
+    local sum = 0
+    for _, holder in ipairs(record.holders) do sum = sum + holder[4] end
+    return sum
+  end
+
+  local function find(owner, attempt)
+    for index, holder in ipairs(record.holders) do
+      if holder[1] == owner and holder[2] == attempt then return index end
+    end
+  end
+
+  local function remove_holder(index)
+    table.remove(record.holders, index)
+    dirty = true
+    if mutex() and lock then
+      redis.call('DEL', lock_key)
+      lock = false
+    end
+  end
+
+  local function extend(holder, ttl)
+    if now + ttl > holder[7] then
+      holder[7] = now + ttl
+      dirty = true
+      if mutex() then redis.call('PEXPIRE', lock_key, math.max(1, ms(ttl))) end
+    end
+  end
+
+  local function mint()
+    record.fence = math.max(record.fence + 1, now)
+    dirty = true
+    return record.fence
+  end
+
+  local function bury(owner, attempt, span)
+    local id, till = id_of(owner, attempt), now + span
+    local old = record.buried > now and redis.call('ZSCORE', buried_key, id)
+    if not old or tonumber(old) < till then
+      redis.call('ZADD', buried_key, string.format('%.0f', till), id)
+    end
+    if till > record.buried then
+      record.buried = till
+      redis.call('PEXPIRE', buried_key, ms(span))
+    end
+    dirty = true
+  end
+
+  local function is_buried(owner, attempt)
+    if record.buried <= now then return false end
+    local till = redis.call('ZSCORE', buried_key, id_of(owner, attempt))
+    return till and tonumber(till) > now
+  end
+
+  local function remove_place(id)
+    redis.call('ZREM', queue_key, id)
+    redis.call('HDEL', places_key, id)
+    redis.call('ZREM', alive_key, id)
+    record.waiting = redis.call('ZCARD', queue_key)
+    dirty = true
+  end
+
+  local function purge()
+    for index = #record.holders, 1, -1 do
+      local holder = record.holders[index]
+      -- Whoever deletes the lock, or puts another value there, has ended the lease.
+      local taken_away = mutex() and lock ~= holder[1]
+      if taken_away then
+        table.remove(record.holders, index)
+        dirty = true
+      elseif holder[7] <= now then
+        remove_holder(index)
+      end
+    end
+    if record.waiting > 0 then
+      for _, id in ipairs(redis.call('ZRANGEBYSCORE', alive_key, '-inf', now)) do
+        remove_place(id)
+      end
+      -- The queue's keys can expire as a whole, when nobody has shown a sign of life.
+      local waiting = redis.call('ZCARD', queue_key)
+      if waiting ~= record.waiting then
+        record.waiting = waiting
+        dirty = true
+      end
+    end
+    if record.buried > 0 then
+      if record.buried <= now then
+        record.buried = 0
+        dirty = true
+      end
+      redis.call('ZREMRANGEBYSCORE', buried_key, '-inf', now)
+    end
+  end
+
+  local function add_holder(place, expires)
+    local fence = mint()
+    local owner, attempt, label, units = place[1], place[2], place[3], place[4]
+    table.insert(record.holders, { owner, attempt, label, units, fence, now, expires })
+    if mutex() then lock = owner end
+    return fence
+  end
+
+  local function grant_from_queue()
+    while record.waiting > 0 and used() < record.limit and not foreign() and asleep() == 0 do
+      local id = redis.call('ZRANGE', queue_key, 0, 0)[1]
+      local place = cmsgpack.unpack(redis.call('HGET', places_key, id))
+      if used() + place[4] > record.limit then return end
+      local expires = now + place[5]
+      if mutex() then set_lock(place[1], expires) end
+      remove_place(id)
+      local fence = add_holder(place, expires)
+      if place[7] ~= '' then
+        local key = string.sub(lock_key, tonumber(ARGV[3]) + 1, -tonumber(ARGV[4]) - 1)
+        local line = { place[2], string.format('%.0f', fence), place[8], place[1], key }
+        -- Without the right to publish the waiter looks by itself.
+        redis.pcall('PUBLISH', place[7], table.concat(line, '\n'))
+      end
+    end
+  end
+
+  -- After what time a claim of `units` behind the first `ahead` places is free if nobody does
+  -- anything until then. Far back in a long queue the answer is "at the next heartbeat".
+  local function look_in(units, limit, ahead, window)
+    if foreign() then
+      local left = redis.call('PTTL', lock_key) * 1000
+      if ahead > 0 then return window end
+      return math.max(1000, math.min(left, FOREIGN_LOOK))
+    end
+    if ahead > NEAR then return window end
+    if asleep() > 0 then return asleep() end
+    local ends, sum = {}, 0
+    for _, holder in ipairs(record.holders) do
+      ends[#ends + 1] = { holder[7], holder[4] }
+    end
+    if ahead > 0 then
+      for _, id in ipairs(redis.call('ZRANGE', queue_key, 0, ahead - 1)) do
+        local place = cmsgpack.unpack(redis.call('HGET', places_key, id))
+        ends[#ends + 1] = { tonumber(redis.call('ZSCORE', alive_key, id)), place[4] }
+      end
+    end
+    table.sort(ends, function(one, other) return one[1] < other[1] end)
+    for _, part in ipairs(ends) do sum = sum + part[2] end
+    for _, part in ipairs(ends) do
+      sum = sum - part[2]
+      if sum + units <= limit then return math.max(0, part[1] - now) end
+    end
+    return 0
+  end
+
+  local function blocker()
+    local holder = record.holders[1]
+    if holder then return holder[3], now - holder[6] end
+    if foreign() then return 'a holder that is not Tenure', 0 end
+    if asleep() > 0 then return 'the restart guard of the server', guard - asleep() end
+    return '', -1
+  end
+
+  local function other_limit(limit)
+    return { 'mismatch', string.format(
+      'it is in use with a limit of %d, and a limit of %d was asked for', record.limit, limit) }
+  end
+
+  -- What stands under the lock's name, if it can be no lock; `nil` if it can.
+  local function not_a_lock()
+    local kind = redis.call('TYPE', lock_key).ok
+    if kind == 'none' then return nil end
+    if kind ~= 'string' then
+      return 'the key holds a ' .. kind .. ' of somebody else; choose another key'
+    end
+    if redis.call('PTTL', lock_key) == -1 then
+      return 'the key holds a string without a ttl, which would stay for ever; it is no lock of '
+        .. 'Tenure: delete it, or choose another key'
+    end
+  end
+
+  local function acquire(a)
+    local owner, attempt, label = a[1], a[2], a[3]
+    local units, limit, ttl = tonumber(a[4]), tonumber(a[5]), tonumber(a[6])
+    local window, stamp, inbox = tonumber(a[7]), tonumber(a[8]), a[9]
+    -- A request of the last holder that was under way when it released: its lease would still
+    -- run, and is over. (Every owner is used once.)
+    if record.last == attempt or is_buried(owner, attempt) then return { 'withdrawn' } end
+    if guard > 0 and ttl > guard then
+      return { 'mismatch', string.format(
+        'a ttl of %.0f ms is longer than the restart guard of %.0f ms', ttl / 1000, guard / 1000) }
+    end
+    local index = find(owner, attempt)
+    if index then
+      extend(record.holders[index], ttl)
+      return { 'granted', record.holders[index][5] }
+    end
+    if #record.holders > 0 or record.waiting > 0 then
+      if record.limit ~= limit then return other_limit(limit) end
+    elseif not lock then
+      record.limit = limit
+    elseif limit ~= 1 then
+      return { 'mismatch', 'the key is held by another library as a lock of one holder' }
+    else
+      record.limit = 1
+    end
+    local id = id_of(owner, attempt)
+    local mine = record.waiting > 0 and redis.call('ZSCORE', queue_key, id)
+    if not mine and record.waiting == 0 and not foreign() and asleep() == 0
+      and used() + units <= limit then
+      local written = { ok = 'OK' }
+      if mutex() then
+        written = set_lock(owner, now + ttl, true)
+      elseif #record.holders == 0 then
+        local reason = not_a_lock()
+        if reason then return { 'mismatch', reason } end
+      end
+      if written and written.err then return { 'failed', written.err } end
+      if not written then return { 'mismatch', not_a_lock() or 'the key is in use' } end
+      return { 'granted', add_holder({ owner, attempt, label, units }, now + ttl) }
+    end
+    if foreign() then
+      local reason = not_a_lock()
+      if reason then return { 'mismatch', reason } end
+    end
+    if window == 0 then
+      local ahead = mine and redis.call('ZRANK', queue_key, id) or record.waiting
+      return { 'busy', look_in(units, limit, ahead, FOREIGN_LOOK), blocker() }
+    end
+    if not mine then
+      for _, holder in ipairs(record.holders) do
+        -- What is left of a `min_hold` is nobody's any more and ends by itself.
+        if holder[1] == owner and not is_buried(owner, holder[2]) then return { 'self_held' } end
+      end
+    end
+    local since = now
+    if mine then
+      local place = cmsgpack.unpack(redis.call('HGET', places_key, id))
+      since, stamp = place[6], math.max(stamp, place[8])
+    else
+      record.arrivals = record.arrivals + 1
+      local written = try_write('ZADD', queue_key, record.arrivals, id)
+      if type(written) == 'table' and written.err then return { 'failed', written.err } end
+      record.waiting = record.waiting + 1
+      dirty = true
+    end
+    local place = { owner, attempt, label, units, math.min(window, ttl), since, inbox, stamp }
+    redis.call('HSET', places_key, id, cmsgpack.pack(place))
+    redis.call('ZADD', alive_key, string.format('%.0f', now + window), id)
+    for _, key in ipairs({ queue_key, places_key, alive_key }) do
+      -- At least as long as the longest window, so that no live place expires with its key.
+      redis.call('PEXPIRE', key, math.max(ms(window), 10000))
+    end
+    local ahead = redis.call('ZRANK', queue_key, id)
+    return { 'queued', ahead, look_in(units, limit, ahead, window), blocker() }
+  end
+
+  local function renew(a)
+    local owner, attempt, ttl = a[1], a[2], tonumber(a[3])
+    if is_buried(owner, attempt) then return { 'withdrawn' } end
+    local index = find(owner, attempt)
+    if not index then return { 'gone' } end
+    extend(record.holders[index], ttl)
+    return { 'renewed' }
+  end
+
+  local function give_back(owner, attempt, min_hold, tombstone)
+    local id = id_of(owner, attempt)
+    local reply
+    local index = find(owner, attempt)
+    if record.waiting > 0 and redis.call('ZSCORE', queue_key, id) then
+      remove_place(id)
+      reply = { 'released' }
+    elseif index then
+      local holder = record.holders[index]
+      local till = holder[6] + min_hold
+      if till > now then
+        holder[7] = till
+        dirty = true
+        if mutex() then redis.call('PEXPIRE', lock_key, math.max(1, ms(till - now))) end
+        tombstone = math.max(tombstone, till - now, TOMBSTONE_MIN)
+      else
+        remove_holder(index)
+      end
+      reply = { 'released' }
+    elseif #record.holders > 0 or foreign() then
+      reply = { 'others' }
+    else
+      reply = { 'gone' }
+    end
+    -- Last, since it is refused under memory pressure unless something was written before.
+    if tombstone >= 0 then bury(owner, attempt, tombstone) end
+    return reply
+  end
+
+  local function release(a)
+    return give_back(a[1], a[2], tonumber(a[3]), tonumber(a[4]))
+  end
+
+  -- A release and an acquire in one step. Ahead of the line only for an owner that gives up what
+  -- it holds; what it grants then is pushed to nobody, since the answer says it.
+  local function pass(a)
+    local owner, attempt, min_hold, ahead = a[1], a[2], tonumber(a[3]), a[5] == '1'
+    local to = { unpack(a, 6) }
+    local next_owner, next_attempt, label = to[1], to[2], to[3]
+    local units, limit, lease = tonumber(to[4]), tonumber(to[5]), tonumber(to[6])
+    local itself = owner == next_owner and attempt == next_attempt
+    local index = find(owner, attempt)
+    ahead = ahead and not itself and index and record.holders[index][6] + min_hold <= now
+      and not is_buried(owner, attempt)
+    local released = release(a)
+    local is_free = not foreign() and asleep() == 0 and (guard == 0 or lease <= guard)
+      and (#record.holders == 0 and record.waiting == 0 or record.limit == limit)
+    if ahead and is_free and used() + units <= limit and not find(next_owner, next_attempt)
+      and not is_buried(next_owner, next_attempt) then
+      local id = id_of(next_owner, next_attempt)
+      if record.waiting > 0 and redis.call('ZSCORE', queue_key, id) then
+        -- No shorter than what its place would have brought it.
+        lease = math.max(lease, cmsgpack.unpack(redis.call('HGET', places_key, id))[5])
+        remove_place(id)
+      end
+      record.limit = limit
+      if mutex() then set_lock(next_owner, now + lease) end
+      add_holder({ next_owner, next_attempt, label, units }, now + lease)
+    end
+    grant_from_queue()
+    -- Granted above or not: an acquire answers either way. To oneself it would grant anew
+    -- whenever it is repeated.
+    return { 'passed', released, itself and { 'withdrawn' } or acquire(to) }
+  end
+
+  local function withdraw(a)
+    return give_back(a[1], a[2], 0, tonumber(a[3]))
+  end
+
+  local function transfer(a)
+    local owner, attempt, next_owner, next_attempt = a[1], a[2], a[3], a[4]
+    local label, ttl = a[5], tonumber(a[6])
+    if is_buried(next_owner, next_attempt) then return { 'withdrawn' } end
+    local index = find(next_owner, next_attempt)
+    if index then
+      extend(record.holders[index], ttl)
+      return { 'transferred', record.holders[index][5] }
+    end
+    index = not is_buried(owner, attempt) and find(owner, attempt)
+    if not index then return { 'gone' } end
+    local holder = record.holders[index]
+    holder[1], holder[2], holder[3] = next_owner, next_attempt, label
+    holder[7] = math.max(holder[7], now + ttl)
+    dirty = true
+    if mutex() then
+      set_lock(next_owner, holder[7])
+      lock = next_owner
+    end
+    local waiting = record.waiting > 0 and id_of(next_owner, next_attempt)
+    if waiting and redis.call('ZSCORE', queue_key, waiting) then remove_place(waiting) end
+    bury(owner, attempt, math.max(ttl, TOMBSTONE_MIN))
+    return { 'transferred', holder[5] }
+  end
+
+  local function force(a)
+    local up_to, count = tonumber(a[1]), 0
+    if foreign() then
+      redis.call('DEL', lock_key)
+      lock, count = false, 1
+    end
+    for index = #record.holders, 1, -1 do
+      local holder = record.holders[index]
+      if holder[5] <= up_to then
+        remove_holder(index)
+        -- Its heartbeat or repeated acquire may still be under way.
+        bury(holder[1], holder[2], math.max(holder[7] - now, TOMBSTONE_MIN))
+        count = count + 1
+      end
+    end
+    return { 'forced', count }
+  end
+
+  local function steal(a)
+    local owner, attempt, label = a[1], a[2], a[3]
+    local units, limit, ttl = tonumber(a[4]), tonumber(a[5]), tonumber(a[6])
+    if is_buried(owner, attempt) then return { 'withdrawn' } end
+    local index = find(owner, attempt)
+    if index then
+      extend(record.holders[index], ttl)
+      return { 'granted', record.holders[index][5] }
+    end
+    if record.waiting > 0 and record.limit ~= limit then return other_limit(limit) end
+    local reason = lock == false and not_a_lock()
+    if reason then return { 'mismatch', reason } end
+    force({ record.fence })
+    record.limit = limit
+    if record.waiting > 0 and redis.call('ZSCORE', queue_key, id_of(owner, attempt)) then
+      remove_place(id_of(owner, attempt))
+    end
+    if mutex() then set_lock(owner, now + ttl) end
+    return { 'granted', add_holder({ owner, attempt, label, units }, now + ttl) }
+  end
+
+  -- Looks, and writes nothing; what has expired is left out.
+  local function inspect()
+    local holders, waiters = {}, {}
+    for _, h in ipairs(record.holders) do
+      if h[7] > now and (not mutex() or lock == h[1]) then
+        table.insert(holders, { h[1], h[2], h[3], h[4], h[5], now - h[6], h[7] - now })
+      end
+    end
+    if record.waiting > 0 then
+      for _, id in ipairs(redis.call('ZRANGE', queue_key, 0, -1)) do
+        local alive = tonumber(redis.call('ZSCORE', alive_key, id))
+        local place = redis.call('HGET', places_key, id)
+        if alive and alive > now and place then
+          place = cmsgpack.unpack(place)
+          table.insert(waiters, { place[3], place[4], now - place[6] })
+        end
+      end
+    end
+    local state, about = 'free', ''
+    if #holders > 0 then
+      state = 'held'
+    else
+      local kind = redis.call('TYPE', lock_key).ok
+      local ours = mutex() and record.holders[1] and lock == record.holders[1][1]
+      if kind ~= 'none' and not ours then
+        state = 'foreign'
+        about = not_a_lock() or 'held by another library (its value is not an owner of Tenure)'
+      end
+    end
+    local limit = (#holders > 0 or #waiters > 0) and record.limit or 0
+    return { 'inspected', state, about, limit, record.fence, holders, waiters }
+  end
+
+  local OPS = {
+    A = acquire, N = renew, R = release, P = pass, W = withdraw, T = transfer, F = force,
+    S = steal,
+  }
+
+  local function load(lock_value, text)
+    if not text then
+      return {
+        layout = LAYOUT, fence = 0, limit = 1, holders = {}, waiting = 0, arrivals = 0, buried = 0,
+      }
+    end
+    local form = string.sub(text, 1, 2)
+    if form == LAYOUT .. 'G' then return cmsgpack.unpack(string.sub(text, 3)) end
+    if form ~= LAYOUT .. 'S' then return nil end
+    local fence, since, expires = struct.unpack('>ddd', text, 3)
+    local attempt, owner, label = string.match(text, '^(' .. ('.'):rep(16) .. ')(.-)\n(.*)$', 27)
+    local holders, last = {}, nil
+    if lock_value == owner then
+      holders[1] = { owner, attempt, label, 1, fence, since, expires }
+    elseif not lock_value and expires > now then
+      last = attempt
+    end
+    return {
+      fence = fence, limit = 1, holders = holders, waiting = 0, arrivals = 0, buried = 0,
+      last = last,
+    }
+  end
+
+  local function save()
+    local holder = record.holders[1]
+    local px, text = retention, nil
+    for _, each in ipairs(record.holders) do
+      px = math.max(px, ms(each[7] - now) + retention)
+    end
+    if mutex() and record.waiting == 0 and record.buried == 0 then
+      holder = holder or { '', string.rep('0', 16), '', 1, record.fence, 0, 0 }
+      text = LAYOUT .. 'S' .. struct.pack('>ddd', record.fence, holder[6], holder[7])
+        .. holder[2] .. holder[1] .. '\n' .. holder[3]
+    else
+      record.last = nil
+      text = LAYOUT .. 'G' .. cmsgpack.pack(record)
+    end
+    return try_write('SET', record_key, text, 'PX', px)
+  end
+
+  -- `first` is where the step's lock and record stand in KEYS, `others` where the rest does.
+  return function(first, others, letter, args, lock_value, text)
+    lock_key, record_key = KEYS[first], KEYS[first + 1]
+    queue_key, places_key = KEYS[others], KEYS[others + 1]
+    alive_key, buried_key = KEYS[others + 2], KEYS[others + 3]
+    lock, dirty, record = lock_value, false, load(lock_value, text)
+    if not record then
+      return { 'mismatch', 'its record has a layout that this program does not know ('
+        .. string.format('%q', string.sub(text, 1, 2)) .. '); use one version of Tenure' }
+    end
+    if letter == 'I' then return inspect() end
+    purge()
+    grant_from_queue()
+    local reply = OPS[letter](args)
+    grant_from_queue()
+    if dirty then
+      local written = save()
+      -- Refused under memory pressure if nothing was written before. A lease that ended is found
+      -- out again by the next step; one that begins must not be without its record.
+      local won = reply[1] == 'passed' and reply[3] or reply
+      if written.err and won[1] == 'granted' then won[1], won[2] = 'failed', written.err end
+    end
+    return reply
+  end
+end
+
+local general
+local replies, gone, heads = {}, {}, {}
+local simple, at = tonumber(ARGV[5]), 6
+local others = 2 * simple + 1
+local found = simple > 0 and call('MGET', unpack(KEYS, 1, 2 * simple))
+
+-- What records of this moment begin with, and how long they and their locks live. Most steps of
+-- a call have the same ttl.
+local function head_of(ttl)
+  local micros = tonumber(ttl)
+  local px = math.max(1, math.ceil(micros / 1000))
+  local head = {
+    text = '1S' .. pack('>ddd', now, now, now + micros),
+    expires = now + micros,
+    lock_px = string.format('%.0f', px),
+    record_px = string.format('%.0f', px + retention),
+  }
+  heads[ttl] = head
+  return head
+end
+
+for number = 1, simple do
+  local first = 2 * number - 1
+  local letter, owner = ARGV[at], ARGV[at + 1]
+  local lock, record, reply = found[first], found[first + 1], nil
+  local form, fence, since, expires, attempt
+  if record and #record > 41 then
+    form, fence, since, expires, attempt = unpack_from('>c2dddc16', record)
+  end
+  if letter == 'a' then
+    local ttl, tail = ARGV[at + 2], ARGV[at + 3]
+    if not lock and guard == 0 and (form == '1S' or not record) then
+      local ghost = record and expires > now and attempt == string.sub(tail, 1, 16)
+      if not ghost then
+        local head = heads[ttl] or head_of(ttl)
+        local written = ask('SET', KEYS[first], owner, 'PX', head.lock_px, 'NX')
+        if written and written.ok then
+          local text = head.text
+          if record and fence >= now then
+            text = '1S' .. pack('>ddd', fence + 1, now, head.expires)
+            reply = fence + 1
+          else
+            reply = now
+          end
+          call('SET', KEYS[first + 1], text .. tail, 'PX', head.record_px)
+        end
+      end
+    end
+    if not reply and record and form ~= '1S' then reply = -1 end
+    if not reply then
+      general = general or machine()
+      local label = string.match(tail, '\n(.*)$')
+      local args = { owner, string.sub(tail, 1, 16), label, 1, 1, ttl, 0, 0, '' }
+      reply = general(first, #KEYS + 1, 'A', args, lock, record)
+    end
+    at = at + 4
+  else
+    local mine = lock == owner and form == '1S' and attempt == ARGV[at + 2] and expires > now
+    if letter == 'r' then
+      if mine then
+        gone[#gone + 1] = KEYS[first]
+        reply = 0
+      else
+        general = general or machine()
+        local args = { owner, ARGV[at + 2], 0, -1 }
+        reply = general(first, others, 'R', args, lock, record)
+      end
+      at = at + 3
+    else
+      local ttl = ARGV[at + 3]
+      if mine then
+        local head = heads[ttl] or head_of(ttl)
+        if head.expires > expires then
+          call('PEXPIRE', KEYS[first], head.lock_px)
+          record = '1S' .. pack('>ddd', fence, since, head.expires) .. string.sub(record, 27)
+          call('SET', KEYS[first + 1], record, 'PX', head.record_px)
+        end
+        reply = 0
+      else
+        general = general or machine()
+        reply = general(first, others, 'N', { owner, ARGV[at + 2], ttl }, lock, record)
+      end
+      at = at + 4
+    end
+    others = others + 4
+  end
+  replies[number] = reply
+end
+if gone[1] then call('DEL', unpack(gone)) end
+
+local COUNTS
+while at <= #ARGV do
+  general = general or machine()
+  local letter = ARGV[at]
+  COUNTS = COUNTS or { A = 9, N = 3, R = 4, P = 14, W = 3, T = 6, F = 1, S = 9, I = 0 }
+  local count, args = COUNTS[letter], {}
+  for index = 1, count do args[index] = ARGV[at + index] end
+  local both = call('MGET', KEYS[others], KEYS[others + 1])
+  replies[#replies + 1] = general(others, others + 2, letter, args, both[1], both[2])
+  others = others + 6
+  at = at + 1 + count
+end
+return replies

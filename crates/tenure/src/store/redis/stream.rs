@@ -1,0 +1,183 @@
+//! How a byte stream to a server is opened. What runs over it does not know whether it is TCP, a
+//! Unix socket, TLS or a simulated network.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+
+use crate::seam::{Moment, Seam};
+
+use super::failure::{Cause, Failure, Stage};
+#[cfg(feature = "tls")]
+use super::tls::Tls;
+
+/// Bytes in both directions.
+pub(super) trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> ByteStream for S {}
+
+/// A stream, still to come.
+pub(super) type Dialling<'a> =
+    Pin<Box<dyn Future<Output = Result<Box<dyn ByteStream>, Failure>> + Send + 'a>>;
+
+/// A way to a server.
+pub(super) trait Dial: fmt::Debug + Send + Sync + 'static {
+    /// Opens a stream; ends at `until`, or a little later. It may go elsewhere each time: names
+    /// are resolved anew.
+    fn dial<'a>(&'a self, seam: &'a dyn Seam, until: Moment) -> Dialling<'a>;
+
+    /// Whether TLS runs over it, for the messages.
+    fn is_tls(&self) -> bool;
+}
+
+/// Waits for `future`, until `until` at most.
+pub(super) async fn within<F: Future>(
+    seam: &dyn Seam,
+    until: Moment,
+    future: F,
+) -> Option<F::Output> {
+    tokio::select! {
+        biased;
+        output = future => Some(output),
+        () = seam.sleep_until(until) => None,
+    }
+}
+
+/// A host and a port, with TLS or without.
+#[derive(Debug)]
+pub(super) struct Tcp {
+    pub(super) host: Arc<str>,
+    pub(super) port: u16,
+    /// For how long sent bytes may stay unacknowledged before the system gives the link up.
+    pub(super) unacknowledged: Duration,
+    #[cfg(feature = "tls")]
+    pub(super) tls: Option<Tls>,
+}
+
+impl Dial for Tcp {
+    fn dial<'a>(&'a self, seam: &'a dyn Seam, until: Moment) -> Dialling<'a> {
+        Box::pin(async move {
+            let stream = self.connect(seam, until).await?;
+            #[cfg(feature = "tls")]
+            if let Some(tls) = &self.tls {
+                return tls.secure(stream, seam, until).await;
+            }
+            Ok(Box::new(stream) as Box<dyn ByteStream>)
+        })
+    }
+
+    fn is_tls(&self) -> bool {
+        #[cfg(feature = "tls")]
+        return self.tls.is_some();
+        #[cfg(not(feature = "tls"))]
+        return false;
+    }
+}
+
+impl Tcp {
+    async fn connect(&self, seam: &dyn Seam, until: Moment) -> Result<TcpStream, Failure> {
+        let addresses = self.resolve(seam, until).await?;
+        let mut last = None;
+        for (index, address) in addresses.iter().enumerate() {
+            // An address that swallows packets leaves time for the next one.
+            let left = until.since(seam.now());
+            let share = left / u32::try_from(addresses.len() - index).unwrap_or(u32::MAX);
+            let limit = seam.now() + share;
+            let place: Arc<str> = address.to_string().into();
+            last = Some(match within(seam, limit, TcpStream::connect(address)).await {
+                Some(Ok(stream)) => {
+                    self.tune(&stream).map_err(|e| Failure::of_connecting(&place, &e))?;
+                    return Ok(stream);
+                }
+                Some(Err(error)) => Failure::of_connecting(&place, &error),
+                None => too_slow(Stage::Connect, share),
+            });
+        }
+        Err(last.unwrap_or_else(|| self.no_address("no address")))
+    }
+
+    async fn resolve(&self, seam: &dyn Seam, until: Moment) -> Result<Vec<SocketAddr>, Failure> {
+        let limit = until.since(seam.now());
+        let found = tokio::net::lookup_host((&*self.host, self.port));
+        match within(seam, until, found).await {
+            Some(Ok(addresses)) => Ok(addresses.collect()),
+            Some(Err(error)) => Err(self.no_address(&error.to_string())),
+            None => Err(too_slow(Stage::Resolve, limit)),
+        }
+    }
+
+    /// Small requests leave at once; a link that is dead for the network is given up.
+    fn tune(&self, stream: &TcpStream) -> io::Result<()> {
+        stream.set_nodelay(true)?;
+        let socket = SockRef::from(stream);
+        let keepalive = TcpKeepalive::new()
+            .with_time(Duration::from_secs(15))
+            .with_interval(Duration::from_secs(5))
+            .with_retries(3);
+        socket.set_tcp_keepalive(&keepalive)?;
+        #[cfg(target_os = "linux")]
+        socket.set_tcp_user_timeout(Some(self.unacknowledged))?;
+        Ok(())
+    }
+
+    fn no_address(&self, text: &str) -> Failure {
+        let text = text.to_owned();
+        Failure::unsent(Cause::NoAddress { host: Arc::clone(&self.host), text })
+    }
+}
+
+/// A socket in the file system.
+#[derive(Debug)]
+pub(super) struct Unix {
+    pub(super) path: PathBuf,
+}
+
+impl Dial for Unix {
+    fn dial<'a>(&'a self, seam: &'a dyn Seam, until: Moment) -> Dialling<'a> {
+        Box::pin(async move {
+            let limit = until.since(seam.now());
+            let place: Arc<str> = self.path.display().to_string().into();
+            match within(seam, until, UnixStream::connect(&self.path)).await {
+                Some(Ok(stream)) => Ok(Box::new(stream) as Box<dyn ByteStream>),
+                Some(Err(error)) => Err(Failure::of_connecting(&place, &error)),
+                None => Err(too_slow(Stage::Connect, limit)),
+            }
+        })
+    }
+
+    fn is_tls(&self) -> bool {
+        false
+    }
+}
+
+fn too_slow(stage: Stage, limit: Duration) -> Failure {
+    // Shown to people: whole milliseconds are enough.
+    let limit = Duration::from_millis(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX));
+    Failure::unsent(Cause::NotInTime { stage, limit })
+}
+
+impl Failure {
+    fn of_connecting(place: &Arc<str>, error: &io::Error) -> Self {
+        let place = Arc::clone(place);
+        let cause = match error.kind() {
+            io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => {
+                Cause::NobodyListens { place }
+            }
+            kind => Cause::CannotConnect {
+                place,
+                text: error.to_string(),
+                forbidden: kind == io::ErrorKind::PermissionDenied,
+            },
+        };
+        Self::unsent(cause)
+    }
+}

@@ -1,0 +1,86 @@
+//! The link against real servers: what it does when they stop, die, refuse, or are none.
+
+#![allow(clippy::disallowed_methods, reason = "real servers, real time")]
+
+mod fake;
+mod faults;
+mod link;
+mod outage;
+mod push;
+#[cfg(feature = "tls")]
+mod tls;
+mod wire;
+
+use std::sync::{Arc, Mutex};
+
+use tenure_testkit::Server as RealServer;
+
+use crate::seam::{self, Moment, Seam};
+
+use super::failure::Failure;
+use super::link::{Link, Script};
+use super::server::Server;
+use super::stream::{Dial, Dialling};
+use super::url::RedisUrl;
+use super::wire::Words;
+
+static ECHO: Script = Script::new("echo", "return {KEYS[1], ARGV[1]}");
+
+/// What the server calls the links of these tests.
+const NAME: &str = "tenure-test";
+
+/// The server that a URL names, on the machine's clock.
+fn server(url: &str) -> Arc<Server> {
+    let url = RedisUrl::parse(url).expect("a good URL");
+    Server::of_url(&url, seam::machine().expect("threads")).expect("a server")
+}
+
+/// A link with parameters that suit a test.
+fn link(real: &RealServer, parameters: &str) -> Link {
+    Link::new(&server(&format!("{}?{parameters}", real.url())), NAME)
+}
+
+fn words(texts: &[&str]) -> Words {
+    let mut words = Words::default();
+    texts.iter().for_each(|text| _ = words.text(text));
+    words
+}
+
+async fn ping(link: &Link) -> Result<redis::Value, Failure> {
+    link.command(redis::cmd("PING")).await
+}
+
+/// How many connections to it this side holds open, whatever the server does.
+fn established(real: &RealServer) -> usize {
+    let sockets = std::fs::read_to_string("/proc/self/net/tcp").expect("a list of sockets");
+    // Remote address and state, as the kernel writes them.
+    let remote = format!("0100007F:{:04X} 01 ", real.port());
+    sockets.lines().filter(|line| line.contains(&remote)).count()
+}
+
+/// Counts who dials.
+#[derive(Debug)]
+struct Counted {
+    dial: Arc<dyn Dial>,
+    times: Arc<Mutex<Vec<Moment>>>,
+}
+
+impl Dial for Counted {
+    fn dial<'a>(&'a self, seam: &'a dyn Seam, until: Moment) -> Dialling<'a> {
+        self.times.lock().unwrap().push(seam.now());
+        self.dial.dial(seam, until)
+    }
+
+    fn is_tls(&self) -> bool {
+        self.dial.is_tls()
+    }
+}
+
+/// A server whose dials are counted.
+fn counted(url: &str) -> (Arc<Server>, Arc<Mutex<Vec<Moment>>>) {
+    let server = Arc::into_inner(server(url)).expect("nobody else has it");
+    let times = Arc::new(Mutex::default());
+    let dial = Arc::new(Counted { dial: server.dial, times: Arc::clone(&times) });
+    let server = Server::new(server.name, dial, server.login, server.limits, server.seam);
+    (server, times)
+}

@@ -1,0 +1,106 @@
+//! A wire that loses, cuts and keeps silent.
+
+use std::time::Instant;
+
+use redis::Value;
+use tenure_testkit::{Direction, Fate, Flow, LIMIT, Proxy, Server as RealServer, Which};
+
+use super::{ECHO, NAME, ping, server, words};
+use crate::store::redis::failure::{Cause, Failure};
+use crate::store::redis::link::{Link, Script};
+
+static COUNT: Script = Script::new("count", "return redis.call('INCR', KEYS[1])");
+
+fn behind(proxy: &Proxy, parameters: &str) -> Link {
+    Link::new(&server(&format!("{}?{parameters}", proxy.url())), NAME)
+}
+
+async fn count(link: &Link) -> Result<Value, Failure> {
+    link.eval(&COUNT, &words(&["counter"]), &words(&[])).await
+}
+
+async fn echo(link: &Link, word: &str) -> Result<Value, Failure> {
+    link.eval(&ECHO, &words(&[word]), &words(&[word])).await
+}
+
+fn echoed(word: &str) -> Value {
+    Value::Array(vec![Value::BulkString(word.into()), Value::BulkString(word.into())])
+}
+
+#[tokio::test]
+async fn a_half_open_link_is_replaced() {
+    for direction in Direction::BOTH {
+        let real = RealServer::redis().start();
+        let proxy = Proxy::to(real.address());
+        let link = behind(&proxy, "call_timeout=200ms");
+        ping(&link).await.expect("it is up");
+        proxy.set_flow(direction, Flow::Lost);
+        let failure = ping(&link).await.expect_err("nothing comes back");
+        assert!(failure.may_have_run, "{direction:?}: {failure:?}");
+        assert!(matches!(failure.cause, Cause::Silent { .. }), "{direction:?}: {failure:?}");
+        // What was lost stays lost: only a new connection helps.
+        proxy.heal();
+        let begun = Instant::now();
+        while ping(&link).await.is_err() {
+            assert!(begun.elapsed() < LIMIT, "{direction:?}: never replaced");
+        }
+        assert_eq!(link.generation(), 2, "{direction:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_cut_is_told_and_nothing_is_sent_twice() {
+    for (fate, counted) in [
+        (Fate::CutBefore, 0),
+        (Fate::CutAfter, 1),
+        (Fate::CutRequest(9), 0),
+        (Fate::CutReply(2), 1),
+    ] {
+        let real = RealServer::redis().start();
+        let proxy = Proxy::to(real.address());
+        let link = behind(&proxy, "");
+        echo(&link, "first").await.expect("it is up");
+        real.command(&["SCRIPT", "LOAD", &COUNT.source]);
+        let fault = proxy.on(Which::nth_named(1, "EVALSHA"), fate.clone());
+        let failure = count(&link).await.expect_err("it was cut");
+        assert_eq!(fault.strikes(), 1, "{fate:?}");
+        assert!(failure.may_have_run, "{fate:?}: {failure:?}");
+        assert!(matches!(failure.cause, Cause::Cut { .. }), "{fate:?}: {failure:?}");
+        // The next call makes a new connection by itself.
+        assert_eq!(echo(&link, "next").await, Ok(echoed("next")), "{fate:?}");
+        let counter = real.command(&["GET", "counter"]).text();
+        assert_eq!(counter.unwrap_or_else(|| "0".into()), counted.to_string(), "{fate:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_late_reply_is_never_taken_for_anothers() {
+    let real = RealServer::redis().start();
+    let link = Link::new(&server(&format!("{}?call_timeout=300ms", real.url())), NAME);
+    echo(&link, "warm").await.expect("it is up");
+    for round in 0..20 {
+        let word = format!("round-{round}");
+        real.stop();
+        let given_up = tokio::time::timeout(std::time::Duration::from_millis(20), echo(&link, "?"));
+        assert!(given_up.await.is_err(), "it is stopped");
+        real.cont();
+        assert_eq!(echo(&link, &word).await, Ok(echoed(&word)));
+    }
+    assert_eq!(link.generation(), 1, "an answer within the limit keeps the link");
+}
+
+#[tokio::test]
+async fn a_connection_that_is_cut_during_the_login_is_tried_again() {
+    for nth in 1..=2 {
+        for fate in [Fate::CutBefore, Fate::CutAfter, Fate::CutReply(5)] {
+            let real = RealServer::redis().start();
+            let proxy = Proxy::to(real.address());
+            let link = behind(&proxy, "");
+            proxy.on(Which::nth_named(nth, "HELLO"), fate.clone());
+            let failure = ping(&link).await.expect_err("it was cut");
+            assert!(!failure.may_have_run, "{nth} {fate:?}: {failure:?}");
+            assert!(ping(&link).await.is_ok(), "{nth} {fate:?}");
+            assert_eq!(proxy.links(), 2, "{nth} {fate:?}");
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! TLS over TCP: rustls with ring, both configured here. Without a `ca` the machine's own
+//! authorities are trusted, since that is where a company's authority is installed; a compiled-in
+//! list would not know it, and ages. With one, that one alone.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{AlertDescription, CertificateError, ClientConfig, RootCertStore};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use crate::seam::{Moment, Seam};
+use crate::store::StoreError;
+
+use super::failure::{Cause, Failure, Stage, TlsFault};
+use super::stream::{ByteStream, within};
+use super::url::TlsFiles;
+
+/// How to make a stream secret. The files are read once, when the store is opened.
+pub(super) struct Tls {
+    connector: TlsConnector,
+    /// The name that the server's certificate must be for.
+    name: ServerName<'static>,
+}
+
+impl Tls {
+    pub(super) fn new(files: &TlsFiles, host: &str) -> Result<Self, StoreError> {
+        let name = files.server_name.as_deref().unwrap_or(host);
+        let name = ServerName::try_from(name.to_owned()).map_err(|_| {
+            config(format!("{name:?} can be no name in a certificate: give one by server_name"))
+        })?;
+        let roots = match &files.ca {
+            Some(path) => own_roots(path)?,
+            None => system_roots()?,
+        };
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|e| config(format!("TLS cannot be set up: {e}")))?
+            .with_root_certificates(roots);
+        let client = match &files.cert_and_key {
+            Some((cert, key)) => {
+                let chain = certificates(cert, "our certificate")?;
+                let secret = PrivateKeyDer::from_pem_file(key).map_err(|e| {
+                    config(format!("our private key cannot be read from {}: {e}", key.display()))
+                })?;
+                builder.with_client_auth_cert(chain, secret).map_err(|e| {
+                    let (cert, key) = (cert.display(), key.display());
+                    config(format!("{cert} and {key} cannot be used together: {e}"))
+                })?
+            }
+            None => builder.with_no_client_auth(),
+        };
+        Ok(Self { connector: TlsConnector::from(Arc::new(client)), name })
+    }
+
+    /// Agrees on TLS with the other side.
+    pub(super) async fn secure(
+        &self,
+        stream: TcpStream,
+        seam: &dyn Seam,
+        until: Moment,
+    ) -> Result<Box<dyn ByteStream>, Failure> {
+        let limit = until.since(seam.now());
+        let agreed = within(seam, until, self.connector.connect(self.name.clone(), stream)).await;
+        match agreed {
+            Some(Ok(stream)) => Ok(Box::new(stream)),
+            Some(Err(error)) => {
+                let cause = match fault_in(&error) {
+                    Some(TlsFault::OtherName { .. }) => {
+                        let asked = self.name.to_str().as_ref().into();
+                        Cause::Tls(TlsFault::OtherName { asked })
+                    }
+                    Some(fault) => Cause::Tls(fault),
+                    None if is_end(&error) => Cause::ClosedAtOnce { tls: true },
+                    None => Cause::Tls(TlsFault::Other { text: error.to_string() }),
+                };
+                Err(Failure::unsent(cause))
+            }
+            None => Err(Failure::unsent(Cause::NotInTime { stage: Stage::Tls, limit })),
+        }
+    }
+}
+
+/// What rustls says in an error of a stream.
+pub(super) fn fault_in(error: &io::Error) -> Option<TlsFault> {
+    let inner = error.get_ref()?.downcast_ref::<rustls::Error>()?;
+    Some(match inner {
+        rustls::Error::InvalidCertificate(certificate) => match certificate {
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+                TlsFault::UnknownIssuer
+            }
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                TlsFault::OtherName { asked: "".into() }
+            }
+            CertificateError::Expired
+            | CertificateError::ExpiredContext { .. }
+            | CertificateError::NotValidYet
+            | CertificateError::NotValidYetContext { .. } => TlsFault::NotValidNow,
+            _ => TlsFault::Other { text: inner.to_string() },
+        },
+        rustls::Error::AlertReceived(
+            AlertDescription::CertificateRequired
+            | AlertDescription::BadCertificate
+            | AlertDescription::UnknownCA
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::DecryptError
+            | AlertDescription::AccessDenied,
+        ) => TlsFault::ClientCertificate { text: inner.to_string() },
+        rustls::Error::InvalidMessage(_) => TlsFault::NotTls,
+        _ => TlsFault::Other { text: inner.to_string() },
+    })
+}
+
+fn is_end(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
+    )
+}
+
+fn own_roots(path: &Path) -> Result<RootCertStore, StoreError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(path, "the authority (ca)")? {
+        roots.add(certificate).map_err(|e| {
+            config(format!("{} holds a certificate that is none: {e}", path.display()))
+        })?;
+    }
+    Ok(roots)
+}
+
+fn system_roots() -> Result<RootCertStore, StoreError> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    // Machines carry a few that rustls does not take; the others count.
+    let (added, _) = roots.add_parsable_certificates(found.certs);
+    if added > 0 {
+        return Ok(roots);
+    }
+    Err(config(
+        "this machine has no list of certificate authorities (the package ca-certificates): \
+         install it, or name the server's own by ca=PATH"
+            .to_owned(),
+    ))
+}
+
+fn certificates(path: &Path, what: &str) -> Result<Vec<CertificateDer<'static>>, StoreError> {
+    let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let chain =
+        read.map_err(|e| config(format!("{what} cannot be read from {}: {e}", path.display())))?;
+    if chain.is_empty() {
+        return Err(config(format!("{} holds no certificate (PEM) for {what}", path.display())));
+    }
+    Ok(chain)
+}
+
+fn config(message: String) -> StoreError {
+    StoreError::config(message)
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tls").field("name", &self.name).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,367 @@
+//! What a URL says of a server. It never prints what it was given: a URL may carry a password.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use percent_encoding::percent_decode_str;
+
+use crate::store::StoreError;
+
+use super::layout::Template;
+use super::login::{Login, Password};
+use super::server::Limits;
+
+/// The parameters behind `?`, with what each is for.
+const PARAMETERS: &[(&str, &str)] = &[
+    ("ca", "a file with the authorities that may have signed the server's certificate"),
+    ("call_timeout", "how long to wait for an answer, such as 500ms (default 2s)"),
+    ("cert", "a file with our own certificate"),
+    ("connect_timeout", "how long to wait for a connection, such as 1s (default 2s)"),
+    ("db", "the number of the database (also as the path of the URL)"),
+    ("key", "a file with the private key of our certificate"),
+    ("key_template", "what a lock is called in the server, with {name} in it (default {name})"),
+    ("password_file", "a file with the password"),
+    ("restart_guard", "the longest ttl: a server up for less grants nothing new (default: off)"),
+    ("server_name", "the name that the server's certificate is for, if not the host's"),
+];
+
+const LIMIT_MIN: Duration = Duration::from_millis(10);
+const LIMIT_MAX: Duration = Duration::from_secs(3600);
+
+/// A server and how to use it, as a URL names it.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct RedisUrl {
+    pub(super) place: Place,
+    pub(super) tls: Option<TlsFiles>,
+    pub(super) login: Login,
+    pub(super) limits: Limits,
+    pub(super) key_template: Template,
+    /// Zero: off.
+    pub(super) restart_guard: Duration,
+}
+
+/// Where the server is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Place {
+    Host { host: Arc<str>, port: u16 },
+    Socket(PathBuf),
+}
+
+/// What TLS needs beside the system's own authorities.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct TlsFiles {
+    pub(super) ca: Option<PathBuf>,
+    pub(super) cert_and_key: Option<(PathBuf, PathBuf)>,
+    pub(super) server_name: Option<Arc<str>>,
+}
+
+impl RedisUrl {
+    /// Reads `redis://`, `rediss://` and `redis+unix://`.
+    pub(super) fn parse(text: &str) -> Result<Self, StoreError> {
+        let url = url::Url::parse(text).map_err(|e| {
+            config(format!(
+                "the URL cannot be read ({e}): it is written as redis://user:password@host:6379/0, \
+                 with @ / ? # % in user and password as %40 %2F %3F %23 %25"
+            ))
+        })?;
+        if url.fragment().is_some() {
+            return Err(config("the URL has a # in it: in a password it is written as %23"));
+        }
+        let mut given = Parameters::read(&url)?;
+        let is_tls = url.scheme() == "rediss";
+        let place = match url.scheme() {
+            "redis" | "rediss" => host_of(&url)?,
+            "redis+unix" => socket_of(&url)?,
+            _ => return Err(config("a Redis is named by redis://, rediss:// or redis+unix://")),
+        };
+        let login = login_of(&url, &place, &mut given)?;
+        let limits = Limits {
+            connect: given.limit("connect_timeout")?.unwrap_or(Limits::default().connect),
+            call: given.limit("call_timeout")?.unwrap_or(Limits::default().call),
+        };
+        let key_template = given.take("key_template").map(|text| template(&text));
+        let key_template = key_template.unwrap_or_else(|| Ok(Template::default()))?;
+        let restart_guard = given.limit("restart_guard")?.unwrap_or_default();
+        let files = given.tls_files(is_tls)?;
+        Ok(Self { place, tls: is_tls.then_some(files), login, limits, key_template, restart_guard })
+    }
+
+    /// The store's name, without user, password and parameters.
+    pub(super) fn name(&self) -> Arc<str> {
+        let database = self.login.database;
+        match &self.place {
+            Place::Host { host, port } => {
+                let scheme = if self.tls.is_some() { "rediss" } else { "redis" };
+                let host = if host.contains(':') { format!("[{host}]") } else { host.to_string() };
+                format!("{scheme}://{host}:{port}/{database}").into()
+            }
+            Place::Socket(path) if database == 0 => {
+                format!("redis+unix://{}", path.display()).into()
+            }
+            Place::Socket(path) => format!("redis+unix://{}?db={database}", path.display()).into(),
+        }
+    }
+}
+
+fn host_of(url: &url::Url) -> Result<Place, StoreError> {
+    let host = decoded(url.host_str().unwrap_or_default())?;
+    if host.is_empty() {
+        return Err(config("the URL names no host: it is written as redis://host:6379/0"));
+    }
+    // The brackets of an IPv6 address belong to the URL.
+    let host = host.trim_start_matches('[').trim_end_matches(']').into();
+    Ok(Place::Host { host, port: url.port().unwrap_or(6379) })
+}
+
+fn socket_of(url: &url::Url) -> Result<Place, StoreError> {
+    // A URL has a user only where it has a host.
+    if !matches!(url.host_str(), None | Some("" | "localhost")) || url.port().is_some() {
+        return Err(config(
+            "redis+unix: takes a path, with three slashes: redis+unix:///run/redis.sock; with a \
+             user: redis+unix://user:password@localhost/run/redis.sock",
+        ));
+    }
+    let path = PathBuf::from(decoded(url.path())?);
+    if path.is_absolute() && path != Path::new("/") {
+        return Ok(Place::Socket(path));
+    }
+    Err(config("redis+unix: needs the path of a socket, such as redis+unix:///run/redis.sock"))
+}
+
+fn login_of(url: &url::Url, place: &Place, given: &mut Parameters) -> Result<Login, StoreError> {
+    let user = decoded(url.username())?;
+    let user = (!user.is_empty()).then(|| user.into());
+    let password = url.password().map(decoded).transpose()?.filter(|text| !text.is_empty());
+    let password = match (password, given.take("password_file")) {
+        (None, None) => Password::None,
+        (Some(password), None) => Password::Given(password.into()),
+        (None, Some(path)) => Password::File(path.into()),
+        (Some(_), Some(_)) => {
+            return Err(config("the URL has a password and a password_file: leave one out"));
+        }
+    };
+    let in_path = match place {
+        Place::Host { .. } => url.path().trim_start_matches('/'),
+        Place::Socket(_) => "",
+    };
+    let in_path = (!in_path.is_empty()).then(|| in_path.to_owned());
+    let database = match (in_path, given.take("db")) {
+        (Some(_), Some(_)) => {
+            return Err(config("the URL names a database twice, by its path and by db: leave one"));
+        }
+        (Some(number), None) | (None, Some(number)) => number
+            .parse()
+            .map_err(|_| config("the database is a number, as in redis://host:6379/0"))?,
+        (None, None) => 0,
+    };
+    Ok(Login { user, password, database })
+}
+
+/// The parameters that are not used yet.
+struct Parameters(Vec<(String, String)>);
+
+impl Parameters {
+    fn read(url: &url::Url) -> Result<Self, StoreError> {
+        let mut read: Vec<(String, String)> = Vec::new();
+        let query = url.query().unwrap_or_default();
+        // Not form-decoded: a plus in a path is a plus.
+        for part in query.split('&').filter(|part| !part.is_empty()) {
+            let (name, value) = part.split_once('=').unwrap_or((part, ""));
+            let known = || PARAMETERS.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+            if !PARAMETERS.iter().any(|(known, _)| *known == name) {
+                // A password with a bare ? in it would end up here: only words are repeated.
+                let is_word = name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+                let which = if is_word { format!(" {name:?}") } else { String::new() };
+                return Err(config(format!(
+                    "the URL has an unknown parameter{which}; known are: {}",
+                    known()
+                )));
+            }
+            let value = decoded(value)?;
+            if value.is_empty() {
+                return Err(config(format!("the parameter {name} of the URL is empty")));
+            }
+            if read.iter().any(|(earlier, _)| earlier == name) {
+                return Err(config(format!("the URL has the parameter {name} twice")));
+            }
+            read.push((name.to_owned(), value));
+        }
+        Ok(Self(read))
+    }
+
+    fn take(&mut self, name: &str) -> Option<String> {
+        let index = self.0.iter().position(|(given, _)| given == name)?;
+        Some(self.0.swap_remove(index).1)
+    }
+
+    fn limit(&mut self, name: &str) -> Result<Option<Duration>, StoreError> {
+        let Some(text) = self.take(name) else { return Ok(None) };
+        let limit = duration(&text).filter(|limit| (LIMIT_MIN..=LIMIT_MAX).contains(limit));
+        limit.map(Some).ok_or_else(|| {
+            config(format!(
+                "{name} is a time with its unit from 10ms to 60m, such as 500ms or 2s, not {text:?}"
+            ))
+        })
+    }
+
+    fn tls_files(&mut self, is_tls: bool) -> Result<TlsFiles, StoreError> {
+        let ca = self.take("ca").map(PathBuf::from);
+        let server_name = self.take("server_name").map(Arc::from);
+        let cert_and_key = match (self.take("cert"), self.take("key")) {
+            (Some(cert), Some(key)) => Some((cert.into(), key.into())),
+            (None, None) => None,
+            _ => return Err(config("a certificate of ours needs both, cert=PATH and key=PATH")),
+        };
+        let files = TlsFiles { ca, cert_and_key, server_name };
+        if !is_tls && files != TlsFiles::default() {
+            return Err(config("ca, cert, key and server_name are for TLS: say rediss://"));
+        }
+        Ok(files)
+    }
+}
+
+fn template(text: &str) -> Result<Template, StoreError> {
+    Template::parse(text).ok_or_else(|| {
+        config(format!(
+            "key_template must have {{name}} in it exactly once, as in lock:{{name}}, not {text:?}"
+        ))
+    })
+}
+
+fn duration(text: &str) -> Option<Duration> {
+    let digits = text.find(|c: char| !c.is_ascii_digit())?;
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().ok()?;
+    match unit {
+        "ms" => Some(Duration::from_millis(number)),
+        "s" => Some(Duration::from_secs(number)),
+        "m" => Some(Duration::from_secs(number.checked_mul(60)?)),
+        _ => None,
+    }
+}
+
+fn decoded(text: &str) -> Result<String, StoreError> {
+    let decoded = percent_decode_str(text).decode_utf8();
+    decoded.map(Into::into).map_err(|_| config("the URL has a %-escape in it that is no UTF-8"))
+}
+
+fn config(message: impl Into<String>) -> StoreError {
+    StoreError::config(message.into())
+}
+
+impl fmt::Debug for RedisUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("RedisUrl").field(&self.name()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> RedisUrl {
+        RedisUrl::parse(text).unwrap_or_else(|e| panic!("{text}: {e}"))
+    }
+
+    fn refusal(text: &str) -> String {
+        RedisUrl::parse(text).map(|url| url.name()).expect_err(text).message
+    }
+
+    fn host(host: &str, port: u16) -> Place {
+        Place::Host { host: host.into(), port }
+    }
+
+    #[test]
+    fn the_smallest_url_has_the_defaults() {
+        let url = parse("redis://localhost");
+        assert_eq!(url.place, host("localhost", 6379));
+        assert_eq!((url.tls, url.login), (None, Login::default()));
+        assert_eq!(url.limits, Limits::default());
+        assert_eq!(url.key_template, Template::default());
+        assert_eq!(url.restart_guard, Duration::ZERO);
+    }
+
+    #[test]
+    fn a_full_url_is_read_and_decoded() {
+        let url = parse(
+            "rediss://us%40er:p%2F%3F%23%3a+%C3%A4@[::1]:6400/7?connect_timeout=1s\
+             &call_timeout=750ms&key_template=lock:%7Bname%7D:x&ca=/a+b%20c&cert=c&key=k\
+             &server_name=redis.test",
+        );
+        assert_eq!(url.place, host("::1", 6400));
+        assert_eq!(url.login.user.as_deref(), Some("us@er"));
+        assert_eq!(url.login.password, Password::Given("p/?#:+ä".into()));
+        assert_eq!(url.login.database, 7);
+        assert_eq!(url.limits.connect, Duration::from_secs(1));
+        assert_eq!(url.limits.call, Duration::from_millis(750));
+        assert_eq!(Some(url.key_template), Template::parse("lock:{name}:x"));
+        let tls = url.tls.expect("rediss");
+        assert_eq!(tls.ca.as_deref(), Some(Path::new("/a+b c")));
+        assert_eq!(tls.cert_and_key, Some(("c".into(), "k".into())));
+        assert_eq!(tls.server_name.as_deref(), Some("redis.test"));
+    }
+
+    #[test]
+    fn a_socket_is_a_path() {
+        let url = parse("redis+unix:///run/my%20redis.sock?db=2&password_file=/run/secret");
+        assert_eq!(url.place, Place::Socket("/run/my redis.sock".into()));
+        assert_eq!(url.login.database, 2);
+        assert_eq!(url.login.password, Password::File("/run/secret".into()));
+        assert_eq!(&*url.name(), "redis+unix:///run/my redis.sock?db=2");
+        let url = parse("redis+unix://user:secret@localhost/run/redis.sock");
+        assert_eq!(url.login.user.as_deref(), Some("user"));
+        assert_eq!(&*url.name(), "redis+unix:///run/redis.sock");
+    }
+
+    #[test]
+    fn names_and_debug_carry_no_user_no_password_and_no_parameters() {
+        let url =
+            parse("rediss://user:secret@h:1/3?password_file=/x".replace(":secret", "").as_str());
+        assert_eq!(&*url.name(), "rediss://h:1/3");
+        let url = parse("redis://user:secret@[::1]");
+        assert_eq!(&*url.name(), "redis://[::1]:6379/0");
+        let shown = format!("{url:?} {:?}", url.login);
+        assert!(!shown.contains("secret") && !shown.contains("user"), "{shown}");
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_without_what_was_given() {
+        for (text, words) in [
+            ("redis://h?timeout=1s", "unknown parameter \"timeout\"; known are: ca, call_timeout"),
+            ("redis://h?Secret=1", "unknown parameter; known are"),
+            ("redis://:se?cret@h", ""),
+            ("redis://:se#cret@h", ""),
+            ("redis://:se/cret@h", ""),
+            ("redis://", "no host"),
+            ("redis:h", ""),
+            ("redis://h:99999", "%40"),
+            ("redis://h/secret", "database is a number"),
+            ("redis://h/-1", "database is a number"),
+            ("redis://h/1?db=1", "twice"),
+            ("redis://h?db=1&db=2", "parameter db twice"),
+            ("redis://h?ca=", "ca of the URL is empty"),
+            ("redis://h?ca=/x", "say rediss://"),
+            ("rediss://h?cert=/x", "cert=PATH and key=PATH"),
+            ("redis://:secret@h?password_file=/x", "leave one out"),
+            ("redis://h?key_template=lock", "{name} in it exactly once"),
+            ("redis://h?key_template={name}{name}", "{name} in it exactly once"),
+            ("redis://h?call_timeout=5", "a time with its unit"),
+            ("redis://h?call_timeout=5h", "a time with its unit"),
+            ("redis://h?call_timeout=1ms", "from 10ms to 60m"),
+            ("redis://h?connect_timeout=99999999999999999999s", "from 10ms to 60m"),
+            ("redis://h?connect_timeout=999999999999999999m", "from 10ms to 60m"),
+            ("redis://:%ff@h", "no UTF-8"),
+            ("redis+unix://host/path", "three slashes"),
+            ("redis+unix:///", "needs the path"),
+            ("http://h", "redis+unix://"),
+        ] {
+            let message = refusal(text);
+            assert!(message.contains(words), "{text}: {message}");
+            for secret in ["secret", "Secret", "cret"] {
+                assert!(!message.contains(secret), "{text}: {message}");
+            }
+        }
+    }
+}

@@ -1,0 +1,450 @@
+//! Steps as arguments of the script, and its answers as replies. It sends nothing.
+
+use std::collections::{HashMap, VecDeque};
+use std::io::Write as _;
+use std::time::Duration;
+
+use redis::Value;
+
+use crate::logic::{Acquire, Blocker, HolderView, Inspection, Op, Reply, State, Step, WaiterView};
+use crate::words::{Fence, Key, Label, Owner};
+
+use super::super::Push;
+use super::layout::Template;
+
+/// What stays the same for all calls of a store.
+#[derive(Debug)]
+pub(super) struct Terms {
+    pub(super) template: Template,
+    pub(super) retention: Duration,
+    pub(super) restart_guard: Duration,
+}
+
+/// One call of the script.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) keys: Words,
+    pub(super) args: Words,
+    /// Which step each reply is for: simple ones come first.
+    order: Vec<usize>,
+}
+
+/// Words of a command, one behind the other in one piece of memory.
+#[derive(Debug, Default)]
+pub(super) struct Words {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Words {
+    pub(super) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let begins = std::iter::once(0).chain(self.ends.iter().copied());
+        begins.zip(&self.ends).map(|(begin, end)| &self.bytes[begin..*end])
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    fn append(&mut self, mut more: Self) {
+        let before = self.bytes.len();
+        self.bytes.append(&mut more.bytes);
+        self.ends.extend(more.ends.into_iter().map(|end| before + end));
+    }
+
+    fn owner(&mut self, owner: &Owner) -> &mut Self {
+        self.text(owner.value()).attempt(owner).end()
+    }
+
+    fn span(&mut self, span: Duration) -> &mut Self {
+        self.number(u64::try_from(span.as_micros()).unwrap_or(u64::MAX))
+    }
+
+    fn number(&mut self, number: u64) -> &mut Self {
+        // Writing to memory does not fail.
+        let _ = write!(self.bytes, "{number}");
+        self.end()
+    }
+
+    pub(super) fn text(&mut self, text: &str) -> &mut Self {
+        self.bytes.extend_from_slice(text.as_bytes());
+        self.end()
+    }
+
+    /// The beginning of a word: the attempt, always as long.
+    fn attempt(&mut self, owner: &Owner) -> &mut Self {
+        let _ = write!(self.bytes, "{:016x}", owner.attempt());
+        self
+    }
+
+    fn end(&mut self) -> &mut Self {
+        self.ends.push(self.bytes.len());
+        self
+    }
+}
+
+/// More in one call would not fit on the script's stack.
+const SIMPLE_MAX: usize = 1_000;
+
+impl Request {
+    /// All steps, in few words where that is enough. If it was not, `in_full` asks again.
+    pub(super) fn new(steps: &[Step], terms: &Terms, in_full: bool) -> Self {
+        let (mut simple, mut full) = (Vec::new(), Vec::new());
+        let mut counts = HashMap::with_capacity(steps.len());
+        steps.iter().for_each(|step| *counts.entry(&step.key).or_insert(0) += 1);
+        for (index, step) in steps.iter().enumerate() {
+            // Simple steps come before all others, and may have to be asked again after them:
+            // steps on one key would lose their order.
+            let is_alone = counts[&step.key] == 1;
+            if is_alone && !in_full && is_simple(&step.op) && simple.len() < SIMPLE_MAX {
+                simple.push(index);
+            } else {
+                full.push(index);
+            }
+        }
+        let (mut keys, mut others, mut args) = <(Words, Words, Words)>::default();
+        let (before, behind) = terms.template.around();
+        args.number(u64::try_from(terms.retention.as_millis()).unwrap_or(u64::MAX));
+        args.span(terms.restart_guard);
+        args.number(before as u64).number(behind as u64).number(simple.len() as u64);
+        for &index in &simple {
+            let Step { key, op } = &steps[index];
+            let names = terms.template.names(key);
+            keys.text(&names.lock).text(&names.record());
+            if !matches!(op, Op::Acquire(_)) {
+                names.others().iter().for_each(|name| _ = others.text(name));
+            }
+            args.simple(op);
+        }
+        keys.append(others);
+        for &index in &full {
+            let Step { key, op } = &steps[index];
+            let names = terms.template.names(key);
+            keys.text(&names.lock).text(&names.record());
+            names.others().iter().for_each(|name| _ = keys.text(name));
+            args.full(op);
+        }
+        let mut order = simple;
+        order.append(&mut full);
+        Self { keys, args, order }
+    }
+}
+
+/// Whether a step is of the kind that a few words describe.
+fn is_simple(op: &Op) -> bool {
+    match op {
+        Op::Acquire(acquire) => {
+            let claim = acquire.claim;
+            (claim.units(), claim.limit()) == (1, 1) && acquire.queue.is_none()
+        }
+        Op::Release { min_hold, tombstone, .. } => min_hold.is_zero() && tombstone.is_none(),
+        Op::Renew { .. } => true,
+        _ => false,
+    }
+}
+
+impl Words {
+    fn simple(&mut self, op: &Op) {
+        match op {
+            Op::Acquire(Acquire { owner, label, ttl, .. }) => {
+                self.text("a").text(owner.value()).span(*ttl);
+                self.attempt(owner).bytes.extend_from_slice(owner.value().as_bytes());
+                self.bytes.push(b'\n');
+                self.text(label.as_str());
+            }
+            Op::Release { owner, .. } => _ = self.text("r").owner(owner),
+            Op::Renew { owner, ttl } => _ = self.text("n").owner(owner).span(*ttl),
+            other => unreachable!("{other:?} is not simple"),
+        }
+    }
+
+    fn full(&mut self, op: &Op) {
+        self.text(letter(op));
+        match op {
+            Op::Acquire(acquire) | Op::Steal(acquire) => self.acquire(acquire),
+            Op::Renew { owner, ttl } => {
+                self.owner(owner).span(*ttl);
+            }
+            Op::Release { owner, min_hold, tombstone } => {
+                self.release(owner, *min_hold, *tombstone);
+            }
+            Op::Pass { owner, min_hold, tombstone, to, ahead } => {
+                self.release(owner, *min_hold, *tombstone).number((*ahead).into()).acquire(to);
+            }
+            Op::Withdraw { owner, tombstone } => {
+                self.owner(owner).span(*tombstone);
+            }
+            Op::Transfer { from, to, label, ttl } => {
+                self.owner(from).owner(to).text(label.as_str()).span(*ttl);
+            }
+            Op::Force { up_to } => {
+                self.number(up_to.get());
+            }
+            Op::Inspect => {}
+        }
+    }
+
+    fn release(&mut self, owner: &Owner, hold: Duration, tombstone: Option<Duration>) -> &mut Self {
+        self.owner(owner).span(hold);
+        match tombstone {
+            Some(span) => self.span(span),
+            None => self.text("-1"),
+        }
+    }
+
+    fn acquire(&mut self, acquire: &Acquire) {
+        let Acquire { owner, label, claim, ttl, queue } = acquire;
+        self.owner(owner).text(label.as_str());
+        self.number(claim.units().into()).number(claim.limit().into()).span(*ttl);
+        match queue {
+            Some(queue) => {
+                self.span(queue.window).number(queue.stamp);
+                self.text(queue.inbox.as_deref().unwrap_or_default());
+            }
+            None => {
+                self.text("0").text("0").text("");
+            }
+        }
+    }
+}
+
+fn letter(op: &Op) -> &'static str {
+    match op {
+        Op::Acquire(_) => "A",
+        Op::Renew { .. } => "N",
+        Op::Release { .. } => "R",
+        Op::Pass { .. } => "P",
+        Op::Withdraw { .. } => "W",
+        Op::Transfer { .. } => "T",
+        Op::Force { .. } => "F",
+        Op::Steal(_) => "S",
+        Op::Inspect => "I",
+    }
+}
+
+/// What the script answered to a step.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Answered {
+    Reply(Reply),
+    /// Too few words: others wait for the key, or its record is of another layout.
+    AskInFull,
+}
+
+/// Reads the script's answer, in the order of the steps; `None` if it is none of its.
+pub(super) fn decode(answer: Value, request: &Request, steps: &[Step]) -> Option<Vec<Answered>> {
+    let Value::Array(replies) = answer else { return None };
+    if replies.len() != steps.len() {
+        return None;
+    }
+    let mut answered = vec![Answered::AskInFull; steps.len()];
+    for (&index, reply) in request.order.iter().zip(replies) {
+        answered[index] = match reply {
+            Value::Int(-1) => Answered::AskInFull,
+            Value::Int(number) => Answered::Reply(decode_short(number, &steps[index].op)?),
+            reply => Answered::Reply(decode_one(reply)?),
+        };
+    }
+    Some(answered)
+}
+
+fn decode_short(number: i64, op: &Op) -> Option<Reply> {
+    match (op, u64::try_from(number).ok()?) {
+        (Op::Release { .. }, 0) => Some(Reply::Released),
+        (Op::Renew { .. }, 0) => Some(Reply::Renewed),
+        (Op::Acquire(_), fence @ 1..) => Some(Reply::Granted { fence: Fence::new(fence) }),
+        _ => None,
+    }
+}
+
+fn decode_one(reply: Value) -> Option<Reply> {
+    let mut parts = Parts::of(reply)?;
+    let reply = match parts.text()?.as_str() {
+        "granted" => Reply::Granted { fence: parts.fence()? },
+        "queued" => Reply::Queued {
+            ahead: parts.small()?,
+            look_in: parts.span()?,
+            blocker: parts.blocker()?,
+        },
+        "busy" => Reply::Busy { look_in: parts.span()?, blocker: parts.blocker()? },
+        "self_held" => Reply::SelfHeld,
+        "withdrawn" => Reply::Withdrawn,
+        "mismatch" => Reply::Mismatch(parts.text()?.into()),
+        "renewed" => Reply::Renewed,
+        "released" => Reply::Released,
+        "passed" => Reply::Passed {
+            released: Box::new(decode_one(parts.0.pop_front()?)?),
+            acquired: Box::new(decode_one(parts.0.pop_front()?)?),
+        },
+        "transferred" => Reply::Transferred { fence: parts.fence()? },
+        "forced" => Reply::Forced { holders: parts.small()? },
+        "gone" => Reply::Gone,
+        "others" => Reply::Others,
+        "inspected" => Reply::Inspected(parts.inspection()?),
+        "failed" => Reply::Refused(refused(&parts.text()?).into()),
+        _ => return None,
+    };
+    Some(reply)
+}
+
+/// What it means that the server would not write.
+fn refused(says: &str) -> String {
+    if says.starts_with("OOM") {
+        return "the server's memory is full (maxmemory); free some or raise the limit. What is \
+                held is renewed and released all the same"
+            .into();
+    }
+    format!("the server would not write: {says}")
+}
+
+/// Reads an answer to SCAN: the next cursor and names; names that are no text are not ours.
+pub(super) fn decode_scan(answer: Value) -> Option<(String, Vec<String>)> {
+    let mut parts = Parts::of(answer)?;
+    let cursor = parts.text()?;
+    let Value::Array(names) = parts.0.pop_front()? else { return None };
+    let texts = names.into_iter().filter_map(|name| match name {
+        Value::BulkString(bytes) => String::from_utf8(bytes).ok(),
+        _ => None,
+    });
+    Some((cursor, texts.collect()))
+}
+
+/// The parts of an answer, taken from the front.
+struct Parts(VecDeque<Value>);
+
+impl Parts {
+    fn of(value: Value) -> Option<Self> {
+        match value {
+            Value::Array(parts) => Some(Self(parts.into())),
+            _ => None,
+        }
+    }
+
+    fn text(&mut self) -> Option<String> {
+        match self.0.pop_front()? {
+            Value::BulkString(bytes) => String::from_utf8(bytes).ok(),
+            Value::SimpleString(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    fn number(&mut self) -> Option<i64> {
+        match self.0.pop_front()? {
+            Value::Int(number) => Some(number),
+            _ => None,
+        }
+    }
+
+    fn small(&mut self) -> Option<u32> {
+        u32::try_from(self.number()?).ok()
+    }
+
+    fn span(&mut self) -> Option<Duration> {
+        Some(Duration::from_micros(u64::try_from(self.number()?).ok()?))
+    }
+
+    fn fence(&mut self) -> Option<Fence> {
+        Some(Fence::new(u64::try_from(self.number()?).ok()?))
+    }
+
+    fn owner(&mut self) -> Option<Owner> {
+        let value = self.text()?;
+        let attempt = u64::from_str_radix(&self.text()?, 16).ok()?;
+        Some(Owner::from_parts(&value, attempt))
+    }
+
+    fn blocker(&mut self) -> Option<Option<Blocker>> {
+        let label = self.text()?;
+        let held_for = self.number()?;
+        let Ok(held_for) = u64::try_from(held_for) else { return Some(None) };
+        let held_for = Duration::from_micros(held_for);
+        Some(Some(Blocker { label: Label::new(label), held_for }))
+    }
+
+    fn list<T>(&mut self, read: impl Fn(&mut Self) -> Option<T>) -> Option<Vec<T>> {
+        let Value::Array(items) = self.0.pop_front()? else { return None };
+        items.into_iter().map(|item| read(&mut Self::of(item)?)).collect()
+    }
+
+    fn inspection(&mut self) -> Option<Inspection> {
+        let state = self.text()?;
+        let about = self.text()?;
+        let limit = self.small()?;
+        let fence = self.fence()?;
+        let holders = self.list(|h| {
+            Some(HolderView {
+                owner: h.owner()?,
+                label: Label::new(h.text()?),
+                units: h.small()?,
+                fence: h.fence()?,
+                since: h.span()?,
+                remaining: h.span()?,
+            })
+        })?;
+        let waiters = self.list(|w| {
+            Some(WaiterView { label: Label::new(w.text()?), units: w.small()?, waiting: w.span()? })
+        })?;
+        let state = match state.as_str() {
+            "free" => State::Free,
+            "held" => State::Held,
+            "foreign" => State::Foreign(about.into()),
+            _ => return None,
+        };
+        let limit = (limit > 0).then_some(limit);
+        let fence = (fence > Fence::default()).then_some(fence);
+        Some(Inspection { state, limit, fence, holders, waiters })
+    }
+}
+
+/// Reads a push: attempt, fence, stamp, owner value and key, a line each. What is not one is
+/// ignored, since anybody may publish anything.
+pub(super) fn decode_push(payload: &[u8]) -> Option<Push> {
+    let mut lines = std::str::from_utf8(payload).ok()?.splitn(5, '\n');
+    let attempt = u64::from_str_radix(lines.next()?, 16).ok()?;
+    let fence = Fence::new(lines.next()?.parse().ok()?);
+    let stamp = lines.next()?.parse().ok()?;
+    let owner = Owner::from_parts(lines.next()?, attempt);
+    let key = Key::new(lines.next()?).ok()?;
+    Some(Push { key, owner, fence, stamp })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_push_is_read_and_rubbish_is_not() {
+        let push = decode_push(b"ff\n12\n3\njob-1\nstock: 7").expect("a push");
+        assert_eq!(push.owner, Owner::from_parts("job-1", 255));
+        assert_eq!((push.fence.get(), push.stamp, push.key.as_str()), (12, 3, "stock: 7"));
+        for rubbish in [&b""[..], b"ff\n12\n3\njob-1", b"x\n1\n1\na\nb", b"1\n1\n1\na\n", b"\xff"] {
+            assert_eq!(decode_push(rubbish), None, "{rubbish:?}");
+        }
+    }
+
+    #[test]
+    fn an_answer_of_somebody_else_is_none_of_ours() {
+        let terms = Terms {
+            template: Template::default(),
+            retention: Duration::from_secs(1),
+            restart_guard: Duration::ZERO,
+        };
+        let op = Op::Renew { owner: Owner::from_parts("job", 1), ttl: Duration::from_secs(1) };
+        let steps = [Step { key: Key::new("stock").expect("a key"), op }];
+        let request = Request::new(&steps, &terms, false);
+        let read = |answer| decode(answer, &request, &steps);
+        let renewed = Some(vec![Answered::Reply(Reply::Renewed)]);
+        let named = Value::Array(vec![Value::BulkString(b"renewed".to_vec())]);
+        assert_eq!(read(Value::Array(vec![named])), renewed);
+        assert_eq!(read(Value::Array(vec![Value::Int(0)])), renewed);
+        assert_eq!(read(Value::Array(vec![Value::Int(-1)])), Some(vec![Answered::AskInFull]));
+        for rubbish in [Value::Array(vec![]), Value::Int(7), Value::Int(-2), Value::Nil] {
+            assert_eq!(read(Value::Array(vec![rubbish.clone()])), None, "{rubbish:?}");
+        }
+        assert_eq!(read(Value::Nil), None);
+        assert_eq!(read(Value::Array(vec![])), None);
+    }
+}

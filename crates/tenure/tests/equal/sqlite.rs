@@ -1,0 +1,77 @@
+//! The file behaves like the machine: the same random steps bring the same replies and the same
+//! grants, step by step, whatever is loaded, stored and forgotten in between.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::drafts::{Draft, Model, asks};
+use crate::sqlite_world::{Clock, key};
+use proptest::prelude::*;
+use tenure::StoreTime;
+use tenure::logic::{At, Step};
+use tenure::seam::Seam;
+use tenure::store::{Sqlite, SqliteOptions, Store};
+
+/// What happens next: time passes, or one of two connections is asked for a batch of steps, or
+/// is opened anew.
+#[derive(Debug, Clone)]
+enum Event {
+    Pass(Duration),
+    Ask(usize, Vec<(u8, Draft)>),
+    Reopen(usize),
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        6 => (0..2_usize, asks()).prop_map(|(which, asks)| Event::Ask(which, asks)),
+        2 => (1..3000_u64).prop_map(|ms| Event::Pass(Duration::from_millis(ms))),
+        1 => (0..2_usize).prop_map(Event::Reopen),
+    ]
+}
+
+async fn run(events: Vec<Event>) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("locks.db");
+    let clock = Clock::new();
+    let retention = Duration::from_secs(24 * 3600);
+    let open = || {
+        let seam = Arc::clone(&clock) as Arc<dyn Seam>;
+        Sqlite::open_with(&path, seam, SqliteOptions::default())
+    };
+    let mut stores = [open().await.expect("it opens"), open().await.expect("it opens")];
+    let mut inbox = stores[0].inbox().await.expect("an answer").expect("an inbox");
+    let mut model = Model::default();
+    for event in events {
+        match event {
+            Event::Pass(span) => clock.advance(span),
+            Event::Reopen(which) => stores[which] = open().await.expect("it opens again"),
+            Event::Ask(which, asks) => {
+                let name = |number: &u8| key(&format!("key-{number}"));
+                let steps: Vec<_> = asks
+                    .iter()
+                    .map(|(k, draft)| Step { key: name(k), op: draft.op(&inbox.address) })
+                    .collect();
+                let at = At {
+                    now: StoreTime::from_micros(clock.now().as_micros()),
+                    fence_seed: clock.wall_micros(),
+                    retention,
+                };
+                model.agrees_with(&stores[which], &mut inbox, steps, at).await;
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 60,
+        max_shrink_time: 30_000,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn the_file_answers_as_the_machine_does(events in prop::collection::vec(event(), 1..60)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+        runtime.expect("a runtime").block_on(run(events));
+    }
+}

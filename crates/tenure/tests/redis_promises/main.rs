@@ -1,0 +1,18 @@
+//! What Tenure promises over a server and a wire that fail, on real servers of the tests' own. The
+//! proxy breaks the wire at the call that it is told to; nothing here fails by chance.
+
+#![cfg(feature = "redis")]
+#![allow(clippy::disallowed_methods, reason = "tests measure time and limit it")]
+#![allow(clippy::print_stdout, reason = "tests say what they measured")]
+
+mod fences;
+mod interop;
+mod life;
+mod listing;
+mod outage;
+mod pressure;
+mod pushes;
+mod restart;
+mod rights;
+mod traces;
+mod world;

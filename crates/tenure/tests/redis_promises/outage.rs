@@ -1,0 +1,133 @@
+//! A server that stops, or dies and comes back: loss is announced in time without any answer, and
+//! afterwards everything goes on by itself.
+
+use std::time::{Duration, Instant};
+
+use tenure::seam;
+use tenure::{ErrorKind, LostReason};
+use tenure_testkit::{Flavour, Proxy, Server};
+
+use crate::world::{acquire, connect, ms, quick, take, within};
+
+/// Long enough that the alarm's slack (a hundredth) exceeds what a busy machine adds to timers.
+const TTL: Duration = Duration::from_secs(8);
+/// How long the server stays away. Attempts to reach it are at their longest interval by then.
+const AWAY: Duration = Duration::from_secs(4);
+const CROWD: usize = 40;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stopped_server_loses_a_lock_by_its_deadline() {
+    let clock = seam::machine().expect("a clock");
+    for flavour in Flavour::ALL {
+        let server = Server::of(flavour).start();
+        let locks = connect(&server.url()).await;
+        let guard = acquire(&locks.mutex("key").with_ttl(TTL)).await;
+        server.stop();
+        // A renewal may have been on its way: its answer is read from the socket later.
+        let reason = within("the loss", guard.lost()).await;
+        let (told, deadline) = (clock.now(), guard.deadline());
+        assert_eq!(reason, LostReason::Expired);
+        println!("{flavour}: told {:?} before the deadline", deadline.since(told));
+        assert!(told <= deadline, "told {:?} after the deadline", told.since(deadline));
+        let error = guard.check().expect_err("lost is final");
+        assert_eq!(error.kind(), ErrorKind::Lost);
+        server.cont();
+        // Lost is final, also if the store would still have had it.
+        assert!(guard.check().is_err());
+        drop(guard);
+        let next = acquire(&locks.mutex("key")).await;
+        next.release().await.expect("released");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_in_the_air_does_not_hold_up_the_loss() {
+    let server = Server::redis().start();
+    let locks = connect(&format!("{}?call_timeout=60s", server.url())).await;
+    let guard = acquire(&locks.mutex("key").with_ttl(ms(2000))).await;
+    let token = guard.lost_token();
+    server.stop();
+    let asked = tokio::spawn(async move {
+        let told = guard.extend_to(Duration::from_secs(5)).await;
+        (guard, told)
+    });
+    within("the loss", token.cancelled()).await;
+    let (guard, told) = within("the extension's end", asked).await.expect("no panic");
+    assert!(told.is_err(), "nobody can have confirmed it");
+    assert!(guard.check().is_err());
+    server.cont();
+}
+
+/// What a crowd of tasks does all the time: some hold, some wait, some come anew.
+async fn cycle(locks: tenure::Locks, number: usize, until: Instant) -> (u32, u32) {
+    let (mut held, mut failed) = (0, 0);
+    let mutex = locks.mutex(format!("key {}", number % (CROWD / 4))).with_ttl(ms(2000));
+    while Instant::now() < until || held == 0 {
+        match mutex.acquire().await {
+            Ok(guard) => {
+                held += 1;
+                tokio::time::sleep(ms(2)).await;
+                let _told = guard.release().await;
+            }
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+                failed += 1;
+            }
+        }
+    }
+    (held, failed)
+}
+
+async fn away_and_back(flavour: Flavour) {
+    let server = Server::of(flavour).start();
+    let proxy = Proxy::to(server.address());
+    let locks = quick(&proxy.url()).await;
+    let held = acquire(&locks.mutex("held").with_ttl(ms(1500))).await;
+    let end = Instant::now() + AWAY + ms(4000);
+    let crowd: Vec<_> = (0..CROWD).map(|n| tokio::spawn(cycle(locks.clone(), n, end))).collect();
+    tokio::time::sleep(ms(300)).await;
+    let links = proxy.links();
+    server.kill9();
+    tokio::time::sleep(ms(2000)).await;
+    let early = proxy.links() - links;
+    tokio::time::sleep(AWAY - ms(2000)).await;
+    let late = proxy.links() - links;
+    server.restart();
+    let back = Instant::now();
+    let fresh = acquire(&locks.mutex("fresh")).await;
+    let again = back.elapsed();
+    println!("{flavour}: {early} attempts in 2 s, {late} in {AWAY:?}; a new lock after {again:?}");
+    assert!((1..=5).contains(&early), "{early} attempts in the first 2 s");
+    assert!(again < ms(2000), "a new lock came only after {again:?}");
+    assert_eq!(within("the loss", held.lost()).await, LostReason::Expired);
+    fresh.release().await.expect("released");
+    for task in crowd {
+        let (held, _) = within("a task of the crowd", task).await.expect("no panic");
+        assert!(held > 0, "a task never came to its lock");
+    }
+    within("the close", locks.close(ms(10_000))).await.expect("nothing is stuck");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_comes_back_serves_everybody_at_once() {
+    for flavour in Flavour::ALL {
+        away_and_back(flavour).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_stopped_for_a_moment_costs_no_lock() {
+    let server = Server::redis().start();
+    let locks = quick(&server.url()).await;
+    let guard = acquire(&locks.mutex("key").with_ttl(TTL)).await;
+    let before = guard.deadline();
+    server.stop();
+    tokio::time::sleep(ms(3500)).await;
+    server.cont();
+    within("a renewal", guard.renewed(before)).await;
+    guard.check().expect("still held");
+    let rival = connect(&server.url()).await;
+    assert!(rival.mutex("key").try_acquire().await.expect("an answer").is_none());
+    guard.release().await.expect("released");
+    take(&rival, "key").await.release().await.expect("released");
+}

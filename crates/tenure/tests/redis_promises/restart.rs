@@ -1,0 +1,80 @@
+//! A server that comes back empty has forgotten who holds: the holder learns at its next renewal.
+//! With the restart guard nobody else is granted before.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use tenure::seam;
+use tenure::{ErrorKind, LostReason};
+use tenure_testkit::{Flavour, Server, wait_until};
+
+use crate::world::{acquire, connect, ms, within};
+
+const TTL: Duration = Duration::from_secs(3);
+/// Finding the server again, on a busy machine.
+const NOISE: Duration = Duration::from_millis(1500);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_restarted_empty_is_noticed_within_a_renewal_interval() {
+    for flavour in Flavour::ALL {
+        let server = Server::of(flavour).start();
+        let locks = connect(&server.url()).await;
+        let guard = acquire(&locks.mutex("key").with_ttl(TTL)).await;
+        // Until the first renewal: a link that is older than 2 s is opened again at once.
+        within("a renewal", guard.renewed(guard.deadline())).await;
+        server.restart_empty();
+        let back = Instant::now();
+        let reason = within("the loss", guard.lost()).await;
+        let after = back.elapsed();
+        println!("{flavour}: lost {after:?} after an empty restart ({reason})");
+        assert_eq!(reason, LostReason::Gone);
+        assert!(after < TTL / 3 + NOISE, "{after:?}");
+        assert!(guard.check().is_err());
+    }
+}
+
+/// Waits for the last tenths of a second: servers count their uptime in whole seconds, and one
+/// that starts now will soon count the first.
+fn late_in_a_second() {
+    wait_until("a second is about to end", || {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+        (700..800).contains(&now.subsec_millis())
+    });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_restart_guard_leaves_no_overlap_at_all() {
+    let clock = seam::machine().expect("a clock");
+    for flavour in Flavour::ALL {
+        let server = Server::of(flavour).start();
+        let url = format!("{}?restart_guard=3s&call_timeout=500ms", server.url());
+        let rival = connect(&url).await;
+        wait_until("the guard of the first start is over", || {
+            server.info("uptime_in_seconds").is_some_and(|up| up.parse::<u64>().unwrap() >= 4)
+        });
+        // Nobody renews it, so that only its deadline ends it.
+        let locks = connect(&url).await;
+        late_in_a_second();
+        let mutex = locks.mutex("key").with_ttl(TTL).with_renewal(tenure::Renewal::Off);
+        let guard = acquire(&mutex).await;
+        let deadline = guard.deadline();
+        server.restart_empty();
+        // It looks every tenth of a second.
+        let next = acquire(&rival.mutex("key").with_ttl(ms(300))).await;
+        let now = clock.now();
+        println!("{flavour}: granted {:?} after the old deadline", now.since(deadline));
+        assert!(now >= deadline, "{flavour}: overlap of {:?}", deadline.since(now));
+        assert!(next.fence() > guard.fence());
+        assert!(guard.check().is_err());
+        next.release().await.expect("released");
+    }
+}
+
+#[tokio::test]
+async fn a_ttl_beyond_the_restart_guard_is_refused() {
+    let server = Server::redis().start();
+    let locks = connect(&format!("{}?restart_guard=3s", server.url())).await;
+    let error = locks.mutex("key").with_ttl(ms(3001)).acquire().await.expect_err("too long");
+    assert_eq!(error.kind(), ErrorKind::Mismatch);
+    let text = error.to_string();
+    assert!(text.contains("3001 ms") && text.contains("3000 ms"), "{text}");
+}

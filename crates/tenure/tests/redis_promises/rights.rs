@@ -1,0 +1,103 @@
+//! The rights that SAFETY.md names: enough for everything, none too many, and what is told where
+//! one is missing.
+
+use std::collections::BTreeSet;
+
+use tenure::ErrorKind;
+use tenure_testkit::{Flavour, Server};
+
+use crate::world::{
+    channels, connect, granted, ms, nothing_but_memories, take, until_waiting, waiting, within,
+};
+
+const SCRIPT: &str = include_str!("../../src/store/redis/steps.lua");
+
+/// What the store calls besides its script.
+const CALLS: [&str; 6] = ["EVAL", "EVALSHA", "PING", "SCAN", "SELECT", "SUBSCRIBE"];
+
+/// The rule as SAFETY.md has it.
+fn documented() -> String {
+    let (_, rest) = include_str!("../../../../SAFETY.md").split_once("user tenure ").unwrap();
+    let (rules, _) = rest.split_once("```").expect("the end of the block");
+    rules.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn url(server: &Server) -> String {
+    format!("redis://tenure:PASSWORD@{}", server.address())
+}
+
+/// The commands that the script calls.
+fn called_in_script() -> BTreeSet<String> {
+    let calls = SCRIPT.match_indices("call('").map(|(at, found)| &SCRIPT[at + found.len()..]);
+    calls.filter_map(|rest| Some(rest.split_once('\'')?.0.to_owned())).collect()
+}
+
+#[test]
+fn the_rule_allows_what_is_called_and_nothing_else() {
+    let rule = documented();
+    let allowed: BTreeSet<_> =
+        rule.split(' ').filter_map(|word| Some(word.strip_prefix('+')?.to_uppercase())).collect();
+    let mut called = called_in_script();
+    assert!(called.len() > 15, "the script is read wrongly");
+    called.extend(CALLS.map(str::to_owned));
+    assert_eq!(allowed, called);
+}
+
+#[tokio::test]
+async fn a_user_with_these_rights_can_do_everything() {
+    for flavour in Flavour::ALL {
+        let server = Server::of(flavour).with_user("tenure", &documented()).start();
+        let locks = connect(&format!("{}/3?restart_guard=2s", url(&server))).await;
+        let plain = connect(&url(&server)).await;
+        let guard = take(&plain, "jobs:a{b}c").await;
+        take(&plain, "jobs:{x}").await.release().await.expect("released");
+        let waiter = waiting(plain.mutex("jobs:a{b}c"));
+        until_waiting(&plain, "jobs:a{b}c", 1).await;
+        assert_eq!(channels(&server), 1, "it is told, not polling");
+        assert_eq!(plain.list("jobs:", None, 10).await.expect("a page").len(), 1);
+        guard.release().await.expect("released");
+        let guard = granted(waiter).await;
+        within("a renewal", guard.extend_to(ms(60_000))).await.expect("renewed");
+        guard.release().await.expect("released");
+        let mutex = locks.mutex("jobs:guarded").with_ttl(ms(2000));
+        let late = within("the guard's end", mutex.acquire()).await.expect("granted");
+        late.release().await.expect("released");
+        assert_eq!(locks.store_name().rsplit('/').next(), Some("3"));
+        nothing_but_memories(&server);
+    }
+}
+
+#[tokio::test]
+async fn a_key_beyond_the_rights_is_refused_with_its_reason() {
+    for flavour in Flavour::ALL {
+        let server = Server::of(flavour).with_user("tenure", &documented()).start();
+        let locks = connect(&url(&server)).await;
+        let error = locks.mutex("payroll").acquire().await.expect_err("no right to it");
+        assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
+        let text = error.to_string();
+        for word in ["payroll", "right", "ACL", "NOPERM"] {
+            assert!(text.contains(word), "{word} is missing in: {text}");
+        }
+        assert!(!text.contains("PASSWORD"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn without_channels_a_waiter_looks_at_intervals() {
+    for flavour in Flavour::ALL {
+        let rules = documented().replace("&tenure:inbox:* ", "");
+        let server = Server::of(flavour).with_user("tenure", &rules).start();
+        let locks = connect(&url(&server)).await;
+        let guard = take(&locks, "jobs:a").await;
+        let waiter = waiting(locks.mutex("jobs:a"));
+        until_waiting(&locks, "jobs:a", 1).await;
+        assert_eq!(channels(&server), 0);
+        let released = std::time::Instant::now();
+        guard.release().await.expect("released");
+        let guard = granted(waiter).await;
+        let waited = released.elapsed();
+        println!("{flavour}: without channels granted {waited:?} after the release");
+        assert!(waited < ms(1000), "{waited:?}");
+        guard.release().await.expect("released");
+    }
+}

@@ -1,0 +1,101 @@
+//! Handles at a server, straight or through a proxy, and what a server may still hold when all
+//! is done.
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+use tenure::{Guard, Locks, Mutex};
+use tenure_testkit::{Reply, Server};
+
+/// No condition of a healthy store takes so long, on any machine that runs tests.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Limits of the link so short that a fault costs little.
+const QUICK: &str = "?call_timeout=250ms&connect_timeout=500ms";
+
+pub(crate) const fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+/// A handle of its own.
+pub(crate) async fn connect(url: &str) -> Locks {
+    tenure::connect(url).await.unwrap_or_else(|e| panic!("{url}: {e}"))
+}
+
+/// A handle that soon takes a silent link for broken.
+pub(crate) async fn quick(url: &str) -> Locks {
+    connect(&format!("{url}{QUICK}")).await
+}
+
+/// `future`'s output, or a panic after the patience.
+pub(crate) async fn within<F: Future>(what: &str, future: F) -> F::Output {
+    let timely = tokio::time::timeout(PATIENCE, future).await;
+    timely.unwrap_or_else(|_| panic!("{what} did not come within {PATIENCE:?}"))
+}
+
+/// Waits for a condition.
+pub(crate) async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let started = Instant::now();
+    while !condition().await {
+        assert!(started.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}");
+        tokio::time::sleep(ms(5)).await;
+    }
+}
+
+/// Acquires, within the patience.
+pub(crate) async fn acquire(mutex: &Mutex) -> Guard {
+    within("the lock", mutex.acquire()).await.unwrap_or_else(|e| panic!("{e}"))
+}
+
+/// Takes a lock that must be free.
+pub(crate) async fn take(locks: &Locks, key: &str) -> Guard {
+    let guard = within("an answer", locks.mutex(key).try_acquire()).await;
+    guard.unwrap_or_else(|e| panic!("{e}")).unwrap_or_else(|| panic!("{key} is not free"))
+}
+
+/// Starts to wait in the background.
+pub(crate) fn waiting(mutex: Mutex) -> tokio::task::JoinHandle<Guard> {
+    tokio::spawn(async move { acquire(&mutex).await })
+}
+
+/// What a waiter in the background was granted.
+pub(crate) async fn granted(waiter: tokio::task::JoinHandle<Guard>) -> Guard {
+    within("the waiter's grant", waiter).await.unwrap_or_else(|e| panic!("{e}"))
+}
+
+/// Waits until so many stand in line.
+pub(crate) async fn until_waiting(locks: &Locks, key: &str, count: usize) {
+    let mutex = locks.mutex(key);
+    until("waiters in line", async || {
+        mutex.inspect().await.expect("a look").waiters.len() == count
+    })
+    .await;
+}
+
+/// Whether the server has this key.
+pub(crate) fn exists(server: &Server, name: &str) -> bool {
+    server.command(&["EXISTS", name]) == Reply::Int(1)
+}
+
+/// All of the server's keys with their ttl in milliseconds, -1 for none.
+pub(crate) fn keys(server: &Server) -> Vec<(String, i64)> {
+    let script = "local all = {} for _, name in ipairs(redis.call('KEYS', '*')) do \
+                  all[#all + 1] = name all[#all + 1] = redis.call('PTTL', name) end return all";
+    let answer = server.command(&["EVAL", script, "0"]);
+    let name = |reply: &Reply| reply.text().expect("a name");
+    answer.list().chunks(2).map(|pair| (name(&pair[0]), pair[1].int())).collect()
+}
+
+/// Nothing of ours is left but records and tombstones, and these end by themselves.
+pub(crate) fn nothing_but_memories(server: &Server) {
+    for (name, ttl) in keys(server) {
+        let ours = name.starts_with("tenure:{") || name.contains(":tenure:");
+        assert!(ours && (name.ends_with(":record") || name.ends_with(":buried")), "left: {name}");
+        assert!(ttl > 0, "{name} stays for ever");
+    }
+}
+
+/// The channels that somebody listens on.
+pub(crate) fn channels(server: &Server) -> usize {
+    server.command(&["PUBSUB", "CHANNELS"]).list().len()
+}
