@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::logic::{Acquire, Blocker, Op, Queueing, Reply};
+use crate::logic::{Acquire, Blocker, FenceRule, Op, Queueing, Reply};
 use crate::seam::Moment;
 use crate::store::{StoreError, StoreErrorClass};
 use crate::words::{Error, ErrorKind, Key, Operation, Owner, Result};
@@ -213,6 +213,7 @@ impl<'a> Attempt<'a> {
             claim: *claim,
             ttl: terms.ttl,
             queue,
+            fence: FenceRule::Mint,
         }
     }
 

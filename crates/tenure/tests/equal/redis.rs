@@ -75,6 +75,7 @@ impl Owners {
             Draft::Acquire { owner, .. }
             | Draft::Steal { owner, .. }
             | Draft::Renew { owner, .. }
+            | Draft::Raise { owner, .. }
             | Draft::Release { owner, .. }
             | Draft::Withdraw { owner, .. } => *owner = now(owner),
             Draft::Transfer { from, to, .. } => (*from, *to) = (now(from), now(to)),

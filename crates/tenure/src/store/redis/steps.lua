@@ -17,12 +17,15 @@
 --           r release   owner attempt            (without min_hold and tombstone)
 --           n renew     owner attempt ttl
 --         then for each other step the letter of its operation and the arguments:
---           A acquire   owner attempt label units limit ttl window stamp inbox
+--           A acquire   owner attempt label units limit ttl window stamp inbox fence
+--                       (fence: empty: one is minted, pN:W: at least N, which counts as no farther
+--                       than W from the clock; cN: it is N)
 --           N renew     owner attempt ttl
 --           R release   owner attempt min_hold tombstone (-1: none)
 --           W withdraw  owner attempt tombstone
 --           T transfer  owner attempt next_owner next_attempt label ttl
 --           F force     up_to
+--           H raise     owner attempt fence
 --           S steal     as A
 --           I inspect
 -- answer  for each step a list: the name of the reply and its values. In short, for simple steps:
@@ -130,9 +133,16 @@ local function machine()
     end
   end
 
-  local function mint()
-    record.fence = math.max(record.fence + 1, now)
+  local function mint(rule)
     dirty = true
+    local kind, number, within = string.match(rule or '', '^(.)(%d+):?(%d*)$')
+    local least = tonumber(number) or now
+    if kind == 'c' then
+      record.fence = math.max(record.fence, least)
+      return least
+    end
+    if kind == 'p' then least = math.max(now - within, math.min(least, now + within)) end
+    record.fence = math.max(record.fence + 1, least)
     return record.fence
   end
 
@@ -195,8 +205,8 @@ local function machine()
     end
   end
 
-  local function add_holder(place, expires)
-    local fence = mint()
+  local function add_holder(place, expires, rule)
+    local fence = mint(rule)
     local owner, attempt, label, units = place[1], place[2], place[3], place[4]
     table.insert(record.holders, { owner, attempt, label, units, fence, now, expires })
     if mutex() then lock = owner end
@@ -312,7 +322,7 @@ local function machine()
       end
       if written and written.err then return { 'failed', written.err } end
       if not written then return { 'mismatch', not_a_lock() or 'the key is in use' } end
-      return { 'granted', add_holder({ owner, attempt, label, units }, now + ttl) }
+      return { 'granted', add_holder({ owner, attempt, label, units }, now + ttl, a[10]) }
     end
     if foreign() then
       local reason = not_a_lock()
@@ -356,6 +366,17 @@ local function machine()
     local index = find(owner, attempt)
     if not index then return { 'gone' } end
     extend(record.holders[index], ttl)
+    return { 'renewed' }
+  end
+
+  local function raise(a)
+    local owner, attempt = a[1], a[2]
+    if is_buried(owner, attempt) then return { 'withdrawn' } end
+    local index = find(owner, attempt)
+    if not index then return { 'gone' } end
+    record.fence = math.max(record.fence, tonumber(a[3]))
+    record.holders[index][5] = record.fence
+    dirty = true
     return { 'renewed' }
   end
 
@@ -457,7 +478,7 @@ local function machine()
       remove_place(id_of(owner, attempt))
     end
     if mutex() then set_lock(owner, now + ttl) end
-    return { 'granted', add_holder({ owner, attempt, label, units }, now + ttl) }
+    return { 'granted', add_holder({ owner, attempt, label, units }, now + ttl, a[10]) }
   end
 
   -- Looks, and writes nothing; what has expired is left out.
@@ -494,7 +515,8 @@ local function machine()
   end
 
   local OPS = {
-    A = acquire, N = renew, R = release, W = withdraw, T = transfer, F = force, S = steal,
+    A = acquire, N = renew, R = release, W = withdraw, T = transfer, F = force, H = raise,
+    S = steal,
   }
 
   local function load(lock_value, text)
@@ -526,7 +548,9 @@ local function machine()
     for _, each in ipairs(record.holders) do
       px = math.max(px, ms(each[7] - now) + retention)
     end
-    if mutex() and record.waiting == 0 and record.buried == 0 then
+    -- The short form has one fence for both, the key's and the holder's.
+    local one_fence = not holder or holder[5] == record.fence
+    if mutex() and record.waiting == 0 and record.buried == 0 and one_fence then
       holder = holder or { '', string.rep('0', 16), '', 1, record.fence, 0, 0 }
       text = LAYOUT .. 'S' .. struct.pack('>ddd', record.fence, holder[6], holder[7])
         .. holder[2] .. holder[1] .. '\n' .. holder[3]
@@ -659,7 +683,7 @@ local COUNTS
 while at <= #ARGV do
   general = general or machine()
   local letter = ARGV[at]
-  COUNTS = COUNTS or { A = 9, N = 3, R = 4, W = 3, T = 6, F = 1, S = 9, I = 0 }
+  COUNTS = COUNTS or { A = 10, N = 3, R = 4, W = 3, T = 6, F = 1, H = 3, S = 10, I = 0 }
   local count, args = COUNTS[letter], {}
   for index = 1, count do args[index] = ARGV[at + index] end
   local both = call('MGET', KEYS[others], KEYS[others + 1])

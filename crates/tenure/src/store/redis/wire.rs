@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use redis::Value;
 
-use crate::logic::{Acquire, Blocker, HolderView, Inspection, Op, Reply, State, Step, WaiterView};
+use crate::logic::{
+    Acquire, Blocker, FenceRule, HolderView, Inspection, Op, Reply, State, Step, WaiterView,
+};
 use crate::words::{Fence, Key, Label, Owner};
 
 use super::super::Push;
@@ -139,7 +141,9 @@ fn is_simple(op: &Op) -> bool {
     match op {
         Op::Acquire(acquire) => {
             let claim = acquire.claim;
-            (claim.units(), claim.limit()) == (1, 1) && acquire.queue.is_none()
+            (claim.units(), claim.limit()) == (1, 1)
+                && acquire.queue.is_none()
+                && acquire.fence == FenceRule::Mint
         }
         Op::Release { min_hold, tombstone, .. } => min_hold.is_zero() && tombstone.is_none(),
         Op::Renew { .. } => true,
@@ -185,12 +189,15 @@ impl Words {
             Op::Force { up_to } => {
                 self.number(up_to.get());
             }
+            Op::Raise { owner, fence } => {
+                self.owner(owner).number(fence.get());
+            }
             Op::Inspect => {}
         }
     }
 
     fn acquire(&mut self, acquire: &Acquire) {
-        let Acquire { owner, label, claim, ttl, queue } = acquire;
+        let Acquire { owner, label, claim, ttl, queue, fence } = acquire;
         self.owner(owner).text(label.as_str());
         self.number(claim.units().into()).number(claim.limit().into()).span(*ttl);
         match queue {
@@ -202,6 +209,13 @@ impl Words {
                 self.text("0").text("0").text("");
             }
         }
+        match fence {
+            FenceRule::Mint => self.text(""),
+            FenceRule::Propose { fence, within } => {
+                self.text(&format!("p{}:{}", fence.get(), within.as_micros()))
+            }
+            FenceRule::Carry(fence) => self.text(&format!("c{}", fence.get())),
+        };
     }
 }
 
@@ -213,6 +227,7 @@ fn letter(op: &Op) -> &'static str {
         Op::Withdraw { .. } => "W",
         Op::Transfer { .. } => "T",
         Op::Force { .. } => "F",
+        Op::Raise { .. } => "H",
         Op::Steal(_) => "S",
         Op::Inspect => "I",
     }
