@@ -4,7 +4,7 @@
 //! each fence that is handed out is larger than all before it.
 //!
 //! Rules that look as good and are not are refuted by the same model, each by a shortest history,
-//! which is printed. The model knows nothing of the shipped code; that runs in `tests/simulation.rs`.
+//! which is printed. The model knows nothing of the shipped code, which the simulation runs.
 //!
 //! What it says about a node that restarted empty and is counted again once it has been up for
 //! longer than `max_ttl`:
@@ -12,11 +12,12 @@
 //! - *Exclusion* holds whatever the clients' wall clocks do, if the node refuses every lease until
 //!   then: top-ups as well as acquires. A client that read the node's answer from before the
 //!   restart may still count it; were a top-up taken, the node would vote twice.
-//! - *Fences grow* as long as clients' wall clocks differ by less than `max_ttl` minus the ttl.
-//!   What the node grants by then was sent after its restart by at least that time, so it
-//!   proposes more than any clock had shown before. With clocks that may differ by more, it must
-//!   not be counted until a round that won without it has written its fence there, too. That a
-//!   holder tops it up is not enough: a late top-up may carry a fence older than what it forgot.
+//! - *Fences grow* as long as all that the node grants from then on exceeds all that it forgot.
+//!   Clocks see to that: fences begin with them, and a node brings a proposal near its own clock
+//!   before it counts. So servers' clocks must differ by less than `max_ttl` minus twice what is
+//!   called near. Were proposals not bounded, the node must not be counted until a round that won
+//!   without it has written its fence there, too. That a holder tops it up is not enough: a late
+//!   top-up may carry a fence older than what it forgot.
 //! - That a top-up is not counted by the renewal that adds it is caution: no history in these
 //!   scopes needs it.
 //!
@@ -34,9 +35,9 @@ use explorer::explore;
 use moves::Moves;
 use rules::{Ballot, Clocks, Owners, Rejoin, Rules, SOUND, Scope, TopUp};
 
-/// With wrong clocks, only exclusion is promised.
-const WRONG_CLOCKS: Rules = Rules { clocks: Clocks::Any, fences: false, ..SOUND };
-/// With wrong clocks, fences need more than patience.
+/// With any proposals, only exclusion is promised.
+const ANY_PROPOSALS: Rules = Rules { clocks: Clocks::Any, fences: false, ..SOUND };
+/// With any proposals, fences need more than patience.
 const FENCE_GIVEN: Rules = Rules { clocks: Clocks::Any, rejoin: Rejoin::UptimeAndFence, ..SOUND };
 
 const BALLOT: Scope = Scope { clients: 3, rounds: 3, proposals: 2, renewals: 0, crashes: 0 };
@@ -88,12 +89,12 @@ fn renewals_around_a_restart_hold() {
 }
 
 #[test]
-fn wrong_clocks_spare_exclusion() {
-    holds(WRONG_CLOCKS, LONG_LIVED, 250_000);
+fn exclusion_needs_no_clocks() {
+    holds(ANY_PROPOSALS, LONG_LIVED, 250_000);
 }
 
 #[test]
-fn wrong_clocks_spare_fences_that_are_given() {
+fn fences_that_are_given_need_no_clocks() {
     holds(FENCE_GIVEN, Scope { proposals: 1, ..CRASHING }, 100_000);
 }
 
@@ -123,7 +124,7 @@ fn a_top_up_of_a_young_node_is_refuted() {
 }
 
 #[test]
-fn patience_alone_with_wrong_clocks_is_refuted() {
+fn patience_without_clocks_is_refuted() {
     refuted(Rules { clocks: Clocks::Any, ..SOUND }, CRASHING, FENCES);
 }
 
@@ -145,7 +146,7 @@ fn larger_scopes_hold() {
     holds(SOUND, Scope { renewals: 1, ..two }, 1_000_000);
     holds(SOUND, Scope { renewals: 1, ..three }, 1_000_000);
     holds(SOUND, Scope { crashes: 2, ..LONG_LIVED }, 1_500_000);
-    holds(WRONG_CLOCKS, Scope { renewals: 1, ..three }, 1_000_000);
+    holds(ANY_PROPOSALS, Scope { renewals: 1, ..three }, 1_000_000);
     holds(FENCE_GIVEN, three, 700_000);
     holds(FENCE_GIVEN, Scope { crashes: 2, ..two }, 1_700_000);
     holds(FENCE_GIVEN, Scope { renewals: 1, ..two }, 7_000_000);

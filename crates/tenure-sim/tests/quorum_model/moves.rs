@@ -225,8 +225,8 @@ impl Moves {
         }
     }
 
-    /// With clocks that agree, what a node grants so long after its restart was sent after the
-    /// restart by nearly as much, and proposes accordingly.
+    /// With clocks that agree, what a node grants so long after its restart proposes more than
+    /// any clock showed before.
     fn may_come(&self, state: &State, r: usize, n: usize) -> bool {
         let round = &state.rounds[r];
         self.rules.clocks == Clocks::Any

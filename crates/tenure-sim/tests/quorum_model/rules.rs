@@ -25,13 +25,13 @@ pub(crate) enum Rejoin {
     UptimeAndTopUp,
 }
 
-/// What clients' clocks may do to the fences that they propose.
+/// What clocks do for the fences that are proposed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Clocks {
-    /// Anything: a proposal is any number.
+    /// Nothing: a proposal is any number.
     Any,
-    /// A request that a node grants so long after it restarted empty proposes more than any
-    /// fence from before that restart.
+    /// What a node grants so long after it restarted empty exceeds any fence from before, since
+    /// its clock and those that those fences came from agree.
     Agree,
 }
 
