@@ -30,7 +30,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use crate::engine::{Locks, LocksOptions};
-use crate::logic::{Acquire, Op, Reply, Step};
+use crate::logic::{Acquire, FenceRule, Op, Reply, Step};
 use crate::seam::{self, Seam, random_u32};
 use crate::store::{Memory, Store};
 use crate::words::{Claim, Fence, Key, Label, Owner, TTL_MAX};
@@ -106,6 +106,7 @@ impl World {
             claim: Claim::MUTEX,
             ttl: TTL_MAX,
             queue: None,
+            fence: FenceRule::Mint,
         };
         let reply = self.ask(&key, Op::Acquire(acquire));
         assert!(matches!(reply, Reply::Granted { .. }), "{key:?} is not free: {reply:?}");

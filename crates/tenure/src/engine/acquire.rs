@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tracing::Instrument as _;
 
-use crate::logic::{Acquire, Blocker, Op, Queueing, Reply};
+use crate::logic::{Acquire, Blocker, FenceRule, Op, Queueing, Reply};
 use crate::seam::Moment;
 use crate::store::{StoreError, StoreErrorClass};
 use crate::words::{Error, ErrorKind, Key, Operation, Owner, Result};
@@ -323,6 +323,7 @@ impl<'a> Attempt<'a> {
             claim: *claim,
             ttl: terms.ttl,
             queue,
+            fence: FenceRule::Mint,
         }
     }
 

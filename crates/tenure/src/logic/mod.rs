@@ -8,4 +8,4 @@ mod step;
 pub use backoff::Backoff;
 pub use inspection::{HolderView, Inspection, State, WaiterView};
 pub use resource::{At, Holder, Place, Resource, Tombstone};
-pub use step::{Acquire, Blocker, Grant, Op, Queueing, Reply, Step};
+pub use step::{Acquire, Blocker, FenceRule, Grant, Op, Queueing, Reply, Step};

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::words::{Claim, Fence, Label, Owner, StoreTime};
 
 use super::inspection::{HolderView, Inspection, State, WaiterView};
-use super::step::{Acquire, Blocker, Grant, Op, Reply};
+use super::step::{Acquire, Blocker, FenceRule, Grant, Op, Reply};
 
 /// How long the owner of a transferred or forced lease is refused: longer than any request of
 /// its may be under way.
@@ -121,6 +121,7 @@ impl Resource {
             }
             Op::Transfer { from, to, label, ttl } => self.transfer(from, to, label, *ttl, at.now),
             Op::Force { up_to } => self.force(*up_to, at.now),
+            Op::Raise { owner, fence } => self.raise(owner, *fence),
             Op::Steal(acquire) => self.steal(acquire, at),
             Op::Inspect => unreachable!("answered above"),
         };
@@ -268,6 +269,19 @@ impl Resource {
         }
     }
 
+    fn raise(&mut self, owner: &Owner, fence: Fence) -> Reply {
+        if self.is_buried(owner) {
+            return Reply::Withdrawn;
+        }
+        let fence = fence.max(self.fence);
+        let Some(holder) = self.holder_mut(owner) else {
+            return Reply::Gone;
+        };
+        holder.fence = fence;
+        self.fence = fence;
+        Reply::Renewed
+    }
+
     fn release(
         &mut self,
         owner: &Owner,
@@ -371,7 +385,7 @@ impl Resource {
             let Some(head) = self.queue.pop_front() else {
                 return;
             };
-            let fence = self.mint(at);
+            let fence = self.mint(FenceRule::Mint, at);
             if let Some(inbox) = head.inbox {
                 grants.push(Grant { owner: head.owner.clone(), fence, stamp: head.stamp, inbox });
             }
@@ -387,7 +401,7 @@ impl Resource {
     }
 
     fn grant(&mut self, acquire: &Acquire, ttl: Duration, at: At) -> Fence {
-        let fence = self.mint(at);
+        let fence = self.mint(acquire.fence, at);
         self.holders.push(Holder {
             owner: acquire.owner.clone(),
             label: acquire.label.clone(),
@@ -399,8 +413,20 @@ impl Resource {
         fence
     }
 
-    fn mint(&mut self, at: At) -> Fence {
-        let fence = Fence::new((self.fence.get() + 1).max(at.fence_seed));
+    fn mint(&mut self, rule: FenceRule, at: At) -> Fence {
+        let least = match rule {
+            FenceRule::Mint => at.fence_seed,
+            FenceRule::Propose { fence, within } => {
+                let within = u64::try_from(within.as_micros()).unwrap_or(u64::MAX);
+                let (seed, asked) = (at.fence_seed, fence.get());
+                asked.clamp(seed.saturating_sub(within), seed.saturating_add(within))
+            }
+            FenceRule::Carry(fence) => {
+                self.fence = self.fence.max(fence);
+                return fence;
+            }
+        };
+        let fence = Fence::new((self.fence.get() + 1).max(least));
         debug_assert!(fence > self.fence);
         self.fence = fence;
         fence

@@ -79,6 +79,14 @@ pub enum Op {
         /// holds when the request arrives, a successor as well.
         up_to: Fence,
     },
+    /// Lift a lease's fence, and the key's, to at least this number: the second round of a quorum
+    /// whose nodes granted with different ones. Does nothing where this owner holds no more.
+    Raise {
+        /// Whose lease.
+        owner: Owner,
+        /// The number that its fence shall have.
+        fence: Fence,
+    },
     /// Force and acquire in one step, ahead of the queue.
     Steal(Acquire),
     /// Look, and change nothing.
@@ -98,6 +106,27 @@ pub struct Acquire {
     pub ttl: Duration,
     /// Stand in line if it is not free; `None`: do not.
     pub queue: Option<Queueing>,
+    /// Which fence a grant gets that is not from the queue.
+    pub fence: FenceRule,
+}
+
+/// Which fence a new grant gets. Whatever the rule, a key's fences only grow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FenceRule {
+    /// One of the store's own: above the last one, and at least the store's clock.
+    #[default]
+    Mint,
+    /// What a quorum proposes to all its nodes, so that they come to one number; one more than
+    /// the last one where that is larger.
+    Propose {
+        /// The proposal.
+        fence: Fence,
+        /// The proposal counts as no farther than this from the store's clock: whatever clocks
+        /// clients have, the fences that nodes have lost are below those that come later.
+        within: Duration,
+    },
+    /// The fence of a lease that other nodes of a quorum have granted: none is minted.
+    Carry(Fence),
 }
 
 /// How a claim stands in line.
@@ -149,14 +178,14 @@ pub enum Reply {
     /// Acquire: held by an owner with the same fixed value; waiting for it would be waiting
     /// for oneself. No place was taken.
     SelfHeld,
-    /// Acquire, renew: this owner was withdrawn or released; it gets nothing any more.
+    /// Acquire, renew, raise: this owner was withdrawn or released; it gets nothing any more.
     Withdrawn,
     /// The key is something else; the text says what.
     Mismatch(Box<str>),
     /// Acquire, steal: the store would not write this step, and nothing was changed; the text
     /// says why (its memory is full). Other steps of the same call are not concerned.
     Refused(Box<str>),
-    /// Renew: the lease lasts at least the asked time.
+    /// Renew: the lease lasts at least the asked time. Raise: done.
     Renewed,
     /// Release, withdraw: done; nothing is left of this owner but a remainder of `min_hold`.
     Released,
@@ -177,7 +206,8 @@ pub enum Reply {
         /// How many.
         holders: u32,
     },
-    /// Renew, transfer: this owner has no lease here. Release, withdraw: nor has anybody else.
+    /// Renew, raise, transfer: this owner has no lease here. Release, withdraw: nor has anybody
+    /// else.
     Gone,
     /// Release, withdraw: this owner has nothing here, but another holds the key.
     Others,

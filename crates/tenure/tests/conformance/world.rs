@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
-use tenure::logic::{Acquire, Inspection, Op, Queueing, Reply, Step};
+use tenure::logic::{Acquire, FenceRule, Inspection, Op, Queueing, Reply, Step};
 use tenure::store::{Memory, Store};
 use tenure::{Claim, Fence, Guard, Key, Label, Locks, LocksOptions, Mutex, Owner, seam};
 use tenure_testkit::{Flavour, Server};
@@ -144,6 +144,7 @@ impl World {
             claim,
             ttl,
             queue: line.then_some(Queueing { window: ttl, stamp: 1, inbox: None }),
+            fence: FenceRule::Mint,
         }
     }
 

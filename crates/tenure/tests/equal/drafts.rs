@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use tenure::logic::{Acquire, At, Grant, Op, Queueing, Reply, Resource, Step};
+use tenure::logic::{Acquire, At, FenceRule, Grant, Op, Queueing, Reply, Resource, Step};
 use tenure::store::{Inbox, Push, Store};
 use tenure::{Claim, Fence, Key, Label, Owner};
 
@@ -20,14 +20,53 @@ pub(crate) fn owner(number: u64) -> Owner {
 /// A step whose owners and inbox are still numbers.
 #[derive(Debug, Clone)]
 pub(crate) enum Draft {
-    Acquire { owner: u64, units: u32, limit: u32, ttl: u64, window: Option<u64>, stamp: u64 },
-    Steal { owner: u64, ttl: u64 },
-    Renew { owner: u64, ttl: u64 },
-    Release { owner: u64, min_hold: u64, tombstone: Option<u64> },
-    Withdraw { owner: u64, tombstone: u64 },
-    Pass { owner: u64, to: u64, limit: u32, ttl: u64, ahead: bool, ends: Ends },
-    Transfer { from: u64, to: u64, ttl: u64 },
-    Force { none: bool },
+    Acquire {
+        owner: u64,
+        units: u32,
+        limit: u32,
+        ttl: u64,
+        window: Option<u64>,
+        stamp: u64,
+        fence: FenceRule,
+    },
+    Raise {
+        owner: u64,
+        fence: Fence,
+    },
+    Steal {
+        owner: u64,
+        ttl: u64,
+    },
+    Renew {
+        owner: u64,
+        ttl: u64,
+    },
+    Release {
+        owner: u64,
+        min_hold: u64,
+        tombstone: Option<u64>,
+    },
+    Withdraw {
+        owner: u64,
+        tombstone: u64,
+    },
+    Pass {
+        owner: u64,
+        to: u64,
+        limit: u32,
+        ttl: u64,
+        fence: FenceRule,
+        ahead: bool,
+        ends: Ends,
+    },
+    Transfer {
+        from: u64,
+        to: u64,
+        ttl: u64,
+    },
+    Force {
+        none: bool,
+    },
     Inspect,
 }
 
@@ -44,26 +83,42 @@ fn ends() -> impl Strategy<Value = Ends> {
     (mostly_at_once, mostly_none).prop_map(|(min_hold, tombstone)| Ends { min_hold, tombstone })
 }
 
+/// Numbers below, around and above what the tests' clocks say.
+fn fence() -> impl Strategy<Value = Fence> {
+    let around = 1_700_000_000_000_000..1_700_000_100_000_000_u64;
+    prop_oneof![0..9_u64, around, 8_000_000_000_000_000..8_000_000_000_000_009_u64]
+        .prop_map(Fence::new)
+}
+
+fn fence_rule() -> impl Strategy<Value = FenceRule> {
+    let within = (0..90_000_u64).prop_map(Duration::from_millis);
+    prop_oneof![
+        4 => Just(FenceRule::Mint),
+        2 => (fence(), within).prop_map(|(fence, within)| FenceRule::Propose { fence, within }),
+        1 => fence().prop_map(FenceRule::Carry),
+    ]
+}
+
 fn draft() -> impl Strategy<Value = Draft> {
     let who = || 0..6_u64;
     let ttl = || 10..4000_u64;
+    // Mostly the same limit, so that queues form.
+    let claim = || prop_oneof![Just((1, 1)), (1..3_u32).prop_map(|units| (units, 2))];
     prop_oneof![
-        6 => (who(), 1..3_u32, 2..4_u32, ttl(), prop::option::of(500..3000_u64), 0..9_u64).prop_map(
-            |(owner, units, limit, ttl, window, stamp)| {
-                // Mostly the same limit, so that queues form.
-                let (units, limit) = if limit == 3 { (units, 2) } else { (1, 1) };
-                Draft::Acquire { owner, units, limit, ttl, window, stamp }
-            }
-        ),
+        6 => (who(), claim(), ttl(), prop::option::of(500..3000_u64), 0..9_u64, fence_rule())
+            .prop_map(|(owner, (units, limit), ttl, window, stamp, fence)| {
+                Draft::Acquire { owner, units, limit, ttl, window, stamp, fence }
+            }),
+        1 => (who(), fence()).prop_map(|(owner, fence)| Draft::Raise { owner, fence }),
         1 => (who(), ttl()).prop_map(|(owner, ttl)| Draft::Steal { owner, ttl }),
         2 => (who(), ttl()).prop_map(|(owner, ttl)| Draft::Renew { owner, ttl }),
         3 => (who(), prop_oneof![Just(0), ttl()], prop::option::of(ttl())).prop_map(
             |(owner, min_hold, tombstone)| Draft::Release { owner, min_hold, tombstone }
         ),
         1 => (who(), ttl()).prop_map(|(owner, tombstone)| Draft::Withdraw { owner, tombstone }),
-        3 => (who(), who(), 1..3_u32, ttl(), any::<bool>(), ends())
-            .prop_map(|(owner, to, limit, ttl, ahead, ends)| {
-                Draft::Pass { owner, to, limit, ttl, ahead, ends }
+        3 => (who(), who(), 1..3_u32, ttl(), fence_rule(), any::<bool>(), ends())
+            .prop_map(|(owner, to, limit, ttl, fence, ahead, ends)| {
+                Draft::Pass { owner, to, limit, ttl, fence, ahead, ends }
             }),
         1 => (who(), who(), ttl()).prop_map(|(from, to, ttl)| Draft::Transfer { from, to, ttl }),
         1 => any::<bool>().prop_map(|none| Draft::Force { none }),
@@ -89,20 +144,22 @@ impl Draft {
         let ms = |ms: &u64| Duration::from_millis(*ms);
         let label = |owner: &u64| Label::new(format!("label {owner}"));
         match self {
-            Self::Acquire { owner: who, units, limit, ttl, window, stamp } => {
+            Self::Acquire { owner: who, units, limit, ttl, window, stamp, fence } => {
                 let queue = window.as_ref().map(|window| {
                     let inbox = (who % 2 == 0).then(|| Arc::clone(inbox));
                     Queueing { window: ms(window), stamp: *stamp, inbox }
                 });
                 let claim = Claim::new(*units, *limit).expect("a good claim");
-                let owner = owner(*who);
-                Op::Acquire(Acquire { owner, label: label(who), claim, ttl: ms(ttl), queue })
+                let (owner, label, fence) = (owner(*who), label(who), *fence);
+                Op::Acquire(Acquire { owner, label, claim, ttl: ms(ttl), queue, fence })
             }
             Self::Steal { owner: who, ttl } => {
                 let (claim, ttl) = (Claim::MUTEX, ms(ttl));
-                let owner = owner(*who);
-                Op::Steal(Acquire { owner, label: label(who), claim, ttl, queue: None })
+                let (owner, label) = (owner(*who), label(who));
+                let fence = FenceRule::Mint;
+                Op::Steal(Acquire { owner, label, claim, ttl, queue: None, fence })
             }
+            Self::Raise { owner: who, fence } => Op::Raise { owner: owner(*who), fence: *fence },
             Self::Renew { owner: who, ttl } => Op::Renew { owner: owner(*who), ttl: ms(ttl) },
             Self::Release { owner: who, min_hold, tombstone } => Op::Release {
                 owner: owner(*who),
@@ -112,7 +169,7 @@ impl Draft {
             Self::Withdraw { owner: who, tombstone } => {
                 Op::Withdraw { owner: owner(*who), tombstone: ms(tombstone) }
             }
-            Self::Pass { owner: who, to, limit, ttl, ahead, ends } => {
+            Self::Pass { owner: who, to, limit, ttl, fence, ahead, ends } => {
                 let (window, stamp) = (Duration::from_millis(900), *ttl);
                 let inbox = (to % 2 == 0).then(|| Arc::clone(inbox));
                 let queue = Some(Queueing { window, stamp, inbox });
@@ -122,7 +179,7 @@ impl Draft {
                     owner: owner(*who),
                     min_hold: ms(&ends.min_hold),
                     tombstone: ends.tombstone.as_ref().map(ms),
-                    to: Acquire { owner: owner(*to), label, claim, ttl, queue },
+                    to: Acquire { owner: owner(*to), label, claim, ttl, queue, fence: *fence },
                     ahead: *ahead,
                 }
             }

@@ -80,6 +80,7 @@ impl Owners {
             Draft::Acquire { owner, .. }
             | Draft::Steal { owner, .. }
             | Draft::Renew { owner, .. }
+            | Draft::Raise { owner, .. }
             | Draft::Release { owner, .. }
             | Draft::Withdraw { owner, .. } => *owner = now(owner),
             Draft::Pass { owner, to, .. } => (*owner, *to) = (now(owner), now(to)),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use tenure::logic::{Acquire, At, Op, Queueing, Resource};
+use tenure::logic::{Acquire, At, FenceRule, Op, Queueing, Resource};
 use tenure::{Claim, Fence, Label, Owner, StoreTime};
 
 /// One request, some time after the one before.
@@ -49,7 +49,14 @@ pub(crate) fn acquire(
     ttl: Duration,
     queue: Option<Queueing>,
 ) -> Acquire {
-    Acquire { owner: owner.clone(), label: Label::new("test"), claim, ttl, queue }
+    Acquire {
+        owner: owner.clone(),
+        label: Label::new("test"),
+        claim,
+        ttl,
+        queue,
+        fence: FenceRule::Mint,
+    }
 }
 
 pub(crate) fn line(window: Duration, stamp: u64) -> Option<Queueing> {

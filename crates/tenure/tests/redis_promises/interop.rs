@@ -73,7 +73,7 @@ async fn tenure_is_kept_out_while_redis_py_holds() {
         let seen = mutex.inspect().await.expect("a look");
         let State::Foreign(about) = &seen.state else { panic!("{seen:?}") };
         assert!(about.contains("another library"), "{about}");
-        let busy = mutex.clone().with_wait(ms(50)).acquire().await.expect_err("it is held");
+        let busy = mutex.clone().with_wait(ms(1000)).acquire().await.expect_err("it is held");
         assert_eq!(busy.kind(), ErrorKind::Busy);
         assert!(busy.to_string().contains("not Tenure"), "{busy}");
         // It withdraws in the background.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use tenure::logic::{Acquire, Op, Queueing, Reply, Step};
+use tenure::logic::{Acquire, FenceRule, Op, Queueing, Reply, Step};
 use tenure::seam::{self, Moment, Seam, Task};
 use tenure::store::{Sqlite, Store, StoreError};
 use tenure::{Claim, Fence, Key, Label, Owner};
@@ -79,7 +79,14 @@ pub(crate) fn owner(number: u64) -> Owner {
 /// A claim of `owner` for `ttl`, without a place in the queue.
 pub(crate) fn claim(owner: &Owner, ttl: Duration) -> Acquire {
     let label = Label::new("test");
-    Acquire { owner: owner.clone(), label, claim: Claim::MUTEX, ttl, queue: None }
+    Acquire {
+        owner: owner.clone(),
+        label,
+        claim: Claim::MUTEX,
+        ttl,
+        queue: None,
+        fence: FenceRule::Mint,
+    }
 }
 
 pub(crate) fn acquire(owner: &Owner, ttl: Duration) -> Op {

@@ -2,6 +2,8 @@
 
 use crate::words::Key;
 
+use super::wire::Words;
+
 /// How the lock's own name is made from a key: a text with `{name}` in it once.
 ///
 /// The default is `{name}`: the lock stands under the very name that other libraries would use,
@@ -28,7 +30,7 @@ impl Template {
     /// The names of all parts of a key.
     pub(super) fn names(&self, key: &Key) -> Names {
         let lock = [self.before.as_str(), key.as_str(), self.after.as_str()].concat();
-        Names { base: sibling_base(&lock), lock }
+        Names { is_tagged: is_tagged(&lock), lock }
     }
 
     /// How many bytes of a lock's name stand before and behind its key.
@@ -53,35 +55,43 @@ impl Template {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Names {
     /// What other libraries use.
-    pub(super) lock: String,
-    /// What the names of the siblings begin with.
-    base: String,
+    lock: String,
+    /// Whether it has a hash tag.
+    is_tagged: bool,
 }
 
 impl Names {
-    /// What else is known of the key.
-    pub(super) fn record(&self) -> String {
-        self.sibling("record")
+    /// The lock, and what else is known of the key.
+    pub(super) fn first_two(&self, words: &mut Words) {
+        words.text(&self.lock).join(self.sibling("record"));
     }
 
     /// Those that are used when the record does not say everything, in the script's order.
-    pub(super) fn others(&self) -> [String; 4] {
-        ["queue", "places", "alive", "buried"].map(|part| self.sibling(part))
+    pub(super) fn other_four(&self, words: &mut Words) {
+        for part in ["queue", "places", "alive", "buried"] {
+            words.join(self.sibling(part));
+        }
     }
 
-    fn sibling(&self, part: &str) -> String {
-        [self.base.as_str(), part].concat()
+    fn record(&self) -> String {
+        self.sibling("record").concat()
+    }
+
+    /// Siblings hash to the lock's slot: they keep its hash tag if it has one, and make it their
+    /// hash tag if it has none. (Redis Cluster specification, *Hash tags*.)
+    fn sibling<'a>(&'a self, part: &'a str) -> [&'a str; 4] {
+        if self.is_tagged {
+            ["", &self.lock, ":tenure:", part]
+        } else {
+            ["tenure:{", &self.lock, "}:", part]
+        }
     }
 }
 
-/// Siblings hash to the lock's slot: they keep its hash tag if it has one, and make it their
-/// hash tag if it has none. (Redis Cluster specification, *Hash tags*.)
-fn sibling_base(lock: &str) -> String {
-    let tagged = lock
-        .split_once('{')
+fn is_tagged(lock: &str) -> bool {
+    lock.split_once('{')
         .and_then(|(_, rest)| rest.split_once('}'))
-        .is_some_and(|(tag, _)| !tag.is_empty());
-    if tagged { [lock, ":tenure:"].concat() } else { ["tenure:{", lock, "}:"].concat() }
+        .is_some_and(|(tag, _)| !tag.is_empty())
 }
 
 #[cfg(test)]

@@ -7,23 +7,29 @@
 --           places  hash, waiter -> packed place
 --           alive   zset, waiter -> when its place is forgotten, in microseconds
 --           buried  zset, owner -> until when it is refused, in microseconds
---         First lock and record of each simple step, then the other four of each simple step but
---         "a", then all six of each other step.
+--         First lock and record of each simple step, then (if ARGV says so) the other four of
+--         each simple step but those with "a", then all six of each other step.
 -- ARGV    1 how long an unused record is remembered, in milliseconds
 --         2 restart guard: a server that has been up for less grants nothing new; 0: off
 --         3 how many bytes of a lock's name stand before its key, 4 how many behind it
---         5 the number of simple steps, which are on different keys and come first:
---           a acquire   owner ttl tail  (1 of 1, without a place in the queue; the record's tail)
---           r release   owner attempt            (without min_hold and tombstone)
---           n renew     owner attempt ttl
+--         5 the number of simple steps, which are on different keys and come first
+--         6 "1": the simple steps' other keys are there
+--         then the simple steps in runs, a run being a letter, the number of its steps, the ttl
+--         that they share, and for each step:
+--           a acquire   owner tail  (1 of 1, without a place in the queue; the record's tail)
+--           n renew     claim                    (attempt, owner and a line feed in one word)
+--           r release   claim                    (no ttl; without min_hold and tombstone)
 --         then for each other step the letter of its operation and the arguments:
---           A acquire   owner attempt label units limit ttl window stamp inbox
+--           A acquire   owner attempt label units limit ttl window stamp inbox fence
+--                       (fence: empty: one is minted, pN:W: at least N, which counts as no farther
+--                       than W from the clock; cN: it is N)
 --           N renew     owner attempt ttl
 --           R release   owner attempt min_hold tombstone (-1: none)
 --           P pass      owner attempt min_hold tombstone ahead (1 or 0), then as A
 --           W withdraw  owner attempt tombstone
 --           T transfer  owner attempt next_owner next_attempt label ttl
 --           F force     up_to
+--           H raise     owner attempt fence
 --           S steal     as A
 --           I inspect
 -- answer  for each step a list: the name of the reply and its values. In short, for simple steps:
@@ -33,17 +39,37 @@
 --
 -- Times are microseconds of this server's clock. A record begins with the layout's number.
 -- "1S": a mutex without queue and tombstones; fence, since and expires as three doubles, then the
--- last holder's attempt, 16 digits, its owner, a line feed and its label. It holds as long as its
--- owner is the lock's value. "1G": everything else, packed.
+-- tail: the last holder's attempt, 16 digits, its owner, a line feed and its label. It holds as
+-- long as its owner is the lock's value. "1Q": the same with a queue; behind the three doubles two
+-- more, how many wait and how many ever came. "1G": everything else, packed.
 --
 -- What every command and every word costs is the cost of a lock, so: simple steps come first and
--- define nothing; they are looked up with one MGET and released with one DEL; their words are
--- few, and numbers go to commands as text, since the server would format each anew.
+-- do without the machine; they are looked up with one MGET and released with one DEL; a release
+-- that finds a queue hands the lock on with as few commands as there can be; numbers go to
+-- commands as text, since the server would format each anew.
 
 local call, ask, pack, unpack_from = redis.call, redis.pcall, struct.pack, struct.unpack
+local sub, find, format = string.sub, string.find, string.format
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local retention, guard = tonumber(ARGV[1]), tonumber(ARGV[2])
+
+-- A time in milliseconds, as commands want it: at least one.
+local function ms(micros)
+  return math.max(1, math.ceil(micros / 1000))
+end
+
+-- A whole number as text. The server would write it out as a fraction, which costs more.
+local function digits(number)
+  return format('%d', number)
+end
+
+-- Tells a waiter of its grant. Without the right to publish it looks by itself.
+local function announce(lock_key, place, fence)
+  local key = sub(lock_key, tonumber(ARGV[3]) + 1, -tonumber(ARGV[4]) - 1)
+  local line = { place[2], digits(fence), place[8], place[1], key }
+  redis.pcall('PUBLISH', place[7], table.concat(line, '\n'))
+end
 
 local function machine()
   local LAYOUT = '1'
@@ -55,9 +81,6 @@ local function machine()
   local lock_key, record_key, queue_key, places_key, alive_key, buried_key
   local lock, record, dirty
 
-  local function ms(micros)
-    return math.ceil(micros / 1000)
-  end
 
   local function id_of(owner, attempt)
     return attempt .. ':' .. owner
@@ -73,7 +96,7 @@ local function machine()
   end
 
   local function set_lock(owner, expires, only_if_free)
-    local px = math.max(1, ms(expires - now))
+    local px = digits(ms(expires - now))
     if only_if_free then
       return try_write('SET', lock_key, owner, 'PX', px, 'NX')
     end
@@ -127,13 +150,20 @@ local function machine()
     if now + ttl > holder[7] then
       holder[7] = now + ttl
       dirty = true
-      if mutex() then redis.call('PEXPIRE', lock_key, math.max(1, ms(ttl))) end
+      if mutex() then redis.call('PEXPIRE', lock_key, digits(ms(ttl))) end
     end
   end
 
-  local function mint()
-    record.fence = math.max(record.fence + 1, now)
+  local function mint(rule)
     dirty = true
+    local kind, number, within = string.match(rule or '', '^(.)(%d+):?(%d*)$')
+    local least = tonumber(number) or now
+    if kind == 'c' then
+      record.fence = math.max(record.fence, least)
+      return least
+    end
+    if kind == 'p' then least = math.max(now - within, math.min(least, now + within)) end
+    record.fence = math.max(record.fence + 1, least)
     return record.fence
   end
 
@@ -141,11 +171,11 @@ local function machine()
     local id, till = id_of(owner, attempt), now + span
     local old = record.buried > now and redis.call('ZSCORE', buried_key, id)
     if not old or tonumber(old) < till then
-      redis.call('ZADD', buried_key, string.format('%.0f', till), id)
+      redis.call('ZADD', buried_key, digits(till), id)
     end
     if till > record.buried then
       record.buried = till
-      redis.call('PEXPIRE', buried_key, ms(span))
+      redis.call('PEXPIRE', buried_key, digits(ms(span)))
     end
     dirty = true
   end
@@ -177,7 +207,7 @@ local function machine()
       end
     end
     if record.waiting > 0 then
-      for _, id in ipairs(redis.call('ZRANGEBYSCORE', alive_key, '-inf', now)) do
+      for _, id in ipairs(redis.call('ZRANGEBYSCORE', alive_key, '-inf', digits(now))) do
         remove_place(id)
       end
       -- The queue's keys can expire as a whole, when nobody has shown a sign of life.
@@ -192,12 +222,12 @@ local function machine()
         record.buried = 0
         dirty = true
       end
-      redis.call('ZREMRANGEBYSCORE', buried_key, '-inf', now)
+      redis.call('ZREMRANGEBYSCORE', buried_key, '-inf', digits(now))
     end
   end
 
-  local function add_holder(place, expires)
-    local fence = mint()
+  local function add_holder(place, expires, rule)
+    local fence = mint(rule)
     local owner, attempt, label, units = place[1], place[2], place[3], place[4]
     table.insert(record.holders, { owner, attempt, label, units, fence, now, expires })
     if mutex() then lock = owner end
@@ -206,19 +236,14 @@ local function machine()
 
   local function grant_from_queue()
     while record.waiting > 0 and used() < record.limit and not foreign() and asleep() == 0 do
-      local id = redis.call('ZRANGE', queue_key, 0, 0)[1]
+      local id = redis.call('ZRANGE', queue_key, '0', '0')[1]
       local place = cmsgpack.unpack(redis.call('HGET', places_key, id))
       if used() + place[4] > record.limit then return end
       local expires = now + place[5]
       if mutex() then set_lock(place[1], expires) end
       remove_place(id)
       local fence = add_holder(place, expires)
-      if place[7] ~= '' then
-        local key = string.sub(lock_key, tonumber(ARGV[3]) + 1, -tonumber(ARGV[4]) - 1)
-        local line = { place[2], string.format('%.0f', fence), place[8], place[1], key }
-        -- Without the right to publish the waiter looks by itself.
-        redis.pcall('PUBLISH', place[7], table.concat(line, '\n'))
-      end
+      if place[7] ~= '' then announce(lock_key, place, fence) end
     end
   end
 
@@ -237,9 +262,10 @@ local function machine()
       ends[#ends + 1] = { holder[7], holder[4] }
     end
     if ahead > 0 then
-      for _, id in ipairs(redis.call('ZRANGE', queue_key, 0, ahead - 1)) do
-        local place = cmsgpack.unpack(redis.call('HGET', places_key, id))
-        ends[#ends + 1] = { tonumber(redis.call('ZSCORE', alive_key, id)), place[4] }
+      local ids = redis.call('ZRANGE', queue_key, '0', digits(ahead - 1))
+      for _, place in ipairs(redis.call('HMGET', places_key, unpack(ids))) do
+        place = place and cmsgpack.unpack(place)
+        if place then ends[#ends + 1] = { place[9], place[4] } end
       end
     end
     table.sort(ends, function(one, other) return one[1] < other[1] end)
@@ -260,7 +286,7 @@ local function machine()
   end
 
   local function other_limit(limit)
-    return { 'mismatch', string.format(
+    return { 'mismatch', format(
       'it is in use with a limit of %d, and a limit of %d was asked for', record.limit, limit) }
   end
 
@@ -285,7 +311,7 @@ local function machine()
     -- run, and is over. (Every owner is used once.)
     if record.last == attempt or is_buried(owner, attempt) then return { 'withdrawn' } end
     if guard > 0 and ttl > guard then
-      return { 'mismatch', string.format(
+      return { 'mismatch', format(
         'a ttl of %.0f ms is longer than the restart guard of %.0f ms', ttl / 1000, guard / 1000) }
     end
     local index = find(owner, attempt)
@@ -315,7 +341,7 @@ local function machine()
       end
       if written and written.err then return { 'failed', written.err } end
       if not written then return { 'mismatch', not_a_lock() or 'the key is in use' } end
-      return { 'granted', add_holder({ owner, attempt, label, units }, now + ttl) }
+      return { 'granted', add_holder({ owner, attempt, label, units }, now + ttl, a[10]) }
     end
     if foreign() then
       local reason = not_a_lock()
@@ -337,17 +363,21 @@ local function machine()
       since, stamp = place[6], math.max(stamp, place[8])
     else
       record.arrivals = record.arrivals + 1
-      local written = try_write('ZADD', queue_key, record.arrivals, id)
+      local written = try_write('ZADD', queue_key, digits(record.arrivals), id)
       if type(written) == 'table' and written.err then return { 'failed', written.err } end
       record.waiting = record.waiting + 1
       dirty = true
     end
-    local place = { owner, attempt, label, units, math.min(window, ttl), since, inbox, stamp }
+    local alive_until = now + window
+    local place = {
+      owner, attempt, label, units, math.min(window, ttl), since, inbox, stamp, alive_until,
+    }
     redis.call('HSET', places_key, id, cmsgpack.pack(place))
-    redis.call('ZADD', alive_key, string.format('%.0f', now + window), id)
+    redis.call('ZADD', alive_key, digits(alive_until), id)
+    -- At least as long as the longest window, so that no live place expires with its key.
+    local px = digits(math.max(ms(window), 10000))
     for _, key in ipairs({ queue_key, places_key, alive_key }) do
-      -- At least as long as the longest window, so that no live place expires with its key.
-      redis.call('PEXPIRE', key, math.max(ms(window), 10000))
+      redis.call('PEXPIRE', key, px)
     end
     local ahead = redis.call('ZRANK', queue_key, id)
     return { 'queued', ahead, look_in(units, limit, ahead, window), blocker() }
@@ -359,6 +389,17 @@ local function machine()
     local index = find(owner, attempt)
     if not index then return { 'gone' } end
     extend(record.holders[index], ttl)
+    return { 'renewed' }
+  end
+
+  local function raise(a)
+    local owner, attempt = a[1], a[2]
+    if is_buried(owner, attempt) then return { 'withdrawn' } end
+    local index = find(owner, attempt)
+    if not index then return { 'gone' } end
+    record.fence = math.max(record.fence, tonumber(a[3]))
+    record.holders[index][5] = record.fence
+    dirty = true
     return { 'renewed' }
   end
 
@@ -375,7 +416,7 @@ local function machine()
       if till > now then
         holder[7] = till
         dirty = true
-        if mutex() then redis.call('PEXPIRE', lock_key, math.max(1, ms(till - now))) end
+        if mutex() then redis.call('PEXPIRE', lock_key, digits(ms(till - now))) end
         tombstone = math.max(tombstone, till - now, TOMBSTONE_MIN)
       else
         remove_holder(index)
@@ -419,7 +460,7 @@ local function machine()
       end
       record.limit = limit
       if mutex() then set_lock(next_owner, now + lease) end
-      add_holder({ next_owner, next_attempt, label, units }, now + lease)
+      add_holder({ next_owner, next_attempt, label, units }, now + lease, to[10])
     end
     grant_from_queue()
     -- Granted above or not: an acquire answers either way. To oneself it would grant anew
@@ -492,7 +533,7 @@ local function machine()
       remove_place(id_of(owner, attempt))
     end
     if mutex() then set_lock(owner, now + ttl) end
-    return { 'granted', add_holder({ owner, attempt, label, units }, now + ttl) }
+    return { 'granted', add_holder({ owner, attempt, label, units }, now + ttl, a[10]) }
   end
 
   -- Looks, and writes nothing; what has expired is left out.
@@ -505,10 +546,9 @@ local function machine()
     end
     if record.waiting > 0 then
       for _, id in ipairs(redis.call('ZRANGE', queue_key, 0, -1)) do
-        local alive = tonumber(redis.call('ZSCORE', alive_key, id))
         local place = redis.call('HGET', places_key, id)
-        if alive and alive > now and place then
-          place = cmsgpack.unpack(place)
+        place = place and cmsgpack.unpack(place)
+        if place and place[9] > now then
           table.insert(waiters, { place[3], place[4], now - place[6] })
         end
       end
@@ -530,6 +570,7 @@ local function machine()
 
   local OPS = {
     A = acquire, N = renew, R = release, P = pass, W = withdraw, T = transfer, F = force,
+    H = raise,
     S = steal,
   }
 
@@ -541,36 +582,48 @@ local function machine()
     end
     local form = string.sub(text, 1, 2)
     if form == LAYOUT .. 'G' then return cmsgpack.unpack(string.sub(text, 3)) end
-    if form ~= LAYOUT .. 'S' then return nil end
+    local waiting, arrivals, tail = 0, 0, 27
+    if form == LAYOUT .. 'Q' then
+      waiting, arrivals, tail = struct.unpack('>dd', text, 27)
+    elseif form ~= LAYOUT .. 'S' then
+      return nil
+    end
     local fence, since, expires = struct.unpack('>ddd', text, 3)
-    local attempt, owner, label = string.match(text, '^(' .. ('.'):rep(16) .. ')(.-)\n(.*)$', 27)
+    local attempt = string.sub(text, tail, tail + 15)
+    local owner, label = string.match(text, '^(.-)\n(.*)$', tail + 16)
     local holders, last = {}, nil
     if lock_value == owner then
       holders[1] = { owner, attempt, label, 1, fence, since, expires }
-    elseif not lock_value and expires > now then
+    elseif not lock_value and expires > now and waiting == 0 then
       last = attempt
     end
     return {
-      fence = fence, limit = 1, holders = holders, waiting = 0, arrivals = 0, buried = 0,
-      last = last,
+      fence = fence, limit = 1, holders = holders, waiting = waiting, arrivals = arrivals,
+      buried = 0, last = last,
     }
   end
 
   local function save()
-    local holder = record.holders[1]
     local px, text = retention, nil
     for _, each in ipairs(record.holders) do
       px = math.max(px, ms(each[7] - now) + retention)
     end
-    if mutex() and record.waiting == 0 and record.buried == 0 then
+    local holder = record.holders[1]
+    -- The short forms have one fence for both, the key's and the holder's.
+    local one_fence = not holder or holder[5] == record.fence
+    if mutex() and record.buried == 0 and one_fence then
       holder = holder or { '', string.rep('0', 16), '', 1, record.fence, 0, 0 }
-      text = LAYOUT .. 'S' .. struct.pack('>ddd', record.fence, holder[6], holder[7])
+      local form, queue = 'S', ''
+      if record.waiting > 0 then
+        form, queue = 'Q', struct.pack('>dd', record.waiting, record.arrivals)
+      end
+      text = LAYOUT .. form .. struct.pack('>ddd', record.fence, holder[6], holder[7]) .. queue
         .. holder[2] .. holder[1] .. '\n' .. holder[3]
     else
       record.last = nil
       text = LAYOUT .. 'G' .. cmsgpack.pack(record)
     end
-    return try_write('SET', record_key, text, 'PX', px)
+    return try_write('SET', record_key, text, 'PX', digits(px))
   end
 
   -- `first` is where the step's lock and record stand in KEYS, `others` where the rest does.
@@ -581,7 +634,7 @@ local function machine()
     lock, dirty, record = lock_value, false, load(lock_value, text)
     if not record then
       return { 'mismatch', 'its record has a layout that this program does not know ('
-        .. string.format('%q', string.sub(text, 1, 2)) .. '); use one version of Tenure' }
+        .. format('%q', string.sub(text, 1, 2)) .. '); use one version of Tenure' }
     end
     if letter == 'I' then return inspect() end
     purge()
@@ -601,7 +654,7 @@ end
 
 local general
 local replies, gone, heads = {}, {}, {}
-local simple, at = tonumber(ARGV[5]), 6
+local simple, with_others, at = tonumber(ARGV[5]), ARGV[6] == '1', 7
 local others = 2 * simple + 1
 local found = simple > 0 and call('MGET', unpack(KEYS, 1, 2 * simple))
 
@@ -609,83 +662,149 @@ local found = simple > 0 and call('MGET', unpack(KEYS, 1, 2 * simple))
 -- a call have the same ttl.
 local function head_of(ttl)
   local micros = tonumber(ttl)
-  local px = math.max(1, math.ceil(micros / 1000))
-  local head = {
+  local px = ms(micros)
+  return {
     text = '1S' .. pack('>ddd', now, now, now + micros),
     expires = now + micros,
-    lock_px = string.format('%.0f', px),
-    record_px = string.format('%.0f', px + retention),
+    lock_px = digits(px),
+    record_px = digits(px + retention),
   }
-  heads[ttl] = head
-  return head
 end
 
-for number = 1, simple do
-  local first = 2 * number - 1
-  local letter, owner = ARGV[at], ARGV[at + 1]
-  local lock, record, reply = found[first], found[first + 1], nil
-  local form, fence, since, expires, attempt
-  if record and #record > 41 then
-    form, fence, since, expires, attempt = unpack_from('>c2dddc16', record)
+-- The fence of a new lease, if nothing stands in its way that the machine should look at.
+local function take(first, owner, tail, head)
+  local record, fence, text = found[first + 1], now, head.text
+  if found[first] or guard > 0 then return end
+  if record then
+    if sub(record, 1, 2) ~= '1S' then return end
+    local last_fence, _, expires = unpack_from('>ddd', record, 3)
+    -- The last holder's own request, late: its lease would still run, and is over.
+    if expires > now and find(record, sub(tail, 1, 16), 27, true) == 27 then return end
+    if last_fence >= now then
+      fence = last_fence + 1
+      text = '1S' .. pack('>ddd', fence, now, head.expires)
+    end
   end
-  if letter == 'a' then
-    local ttl, tail = ARGV[at + 2], ARGV[at + 3]
-    if not lock and guard == 0 and (form == '1S' or not record) then
-      local ghost = record and expires > now and attempt == string.sub(tail, 1, 16)
-      if not ghost then
-        local head = heads[ttl] or head_of(ttl)
-        local written = ask('SET', KEYS[first], owner, 'PX', head.lock_px, 'NX')
-        if written and written.ok then
-          local text = head.text
-          if record and fence >= now then
-            text = '1S' .. pack('>ddd', fence + 1, now, head.expires)
-            reply = fence + 1
-          else
-            reply = now
-          end
-          call('SET', KEYS[first + 1], text .. tail, 'PX', head.record_px)
-        end
-      end
+  local written = ask('SET', KEYS[first], owner, 'PX', head.lock_px, 'NX')
+  if not written or written.err then return end
+  call('SET', KEYS[first + 1], text .. tail, 'PX', head.record_px)
+  return fence
+end
+
+-- Whether the lease is the claim's: where its record's tail begins, and the record's beginning.
+local function held(first, claim)
+  local lock, record = found[first], found[first + 1]
+  if not lock or not record or sub(claim, 17, -2) ~= lock then return end
+  local form = sub(record, 1, 2)
+  local tail = form == '1S' and 27 or form == '1Q' and 43
+  if not tail or find(record, claim, tail, true) ~= tail then return end
+  local fence, since, expires = unpack_from('>ddd', record, 3)
+  if expires > now then return tail, fence, since, expires end
+end
+
+-- Lets a lease last longer; never shorter.
+local function lengthen(first, head, tail, fence, since, expires)
+  if head.expires <= expires then return end
+  local record = found[first + 1]
+  local text = sub(record, 1, 2) .. pack('>ddd', fence, since, head.expires) .. sub(record, 27)
+  call('PEXPIRE', KEYS[first], head.lock_px)
+  call('SET', KEYS[first + 1], text, 'PX', head.record_px)
+end
+
+-- Gives the lock from its holder to the first of the queue that is alive.
+local function hand_on(first, rest, fence)
+  local record = found[first + 1]
+  local waiting, arrivals = unpack_from('>dd', record, 27)
+  local id = call('ZRANGE', KEYS[rest], '0', '0')[1]
+  while id do
+    local place = call('HGET', KEYS[rest + 1], id)
+    call('HDEL', KEYS[rest + 1], id)
+    call('ZREM', KEYS[rest + 2], id)
+    call('ZREM', KEYS[rest], id)
+    place, waiting = place and cmsgpack.unpack(place), waiting - 1
+    if place and place[9] > now then
+      local owner, attempt, expires = place[1], place[2], now + place[5]
+      local px = ms(place[5])
+      local form, queue = '1S', ''
+      if waiting > 0 then form, queue = '1Q', pack('>dd', waiting, arrivals) end
+      fence = math.max(fence + 1, now)
+      record = form .. pack('>ddd', fence, now, expires) .. queue .. attempt .. owner .. '\n'
+        .. place[3]
+      call('SET', KEYS[first], owner, 'PX', digits(px))
+      call('SET', KEYS[first + 1], record, 'PX', digits(px + retention))
+      if place[7] ~= '' then announce(KEYS[first], place, fence) end
+      return
     end
-    if not reply and record and form ~= '1S' then reply = -1 end
-    if not reply then
-      general = general or machine()
-      local label = string.match(tail, '\n(.*)$')
-      local args = { owner, string.sub(tail, 1, 16), label, 1, 1, ttl, 0, 0, '' }
-      reply = general(first, #KEYS + 1, 'A', args, lock, record)
-    end
-    at = at + 4
-  else
-    local mine = lock == owner and form == '1S' and attempt == ARGV[at + 2] and expires > now
-    if letter == 'r' then
-      if mine then
-        gone[#gone + 1] = KEYS[first]
-        reply = 0
-      else
-        general = general or machine()
-        local args = { owner, ARGV[at + 2], 0, -1 }
-        reply = general(first, others, 'R', args, lock, record)
+    id = call('ZRANGE', KEYS[rest], '0', '0')[1]
+  end
+  -- Nobody is left. The record goes on as that of a lock without a queue.
+  local _, _, expires = unpack_from('>ddd', record, 3)
+  local px = digits(ms(expires - now) + retention)
+  call('DEL', KEYS[first])
+  call('SET', KEYS[first + 1], '1S' .. sub(record, 3, 26) .. sub(record, 43), 'PX', px)
+end
+
+-- What the machine says to a simple step, or that it must be asked again with all keys.
+local function in_full(first, rest, letter, args)
+  local lock, record = found[first], found[first + 1]
+  local is_plain = not record or sub(record, 1, 2) == '1S'
+  if letter == 'A' then
+    if not is_plain then return -1 end
+    rest = #KEYS + 1
+  elseif not with_others then
+    return -1
+  end
+  general = general or machine()
+  return general(first, rest, letter, args, lock, record)
+end
+
+local number = 1
+while number <= simple do
+  local letter, last = ARGV[at], number + ARGV[at + 1] - 1
+  local ttl, head = ARGV[at + 2], nil
+  at = at + 2
+  if letter ~= 'r' then
+    head = heads[ttl] or head_of(ttl)
+    heads[ttl] = head
+    at = at + 1
+  end
+  for each = number, last do
+    local first, reply = 2 * each - 1, nil
+    if letter == 'a' then
+      local owner, tail = ARGV[at], ARGV[at + 1]
+      reply = take(first, owner, tail, head)
+      if not reply then
+        local label = string.match(tail, '\n(.*)$')
+        local args = { owner, sub(tail, 1, 16), label, 1, 1, ttl, 0, 0, '', '' }
+        reply = in_full(first, nil, 'A', args)
       end
-      at = at + 3
+      at = at + 2
     else
-      local ttl = ARGV[at + 3]
-      if mine then
-        local head = heads[ttl] or head_of(ttl)
-        if head.expires > expires then
-          call('PEXPIRE', KEYS[first], head.lock_px)
-          record = '1S' .. pack('>ddd', fence, since, head.expires) .. string.sub(record, 27)
-          call('SET', KEYS[first + 1], record, 'PX', head.record_px)
+      local claim = ARGV[at]
+      local tail, fence, since, expires = held(first, claim)
+      if not tail or (letter == 'r' and tail > 27 and not (with_others and guard == 0)) then
+        local owner, attempt = sub(claim, 17, -2), sub(claim, 1, 16)
+        if letter == 'r' then
+          reply = in_full(first, others, 'R', { owner, attempt, 0, -1 })
+        else
+          reply = in_full(first, others, 'N', { owner, attempt, ttl })
         end
-        reply = 0
       else
-        general = general or machine()
-        reply = general(first, others, 'N', { owner, ARGV[at + 2], ttl }, lock, record)
+        reply = 0
+        if letter == 'n' then
+          lengthen(first, head, tail, fence, since, expires)
+        elseif tail > 27 then
+          hand_on(first, others, fence)
+        else
+          gone[#gone + 1] = KEYS[first]
+        end
       end
-      at = at + 4
+      at = at + 1
+      if with_others then others = others + 4 end
     end
-    others = others + 4
+    replies[each] = reply
   end
-  replies[number] = reply
+  number = last + 1
 end
 if gone[1] then call('DEL', unpack(gone)) end
 
@@ -693,7 +812,7 @@ local COUNTS
 while at <= #ARGV do
   general = general or machine()
   local letter = ARGV[at]
-  COUNTS = COUNTS or { A = 9, N = 3, R = 4, P = 14, W = 3, T = 6, F = 1, S = 9, I = 0 }
+  COUNTS = COUNTS or { A = 10, N = 3, R = 4, P = 15, W = 3, T = 6, F = 1, H = 3, S = 10, I = 0 }
   local count, args = COUNTS[letter], {}
   for index = 1, count do args[index] = ARGV[at + index] end
   local both = call('MGET', KEYS[others], KEYS[others + 1])

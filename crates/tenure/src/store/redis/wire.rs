@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use redis::Value;
 
-use crate::logic::{Acquire, Blocker, HolderView, Inspection, Op, Reply, State, Step, WaiterView};
+use crate::logic::{
+    Acquire, Blocker, FenceRule, HolderView, Inspection, Op, Reply, State, Step, WaiterView,
+};
 use crate::words::{Fence, Key, Label, Owner};
 
 use super::super::Push;
@@ -75,6 +77,12 @@ impl Words {
         self.end()
     }
 
+    /// One word of several parts.
+    pub(super) fn join<const N: usize>(&mut self, parts: [&str; N]) -> &mut Self {
+        parts.iter().for_each(|part| self.bytes.extend_from_slice(part.as_bytes()));
+        self.end()
+    }
+
     /// The beginning of a word: the attempt, always as long.
     fn attempt(&mut self, owner: &Owner) -> &mut Self {
         let _ = write!(self.bytes, "{:016x}", owner.attempt());
@@ -89,75 +97,115 @@ impl Words {
 
 /// More in one call would not fit on the script's stack.
 const SIMPLE_MAX: usize = 1_000;
+/// In calls with more simple steps than this the keys of a queue are left out. A release that
+/// finds waiters must then ask again, which a caller in such company waits for less than for the
+/// call itself.
+const WITH_OTHERS_MAX: usize = 8;
 
 impl Request {
     /// All steps, in few words where that is enough. If it was not, `in_full` asks again.
     pub(super) fn new(steps: &[Step], terms: &Terms, in_full: bool) -> Self {
-        let (mut simple, mut full) = (Vec::new(), Vec::new());
-        let mut counts = HashMap::with_capacity(steps.len());
-        steps.iter().for_each(|step| *counts.entry(&step.key).or_insert(0) += 1);
-        for (index, step) in steps.iter().enumerate() {
-            // Simple steps come before all others, and may have to be asked again after them:
-            // steps on one key would lose their order.
-            let is_alone = counts[&step.key] == 1;
-            if is_alone && !in_full && is_simple(&step.op) && simple.len() < SIMPLE_MAX {
-                simple.push(index);
-            } else {
-                full.push(index);
-            }
-        }
+        let (mut simple, mut full) = sorted(steps, in_full);
+        let with_others = simple.len() <= WITH_OTHERS_MAX;
         let (mut keys, mut others, mut args) = <(Words, Words, Words)>::default();
         let (before, behind) = terms.template.around();
         args.number(u64::try_from(terms.retention.as_millis()).unwrap_or(u64::MAX));
         args.span(terms.restart_guard);
-        args.number(before as u64).number(behind as u64).number(simple.len() as u64);
-        for &index in &simple {
-            let Step { key, op } = &steps[index];
-            let names = terms.template.names(key);
-            keys.text(&names.lock).text(&names.record());
-            if !matches!(op, Op::Acquire(_)) {
-                names.others().iter().for_each(|name| _ = others.text(name));
+        args.number(before as u64).number(behind as u64);
+        args.number(simple.len() as u64).text(if with_others { "1" } else { "0" });
+        for run in simple.chunk_by(|one, other| one.0 == other.0) {
+            args.run(run[0].0, run.len());
+            for &(_, index) in run {
+                let Step { key, op } = &steps[index];
+                let names = terms.template.names(key);
+                names.first_two(&mut keys);
+                if with_others && !matches!(op, Op::Acquire(_)) {
+                    names.other_four(&mut others);
+                }
+                args.simple(op);
             }
-            args.simple(op);
         }
         keys.append(others);
         for &index in &full {
             let Step { key, op } = &steps[index];
             let names = terms.template.names(key);
-            keys.text(&names.lock).text(&names.record());
-            names.others().iter().for_each(|name| _ = keys.text(name));
+            names.first_two(&mut keys);
+            names.other_four(&mut keys);
             args.full(op);
         }
-        let mut order = simple;
+        let mut order: Vec<_> = simple.drain(..).map(|(_, index)| index).collect();
         order.append(&mut full);
         Self { keys, args, order }
     }
 }
 
-/// Whether a step is of the kind that a few words describe.
-fn is_simple(op: &Op) -> bool {
+/// What the simple steps of a run have in common.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Run {
+    Acquires(Duration),
+    Renewals(Duration),
+    Releases,
+}
+
+/// Which steps are simple, in runs, and which are not.
+fn sorted(steps: &[Step], in_full: bool) -> (Vec<(Run, usize)>, Vec<usize>) {
+    let (mut simple, mut full) = (Vec::with_capacity(steps.len()), Vec::new());
+    let mut seen = HashMap::with_capacity(steps.len());
+    // Simple steps come before all others, and may have to be asked again after them: steps on
+    // one key would lose their order.
+    steps.iter().for_each(|step| *seen.entry(&step.key).or_insert(0) += 1);
+    for (index, step) in steps.iter().enumerate() {
+        match run_of(&step.op) {
+            Some(run) if !in_full && simple.len() < SIMPLE_MAX && seen[&step.key] == 1 => {
+                simple.push((run, index));
+            }
+            _ => full.push(index),
+        }
+    }
+    simple.sort_unstable();
+    (simple, full)
+}
+
+/// With which others a step can stand in a run, if a few words describe it.
+fn run_of(op: &Op) -> Option<Run> {
     match op {
         Op::Acquire(acquire) => {
             let claim = acquire.claim;
-            (claim.units(), claim.limit()) == (1, 1) && acquire.queue.is_none()
+            let is_plain = (claim.units(), claim.limit()) == (1, 1)
+                && acquire.queue.is_none()
+                && acquire.fence == FenceRule::Mint;
+            is_plain.then_some(Run::Acquires(acquire.ttl))
         }
-        Op::Release { min_hold, tombstone, .. } => min_hold.is_zero() && tombstone.is_none(),
-        Op::Renew { .. } => true,
-        _ => false,
+        Op::Release { min_hold, tombstone, .. } => {
+            (min_hold.is_zero() && tombstone.is_none()).then_some(Run::Releases)
+        }
+        Op::Renew { ttl, .. } => Some(Run::Renewals(*ttl)),
+        _ => None,
     }
 }
 
 impl Words {
+    fn run(&mut self, run: Run, count: usize) {
+        let (letter, ttl) = match run {
+            Run::Acquires(ttl) => ("a", Some(ttl)),
+            Run::Renewals(ttl) => ("n", Some(ttl)),
+            Run::Releases => ("r", None),
+        };
+        self.text(letter).number(count as u64);
+        if let Some(ttl) = ttl {
+            self.span(ttl);
+        }
+    }
+
     fn simple(&mut self, op: &Op) {
         match op {
-            Op::Acquire(Acquire { owner, label, ttl, .. }) => {
-                self.text("a").text(owner.value()).span(*ttl);
-                self.attempt(owner).bytes.extend_from_slice(owner.value().as_bytes());
-                self.bytes.push(b'\n');
-                self.text(label.as_str());
+            Op::Acquire(Acquire { owner, label, .. }) => {
+                self.text(owner.value()).attempt(owner);
+                self.join([owner.value(), "\n", label.as_str()]);
             }
-            Op::Release { owner, .. } => _ = self.text("r").owner(owner),
-            Op::Renew { owner, ttl } => _ = self.text("n").owner(owner).span(*ttl),
+            Op::Release { owner, .. } | Op::Renew { owner, .. } => {
+                self.attempt(owner).join([owner.value(), "\n"]);
+            }
             other => unreachable!("{other:?} is not simple"),
         }
     }
@@ -184,6 +232,9 @@ impl Words {
             Op::Force { up_to } => {
                 self.number(up_to.get());
             }
+            Op::Raise { owner, fence } => {
+                self.owner(owner).number(fence.get());
+            }
             Op::Inspect => {}
         }
     }
@@ -197,7 +248,7 @@ impl Words {
     }
 
     fn acquire(&mut self, acquire: &Acquire) {
-        let Acquire { owner, label, claim, ttl, queue } = acquire;
+        let Acquire { owner, label, claim, ttl, queue, fence } = acquire;
         self.owner(owner).text(label.as_str());
         self.number(claim.units().into()).number(claim.limit().into()).span(*ttl);
         match queue {
@@ -209,6 +260,13 @@ impl Words {
                 self.text("0").text("0").text("");
             }
         }
+        match fence {
+            FenceRule::Mint => self.text(""),
+            FenceRule::Propose { fence, within } => {
+                self.text(&format!("p{}:{}", fence.get(), within.as_micros()))
+            }
+            FenceRule::Carry(fence) => self.text(&format!("c{}", fence.get())),
+        };
     }
 }
 
@@ -221,6 +279,7 @@ fn letter(op: &Op) -> &'static str {
         Op::Withdraw { .. } => "W",
         Op::Transfer { .. } => "T",
         Op::Force { .. } => "F",
+        Op::Raise { .. } => "H",
         Op::Steal(_) => "S",
         Op::Inspect => "I",
     }
