@@ -7,8 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tenure::Key;
 use tenure::logic::{Grant, Inspection, Reply, Step};
-use tenure::store::{Answer, Capabilities, Inbox, Push, Reach, Store, StoreError, StoreErrorClass};
-use tokio::sync::{mpsc, oneshot};
+use tenure::store::{
+    Answer, Capabilities, Inbox, Links, Push, Reach, Store, StoreError, StoreErrorClass,
+};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::brief;
 use crate::judge::Judge;
@@ -348,5 +350,9 @@ impl Store for SimStore {
                 Err(_) => std::future::pending().await,
             }
         })
+    }
+
+    fn links(&self) -> Option<watch::Receiver<Links>> {
+        None
     }
 }

@@ -51,6 +51,8 @@ impl Engine {
     ) -> Arc<Self> {
         let changed = Arc::new(Notify::new());
         let gone = CancellationToken::new();
+        // From the first lease on: the keeper may come to run later than that.
+        let links = store.links();
         let engine = Arc::new(Self {
             store,
             seam: Arc::clone(seam),
@@ -64,7 +66,7 @@ impl Engine {
             gone: gone.clone(),
             turned_at: AtomicU64::new(0),
         });
-        seam.spawn(Box::pin(keeper::run(Arc::downgrade(&engine), changed, gone)));
+        seam.spawn(Box::pin(keeper::run(Arc::downgrade(&engine), changed, links, gone)));
         engine
     }
 
@@ -176,7 +178,7 @@ impl Engine {
     }
 
     /// Lets every waiter look at the store now.
-    fn look_again(&self) {
+    pub(crate) fn look_again(&self) {
         let now = self.now();
         let ids: Vec<_> = self.lobby().values().map(|(id, _)| *id).collect();
         for id in ids {
