@@ -128,7 +128,7 @@ fn turn(engine: &Arc<Engine>) -> Moment {
         let rest = errands.split_off(errands.len().min(BATCH));
         send(engine, std::mem::replace(&mut errands, rest), now);
     }
-    engine.agenda.next()
+    engine.agenda.next(now)
 }
 
 fn visit_lease(
