@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tenure::Key;
 use tenure::logic::{Inspection, Op, Reply, Step};
-use tenure::store::{Answer, Capabilities, Inbox, Store};
+use tenure::store::{Answer, Capabilities, Inbox, Links, Store};
+use tokio::sync::watch;
 
 /// Counts how renewals travel to the store within.
 #[derive(Debug)]
@@ -56,5 +57,9 @@ impl<S: Store> Store for Counting<S> {
 
     fn inbox(&self) -> Answer<'_, Option<Inbox>> {
         self.within.inbox()
+    }
+
+    fn links(&self) -> Option<watch::Receiver<Links>> {
+        self.within.links()
     }
 }

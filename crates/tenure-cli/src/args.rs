@@ -72,7 +72,8 @@ pub(crate) struct RunArgs {
     /// End CMD so long after the grant
     #[arg(long, value_name = "DUR", value_parser = duration::parse)]
     pub(crate) max_hold: Option<Duration>,
-    /// Time between the first signal and SIGKILL, at most a third of the ttl
+    /// Time between the first signal and SIGKILL, at most a third of the ttl; 100ms at most if
+    /// somebody else may hold the lock already
     /// [default: 5s, or a third of the ttl if that is shorter]
     #[arg(long, value_name = "DUR", value_parser = duration::parse)]
     pub(crate) kill_grace: Option<Duration>,

@@ -171,7 +171,8 @@ impl Hold<'_> {
 
     fn make_end(&mut self, cause: Cause, at_the_latest: Moment) {
         let now = self.seam.now();
-        self.overdue = (now + self.plan.grace + PATIENCE).min(at_the_latest);
+        let grace = cause.grace(self.plan.grace);
+        self.overdue = (now + grace + PATIENCE).min(at_the_latest);
         self.child.end(cause, now);
     }
 

@@ -26,6 +26,13 @@ pub(crate) enum Cause {
     MaxHold,
 }
 
+impl Cause {
+    /// How much of the grace is left: somebody else may hold already what is lost.
+    pub(crate) fn grace(self, full: Duration) -> Duration {
+        if self == Self::Lost { full.min(LAST_GRACE) } else { full }
+    }
+}
+
 /// When the family has to be gone.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Lease {
@@ -66,6 +73,8 @@ pub(crate) struct End {
     pub(crate) left: usize,
 }
 
+/// The time between the polite signal and SIGKILL once the lock is lost.
+const LAST_GRACE: Duration = Duration::from_millis(100);
 /// After SIGKILL, how often to look whether somebody forked in time to escape it.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// A process that does not end this long after SIGKILL hangs in the kernel.
@@ -120,14 +129,16 @@ impl Watch {
     }
 
     /// Makes the family end: the first signal now, SIGKILL after the grace or when the lease
-    /// ends. Whoever is stopped is continued, so that it can follow the signal.
+    /// ends. Whoever is stopped is continued, so that it can follow the signal. An ending that
+    /// has begun becomes no longer.
     pub(crate) fn end(&mut self, cause: Cause, now: Moment) -> Option<Event> {
-        if self.ending.is_some() {
+        let kill_at = now + cause.grace(self.grace);
+        if let Some(ending) = &mut self.ending {
+            ending.kill_at = ending.kill_at.min(kill_at);
             return None;
         }
         self.family.signal_all(self.signal);
         self.family.signal_all(Signal::CONT);
-        let kill_at = now + self.grace;
         self.ending = Some(Ending { cause, kill_at, killed: None, look: kill_at });
         Some(Event::Ending { cause })
     }

@@ -4,6 +4,8 @@
 use tenure::seam::Moment;
 
 const MILLION: i128 = 1_000_000;
+/// Wall clocks began here: some day in 2026.
+const WALL_ORIGIN: u64 = 1_790_000_000_000_000;
 
 /// True time to local time and back, in microseconds.
 #[derive(Debug, Clone, Copy)]
@@ -12,11 +14,23 @@ pub(crate) struct Clock {
     offset: u64,
     /// How many microseconds it gains in a true second.
     ppm: i64,
+    /// How far the wall clock beside it is ahead, in microseconds.
+    ahead: i64,
 }
 
 impl Clock {
     pub(crate) fn new(offset: u64, ppm: i64) -> Self {
-        Self { offset, ppm }
+        Self { offset, ppm, ahead: 0 }
+    }
+
+    /// The same, beside a wall clock that is so many microseconds ahead.
+    pub(crate) fn with_wall_ahead(self, ahead: i64) -> Self {
+        Self { ahead, ..self }
+    }
+
+    /// What the wall clock shows at the true time `at`, in microseconds since 1970.
+    pub(crate) fn wall(self, at: u64) -> u64 {
+        (WALL_ORIGIN + at).saturating_add_signed(self.ahead)
     }
 
     /// What it shows at the true time `at`.

@@ -32,6 +32,8 @@ pub enum Defect {
     RenewalRefused,
     /// The server's clock runs 3 % faster than the clients': beyond the allowance.
     ClockTooFast,
+    /// A quorum's node that restarted empty grants at once.
+    CountsAtOnce,
 }
 
 impl Defect {
@@ -96,7 +98,8 @@ impl Defect {
                 }
                 (after, (reply, grants))
             }
-            Self::ClockTooFast => parts.apply(op, at),
+            // Built in elsewhere: into its clock, and into its restart guard.
+            Self::ClockTooFast | Self::CountsAtOnce => parts.apply(op, at),
         }
     }
 }

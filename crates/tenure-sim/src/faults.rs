@@ -1,4 +1,4 @@
-//! What befalls processes and the server, at random moments until the weather turns good: pauses,
+//! What befalls processes and servers, at random moments until the weather turns good: pauses,
 //! crashes, cuts, a stopped server, a server that restarts with or without its memory, and an
 //! operator who takes a key away.
 
@@ -22,13 +22,13 @@ pub(crate) enum Fault {
     Block,
     /// A process dies, and another one starts.
     Crash,
-    /// A process is cut off from the server.
+    /// A process is cut off from a server.
     Cut,
-    /// The server is stopped, and goes on.
+    /// A server is stopped, and goes on.
     Stall,
-    /// The server restarts with its memory.
+    /// A server restarts with its memory.
     Restart,
-    /// The server restarts empty.
+    /// A server restarts empty.
     Forget,
     /// An operator takes a key away.
     Force,
@@ -49,8 +49,7 @@ impl Fault {
 
 /// Has mishaps happen.
 pub(crate) struct Faults {
-    pub(crate) server: Arc<Server>,
-    pub(crate) network: Arc<Network>,
+    pub(crate) nodes: Vec<(Arc<Server>, Arc<Network>)>,
     pub(crate) kinds: Vec<Fault>,
     pub(crate) keys: Arc<[Key]>,
     pub(crate) dice: Dice,
@@ -87,19 +86,21 @@ impl Faults {
             _ => self.dice.between(5 * MS, 200 * MS),
         };
         let until = (world.now() + span).min(self.until);
-        world.note(|| format!("{kind:?} of p{pid}, or of the server, for {span} µs"));
+        let node = if self.nodes.len() > 1 { self.dice.index(self.nodes.len()) } else { 0 };
+        let (server, network) = self.nodes[node].clone();
+        world.note(|| format!("{kind:?} of p{pid}, or of s{node}, for {span} µs"));
         match kind {
             Fault::Pause => world.pause(pid, until),
             Fault::Block => world.block(pid, until),
             Fault::Crash => self.crash(world, pid, until),
-            Fault::Cut => self.network.cut(pid, until),
-            Fault::Stall => self.server.stall(until),
-            Fault::Restart => self.server.crash(until, false),
-            Fault::Forget => self.server.crash(until, true),
+            Fault::Cut => network.cut(pid, until),
+            Fault::Stall => server.stall(until),
+            Fault::Restart => server.crash(until, false),
+            Fault::Forget => server.crash(until, true),
             Fault::Force => {
                 let key = &self.keys[self.dice.index(self.keys.len())];
-                let grants = self.server.force(key);
-                self.network.push(grants);
+                let grants = server.force(key);
+                network.push(grants);
             }
         }
         if matches!(kind, Fault::Stall | Fault::Restart | Fault::Forget) {

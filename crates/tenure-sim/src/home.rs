@@ -9,7 +9,6 @@ use tenure::store::Store;
 use tenure::{Locks, LocksOptions};
 
 use crate::judge::{Judge, Rule};
-use crate::link::SimStore;
 use crate::process::SimSeam;
 use crate::world::{Pid, World};
 
@@ -22,7 +21,7 @@ pub(crate) struct Home {
     pub(crate) judge: Arc<Judge>,
     pub(crate) pid: Pid,
     pub(crate) seam: Arc<SimSeam>,
-    store: Arc<SimStore>,
+    store: Arc<dyn Store>,
     locks: Mutex<Locks>,
 }
 
@@ -32,7 +31,7 @@ impl Home {
         judge: Arc<Judge>,
         pid: Pid,
         seam: Arc<SimSeam>,
-        store: Arc<SimStore>,
+        store: Arc<dyn Store>,
     ) -> Arc<Self> {
         let locks = Mutex::new(open(&store, &seam));
         Arc::new(Self { world, judge, pid, seam, store, locks })
@@ -66,8 +65,8 @@ impl Home {
     }
 }
 
-fn open(store: &Arc<SimStore>, seam: &Arc<SimSeam>) -> Locks {
-    let store = Arc::clone(store) as Arc<dyn Store>;
+fn open(store: &Arc<dyn Store>, seam: &Arc<SimSeam>) -> Locks {
+    let store = Arc::clone(store);
     let seam = Arc::clone(seam) as Arc<dyn Seam>;
     let options = LocksOptions::default().with_store_timeout(Duration::from_secs(3));
     Locks::over(store, seam, options)

@@ -7,8 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tenure::Key;
 use tenure::logic::{Grant, Inspection, Reply, Step};
-use tenure::store::{Answer, Capabilities, Inbox, Push, Reach, Store, StoreError, StoreErrorClass};
-use tokio::sync::{mpsc, oneshot};
+use tenure::store::{
+    Answer, Capabilities, Inbox, Links, Push, Reach, Store, StoreError, StoreErrorClass,
+};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::brief;
 use crate::judge::Judge;
@@ -19,7 +21,7 @@ use crate::world::{Pid, World};
 type Replies = Result<Vec<Reply>, StoreError>;
 type Opened = Result<Option<Inbox>, StoreError>;
 
-/// All links of a run.
+/// All links to one server.
 pub(crate) struct Network {
     world: Arc<World>,
     server: Arc<Server>,
@@ -118,7 +120,10 @@ impl Network {
         let (number, weather, cut) = self.next_call(pid);
         let (fate, out, back) =
             self.world.dice(|dice| (weather.fate(dice), weather.way(dice), weather.way(dice)));
-        self.world.note(|| format!("p{pid} calls #{number} ({fate:?}): {}", brief::steps(&steps)));
+        let node = self.server.node;
+        self.world.note(|| {
+            format!("p{pid} calls s{node} #{number} ({fate:?}): {}", brief::steps(&steps))
+        });
         let call = Call {
             network: Arc::clone(self),
             from: Sender { pid, sent: self.world.now() },
@@ -273,14 +278,14 @@ impl Call {
         let Some(answer) = self.answer.lock().unwrap_or_else(PoisonError::into_inner).take() else {
             return;
         };
-        let pid = self.from.pid;
+        let (pid, node, number) = (self.from.pid, self.network.server.node, self.number);
         self.network.world.note(|| match (&with, answer.is_closed()) {
-            (_, true) => format!("p{pid} does not wait for the answer #{} any more", self.number),
-            (Ok(_), _) => format!("p{pid} gets the answer #{}", self.number),
-            (Err(e), _) => format!("p{pid} gets no answer #{}: {e}", self.number),
+            (_, true) => format!("p{pid} does not wait for the answer s{node} #{number} any more"),
+            (Ok(_), _) => format!("p{pid} gets the answer s{node} #{number}"),
+            (Err(e), _) => format!("p{pid} gets no answer s{node} #{number}: {e}"),
         });
         if let (Ok(replies), false) = (&with, answer.is_closed()) {
-            self.network.judge.answered(&self.steps, replies);
+            self.network.judge.answered(self.network.server.node, &self.steps, replies);
         }
         let _gave_up = answer.send(with);
     }
@@ -295,7 +300,7 @@ fn failure(message: &str, may_have_run: bool) -> StoreError {
     }
 }
 
-/// The simulated server as one process sees it.
+/// A simulated server as one process sees it.
 #[derive(Debug)]
 pub(crate) struct SimStore {
     network: Arc<Network>,
@@ -314,7 +319,7 @@ impl Store for SimStore {
     }
 
     fn name(&self) -> Arc<str> {
-        "sim:".into()
+        format!("sim:{}", self.network.server.node).into()
     }
 
     fn call(&self, steps: Vec<Step>) -> Answer<'_, Vec<Reply>> {
@@ -348,5 +353,9 @@ impl Store for SimStore {
                 Err(_) => std::future::pending().await,
             }
         })
+    }
+
+    fn links(&self) -> Option<watch::Receiver<Links>> {
+        None
     }
 }

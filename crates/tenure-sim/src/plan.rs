@@ -33,7 +33,10 @@ pub(crate) struct Plan {
     pub(crate) users: usize,
     pub(crate) keys: usize,
     pub(crate) clocks: Vec<Clock>,
-    pub(crate) server_clock: Clock,
+    /// The clocks of the servers: of the one, or of a quorum's nodes.
+    pub(crate) servers: Vec<Clock>,
+    /// How long a server that restarted empty grants nothing new; the longest ttl.
+    pub(crate) guard: Duration,
     pub(crate) retention: Duration,
     pub(crate) pushes: bool,
     pub(crate) calm: bool,
@@ -69,7 +72,8 @@ impl Plan {
             users: usize::try_from(dice.between(1, 3)).unwrap_or(1),
             keys: usize::try_from(dice.between(1, 3)).unwrap_or(1),
             clocks,
-            server_clock,
+            servers: vec![server_clock],
+            guard: Duration::ZERO,
             retention: Duration::from_secs(dice.pick(&[2, 20, 24 * 3_600])),
             pushes: !dice.per_mille(100),
             calm,

@@ -11,8 +11,6 @@ use tenure::seam::{Moment, Seam, Task};
 use crate::dice::Dice;
 use crate::world::{EventId, Part, Pid, World};
 
-/// Wall clocks began here: some day in 2026.
-pub(crate) const WALL_ORIGIN: u64 = 1_790_000_000_000_000;
 /// Timers fire up to so much late.
 pub(crate) const TIMER_LATE: u64 = 20_000;
 
@@ -38,7 +36,7 @@ impl Seam for SimSeam {
     }
 
     fn wall_micros(&self) -> u64 {
-        WALL_ORIGIN + self.world.now()
+        self.world.clock(self.pid).wall(self.world.now())
     }
 
     fn sleep_until(&self, at: Moment) -> Task {

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use tenure::Key;
+use tenure::store::Store;
 
+use crate::clock::Clock;
 use crate::defect::Defect;
 use crate::dice::Dice;
 use crate::faults::Faults;
@@ -14,7 +16,7 @@ use crate::judge::{Judge, Rule};
 use crate::link::{Network, SimStore};
 use crate::plan::{Plan, SECOND, Stream};
 use crate::process::SimSeam;
-use crate::server::Server;
+use crate::server::{Server, Terms};
 use crate::trace::Trace;
 use crate::user::User;
 use crate::world::{Failure, Observer, Part, Pid, World};
@@ -80,8 +82,7 @@ struct Town {
     plan: Plan,
     world: Arc<World>,
     judge: Arc<Judge>,
-    server: Arc<Server>,
-    network: Arc<Network>,
+    nodes: Vec<(Arc<Server>, Arc<Network>)>,
     keys: Arc<[Key]>,
     /// Users that have not ended.
     living: Arc<AtomicUsize>,
@@ -97,17 +98,21 @@ impl Town {
         let world = World::new(plan.clocks.clone(), dice, Trace::new(options.trace));
         world.note(|| format!("{plan:#?}"));
         let (round_trip, calm) = (2 * plan.weather.delay, plan.calm);
-        let judge = Judge::new(Arc::clone(&world), options.only, calm, round_trip);
+        let judge =
+            Judge::new(Arc::clone(&world), options.only, calm, round_trip, plan.servers.len());
         world.observe(Arc::downgrade(&judge) as Weak<dyn Observer>);
-        let (clock, retention) = (plan.server_clock, plan.retention);
-        let (w, j) = (Arc::clone(&world), Arc::clone(&judge));
-        let server = Server::new(w, j, clock, retention, options.defect);
-        let (w, s, j) = (Arc::clone(&world), Arc::clone(&server), Arc::clone(&judge));
-        let network = Network::new(w, s, j, plan.weather.clone(), plan.pushes);
+        let found_node = |(node, clock): (usize, &Clock)| {
+            let (w, j) = (Arc::clone(&world), Arc::clone(&judge));
+            let (retention, guard, defect) = (plan.retention, plan.guard, options.defect);
+            let server = Server::new(w, j, node, Terms { clock: *clock, retention, guard, defect });
+            let (w, s, j) = (Arc::clone(&world), Arc::clone(&server), Arc::clone(&judge));
+            (server, Network::new(w, s, j, plan.weather.clone(), plan.pushes))
+        };
+        let nodes = plan.servers.iter().enumerate().map(found_node).collect();
         let names = (0..plan.keys).map(|i| Key::new(format!("k{i}")).expect("a good key"));
         let keys = names.collect();
         let (living, over, homes) = (Arc::default(), Arc::default(), Arc::default());
-        Self { seed, plan, world, judge, server, network, keys, living, over, homes }
+        Self { seed, plan, world, judge, nodes, keys, living, over, homes }
     }
 
     fn live(&self) {
@@ -118,8 +123,7 @@ impl Town {
         }
         self.world.set_stumbling(plan.stumble_per_mille, 300_000);
         let faults = Faults {
-            server: Arc::clone(&self.server),
-            network: Arc::clone(&self.network),
+            nodes: self.nodes.clone(),
             kinds: plan.faults.clone(),
             keys: Arc::clone(&self.keys),
             dice: Dice::new(self.seed, Stream::Faults as u64),
@@ -132,7 +136,7 @@ impl Town {
         faults.go_on(&self.world);
         self.world.run(plan.calm_at, || false);
         self.world.note(|| "the weather turns good".into());
-        self.network.calm();
+        self.nodes.iter().for_each(|(_, network)| network.calm());
         self.world.set_stumbling(0, 0);
         let enough = self.judge.handed_out() + GRANTS_IN_GOOD_WEATHER;
         let now = self.world.now();
@@ -153,7 +157,7 @@ impl Town {
             return;
         }
         self.judge.nothing_is_left();
-        let kept = self.server.keys_kept_for_ever();
+        let kept: usize = self.nodes.iter().map(|(s, _)| s.keys_kept_for_ever()).sum();
         if kept > 0 {
             self.judge.complain(Rule::Orphan, || format!("{kept} keys are kept for ever"));
         }
@@ -180,13 +184,15 @@ impl Town {
     fn booter(&self) -> Arc<dyn Fn(Pid) + Send + Sync> {
         let Self { seed, ref plan, .. } = *self;
         let (world, judge) = (Arc::clone(&self.world), Arc::clone(&self.judge));
-        let (network, keys) = (Arc::clone(&self.network), Arc::clone(&self.keys));
+        let (nodes, keys) = (self.nodes.clone(), Arc::clone(&self.keys));
         let (living, homes) = (Arc::clone(&self.living), Arc::clone(&self.homes));
         let (users, over, idle) = (plan.users, Arc::clone(&self.over), plan.idle);
         Arc::new(move |pid| {
             let dice = Dice::new(seed, Stream::Seam as u64 + pid as u64);
             let seam = SimSeam::new(Arc::clone(&world), pid, dice);
-            let store = SimStore::new(Arc::clone(&network), pid);
+            let stores: Vec<_> =
+                nodes.iter().map(|(_, network)| SimStore::new(Arc::clone(network), pid)).collect();
+            let store = Arc::clone(&stores[0]) as Arc<dyn Store>;
             let home = Home::new(Arc::clone(&world), Arc::clone(&judge), pid, seam, store);
             for user in 0..users {
                 let stream = Stream::User as u64 + (pid * users + user) as u64;

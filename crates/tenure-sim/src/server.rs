@@ -1,4 +1,4 @@
-//! The simulated server: the machine of each key in memory, on a clock of its own. It can be
+//! A simulated server: the machine of each key in memory, on a clock of its own. It can be
 //! stopped, and can crash with and without its memory. Everything it does is told to the judge.
 
 use std::collections::BTreeMap;
@@ -14,17 +14,26 @@ use crate::brief;
 use crate::clock::Clock;
 use crate::defect::Defect;
 use crate::judge::{Change, Judge};
-use crate::process::WALL_ORIGIN;
 use crate::world::{Pid, World};
 
-/// The one server of a run.
+/// One server of a run.
 pub(crate) struct Server {
     world: Arc<World>,
     judge: Arc<Judge>,
-    clock: Clock,
-    retention: Duration,
-    defect: Option<Defect>,
+    /// Which of a quorum's nodes it is.
+    pub(crate) node: usize,
+    terms: Terms,
     hall: Mutex<Hall>,
+}
+
+/// What a server is like.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Terms {
+    pub(crate) clock: Clock,
+    pub(crate) retention: Duration,
+    /// Once it has restarted empty, it grants nothing new for so long.
+    pub(crate) guard: Duration,
+    pub(crate) defect: Option<Defect>,
 }
 
 /// What a crash may take away.
@@ -34,6 +43,8 @@ struct Hall {
     /// No fence is minted at or below it: the largest fence that was ever forgotten.
     floor: u64,
     down_until: u64,
+    /// The restart guard holds until then.
+    young_until: StoreTime,
     stalled_until: u64,
     /// So many crashes; a reply from before the last one never arrives.
     crashes: u64,
@@ -48,7 +59,7 @@ pub(crate) struct Sender {
 
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server").field("clock", &self.clock).finish_non_exhaustive()
+        f.debug_struct("Server").field("node", &self.node).finish_non_exhaustive()
     }
 }
 
@@ -56,11 +67,14 @@ impl Server {
     pub(crate) fn new(
         world: Arc<World>,
         judge: Arc<Judge>,
-        clock: Clock,
-        retention: Duration,
-        defect: Option<Defect>,
+        node: usize,
+        terms: Terms,
     ) -> Arc<Self> {
-        Arc::new(Self { world, judge, clock, retention, defect, hall: Mutex::default() })
+        Arc::new(Self { world, judge, node, terms, hall: Mutex::default() })
+    }
+
+    pub(crate) fn guard(&self) -> Duration {
+        self.terms.guard
     }
 
     /// Carries the steps out, as any store would.
@@ -110,7 +124,11 @@ impl Server {
         if forget {
             hall.resources.clear();
             hall.floor = 0;
-            self.judge.forgotten();
+            let Terms { clock, guard, defect, .. } = self.terms;
+            if !guard.is_zero() && defect != Some(Defect::CountsAtOnce) {
+                hall.young_until = StoreTime::from_micros(clock.read(until)) + guard;
+            }
+            self.judge.forgotten(self.node);
         }
     }
 
@@ -128,18 +146,23 @@ impl Server {
 
     /// Keys that are still remembered once every promise about them has run out.
     pub(crate) fn keys_kept_for_ever(&self) -> usize {
-        let far = self.now() + self.retention + Duration::from_secs(3_600);
+        let far = self.now() + self.terms.retention + Duration::from_secs(3_600);
         self.hall().resources.values().filter(|r| !r.is_forgettable(far)).count()
     }
 
     fn apply(&self, hall: &mut Hall, step: &Step, from: Option<Sender>) -> (Reply, Vec<Grant>) {
+        let Terms { clock, retention, defect, .. } = self.terms;
         let at = At {
             now: self.now(),
-            fence_seed: (WALL_ORIGIN + self.world.now()).max(hall.floor + 1),
-            retention: self.retention,
+            fence_seed: clock.wall(self.world.now()).max(hall.floor + 1),
+            retention,
         };
         let before = hall.resources.remove(&step.key).unwrap_or_default();
-        let (after, (reply, grants)) = match self.defect {
+        let (after, (reply, grants)) = match defect {
+            _ if at.now < hall.young_until && grants_anew(&before, &step.op, at.now) => {
+                let look_in = hall.young_until.since(at.now);
+                (before, (Reply::Busy { look_in, blocker: None }, vec![]))
+            }
             None => {
                 let mut after = before.clone();
                 let answer = after.apply(&step.op, at);
@@ -150,14 +173,15 @@ impl Server {
         self.world.note(|| {
             let who = from.map_or("operator".into(), |f| format!("p{}", f.pid));
             let (op, reply) = (brief::op(&step.op), brief::reply(&reply));
-            format!("server {} from {who}: {op} -> {reply}", step.key)
+            format!("s{} {} from {who}: {op} -> {reply}", self.node, step.key)
         });
         self.judge.changed(&Change {
+            node: self.node,
             key: &step.key,
             op: &step.op,
             from,
             after: &after,
-            clock: self.clock,
+            clock,
         });
         if after.is_forgettable(at.now) {
             hall.floor = hall.floor.max(after.fence().get());
@@ -168,10 +192,16 @@ impl Server {
     }
 
     fn now(&self) -> StoreTime {
-        StoreTime::from_micros(self.clock.read(self.world.now()))
+        StoreTime::from_micros(self.terms.clock.read(self.world.now()))
     }
 
     fn hall(&self) -> MutexGuard<'_, Hall> {
         self.hall.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether an operation would give a lease to an owner who has none.
+fn grants_anew(resource: &Resource, op: &Op, now: StoreTime) -> bool {
+    let (Op::Acquire(acquire) | Op::Steal(acquire)) = op else { return false };
+    !resource.holders().iter().any(|h| h.owner == acquire.owner && h.expires > now)
 }

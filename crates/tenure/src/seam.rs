@@ -167,24 +167,30 @@ struct Timers {
     sleepers: Mutex<Sleepers>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Sleepers {
     due: BTreeMap<(Moment, u64), Waker>,
     last: u64,
+    /// When the timer rings. That may be for a sleeper who has left: most do, since most are the
+    /// time limits of calls, and setting the timer costs more than ringing for nothing now and
+    /// then.
+    armed: Moment,
 }
 
 impl Timers {
     fn new() -> io::Result<Self> {
         let clock = TimerfdClockId::Boottime;
         let timer = rustix::time::timerfd_create(clock, TimerfdFlags::CLOEXEC)?;
-        Ok(Self { timer, sleepers: Mutex::default() })
+        let sleepers = Sleepers { due: BTreeMap::new(), last: 0, armed: Moment::NEVER };
+        Ok(Self { timer, sleepers: Mutex::new(sleepers) })
     }
 
     fn sleepers(&self) -> MutexGuard<'_, Sleepers> {
         self.sleepers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn arm(&self, at: Moment) {
+    fn arm(&self, sleepers: &mut Sleepers, at: Moment) {
+        sleepers.armed = at;
         // A value of zero would disarm the timer.
         let micros = at.0.max(1);
         let value = Timespec {
@@ -214,8 +220,10 @@ impl Timers {
         let mut sleepers = self.sleepers();
         let later = sleepers.due.split_off(&(Moment(now().0 + 1), 0));
         let due = std::mem::replace(&mut sleepers.due, later);
+        sleepers.armed = Moment::NEVER;
         if let Some(((at, _), _)) = sleepers.due.first_key_value() {
-            self.arm(*at);
+            let at = *at;
+            self.arm(&mut sleepers, at);
         }
         due.into_values().collect()
     }
@@ -243,8 +251,8 @@ impl Future for Sleep {
         });
         let entry = (self.at, number);
         sleepers.due.insert(entry, cx.waker().clone());
-        if sleepers.due.first_key_value().is_some_and(|(first, _)| *first == entry) {
-            timers.arm(self.at);
+        if self.at < sleepers.armed {
+            timers.arm(&mut sleepers, self.at);
         }
         Poll::Pending
     }

@@ -1,14 +1,18 @@
-//! A store whose inbox does not open: waiting goes on without, and keeps its time limit.
+//! A store whose inbox does not open, and one that loses pushes: waiting goes on without them.
 
 #![allow(clippy::disallowed_methods, reason = "tests limit time")]
 
+#[path = "dropped/still.rs"]
+mod still;
+
 use std::future::pending;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tenure::logic::{Inspection, Reply, Step};
-use tenure::store::{Answer, Capabilities, Inbox, Memory, Store};
+use tenure::store::{Answer, Capabilities, Inbox, Links, Memory, Push, Store};
 use tenure::{ErrorKind, Key, Locks, LocksOptions, seam};
+use tokio::sync::{Notify, mpsc, watch};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -41,6 +45,10 @@ impl Store for Deaf {
     fn inbox(&self) -> Answer<'_, Option<Inbox>> {
         Box::pin(pending())
     }
+
+    fn links(&self) -> Option<watch::Receiver<Links>> {
+        self.0.links()
+    }
 }
 
 /// Found by simulation: opening the inbox counted against the store's time limit alone.
@@ -60,4 +68,91 @@ async fn a_wait_keeps_its_limit_while_the_inbox_does_not_open() {
     let granted = tokio::time::timeout(PATIENCE, heir).await.expect("an end");
     let heir = granted.expect("no panic").expect("granted by timed looks");
     heir.release().await.expect("released");
+}
+
+/// Loses every push, and says so only when it is told to.
+#[derive(Debug)]
+struct Forgetful {
+    within: Memory,
+    missed: Arc<Notify>,
+    lost: Arc<Mutex<Vec<Push>>>,
+}
+
+impl Store for Forgetful {
+    fn capabilities(&self) -> &Capabilities {
+        self.within.capabilities()
+    }
+
+    fn name(&self) -> Arc<str> {
+        self.within.name()
+    }
+
+    fn call(&self, steps: Vec<Step>) -> Answer<'_, Vec<Reply>> {
+        self.within.call(steps)
+    }
+
+    fn list<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a Key>,
+        limit: usize,
+    ) -> Answer<'a, Vec<(Key, Inspection)>> {
+        self.within.list(prefix, after, limit)
+    }
+
+    fn inbox(&self) -> Answer<'_, Option<Inbox>> {
+        let (missed, lost) = (Arc::clone(&self.missed), Arc::clone(&self.lost));
+        Box::pin(async move {
+            let Some(mut whole) = self.within.inbox().await? else { return Ok(None) };
+            let (sender, pushes) = mpsc::unbounded_channel();
+            tokio::spawn(async move {
+                while let Some(push) = whole.pushes.recv().await {
+                    lost.lock().expect("no panic").push(push);
+                }
+                drop(sender);
+            });
+            Ok(Some(Inbox { address: whole.address, pushes, missed }))
+        })
+    }
+
+    fn links(&self) -> Option<watch::Receiver<Links>> {
+        self.within.links()
+    }
+}
+
+/// The clock stands still, so that no heartbeat comes to find the grant.
+#[tokio::test]
+async fn waiters_look_again_as_soon_as_pushes_may_have_been_missed() {
+    let seam: Arc<dyn seam::Seam> = Arc::new(still::Still::default());
+    let (missed, lost) = (Arc::new(Notify::new()), Arc::default());
+    let within = Memory::new(Arc::clone(&seam));
+    let store = Forgetful { within, missed: Arc::clone(&missed), lost: Arc::clone(&lost) };
+    let locks = Locks::over(Arc::new(store), seam, LocksOptions::default());
+    let settled = async |what: &str, so: &dyn Fn() -> bool| {
+        let begun = std::time::Instant::now();
+        while !so() {
+            assert!(begun.elapsed() < PATIENCE, "{what} did not come");
+            tokio::task::yield_now().await;
+        }
+    };
+    let mut heirs = Vec::new();
+    for key in ["one", "two", "three"] {
+        let guard = locks.mutex(key).acquire().await.expect("granted");
+        let waiter = locks.mutex(key);
+        let heir = tokio::spawn(async move { waiter.acquire().await });
+        while locks.mutex(key).inspect().await.expect("a look").waiters.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        guard.release().await.expect("released");
+        heirs.push(heir);
+    }
+    settled("the push of every grant", &|| lost.lock().expect("no panic").len() == 3).await;
+    assert!(heirs.iter().all(|heir| !heir.is_finished()), "nobody can have told them");
+
+    missed.notify_one();
+    for heir in heirs {
+        let granted = tokio::time::timeout(PATIENCE, heir).await.expect("it looked again");
+        let guard = granted.expect("no panic").expect("granted");
+        guard.release().await.expect("released");
+    }
 }

@@ -89,6 +89,10 @@ impl Store for OutOfReach {
     fn inbox(&self) -> tenure::store::Answer<'_, Option<tenure::store::Inbox>> {
         self.0.inbox()
     }
+
+    fn links(&self) -> Option<tokio::sync::watch::Receiver<tenure::store::Links>> {
+        self.0.links()
+    }
 }
 
 /// The rows of a table in the module's documentation: name and last column.

@@ -1,6 +1,7 @@
 //! One guard in a program's hands, as the program may understand it: valid from the moment that
 //! it was handed out until it was let go, announced lost, or its deadline came.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -28,8 +29,12 @@ pub(crate) struct Lease {
     pub(crate) told_gone: Option<u64>,
     /// The longest time that a renewal may ask for.
     pub(crate) longest: Duration,
-    /// By `max_hold`, or because its `Locks` is being closed.
+    /// By `max_hold`, or because its `Locks` is being closed, or its quorum says *gone*.
     pub(crate) may_end_early: bool,
+    /// Servers that have said so.
+    pub(crate) gone_at: BTreeSet<usize>,
+    /// The true time.
+    pub(crate) handed_at: u64,
 }
 
 /// The server took the lease away (an operator, a restart without memory): its holder cannot
@@ -52,7 +57,7 @@ pub(crate) struct Turn {
 }
 
 impl Lease {
-    pub(crate) fn new(guard: &Arc<Guard>, clock: Clock) -> Self {
+    pub(crate) fn new(guard: &Arc<Guard>, clock: Clock, handed_at: u64) -> Self {
         let deadline = guard.deadline();
         Self {
             owner: guard.owner().clone(),
@@ -67,6 +72,8 @@ impl Lease {
             told_gone: None,
             longest: Duration::ZERO,
             may_end_early: false,
+            gone_at: BTreeSet::new(),
+            handed_at,
         }
     }
 

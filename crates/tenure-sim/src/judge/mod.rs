@@ -1,4 +1,4 @@
-//! Watches the programs' guards and the server's truth, and says which promise was broken. It
+//! Watches the programs' guards and the servers' truth, and says which promise was broken. It
 //! never touches anything.
 
 mod attempt;
@@ -42,13 +42,13 @@ pub(crate) struct Judge {
     book: Mutex<Book>,
 }
 
-#[derive(Default)]
 struct Book {
     attempts: BTreeMap<u64, Attempt>,
     leases: BTreeMap<u64, Lease>,
     /// The leases of each process that its program has not let go.
     open: BTreeMap<Pid, Vec<u64>>,
     truths: Truths,
+    /// When a server last lost its memory.
     forgotten: Option<u64>,
     handed: u64,
 }
@@ -65,8 +65,17 @@ impl Judge {
         only: Option<Rule>,
         calm: bool,
         round_trip: u64,
+        servers: usize,
     ) -> Arc<Self> {
-        Arc::new(Self { world, only, calm, round_trip, book: Mutex::default() })
+        let book = Mutex::new(Book {
+            attempts: BTreeMap::new(),
+            leases: BTreeMap::new(),
+            open: BTreeMap::new(),
+            truths: Truths::new(servers),
+            forgotten: None,
+            handed: 0,
+        });
+        Arc::new(Self { world, only, calm, round_trip, book })
     }
 
     /// How many guards were handed out.

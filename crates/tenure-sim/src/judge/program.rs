@@ -11,6 +11,7 @@ use crate::world::Pid;
 use super::attempt::{Attempt, Ending, Patience, Stage, Wish};
 use super::lease::Lease;
 use super::rule::Rule;
+use super::truth::Truth;
 use super::{Book, GRACE, Judge, WITHDRAWN_WITHIN, micros};
 
 impl Judge {
@@ -35,7 +36,7 @@ impl Judge {
         let (wish, began) = (attempt.wish.clone(), attempt.began);
         attempt.stage = Stage::Held;
         let clock = self.world.clock(wish.pid);
-        let mut lease = Lease::new(guard, clock);
+        let mut lease = Lease::new(guard, clock, now);
         lease.longest = wish.ttl;
         lease.may_end_early = wish.max_hold.is_some();
         self.world.note(|| format!("p{} a{number} is handed {:?}", wish.pid, lease.fence));
@@ -43,17 +44,19 @@ impl Judge {
         if now >= lease.until {
             self.fail(Rule::Validity, || format!("a{number} was handed a guard past its deadline"));
         }
-        let truth = truths.entry(wish.key.clone()).or_default();
-        match truth.holding(&lease.owner).filter(|h| h.fence == lease.fence) {
-            Some(holding) if holding.until < lease.until => self.fail(Rule::Validity, || {
-                format!("a{number} counts on its lease longer than the server: {holding:?}")
+        let same = |t: &Truth| t.holding(&lease.owner).is_some_and(|h| h.fence == lease.fence);
+        let is_known = truths.is_quorum() || truths.of(&wish.key).any(same);
+        let taken = truths.of(&wish.key).filter_map(|truth| truth.taken).max();
+        match truths.backing(&wish.key, &lease.owner, began).filter(|_| is_known) {
+            Some(until) if until < lease.until => self.fail(Rule::Validity, || {
+                format!("a{number} counts on its lease longer than the store, until {until}")
             }),
             Some(_) => {}
             // Forced, or forgotten, while the answer was under way.
-            None if truth.taken.max(*forgotten) >= Some(began) => {
+            None if taken.max(*forgotten) >= Some(began) && !truths.is_quorum() => {
                 lease.take(clock, now, *forgotten >= Some(began));
             }
-            None => self.fail(Rule::Validity, || format!("a{number} has no lease at the server")),
+            None => self.fail(Rule::Validity, || format!("a{number} has no lease at the store")),
         }
         let counts = |l: &Lease| l.taken.is_none() && l.is_valid(now);
         let is_other = |(n, l): &(&u64, &Lease)| attempts[n].wish.key == wish.key && counts(l);
@@ -62,11 +65,11 @@ impl Judge {
             let key = &wish.key;
             self.fail(Rule::Exclusion, || format!("a{number} and a{others:?} both hold {key}"));
         }
-        if counts(&lease) && lease.fence <= truth.top_handed {
-            let top = truth.top_handed;
+        let top = truths.top_handed.entry(wish.key.clone()).or_default();
+        if counts(&lease) && lease.fence <= *top {
             self.fail(Rule::Fence, || format!("a{number} got {:?} after {top:?}", lease.fence));
         }
-        truth.top_handed = truth.top_handed.max(lease.fence);
+        *top = lease.fence.max(*top);
         self.watch_alarm(number, lease.until);
         leases.insert(number, lease);
         open.entry(wish.pid).or_default().push(number);

@@ -1,4 +1,4 @@
-//! What the server and the network say: each step that was carried out, each answer that arrived.
+//! What the servers and the network say: each step that was carried out, each answer that arrived.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,12 +8,13 @@ use tenure::logic::{Op, Reply, Step};
 use crate::process::TIMER_LATE;
 
 use super::attempt::{Attempt, Stage, attempt_of};
+use super::lease::Lease;
 use super::rule::Rule;
 use super::truth::{Change, NewGrant, Standing};
 use super::{Book, GRACE, Judge, LONGEST_WINDOW, micros};
 
 impl Judge {
-    /// The server has carried out a step.
+    /// A server has carried out a step.
     pub(crate) fn changed(self: &Arc<Self>, change: &Change<'_>) {
         let now = self.world.now();
         let mut book = self.book();
@@ -30,10 +31,13 @@ impl Judge {
                 attempt.ghost |= forgotten.is_some_and(|at| from.sent <= at);
             }
         }
-        let truth = truths.entry(change.key.clone()).or_default();
+        let is_quorum = truths.is_quorum();
+        let truth = truths.at(change.node, change.key);
         let difference = truth.follow(change, now);
         for grant in &difference.grants {
-            if grant.holding.fence <= truth.top_fence {
+            if is_quorum {
+                self.judge_topped_up(leases, change, grant);
+            } else if grant.holding.fence <= truth.top_fence {
                 self.fail(Rule::Fence, || {
                     format!("the server granted {grant:?} after {:?}", truth.top_fence)
                 });
@@ -56,8 +60,11 @@ impl Judge {
             if wish.key != *change.key || lease.taken.is_some() {
                 continue;
             }
-            let holding = truth.holding(&lease.owner);
-            if holding.is_some_and(|h| h.fence == lease.fence && h.until >= now) {
+            let since = attempts[number].began;
+            let holding = truths.at(change.node, change.key).holding(&lease.owner);
+            let is_other_grant = holding.is_some_and(|h| h.fence != lease.fence) && !is_quorum;
+            let backing = truths.backing(change.key, &lease.owner, since);
+            if !is_other_grant && backing.is_some_and(|until| until >= now) {
                 continue;
             }
             if forced {
@@ -70,15 +77,30 @@ impl Judge {
         }
     }
 
-    /// The server has lost its memory.
-    pub(crate) fn forgotten(&self) {
+    /// A quorum's lease keeps its fence, also where it comes to a node later.
+    fn judge_topped_up(
+        &self,
+        leases: &BTreeMap<u64, Lease>,
+        change: &Change<'_>,
+        grant: &NewGrant,
+    ) {
+        let lease = grant.holding.attempt.and_then(|number| leases.get(&number));
+        let (Some(lease), Some(from)) = (lease, change.from) else { return };
+        let is_same = lease.owner == grant.holding.owner && from.sent > lease.handed_at;
+        if is_same && grant.holding.fence != lease.fence {
+            self.fail(Rule::Fence, || format!("{grant:?} tops up a lease with {:?}", lease.fence));
+        }
+    }
+
+    /// A server has lost its memory.
+    pub(crate) fn forgotten(&self, node: usize) {
         let now = self.world.now();
         let mut book = self.book();
         book.forgotten = Some(now);
         let Book { attempts, leases, open, truths, .. } = &mut *book;
-        for truth in truths.values_mut() {
-            truth.holdings.clear();
-            truth.line.clear();
+        truths.forget(node, now);
+        if truths.is_quorum() {
+            return;
         }
         for number in open.values().flatten() {
             let lease = leases.get_mut(number).expect("it is open");
@@ -86,17 +108,23 @@ impl Judge {
         }
     }
 
-    /// Answers have arrived at a caller that waits for them.
-    pub(crate) fn answered(&self, steps: &[Step], replies: &[Reply]) {
+    /// Answers of a server have arrived at a caller that waits for them.
+    pub(crate) fn answered(&self, node: usize, steps: &[Step], replies: &[Reply]) {
         let now = self.world.now();
         let mut book = self.book();
+        let (is_quorum, majority) = (book.truths.is_quorum(), book.truths.majority());
         for (step, reply) in steps.iter().zip(replies) {
             let Op::Renew { owner, .. } = &step.op else { continue };
             if *reply == Reply::Renewed {
                 continue;
             }
             for lease in book.leases.values_mut().filter(|l| l.owner == *owner) {
-                lease.told_gone.get_or_insert(now);
+                lease.gone_at.insert(node);
+                if !is_quorum {
+                    lease.told_gone.get_or_insert(now);
+                }
+                // A quorum's nodes may each be topped up again, or all be gone.
+                lease.may_end_early |= is_quorum && lease.gone_at.len() >= majority;
             }
         }
     }

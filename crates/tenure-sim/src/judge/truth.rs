@@ -1,5 +1,5 @@
-//! What the server has, key by key: who holds, who stands in line since when, and the largest
-//! fence ever minted. Told by the server; the engine never sees it.
+//! What each server has, key by key: who holds, who stands in line since when, and the largest
+//! fence ever minted. Told by the servers; the engine never sees it.
 
 use std::collections::BTreeMap;
 
@@ -11,8 +11,9 @@ use crate::server::Sender;
 
 use super::attempt::attempt_of;
 
-/// A step that the server has carried out.
+/// A step that a server has carried out.
 pub(crate) struct Change<'a> {
+    pub(crate) node: usize,
     pub(crate) key: &'a Key,
     pub(crate) op: &'a Op,
     /// `None`: an operator at the server.
@@ -50,14 +51,12 @@ pub(crate) struct Standing {
     pub(crate) alive_until: u64,
 }
 
-/// What is known of one key.
+/// What is known of one key at one server.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Truth {
     pub(crate) holdings: Vec<Holding>,
     pub(crate) line: Vec<Standing>,
     pub(crate) top_fence: Fence,
-    /// The largest fence that a program was handed.
-    pub(crate) top_handed: Fence,
     /// When an operator last took the key away.
     pub(crate) taken: Option<u64>,
     /// How often in a row a process passed the key on, ahead of those who stood in line.
@@ -89,7 +88,63 @@ pub(crate) struct Difference {
     pub(crate) vanished: Vec<Standing>,
 }
 
-pub(crate) type Truths = BTreeMap<Key, Truth>;
+/// All servers, key by key.
+#[derive(Debug)]
+pub(crate) struct Truths {
+    nodes: Vec<BTreeMap<Key, Truth>>,
+    /// When each server last lost its memory.
+    forgotten: Vec<Option<u64>>,
+    /// The largest fence of each key that a program was handed.
+    pub(crate) top_handed: BTreeMap<Key, Fence>,
+}
+
+impl Truths {
+    pub(crate) fn new(nodes: usize) -> Self {
+        let forgotten = vec![None; nodes];
+        Self { nodes: vec![BTreeMap::new(); nodes], forgotten, top_handed: BTreeMap::new() }
+    }
+
+    /// Whether the store is a quorum of servers.
+    pub(crate) fn is_quorum(&self) -> bool {
+        self.nodes.len() > 1
+    }
+
+    pub(crate) fn majority(&self) -> usize {
+        self.nodes.len() / 2 + 1
+    }
+
+    pub(crate) fn at(&mut self, node: usize, key: &Key) -> &mut Truth {
+        self.nodes[node].entry(key.clone()).or_default()
+    }
+
+    /// What the servers know of a key.
+    pub(crate) fn of<'a>(&'a self, key: &'a Key) -> impl Iterator<Item = &'a Truth> {
+        self.nodes.iter().filter_map(|truths| truths.get(key))
+    }
+
+    /// A server has lost its memory at the true time `now`.
+    pub(crate) fn forget(&mut self, node: usize, now: u64) {
+        self.forgotten[node] = Some(now);
+        for truth in self.nodes[node].values_mut() {
+            truth.holdings.clear();
+            truth.line.clear();
+        }
+    }
+
+    /// Until when a majority keeps a lease for its owner; `None`: it does not. A quorum's node
+    /// that has forgotten it after the true time `since` gives the key to nobody else, which is
+    /// as good.
+    pub(crate) fn backing(&self, key: &Key, owner: &Owner, since: u64) -> Option<u64> {
+        let until = |(truths, forgotten): (&BTreeMap<Key, Truth>, &Option<u64>)| {
+            let held = truths.get(key).and_then(|t| t.holding(owner)).map(|h| h.until);
+            let closed = self.is_quorum() && forgotten.is_some_and(|at| at >= since);
+            if closed { Some(u64::MAX) } else { held }
+        };
+        let mut ends: Vec<_> = self.nodes.iter().zip(&self.forgotten).filter_map(until).collect();
+        ends.sort_unstable_by(|a, b| b.cmp(a));
+        ends.get(self.majority() - 1).copied()
+    }
+}
 
 impl Truth {
     /// Takes over the state after a step, and says what is worth judging.

@@ -51,15 +51,16 @@ impl Judge {
         }
         // An extension that is over already harms nobody.
         if turn.extended && now < lease.until {
-            let holding = book.truths.get(&wish.key).and_then(|t| t.holding(&lease.owner));
-            let backed = holding.is_some_and(|h| lease.until <= h.until);
+            let began = book.attempts[&number].began;
+            let backing = book.truths.backing(&wish.key, &lease.owner, began);
+            let backed = backing.is_some_and(|until| lease.until <= until);
             let honest = match lease.taken {
                 Some(taken) => lease.deadline <= taken.latest_deadline || taken.forgotten && backed,
                 None => backed,
             };
             if !honest {
                 self.fail(Rule::Validity, || {
-                    format!("a{number} counts on its lease longer than the server: {holding:?}")
+                    format!("a{number} counts on its lease longer than the store: {backing:?}")
                 });
             }
         }
@@ -134,14 +135,18 @@ impl Judge {
     pub(super) fn is_left(&self, book: &Book, number: u64) -> Option<&'static str> {
         let now = self.world.now();
         let attempt = book.attempts.get(&number)?;
-        let truth = book.truths.get(&attempt.wish.key)?;
         let Stage::Over(_) = attempt.stage else { return None };
-        let mut holdings = truth.holdings.iter().filter(|h| h.attempt == Some(number));
         let kept = micros(attempt.wish.min_hold) * 102 / 100;
-        if holdings.any(|h| h.until > now && h.granted + kept < now) {
-            return Some("a lease");
+        for truth in book.truths.of(&attempt.wish.key) {
+            let mut holdings = truth.holdings.iter().filter(|h| h.attempt == Some(number));
+            if holdings.any(|h| h.until > now && h.granted + kept < now) {
+                return Some("a lease");
+            }
+            let mut line = truth.line.iter().filter(|s| s.attempt == Some(number));
+            if line.any(|s| s.alive_until > now) {
+                return Some("a place in line");
+            }
         }
-        let mut line = truth.line.iter().filter(|s| s.attempt == Some(number));
-        line.any(|s| s.alive_until > now).then_some("a place in line")
+        None
     }
 }

@@ -37,7 +37,7 @@ struct Table {
     by_time: BTreeSet<(Moment, DutyId)>,
     by_id: HashMap<DutyId, (Moment, Duty)>,
     last: u64,
-    /// When the keeper will look next.
+    /// When the keeper will look next: never later than the first entry is due.
     keeper_wakes: Moment,
 }
 
@@ -106,10 +106,15 @@ impl Agenda {
         leases.collect()
     }
 
-    /// Tells the keeper when to look next, and remembers what it was told.
-    pub(crate) fn next(&self) -> Moment {
+    /// Tells the keeper, who looks at `now`, when to look next, and remembers what it was told.
+    ///
+    /// A look that was planned stays planned, even if its entry has left: locks that are held
+    /// for a moment, one after the other, would otherwise wake the keeper each time.
+    pub(crate) fn next(&self, now: Moment) -> Moment {
         let mut table = self.table();
-        table.keeper_wakes = table.by_time.first().map_or(Moment::NEVER, |(at, _)| *at);
+        let first = table.by_time.first().map_or(Moment::NEVER, |(at, _)| *at);
+        let planned = table.keeper_wakes;
+        table.keeper_wakes = if planned > now { planned.min(first) } else { first };
         table.keeper_wakes
     }
 

@@ -55,6 +55,8 @@ impl Engine {
     ) -> Arc<Self> {
         let changed = Arc::new(Notify::new());
         let gone = CancellationToken::new();
+        // From the first lease on: the keeper may come to run later than that.
+        let links = store.links();
         let engine = Arc::new(Self {
             name: store.name(),
             store,
@@ -69,7 +71,7 @@ impl Engine {
             gone: gone.clone(),
             turned_at: AtomicU64::new(0),
         });
-        seam.spawn(Box::pin(keeper::run(Arc::downgrade(&engine), changed, gone)));
+        seam.spawn(Box::pin(keeper::run(Arc::downgrade(&engine), changed, links, gone)));
         engine
     }
 
@@ -192,7 +194,7 @@ impl Engine {
     }
 
     /// Lets every waiter that stands at the store look there now.
-    fn look_again(&self) {
+    pub(crate) fn look_again(&self) {
         let now = self.now();
         for id in self.lobby.all_at_store() {
             self.agenda.move_to(id, now);

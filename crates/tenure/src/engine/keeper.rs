@@ -5,12 +5,12 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::logic::{Op, Reply, Step};
 use crate::seam::Moment;
-use crate::store::{Push, StoreError, StoreErrorClass};
+use crate::store::{Links, Push, StoreError, StoreErrorClass};
 use crate::words::{Fence, Operation};
 
 use super::agenda::{Duty, DutyId};
@@ -32,13 +32,20 @@ const TIMED_LOOK: Duration = Duration::from_millis(50);
 
 /// What travels in a batch, and what its reply is for.
 enum Errand {
-    Renewal(DutyId, Arc<Lease>),
+    /// And for what ttl.
+    Renewal(DutyId, Arc<Lease>, Duration),
     Heartbeat(DutyId, Arc<Waiter>),
     Undoing(DutyId, Arc<Undo>),
 }
 
 /// Runs until the engine is gone.
-pub(crate) async fn run(engine: Weak<Engine>, changed: Arc<Notify>, gone: CancellationToken) {
+pub(crate) async fn run(
+    engine: Weak<Engine>,
+    changed: Arc<Notify>,
+    mut links: Option<watch::Receiver<Links>>,
+    gone: CancellationToken,
+) {
+    let mut known = Links::default();
     loop {
         let Some((wake, seam)) = engine.upgrade().map(|e| (turn(&e), Arc::clone(&e.seam))) else {
             return;
@@ -47,9 +54,41 @@ pub(crate) async fn run(engine: Weak<Engine>, changed: Arc<Notify>, gone: Cancel
             biased;
             () = gone.cancelled() => return,
             () = changed.notified() => {}
+            now = become_of(&mut links) => {
+                let before = std::mem::replace(&mut known, now);
+                if let Some(engine) = engine.upgrade() {
+                    doubt(&engine, now.cut > before.cut);
+                }
+            }
             () = seam.sleep_until(wake) => {}
         }
     }
+}
+
+/// What has become of the links when that changes; never, where there are none.
+async fn become_of(links: &mut Option<watch::Receiver<Links>>) -> Links {
+    if let Some(receiver) = links {
+        if receiver.changed().await.is_ok() {
+            return *receiver.borrow_and_update();
+        }
+        *links = None;
+    }
+    std::future::pending().await
+}
+
+/// The store may have forgotten: all leases are verified, and all waiters look. After a cut that
+/// brings about the next link; a renewal that then waits for the link is not sent once more when
+/// it is made.
+fn doubt(engine: &Arc<Engine>, is_cut: bool) {
+    let now = engine.now();
+    for (id, duty) in engine.agenda.all() {
+        let Duty::Lease(lease) = duty else { continue };
+        if is_cut || lease.asking.load(Ordering::Acquire) == 0 {
+            lease.renew_at(now);
+            engine.agenda.move_to(id, now);
+        }
+    }
+    engine.look_again();
 }
 
 /// Does what is due, and says when to come back.
@@ -94,7 +133,7 @@ fn turn(engine: &Arc<Engine>) -> Moment {
         let rest = errands.split_off(errands.len().min(BATCH));
         send(engine, std::mem::replace(&mut errands, rest), now);
     }
-    engine.agenda.next()
+    engine.agenda.next(now)
 }
 
 fn visit_lease(
@@ -119,10 +158,12 @@ fn visit_lease(
         // Should the call hang, the next one does not wait for it.
         let next = now + retry_pause(&lease, now) * 3;
         lease.renew_at(next);
-        let op = Op::Renew { owner: lease.owner.clone(), ttl: lease.terms.ttl };
+        let ttl = lease.renewal();
+        let op = Op::Renew { owner: lease.owner.clone(), ttl };
         let step = Step { key: lease.key.clone(), op };
         engine.agenda.move_to(id, next.min(lease.alarm()));
-        errands.push((step, Errand::Renewal(id, lease)));
+        lease.asking.fetch_add(1, Ordering::AcqRel);
+        errands.push((step, Errand::Renewal(id, lease, ttl)));
     } else if is_due {
         engine.agenda.move_to(id, lease.next_renewal().min(lease.alarm()));
     }
@@ -157,23 +198,10 @@ fn send(engine: &Arc<Engine>, errands: Vec<(Step, Errand)>, sent: Moment) {
 
 fn answered(engine: &Arc<Engine>, errand: Errand, reply: Reply, sent: Moment) {
     match errand {
-        Errand::Renewal(id, lease) => match reply {
-            Reply::Renewed => {
-                let from =
-                    if mutants::is_set(Mutant::ValidityFromReply) { engine.now() } else { sent };
-                lease.confirm(from, lease.terms.ttl, engine.now());
-                observe::renewed(&engine.name, &lease.key, lease.fence);
-                let next = lease.terms.renew_every.map_or(Moment::NEVER, |every| sent + every);
-                lease.renew_at(next);
-                engine.agenda.move_to(id, next.min(lease.alarm()));
-            }
-            _ if mutants::is_set(Mutant::IgnoreGone) => {}
-            // The store has answered, and has no such lease: final at once.
-            _ => {
-                lease.lose(LostReason::Gone);
-                engine.agenda.leave(id);
-            }
-        },
+        Errand::Renewal(id, lease, ttl) => {
+            lease.asking.fetch_sub(1, Ordering::AcqRel);
+            renewal_answered(engine, id, &lease, &reply, (sent, ttl));
+        }
         Errand::Heartbeat(id, waiter) => heartbeat_answered(engine, id, &waiter, reply, sent),
         Errand::Undoing(id, undo) => {
             let first = engine.lobby.first(&undo.key).filter(|_| undo.then_look);
@@ -181,6 +209,31 @@ fn answered(engine: &Arc<Engine>, errand: Errand, reply: Reply, sent: Moment) {
                 engine.agenda.move_to(waiter, engine.now());
             }
             engine.undone(id);
+        }
+    }
+}
+
+fn renewal_answered(
+    engine: &Arc<Engine>,
+    id: DutyId,
+    lease: &Arc<Lease>,
+    reply: &Reply,
+    (sent, ttl): (Moment, Duration),
+) {
+    match reply {
+        Reply::Renewed => {
+            let from = if mutants::is_set(Mutant::ValidityFromReply) { engine.now() } else { sent };
+            lease.confirm(from, ttl, engine.now());
+            observe::renewed(&engine.name, &lease.key, lease.fence);
+            let next = lease.terms.renew_every.map_or(Moment::NEVER, |every| sent + every);
+            lease.renew_at(next);
+            engine.agenda.move_to(id, next.min(lease.alarm()));
+        }
+        _ if mutants::is_set(Mutant::IgnoreGone) => {}
+        // The store has answered, and has no such lease: final at once.
+        _ => {
+            lease.lose(LostReason::Gone);
+            engine.agenda.leave(id);
         }
     }
 }
@@ -255,7 +308,8 @@ pub(crate) fn push_arrived(engine: &Arc<Engine>, push: &Push) {
 fn failed(engine: &Arc<Engine>, errand: Errand, failure: &StoreError) {
     let now = engine.now();
     match errand {
-        Errand::Renewal(id, lease) => {
+        Errand::Renewal(id, lease, _) => {
+            lease.asking.fetch_sub(1, Ordering::AcqRel);
             let pause = retry_pause(&lease, now);
             let jitter = f64::from(engine.jitter()) / f64::from(u32::MAX);
             let next = now + pause + pause.mul_f64(jitter);

@@ -2,7 +2,7 @@
 //! "lost" is final, and needs no I/O.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::seam::Moment;
-use crate::words::{Fence, Key, Owner};
+use crate::words::{Fence, Key, Owner, TTL_MIN};
 
 use super::agenda::DutyId;
 use super::mutants::{self, Mutant};
@@ -84,6 +84,10 @@ pub(crate) struct Lease {
     verdict: AtomicU8,
     /// When the keeper renews next; `Moment::NEVER`: not.
     next_renewal: AtomicU64,
+    /// How many renewals are under way.
+    pub(crate) asking: AtomicU32,
+    /// Its grant was for less than its ttl, and no renewal has been confirmed yet.
+    is_short: AtomicBool,
     /// An acquire of this owner may still be under way: the release must leave a tombstone.
     pub(crate) bury: AtomicBool,
     /// A pass was sent: should its answer be lost, the next in line must look for its grant.
@@ -124,6 +128,8 @@ impl Lease {
             deadline: AtomicU64::new(validity::deadline(sent, span).min(end).as_micros()),
             verdict: AtomicU8::new(HELD),
             next_renewal: AtomicU64::new(next_renewal.as_micros()),
+            asking: AtomicU32::new(0),
+            is_short: AtomicBool::new(span < terms.ttl),
             bury: AtomicBool::new(false),
             passed: AtomicBool::new(false),
             lost: CancellationToken::new(),
@@ -154,6 +160,13 @@ impl Lease {
 
     pub(crate) fn is_of(&self, taker: Taker) -> bool {
         self.taker.get() == Some(&taker)
+    }
+
+    /// The ttl to renew it for. One that is not to be renewed is asked for by so short a ttl that
+    /// it does not last longer for it: a renewal never shortens.
+    pub(crate) fn renewal(&self) -> Duration {
+        let is_renewed = self.terms.renew_every.is_some() || self.is_short.load(Ordering::Acquire);
+        if is_renewed { self.terms.ttl } else { TTL_MIN }
     }
 
     /// Whether it is held at `now`, which must have been read just before. Passing the deadline
@@ -218,6 +231,7 @@ impl Lease {
         }
         let deadline = validity::deadline(sent, ttl).min(self.end);
         self.deadline.fetch_max(deadline.as_micros(), Ordering::AcqRel);
+        self.is_short.store(false, Ordering::Release);
         self.changed.notify_waiters();
     }
 

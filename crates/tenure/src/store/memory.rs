@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::logic::{At, Grant, Inspection, Reply, Resource, State, Step};
 use crate::seam::Seam;
 use crate::words::{Key, StoreTime};
 
-use super::{Answer, Capabilities, Inbox, Push, Reach, Store};
+use super::{Answer, Capabilities, Inbox, Links, Push, Reach, Store};
 
 /// How long a fence is remembered after the last use of its key.
 const RETENTION: Duration = Duration::from_secs(24 * 3600);
@@ -181,5 +181,9 @@ impl Store for Memory {
         let (sender, pushes) = mpsc::unbounded_channel();
         self.table().inboxes.insert(Arc::clone(&address), sender);
         Box::pin(ready(Ok(Some(Inbox { address, pushes, missed: Arc::default() }))))
+    }
+
+    fn links(&self) -> Option<watch::Receiver<Links>> {
+        None
     }
 }

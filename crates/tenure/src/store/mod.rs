@@ -12,7 +12,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 
 use crate::logic::{Inspection, Reply, Step};
 use crate::words::{Error, ErrorKind, Fence, Key, Operation, Owner};
@@ -58,6 +58,20 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 
     /// Opens an inbox for this process; `None` where the store cannot push.
     fn inbox(&self) -> Answer<'_, Option<Inbox>>;
+
+    /// What becomes of the links that carry the calls; `None` where nothing can be cut. The
+    /// engine looks at all that it holds and awaits when one was cut or made: whoever is at the
+    /// other end now may have forgotten.
+    fn links(&self) -> Option<watch::Receiver<Links>>;
+}
+
+/// What has become of a store's links so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Links {
+    /// How many were made.
+    pub made: u64,
+    /// How many of them ended.
+    pub cut: u64,
 }
 
 /// Where the pushes of a store arrive in this process.

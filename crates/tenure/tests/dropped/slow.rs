@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use tenure::Key;
 use tenure::logic::{Inspection, Op, Reply, Step};
-use tenure::store::{Answer, Capabilities, Inbox, Store};
+use tenure::store::{Answer, Capabilities, Inbox, Links, Store};
+use tokio::sync::watch;
 
 /// Waits so many polls around each call of another store.
 #[derive(Debug)]
@@ -76,5 +77,9 @@ impl Store for Slow {
             polls(self.after).await;
             inbox
         })
+    }
+
+    fn links(&self) -> Option<watch::Receiver<Links>> {
+        self.inner.links()
     }
 }

@@ -4,8 +4,12 @@ use std::future::ready;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use tokio::sync::watch;
+
 use crate::logic::{Inspection, Reply, Step};
-use crate::store::{Answer, Capabilities, Inbox, Memory, Store, StoreError, StoreErrorClass};
+use crate::store::{
+    Answer, Capabilities, Inbox, Links, Memory, Store, StoreError, StoreErrorClass,
+};
 use crate::words::Key;
 
 #[derive(Debug)]
@@ -96,5 +100,9 @@ impl Store for Faulty {
 
     fn inbox(&self) -> Answer<'_, Option<Inbox>> {
         self.memory.inbox()
+    }
+
+    fn links(&self) -> Option<watch::Receiver<Links>> {
+        self.memory.links()
     }
 }

@@ -10,7 +10,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 use redis::aio::MultiplexedConnection;
@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::seam::Moment;
+use crate::store::Links;
 
 use super::failure::{Cause, Failure};
 use super::gate::LONGEST_WAIT;
@@ -60,7 +61,7 @@ struct Line {
     /// What the server calls the connection (`CLIENT LIST`).
     name: &'static str,
     phase: watch::Sender<Phase>,
-    generation: AtomicU64,
+    links: watch::Sender<Links>,
 }
 
 #[derive(Debug, Clone)]
@@ -95,8 +96,8 @@ impl Link {
     /// A link that is opened when it is first used.
     pub(super) fn new(server: &Arc<Server>, name: &'static str) -> Self {
         let (phase, _) = watch::channel(Phase::Closed);
-        let (server, generation) = (Arc::clone(server), AtomicU64::new(0));
-        Self { line: Arc::new(Line { server, name, phase, generation }) }
+        let (links, _) = watch::channel(Links::default());
+        Self { line: Arc::new(Line { server: Arc::clone(server), name, phase, links }) }
     }
 
     /// Runs a script by its digest, or by its source where the server does not know it.
@@ -145,9 +146,9 @@ impl Link {
         }
     }
 
-    /// Grows with every connection that is made; zero before the first.
-    pub(super) fn generation(&self) -> u64 {
-        self.line.generation.load(Ordering::Acquire)
+    /// How many connections were made, and how many of them have ended.
+    pub(super) fn links(&self) -> watch::Receiver<Links> {
+        self.line.links.subscribe()
     }
 
     async fn live(&self) -> Result<Arc<Live>, Failure> {
@@ -206,10 +207,10 @@ impl Line {
                     probed: AtomicBool::new(false),
                     cut: CancellationToken::new(),
                 });
-                self.generation.fetch_add(1, Ordering::AcqRel);
                 let drive = drive(Arc::downgrade(&self), &live, driver);
                 // First this, then the driver: it reports the end of what is known.
                 self.phase.send_replace(Phase::Open(live));
+                self.links.send_modify(|links| links.made += 1);
                 self.server.seam.spawn(Box::pin(drive));
             }
             Err(failure) => {
@@ -287,6 +288,7 @@ impl Line {
             tracing::debug!(store = %self.server.name, link = self.name, %failure, "link given up");
             let failure = Failure { may_have_run: false, ..failure.clone() };
             self.server.gate.fell(lived, failure);
+            self.links.send_modify(|links| links.cut += 1);
         }
     }
 }

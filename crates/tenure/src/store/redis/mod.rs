@@ -24,11 +24,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 use crate::logic::{Inspection, Op, Reply, State, Step};
 use crate::seam::Seam;
 use crate::words::Key;
 
-use super::{Answer, Capabilities, Inbox, Reach, Store, StoreError, StoreErrorClass};
+use super::{Answer, Capabilities, Inbox, Links, Reach, Store, StoreError, StoreErrorClass};
 use batch::Batches;
 use layout::Template;
 use link::{Link, Script};
@@ -221,7 +223,7 @@ impl fmt::Debug for Redis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Redis")
             .field("name", &self.shared.name)
-            .field("connections_made", &self.shared.link.generation())
+            .field("links", &*self.shared.link.links().borrow())
             .finish_non_exhaustive()
     }
 }
@@ -267,5 +269,9 @@ impl Store for Redis {
 
     fn inbox(&self) -> Answer<'_, Option<Inbox>> {
         Box::pin(async { Ok(push::open(&self.shared.server, wire::decode_push).await?) })
+    }
+
+    fn links(&self) -> Option<watch::Receiver<Links>> {
+        Some(self.shared.link.links())
     }
 }

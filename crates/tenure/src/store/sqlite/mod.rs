@@ -33,13 +33,13 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::logic::{Inspection, Reply, Step};
 use crate::seam::Seam;
 use crate::words::Key;
 
-use super::{Answer, Capabilities, Inbox, Reach, Store, StoreError, StoreErrorClass};
+use super::{Answer, Capabilities, Inbox, Links, Reach, Store, StoreError, StoreErrorClass};
 use file::File;
 use wakeup::Inboxes;
 use worker::{Call, List, Request, Worker};
@@ -203,5 +203,9 @@ impl Store for Sqlite {
 
     fn inbox(&self) -> Answer<'_, Option<Inbox>> {
         Box::pin(ready(Ok(self.shared.inboxes.open(&*self.shared.seam))))
+    }
+
+    fn links(&self) -> Option<watch::Receiver<Links>> {
+        None
     }
 }

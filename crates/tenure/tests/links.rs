@@ -1,0 +1,174 @@
+//! A link to the store that was cut: all leases are verified at once, in few calls, and not once
+//! more while an answer is under way.
+
+#![allow(clippy::disallowed_methods, reason = "tests limit time")]
+
+#[path = "dropped/still.rs"]
+mod still;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use tenure::logic::{Inspection, Op, Reply, Step};
+use tenure::store::{Answer, Capabilities, Inbox, Links, Memory, Store};
+use tenure::{Guard, Key, Locks, LocksOptions, LostReason, Renewal, seam};
+use tokio::sync::{Semaphore, watch};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+const LEASES: usize = 1_200;
+
+/// Memory behind links that the test cuts and makes.
+#[derive(Debug)]
+struct Linked {
+    within: Memory,
+    links: watch::Sender<Links>,
+    /// Whether it has lost all that it knew.
+    has_forgotten: AtomicBool,
+    /// So many calls may be answered.
+    answers: Semaphore,
+    calls: AtomicUsize,
+    renewals: AtomicUsize,
+}
+
+#[deny(clippy::missing_trait_methods)]
+impl Store for Linked {
+    fn capabilities(&self) -> &Capabilities {
+        self.within.capabilities()
+    }
+
+    fn name(&self) -> Arc<str> {
+        self.within.name()
+    }
+
+    fn call(&self, steps: Vec<Step>) -> Answer<'_, Vec<Reply>> {
+        let renewals = steps.iter().filter(|step| matches!(step.op, Op::Renew { .. })).count();
+        if renewals == 0 {
+            return self.within.call(steps);
+        }
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        self.renewals.fetch_add(renewals, Ordering::Relaxed);
+        Box::pin(async move {
+            self.answers.acquire().await.expect("it stays open").forget();
+            if self.has_forgotten.load(Ordering::Relaxed) {
+                return Ok(vec![Reply::Gone; renewals]);
+            }
+            self.within.call(steps).await
+        })
+    }
+
+    fn list<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a Key>,
+        limit: usize,
+    ) -> Answer<'a, Vec<(Key, Inspection)>> {
+        self.within.list(prefix, after, limit)
+    }
+
+    fn inbox(&self) -> Answer<'_, Option<Inbox>> {
+        self.within.inbox()
+    }
+
+    fn links(&self) -> Option<watch::Receiver<Links>> {
+        Some(self.links.subscribe())
+    }
+}
+
+impl Linked {
+    fn renewals(&self) -> usize {
+        self.renewals.load(Ordering::Relaxed)
+    }
+}
+
+/// The clock stands still, so that no renewal is due by itself.
+fn world() -> (Arc<Linked>, Locks) {
+    let seam: Arc<dyn seam::Seam> = Arc::new(still::Still::default());
+    let store = Arc::new(Linked {
+        within: Memory::new(Arc::clone(&seam)),
+        links: watch::channel(Links::default()).0,
+        has_forgotten: AtomicBool::new(false),
+        answers: Semaphore::new(0),
+        calls: AtomicUsize::new(0),
+        renewals: AtomicUsize::new(0),
+    });
+    let locks = Locks::over(Arc::clone(&store) as _, seam, LocksOptions::default());
+    (store, locks)
+}
+
+async fn held(locks: &Locks, renewal: Renewal) -> Vec<Guard> {
+    let mut guards = Vec::new();
+    for number in 0..LEASES {
+        let mutex = locks.mutex(format!("{renewal:?} {number}")).with_renewal(renewal);
+        guards.push(mutex.try_acquire().await.expect("an answer").expect("it is free"));
+    }
+    guards
+}
+
+async fn until(what: &str, so: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !so() {
+        assert!(begun.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}");
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Whatever is under way has come to an end by then, since no timer is.
+async fn rest() {
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn all_leases_are_verified_at_once_and_in_few_calls() {
+    let (store, locks) = world();
+    let guards = held(&locks, Renewal::Auto).await;
+    rest().await;
+    assert_eq!(store.renewals(), 0, "nothing is due");
+
+    store.links.send_modify(|links| links.cut += 1);
+    until("the renewal of all", || store.renewals() == LEASES).await;
+    let calls = store.calls.load(Ordering::Relaxed);
+    assert!(calls <= 5, "{calls} calls for {LEASES} leases");
+    // They wait for a link, and go out by the one that is made.
+    store.links.send_modify(|links| links.made += 1);
+    rest().await;
+    assert_eq!(store.renewals(), LEASES, "sent twice for one reconnection");
+
+    store.answers.add_permits(calls);
+    until("the answers", || store.answers.available_permits() == 0).await;
+    rest().await;
+    // Somebody else's call has found the next link: nobody has asked yet.
+    store.links.send_modify(|links| links.made += 1);
+    until("the renewal of all", || store.renewals() == 2 * LEASES).await;
+    store.has_forgotten.store(true, Ordering::Relaxed);
+    store.answers.add_permits(1_000);
+    for guard in &guards {
+        let lost = tokio::time::timeout(PATIENCE, guard.lost()).await;
+        assert_eq!(lost.expect("the verdict"), LostReason::Gone);
+    }
+}
+
+#[tokio::test]
+async fn a_lease_that_is_not_renewed_is_verified_and_lasts_no_longer_for_it() {
+    let (store, locks) = world();
+    let guards = held(&locks, Renewal::Off).await;
+    let deadline = guards[0].deadline();
+    store.answers.add_permits(1_000);
+    let left = async || {
+        let page = store.within.list("", None, LEASES).await.expect("a page");
+        page.iter().map(|(_, seen)| seen.holders[0].remaining).max()
+    };
+    let before = left().await;
+    store.links.send_modify(|links| links.cut += 1);
+    until("the look at all", || store.renewals() == LEASES).await;
+    rest().await;
+    assert_eq!((left().await, guards[0].deadline()), (before, deadline));
+    guards[0].check().expect("still held");
+
+    store.has_forgotten.store(true, Ordering::Relaxed);
+    store.links.send_modify(|links| links.cut += 1);
+    let lost = tokio::time::timeout(PATIENCE, guards[0].lost()).await;
+    assert_eq!(lost.expect("the verdict"), LostReason::Gone);
+}
