@@ -98,7 +98,8 @@ impl Town {
         let world = World::new(plan.clocks.clone(), dice, Trace::new(options.trace));
         world.note(|| format!("{plan:#?}"));
         let (round_trip, calm) = (2 * plan.weather.delay, plan.calm);
-        let judge = Judge::new(Arc::clone(&world), options.only, calm, round_trip, plan.servers.len());
+        let judge =
+            Judge::new(Arc::clone(&world), options.only, calm, round_trip, plan.servers.len());
         world.observe(Arc::downgrade(&judge) as Weak<dyn Observer>);
         let found_node = |(node, clock): (usize, &Clock)| {
             let (w, j) = (Arc::clone(&world), Arc::clone(&judge));
