@@ -73,10 +73,6 @@ impl Server {
         Arc::new(Self { world, judge, node, terms, hall: Mutex::default() })
     }
 
-    pub(crate) fn guard(&self) -> Duration {
-        self.terms.guard
-    }
-
     /// Carries the steps out, as any store would.
     pub(crate) fn serve(&self, steps: &[Step], from: Sender) -> (Vec<Reply>, Vec<(Key, Grant)>) {
         let mut hall = self.hall();
