@@ -1,4 +1,4 @@
-//! `#[tenure::locked]`: what it does, and where its compile errors point.
+//! `#[tenure::locked]`: what it does.
 
 #![allow(clippy::disallowed_methods, reason = "tests spawn, and limit their time")]
 
@@ -160,9 +160,4 @@ fn plain_functions_too() {
     assert_eq!(shop.plain_skip(&"x").expect("ran"), Some("x"));
     let _busy = world.busy("plain");
     assert_eq!(shop.plain_skip(&"x").expect("skipped"), None);
-}
-
-#[test]
-fn compile_errors_point_at_the_mistake() {
-    trybuild::TestCases::new().compile_fail("tests/ui/*.rs");
 }
