@@ -2,6 +2,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "tests spawn, and limit their time")]
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -27,7 +28,7 @@ struct Order {
 
 struct Shop {
     locks: Locks,
-    stock: AtomicU32,
+    stock: Arc<AtomicU32>,
     asked: u32,
 }
 
@@ -88,16 +89,19 @@ async fn by_its_path() -> tenure::Result<String> {
 }
 
 fn shop(world: &World) -> Shop {
-    Shop { locks: world.locks(), stock: AtomicU32::new(700), asked: 0 }
+    Shop { locks: world.locks(), stock: Arc::new(AtomicU32::new(700)), asked: 0 }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_thousand_calls_leave_the_exact_stock() {
-    let world = World::new();
-    let shop = std::sync::Arc::new(shop(&world));
+/// A thousand calls at once in two programs that share one store and one inventory.
+async fn exact_stock(programs: [Locks; 2]) {
+    let stock = Arc::new(AtomicU32::new(700));
+    let shops = programs.map(|locks| {
+        let stock = Arc::clone(&stock);
+        Arc::new(Shop { locks, stock, asked: 0 })
+    });
     let calls: Vec<_> = (0..1_000)
-        .map(|_| {
-            let shop = std::sync::Arc::clone(&shop);
+        .map(|number| {
+            let shop = Arc::clone(&shops[number % 2]);
             tokio::spawn(async move { shop.take_one("pen").await })
         })
         .collect();
@@ -105,7 +109,35 @@ async fn a_thousand_calls_leave_the_exact_stock() {
     for call in calls {
         sold += u32::from(call.await.expect("no panic").expect("its turn"));
     }
-    assert_eq!((sold, shop.stock.load(Ordering::SeqCst)), (700, 0));
+    assert_eq!((sold, stock.load(Ordering::SeqCst)), (700, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_thousand_calls_leave_the_exact_stock_in_memory() {
+    let world = World::new();
+    exact_stock([world.locks(), world.another()]).await;
+}
+
+#[cfg(feature = "sqlite")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_thousand_calls_leave_the_exact_stock_on_sqlite() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let url = format!("sqlite:{}", dir.path().join("locks.db").display());
+    exact_stock([connect(&url).await, connect(&url).await]).await;
+}
+
+#[cfg(feature = "redis")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_thousand_calls_leave_the_exact_stock_on_redis_and_valkey() {
+    for flavour in tenure_testkit::Flavour::ALL {
+        let server = tenure_testkit::Server::of(flavour).start();
+        exact_stock([connect(&server.url()).await, connect(&server.url()).await]).await;
+    }
+}
+
+#[cfg(any(feature = "redis", feature = "sqlite"))]
+async fn connect(url: &str) -> Locks {
+    tenure::connect(url).await.expect("opens")
 }
 
 #[tokio::test]

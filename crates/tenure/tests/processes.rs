@@ -104,6 +104,11 @@ macro_rules! on {
             }
 
             #[tokio::test]
+            async fn guard_alive_at_the_end_of_main_after_close_is_released() {
+                closed_program(&$shared).await;
+            }
+
+            #[tokio::test]
             async fn stopped_holder_wakes_up_lost_and_leaves_its_successor_alone() {
                 stopped_holder(&$shared).await;
             }
@@ -219,6 +224,29 @@ async fn killed_holder(shared: &Shared) {
     let (median, worst) = (late[ROUNDS / 2], late[ROUNDS - 1]);
     println!("granted after the lease's end: median {median:?}, worst {worst:?}, limit 50 ms");
     assert!(median <= Duration::from_millis(50), "{late:?}");
+}
+
+/// Not a test but what the next one starts: it closes, and ends at once with a guard alive.
+#[tokio::test]
+async fn role_closer() {
+    let Ok(store) = std::env::var(ROLE) else {
+        return;
+    };
+    let locks = tenure::connect(&store).await.expect("opens");
+    let guard = locks.mutex("key").with_ttl(2 * PATIENCE).acquire().await.expect("granted");
+    println!("@held");
+    locks.close(PATIENCE).await.expect("all was answered");
+    assert!(guard.check().is_err());
+    // Nothing is dropped: what the guard would do then comes too late for this process.
+    std::process::exit(0);
+}
+
+async fn closed_program(shared: &Shared) {
+    let (mut closer, _said) = start("role_closer", &shared.url);
+    assert!(closer.0.wait().expect("its end").success());
+    let locks = tenure::connect(&shared.url).await.expect("opens");
+    let seen = locks.mutex("key").inspect().await.expect("a look");
+    assert!(seen.holders.is_empty() && seen.fence.is_some(), "{seen:?}");
 }
 
 /// Not a test but what the next one starts: it tells what became of its lease.

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use tenure::testing::{Clock, World};
-use tenure::{ErrorKind, LostReason, Renewal};
+use tenure::{ErrorKind, LostReason, Released, Renewal};
 
 async fn within<F: Future>(what: &str, future: F) -> F::Output {
     let timely = tokio::time::timeout(Duration::from_secs(20), future).await;
@@ -96,4 +96,53 @@ async fn the_clock_moves_only_by_hand() {
     within("the end of the wait", moved).await;
     assert_eq!(waiting.await.expect("no panic").expect_err("busy").kind(), ErrorKind::Busy);
     drop(busy);
+}
+
+/// Both fail: the work's error is the answer, and the release's can be read beside it.
+#[tokio::test]
+async fn the_work_s_error_beats_the_release_s() {
+    let world = World::new();
+    let mutex = world.locks().mutex("key");
+    let work = async |_: tenure::Lease| {
+        world.fail(true);
+        Err::<(), std::io::Error>(std::io::Error::other("no paper"))
+    };
+    let finished = mutex.run_to_end(work).await.expect("acquired");
+    assert_eq!(finished.value.expect_err("the work's").to_string(), "no paper");
+    let release = finished.release.expect_err("the store fails");
+    assert_eq!((release.kind(), finished.lost), (ErrorKind::Unavailable, None));
+    world.fail(false);
+    within("the release in the background", async {
+        while mutex.held_by_anyone().await.expect("a look") {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let ran = mutex.run(async |_| {
+        world.fail(true);
+        Err::<(), _>(Trouble::Work)
+    });
+    assert!(matches!(ran.await, Err(Trouble::Work)));
+    world.fail(false);
+    // What went well stays well, whatever became of the release.
+    let ran = mutex.run(async |_| {
+        world.fail(true);
+        Ok::<_, Trouble>("paid")
+    });
+    assert!(matches!(ran.await, Ok("paid")));
+    world.fail(false);
+    let next = within("the next", mutex.acquire()).await.expect("granted");
+    assert_eq!(next.release().await.expect("an answer"), Released::Released);
+}
+
+#[derive(Debug)]
+enum Trouble {
+    Lock,
+    Work,
+}
+
+impl From<tenure::Error> for Trouble {
+    fn from(_: tenure::Error) -> Self {
+        Self::Lock
+    }
 }
