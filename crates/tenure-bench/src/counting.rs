@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tenure::Key;
 use tenure::logic::{Inspection, Op, Reply, Step};
-use tenure::store::{Answer, Capabilities, Inbox, Links, Store};
+use tenure::store::{Answer, Capabilities, Identity, Inbox, Links, Store};
 use tokio::sync::watch;
 
 /// Counts how renewals travel to the store within.
@@ -61,5 +61,9 @@ impl<S: Store> Store for Counting<S> {
 
     fn links(&self) -> Option<watch::Receiver<Links>> {
         self.within.links()
+    }
+
+    fn identity(&self) -> Answer<'_, Identity> {
+        self.within.identity()
     }
 }

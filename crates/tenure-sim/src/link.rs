@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tenure::Key;
 use tenure::logic::{Grant, Inspection, Reply, Step};
 use tenure::store::{
-    Answer, Capabilities, Inbox, Links, Push, Reach, Store, StoreError, StoreErrorClass,
+    Answer, Capabilities, Forgets, Identity, Inbox, Links, Push, Reach, Store, StoreError,
+    StoreErrorClass,
 };
+use tenure::{Key, TTL_MAX};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::brief;
@@ -315,7 +316,7 @@ impl SimStore {
 
 impl Store for SimStore {
     fn capabilities(&self) -> &Capabilities {
-        &Capabilities { fifo: true, many_units: true, reach: Reach::Network }
+        &Capabilities { fifo: true, many_units: true, reach: Reach::Network, ttl_max: TTL_MAX }
     }
 
     fn name(&self) -> Arc<str> {
@@ -357,5 +358,10 @@ impl Store for SimStore {
 
     fn links(&self) -> Option<watch::Receiver<Links>> {
         None
+    }
+
+    fn identity(&self) -> Answer<'_, Identity> {
+        let (unique, forgets) = (self.name(), Forgets::Never);
+        Box::pin(std::future::ready(Ok(Identity { unique, replica_of: None, forgets })))
     }
 }

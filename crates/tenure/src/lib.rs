@@ -32,6 +32,12 @@ mod doors;
 mod engine;
 mod kinds;
 pub mod logic;
+#[cfg(not(feature = "__mutants"))]
+#[allow(unreachable_pub, reason = "public with the feature")]
+mod mutants;
+#[cfg(feature = "__mutants")]
+#[doc(hidden)]
+pub mod mutants;
 pub mod seam;
 pub mod store;
 mod words;
@@ -43,9 +49,6 @@ pub use doors::embedded_file;
 #[cfg(feature = "testing")]
 pub use doors::testing;
 pub use doors::{StoreEntry, connect, connect_with, default_locks, lock, set_default, stores};
-#[cfg(feature = "__mutants")]
-#[doc(hidden)]
-pub use engine::mutants;
 pub use engine::observe;
 pub use engine::{
     Compensated, Failure, Finished, Guard, InvalidTicket, Lease, List, Locks, LocksOptions,

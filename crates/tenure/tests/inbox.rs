@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tenure::logic::{Inspection, Reply, Step};
-use tenure::store::{Answer, Capabilities, Inbox, Links, Memory, Push, Store};
+use tenure::store::{Answer, Capabilities, Identity, Inbox, Links, Memory, Push, Store};
 use tenure::{ErrorKind, Key, Locks, LocksOptions, seam};
 use tokio::sync::{Notify, mpsc, watch};
 
@@ -48,6 +48,10 @@ impl Store for Deaf {
 
     fn links(&self) -> Option<watch::Receiver<Links>> {
         self.0.links()
+    }
+
+    fn identity(&self) -> Answer<'_, Identity> {
+        self.0.identity()
     }
 }
 
@@ -117,6 +121,10 @@ impl Store for Forgetful {
 
     fn links(&self) -> Option<watch::Receiver<Links>> {
         self.within.links()
+    }
+
+    fn identity(&self) -> Answer<'_, Identity> {
+        self.within.identity()
     }
 }
 

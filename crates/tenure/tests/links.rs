@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use tenure::logic::{Inspection, Op, Reply, Step};
-use tenure::store::{Answer, Capabilities, Inbox, Links, Memory, Store};
+use tenure::store::{Answer, Capabilities, Identity, Inbox, Links, Memory, Store};
 use tenure::{Guard, Key, Locks, LocksOptions, LostReason, Renewal, seam};
 use tokio::sync::{Semaphore, watch};
 
@@ -72,6 +72,10 @@ impl Store for Linked {
 
     fn links(&self) -> Option<watch::Receiver<Links>> {
         Some(self.links.subscribe())
+    }
+
+    fn identity(&self) -> Answer<'_, Identity> {
+        self.within.identity()
     }
 }
 

@@ -93,6 +93,10 @@ impl Store for OutOfReach {
     fn links(&self) -> Option<tokio::sync::watch::Receiver<tenure::store::Links>> {
         self.0.links()
     }
+
+    fn identity(&self) -> tenure::store::Answer<'_, tenure::store::Identity> {
+        self.0.identity()
+    }
 }
 
 /// The rows of a table in the module's documentation: name and last column.

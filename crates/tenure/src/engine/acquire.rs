@@ -14,16 +14,17 @@ use crate::words::{Error, ErrorKind, Key, Operation, Owner, Result};
 use super::core::Engine;
 use super::guard::Guard;
 use super::lease::Held;
-use super::mutants::{self, Mutant};
+use super::looks;
 use super::observe;
 use super::order::Order;
 use super::taker::Taker;
 use super::turn::Turn;
-use super::validity;
 use super::waiter::Waiter;
+use crate::logic::validity;
+use crate::mutants::{self, Mutant};
 
 /// However short the wait is, the store gets so long to answer at all.
-const CONTACT_MIN: Duration = Duration::from_millis(100);
+pub(super) const CONTACT_MIN: Duration = Duration::from_millis(100);
 /// A waiter whose inbox does not open within so long waits by timed looks.
 const INBOX_PATIENCE: Duration = Duration::from_secs(1);
 /// Who waits so long, without limit, may be waiting for itself.
@@ -39,7 +40,7 @@ async fn look_once(engine: &Arc<Engine>, order: &Order) -> Result<Option<Guard>>
     let mut attempt = Attempt::new(engine, order)?;
     match attempt.look(Moment::NEVER).await {
         Ok(Look::Granted(held)) => Ok(Some(attempt.into_guard(held))),
-        Ok(Look::Busy(_)) => {
+        Ok(Look::Busy { .. }) => {
             observe::busy(&engine.name, &order.key, Duration::ZERO);
             Ok(None)
         }
@@ -51,7 +52,11 @@ async fn look_once(engine: &Arc<Engine>, order: &Order) -> Result<Option<Guard>>
 /// Stands in line until it is granted, or the order's time limit is over.
 pub(crate) async fn acquire(engine: &Arc<Engine>, order: &Order) -> Result<Guard> {
     let span = observe::acquiring(&engine.name, &order.key);
-    wait(engine, order).instrument(span).await
+    if engine.store.capabilities().fifo {
+        wait(engine, order).instrument(span).await
+    } else {
+        looks::acquire(engine, order).instrument(span).await
+    }
 }
 
 async fn wait(engine: &Arc<Engine>, order: &Order) -> Result<Guard> {
@@ -103,11 +108,11 @@ async fn take(engine: &Arc<Engine>, order: &Order, way: Way) -> Result<Guard> {
 /// The claim of one owner, from the first request to the guard. What is dropped before that is
 /// withdrawn.
 #[derive(Debug)]
-struct Attempt<'a> {
+pub(super) struct Attempt<'a> {
     engine: &'a Arc<Engine>,
     order: &'a Order,
     /// When the waiting began.
-    started: Moment,
+    pub(super) started: Moment,
     owner: Owner,
     way: Way,
     /// Requests whose reply has not arrived.
@@ -130,9 +135,13 @@ enum Way {
 }
 
 /// What one look at the key found.
-enum Look {
+pub(super) enum Look {
     Granted(Held),
-    Busy(Option<Blocker>),
+    /// Who is in the way, and after what time it may be free.
+    Busy {
+        blocker: Option<Blocker>,
+        look_in: Duration,
+    },
     Refused(Error),
 }
 
@@ -144,10 +153,14 @@ enum Contact {
 }
 
 impl<'a> Attempt<'a> {
-    fn new(engine: &'a Arc<Engine>, order: &'a Order) -> Result<Self> {
+    pub(super) fn new(engine: &'a Arc<Engine>, order: &'a Order) -> Result<Self> {
         if engine.is_closed() {
             let error = engine.error(Operation::Acquire, &order.key, ErrorKind::Closed);
             return Err(error("this Locks was closed; connect again".into()));
+        }
+        if let Err(message) = order.fits(engine.store.capabilities()) {
+            let error = engine.error(Operation::Acquire, &order.key, ErrorKind::Invalid);
+            return Err(error(message));
         }
         observe::attempt(&engine.name);
         let owner = engine.random_owner(order.owner.as_deref());
@@ -172,7 +185,7 @@ impl<'a> Attempt<'a> {
     }
 
     /// Asks once, without standing in line.
-    async fn look(&mut self, limit: Moment) -> Result<Look, StoreError> {
+    pub(super) async fn look(&mut self, limit: Moment) -> Result<Look, StoreError> {
         let Self { engine, order, .. } = *self;
         let sent = engine.now();
         self.unanswered += 1;
@@ -183,7 +196,7 @@ impl<'a> Attempt<'a> {
             // Something of an earlier request may still be under way.
             self.open = self.unanswered > 0;
             return Ok(match reply {
-                Reply::Busy { blocker, .. } => Look::Busy(blocker),
+                Reply::Busy { blocker, look_in } => Look::Busy { blocker, look_in },
                 other => Look::Refused(refusal(engine, &order.key, other)),
             });
         };
@@ -223,7 +236,7 @@ impl<'a> Attempt<'a> {
         loop {
             match self.look(patience).await {
                 Ok(Look::Granted(held)) => return Ok(Contact::Granted(held)),
-                Ok(Look::Busy(blocker)) => {
+                Ok(Look::Busy { blocker, .. }) => {
                     return Ok(Contact::Busy(blocker.map(|b| (b, engine.now()))));
                 }
                 Ok(Look::Refused(error)) => return Err(error),
@@ -327,7 +340,7 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    fn into_guard(mut self, held: Held) -> Guard {
+    pub(super) fn into_guard(mut self, held: Held) -> Guard {
         (self.waiter, self.open) = (None, false);
         held.lease.taken_by(Taker::present());
         // The clock was read for the verdict, and no more: after it nothing may take time.
@@ -337,7 +350,7 @@ impl<'a> Attempt<'a> {
     }
 
     /// The outcome of a look is unknown; the claim is withdrawn when this attempt is dropped.
-    fn unknown(&mut self, failure: StoreError) -> Error {
+    pub(super) fn unknown(&mut self, failure: StoreError) -> Error {
         if !failure.may_have_run && self.unanswered == 1 {
             self.open = false;
         }
@@ -345,18 +358,7 @@ impl<'a> Attempt<'a> {
     }
 
     fn busy(&self, seen: Option<(Blocker, Moment)>, started: Moment) -> Error {
-        let now = self.engine.now();
-        let waited = round(now.since(started));
-        observe::busy(&self.engine.name, &self.order.key, waited);
-        let message = match seen {
-            Some((blocker, seen)) => format!(
-                "waited {waited:?}; it is held by {} for {:?}",
-                blocker.label,
-                round(blocker.held_for + now.since(seen)),
-            ),
-            None => format!("waited {waited:?}; others hold it or stand in front"),
-        };
-        self.engine.error(Operation::Acquire, &self.order.key, ErrorKind::Busy)(message)
+        busy(self.engine, &self.order.key, seen, started)
     }
 }
 
@@ -374,6 +376,31 @@ impl Drop for Attempt<'_> {
             self.engine.withdraw_later(&self.order.key, &self.owner, self.order.terms);
         }
     }
+}
+
+/// Who waited in vain learns who is in the way.
+pub(super) fn busy(
+    engine: &Engine,
+    key: &Key,
+    seen: Option<(Blocker, Moment)>,
+    started: Moment,
+) -> Error {
+    let now = engine.now();
+    let waited = round(now.since(started));
+    observe::busy(&engine.name, key, waited);
+    let message = match seen {
+        Some((blocker, seen)) => {
+            let report = blocker.report.as_ref().map(|nodes| format!(" ({nodes})"));
+            format!(
+                "waited {waited:?}; it is held by {} for {:?}{}",
+                blocker.label,
+                round(blocker.held_for + now.since(seen)),
+                report.unwrap_or_default(),
+            )
+        }
+        None => format!("waited {waited:?}; others hold it or stand in front"),
+    };
+    engine.error(Operation::Acquire, key, ErrorKind::Busy)(message)
 }
 
 /// What a reply means that is neither a grant nor a place in line.

@@ -17,12 +17,13 @@ use super::keeper;
 use super::lease::{Held, Lease, LostReason};
 use super::lobby::Lobby;
 use super::locks::LocksOptions;
+use super::looks::Looks;
 use super::observe;
 use super::order::Terms;
 use super::turn::Turn;
 use super::undo::Undo;
-use super::validity;
 use super::waiter::Waiter;
+use crate::logic::validity;
 
 #[derive(Debug)]
 pub(crate) struct Engine {
@@ -34,6 +35,8 @@ pub(crate) struct Engine {
     pub(crate) agenda: Agenda,
     /// Who waits.
     pub(crate) lobby: Lobby,
+    /// Who waits where the store has no queue.
+    pub(crate) looks: Looks,
     /// Opened with the first contended acquire; `None` inside: this store cannot push.
     inbox: OnceCell<Option<Arc<str>>>,
     closed: AtomicBool,
@@ -64,6 +67,7 @@ impl Engine {
             options,
             agenda: Agenda::new(Arc::clone(&changed)),
             lobby: Lobby::default(),
+            looks: Looks::default(),
             inbox: OnceCell::new(),
             closed: AtomicBool::new(false),
             pending: AtomicUsize::new(0),
@@ -122,7 +126,7 @@ impl Engine {
     pub(crate) async fn ask(&self, key: &Key, op: Op, limit: Moment) -> Result<Reply, StoreError> {
         let limit = limit.min(self.now() + self.options.store_timeout);
         let mut replies = self.call(vec![Step { key: key.clone(), op }], limit).await?;
-        Ok(replies.swap_remove(0))
+        StoreError::unless_known(replies.swap_remove(0))
     }
 
     /// Asks once, for a caller who waits for the answer.
@@ -286,6 +290,7 @@ impl Engine {
     /// Refuses all that comes from here on, and gives back all that is held or awaited.
     pub(crate) fn close(self: &Arc<Self>) {
         self.closed.store(true, Ordering::Release);
+        self.looks.close();
         let closed = |waiter: &Waiter| {
             let error = self.error(Operation::Acquire, &waiter.key, ErrorKind::Closed);
             waiter.fail(error("this Locks was closed while waiting".into()));

@@ -94,6 +94,7 @@ impl Guard {
                 return Err(engine.store_error(Operation::Release, &lease.key, failure, true));
             }
         };
+        engine.looks.freed(&lease.key);
         self.settled = true;
         match reply {
             Reply::Released => Ok(Released::Released),

@@ -8,13 +8,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::logic::{Op, Reply};
 use crate::seam::Moment;
-use crate::words::{Error, ErrorKind, Fence, Key, Operation, Owner, Result};
+use crate::words::{Error, ErrorKind, Fence, Key, Operation, Owner, Result, TTL_MAX};
 
 use super::core::Engine;
 use super::lease::{self, Held, LostReason};
-use super::mutants::{self, Mutant};
 use super::order::check_ttl;
-use super::validity;
+use crate::logic::validity;
+use crate::mutants::{self, Mutant};
 
 /// What the work under a lock is given: it may ask about the lease and extend it, but not end it.
 ///
@@ -194,9 +194,12 @@ impl Lease {
     /// # Ok(()) }
     /// ```
     pub async fn extend_to(&self, span: Duration) -> Result<()> {
-        check_ttl(span)
-            .map_err(|message| self.error(Operation::Renew, ErrorKind::Invalid, message))?;
-        self.extend(validity::ttl_for(span)).await
+        let invalid = |message| self.error(Operation::Renew, ErrorKind::Invalid, message);
+        let ttl_max = self.engine.store.capabilities().ttl_max;
+        let ttl = validity::ttl_for(span);
+        // The general limit is meant for what the caller asks, a store's own for what it gets.
+        check_ttl(if ttl_max < TTL_MAX { ttl } else { span }, ttl_max).map_err(invalid)?;
+        self.extend(ttl).await
     }
 
     /// Adds `span` to the time that is left, which is counted when it is called. Calling it from

@@ -16,12 +16,12 @@ use crate::words::{Fence, Operation};
 use super::agenda::{Duty, DutyId};
 use super::core::Engine;
 use super::lease::{Lease, LostReason};
-use super::mutants::{self, Mutant};
 use super::observe;
 use super::turn::Turn;
 use super::undo::Undo;
-use super::validity;
 use super::waiter::Waiter;
+use crate::logic::validity;
+use crate::mutants::{self, Mutant};
 
 /// How many steps travel in one call.
 const BATCH: usize = 500;
@@ -197,6 +197,10 @@ fn send(engine: &Arc<Engine>, errands: Vec<(Step, Errand)>, sent: Moment) {
 }
 
 fn answered(engine: &Arc<Engine>, errand: Errand, reply: Reply, sent: Moment) {
+    let reply = match StoreError::unless_known(reply) {
+        Ok(reply) => reply,
+        Err(failure) => return failed(engine, errand, &failure),
+    };
     match errand {
         Errand::Renewal(id, lease, ttl) => {
             lease.asking.fetch_sub(1, Ordering::AcqRel);
@@ -209,6 +213,7 @@ fn answered(engine: &Arc<Engine>, errand: Errand, reply: Reply, sent: Moment) {
                 engine.agenda.move_to(waiter, engine.now());
             }
             engine.undone(id);
+            engine.looks.freed(&undo.key);
         }
     }
 }

@@ -13,12 +13,12 @@ use crate::seam::Moment;
 use crate::words::{Fence, Key, Owner, TTL_MIN};
 
 use super::agenda::DutyId;
-use super::mutants::{self, Mutant};
 use super::observe;
 use super::order::Terms;
 use super::taker::Taker;
 use super::turn::Turn;
-use super::validity;
+use crate::logic::validity;
+use crate::mutants::{self, Mutant};
 
 /// Why a lease can no longer be guaranteed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -10,8 +10,7 @@ mod keeper;
 mod lease;
 mod lobby;
 mod locks;
-#[cfg_attr(not(feature = "__mutants"), allow(unreachable_pub))]
-pub mod mutants;
+mod looks;
 pub mod observe;
 mod order;
 mod pass;
@@ -22,7 +21,6 @@ mod taker;
 mod ticket;
 mod turn;
 mod undo;
-mod validity;
 mod waiter;
 
 pub use finished::{Compensated, Failure, Finished, Outlived};

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::store::Capabilities;
 use crate::words::{
     Claim, Error, ErrorKind, InvalidKey, Key, Label, Operation, Owner, Result, TTL_MAX, TTL_MIN,
 };
@@ -68,7 +69,7 @@ impl Terms {
         min_hold: Duration,
         max_hold: Option<Duration>,
     ) -> Result<Self, String> {
-        check_ttl(ttl)?;
+        check_ttl(ttl, TTL_MAX)?;
         let renew_every = match renewal {
             Renewal::Auto => Some(ttl / 3),
             Renewal::Off => None,
@@ -98,12 +99,18 @@ impl Terms {
     }
 }
 
-pub(crate) fn check_ttl(ttl: Duration) -> Result<(), String> {
+pub(crate) fn check_ttl(ttl: Duration, ttl_max: Duration) -> Result<(), String> {
     if ttl < TTL_MIN {
         return Err(format!("a ttl of {ttl:?} is below the limit of {TTL_MIN:?}"));
     }
     if ttl > TTL_MAX {
         return Err(format!("a ttl of {ttl:?} is above the limit of 30 days"));
+    }
+    if ttl > ttl_max {
+        return Err(format!(
+            "a ttl of {ttl:?} is above this store's limit of {ttl_max:?}; ask for less, or raise \
+             max_ttl for everybody who uses the store"
+        ));
     }
     Ok(())
 }
@@ -114,6 +121,18 @@ pub(crate) fn checked(key: Result<Key, InvalidKey>, operation: Operation) -> Res
 }
 
 impl Order {
+    /// Checks what depends on the store.
+    pub(crate) fn fits(&self, store: &Capabilities) -> Result<(), String> {
+        let (Terms { ttl, min_hold, .. }, ttl_max) = (self.terms, store.ttl_max);
+        check_ttl(ttl, ttl_max)?;
+        if min_hold > ttl_max {
+            return Err(format!(
+                "a min_hold of {min_hold:?} is above this store's longest ttl of {ttl_max:?}"
+            ));
+        }
+        Ok(())
+    }
+
     /// Whether it waits in this process's line for the key, of which only the first stands at
     /// the store. Who wants a part of the limit may be granted beside others, and who has a
     /// fixed value must be told at once that it would wait for itself: they stand by themselves.

@@ -19,10 +19,25 @@ impl Backoff {
 
     /// The next wait: between half and all of the present step, by `random`.
     pub fn next(&mut self, random: u32) -> Duration {
+        let step = self.step();
+        step / 2 + part(step / 2, random)
+    }
+
+    /// The next wait of one who contends with others: between nothing and all of the present
+    /// step, so that they come apart.
+    pub fn apart(&mut self, random: u32) -> Duration {
+        part(self.step(), random)
+    }
+
+    fn step(&mut self) -> Duration {
         let step = self.next;
         self.next = (step * 2).min(self.cap);
-        step / 2 + (step / 2).mul_f64(f64::from(random) / f64::from(u32::MAX))
+        step
     }
+}
+
+fn part(step: Duration, random: u32) -> Duration {
+    step.mul_f64(f64::from(random) / f64::from(u32::MAX))
 }
 
 #[cfg(test)]
@@ -39,5 +54,6 @@ mod tests {
             assert_eq!(low.next(0), step / 2);
             assert_eq!(high.next(u32::MAX), step);
         }
+        assert_eq!((low.apart(0), high.apart(u32::MAX)), (ms(0), ms(35)));
     }
 }

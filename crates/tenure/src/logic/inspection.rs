@@ -1,5 +1,6 @@
 //! What a key looks like from outside, for people and for `status`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::words::{Fence, Label, Owner};
@@ -17,6 +18,21 @@ pub struct Inspection {
     pub holders: Vec<HolderView>,
     /// Live waiters, the next first.
     pub waiters: Vec<WaiterView>,
+    /// What each node of a quorum said; empty for every other store.
+    pub nodes: Vec<NodeView>,
+}
+
+/// One node of a quorum.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeView {
+    /// The node's name, without secrets.
+    pub name: Arc<str>,
+    /// Whether it answered at all.
+    pub answered: bool,
+    /// What it said, or why it said nothing.
+    pub said: Box<str>,
+    /// How long that took.
+    pub took: Duration,
 }
 
 /// Whether a key is held.
@@ -63,6 +79,7 @@ impl Inspection {
     /// A key of which the store knows nothing.
     #[must_use]
     pub fn free() -> Self {
-        Self { state: State::Free, limit: None, fence: None, holders: vec![], waiters: vec![] }
+        let state = State::Free;
+        Self { state, limit: None, fence: None, holders: vec![], waiters: vec![], nodes: vec![] }
     }
 }

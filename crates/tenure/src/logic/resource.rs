@@ -201,6 +201,7 @@ impl Resource {
                     waiting: now.since(p.since),
                 })
                 .collect(),
+            nodes: Vec::new(),
         }
     }
 
@@ -480,7 +481,8 @@ impl Resource {
 
     fn blocker(&self, now: StoreTime) -> Option<Blocker> {
         let holder = self.holders.first()?;
-        Some(Blocker { label: holder.label.clone(), held_for: now.since(holder.since) })
+        let held_for = now.since(holder.since);
+        Some(Blocker { label: holder.label.clone(), held_for, report: None })
     }
 
     fn is_sound(&self) -> bool {

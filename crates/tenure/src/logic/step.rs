@@ -211,6 +211,9 @@ pub enum Reply {
     Gone,
     /// Release, withdraw: this owner has nothing here, but another holds the key.
     Others,
+    /// A quorum: too few of its nodes answered to say. The step may have been carried out, and
+    /// may be repeated; the text says what each node said.
+    Unknown(Box<str>),
     /// Inspect.
     Inspected(Inspection),
 }
@@ -222,6 +225,8 @@ pub struct Blocker {
     pub label: Label,
     /// For how long it has held the key.
     pub held_for: Duration,
+    /// What each node of a quorum said; `None` for every other store.
+    pub report: Option<Box<str>>,
 }
 
 /// A grant that happened while somebody else's step ran: its waiter wants to be told.

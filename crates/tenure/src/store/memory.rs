@@ -11,9 +11,9 @@ use tokio::sync::{mpsc, watch};
 
 use crate::logic::{At, Grant, Inspection, Reply, Resource, State, Step};
 use crate::seam::Seam;
-use crate::words::{Key, StoreTime};
+use crate::words::{Key, StoreTime, TTL_MAX};
 
-use super::{Answer, Capabilities, Inbox, Links, Push, Reach, Store};
+use super::{Answer, Capabilities, Forgets, Identity, Inbox, Links, Push, Reach, Store};
 
 /// How long a fence is remembered after the last use of its key.
 const RETENTION: Duration = Duration::from_secs(24 * 3600);
@@ -124,7 +124,7 @@ impl Table {
 
 impl Store for Memory {
     fn capabilities(&self) -> &Capabilities {
-        &Capabilities { fifo: true, many_units: true, reach: Reach::Process }
+        &Capabilities { fifo: true, many_units: true, reach: Reach::Process, ttl_max: TTL_MAX }
     }
 
     fn name(&self) -> Arc<str> {
@@ -185,5 +185,11 @@ impl Store for Memory {
 
     fn links(&self) -> Option<watch::Receiver<Links>> {
         None
+    }
+
+    fn identity(&self) -> Answer<'_, Identity> {
+        let unique = format!("memory:{:p}", Arc::as_ptr(&self.shared)).into();
+        let forgets = Forgets::Never;
+        Box::pin(ready(Ok(Identity { unique, replica_of: None, forgets })))
     }
 }

@@ -2,6 +2,7 @@
 //! never waits for a lock, never retries and spawns nothing for a caller.
 
 mod memory;
+mod quorum;
 #[cfg(feature = "redis")]
 mod redis;
 #[cfg(feature = "sqlite")]
@@ -11,6 +12,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, watch};
 
@@ -18,6 +20,7 @@ use crate::logic::{Inspection, Reply, Step};
 use crate::words::{Error, ErrorKind, Fence, Key, Operation, Owner};
 
 pub use memory::Memory;
+pub use quorum::{Quorum, QuorumOptions};
 #[cfg(feature = "redis")]
 pub use redis::Redis;
 #[cfg(feature = "redis")]
@@ -63,6 +66,9 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// engine looks at all that it holds and awaits when one was cut or made: whoever is at the
     /// other end now may have forgotten.
     fn links(&self) -> Option<watch::Receiver<Links>>;
+
+    /// Which store this is, and whether a quorum may count on it.
+    fn identity(&self) -> Answer<'_, Identity>;
 }
 
 /// What has become of a store's links so far.
@@ -72,6 +78,26 @@ pub struct Links {
     pub made: u64,
     /// How many of them ended.
     pub cut: u64,
+}
+
+/// What a quorum must know of a store before it counts its votes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// Two handles of one store have the same, two stores have different ones.
+    pub unique: Arc<str>,
+    /// What it is a copy of, if it is one: it would vote as somebody else tells it.
+    pub replica_of: Option<String>,
+    /// Whether it can forget leases and go on, and for how long it then grants nothing new.
+    pub forgets: Forgets,
+}
+
+/// What becomes of leases when a store restarts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Forgets {
+    /// It never forgets a lease that anybody still trusts.
+    Never,
+    /// It may come back empty, and then grants nothing new for so long.
+    GuardedFor(Duration),
 }
 
 /// Where the pushes of a store arrive in this process.
@@ -109,10 +135,12 @@ pub struct Capabilities {
     pub many_units: bool,
     /// Who can share the locks.
     pub reach: Reach,
+    /// The longest ttl: [`TTL_MAX`](crate::TTL_MAX), or less.
+    pub ttl_max: Duration,
 }
 
 /// How far a store's locks reach.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Reach {
     /// The tasks of one process.
@@ -167,6 +195,13 @@ impl StoreError {
     #[must_use]
     pub fn config(message: String) -> Self {
         Self { class: StoreErrorClass::Config, message, may_have_run: false, source: None }
+    }
+
+    /// A reply, unless it says that nothing is known: that is a failure.
+    pub(crate) fn unless_known(reply: Reply) -> Result<Reply, Self> {
+        let Reply::Unknown(message) = reply else { return Ok(reply) };
+        let (class, message) = (StoreErrorClass::Transient, message.into());
+        Err(Self { class, message, may_have_run: true, source: None })
     }
 
     /// The public error for it.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tenure::Key;
 use tenure::logic::{Inspection, Op, Reply, Step};
-use tenure::store::{Answer, Capabilities, Inbox, Links, Store};
+use tenure::store::{Answer, Capabilities, Identity, Inbox, Links, Store};
 use tokio::sync::watch;
 
 /// Waits so many polls around each call of another store.
@@ -81,5 +81,9 @@ impl Store for Slow {
 
     fn links(&self) -> Option<watch::Receiver<Links>> {
         self.inner.links()
+    }
+
+    fn identity(&self) -> Answer<'_, Identity> {
+        self.inner.identity()
     }
 }

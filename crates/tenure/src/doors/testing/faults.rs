@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use crate::logic::{Inspection, Reply, Step};
 use crate::store::{
-    Answer, Capabilities, Inbox, Links, Memory, Store, StoreError, StoreErrorClass,
+    Answer, Capabilities, Identity, Inbox, Links, Memory, Store, StoreError, StoreErrorClass,
 };
 use crate::words::Key;
 
@@ -104,5 +104,9 @@ impl Store for Faulty {
 
     fn links(&self) -> Option<watch::Receiver<Links>> {
         self.memory.links()
+    }
+
+    fn identity(&self) -> Answer<'_, Identity> {
+        self.memory.identity()
     }
 }

@@ -28,9 +28,12 @@ use tokio::sync::watch;
 
 use crate::logic::{Inspection, Op, Reply, State, Step};
 use crate::seam::Seam;
-use crate::words::Key;
+use crate::words::{Key, TTL_MAX};
 
-use super::{Answer, Capabilities, Inbox, Links, Reach, Store, StoreError, StoreErrorClass};
+use super::{
+    Answer, Capabilities, Forgets, Identity, Inbox, Links, Reach, Store, StoreError,
+    StoreErrorClass,
+};
 use batch::Batches;
 use layout::Template;
 use link::{Link, Script};
@@ -93,6 +96,7 @@ struct Shared {
     server: Arc<Server>,
     link: Arc<Link>,
     batches: Batches,
+    restart_guard: Duration,
 }
 
 impl Redis {
@@ -142,7 +146,9 @@ impl Redis {
         };
         let batches = Batches::start(&**seam, Box::new(carry));
         let template = url.key_template.clone();
-        let shared = Shared { name: url.name(), template, server, link, batches };
+        let restart_guard = url.restart_guard;
+        let name = url.name();
+        let shared = Shared { name, template, server, link, batches, restart_guard };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -230,7 +236,7 @@ impl fmt::Debug for Redis {
 
 impl Store for Redis {
     fn capabilities(&self) -> &Capabilities {
-        &Capabilities { fifo: true, many_units: true, reach: Reach::Network }
+        &Capabilities { fifo: true, many_units: true, reach: Reach::Network, ttl_max: TTL_MAX }
     }
 
     fn name(&self) -> Arc<str> {
@@ -273,5 +279,16 @@ impl Store for Redis {
 
     fn links(&self) -> Option<watch::Receiver<Links>> {
         Some(self.shared.link.links())
+    }
+
+    fn identity(&self) -> Answer<'_, Identity> {
+        Box::pin(async move {
+            let answer = self.shared.link.command(redis::cmd("INFO")).await?;
+            let told = wire::decode_info(&answer)
+                .ok_or_else(|| defect("an INFO was answered with something else".into()))?;
+            let forgets = Forgets::GuardedFor(self.shared.restart_guard);
+            let unique = format!("redis:{}", told.run_id).into();
+            Ok(Identity { unique, replica_of: told.replica_of, forgets })
+        })
     }
 }

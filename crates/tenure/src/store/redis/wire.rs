@@ -371,6 +371,32 @@ pub(super) fn decode_scan(answer: Value) -> Option<(String, Vec<String>)> {
     Some((cursor, texts.collect()))
 }
 
+/// What an INFO says of a server's identity.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Told {
+    pub(super) run_id: String,
+    pub(super) replica_of: Option<String>,
+}
+
+pub(super) fn decode_info(answer: &Value) -> Option<Told> {
+    let text = match answer {
+        Value::BulkString(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+        Value::VerbatimString { text, .. } => text.clone(),
+        _ => return None,
+    };
+    let field = |name: &str| {
+        let mut lines = text.lines();
+        lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+    };
+    let run_id = field("run_id")?.to_owned();
+    let of = || {
+        let (host, port) = (field("master_host"), field("master_port"));
+        format!("{}:{}", host.unwrap_or_default(), port.unwrap_or_default())
+    };
+    let replica_of = (field("role")? == "slave").then(of);
+    Some(Told { run_id, replica_of })
+}
+
 /// The parts of an answer, taken from the front.
 struct Parts(VecDeque<Value>);
 
@@ -420,7 +446,7 @@ impl Parts {
         let held_for = self.number()?;
         let Ok(held_for) = u64::try_from(held_for) else { return Some(None) };
         let held_for = Duration::from_micros(held_for);
-        Some(Some(Blocker { label: Label::new(label), held_for }))
+        Some(Some(Blocker { label: Label::new(label), held_for, report: None }))
     }
 
     fn list<T>(&mut self, read: impl Fn(&mut Self) -> Option<T>) -> Option<Vec<T>> {
@@ -454,7 +480,7 @@ impl Parts {
         };
         let limit = (limit > 0).then_some(limit);
         let fence = (fence > Fence::default()).then_some(fence);
-        Some(Inspection { state, limit, fence, holders, waiters })
+        Some(Inspection { state, limit, fence, holders, waiters, nodes: Vec::new() })
     }
 }
 

@@ -114,6 +114,12 @@ impl File {
         Ok(Self { db, path, boot_id, wake_dir: Arc::new(wake_dir), inode })
     }
 
+    /// Names the file, whatever path leads to it.
+    pub(super) fn unique(&self) -> String {
+        let (device, number) = self.inode;
+        format!("sqlite:{device}:{number}")
+    }
+
     /// Whether the path still leads to the file that was opened.
     pub(super) fn is_in_place(&self) -> bool {
         inode(&self.path).is_ok_and(|inode| inode == self.inode)

@@ -37,9 +37,12 @@ use tokio::sync::{oneshot, watch};
 
 use crate::logic::{Inspection, Reply, Step};
 use crate::seam::Seam;
-use crate::words::Key;
+use crate::words::{Key, TTL_MAX};
 
-use super::{Answer, Capabilities, Inbox, Links, Reach, Store, StoreError, StoreErrorClass};
+use super::{
+    Answer, Capabilities, Forgets, Identity, Inbox, Links, Reach, Store, StoreError,
+    StoreErrorClass,
+};
 use file::File;
 use wakeup::Inboxes;
 use worker::{Call, List, Request, Worker};
@@ -55,6 +58,8 @@ pub struct Sqlite {
 #[derive(Debug)]
 struct Shared {
     name: Arc<str>,
+    /// Names the file, whatever path leads to it.
+    unique: Arc<str>,
     seam: Arc<dyn Seam>,
     requests: Sender<Request>,
     inboxes: Inboxes,
@@ -151,7 +156,9 @@ fn serve(
         Ok((file, inboxes, postman)) => {
             let (requests, waiting) = mpsc::channel();
             let name = format!("sqlite:{}", path.display()).into();
-            let shared = Arc::new(Shared { name, seam: Arc::clone(&seam), requests, inboxes });
+            let unique = file.unique().into();
+            let seam_too = Arc::clone(&seam);
+            let shared = Arc::new(Shared { name, unique, seam: seam_too, requests, inboxes });
             let _ = opened.send(Ok(Sqlite { shared }));
             Worker::new(file, seam, options, postman, waiting).run();
         }
@@ -178,7 +185,7 @@ impl fmt::Debug for Sqlite {
 
 impl Store for Sqlite {
     fn capabilities(&self) -> &Capabilities {
-        &Capabilities { fifo: true, many_units: true, reach: Reach::Host }
+        &Capabilities { fifo: true, many_units: true, reach: Reach::Host, ttl_max: TTL_MAX }
     }
 
     fn name(&self) -> Arc<str> {
@@ -207,5 +214,12 @@ impl Store for Sqlite {
 
     fn links(&self) -> Option<watch::Receiver<Links>> {
         None
+    }
+
+    fn identity(&self) -> Answer<'_, Identity> {
+        let unique = Arc::clone(&self.shared.unique);
+        // What a power cut may take away is followed by a reboot, which ends all processes.
+        let forgets = Forgets::Never;
+        Box::pin(ready(Ok(Identity { unique, replica_of: None, forgets })))
     }
 }

@@ -18,6 +18,12 @@ pub enum Mutant {
     AlarmWaitsForCall,
     /// A renewal that is answered after the deadline counts.
     LateRenewal,
+    /// What a lost round of a quorum has won stays with the nodes that granted it.
+    PartialWinKept,
+    /// A quorum's nodes mint by their own clocks, and the largest number is taken as it is.
+    PlainMaximum,
+    /// A node that a lease is brought back to mints a fence for it.
+    TopUpMints,
 }
 
 #[cfg(feature = "__mutants")]

@@ -1,0 +1,198 @@
+//! Waiting where the store has no queue: look, stay away for a random while, look again. Every
+//! look is an attempt of its own, with an owner of its own: what is withdrawn late of one can
+//! never touch the next.
+//!
+//! Of those in this process who wait for one key only the first looks; the others stand in line
+//! behind it here. A release in this process is told at once; nobody else's is.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::logic::{Backoff, Blocker};
+use crate::seam::Moment;
+use crate::store::{StoreError, StoreErrorClass};
+use crate::words::{Error, ErrorKind, Key, Operation, Result};
+
+use super::acquire::{Attempt, CONTACT_MIN, Look};
+use super::agenda::Duty;
+use super::core::Engine;
+use super::guard::Guard;
+use super::order::Order;
+
+/// The steps between looks: from a few looks' time on, so that contenders come apart.
+const FIRST_STEP: Duration = Duration::from_millis(4);
+const LAST_STEP: Duration = Duration::from_millis(100);
+
+/// The lines of this process, key by key.
+#[derive(Debug, Default)]
+pub(crate) struct Looks {
+    /// Only keys for which somebody waits.
+    lines: Mutex<HashMap<Key, Arc<Line>>>,
+    closed: CancellationToken,
+}
+
+#[derive(Debug, Default)]
+struct Line {
+    /// Fair: whoever has it looks, the others come after.
+    turn: tokio::sync::Mutex<()>,
+    freed: Notify,
+}
+
+impl Looks {
+    /// The key was released by this process.
+    pub(crate) fn freed(&self, key: &Key) {
+        if let Some(line) = self.lines().get(key) {
+            line.freed.notify_one();
+        }
+    }
+
+    /// Ends all waiting.
+    pub(crate) fn close(&self) {
+        self.closed.cancel();
+    }
+
+    fn line(&self, key: &Key) -> Arc<Line> {
+        Arc::clone(self.lines().entry(key.clone()).or_default())
+    }
+
+    fn lines(&self) -> MutexGuard<'_, HashMap<Key, Arc<Line>>> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One who waits, until it is dropped.
+struct Waiting<'a> {
+    engine: &'a Arc<Engine>,
+    order: &'a Order,
+    line: Arc<Line>,
+    started: Moment,
+    give_up: Moment,
+}
+
+/// Waits for the lock until it is granted, or the order's time limit is over.
+pub(super) async fn acquire(engine: &Arc<Engine>, order: &Order) -> Result<Guard> {
+    let started = engine.now();
+    let give_up = order.wait.map_or(Moment::NEVER, |wait| started + wait);
+    let line = engine.looks.line(&order.key);
+    let waiting = Waiting { engine, order, line, started, give_up };
+    let turn = tokio::select! {
+        biased;
+        turn = waiting.line.turn.lock() => turn,
+        () = engine.looks.closed.cancelled() => return Err(waiting.closed()),
+        () = engine.seam.sleep_until(give_up) => {
+            return Err(waiting.in_vain(None));
+        }
+    };
+    let outcome = waiting.look_again_and_again().await;
+    drop(turn);
+    outcome
+}
+
+impl Waiting<'_> {
+    async fn look_again_and_again(&self) -> Result<Guard> {
+        let Self { engine, order, give_up, .. } = *self;
+        let begun = engine.now();
+        // Not when the waiting began: whoever's turn comes late gets as much time.
+        let patience = give_up.max(begun + CONTACT_MIN).min(begun + engine.options.store_timeout);
+        let (mut contention, mut outage) = (None, engine.backoff());
+        let (mut has_contact, mut heard): (bool, Option<StoreError>) = (false, None);
+        loop {
+            let mut attempt = Attempt::new(engine, order)?;
+            attempt.started = self.started;
+            let sent = engine.now();
+            let limit = if has_contact { give_up.max(sent + CONTACT_MIN) } else { patience };
+            let (pause, seen) = match attempt.look(limit).await {
+                Ok(Look::Granted(held)) => {
+                    // While this task did not run, the lease may have ended.
+                    if held.lease.verdict(engine.now()).is_ok() {
+                        return Ok(attempt.into_guard(held));
+                    }
+                    engine.let_go(&held);
+                    continue;
+                }
+                Ok(Look::Busy { blocker, look_in }) => {
+                    self.check_not_oneself()?;
+                    (has_contact, heard) = (true, None);
+                    outage = engine.backoff();
+                    let took = engine.now().since(sent);
+                    let steps = contention.get_or_insert_with(|| {
+                        Backoff::new(FIRST_STEP.max(took * 2), LAST_STEP.max(took * 8))
+                    });
+                    let apart = steps.apart(engine.jitter());
+                    let pause = if look_in.is_zero() { apart } else { apart.min(look_in) };
+                    (pause, blocker.map(|blocker| (blocker, engine.now())))
+                }
+                Ok(Look::Refused(error)) => return Err(error),
+                Err(failure) => {
+                    let now = engine.now();
+                    let pause = outage.next(engine.jitter());
+                    let end = if has_contact { give_up } else { patience };
+                    if failure.class != StoreErrorClass::Transient {
+                        return Err(attempt.unknown(failure));
+                    }
+                    if now + pause >= end {
+                        // What was heard before says more than that the time is over.
+                        let told = heard.filter(|_| now >= end).unwrap_or(failure);
+                        return Err(attempt.unknown(told));
+                    }
+                    heard = Some(failure);
+                    (pause, None)
+                }
+            };
+            // What is left of it is withdrawn from here on.
+            drop(attempt);
+            if has_contact && heard.is_none() && engine.now() >= give_up {
+                return Err(self.in_vain(seen));
+            }
+            self.stay_away(pause).await?;
+        }
+    }
+
+    /// Until it is time to look again, or this process has released the key.
+    async fn stay_away(&self, pause: Duration) -> Result<()> {
+        let Self { engine, line, give_up, .. } = self;
+        tokio::select! {
+            biased;
+            () = engine.looks.closed.cancelled() => Err(self.closed()),
+            () = line.freed.notified() => Ok(()),
+            () = engine.seam.sleep_until((engine.now() + pause).min(*give_up)) => Ok(()),
+        }
+    }
+
+    /// A fixed owner value must not wait for its own lease.
+    fn check_not_oneself(&self) -> Result<()> {
+        let Some(value) = &self.order.owner else { return Ok(()) };
+        let is_mine = |duty: &Duty| match duty {
+            Duty::Lease(lease) => lease.key == self.order.key && lease.owner.value() == &**value,
+            Duty::Waiter(_) | Duty::Undo(_) => false,
+        };
+        if self.engine.agenda.all().iter().any(|(_, duty)| is_mine(duty)) {
+            let reply = crate::logic::Reply::SelfHeld;
+            return Err(super::acquire::refusal(self.engine, &self.order.key, reply));
+        }
+        Ok(())
+    }
+
+    fn in_vain(&self, seen: Option<(Blocker, Moment)>) -> Error {
+        super::acquire::busy(self.engine, &self.order.key, seen, self.started)
+    }
+
+    fn closed(&self) -> Error {
+        let error = self.engine.error(Operation::Acquire, &self.order.key, ErrorKind::Closed);
+        error("this Locks was closed while waiting".into())
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let mut lines = self.engine.looks.lines();
+        // The table's own, and ours.
+        if Arc::strong_count(&self.line) == 2 {
+            lines.remove(&self.order.key);
+        }
+    }
+}

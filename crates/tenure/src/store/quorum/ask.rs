@@ -1,0 +1,256 @@
+//! Steps to all nodes, and the nodes' answers as one: the rounds of a call.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::logic::{Acquire, FenceRule, Op, Reply, Step, Verdict, Vote, Votes, majority};
+use crate::mutants::{self, Mutant};
+use crate::store::StoreError;
+use crate::words::{Claim, Fence};
+
+use super::leases::Standing;
+use super::round::{Heard, Round, Word};
+use super::settle::{self, Asked};
+use super::{Shared, report};
+
+/// Lets all nodes tell who they are; a minority may be out of reach.
+pub(super) async fn introduce(shared: &Arc<Shared>) -> Result<(), StoreError> {
+    // No steps: what remains of asking is that each tells who it is.
+    let (seam, limit) = (&shared.seam, shared.options.node_timeout);
+    let mut round = Round::new(seam, &shared.nodes, limit, |_| Some(Vec::new()));
+    round.listen(|_| false).await;
+    for (node, word) in shared.nodes.iter().zip(&round.words) {
+        let failure = word.heard().and_then(|heard| heard.result.as_ref().err());
+        let is_unfit = failure.filter(|f| f.class == crate::store::StoreErrorClass::Config);
+        if let Some(unfit) = is_unfit {
+            let message = format!("node {} ({}): {}", node.index + 1, node.name, unfit.message);
+            return Err(StoreError { message, ..unfit.clone() });
+        }
+    }
+    let fit = round.words.iter().filter_map(Word::heard).filter(|h| h.result.is_ok()).count();
+    if fit < majority(shared.nodes.len()) {
+        return Err(report::failure(&shared.nodes, &round.words, 0));
+    }
+    Ok(())
+}
+
+/// Carries steps out. What no quorum carries is refused without asking anybody.
+pub(super) async fn ask(shared: &Arc<Shared>, steps: Vec<Step>) -> Result<Vec<Reply>, StoreError> {
+    let mut replies: Vec<_> = steps.iter().map(|step| refusal(shared, &step.op)).collect();
+    let open = steps.into_iter().zip(&replies).filter(|(_, reply)| reply.is_none());
+    let open: Arc<[Step]> = open.map(|(step, _)| step).collect();
+    if !open.is_empty() {
+        let mut answers = rounds(shared, open).await?.into_iter();
+        replies.iter_mut().filter(|r| r.is_none()).for_each(|r| *r = answers.next());
+    }
+    replies.into_iter().collect::<Option<_>>().ok_or_else(|| {
+        let message = "a step of a quorum has no answer; this is a defect in Tenure".into();
+        StoreError { message, ..StoreError::config(String::new()) }
+    })
+}
+
+async fn rounds(shared: &Arc<Shared>, steps: Arc<[Step]>) -> Result<Vec<Reply>, StoreError> {
+    let sent = shared.now();
+    let standings = shared.before(&steps);
+    let asked = Asked { steps, sent, standings };
+    let limit = limit(shared, &asked.steps);
+    let proposal = shared.proposal();
+    let mut first = Round::new(&shared.seam, &shared.nodes, limit, |node| {
+        let prepared = |(index, step): (usize, &Step)| asked.prepared(index, step, node, proposal);
+        Some(asked.steps.iter().enumerate().map(prepared).collect())
+    });
+    first
+        .listen(|words| {
+            let mut steps = asked.steps.iter().enumerate();
+            steps.all(|(index, step)| verdict(&step.op, index, words) != Verdict::Open)
+        })
+        .await;
+    let verdicts = asked.steps.iter().enumerate();
+    let mut verdicts: Vec<_> = verdicts.map(|(i, s)| verdict(&s.op, i, &first.words)).collect();
+    let differ = differ(&asked.steps, &verdicts, &first.words);
+    raise(shared, &asked.steps, differ, &mut verdicts, limit).await;
+    settle::settle(shared, asked, first, verdicts).await
+}
+
+/// A grant whose nodes came to different fences.
+struct Difference {
+    step: usize,
+    /// The largest.
+    fence: Fence,
+    /// What the nodes said.
+    votes: Votes,
+}
+
+fn differ(steps: &[Step], verdicts: &[Verdict], words: &[Word]) -> Vec<Difference> {
+    let difference = |(step, verdict): (usize, &Verdict)| match verdict {
+        Verdict::Differ(fence) => {
+            let votes = votes(&steps[step].op, step, words);
+            Some(Difference { step, fence: *fence, votes })
+        }
+        _ => None,
+    };
+    verdicts.iter().enumerate().filter_map(difference).collect()
+}
+
+impl Difference {
+    /// Whether the fence must be written to this node.
+    fn is_below(&self, node: usize) -> bool {
+        matches!(self.votes.of(node), Vote::For(fence) if fence < self.fence)
+    }
+
+    fn raise(&self, steps: &[Step]) -> Option<Step> {
+        let Step { key, op } = &steps[self.step];
+        let (Op::Acquire(acquire) | Op::Steal(acquire)) = op else { return None };
+        let op = Op::Raise { owner: acquire.owner.clone(), fence: self.fence };
+        Some(Step { key: key.clone(), op })
+    }
+}
+
+/// The second round: the largest fence is written to a majority, where the owner still holds.
+async fn raise(
+    shared: &Arc<Shared>,
+    steps: &[Step],
+    differ: Vec<Difference>,
+    verdicts: &mut [Verdict],
+    limit: Duration,
+) {
+    if differ.is_empty() {
+        return;
+    }
+    if mutants::is_set(Mutant::PlainMaximum) {
+        differ.iter().for_each(|it| verdicts[it.step] = Verdict::Won(it.fence));
+        return;
+    }
+    let mut second = Round::new(&shared.seam, &shared.nodes, limit, |node| {
+        let below = differ.iter().filter(|it| it.is_below(node));
+        let raises: Vec<_> = below.filter_map(|it| it.raise(steps)).collect();
+        (!raises.is_empty()).then_some(raises)
+    });
+    second
+        .listen(|words| raised(&differ, words).iter().all(|verdict| *verdict != Verdict::Open))
+        .await;
+    for (it, verdict) in differ.iter().zip(raised(&differ, &second.words)) {
+        verdicts[it.step] = match verdict {
+            Verdict::Won(_) => Verdict::Won(it.fence),
+            Verdict::Open | Verdict::Differ(_) => Verdict::Unknown,
+            lost => lost,
+        };
+    }
+}
+
+/// What the second round has come to, for each difference.
+fn raised(differ: &[Difference], words: &[Word]) -> Vec<Verdict> {
+    let mut next = vec![0; words.len()];
+    let verdict = |it: &Difference| {
+        let mut votes = Votes::new(words.len());
+        for (node, word) in words.iter().enumerate() {
+            let vote = match it.votes.of(node) {
+                Vote::For(_) if it.is_below(node) => {
+                    next[node] += 1;
+                    vote(&Op::Inspect, word, next[node] - 1)
+                }
+                // Whoever has not answered the first round is not asked in the second.
+                Vote::Awaited => Vote::Fault,
+                // Where the fence is the largest already, nothing needs to be written.
+                other => other,
+            };
+            votes.cast(node, vote);
+        }
+        votes.on_deed()
+    };
+    differ.iter().map(verdict).collect()
+}
+
+impl Asked {
+    /// What a step is to one node.
+    fn prepared(&self, index: usize, step: &Step, node: usize, proposal: FenceRule) -> Step {
+        let op = match &step.op {
+            Op::Acquire(acquire) => Op::Acquire(proposed(acquire, proposal)),
+            Op::Steal(acquire) => Op::Steal(proposed(acquire, proposal)),
+            Op::Release { owner, min_hold, tombstone } => {
+                let is_unsure = self.standing(index, node) == Some(Standing::Unsure);
+                let ghost = is_unsure.then_some(settle::TOMBSTONE);
+                let (owner, tombstone) = (owner.clone(), (*tombstone).max(ghost));
+                Op::Release { owner, min_hold: *min_hold, tombstone }
+            }
+            other => other.clone(),
+        };
+        Step { key: step.key.clone(), op }
+    }
+}
+
+fn proposed(acquire: &Acquire, proposal: FenceRule) -> Acquire {
+    Acquire { queue: None, fence: proposal, ..acquire.clone() }
+}
+
+/// Why a step is not carried, if it is not.
+fn refusal(shared: &Shared, op: &Op) -> Option<Reply> {
+    let (claim, ttl) = match op {
+        Op::Acquire(acquire) | Op::Steal(acquire) => (acquire.claim, acquire.ttl),
+        Op::Renew { ttl, .. } | Op::Transfer { ttl, .. } => (Claim::MUTEX, *ttl),
+        Op::Pass { .. } => {
+            let why = "a quorum has no line in which a lock could be passed on; release it";
+            return Some(Reply::Refused(why.into()));
+        }
+        _ => return None,
+    };
+    if claim != Claim::MUTEX {
+        let why = "a quorum carries locks of one holder only: more units than there are could \
+                   be won on nodes that are all within their limit";
+        return Some(Reply::Refused(why.into()));
+    }
+    let max = shared.capabilities.ttl_max;
+    let why = || format!("a ttl of {ttl:?} is above the quorum's max_ttl of {max:?}");
+    (ttl > max).then(|| Reply::Refused(why().into()))
+}
+
+/// How long to wait for nodes: an answer after the ttl is worth nothing.
+fn limit(shared: &Shared, steps: &[Step]) -> Duration {
+    let ttl = |step: &Step| match &step.op {
+        Op::Acquire(acquire) | Op::Steal(acquire) => Some(acquire.ttl),
+        _ => None,
+    };
+    let shortest = steps.iter().filter_map(ttl).min();
+    shortest.map_or(shared.options.node_timeout, |ttl| ttl.min(shared.options.node_timeout))
+}
+
+/// What is known of a step.
+pub(super) fn verdict(op: &Op, index: usize, words: &[Word]) -> Verdict {
+    let votes = votes(op, index, words);
+    match op {
+        Op::Acquire(_) | Op::Steal(_) => votes.on_grant(),
+        // Every node's word is wanted here; there is no hurry.
+        Op::Inspect | Op::Force { .. } => {
+            let is_over = !words.iter().any(|word| matches!(word, Word::Awaited(_)));
+            if is_over { votes.on_deed() } else { Verdict::Open }
+        }
+        _ => votes.on_deed(),
+    }
+}
+
+pub(super) fn votes(op: &Op, index: usize, words: &[Word]) -> Votes {
+    let mut votes = Votes::new(words.len());
+    words.iter().enumerate().for_each(|(node, word)| votes.cast(node, vote(op, word, index)));
+    votes
+}
+
+/// What a node's answer to one of the steps says.
+pub(super) fn vote(op: &Op, word: &Word, index: usize) -> Vote {
+    let reply = match word {
+        Word::Unasked => return Vote::Fault,
+        Word::Awaited(_) => return Vote::Awaited,
+        Word::Heard(Heard { result: Err(_), .. }) => return Vote::Fault,
+        Word::Heard(Heard { result: Ok(replies), .. }) => replies.get(index),
+    };
+    match (op, reply) {
+        (_, Some(Reply::Granted { fence } | Reply::Transferred { fence })) => Vote::For(*fence),
+        (_, None | Some(Reply::Refused(_) | Reply::Unknown(_))) => Vote::Fault,
+        (Op::Acquire(_) | Op::Steal(_), Some(_)) => Vote::Against,
+        (_, Some(Reply::Renewed | Reply::Inspected(_) | Reply::Forced { .. })) => {
+            Vote::For(Fence::default())
+        }
+        // Whatever a node says to a release: it has let go.
+        (Op::Release { .. } | Op::Withdraw { .. }, Some(_)) => Vote::For(Fence::default()),
+        (_, Some(_)) => Vote::Against,
+    }
+}

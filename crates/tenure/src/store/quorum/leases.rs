@@ -1,0 +1,108 @@
+//! What this process has won of its quorum, and where: without it a renewal could not be topped
+//! up, and a release would not know which node may still be granting.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::logic::{Acquire, FenceRule, Op, Step};
+use crate::seam::Moment;
+use crate::words::{Claim, Fence, Key, Label, Owner};
+
+/// What a node has of a lease, as far as is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    Holds,
+    /// It said no, or was never reached.
+    Missing,
+    /// A request that would grant may still be under way to it.
+    Unsure,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Lease {
+    pub(super) key: Key,
+    pub(super) label: Label,
+    pub(super) fence: Fence,
+    /// Until when it is held for sure. Nothing is topped up after it.
+    pub(super) valid_until: Moment,
+    pub(super) standings: Vec<Standing>,
+    pub(super) is_closed: bool,
+}
+
+/// Leases by owner. What ends without a release is forgotten some time after its end.
+#[derive(Debug, Default)]
+pub(super) struct Leases(Mutex<Table>);
+
+#[derive(Debug, Default)]
+struct Table {
+    by_owner: HashMap<Owner, Lease>,
+    sweep_at: usize,
+}
+
+const SWEEP_MIN: usize = 256;
+
+impl Leases {
+    pub(super) fn enter(&self, owner: Owner, lease: Lease, now: Moment) {
+        let mut table = self.table();
+        if table.by_owner.len() >= table.sweep_at.max(SWEEP_MIN) {
+            table.by_owner.retain(|_, lease| lease.valid_until > now);
+            table.sweep_at = table.by_owner.len() * 2;
+        }
+        table.by_owner.insert(owner, lease);
+    }
+
+    /// The lease has been given back; answers what was known of it.
+    pub(super) fn leave(&self, owner: &Owner) -> Option<Lease> {
+        self.table().by_owner.remove(owner)
+    }
+
+    pub(super) fn stands(&self, owner: &Owner, node: usize, standing: Standing) {
+        if let Some(lease) = self.table().by_owner.get_mut(owner) {
+            lease.standings[node] = standing;
+        }
+    }
+
+    /// The lease is about to be let go, so it is topped up no more. Answers where it stands.
+    pub(super) fn close(&self, owner: &Owner) -> Vec<Standing> {
+        let mut table = self.table();
+        let Some(lease) = table.by_owner.get_mut(owner) else { return Vec::new() };
+        lease.is_closed = true;
+        lease.standings.clone()
+    }
+
+    pub(super) fn fence(&self, owner: &Owner) -> Option<Fence> {
+        Some(self.table().by_owner.get(owner)?.fence)
+    }
+
+    pub(super) fn renewed(&self, owner: &Owner, valid_until: Moment) {
+        if let Some(lease) = self.table().by_owner.get_mut(owner) {
+            lease.valid_until = lease.valid_until.max(valid_until);
+        }
+    }
+
+    /// What brings a lease to a node that has it no more; `None` once it is not valid for sure.
+    /// From here on the node may grant at any time.
+    pub(super) fn top_up(
+        &self,
+        owner: &Owner,
+        node: usize,
+        ttl: Duration,
+        now: Moment,
+    ) -> Option<Step> {
+        let mut table = self.table();
+        let lease = table.by_owner.get_mut(owner)?;
+        if lease.is_closed || now >= lease.valid_until {
+            return None;
+        }
+        lease.standings[node] = Standing::Unsure;
+        let (label, fence) = (lease.label.clone(), FenceRule::Carry(lease.fence));
+        let (owner, claim) = (owner.clone(), Claim::MUTEX);
+        let acquire = Acquire { owner, label, claim, ttl, queue: None, fence };
+        Some(Step { key: lease.key.clone(), op: Op::Acquire(acquire) })
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,45 @@
+//! What a quorum's key looks like: what a majority of its nodes says. It asks nobody.
+
+use std::collections::BTreeMap;
+
+use crate::logic::{HolderView, Inspection, State, majority};
+use crate::words::Owner;
+
+/// Puts together what nodes have seen of one key; `nodes` is how many there are, and those that
+/// are missing in `seen` have said nothing.
+pub(super) fn merged(seen: &[&Inspection], nodes: usize) -> Inspection {
+    let majority = majority(nodes);
+    let mut by_owner: BTreeMap<&Owner, Vec<&HolderView>> = BTreeMap::new();
+    for holder in seen.iter().flat_map(|one| &one.holders) {
+        by_owner.entry(&holder.owner).or_default().push(holder);
+    }
+    let held = by_owner.into_values().find(|views| views.len() >= majority);
+    let holders: Vec<_> = held.map(|views| agreed(views, majority)).into_iter().collect();
+    let foreign = || {
+        let foreign = seen.iter().filter(|one| matches!(one.state, State::Foreign(_)));
+        let first = foreign.clone().map(|one| one.state.clone()).next();
+        first.filter(|_| foreign.count() >= majority)
+    };
+    let state = if holders.is_empty() { foreign().unwrap_or(State::Free) } else { State::Held };
+    Inspection {
+        state,
+        limit: (!holders.is_empty()).then_some(1),
+        fence: seen.iter().filter_map(|one| one.fence).max(),
+        holders,
+        waiters: Vec::new(),
+        nodes: Vec::new(),
+    }
+}
+
+/// One holder, as a majority sees it.
+fn agreed(mut views: Vec<&HolderView>, majority: usize) -> HolderView {
+    // It holds as long as a majority of leases lasts.
+    views.sort_by_key(|view| std::cmp::Reverse(view.remaining));
+    let remaining = views[majority - 1].remaining;
+    let since = views.iter().map(|view| view.since).max().unwrap_or_default();
+    // A node that granted after the ballot was over may show another number.
+    let count = |fence| views.iter().filter(|view| view.fence == fence).count();
+    let fences = views.iter().map(|view| view.fence);
+    let fence = fences.max_by_key(|fence| (count(*fence), *fence)).unwrap_or_default();
+    HolderView { remaining, since, fence, ..views[0].clone() }
+}

@@ -1,0 +1,247 @@
+//! A store made of stores: a lock is held where a majority of independent nodes grants it.
+//!
+//! It outlives the loss of a minority of its nodes without copying anything between them (the
+//! idea of Redlock), and its fences grow all the same (the ballot of `logic::votes`). It carries
+//! locks of one holder only, and has no queue: each client can win a majority of "2 of 3 units"
+//! on nodes that are all within their limit, and N queues do not agree on who came first.
+//!
+//! A question goes to all nodes at once and is answered as soon as the answer is certain. Unlike
+//! other stores this one spawns: nodes that have not answered by then are listened to by a task
+//! of the seam, and what they must still be told (releases, withdrawals, top-ups) outlives the
+//! call. It retries nothing else, and waits for no lock.
+
+mod ask;
+mod debts;
+mod leases;
+mod look;
+mod node;
+mod page;
+mod report;
+mod round;
+mod settle;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::logic::{FenceRule, Inspection, Reply, Step};
+use crate::mutants::{self, Mutant};
+use crate::seam::{Moment, Seam};
+use crate::words::{Fence, Key, TTL_MIN};
+
+use super::{Answer, Capabilities, Forgets, Identity, Inbox, Links, Reach, Store, StoreError};
+use debts::Debts;
+use leases::Leases;
+use node::{Node, Register};
+
+const TTL_MAX: Duration = Duration::from_secs(300);
+const NODE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How a [`Quorum`] treats its nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QuorumOptions {
+    max_ttl: Duration,
+    node_timeout: Duration,
+}
+
+impl Default for QuorumOptions {
+    fn default() -> Self {
+        Self { max_ttl: TTL_MAX, node_timeout: NODE_TIMEOUT }
+    }
+}
+
+impl QuorumOptions {
+    /// The longest ttl of any lock here, and so for how long a node that restarted empty grants
+    /// nothing new. It must be the same for all programs that share the quorum. Default: 5 min.
+    #[must_use]
+    pub fn with_max_ttl(mut self, limit: Duration) -> Self {
+        self.max_ttl = limit;
+        self
+    }
+
+    /// How long a node is waited for that is needed for an answer. Default: 1 s.
+    #[must_use]
+    pub fn with_node_timeout(mut self, limit: Duration) -> Self {
+        self.node_timeout = limit;
+        self
+    }
+
+    /// The longest ttl.
+    #[must_use]
+    pub fn max_ttl(&self) -> Duration {
+        self.max_ttl
+    }
+}
+
+/// Locks that a majority of independent stores grants.
+///
+/// Clones share everything.
+#[derive(Debug, Clone)]
+pub struct Quorum {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    name: Arc<str>,
+    capabilities: Capabilities,
+    nodes: Vec<Arc<Node>>,
+    debts: Vec<Arc<Debts>>,
+    leases: Leases,
+    seam: Arc<dyn Seam>,
+    options: QuorumOptions,
+    /// The largest fence that this process has seen here.
+    highest: AtomicU64,
+}
+
+impl Quorum {
+    /// A quorum of these stores. Each is asked who it is: the same one twice, or one that
+    /// follows another, is refused. A minority may be out of reach; it is asked later, before
+    /// its votes count.
+    ///
+    /// # Errors
+    /// A number of stores that is even or below 3, nodes that are not independent, a node that
+    /// may forget leases and does not guard against it, or no majority within the time limit.
+    #[must_use]
+    #[allow(clippy::needless_pass_by_value, reason = "a constructor takes what it is made of")]
+    pub fn open(
+        stores: Vec<Arc<dyn Store>>,
+        seam: Arc<dyn Seam>,
+        options: QuorumOptions,
+    ) -> Answer<'static, Self> {
+        let made = Shared::new(&stores, &seam, options);
+        Box::pin(async move {
+            let shared = Arc::new(made?);
+            ask::introduce(&shared).await?;
+            Ok(Self { shared })
+        })
+    }
+}
+
+impl Shared {
+    fn new(
+        stores: &[Arc<dyn Store>],
+        seam: &Arc<dyn Seam>,
+        options: QuorumOptions,
+    ) -> Result<Self, StoreError> {
+        check(stores, options)?;
+        let register = Arc::new(Register::default());
+        let node = |(index, store): (usize, &Arc<dyn Store>)| {
+            Node::new(index, Arc::clone(store), &register, options.max_ttl)
+        };
+        let nodes: Vec<_> = stores.iter().enumerate().map(node).collect();
+        let names: Vec<_> = nodes.iter().map(|node| &*node.name).collect();
+        let debts = nodes.iter().map(|node| Debts::new(node, seam, options.node_timeout));
+        let farthest = stores.iter().map(|store| store.capabilities().reach).max();
+        let ttl_max = stores.iter().map(|store| store.capabilities().ttl_max).min();
+        let capabilities = Capabilities {
+            fifo: false,
+            many_units: false,
+            reach: farthest.unwrap_or(Reach::Process),
+            ttl_max: options.max_ttl.min(ttl_max.unwrap_or(options.max_ttl)),
+        };
+        Ok(Self {
+            name: format!("quorum:{}", names.join(" ")).into(),
+            capabilities,
+            debts: debts.collect(),
+            nodes,
+            leases: Leases::default(),
+            seam: Arc::clone(seam),
+            options,
+            highest: AtomicU64::new(0),
+        })
+    }
+
+    fn now(&self) -> Moment {
+        self.seam.now()
+    }
+
+    /// What to propose: above all that was seen, and at least the clock. Nodes hold it to their
+    /// own clocks: what a node has forgotten when it comes back after `max_ttl` was at most half
+    /// of that ahead of its clock, what is granted then is at most that behind.
+    fn proposal(&self) -> FenceRule {
+        let seen = self.highest.load(Ordering::Acquire);
+        let fence = Fence::new(self.seam.wall_micros().max(seen + 1));
+        if mutants::is_set(Mutant::PlainMaximum) {
+            return FenceRule::Propose { fence: Fence::default(), within: Duration::ZERO };
+        }
+        FenceRule::Propose { fence, within: self.options.max_ttl / 4 }
+    }
+
+    fn saw(&self, fence: Fence) {
+        self.highest.fetch_max(fence.get(), Ordering::AcqRel);
+    }
+}
+
+fn check(stores: &[Arc<dyn Store>], options: QuorumOptions) -> Result<(), StoreError> {
+    let refused = |message: String| Err(StoreError::config(message));
+    let QuorumOptions { max_ttl, node_timeout } = options;
+    if stores.len() < 3 || stores.len().is_multiple_of(2) {
+        return refused(format!(
+            "a quorum has an odd number of nodes, at least 3, not {}: with an even number one \
+             more failure would be no better survived",
+            stores.len()
+        ));
+    }
+    if stores.iter().any(|store| matches!(store.capabilities(), c if !c.fifo)) {
+        return refused("a node of a quorum cannot be a quorum itself".into());
+    }
+    if !(TTL_MIN..=crate::TTL_MAX).contains(&max_ttl) {
+        return refused(format!("a max_ttl of {max_ttl:?} is not within 10 ms and 30 days"));
+    }
+    if node_timeout < Duration::from_millis(1) || node_timeout >= max_ttl {
+        return refused(format!(
+            "a node_timeout of {node_timeout:?} is not within 1 ms and the max_ttl of {max_ttl:?}"
+        ));
+    }
+    Ok(())
+}
+
+impl Store for Quorum {
+    fn capabilities(&self) -> &Capabilities {
+        &self.shared.capabilities
+    }
+
+    fn name(&self) -> Arc<str> {
+        Arc::clone(&self.shared.name)
+    }
+
+    fn call(&self, steps: Vec<Step>) -> Answer<'_, Vec<Reply>> {
+        Box::pin(ask::ask(&self.shared, steps))
+    }
+
+    fn list<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a Key>,
+        limit: usize,
+    ) -> Answer<'a, Vec<(Key, Inspection)>> {
+        Box::pin(page::list(&self.shared, prefix, after, limit))
+    }
+
+    fn inbox(&self) -> Answer<'_, Option<Inbox>> {
+        // Nobody stands in line here who could be told.
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
+    fn links(&self) -> Option<watch::Receiver<Links>> {
+        // A node that comes or goes is no reason to look: a majority goes on.
+        None
+    }
+
+    fn identity(&self) -> Answer<'_, Identity> {
+        let (unique, forgets) = (self.name(), Forgets::Never);
+        Box::pin(std::future::ready(Ok(Identity { unique, replica_of: None, forgets })))
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared")
+            .field("nodes", &self.nodes)
+            .field("debts", &self.debts)
+            .finish_non_exhaustive()
+    }
+}

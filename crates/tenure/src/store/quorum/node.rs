@@ -1,0 +1,108 @@
+//! One store of a quorum: what may be asked of it, and what it still owes.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::logic::{Reply, Step};
+use crate::store::{Forgets, Identity, Store, StoreError};
+
+/// The answer of a node, which needs no caller to live.
+pub(super) type Asking =
+    Pin<Box<dyn Future<Output = Result<Vec<Reply>, StoreError>> + Send + 'static>>;
+
+/// Who the nodes of a quorum are, as far as they have told.
+#[derive(Debug, Default)]
+pub(super) struct Register(Mutex<Vec<(usize, Arc<str>)>>);
+
+/// A node. Its votes count once it has shown that it is nobody's copy and no other's double.
+pub(super) struct Node {
+    pub(super) index: usize,
+    pub(super) name: Arc<str>,
+    store: Arc<dyn Store>,
+    register: Arc<Register>,
+    /// What a node that forgets must guard against.
+    ttl_max: Duration,
+    vetted: AtomicBool,
+}
+
+impl Node {
+    pub(super) fn new(
+        index: usize,
+        store: Arc<dyn Store>,
+        register: &Arc<Register>,
+        ttl_max: Duration,
+    ) -> Arc<Self> {
+        let (name, register) = (store.name(), Arc::clone(register));
+        let vetted = AtomicBool::new(false);
+        Arc::new(Self { index, name, store, register, ttl_max, vetted })
+    }
+
+    /// Carries steps to the node. They are sent when this is first polled.
+    pub(super) fn ask(self: &Arc<Self>, steps: Vec<Step>) -> Asking {
+        let node = Arc::clone(self);
+        Box::pin(async move {
+            node.vet().await?;
+            if steps.is_empty() {
+                return Ok(Vec::new());
+            }
+            node.store.call(steps).await
+        })
+    }
+
+    /// The store itself, for what needs no vote.
+    pub(super) fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// Finds out who it is, until it has told once.
+    pub(super) async fn vet(&self) -> Result<(), StoreError> {
+        if self.vetted.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let identity = self.store.identity().await;
+        // Nothing of the caller's was sent.
+        let identity = identity.map_err(|e| StoreError { may_have_run: false, ..e })?;
+        self.admit(&identity)?;
+        self.vetted.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    fn admit(&self, identity: &Identity) -> Result<(), StoreError> {
+        if let Some(of) = &identity.replica_of {
+            return Err(StoreError::config(format!(
+                "it is a replica of {of}: a quorum needs nodes that do not follow each other"
+            )));
+        }
+        if let Forgets::GuardedFor(span) = identity.forgets
+            && span < self.ttl_max
+        {
+            return Err(StoreError::config(format!(
+                "it may restart empty, and its restart_guard of {span:?} is shorter than the \
+                 quorum's max_ttl of {:?}: a lease that it forgot could be granted again",
+                self.ttl_max
+            )));
+        }
+        let mut known = self.register.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = known.iter().find(|(index, id)| *index != self.index && *id == identity.unique);
+        if let Some((other, _)) = same {
+            return Err(StoreError::config(format!(
+                "it is the same store as node {}: its vote would count twice",
+                other + 1
+            )));
+        }
+        known.push((self.index, Arc::clone(&identity.unique)));
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node")
+            .field("name", &self.name)
+            .field("vetted", &self.vetted.load(Ordering::Relaxed))
+            .finish_non_exhaustive()
+    }
+}

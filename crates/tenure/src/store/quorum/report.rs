@@ -1,0 +1,105 @@
+//! What each node said, in words: for errors, for whoever waited in vain, and for a look.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::logic::{Inspection, NodeView, Reply, State};
+use crate::store::{StoreError, StoreErrorClass};
+
+use super::node::Node;
+use super::round::{Heard, Word};
+
+/// What every node said to one of the steps.
+pub(super) fn nodes(nodes: &[Arc<Node>], words: &[Word], step: usize) -> Vec<NodeView> {
+    let view = |(node, word): (&Arc<Node>, &Word)| {
+        let (answered, said, took) = match word {
+            Word::Unasked => (false, "was not asked".into(), Duration::ZERO),
+            Word::Awaited(_) => (false, "was not waited for".into(), Duration::ZERO),
+            Word::Heard(heard) => {
+                let said = match &heard.result {
+                    Ok(replies) => replies.get(step).map_or("nothing".into(), of_reply),
+                    Err(failure) => failure.message.clone(),
+                };
+                (heard.result.is_ok(), said, heard.took)
+            }
+        };
+        NodeView { name: Arc::clone(&node.name), answered, said: said.into(), took }
+    };
+    nodes.iter().zip(words).map(view).collect()
+}
+
+/// The same as one line.
+pub(super) fn line(views: &[NodeView]) -> String {
+    let mut line = String::new();
+    for view in views {
+        let took = Duration::from_millis(u64::try_from(view.took.as_millis()).unwrap_or(u64::MAX));
+        let gap = if line.is_empty() { "" } else { "; " };
+        // Writing to memory does not fail.
+        let _ = write!(line, "{gap}{}: {} ({took:?})", view.name, view.said);
+    }
+    line
+}
+
+/// The failure of a question that too few nodes answered.
+pub(super) fn failure(nodes: &[Arc<Node>], words: &[Word], step: usize) -> StoreError {
+    let views = self::nodes(nodes, words, step);
+    let answered = views.iter().filter(|view| view.answered).count();
+    let failures = || words.iter().filter_map(Word::heard).filter_map(failure_of);
+    let class = {
+        // It may pass if a majority could be had from those that may come back.
+        let permanent = failures().filter(|f| f.class != StoreErrorClass::Transient);
+        let hopeless = nodes.len() - permanent.clone().count() < majority(nodes.len());
+        let first = permanent.map(|f| f.class).next();
+        first.filter(|_| hopeless).unwrap_or(StoreErrorClass::Transient)
+    };
+    let awaited = words.iter().any(|word| matches!(word, Word::Awaited(_)));
+    StoreError {
+        class,
+        message: format!(
+            "{answered} of {} nodes answered, and {} are needed: {}",
+            nodes.len(),
+            majority(nodes.len()),
+            line(&views)
+        ),
+        may_have_run: awaited || answered > 0 || failures().any(|f| f.may_have_run),
+        source: None,
+    }
+}
+
+fn majority(nodes: usize) -> usize {
+    crate::logic::majority(nodes)
+}
+
+fn failure_of(heard: &Heard) -> Option<&StoreError> {
+    heard.result.as_ref().err()
+}
+
+fn of_reply(reply: &Reply) -> String {
+    match reply {
+        Reply::Granted { .. } => "granted".into(),
+        Reply::Busy { blocker: Some(by), .. } | Reply::Queued { blocker: Some(by), .. } => {
+            format!("held by {} for {:?}", by.label, by.held_for)
+        }
+        Reply::Busy { .. } | Reply::Queued { .. } => "held".into(),
+        Reply::Mismatch(what) => format!("mismatch: {what}"),
+        Reply::Refused(why) => format!("refused: {why}"),
+        Reply::Withdrawn => "withdrawn".into(),
+        Reply::Renewed => "renewed".into(),
+        Reply::Released => "released".into(),
+        Reply::Transferred { .. } => "transferred".into(),
+        Reply::Forced { holders } => format!("forced {holders}"),
+        Reply::Gone => "has no such lease".into(),
+        Reply::Others => "held by another".into(),
+        Reply::Inspected(seen) => of_inspection(seen),
+        other => format!("{other:?}"),
+    }
+}
+
+fn of_inspection(seen: &Inspection) -> String {
+    match (&seen.state, seen.holders.first()) {
+        (_, Some(holder)) => format!("held by {} for {:?}", holder.label, holder.since),
+        (State::Foreign(what), None) => format!("something else: {what}"),
+        (_, None) => "free".into(),
+    }
+}

@@ -1,0 +1,113 @@
+//! One question to all nodes at once. It ends as soon as it is decided, or at its time limit;
+//! what is still under way then can be followed to its end.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use crate::logic::{Reply, Step};
+use crate::seam::{Moment, Seam, Task};
+use crate::store::{StoreError, StoreErrorClass};
+
+use super::node::{Asking, Node};
+
+/// What a node answered, and after what time.
+#[derive(Debug, Clone)]
+pub(super) struct Heard {
+    pub(super) result: Result<Vec<Reply>, StoreError>,
+    pub(super) took: Duration,
+}
+
+/// What is known of one node.
+pub(super) enum Word {
+    /// Not asked in this round.
+    Unasked,
+    /// Asked, and not answered.
+    Awaited(Asking),
+    Heard(Heard),
+}
+
+pub(super) struct Round {
+    seam: Arc<dyn Seam>,
+    started: Moment,
+    limit: Duration,
+    alarm: Task,
+    pub(super) words: Vec<Word>,
+}
+
+impl Round {
+    /// Asks each node what `steps` says; `None`: nothing. Nothing is sent before the first poll.
+    pub(super) fn new(
+        seam: &Arc<dyn Seam>,
+        nodes: &[Arc<Node>],
+        limit: Duration,
+        mut steps: impl FnMut(usize) -> Option<Vec<Step>>,
+    ) -> Self {
+        let started = seam.now();
+        let ask = |node: &Arc<Node>| match steps(node.index) {
+            Some(steps) => Word::Awaited(node.ask(steps)),
+            None => Word::Unasked,
+        };
+        let words = nodes.iter().map(ask).collect();
+        let alarm = seam.sleep_until(started + limit);
+        Self { seam: Arc::clone(seam), started, limit, alarm, words }
+    }
+
+    /// Listens until `decided`, until all have answered, or until the limit is over: then those
+    /// who were silent count as failed.
+    pub(super) async fn listen(&mut self, mut decided: impl FnMut(&[Word]) -> bool) {
+        poll_fn(|cx| {
+            let mut heard_more = false;
+            for word in &mut self.words {
+                let Word::Awaited(asking) = word else { continue };
+                if let Poll::Ready(result) = asking.as_mut().poll(cx) {
+                    let took = self.seam.now().since(self.started);
+                    *word = Word::Heard(Heard { result, took });
+                    heard_more = true;
+                }
+            }
+            // After all were asked, so that an answer at once leaves nobody out.
+            let is_over = !self.words.iter().any(|word| matches!(word, Word::Awaited(_)));
+            if is_over || (heard_more && decided(&self.words)) {
+                return Poll::Ready(());
+            }
+            if self.alarm.as_mut().poll(cx).is_ready() {
+                self.silence();
+                return Poll::Ready(());
+            }
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Nobody is listened to any longer.
+    fn silence(&mut self) {
+        let limit = self.limit;
+        for word in &mut self.words {
+            if matches!(word, Word::Awaited(_)) {
+                let result = Err(StoreError {
+                    class: StoreErrorClass::Transient,
+                    message: format!("no answer within {limit:?}"),
+                    may_have_run: true,
+                    source: None,
+                });
+                *word = Word::Heard(Heard { result, took: limit });
+            }
+        }
+    }
+}
+
+impl Word {
+    pub(super) fn heard(&self) -> Option<&Heard> {
+        match self {
+            Self::Heard(heard) => Some(heard),
+            Self::Unasked | Self::Awaited(_) => None,
+        }
+    }
+
+    /// The reply to one of the steps.
+    pub(super) fn reply(&self, step: usize) -> Option<&Reply> {
+        self.heard()?.result.as_ref().ok()?.get(step)
+    }
+}

@@ -1,0 +1,365 @@
+//! What follows from a decision: the answer, and what each node must still be told. Nodes that
+//! have not answered by then are accounted for when they have.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::logic::validity;
+use crate::logic::{Acquire, Blocker, FenceRule, Op, Reply, Step, Verdict, Vote, majority};
+use crate::mutants::{self, Mutant};
+use crate::seam::Moment;
+use crate::store::StoreError;
+use crate::words::Owner;
+
+use super::ask::vote;
+use super::leases::{Lease, Standing};
+use super::round::{Heard, Round, Word};
+use super::{Shared, look, report};
+
+/// How long an owner is refused of which a request may still be under way.
+pub(super) const TOMBSTONE: Duration = Duration::from_secs(60);
+
+/// The steps of a call, and what was known when they were sent.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) steps: Arc<[Step]>,
+    pub(super) sent: Moment,
+    /// For each step what its lease's standings were; empty: no lease of ours.
+    pub(super) standings: Vec<Vec<Standing>>,
+}
+
+/// What a node must be told after its answer.
+enum Due {
+    Nothing,
+    /// It granted what was not won.
+    GiveBack(Step),
+    /// It may have done what it did not answer.
+    Owed(Step, Moment),
+    /// It no more has a lease that is held.
+    TopUp(Owner, Duration),
+}
+
+/// Answers the steps, and sees to the rest.
+pub(super) async fn settle(
+    shared: &Arc<Shared>,
+    asked: Asked,
+    round: Round,
+    verdicts: Vec<Verdict>,
+) -> Result<Vec<Reply>, StoreError> {
+    let replies: Vec<_> = (0..asked.steps.len())
+        .map(|index| answer(shared, &asked, index, &round.words, verdicts[index]))
+        .collect();
+    for (index, verdict) in verdicts.iter().enumerate() {
+        shared.enter(&asked, index, &round.words, *verdict);
+    }
+    let failed = verdicts.iter().all(|verdict| *verdict == Verdict::Unknown);
+    let failure = failed.then(|| report::failure(&shared.nodes, &round.words, 0));
+    let give_back = follow_up(shared, asked, round, verdicts);
+    if give_back.iter().any(|steps| !steps.is_empty()) {
+        let limit = shared.options.node_timeout;
+        let ask = |node: usize| (!give_back[node].is_empty()).then(|| give_back[node].clone());
+        let mut round = Round::new(&shared.seam, &shared.nodes, limit, ask);
+        // Before the next attempt, which would otherwise be in its own way.
+        round.listen(|_| false).await;
+        for (node, word) in round.words.iter().enumerate() {
+            if word.heard().is_some_and(|heard| heard.result.is_err()) {
+                let until = shared.now() + TOMBSTONE;
+                for step in &give_back[node] {
+                    shared.debts[node].owe(step.clone(), until);
+                }
+            }
+        }
+    }
+    match failure {
+        Some(failure) => Err(failure),
+        None => Ok(replies),
+    }
+}
+
+/// Accounts for every node: now, or when it has answered. Answers what each node must be told
+/// before the call ends.
+fn follow_up(
+    shared: &Arc<Shared>,
+    asked: Asked,
+    mut round: Round,
+    verdicts: Vec<Verdict>,
+) -> Vec<Vec<Step>> {
+    let heard =
+        |words: &[Word]| -> Vec<bool> { words.iter().map(|word| word.heard().is_some()).collect() };
+    let before = heard(&round.words);
+    let mut give_back = vec![Vec::new(); shared.nodes.len()];
+    account(shared, &asked, &round.words, &verdicts, |node| before[node], &mut give_back);
+    if before.iter().any(|heard| !heard) {
+        let shared = Arc::clone(shared);
+        let seam = Arc::clone(&shared.seam);
+        seam.spawn(Box::pin(async move {
+            round.listen(|_| false).await;
+            let mut late = vec![Vec::new(); shared.nodes.len()];
+            account(&shared, &asked, &round.words, &verdicts, |node| !before[node], &mut late);
+            let until = shared.now() + TOMBSTONE;
+            for (debts, steps) in shared.debts.iter().zip(late) {
+                steps.into_iter().for_each(|step| debts.owe(step, until));
+            }
+        }));
+    }
+    give_back
+}
+
+fn account(
+    shared: &Arc<Shared>,
+    asked: &Asked,
+    words: &[Word],
+    verdicts: &[Verdict],
+    concerns: impl Fn(usize) -> bool,
+    give_back: &mut [Vec<Step>],
+) {
+    let nodes = words.iter().enumerate().filter(|(node, _)| concerns(*node));
+    for (node, word) in nodes {
+        let Word::Heard(heard) = word else { continue };
+        let mut top_ups = Vec::new();
+        for (index, verdict) in verdicts.iter().enumerate() {
+            match due(shared, asked, index, node, (word, heard), *verdict) {
+                Due::Nothing => {}
+                Due::GiveBack(step) => give_back[node].push(step),
+                Due::Owed(step, until) => shared.debts[node].owe(step, until),
+                Due::TopUp(owner, ttl) => {
+                    let step = shared.leases.top_up(&owner, node, ttl, shared.now());
+                    top_ups.extend(step.map(|step| (owner, step)));
+                }
+            }
+        }
+        if !top_ups.is_empty() {
+            top_up(shared, node, top_ups);
+        }
+    }
+}
+
+fn due(
+    shared: &Shared,
+    asked: &Asked,
+    index: usize,
+    node: usize,
+    (word, heard): (&Word, &Heard),
+    verdict: Verdict,
+) -> Due {
+    let Step { key, op } = &asked.steps[index];
+    let vote = vote(op, word, index);
+    let may_have_run = heard.result.as_ref().is_err_and(|failure| failure.may_have_run);
+    let is_won = matches!(verdict, Verdict::Won(_));
+    match op {
+        Op::Acquire(Acquire { owner, ttl, .. }) | Op::Steal(Acquire { owner, ttl, .. }) => {
+            let owner = owner.clone();
+            if is_won {
+                shared.leases.stands(&owner, node, standing(vote, may_have_run));
+            } else if mutants::is_set(Mutant::PartialWinKept) {
+                return Due::Nothing;
+            } else if matches!(vote, Vote::For(_)) {
+                let op = Op::Release { owner, min_hold: Duration::ZERO, tombstone: None };
+                return Due::GiveBack(Step { key: key.clone(), op });
+            } else if may_have_run {
+                let tombstone = (*ttl).max(TOMBSTONE);
+                let op = Op::Withdraw { owner, tombstone };
+                return Due::Owed(Step { key: key.clone(), op }, shared.now() + tombstone);
+            }
+            Due::Nothing
+        }
+        Op::Renew { owner, ttl } if is_won => match vote {
+            Vote::For(_) => {
+                shared.leases.stands(owner, node, Standing::Holds);
+                Due::Nothing
+            }
+            Vote::Against => Due::TopUp(owner.clone(), *ttl),
+            Vote::Awaited | Vote::Fault => Due::Nothing,
+        },
+        Op::Transfer { to, .. } if is_won => {
+            shared.leases.stands(to, node, standing(vote, may_have_run));
+            Due::Nothing
+        }
+        // If too few answered, the whole release is repeated.
+        Op::Release { owner, min_hold, .. } if is_won && heard.result.is_err() => {
+            if asked.standing(index, node) == Some(Standing::Missing) {
+                return Due::Nothing;
+            }
+            let (owner, min_hold) = (owner.clone(), *min_hold);
+            let op = Op::Release { owner, min_hold, tombstone: Some(TOMBSTONE) };
+            let until = shared.now() + shared.options.max_ttl.max(TOMBSTONE);
+            Due::Owed(Step { key: key.clone(), op }, until)
+        }
+        Op::Withdraw { tombstone, .. } if is_won && heard.result.is_err() => {
+            Due::Owed(asked.steps[index].clone(), shared.now() + *tombstone)
+        }
+        _ => Due::Nothing,
+    }
+}
+
+fn standing(vote: Vote, may_have_run: bool) -> Standing {
+    match vote {
+        Vote::For(_) => Standing::Holds,
+        Vote::Fault if may_have_run => Standing::Unsure,
+        Vote::Awaited => Standing::Unsure,
+        Vote::Against | Vote::Fault => Standing::Missing,
+    }
+}
+
+/// Brings leases back to a node that has lost them. Nothing waits for it: it does not count for
+/// the renewal that found it out.
+fn top_up(shared: &Arc<Shared>, node: usize, top_ups: Vec<(Owner, Step)>) {
+    let this = Arc::clone(shared);
+    let limit = shared.now() + shared.options.node_timeout;
+    shared.seam.spawn(Box::pin(async move {
+        let (owners, mut steps): (Vec<_>, Vec<_>) = top_ups.into_iter().unzip();
+        if mutants::is_set(Mutant::TopUpMints) {
+            for step in &mut steps {
+                if let Op::Acquire(acquire) = &mut step.op {
+                    acquire.fence = FenceRule::Mint;
+                }
+            }
+        }
+        let answer = tokio::select! {
+            biased;
+            answer = this.nodes[node].ask(steps) => answer,
+            () = this.seam.sleep_until(limit) => return,
+        };
+        let Ok(replies) = answer else { return };
+        for (owner, reply) in owners.iter().zip(replies) {
+            let granted = matches!(reply, Reply::Granted { .. });
+            let standing = if granted { Standing::Holds } else { Standing::Missing };
+            this.leases.stands(owner, node, standing);
+        }
+    }));
+}
+
+impl Shared {
+    /// What is known of the leases that steps are about; those about to be let go are topped up
+    /// no more.
+    pub(super) fn before(&self, steps: &[Step]) -> Vec<Vec<Standing>> {
+        let standings = |step: &Step| match &step.op {
+            Op::Release { owner, .. }
+            | Op::Withdraw { owner, .. }
+            | Op::Transfer { from: owner, .. } => self.leases.close(owner),
+            _ => Vec::new(),
+        };
+        steps.iter().map(standings).collect()
+    }
+
+    /// Keeps the book of leases.
+    fn enter(&self, asked: &Asked, index: usize, words: &[Word], verdict: Verdict) {
+        let Verdict::Won(fence) = verdict else { return };
+        let Step { key, op } = &asked.steps[index];
+        let valid_for = |ttl: Duration| validity::deadline(asked.sent, ttl);
+        let lease = |label, fence, ttl| Lease {
+            key: key.clone(),
+            label,
+            fence,
+            valid_until: valid_for(ttl),
+            standings: vec![Standing::Unsure; words.len()],
+            is_closed: false,
+        };
+        match op {
+            Op::Acquire(Acquire { owner, label, ttl, .. })
+            | Op::Steal(Acquire { owner, label, ttl, .. }) => {
+                self.saw(fence);
+                self.leases.enter(owner.clone(), lease(label.clone(), fence, *ttl), self.now());
+            }
+            Op::Transfer { from, to, label, ttl } => {
+                let fence = self.leases.leave(from).map_or(fence, |old| old.fence);
+                self.leases.enter(to.clone(), lease(label.clone(), fence, *ttl), self.now());
+            }
+            Op::Renew { owner, ttl } => self.leases.renewed(owner, valid_for(*ttl)),
+            Op::Release { owner, .. } | Op::Withdraw { owner, .. } => {
+                self.leases.leave(owner);
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Asked {
+    pub(super) fn standing(&self, index: usize, node: usize) -> Option<Standing> {
+        self.standings[index].get(node).copied()
+    }
+}
+
+fn answer(shared: &Shared, asked: &Asked, index: usize, words: &[Word], verdict: Verdict) -> Reply {
+    let op = &asked.steps[index].op;
+    let replies: Vec<_> = words.iter().filter_map(|word| word.reply(index)).collect();
+    let won = match verdict {
+        Verdict::Won(fence) => Some(fence),
+        Verdict::Refused => None,
+        Verdict::Open | Verdict::Differ(_) | Verdict::Unknown => {
+            let failure = report::failure(&shared.nodes, words, index);
+            return Reply::Unknown(failure.message.into());
+        }
+    };
+    match (op, won) {
+        (Op::Acquire(_) | Op::Steal(_), Some(fence)) => Reply::Granted { fence },
+        (Op::Acquire(_) | Op::Steal(_), None) => {
+            let line = report::line(&report::nodes(&shared.nodes, words, index));
+            not_granted(&replies, shared.nodes.len(), line)
+        }
+        (Op::Transfer { from, .. }, Some(fence)) => {
+            Reply::Transferred { fence: shared.leases.fence(from).unwrap_or(fence) }
+        }
+        (Op::Inspect, Some(_)) => {
+            let seen = replies.iter().filter_map(|reply| match reply {
+                Reply::Inspected(seen) => Some(seen),
+                _ => None,
+            });
+            let mut merged = look::merged(&seen.collect::<Vec<_>>(), shared.nodes.len());
+            merged.nodes = report::nodes(&shared.nodes, words, index);
+            Reply::Inspected(merged)
+        }
+        (Op::Force { .. }, Some(_)) => {
+            let forced = replies.iter().filter_map(|reply| match reply {
+                Reply::Forced { holders } => Some(*holders),
+                _ => None,
+            });
+            Reply::Forced { holders: forced.max().unwrap_or_default() }
+        }
+        (Op::Release { .. } | Op::Withdraw { .. }, Some(_)) => let_go(&replies, words.len()),
+        (_, Some(_)) => Reply::Renewed,
+        (_, None) => most_frequent(&replies).unwrap_or(Reply::Gone),
+    }
+}
+
+/// What a release comes to: lost only if that is sure.
+fn let_go(replies: &[&Reply], nodes: usize) -> Reply {
+    let count = |kind: &Reply| replies.iter().filter(|reply| **reply == kind).count();
+    let (gone, others) = (count(&Reply::Gone), count(&Reply::Others));
+    match gone + others {
+        lost if lost < majority(nodes) => Reply::Released,
+        _ if others > 0 => Reply::Others,
+        _ => Reply::Gone,
+    }
+}
+
+/// Why there is no grant: what most of those who refused say.
+fn not_granted(replies: &[&Reply], nodes: usize, line: String) -> Reply {
+    let is_refusal = |reply: &&Reply| !matches!(reply, Reply::Granted { .. });
+    let refusals = || replies.iter().copied().filter(is_refusal);
+    let is_other = |reply: &&Reply| matches!(reply, Reply::Mismatch(_) | Reply::Withdrawn);
+    let others: Vec<_> = refusals().filter(is_other).collect();
+    if others.len() * 2 > refusals().count()
+        && let Some(other) = most_frequent(&others)
+    {
+        return other;
+    }
+    let busy = refusals().filter_map(|reply| match reply {
+        Reply::Busy { look_in, blocker } => Some((*look_in, blocker.as_ref())),
+        _ => None,
+    });
+    let (mut look_ins, blockers): (Vec<_>, Vec<_>) = busy.unzip();
+    look_ins.sort_unstable();
+    // So many must come free beside those that were.
+    let granted = replies.len() - refusals().count();
+    let needed = majority(nodes).saturating_sub(granted).max(1);
+    let look_in = look_ins.get(needed - 1).or(look_ins.last()).copied().unwrap_or_default();
+    let longest = blockers.into_iter().flatten().max_by_key(|blocker| blocker.held_for);
+    let blocker = longest.map(|by| Blocker { report: Some(line.into()), ..by.clone() });
+    Reply::Busy { look_in, blocker }
+}
+
+fn most_frequent(replies: &[&Reply]) -> Option<Reply> {
+    let count = |reply: &Reply| replies.iter().filter(|other| **other == reply).count();
+    replies.iter().max_by_key(|reply| count(reply)).map(|reply| (*reply).clone())
+}

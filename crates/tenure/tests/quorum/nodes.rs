@@ -1,0 +1,224 @@
+//! Nodes that can be made to fail, and a quorum of them.
+
+use std::future::pending;
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use tenure::logic::{Inspection, Op, Reply, Step};
+use tenure::seam::{self, Seam};
+use tenure::store::{
+    Answer, Capabilities, Forgets, Identity, Inbox, Links, Memory, Quorum, QuorumOptions, Store,
+    StoreError, StoreErrorClass,
+};
+use tenure::{Key, Locks, LocksOptions};
+use tokio::sync::{Notify, watch};
+
+/// No condition takes so long, on any machine that runs tests.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(crate) const fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+pub(crate) fn machine() -> Arc<dyn Seam> {
+    seam::machine().expect("a clock and timers")
+}
+
+const UP: u8 = 0;
+/// Refuses connections.
+const DOWN: u8 = 1;
+/// Takes requests, and carries them out when it goes on.
+const STOPPED: u8 = 2;
+
+/// A memory behind a switch.
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) number: usize,
+    memory: Mutex<Memory>,
+    state: AtomicU8,
+    goes_on: Notify,
+    /// How many calls it has had, and how many of them with nothing but an inspection.
+    pub(crate) calls: AtomicUsize,
+    pub(crate) identity: Mutex<Identity>,
+}
+
+impl Node {
+    fn new(number: usize) -> Arc<Self> {
+        let unique = format!("node {number}").into();
+        let identity = Identity { unique, replica_of: None, forgets: Forgets::Never };
+        Arc::new(Self {
+            number,
+            memory: Mutex::new(Memory::new(machine())),
+            state: AtomicU8::new(UP),
+            goes_on: Notify::new(),
+            calls: AtomicUsize::new(0),
+            identity: Mutex::new(identity),
+        })
+    }
+
+    pub(crate) fn down(&self) {
+        self.state.store(DOWN, Ordering::SeqCst);
+    }
+
+    pub(crate) fn stop(&self) {
+        self.state.store(STOPPED, Ordering::SeqCst);
+    }
+
+    /// Comes up, or goes on with what it was asked meanwhile.
+    pub(crate) fn up(&self) {
+        self.state.store(UP, Ordering::SeqCst);
+        self.goes_on.notify_waiters();
+    }
+
+    /// Restarts without its memory.
+    pub(crate) fn forget(&self) {
+        *self.memory.lock().expect("no panic") = Memory::new(machine());
+    }
+
+    /// What the node itself has, whatever its state.
+    pub(crate) async fn ask(&self, key: &str, op: Op) -> Reply {
+        let key = Key::new(key).expect("a key");
+        let memory = self.memory.lock().expect("no panic").clone();
+        let replies = memory.call(vec![Step { key, op }]).await.expect("memory answers");
+        replies.into_iter().next().expect("one reply")
+    }
+
+    pub(crate) async fn inspect(&self, key: &str) -> Inspection {
+        match self.ask(key, Op::Inspect).await {
+            Reply::Inspected(seen) => seen,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// A handle, as a store has it.
+#[derive(Debug)]
+pub(crate) struct Handle(pub(crate) Arc<Node>);
+
+impl Store for Handle {
+    fn capabilities(&self) -> &Capabilities {
+        const ANY: &Capabilities = &Capabilities {
+            fifo: true,
+            many_units: true,
+            reach: tenure::store::Reach::Process,
+            ttl_max: tenure::TTL_MAX,
+        };
+        ANY
+    }
+
+    fn name(&self) -> Arc<str> {
+        format!("node-{}", self.0.number).into()
+    }
+
+    fn call(&self, steps: Vec<Step>) -> Answer<'_, Vec<Reply>> {
+        let node = Arc::clone(&self.0);
+        Box::pin(async move {
+            node.calls.fetch_add(1, Ordering::SeqCst);
+            let (tell, told) = tokio::sync::oneshot::channel();
+            match node.state.load(Ordering::SeqCst) {
+                DOWN => {
+                    return Err(StoreError {
+                        class: StoreErrorClass::Transient,
+                        message: "connection refused".into(),
+                        may_have_run: false,
+                        source: None,
+                    });
+                }
+                STOPPED => {
+                    // The request lies in its socket: it is carried out whatever the caller does.
+                    machine().spawn(Box::pin(async move {
+                        while node.state.load(Ordering::SeqCst) == STOPPED {
+                            let goes_on = node.goes_on.notified();
+                            let soon = machine().now() + ms(5);
+                            tokio::select! {
+                                () = goes_on => {}
+                                () = machine().sleep_until(soon) => {}
+                            }
+                        }
+                        let memory = node.memory.lock().expect("no panic").clone();
+                        let _gone = tell.send(memory.call(steps).await);
+                    }));
+                }
+                _ => {
+                    let memory = node.memory.lock().expect("no panic").clone();
+                    return memory.call(steps).await;
+                }
+            }
+            match told.await {
+                Ok(answer) => answer,
+                Err(_) => pending().await,
+            }
+        })
+    }
+
+    fn list<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a Key>,
+        limit: usize,
+    ) -> Answer<'a, Vec<(Key, Inspection)>> {
+        Box::pin(async move {
+            let memory = self.0.memory.lock().expect("no panic").clone();
+            memory.list(prefix, after, limit).await
+        })
+    }
+
+    fn inbox(&self) -> Answer<'_, Option<Inbox>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
+    fn links(&self) -> Option<watch::Receiver<Links>> {
+        None
+    }
+
+    fn identity(&self) -> Answer<'_, Identity> {
+        Box::pin(async {
+            match self.0.state.load(Ordering::SeqCst) {
+                UP => Ok(self.0.identity.lock().expect("no panic").clone()),
+                _ => Err(StoreError {
+                    class: StoreErrorClass::Transient,
+                    message: "connection refused".into(),
+                    may_have_run: false,
+                    source: None,
+                }),
+            }
+        })
+    }
+}
+
+pub(crate) fn nodes(count: usize) -> Vec<Arc<Node>> {
+    (0..count).map(Node::new).collect()
+}
+
+pub(crate) fn options() -> QuorumOptions {
+    QuorumOptions::default().with_node_timeout(ms(400))
+}
+
+pub(crate) async fn quorum(nodes: &[Arc<Node>]) -> Quorum {
+    let handle = |node: &Arc<Node>| Arc::new(Handle(Arc::clone(node))) as Arc<dyn Store>;
+    let stores = nodes.iter().map(handle).collect();
+    Quorum::open(stores, machine(), options()).await.expect("a majority answers")
+}
+
+/// One client's locks over the nodes.
+pub(crate) async fn locks(nodes: &[Arc<Node>]) -> Locks {
+    Locks::over(Arc::new(quorum(nodes).await), machine(), LocksOptions::default())
+}
+
+/// Waits for a condition.
+pub(crate) async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let started = Instant::now();
+    while !condition().await {
+        assert!(started.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}");
+        tokio::time::sleep(ms(2)).await;
+    }
+}
+
+/// Waits until no node has anything of anybody under the key.
+pub(crate) async fn until_bare(nodes: &[Arc<Node>], key: &str) {
+    for node in nodes {
+        let what = format!("nothing at node {}", node.number);
+        until(&what, async || node.inspect(key).await.holders.is_empty()).await;
+    }
+}
