@@ -5,6 +5,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "tests measure time and limit it")]
 
+mod control;
 mod slow;
 mod still;
 mod world;

@@ -36,7 +36,10 @@ impl Store for Slow {
     }
 
     fn call(&self, steps: Vec<Step>) -> Answer<'_, Vec<Reply>> {
-        let is_acquire = steps.iter().any(|step| matches!(step.op, Op::Acquire(_)));
+        let acquires = |op: &Op| {
+            matches!(op, Op::Acquire(_) | Op::Pass { .. } | Op::Steal(_) | Op::Transfer { .. })
+        };
+        let is_acquire = steps.iter().any(|step| acquires(&step.op));
         let before = self.before + if is_acquire { self.acquire_behind } else { 0 };
         let (inner, after) = (Arc::clone(&self.inner), self.after);
         let call = async move {

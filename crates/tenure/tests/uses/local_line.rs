@@ -23,6 +23,7 @@ crate::over_every_store! {
     unpolled_tasks_hold_up_nobody_who_releases,
     processes_take_turns,
     strict_processes_take_turns_one_by_one,
+    turn_ends_with_its_span,
 }
 
 async fn until_local(count: &AtomicUsize, wanted: usize) {
@@ -277,4 +278,36 @@ async fn strict_processes_take_turns_one_by_one(world: World) {
     assert_eq!(seen.len(), 4, "a process was left out: {seen:?}");
     // A process whose next task is still on its way to the store misses a turn now and then.
     assert!(most.unwrap() - least.unwrap() <= 6, "the shares are {seen:?}");
+}
+
+async fn turn_ends_with_its_span(world: World) {
+    const SPAN: Duration = ms(50);
+    const HOLD: Duration = ms(5);
+    let options = LocksOptions::default().with_local_handoffs(u32::MAX, SPAN);
+    let (start, locks) = (acquire(&world.locks().mutex("key")).await, world.another_with(options));
+    let served = Arc::new(AtomicUsize::new(0));
+    let crowd: Vec<_> = (0..100)
+        .map(|_| {
+            let (mutex, served) = (locks.mutex("key"), Arc::clone(&served));
+            tokio::spawn(async move {
+                let guard = mutex.acquire().await.expect("granted");
+                served.fetch_add(1, Ordering::SeqCst);
+                tokio::time::sleep(HOLD).await;
+                guard.release().await.expect("released");
+            })
+        })
+        .collect();
+    world.until_waiting("key", 1).await;
+    let next = waiting(world.rival().mutex("key"));
+    world.until_waiting("key", 2).await;
+    start.release().await.expect("released");
+    let next = outcome(next).await.expect("granted");
+    let served_before = served.load(Ordering::SeqCst);
+    next.release().await.expect("released");
+    // Each had it for so long; the last one began within the span.
+    let most = (SPAN.as_millis() / HOLD.as_millis()) as usize + 1;
+    assert!(served_before <= most, "{served_before} had it before the other process");
+    for one in crowd {
+        within("everybody's turn", PATIENCE, one).await.expect("no panic");
+    }
 }
