@@ -38,6 +38,7 @@ fn plays_its_case() {
             "first uses" => first_uses().await,
             "bad url" => bad_url().await,
             "set" => set().await,
+            "server" => server().await,
             other => panic!("no such case: {other}"),
         }
     });
@@ -80,6 +81,24 @@ async fn set() {
     let other = early.try_acquire().await.expect("an answer").expect("free in the other store");
     guard.check().expect("held where it was acquired");
     other.check().expect("held");
+}
+
+async fn server() {
+    let locks = tenure::default_locks().await.expect("the server answers");
+    assert!(locks.store_name().starts_with("redis://127.0.0.1"), "{}", locks.store_name());
+    let guard = tenure::lock("key").acquire().await.expect("granted");
+    assert!(locks.mutex("key").held_by_anyone().await.expect("a look"));
+    guard.release().await.expect("released");
+}
+
+#[cfg(feature = "redis")]
+#[test]
+fn a_server_is_named_by_its_url_or_its_host() {
+    let server = tenure_testkit::Server::redis().start();
+    let (url, port) = (server.url(), server.port().to_string());
+    play("server", &[("REDIS_URL", Path::new(&url))]);
+    let named = [("REDIS_HOST", Path::new("127.0.0.1")), ("REDIS_PORT", Path::new(&port))];
+    play("server", &named);
 }
 
 #[test]
