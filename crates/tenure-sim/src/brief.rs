@@ -1,7 +1,7 @@
 //! Steps, replies and owners in few words, for the trace.
 
 use tenure::Owner;
-use tenure::logic::{Acquire, Op, Reply, Step};
+use tenure::logic::{Acquire, FenceRule, Op, Reply, Step};
 
 pub(crate) fn owner(owner: &Owner) -> String {
     let value: String = owner.value().chars().take(6).collect();
@@ -26,6 +26,7 @@ pub(crate) fn op(op: &Op) -> String {
             format!("pass from {} to {}{ahead}", owner(who), claim(to))
         }
         Op::Withdraw { owner: who, .. } => format!("withdraw {}", owner(who)),
+        Op::Raise { owner: who, fence } => format!("raise {} to {fence}", owner(who)),
         other => format!("{other:?}"),
     }
 }
@@ -33,7 +34,13 @@ pub(crate) fn op(op: &Op) -> String {
 fn claim(acquire: &Acquire) -> String {
     let who = owner(&acquire.owner);
     let line = acquire.queue.as_ref().map(|q| format!(" in line, stamp {}", q.stamp));
-    format!("{} {who} ttl {:?}{}", acquire.label, acquire.ttl, line.unwrap_or_default())
+    let fence = match acquire.fence {
+        FenceRule::Mint => String::new(),
+        FenceRule::Propose { fence, .. } => format!(", proposes {fence}"),
+        FenceRule::Carry(fence) => format!(", carries {fence}"),
+    };
+    let Acquire { label, ttl, .. } = acquire;
+    format!("{label} {who} ttl {ttl:?}{}{fence}", line.unwrap_or_default())
 }
 
 pub(crate) fn reply(reply: &Reply) -> String {

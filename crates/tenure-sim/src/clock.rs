@@ -14,16 +14,28 @@ pub(crate) struct Clock {
     offset: u64,
     /// How many microseconds it gains in a true second.
     ppm: i64,
+    /// How far the wall clock beside it is ahead, in microseconds.
+    ahead: i64,
 }
 
 impl Clock {
     pub(crate) fn new(offset: u64, ppm: i64) -> Self {
-        Self { offset, ppm }
+        Self { offset, ppm, ahead: 0 }
+    }
+
+    /// The same, beside a wall clock that is so many microseconds ahead.
+    pub(crate) fn with_wall_ahead(self, ahead: i64) -> Self {
+        Self { ahead, ..self }
+    }
+
+    /// The same, at another rate.
+    pub(crate) fn with_rate(self, ppm: i64) -> Self {
+        Self { ppm, ..self }
     }
 
     /// What the wall clock shows at the true time `at`, in microseconds since 1970.
     pub(crate) fn wall(self, at: u64) -> u64 {
-        WALL_ORIGIN + at
+        (WALL_ORIGIN + at).saturating_add_signed(self.ahead)
     }
 
     /// What it shows at the true time `at`.

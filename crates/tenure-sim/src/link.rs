@@ -361,7 +361,9 @@ impl Store for SimStore {
     }
 
     fn identity(&self) -> Answer<'_, Identity> {
-        let (unique, forgets) = (self.name(), Forgets::Never);
+        let server = &self.network.server;
+        let unique = format!("sim:{}", server.node).into();
+        let forgets = Forgets::GuardedFor(server.guard());
         Box::pin(std::future::ready(Ok(Identity { unique, replica_of: None, forgets })))
     }
 }

@@ -13,6 +13,8 @@ use crate::weather::Weather;
 /// Clocks advance at rates that differ by less than the allowance of 1 %.
 const DRIFT_PPM: i64 = 5_000;
 pub(crate) const SECOND: u64 = 1_000_000;
+/// The longest ttl of a quorum: as long as users ask for.
+const LONGEST_TTL: u64 = 12 * SECOND;
 
 /// Which dice are for what.
 #[derive(Debug, Clone, Copy)]
@@ -21,6 +23,7 @@ pub(crate) enum Stream {
     Plan = 1,
     World,
     Faults,
+    Quorum,
     Seam = 1_000,
     User = 1_000_000,
 }
@@ -35,8 +38,10 @@ pub(crate) struct Plan {
     pub(crate) clocks: Vec<Clock>,
     /// The clocks of the servers: of the one, or of a quorum's nodes.
     pub(crate) servers: Vec<Clock>,
-    /// How long a server that restarted empty grants nothing new; the longest ttl.
+    /// How long a quorum's node that restarted empty grants nothing new: the longest ttl.
     pub(crate) guard: Duration,
+    /// How long a quorum waits for a node.
+    pub(crate) node_timeout: Duration,
     pub(crate) retention: Duration,
     pub(crate) pushes: bool,
     pub(crate) calm: bool,
@@ -50,6 +55,39 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
+    /// Processes and a quorum of servers.
+    ///
+    /// Two clocks never advance at rates that differ by more than the allowance. Clients' wall
+    /// clocks are anywhere; those of the servers differ by less than half of the longest ttl.
+    pub(crate) fn of_quorum(seed: u64, defect: Option<Defect>) -> Self {
+        let mut dice = Dice::new(seed, Stream::Quorum as u64);
+        let mut plan = Self::of(seed, None);
+        let drifts = [(2 * DRIFT_PPM, 0), (0, 2 * DRIFT_PPM), (DRIFT_PPM, DRIFT_PPM)];
+        let (clients, servers) = dice.pick(&drifts);
+        let nodes = dice.pick(&[3, 3, 5]);
+        let mut clock = |drift: i64, ahead: u64| {
+            let ppm = dice.pick(&[-drift, 0, drift]);
+            let ahead = i64::try_from(dice.below(2 * ahead)).unwrap_or(0)
+                - i64::try_from(ahead).unwrap_or(0);
+            Clock::new(dice.below(3_600 * SECOND), ppm).with_wall_ahead(ahead)
+        };
+        plan.clocks = (0..plan.processes).map(|_| clock(clients, 60 * SECOND)).collect();
+        plan.servers = (0..nodes).map(|_| clock(servers, LONGEST_TTL / 4)).collect();
+        if defect == Some(Defect::ClockTooFast) {
+            plan.servers = plan.servers.iter().map(|c| c.with_rate(30_000)).collect();
+        }
+        plan.guard = Duration::from_micros(LONGEST_TTL);
+        plan.node_timeout = Duration::from_millis(dice.pick(&[200, 500, 1_000]));
+        // A fence is remembered for longer than clocks are apart.
+        plan.retention = plan.retention.max(2 * plan.guard);
+        // A round that was refused withdraws nothing. That is safe since a link of Tenure's sends
+        // nothing twice; a request without an answer may still be carried out twice.
+        plan.weather.doubled_per_mille = 0;
+        // A quorum has no operator who would take a key from a single node.
+        plan.faults.retain(|fault| *fault != Fault::Force);
+        plan
+    }
+
     pub(crate) fn of(seed: u64, defect: Option<Defect>) -> Self {
         let mut dice = Dice::new(seed, Stream::Plan as u64);
         let calm = dice.per_mille(1_000 / 16);
@@ -74,6 +112,7 @@ impl Plan {
             clocks,
             servers: vec![server_clock],
             guard: Duration::ZERO,
+            node_timeout: Duration::ZERO,
             retention: Duration::from_secs(dice.pick(&[2, 20, 24 * 3_600])),
             pushes: !dice.per_mille(100),
             calm,

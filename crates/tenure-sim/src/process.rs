@@ -26,6 +26,10 @@ impl SimSeam {
     pub(crate) fn new(world: Arc<World>, pid: Pid, dice: Dice) -> Arc<Self> {
         Arc::new(Self { world, pid, dice: Mutex::new(dice) })
     }
+
+    pub(crate) fn pid(&self) -> Pid {
+        self.pid
+    }
 }
 
 impl Seam for SimSeam {

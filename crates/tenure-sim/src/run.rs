@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use tenure::Key;
-use tenure::store::Store;
+use tenure::seam::Seam;
+use tenure::store::{Quorum, QuorumOptions, Store};
 
 use crate::clock::Clock;
 use crate::defect::Defect;
@@ -29,9 +30,14 @@ const GRANTS_IN_GOOD_WEATHER: u64 = 5;
 /// dead.
 const ALL_HAVE_ENDED: u64 = 90 * SECOND;
 
+/// And then the nodes that were not waited for know of it, too.
+const OTHERS_HAVE_HEARD: u64 = 5 * SECOND;
+
 /// How to run a seed.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Options {
+    /// The store is a quorum of servers, not one server.
+    pub quorum: bool,
     /// A bug to build into the server.
     pub defect: Option<Defect>,
     /// Judge by one rule alone.
@@ -93,7 +99,8 @@ struct Town {
 
 impl Town {
     fn found(seed: u64, options: Options) -> Self {
-        let plan = Plan::of(seed, options.defect);
+        let plan = if options.quorum { Plan::of_quorum } else { Plan::of };
+        let plan = plan(seed, options.defect);
         let dice = Dice::new(seed, Stream::World as u64);
         let world = World::new(plan.clocks.clone(), dice, Trace::new(options.trace));
         world.note(|| format!("{plan:#?}"));
@@ -156,6 +163,10 @@ impl Town {
         if self.world.failure().is_some() {
             return;
         }
+        if self.nodes.len() > 1 {
+            // It has closed when a majority has answered; the others hear of it a little later.
+            self.world.run(self.world.now() + OTHERS_HAVE_HEARD, || false);
+        }
         self.judge.nothing_is_left();
         let kept: usize = self.nodes.iter().map(|(s, _)| s.keys_kept_for_ever()).sum();
         if kept > 0 {
@@ -180,19 +191,46 @@ impl Town {
         self.world.run(self.world.now() + limit, || self.living.load(Ordering::Relaxed) == 0);
     }
 
-    /// Starts a process with all of its users.
+    /// Starts a process, and once it has its store, all of its users.
     fn booter(&self) -> Arc<dyn Fn(Pid) + Send + Sync> {
-        let Self { seed, ref plan, .. } = *self;
-        let (world, judge) = (Arc::clone(&self.world), Arc::clone(&self.judge));
-        let (nodes, keys) = (self.nodes.clone(), Arc::clone(&self.keys));
-        let (living, homes) = (Arc::clone(&self.living), Arc::clone(&self.homes));
-        let (users, over, idle) = (plan.users, Arc::clone(&self.over), plan.idle);
+        let (seed, guard, limit) = (self.seed, self.plan.guard, self.plan.node_timeout);
+        let (world, nodes) = (Arc::clone(&self.world), self.nodes.clone());
+        let (living, move_in) = (Arc::clone(&self.living), self.mover());
         Arc::new(move |pid| {
             let dice = Dice::new(seed, Stream::Seam as u64 + pid as u64);
             let seam = SimSeam::new(Arc::clone(&world), pid, dice);
-            let stores: Vec<_> =
-                nodes.iter().map(|(_, network)| SimStore::new(Arc::clone(network), pid)).collect();
-            let store = Arc::clone(&stores[0]) as Arc<dyn Store>;
+            let store = |(_, network): &(_, Arc<Network>)| -> Arc<dyn Store> {
+                SimStore::new(Arc::clone(network), pid)
+            };
+            let stores: Vec<_> = nodes.iter().map(store).collect();
+            if let [store] = &*stores {
+                return move_in(&seam, Arc::clone(store));
+            }
+            let options = QuorumOptions::default().with_max_ttl(guard).with_node_timeout(limit);
+            let (present, move_in) = (Presence::new(&living), Arc::clone(&move_in));
+            let opening = async move {
+                let _present = present;
+                loop {
+                    let machine = Arc::clone(&seam) as Arc<dyn Seam>;
+                    if let Ok(quorum) = Quorum::open(stores.clone(), machine, options).await {
+                        return move_in(&seam, Arc::new(quorum));
+                    }
+                    seam.sleep_until(seam.now() + limit).await;
+                }
+            };
+            world.spawn(pid, Part::Program, Box::pin(opening));
+        })
+    }
+
+    /// Lets the users of a process move in, with the store that they use.
+    fn mover(&self) -> Arc<Mover> {
+        let Self { seed, ref plan, .. } = *self;
+        let (world, judge) = (Arc::clone(&self.world), Arc::clone(&self.judge));
+        let keys = Arc::clone(&self.keys);
+        let (living, homes) = (Arc::clone(&self.living), Arc::clone(&self.homes));
+        let (users, over, idle) = (plan.users, Arc::clone(&self.over), plan.idle);
+        Arc::new(move |seam, store| {
+            let (pid, seam) = (seam.pid(), Arc::clone(seam));
             let home = Home::new(Arc::clone(&world), Arc::clone(&judge), pid, seam, store);
             for user in 0..users {
                 let stream = Stream::User as u64 + (pid * users + user) as u64;
@@ -214,6 +252,8 @@ impl Town {
         })
     }
 }
+
+type Mover = dyn Fn(&Arc<SimSeam>, Arc<dyn Store>) + Send + Sync;
 
 /// One more user as long as it exists: a crash ends it as well.
 struct Presence(Arc<AtomicUsize>);

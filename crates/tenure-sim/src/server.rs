@@ -64,6 +64,10 @@ impl fmt::Debug for Server {
 }
 
 impl Server {
+    pub(crate) fn guard(&self) -> Duration {
+        self.terms.guard
+    }
+
     pub(crate) fn new(
         world: Arc<World>,
         judge: Arc<Judge>,

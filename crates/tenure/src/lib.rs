@@ -27,6 +27,7 @@
 //! kinds    mutex                                  thin: a claim and its options
 //! doors    connect(url)                           how people come in
 //! ```
+#![doc = include_str!("../docs/uses.md")]
 
 mod doors;
 mod engine;

@@ -3,11 +3,14 @@
 #![allow(clippy::disallowed_methods, reason = "tests measure real processes")]
 #![allow(clippy::print_stdout, reason = "tests say what they measured")]
 
+mod example_programs;
+
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use example_programs::example;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tenure::{ErrorKind, Locks, Renewal};
@@ -30,20 +33,9 @@ impl Drop for Running {
     }
 }
 
-/// The example `counter`, built as this test was.
-fn counter() -> PathBuf {
-    let build = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--package", "tenure", "--example", "counter"])
-        .status();
-    assert!(build.expect("cargo runs").success(), "the example does not build");
-    let test = std::env::current_exe().expect("this test's path");
-    let profile = test.ancestors().nth(2).expect("the profile's directory");
-    profile.join("examples").join("counter")
-}
-
 /// What six processes made of the counter, and how often they overlapped.
 fn count_together(store: &str, file: &Path) -> (usize, usize) {
-    let counter = counter();
+    let counter = example("counter");
     let started: Vec<_> = (0..PROCESSES)
         .map(|_| {
             let mut command = Command::new(&counter);

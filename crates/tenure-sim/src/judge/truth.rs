@@ -244,7 +244,8 @@ fn owner_of(op: &Op) -> Option<&Owner> {
         Op::Release { owner, .. }
         | Op::Pass { owner, .. }
         | Op::Withdraw { owner, .. }
-        | Op::Renew { owner, .. } => Some(owner),
+        | Op::Renew { owner, .. }
+        | Op::Raise { owner, .. } => Some(owner),
         Op::Acquire(acquire) | Op::Steal(acquire) => Some(&acquire.owner),
         Op::Transfer { from, .. } => Some(from),
         _ => None,

@@ -138,8 +138,11 @@ impl Engine {
         })
     }
 
-    /// A reply that no store should give.
+    /// A reply that brings nothing: the key is something else, or no store should give it.
     pub(crate) fn unexpected(&self, operation: Operation, key: &Key, reply: &Reply) -> Error {
+        if let Reply::Mismatch(what) = reply {
+            return self.error(operation, key, ErrorKind::Mismatch)(what.to_string());
+        }
         let message = format!("the store answered {reply:?}; this is a defect in the store");
         self.error(operation, key, ErrorKind::Internal)(message)
     }

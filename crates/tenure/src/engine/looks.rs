@@ -94,17 +94,23 @@ pub(super) async fn acquire(engine: &Arc<Engine>, order: &Order) -> Result<Guard
 
 impl Waiting<'_> {
     async fn look_again_and_again(&self) -> Result<Guard> {
-        let Self { engine, order, give_up, .. } = *self;
+        let Self { engine, order, started, give_up, .. } = *self;
         let begun = engine.now();
-        // Not when the waiting began: whoever's turn comes late gets as much time.
-        let patience = give_up.max(begun + CONTACT_MIN).min(begun + engine.options.store_timeout);
+        // However short the wait is, the store gets some time; but not after a wait in line here,
+        // where those in front have asked it.
+        let contact = started + CONTACT_MIN;
+        let patience = give_up.max(contact).min(begun + engine.options.store_timeout);
+        if begun >= patience {
+            return Err(self.in_vain(None));
+        }
+        let mut last = None;
         let (mut contention, mut outage) = (None, engine.backoff());
         let (mut has_contact, mut heard): (bool, Option<StoreError>) = (false, None);
         loop {
             let mut attempt = Attempt::new(engine, order)?;
             attempt.started = self.started;
             let sent = engine.now();
-            let limit = if has_contact { give_up.max(sent + CONTACT_MIN) } else { patience };
+            let limit = if has_contact { give_up } else { patience };
             let (pause, seen) = match attempt.look(limit).await {
                 Ok(Look::Granted(held)) => {
                     // While this task did not run, the lease may have ended.
@@ -127,6 +133,9 @@ impl Waiting<'_> {
                     (pause, blocker.map(|blocker| (blocker, engine.now())))
                 }
                 Ok(Look::Refused(error)) => return Err(error),
+                Err(_) if engine.now() >= give_up && (has_contact || begun >= contact) => {
+                    return Err(self.in_vain(last));
+                }
                 Err(failure) => {
                     let now = engine.now();
                     let pause = outage.next(engine.jitter());
@@ -145,8 +154,9 @@ impl Waiting<'_> {
             };
             // What is left of it is withdrawn from here on.
             drop(attempt);
+            last = seen.or(last);
             if has_contact && heard.is_none() && engine.now() >= give_up {
-                return Err(self.in_vain(seen));
+                return Err(self.in_vain(last));
             }
             self.stay_away(pause).await?;
         }

@@ -40,7 +40,7 @@ async fn run(events: Vec<Event>) {
     };
     let mut stores = [open().await.expect("it opens"), open().await.expect("it opens")];
     let mut inbox = stores[0].inbox().await.expect("an answer").expect("an inbox");
-    let mut model = Model::default();
+    let mut model = Model::of_a_store_that_shows_old_fences();
     for event in events {
         match event {
             Event::Pass(span) => clock.advance(span),

@@ -1,9 +1,13 @@
 //! Fences grow although the server forgets everything: they are seeded by its clock.
 
-use tenure::Fence;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tenure::store::{Redis, RedisOptions};
+use tenure::{Fence, Locks, LocksOptions, seam};
 use tenure_testkit::{Flavour, Server};
 
-use crate::world::{acquire, connect};
+use crate::world::{acquire, connect, ms};
 
 const ROUNDS: usize = 25;
 
@@ -53,5 +57,38 @@ async fn fences_grow_across_flushall_while_held() {
             next.release().await.expect("released");
         }
         assert_eq!(fences.len(), 2 * ROUNDS);
+    }
+}
+
+/// Where the script reads the time in place of the server's clock.
+const CLOCK: &str = "test:clock";
+
+async fn with_clock(server: &Server) -> Locks {
+    let seam = seam::machine().expect("the machine's seam starts");
+    let options = RedisOptions { clock: Some(CLOCK.into()), ..RedisOptions::default() };
+    let store = Redis::open_with(&server.url(), Arc::clone(&seam), options).await;
+    Locks::over(Arc::new(store.expect("the server answers")), seam, LocksOptions::default())
+}
+
+#[tokio::test]
+async fn fences_grow_while_the_servers_clock_goes_back() {
+    for flavour in Flavour::ALL {
+        let server = Server::of(flavour).start();
+        let locks = with_clock(&server).await;
+        let mut fences = BTreeMap::new();
+        for round in 0..ROUNDS {
+            let micros = 1_800_000_000_000_000_u64 - 3_600_000_000 * round as u64;
+            server.command(&["SET", CLOCK, &micros.to_string()]);
+            for key in ["a", "b", "a"] {
+                let guard = acquire(&locks.mutex(key)).await;
+                grows(fences.entry(key).or_default(), guard.fence());
+                // A queue makes a record of it, which has a fence of its own.
+                if round % 3 == 0 {
+                    let queued = locks.mutex(key).with_wait(ms(1)).acquire().await;
+                    assert!(queued.is_err(), "it is held");
+                }
+                guard.release().await.expect("released");
+            }
+        }
     }
 }

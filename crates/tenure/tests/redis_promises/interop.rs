@@ -213,7 +213,8 @@ async fn templates_fit_the_layouts_of_the_others() {
         let guard = take(&locks, "job").await;
         let nx = ["SET", name, "theirs", "NX", "PX", "60000"];
         assert!(server.command(&nx).is_nil(), "{name}: both hold it");
-        assert_eq!(server.command(&["GET", name]), Reply::Bulk(guard.owner().value().into()));
+        let value = server.command(&["GET", name]).text().expect("a string");
+        assert_eq!(value.lines().next(), Some(guard.owner().value()), "{name}");
         guard.release().await.expect("released");
         assert_eq!(server.command(&nx), Reply::Simple("OK".into()), "{name}: it was released");
         assert!(locks.mutex("job").try_acquire().await.expect("an answer").is_none());
@@ -274,4 +275,24 @@ async fn a_key_that_becomes_something_else_ends_the_lease_and_is_left_alone() {
         matches!(locks.mutex("job").inspect().await.expect("a look").state, State::Foreign(_))
     })
     .await;
+}
+
+/// What a later version of Tenure may have written: a lock that says everything, and a record.
+#[tokio::test]
+async fn another_layout_is_refused_and_left_alone() {
+    let lock = format!("owner\n2{:016x}label{:048}", 1, 0);
+    for (name, value) in [("job", &*lock), ("tenure:{job}:record", "2Xrest")] {
+        for flavour in Flavour::ALL {
+            let server = Server::of(flavour).start();
+            let locks = connect(&server.url()).await;
+            server.command(&["SET", name, value, "PX", "60000"]);
+            let tried = locks.mutex("job").try_acquire().await.expect_err("another layout");
+            let looked = locks.mutex("job").inspect().await.expect_err("another layout");
+            for error in [tried, looked] {
+                assert_eq!(error.kind(), ErrorKind::Mismatch, "{flavour}, {name}: {error}");
+                assert!(error.to_string().contains("one version of Tenure"), "{error}");
+            }
+            assert_eq!(server.command(&["GET", name]).text().as_deref(), Some(value), "{name}");
+        }
+    }
 }

@@ -78,8 +78,7 @@ async fn live(server: Arc<Server>, birth: Birth, fate: Fate, k: u64) -> bool {
     }
     let next = take(&rival, &key).await;
     assert!(next.fence() > fence, "{key}: the fence does not grow");
-    // A heartbeat that was answered cannot come twice; it would stand in line for a while.
-    if struck && fate == Fate::Copy && birth == Birth::Free {
+    if struck && fate == Fate::Copy && may_come_again(&fate, &fault) {
         let told = fault.deliver();
         let seen = rival.mutex(&key).inspect().await.expect("a look");
         assert_eq!(seen.holders.len(), 1, "{key}: {told}");
@@ -87,14 +86,21 @@ async fn live(server: Arc<Server>, birth: Birth, fate: Fate, k: u64) -> bool {
         assert!(seen.waiters.is_empty(), "{key}: a duplicate stands in line: {told}");
     }
     next.release().await.expect("the rival's own link is whole");
+    if struck {
+        no_ghost(&server, &rival, &key, &fate, &fault).await;
+    }
     rival.close(ms(20_000)).await.expect("nothing is under way");
     struck
 }
 
+/// Whether what was struck can arrive late. A late subscription asks for nothing.
+fn may_come_again(fate: &Fate, fault: &Fault) -> bool {
+    matches!(fate, Fate::Hold | Fate::Copy) && fault.wait().name() != "SUBSCRIBE"
+}
+
 /// A request that arrives after the release does nothing.
 async fn no_ghost(server: &Server, rival: &Locks, key: &str, fate: &Fate, fault: &Fault) {
-    // A late subscription asks for nothing.
-    if !matches!(fate, Fate::Hold | Fate::Copy) || fault.wait().name() == "SUBSCRIBE" {
+    if !may_come_again(fate, fault) {
         return;
     }
     let told = fault.deliver();

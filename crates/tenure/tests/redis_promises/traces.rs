@@ -29,7 +29,8 @@ async fn keys_used_once_leave_no_key_without_a_ttl() {
             task.await.expect("no panic");
         }
         let left = keys(&server);
-        assert!(left.len() >= KEYS, "{} keys, one record each was expected", left.len());
+        // What was only held and released has left nothing.
+        assert!(left.len() < KEYS / 2, "{} keys are left", left.len());
         nothing_but_memories(&server);
         println!("{flavour}: {} keys left, each with a ttl", left.len());
     }

@@ -14,6 +14,12 @@ pub(super) struct Template {
     after: String,
 }
 
+/// The largest fence of all locks without a record. A key of ours has no control character, so
+/// that no lock is called like this.
+pub(super) const FENCE: &str = "tenure:\u{1}fence";
+/// What is counted of each sender's calls; behind it stands who the sender is.
+pub(super) const CALLS: &str = "tenure:\u{1}calls:";
+
 /// What stands for the key in a template.
 const NAME: &str = "{name}";
 
@@ -36,6 +42,11 @@ impl Template {
     /// How many bytes of a lock's name stand before and behind its key.
     pub(super) fn around(&self) -> (usize, usize) {
         (self.before.len(), self.after.len())
+    }
+
+    /// The key whose lock has this name.
+    pub(super) fn key_of_lock(&self, lock: &str) -> Option<Key> {
+        Key::new(lock.strip_prefix(&*self.before)?.strip_suffix(&*self.after)?).ok()
     }
 
     /// The key whose record has this name.

@@ -22,6 +22,7 @@ mod wire;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -135,6 +136,8 @@ impl Redis {
             link: Arc::clone(&link),
             script: options.script(),
             terms: Terms {
+                own_keys: [layout::FENCE.to_owned(), [layout::CALLS, &sender(&**seam)].concat()],
+                calls: AtomicU64::default(),
                 template: url.key_template.clone(),
                 retention: options.fence_retention,
                 restart_guard: url.restart_guard,
@@ -157,23 +160,28 @@ impl Redis {
         answer.unwrap_or_else(|| Err(defect("the thread of the store has ended".into())))
     }
 
-    /// The names of all keys of ours that begin with `prefix`, in order. It scans the keyspace,
-    /// in rounds, so that the server serves others in between.
+    /// All keys of ours that begin with `prefix`, in order. It scans the keyspace, in rounds, so
+    /// that the server serves others in between: a lock is known by its value, and where it is
+    /// not, by its record.
     async fn scan(&self, prefix: &str, after: Option<&Key>) -> Result<Vec<Key>, StoreError> {
+        let is_meant =
+            |key: &Key| key.as_str().starts_with(prefix) && after.is_none_or(|after| key > after);
+        let template = &self.shared.template;
         let (mut keys, mut cursor) = (Vec::new(), "0".to_owned());
         loop {
             let mut scan = redis::cmd("SCAN");
-            scan.arg(&cursor).arg("MATCH").arg("*record").arg("COUNT").arg(SCAN_COUNT);
+            scan.arg(&cursor).arg("COUNT").arg(SCAN_COUNT).arg("TYPE").arg("string");
             let answer = self.shared.link.command(scan).await?;
             let Some((next, names)) = wire::decode_scan(answer) else {
                 return Err(defect("a SCAN was answered with something else".into()));
             };
-            keys.extend(
-                names.iter().filter_map(|name| self.shared.template.key_of_record(name)).filter(
-                    |key| key.as_str().starts_with(prefix) && after.is_none_or(|a| key > a),
-                ),
-            );
+            keys.extend(names.iter().filter_map(|name| template.key_of_record(name)));
+            let is_wanted =
+                |name: &&String| template.key_of_lock(name).is_some_and(|k| is_meant(&k));
+            let locks = self.ours(&names.iter().filter(is_wanted).collect::<Vec<_>>()).await?;
+            keys.extend(locks.iter().filter_map(|name| template.key_of_lock(name)));
             if next == "0" {
+                keys.retain(is_meant);
                 keys.sort_unstable();
                 keys.dedup();
                 return Ok(keys);
@@ -181,6 +189,41 @@ impl Redis {
             cursor = next;
         }
     }
+
+    /// Those of some names that are locks of ours by their value.
+    async fn ours(&self, names: &[&String]) -> Result<Vec<String>, StoreError> {
+        let mut ours = Vec::new();
+        for names in names.chunks(SCAN_COUNT as usize) {
+            match self.ours_of(names).await {
+                // A user who may not read all of them may read some.
+                Err(error) if error.class == StoreErrorClass::Refused => {
+                    for name in names {
+                        match self.ours_of(&[*name]).await {
+                            Err(error) if error.class == StoreErrorClass::Refused => {}
+                            found => ours.extend(found?),
+                        }
+                    }
+                }
+                found => ours.extend(found?),
+            }
+        }
+        Ok(ours)
+    }
+
+    async fn ours_of(&self, names: &[&String]) -> Result<Vec<String>, StoreError> {
+        let mut values = redis::cmd("MGET");
+        values.arg(names);
+        let answer = self.shared.link.command(values).await?;
+        let nonsense = || defect("an MGET was answered with something else".into());
+        wire::decode_locks(answer, names).ok_or_else(nonsense)
+    }
+}
+
+/// Who sends: another one for each store that is opened.
+fn sender(seam: &dyn Seam) -> String {
+    let mut random = [0; 16];
+    seam.random(&mut random);
+    u128::from_ne_bytes(random).to_string()
 }
 
 /// Carries steps to the server: one script call for a whole batch.

@@ -1,24 +1,28 @@
 -- Carries out steps of keys: the transitions of `logic::Resource`, each as one atomic step.
 --
--- KEYS    all in one hash slot. What a key of ours has on the server:
---           lock    string, the holder's owner value; what other libraries use. Claim 1 of 1
+-- KEYS    of a call that may grant, first
+--           fence   string, the largest fence of any lock that says everything itself
+--           calls   string, the number of the last such call of the same sender
+--         then, what a key of ours has on the server:
+--           lock    string, the holder; what other libraries use. Claim 1 of 1
 --           record  string: what else is known, see below
 --           queue   zset, waiter -> order of arrival
 --           places  hash, waiter -> packed place
 --           alive   zset, waiter -> when its place is forgotten, in microseconds
 --           buried  zset, owner -> until when it is refused, in microseconds
---         First lock and record of each simple step, then (if ARGV says so) the other four of
---         each simple step but those with "a", then all six of each other step.
--- ARGV    1 how long an unused record is remembered, in milliseconds
+--         lock and record of each simple step, then (if ARGV says so) the other four of each
+--         simple step but those with "a", then all six of each other step.
+-- ARGV    1 how long an unused fence is remembered, in milliseconds
 --         2 restart guard: a server that has been up for less grants nothing new; 0: off
 --         3 how many bytes of a lock's name stand before its key, 4 how many behind it
 --         5 the number of simple steps, which are on different keys and come first
 --         6 "1": the simple steps' other keys are there
+--         7 the number of this call among its sender's that may grant; 0: it may not
 --         then the simple steps in runs, a run being a letter, the number of its steps, the ttl
---         that they share, and for each step:
---           a acquire   owner tail  (1 of 1, without a place in the queue; the record's tail)
---           n renew     claim                    (attempt, owner and a line feed in one word)
---           r release   claim                    (no ttl; without min_hold and tombstone)
+--         that they share, and for each step a claim in one word: owner, line feed, 1, attempt
+--           a acquire   (1 of 1, without a place in the queue) and the label behind the attempt
+--           n renew
+--           r release   (no ttl; without min_hold and tombstone)
 --         then for each other step the letter of its operation and the arguments:
 --           A acquire   owner attempt label units limit ttl window stamp inbox fence
 --                       (fence: empty: one is minted, pN:W: at least N, which counts as no farther
@@ -37,22 +41,41 @@
 -- atomic  because a look and the write that rests on it must not be parted; a release grants the
 --         next waiter in the same step
 --
--- Times are microseconds of this server's clock. A record begins with the layout's number.
--- "1S": a mutex without queue and tombstones; fence, since and expires as three doubles, then the
--- tail: the last holder's attempt, 16 digits, its owner, a line feed and its label. It holds as
--- long as its owner is the lock's value. "1Q": the same with a queue; behind the three doubles two
--- more, how many wait and how many ever came. "1G": everything else, packed.
+-- Times are microseconds of this server's clock. A mutex without queue and tombstones is its lock
+-- alone, whose value says everything: owner, line feed, layout 1, attempt (16 hex digits), label;
+-- fence, since and expires (16 digits each). It leaves nothing behind: the fences of all such locks come from
+-- one number, which only grows. A request that arrives again, late, is known by its number, and
+-- carries out nothing.
+--
+-- What needs more has a record, and then the lock's value is the owner, or begins with it. A record
+-- begins with the layout's number. "1S": a mutex without queue and tombstones; fence, since and
+-- expires as three doubles, then the last holder's owner, a line feed, layout 1, attempt and label. It
+-- holds as long as its owner is the lock's. "1Q": the same with a queue; behind the three doubles
+-- two more, how many wait and how many ever came. "1G": everything else, packed.
 --
 -- What every command and every word costs is the cost of a lock, so: simple steps come first and
 -- do without the machine; they are looked up with one MGET and released with one DEL; a release
 -- that finds a queue hands the lock on with as few commands as there can be; numbers go to
 -- commands as text, since the server would format each anew.
 
+local LATE_MS = '600000'
 local call, ask, pack, unpack_from = redis.call, redis.pcall, struct.pack, struct.unpack
 local sub, find, format = string.sub, string.find, string.format
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local retention, guard = tonumber(ARGV[1]), tonumber(ARGV[2])
+local simple, with_others, at = tonumber(ARGV[5]), ARGV[6] == '1', 8
+-- A call that may grant has two keys of its own in front of all others.
+local base = ARGV[7] ~= '0' and 2 or 0
+local others = base + 2 * simple + 1
+local found = others > 1 and call('MGET', unpack(KEYS, 1, others - 1)) or {}
+if base > 0 and found[2] and tonumber(found[2]) >= tonumber(ARGV[7]) then
+  return redis.error_reply('LATE a later call of the same sender was carried out before this one')
+end
+-- The largest fence of any lock that says everything itself, and the fence of a lease that begins
+-- in this call.
+local floor = base > 0 and tonumber(found[1] or 0) or 0
+local fence_before, fence_now = floor, math.max(floor + 1, now)
 
 -- A time in milliseconds, as commands want it: at least one.
 local function ms(micros)
@@ -69,6 +92,15 @@ local function announce(lock_key, place, fence)
   local key = sub(lock_key, tonumber(ARGV[3]) + 1, -tonumber(ARGV[4]) - 1)
   local line = { place[2], digits(fence), place[8], place[1], key }
   redis.pcall('PUBLISH', place[7], table.concat(line, '\n'))
+end
+
+-- What a lock that says everything itself says: a holder, as the machine has it.
+local CLAIM = '^([^\n]*)\n(%d)(' .. ('%x'):rep(16) .. ')(.*)'
+local LOCK = CLAIM .. ('(' .. ('%d'):rep(16) .. ')'):rep(3) .. '$'
+local function lock_of(value)
+  local owner, layout, attempt, label, fence, since, expires = string.match(value, LOCK)
+  if layout ~= '1' then return nil, layout end
+  return { owner, attempt, label, 1, tonumber(fence), tonumber(since), tonumber(expires) }
 end
 
 local function machine()
@@ -307,9 +339,7 @@ local function machine()
     local owner, attempt, label = a[1], a[2], a[3]
     local units, limit, ttl = tonumber(a[4]), tonumber(a[5]), tonumber(a[6])
     local window, stamp, inbox = tonumber(a[7]), tonumber(a[8]), a[9]
-    -- A request of the last holder that was under way when it released: its lease would still
-    -- run, and is over. (Every owner is used once.)
-    if record.last == attempt or is_buried(owner, attempt) then return { 'withdrawn' } end
+    if is_buried(owner, attempt) then return { 'withdrawn' } end
     if guard > 0 and ttl > guard then
       return { 'mismatch', format(
         'a ttl of %.0f ms is longer than the restart guard of %.0f ms', ttl / 1000, guard / 1000) }
@@ -574,10 +604,11 @@ local function machine()
     S = steal,
   }
 
-  local function load(lock_value, text)
+  local function load(lock_value, text, seen)
     if not text then
       return {
-        layout = LAYOUT, fence = 0, limit = 1, holders = {}, waiting = 0, arrivals = 0, buried = 0,
+        layout = LAYOUT, fence = seen and seen[5] or 0, limit = 1,
+        holders = { seen }, waiting = 0, arrivals = 0, buried = 0,
       }
     end
     local form = string.sub(text, 1, 2)
@@ -589,17 +620,14 @@ local function machine()
       return nil
     end
     local fence, since, expires = struct.unpack('>ddd', text, 3)
-    local attempt = string.sub(text, tail, tail + 15)
-    local owner, label = string.match(text, '^(.-)\n(.*)$', tail + 16)
-    local holders, last = {}, nil
-    if lock_value == owner then
+    local owner, _, attempt, label = string.match(text, CLAIM, tail)
+    local holders = {}
+    if lock_value and (lock_value == owner or seen and seen[1] == owner) then
       holders[1] = { owner, attempt, label, 1, fence, since, expires }
-    elseif not lock_value and expires > now and waiting == 0 then
-      last = attempt
     end
     return {
       fence = fence, limit = 1, holders = holders, waiting = waiting, arrivals = arrivals,
-      buried = 0, last = last,
+      buried = 0,
     }
   end
 
@@ -618,9 +646,8 @@ local function machine()
         form, queue = 'Q', struct.pack('>dd', record.waiting, record.arrivals)
       end
       text = LAYOUT .. form .. struct.pack('>ddd', record.fence, holder[6], holder[7]) .. queue
-        .. holder[2] .. holder[1] .. '\n' .. holder[3]
+        .. holder[1] .. '\n1' .. holder[2] .. holder[3]
     else
-      record.last = nil
       text = LAYOUT .. 'G' .. cmsgpack.pack(record)
     end
     return try_write('SET', record_key, text, 'PX', digits(px))
@@ -631,12 +658,17 @@ local function machine()
     lock_key, record_key = KEYS[first], KEYS[first + 1]
     queue_key, places_key = KEYS[others], KEYS[others + 1]
     alive_key, buried_key = KEYS[others + 2], KEYS[others + 3]
-    lock, dirty, record = lock_value, false, load(lock_value, text)
+    local seen, layout
+    if lock_value then seen, layout = lock_of(lock_value) end
+    lock, dirty = seen and seen[1] or lock_value, false
+    record = not layout and load(lock_value, text, seen)
     if not record then
-      return { 'mismatch', 'its record has a layout that this program does not know ('
-        .. format('%q', string.sub(text, 1, 2)) .. '); use one version of Tenure' }
+      return { 'mismatch', 'it has a layout that this program does not know ('
+        .. format('%q', layout or sub(text, 1, 2)) .. '); use one version of Tenure' }
     end
     if letter == 'I' then return inspect() end
+    -- The record may be of a step that did not know the fences of locks without one.
+    if not record.holders[1] then record.fence = math.max(record.fence, fence_before) end
     purge()
     grant_from_queue()
     local reply = OPS[letter](args)
@@ -654,17 +686,14 @@ end
 
 local general
 local replies, gone, heads = {}, {}, {}
-local simple, with_others, at = tonumber(ARGV[5]), ARGV[6] == '1', 7
-local others = 2 * simple + 1
-local found = simple > 0 and call('MGET', unpack(KEYS, 1, 2 * simple))
 
--- What records of this moment begin with, and how long they and their locks live. Most steps of
--- a call have the same ttl.
+-- What records of this moment begin with, what locks of it end with, and how long both live. Most
+-- steps of a call have the same ttl.
 local function head_of(ttl)
   local micros = tonumber(ttl)
   local px = ms(micros)
   return {
-    text = '1S' .. pack('>ddd', now, now, now + micros),
+    stamp = format('%016d%016d%016d', fence_now, now, now + micros),
     expires = now + micros,
     lock_px = digits(px),
     record_px = digits(px + retention),
@@ -672,48 +701,65 @@ local function head_of(ttl)
 end
 
 -- The fence of a new lease, if nothing stands in its way that the machine should look at.
-local function take(first, owner, tail, head)
-  local record, fence, text = found[first + 1], now, head.text
+local function take(first, claim, head)
+  local record, fence, stamp = found[first + 1], fence_now, head.stamp
   if found[first] or guard > 0 then return end
   if record then
     if sub(record, 1, 2) ~= '1S' then return end
-    local last_fence, _, expires = unpack_from('>ddd', record, 3)
-    -- The last holder's own request, late: its lease would still run, and is over.
-    if expires > now and find(record, sub(tail, 1, 16), 27, true) == 27 then return end
-    if last_fence >= now then
+    local last_fence = unpack_from('>d', record, 3)
+    if last_fence >= fence then
       fence = last_fence + 1
-      text = '1S' .. pack('>ddd', fence, now, head.expires)
+      stamp = format('%016d%016d%016d', fence, now, head.expires)
     end
   end
-  local written = ask('SET', KEYS[first], owner, 'PX', head.lock_px, 'NX')
+  local written = ask('SET', KEYS[first], claim .. stamp, 'PX', head.lock_px, 'NX')
   if not written or written.err then return end
-  call('SET', KEYS[first + 1], text .. tail, 'PX', head.record_px)
+  if record then gone[#gone + 1] = KEYS[first + 1] end
+  if fence > floor then floor = fence end
   return fence
 end
 
--- Whether the lease is the claim's: where its record's tail begins, and the record's beginning.
+-- Whether the lease is the claim's: when it ends, and if it has a record, where its tail begins.
 local function held(first, claim)
   local lock, record = found[first], found[first + 1]
-  if not lock or not record or sub(claim, 17, -2) ~= lock then return end
+  if not lock then return end
+  local is_whole = find(lock, claim, 1, true) == 1
+  if not record then
+    local expires = is_whole and tonumber(sub(lock, -16))
+    if expires and expires > now then return expires end
+    return
+  end
+  if not is_whole and sub(claim, 1, -19) ~= lock then return end
   local form = sub(record, 1, 2)
   local tail = form == '1S' and 27 or form == '1Q' and 43
   if not tail or find(record, claim, tail, true) ~= tail then return end
-  local fence, since, expires = unpack_from('>ddd', record, 3)
-  if expires > now then return tail, fence, since, expires end
+  local expires = unpack_from('>d', record, 19)
+  if expires > now then return expires, tail end
 end
 
 -- Lets a lease last longer; never shorter.
-local function lengthen(first, head, tail, fence, since, expires)
+local function lengthen(first, head, expires)
   if head.expires <= expires then return end
-  local record = found[first + 1]
-  local text = sub(record, 1, 2) .. pack('>ddd', fence, since, head.expires) .. sub(record, 27)
-  call('PEXPIRE', KEYS[first], head.lock_px)
-  call('SET', KEYS[first + 1], text, 'PX', head.record_px)
+  local lock, record = found[first], found[first + 1]
+  if record then
+    record = sub(record, 1, 18) .. pack('>d', head.expires) .. sub(record, 27)
+    call('PEXPIRE', KEYS[first], head.lock_px)
+    call('SET', KEYS[first + 1], record, 'PX', head.record_px)
+  else
+    lock = sub(lock, 1, -17) .. format('%016d', head.expires)
+    local written = ask('SET', KEYS[first], lock, 'PX', head.lock_px)
+    if written.err then
+      -- Under memory pressure a script may write what it likes once it has written something.
+      call('PEXPIRE', KEYS[first], head.lock_px)
+      call('SET', KEYS[first], lock, 'PX', head.lock_px)
+    end
+  end
 end
 
 -- Gives the lock from its holder to the first of the queue that is alive.
-local function hand_on(first, rest, fence)
+local function hand_on(first, rest)
   local record = found[first + 1]
+  local fence = unpack_from('>d', record, 3)
   local waiting, arrivals = unpack_from('>dd', record, 27)
   local id = call('ZRANGE', KEYS[rest], '0', '0')[1]
   while id do
@@ -728,7 +774,7 @@ local function hand_on(first, rest, fence)
       local form, queue = '1S', ''
       if waiting > 0 then form, queue = '1Q', pack('>dd', waiting, arrivals) end
       fence = math.max(fence + 1, now)
-      record = form .. pack('>ddd', fence, now, expires) .. queue .. attempt .. owner .. '\n'
+      record = form .. pack('>ddd', fence, now, expires) .. queue .. owner .. '\n1' .. attempt
         .. place[3]
       call('SET', KEYS[first], owner, 'PX', digits(px))
       call('SET', KEYS[first + 1], record, 'PX', digits(px + retention))
@@ -769,21 +815,22 @@ while number <= simple do
     at = at + 1
   end
   for each = number, last do
-    local first, reply = 2 * each - 1, nil
+    local first, reply = base + 2 * each - 1, nil
     if letter == 'a' then
-      local owner, tail = ARGV[at], ARGV[at + 1]
-      reply = take(first, owner, tail, head)
+      local claim = ARGV[at]
+      reply = take(first, claim, head)
       if not reply then
-        local label = string.match(tail, '\n(.*)$')
-        local args = { owner, sub(tail, 1, 16), label, 1, 1, ttl, 0, 0, '', '' }
+        local owner, _, attempt, label = string.match(claim, CLAIM)
+        local args = { owner, attempt, label, 1, 1, ttl, 0, 0, '', '' }
         reply = in_full(first, nil, 'A', args)
       end
-      at = at + 2
+      at = at + 1
     else
       local claim = ARGV[at]
-      local tail, fence, since, expires = held(first, claim)
-      if not tail or (letter == 'r' and tail > 27 and not (with_others and guard == 0)) then
-        local owner, attempt = sub(claim, 17, -2), sub(claim, 1, 16)
+      local expires, tail = held(first, claim)
+      local has_queue = tail == 43
+      if not expires or (letter == 'r' and has_queue and not (with_others and guard == 0)) then
+        local owner, attempt = sub(claim, 1, -19), sub(claim, -16)
         if letter == 'r' then
           reply = in_full(first, others, 'R', { owner, attempt, 0, -1 })
         else
@@ -792,9 +839,9 @@ while number <= simple do
       else
         reply = 0
         if letter == 'n' then
-          lengthen(first, head, tail, fence, since, expires)
-        elseif tail > 27 then
-          hand_on(first, others, fence)
+          lengthen(first, head, expires)
+        elseif has_queue then
+          hand_on(first, others)
         else
           gone[#gone + 1] = KEYS[first]
         end
@@ -819,5 +866,10 @@ while at <= #ARGV do
   replies[#replies + 1] = general(others, others + 2, letter, args, both[1], both[2])
   others = others + 6
   at = at + 1 + count
+end
+if base > 0 then
+  -- Refused under memory pressure only if nothing was written, and so nothing granted.
+  ask('SET', KEYS[2], ARGV[7], 'PX', LATE_MS)
+  if floor > fence_before then ask('SET', KEYS[1], digits(floor), 'PX', ARGV[1]) end
 end
 return replies

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use redis::Value;
@@ -17,6 +18,10 @@ use super::layout::Template;
 /// What stays the same for all calls of a store.
 #[derive(Debug)]
 pub(super) struct Terms {
+    /// The key of the largest fence, and that of this sender's last call that may grant.
+    pub(super) own_keys: [String; 2],
+    /// How many calls that may grant were made.
+    pub(super) calls: AtomicU64,
     pub(super) template: Template,
     pub(super) retention: Duration,
     pub(super) restart_guard: Duration,
@@ -108,11 +113,18 @@ impl Request {
         let (mut simple, mut full) = sorted(steps, in_full);
         let with_others = simple.len() <= WITH_OTHERS_MAX;
         let (mut keys, mut others, mut args) = <(Words, Words, Words)>::default();
+        let number = if steps.iter().any(|step| may_grant(&step.op)) {
+            terms.own_keys.iter().for_each(|key| _ = keys.text(key));
+            terms.calls.fetch_add(1, Ordering::Relaxed) + 1
+        } else {
+            0
+        };
         let (before, behind) = terms.template.around();
         args.number(u64::try_from(terms.retention.as_millis()).unwrap_or(u64::MAX));
         args.span(terms.restart_guard);
         args.number(before as u64).number(behind as u64);
         args.number(simple.len() as u64).text(if with_others { "1" } else { "0" });
+        args.number(number);
         for run in simple.chunk_by(|one, other| one.0 == other.0) {
             args.run(run[0].0, run.len());
             for &(_, index) in run {
@@ -166,6 +178,11 @@ fn sorted(steps: &[Step], in_full: bool) -> (Vec<(Run, usize)>, Vec<usize>) {
     (simple, full)
 }
 
+/// Whether a step may begin a lease, or a place in a queue, for the one who sends it.
+fn may_grant(op: &Op) -> bool {
+    matches!(op, Op::Acquire(_) | Op::Pass { .. } | Op::Steal(_))
+}
+
 /// With which others a step can stand in a run, if a few words describe it.
 fn run_of(op: &Op) -> Option<Run> {
     match op {
@@ -199,15 +216,16 @@ impl Words {
 
     fn simple(&mut self, op: &Op) {
         match op {
-            Op::Acquire(Acquire { owner, label, .. }) => {
-                self.text(owner.value()).attempt(owner);
-                self.join([owner.value(), "\n", label.as_str()]);
-            }
-            Op::Release { owner, .. } | Op::Renew { owner, .. } => {
-                self.attempt(owner).join([owner.value(), "\n"]);
-            }
+            Op::Acquire(Acquire { owner, label, .. }) => self.claim(owner, label.as_str()),
+            Op::Release { owner, .. } | Op::Renew { owner, .. } => self.claim(owner, ""),
             other => unreachable!("{other:?} is not simple"),
         }
+    }
+
+    fn claim(&mut self, owner: &Owner, label: &str) {
+        self.bytes.extend_from_slice(owner.value().as_bytes());
+        self.bytes.extend_from_slice(b"\n1");
+        self.attempt(owner).join([label]);
     }
 
     fn full(&mut self, op: &Op) {
@@ -357,6 +375,30 @@ fn refused(says: &str) -> String {
             .into();
     }
     format!("the server would not write: {says}")
+}
+
+/// Which of some locks say by themselves that they are ours, from the answer to MGET.
+pub(super) fn decode_locks(answer: Value, names: &[&String]) -> Option<Vec<String>> {
+    let Value::Array(values) = answer else { return None };
+    let ours = names.iter().zip(values).filter(|(_, value)| match value {
+        Value::BulkString(bytes) => says_everything(bytes),
+        _ => false,
+    });
+    Some(ours.map(|(name, _)| (*name).clone()).collect())
+}
+
+/// Whether a lock's value is one that the script wrote and that needs no record: owner, line
+/// feed, a digit for the layout, attempt, label; fence, since and expires.
+fn says_everything(value: &[u8]) -> bool {
+    const ATTEMPT: usize = 16;
+    const NUMBERS: usize = 3 * 16;
+    let Some(owner) = value.iter().position(|byte| *byte == b'\n') else { return false };
+    let rest = &value[owner + 1..];
+    owner > 0
+        && rest.len() > ATTEMPT + NUMBERS
+        && rest[0].is_ascii_digit()
+        && rest[1..=ATTEMPT].iter().all(u8::is_ascii_hexdigit)
+        && rest[rest.len() - NUMBERS..].iter().all(u8::is_ascii_digit)
 }
 
 /// Reads an answer to SCAN: the next cursor and names; names that are no text are not ours.
@@ -513,6 +555,8 @@ mod tests {
     #[test]
     fn an_answer_of_somebody_else_is_none_of_ours() {
         let terms = Terms {
+            own_keys: ["fence".into(), "calls".into()],
+            calls: AtomicU64::default(),
             template: Template::default(),
             retention: Duration::from_secs(1),
             restart_guard: Duration::ZERO,

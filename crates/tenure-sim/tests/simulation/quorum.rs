@@ -1,0 +1,57 @@
+//! A quorum of three or five servers, each with clocks, links and faults of its own: over
+//! thousands of seeds every promise holds, and each bug that is built in is found.
+
+use tenure::mutants::Mutant;
+use tenure_sim::{Defect, Options, Rule};
+
+use super::{ENOUGH, finds_defect, finds_mutant, promises_hold, repeats};
+
+/// Seeds in which every promise must hold; `TENURE_SEEDS` asks for more of them.
+const SEEDS: u64 = 2_000;
+
+const QUORUM: Options = Options { quorum: true, defect: None, only: None, trace: false };
+
+/// Bugs of the engine and of the quorum, and which rule alone must find each.
+const MUTANTS: [(Mutant, Rule); 4] = [
+    (Mutant::ClockBeforePause, Rule::Announcement),
+    (Mutant::PartialWinKept, Rule::Orphan),
+    (Mutant::PlainMaximum, Rule::Fence),
+    (Mutant::TopUpMints, Rule::Fence),
+];
+
+/// Bugs of the servers, as above.
+const DEFECTS: [(Defect, Rule); 2] =
+    [(Defect::ClockTooFast, Rule::Exclusion), (Defect::CountsAtOnce, Rule::Exclusion)];
+
+#[test]
+fn every_promise_holds() {
+    let sum = promises_hold(SEEDS, QUORUM, "quorum");
+    assert!(sum.grants / sum.seeds >= 10, "the users hardly did anything");
+    assert!(sum.least >= 5, "in some seed the users hardly did anything");
+    assert!(sum.losses / sum.seeds >= 1, "hardly anything went wrong");
+}
+
+#[test]
+fn a_seed_means_one_run() {
+    repeats(QUORUM);
+}
+
+#[test]
+fn bugs_built_into_the_quorum_are_found() {
+    for (mutant, rule) in MUTANTS {
+        finds_mutant(mutant, ENOUGH, Options { only: Some(rule), ..QUORUM });
+    }
+}
+
+#[test]
+fn bugs_built_into_its_servers_are_found() {
+    for (defect, rule) in DEFECTS {
+        finds_defect(defect, ENOUGH, Options { defect: Some(defect), only: Some(rule), ..QUORUM });
+    }
+}
+
+/// Shows one seed, line by line: see the command that a failure prints.
+#[test]
+fn replay() {
+    super::replay(QUORUM);
+}
