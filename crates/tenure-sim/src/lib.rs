@@ -1,8 +1,9 @@
-//! Tenure's engine, as it is shipped, with many clients over one simulated store, on virtual time
-//! and from seeds: a run is a pure function of its seed. No thread, no clock, no network.
+//! Tenure's engine, as it is shipped, with many clients over one simulated server, or over
+//! Tenure's quorum of several, on virtual time and from seeds: a run is a pure function of its
+//! seed. No thread, no clock, no network.
 //!
 //! - `world`, `process`, `clock`, `dice`: time, tasks, and machines that are slow, stopped or dead
-//! - `server`, `link`, `weather`, `faults`, `defect`: the store, and all that can go wrong with it
+//! - `server`, `link`, `weather`, `faults`, `defect`: the servers, and all that can go wrong with them
 //! - `plan`, `home`, `user`, `hold`: who wants which lock, when, and what for
 //! - `judge`: which promise was broken
 //! - `run`: one seed; `trace`, `brief`: what happened in it, for people

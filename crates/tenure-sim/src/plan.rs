@@ -40,6 +40,8 @@ pub(crate) struct Plan {
     pub(crate) servers: Vec<Clock>,
     /// How long a quorum's node that restarted empty grants nothing new: the longest ttl.
     pub(crate) guard: Duration,
+    /// The same after a restart with its memory.
+    pub(crate) guards_memory: bool,
     /// How long a quorum waits for a node.
     pub(crate) node_timeout: Duration,
     pub(crate) retention: Duration,
@@ -77,6 +79,7 @@ impl Plan {
             plan.servers = plan.servers.iter().map(|c| c.with_rate(30_000)).collect();
         }
         plan.guard = Duration::from_micros(LONGEST_TTL);
+        plan.guards_memory = dice.per_mille(500);
         plan.node_timeout = Duration::from_millis(dice.pick(&[200, 500, 1_000]));
         // A fence is remembered for longer than clocks are apart.
         plan.retention = plan.retention.max(2 * plan.guard);
@@ -112,6 +115,7 @@ impl Plan {
             clocks,
             servers: vec![server_clock],
             guard: Duration::ZERO,
+            guards_memory: false,
             node_timeout: Duration::ZERO,
             retention: Duration::from_secs(dice.pick(&[2, 20, 24 * 3_600])),
             pushes: !dice.per_mille(100),

@@ -110,8 +110,14 @@ impl Town {
         world.observe(Arc::downgrade(&judge) as Weak<dyn Observer>);
         let found_node = |(node, clock): (usize, &Clock)| {
             let (w, j) = (Arc::clone(&world), Arc::clone(&judge));
-            let (retention, guard, defect) = (plan.retention, plan.guard, options.defect);
-            let server = Server::new(w, j, node, Terms { clock: *clock, retention, guard, defect });
+            let terms = Terms {
+                clock: *clock,
+                retention: plan.retention,
+                guard: plan.guard,
+                guards_memory: plan.guards_memory,
+                defect: options.defect,
+            };
+            let server = Server::new(w, j, node, terms);
             let (w, s, j) = (Arc::clone(&world), Arc::clone(&server), Arc::clone(&judge));
             (server, Network::new(w, s, j, plan.weather.clone(), plan.pushes))
         };

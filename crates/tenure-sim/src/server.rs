@@ -33,6 +33,8 @@ pub(crate) struct Terms {
     pub(crate) retention: Duration,
     /// Once it has restarted empty, it grants nothing new for so long.
     pub(crate) guard: Duration,
+    /// The same after any restart: it does not know what it has lost.
+    pub(crate) guards_memory: bool,
     pub(crate) defect: Option<Defect>,
 }
 
@@ -121,13 +123,14 @@ impl Server {
         let mut hall = self.hall();
         hall.down_until = until;
         hall.crashes += 1;
+        let Terms { clock, guard, guards_memory, defect, .. } = self.terms;
+        let is_guarded = !guard.is_zero() && (forget || guards_memory);
+        if is_guarded && defect != Some(Defect::CountsAtOnce) {
+            hall.young_until = StoreTime::from_micros(clock.read(until)) + guard;
+        }
         if forget {
             hall.resources.clear();
             hall.floor = 0;
-            let Terms { clock, guard, defect, .. } = self.terms;
-            if !guard.is_zero() && defect != Some(Defect::CountsAtOnce) {
-                hall.young_until = StoreTime::from_micros(clock.read(until)) + guard;
-            }
             self.judge.forgotten(self.node);
         }
     }

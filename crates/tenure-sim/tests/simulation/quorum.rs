@@ -12,16 +12,23 @@ const SEEDS: u64 = 2_000;
 const QUORUM: Options = Options { quorum: true, defect: None, only: None, trace: false };
 
 /// Bugs of the engine and of the quorum, and which rule alone must find each.
-const MUTANTS: [(Mutant, Rule); 4] = [
+const MUTANTS: [(Mutant, Rule); 7] = [
     (Mutant::ClockBeforePause, Rule::Announcement),
+    (Mutant::ValidityFromReply, Rule::Validity),
+    (Mutant::AlarmWaitsForCall, Rule::Announcement),
+    (Mutant::NoWithdrawal, Rule::Orphan),
     (Mutant::PartialWinKept, Rule::Orphan),
     (Mutant::PlainMaximum, Rule::Fence),
     (Mutant::TopUpMints, Rule::Fence),
 ];
 
 /// Bugs of the servers, as above.
-const DEFECTS: [(Defect, Rule); 2] =
-    [(Defect::ClockTooFast, Rule::Exclusion), (Defect::CountsAtOnce, Rule::Exclusion)];
+const DEFECTS: [(Defect, Rule); 4] = [
+    (Defect::ClockTooFast, Rule::Exclusion),
+    (Defect::CountsAtOnce, Rule::Exclusion),
+    (Defect::ReleaseOfAnybody, Rule::Successor),
+    (Defect::LeaseForEver, Rule::Throughput),
+];
 
 #[test]
 fn every_promise_holds() {
