@@ -3,7 +3,7 @@
 //! seed. No thread, no clock, no network.
 //!
 //! - `world`, `process`, `clock`, `dice`: time, tasks, and machines that are slow, stopped or dead
-//! - `server`, `link`, `weather`, `faults`, `defect`: the servers, and all that can go wrong with them
+//! - `server`, `link`, `weather`, `faults`, `defect`: servers, and all that can go wrong with them
 //! - `plan`, `home`, `user`, `hold`: who wants which lock, when, and what for
 //! - `judge`: which promise was broken
 //! - `run`: one seed; `trace`, `brief`: what happened in it, for people
