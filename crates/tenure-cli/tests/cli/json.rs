@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::place::{Place, until};
+use crate::place::{Home, Place, on_every_store, until};
 use crate::schema;
 
 const KEY: &str = include_str!("../../schema/key.json");
@@ -30,9 +30,15 @@ fn snapshot(text: &str) -> String {
     result
 }
 
-#[test]
-fn status_of_a_key_that_is_free_or_held() {
-    let place = Place::new();
+on_every_store! {
+    status_of_a_key_that_is_free_or_held
+    list_is_one_object_per_line_in_order
+    a_long_list_comes_page_by_page_and_whole
+    a_report_of_every_outcome
+}
+
+fn status_of_a_key_that_is_free_or_held(home: Home) {
+    let place = Place::at(home);
     let unknown = place.run(&["status", "--json", "k"]).stdout;
     let free = r#"{"key":"k","state":"free","limit":null,"fence":null,"holders":[],"waiters":[]}"#;
     assert_eq!(unknown, format!("{free}\n"));
@@ -58,9 +64,8 @@ fn status_of_a_key_that_is_free_or_held() {
     drop(holder);
 }
 
-#[test]
-fn list_is_one_object_per_line_in_order() {
-    let place = Place::new();
+fn list_is_one_object_per_line_in_order(home: Home) {
+    let place = Place::at(home);
     let keys = ["job:b", "job:a", "other", "job:ü 📈"];
     let held: Vec<_> =
         keys.iter().map(|key| place.start(&["run", key, "--", "sleep", "600"])).collect();
@@ -80,9 +85,8 @@ fn list_is_one_object_per_line_in_order() {
     drop(held);
 }
 
-#[test]
-fn a_long_list_comes_page_by_page_and_whole() {
-    let place = Place::new();
+fn a_long_list_comes_page_by_page_and_whole(home: Home) {
+    let place = Place::at(home);
     let script = "i=0; while [ $i -lt 300 ]; do \
                   echo \"$i\"; i=$((i + 1)); done | \
                   xargs -n 1 -P 4 sh -c '\"$TENURE\" run --min-hold 1h \"key $0\" -- true'";
@@ -93,9 +97,8 @@ fn a_long_list_comes_page_by_page_and_whole() {
     assert_eq!((closed.stdout.trim(), &*closed.stderr), ("1", ""), "a reader that has enough");
 }
 
-#[test]
-fn a_report_of_every_outcome() {
-    let place = Place::new();
+fn a_report_of_every_outcome(home: Home) {
+    let place = Place::at(home);
     let report = |words: &[&str]| {
         let line = [&["run", "-q", "--report", "r"], words].concat();
         place.run(&line);

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal};
 use rustix::time::ClockId;
 use serde_json::Value;
+use tenure_testkit::{Flavour, Server};
 
 /// For conditions that hold at once on an idle machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -69,14 +70,61 @@ impl Drop for Stray {
     }
 }
 
-/// A test's own directory.
+/// Where the locks of a place live.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Home {
+    File,
+    Server(Flavour),
+}
+
+/// For each function a test over each store that processes can share.
+macro_rules! on_every_store {
+    ($($test:ident)+) => {
+        $crate::place::on_every_store! { sqlite: $crate::place::Home::File; $($test)+ }
+        $crate::place::on_every_store! {
+            redis: $crate::place::Home::Server(tenure_testkit::Flavour::Redis); $($test)+
+        }
+        $crate::place::on_every_store! {
+            valkey: $crate::place::Home::Server(tenure_testkit::Flavour::Valkey); $($test)+
+        }
+    };
+    ($store:ident: $home:expr; $($test:ident)+) => {
+        mod $store {
+            $(#[test]
+            fn $test() {
+                super::$test($home);
+            })+
+        }
+    };
+}
+pub(crate) use on_every_store;
+
+/// A test's own directory, and its server if it has one.
 pub(crate) struct Place {
     directory: tempfile::TempDir,
+    server: Option<Server>,
 }
 
 impl Place {
+    /// With the store in a file.
     pub(crate) fn new() -> Self {
-        Self { directory: tempfile::tempdir().expect("a temporary directory") }
+        Self::at(Home::File)
+    }
+
+    pub(crate) fn at(home: Home) -> Self {
+        let server = match home {
+            Home::File => None,
+            Home::Server(flavour) => Some(Server::of(flavour).start()),
+        };
+        Self { directory: tempfile::tempdir().expect("a temporary directory"), server }
+    }
+
+    /// The store's URL.
+    pub(crate) fn url(&self) -> String {
+        match &self.server {
+            Some(server) => server.url(),
+            None => format!("sqlite:{}", self.store().display()),
+        }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -99,7 +147,11 @@ impl Place {
                 command.env_remove(name);
             }
         }
-        command.env("TENURE_STORE_FILE", self.store()).env("HOME", self.directory.path());
+        match &self.server {
+            Some(server) => command.env("TENURE_STORE", server.url()),
+            None => command.env("TENURE_STORE_FILE", self.store()),
+        };
+        command.env("HOME", self.directory.path());
         command.env("TENURE", TENURE).current_dir(self.directory.path()).stdin(Stdio::null());
         command
     }
@@ -140,8 +192,13 @@ impl Place {
         serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text:?}"))
     }
 
-    /// Somebody else who holds the store's file, so that no renewal gets through.
-    pub(crate) fn block_store(&self) -> Running {
+    /// No renewal gets through any more: the server stops, or somebody holds the store's file,
+    /// who is answered.
+    pub(crate) fn block_store(&self) -> Option<Running> {
+        if let Some(server) = &self.server {
+            server.stop();
+            return None;
+        }
         let script = "import sqlite3, sys, time\n\
                       c = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=60)\n\
                       c.execute('BEGIN IMMEDIATE')\n\
@@ -150,7 +207,7 @@ impl Place {
         let mut command = self.command("python3");
         let running = Running::of(command.args(["-c", script]).arg(self.store()));
         self.number_in("blocked");
-        running
+        Some(running)
     }
 
     /// The number that a process wrote into a file of this place.

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use rustix::process::Signal;
 
-use crate::place::{Place, Running, is_alive, until};
+use crate::place::{Home, Place, Running, is_alive, on_every_store, until};
 
 /// A CMD that says that it runs, and goes on until it is told to end.
 const HOLD: &str = "echo $$ > pid; exec sleep 600";
@@ -15,6 +15,21 @@ fn hold(place: &Place, key: &str) -> Running {
     let running = place.start(&["run", key, "--", "sh", "-c", HOLD]);
     place.number_in("pid");
     running
+}
+
+on_every_store! {
+    cmd_knows_what_it_holds
+    busy_names_the_holder
+    waiting_tells_for_whom
+    a_signal_while_waiting_leaves_the_line
+    a_signal_while_cmd_runs_is_passed_on
+    max_hold_ends_cmd_and_keeps_the_lock_until_then
+    min_hold_keeps_the_key_taken
+    a_background_child_of_cmd_does_not_hold_the_lock
+    no_descriptor_of_ours_reaches_cmd
+    a_parent_that_hears_of_no_children_does_not_make_us_deaf
+    a_fixed_owner_does_not_wait_for_itself
+    six_processes_count_without_a_mistake
 }
 
 #[test]
@@ -74,21 +89,24 @@ fn no_shell_and_the_words_as_they_are() {
     assert_eq!(ended.stdout, "-q|--ttl|", "{ended:?}");
 }
 
-#[test]
-fn cmd_knows_what_it_holds() {
-    let place = Place::new();
+fn cmd_knows_what_it_holds(home: Home) {
+    let place = Place::at(home);
     let script = "printf '%s\n' \"$TENURE_KEY\" $TENURE_FENCE $TENURE_OWNER \
-                  $TENURE_STORE_NAME $TENURE_STORE_FILE \"${TENURE_STORE-none}\"; \
+                  $TENURE_STORE_NAME ${TENURE_STORE_FILE-none} ${TENURE_STORE-none}; \
                   \"$TENURE\" status --json \"$TENURE_KEY\"";
     let ended = place.run(&["run", "a key", "--", "sh", "-c", script]);
     assert_eq!(ended.code, Some(0), "{ended:?}");
     let lines: Vec<&str> = ended.stdout.lines().collect();
     let seen: serde_json::Value = serde_json::from_str(lines[6]).expect("JSON");
-    let store = place.store().display().to_string();
     assert_eq!(lines[0], "a key");
     assert_eq!(lines[1], seen["holders"][0]["fence"].to_string());
     assert_eq!(lines[2], seen["holders"][0]["owner"].as_str().expect("an owner"));
-    assert_eq!(lines[3..6], [&format!("sqlite:{store}"), &store, "none"]);
+    let (url, file) = (place.url(), place.store().display().to_string());
+    let expected = match home {
+        Home::File => [url, file, "none".into()],
+        Home::Server(_) => [format!("{url}/0"), "none".into(), url],
+    };
+    assert_eq!(lines[3..6], expected);
 }
 
 #[test]
@@ -117,9 +135,8 @@ fn a_nested_run_on_the_same_key_is_refused() {
     assert_eq!(ended.stdout, "ran\n", "another store has other locks: {ended:?}");
 }
 
-#[test]
-fn busy_names_the_holder() {
-    let place = Place::new();
+fn busy_names_the_holder(home: Home) {
+    let place = Place::at(home);
     let _holder = hold(&place, "k");
     for words in [&["--try"][..], &["--wait", "0s"], &["--wait", "300ms"], &["--retry", "3"]] {
         let line = [&["run", "--report", "r"], words, &["k", "--", "echo", "ran"]].concat();
@@ -132,9 +149,8 @@ fn busy_names_the_holder() {
     assert_eq!((ended.code, &*ended.stderr, &*ended.stdout), (Some(0), "", ""), "{ended:?}");
 }
 
-#[test]
-fn waiting_tells_for_whom() {
-    let place = Place::new();
+fn waiting_tells_for_whom(home: Home) {
+    let place = Place::at(home);
     let holder = hold(&place, "k");
     let mut waiter = place.start(&["run", "--label", "second", "k", "--", "echo", "ran"]);
     let line = waiter.stderr_line();
@@ -146,9 +162,8 @@ fn waiting_tells_for_whom() {
     assert_eq!((ended.code, &*ended.stdout), (Some(0), "ran\n"), "{ended:?}");
 }
 
-#[test]
-fn a_signal_while_waiting_leaves_the_line() {
-    let place = Place::new();
+fn a_signal_while_waiting_leaves_the_line(home: Home) {
+    let place = Place::at(home);
     let _holder = hold(&place, "k");
     let signals = [(Signal::TERM, 15), (Signal::HUP, 1), (Signal::INT, 2), (Signal::USR1, 10)];
     for (signal, number) in signals {
@@ -163,9 +178,8 @@ fn a_signal_while_waiting_leaves_the_line() {
     }
 }
 
-#[test]
-fn a_signal_while_cmd_runs_is_passed_on() {
-    let place = Place::new();
+fn a_signal_while_cmd_runs_is_passed_on(home: Home) {
+    let place = Place::at(home);
     for (name, number) in [("TERM", 15), ("HUP", 1), ("USR1", 10), ("INT", 2)] {
         let script = format!("trap 'exit 7' {name}; echo $$ > pid; while :; do sleep 0.01; done");
         let _ = fs::remove_file(place.path("pid"));
@@ -177,9 +191,8 @@ fn a_signal_while_cmd_runs_is_passed_on() {
     }
 }
 
-#[test]
-fn max_hold_ends_cmd_and_keeps_the_lock_until_then() {
-    let place = Place::new();
+fn max_hold_ends_cmd_and_keeps_the_lock_until_then(home: Home) {
+    let place = Place::at(home);
     // CMD outlives its ttl, since the lease is renewed while CMD is being ended.
     let script = "trap '' TERM; echo $$ > pid; while :; do sleep 0.01; done";
     let words = ["--ttl", "1s", "--kill-grace", "300ms", "--max-hold", "1500ms", "--report", "r"];
@@ -207,9 +220,8 @@ fn a_stopped_cmd_hears_the_first_signal() {
     assert_eq!(place.read("said"), "bye\n");
 }
 
-#[test]
-fn min_hold_keeps_the_key_taken() {
-    let place = Place::new();
+fn min_hold_keeps_the_key_taken(home: Home) {
+    let place = Place::at(home);
     let ended = place.run(&["run", "--min-hold", "1h", "k", "--", "true"]);
     assert_eq!(ended.code, Some(0), "{ended:?}");
     assert_eq!(place.run(&["run", "--try", "k", "--", "true"]).code, Some(75));
@@ -241,9 +253,8 @@ fn a_report_that_cannot_be_written_stops_the_run_before_it_begins() {
     assert!(!place.store().exists());
 }
 
-#[test]
-fn a_background_child_of_cmd_does_not_hold_the_lock() {
-    let place = Place::new();
+fn a_background_child_of_cmd_does_not_hold_the_lock(home: Home) {
+    let place = Place::at(home);
     let script = "sleep 600 >/dev/null 2>&1 & echo $! > pid";
     let ended = place.run(&["run", "k", "--", "sh", "-c", script]);
     assert_eq!(ended.code, Some(0), "{ended:?}");
@@ -253,9 +264,8 @@ fn a_background_child_of_cmd_does_not_hold_the_lock() {
     assert_eq!(place.status("k")["state"], "free");
 }
 
-#[test]
-fn no_descriptor_of_ours_reaches_cmd() {
-    let place = Place::new();
+fn no_descriptor_of_ours_reaches_cmd(home: Home) {
+    let place = Place::at(home);
     let list = "ls -l /proc/self/fd | sed 's/.*-> //'";
     let bare = place.sh(list).stdout;
     let ended = place.run(&["run", "k", "--", "sh", "-c", list]);
@@ -266,9 +276,8 @@ fn no_descriptor_of_ours_reaches_cmd() {
     assert_eq!(strange(&ended.stdout), strange(&bare), "{ended:?}");
 }
 
-#[test]
-fn a_parent_that_hears_of_no_children_does_not_make_us_deaf() {
-    let place = Place::new();
+fn a_parent_that_hears_of_no_children_does_not_make_us_deaf(home: Home) {
+    let place = Place::at(home);
     // The ttl is so long that no renewal wakes up anybody meanwhile.
     for before in ["pthread_sigmask(signal.SIG_BLOCK, [17])", "signal(17, signal.SIG_IGN)"] {
         let script = format!(
@@ -280,9 +289,8 @@ fn a_parent_that_hears_of_no_children_does_not_make_us_deaf() {
     }
 }
 
-#[test]
-fn a_fixed_owner_does_not_wait_for_itself() {
-    let place = Place::new();
+fn a_fixed_owner_does_not_wait_for_itself(home: Home) {
+    let place = Place::at(home);
     let holder = place.start(&["run", "--owner", "job-1", "k", "--", "sh", "-c", HOLD]);
     place.number_in("pid");
     assert_eq!(place.status("k")["holders"][0]["owner"], "job-1");
@@ -353,8 +361,8 @@ fn a_store_of_one_process_keeps_nobody_out() {
 
 /// Six processes, each 25 times: read a number, wait, write it back with one more. `lock` is
 /// what runs each step. Answers the number and how often two were at it together.
-fn count_with(lock: &str) -> (String, usize) {
-    let place = Place::new();
+fn count_with(home: Home, lock: &str) -> (String, usize) {
+    let place = Place::at(home);
     fs::write(place.path("count"), "0\n").expect("a file");
     // mkdir is atomic, so it finds an overlap whatever happens to the number.
     let step = "mkdir busy || echo >> overlaps; n=$(cat count); sleep 0.002; \
@@ -369,13 +377,12 @@ fn count_with(lock: &str) -> (String, usize) {
     (place.read("count").trim().into(), place.read("overlaps").lines().count())
 }
 
-#[test]
-fn six_processes_count_without_a_mistake() {
-    assert_eq!(count_with("\"$TENURE\" run -q counter --"), ("150".into(), 0));
+fn six_processes_count_without_a_mistake(home: Home) {
+    assert_eq!(count_with(home, "\"$TENURE\" run -q counter --"), ("150".into(), 0));
 }
 
 #[test]
 fn without_the_lock_they_count_wrong() {
-    let (count, overlaps) = count_with("");
+    let (count, overlaps) = count_with(Home::File, "");
     assert!(count != "150" && overlaps > 0, "the test could not fail: {count}, {overlaps}");
 }

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use rustix::process::Signal;
 
-use crate::place::{Place, Running, Stray, is_alive, now_us, parent_of, signal, state_of, until};
+use crate::place::{
+    Home, Place, Running, Stray, is_alive, now_us, on_every_store, parent_of, signal, state_of,
+    until,
+};
 
 const FAMILY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cli/family.py");
 const MEMBERS: [&str; 4] = ["child", "cmd", "daemon", "grandchild"];
@@ -48,8 +51,7 @@ fn start_successor(place: &Place) -> Running {
 fn lease_end(place: &Place) -> u64 {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(async {
-        let url = format!("sqlite:{}", place.store().display());
-        let locks = tenure::connect(&url).await.expect("the store opens");
+        let locks = tenure::connect(&place.url()).await.expect("the store opens");
         let mutex = locks.mutex("k");
         mutex.inspect().await.expect("the store answers");
         let before = now_us();
@@ -69,9 +71,20 @@ fn gone_by(place: &Place, end: u64) {
     println!("the last of the family was gone {} ms before the lease's end", (end - last) / 1_000);
 }
 
-#[test]
-fn tenure_stopped_and_continued() {
-    let place = Place::new();
+on_every_store! {
+    tenure_stopped_and_continued
+    tenure_stopped_with_a_polite_family
+    tenure_stopped_for_less_than_the_lease
+    tenure_killed
+    the_group_of_tenure_killed_or_stopped
+    the_sentry_killed
+    the_sentry_stopped_does_not_keep_cmd_alive
+    the_store_out_of_reach
+    a_lost_lock_may_be_ignored
+}
+
+fn tenure_stopped_and_continued(home: Home) {
+    let place = Place::at(home);
     let running = start(&place, "stubborn", &[]);
     let _successor = start_successor(&place);
     running.signal(Signal::STOP);
@@ -93,9 +106,8 @@ fn tenure_stopped_and_continued() {
     assert!(is_alive(heir), "nobody touched the successor");
 }
 
-#[test]
-fn tenure_stopped_with_a_polite_family() {
-    let place = Place::new();
+fn tenure_stopped_with_a_polite_family(home: Home) {
+    let place = Place::at(home);
     let running = start(&place, "polite", &[]);
     running.signal(Signal::STOP);
     until("it is stopped", || (state_of(running.pid()) == Some('T')).then_some(()));
@@ -108,9 +120,8 @@ fn tenure_stopped_with_a_polite_family() {
     }
 }
 
-#[test]
-fn tenure_stopped_for_less_than_the_lease() {
-    let place = Place::new();
+fn tenure_stopped_for_less_than_the_lease(home: Home) {
+    let place = Place::at(home);
     let running = start(&place, "polite", &[]);
     running.signal(Signal::STOP);
     until("it is stopped", || (state_of(running.pid()) == Some('T')).then_some(()));
@@ -127,10 +138,9 @@ fn tenure_stopped_for_less_than_the_lease() {
     drop(lives.values().map(|(pid, _)| Stray(*pid)).collect::<Vec<_>>());
 }
 
-#[test]
-fn tenure_killed() {
+fn tenure_killed(home: Home) {
     for manners in ["stubborn", "polite"] {
-        let place = Place::new();
+        let place = Place::at(home);
         let running = start(&place, manners, &[]);
         let _successor = start_successor(&place);
         running.signal(Signal::KILL);
@@ -144,10 +154,9 @@ fn tenure_killed() {
     }
 }
 
-#[test]
-fn the_group_of_tenure_killed_or_stopped() {
+fn the_group_of_tenure_killed_or_stopped(home: Home) {
     for (number, left) in [(Signal::KILL, false), (Signal::STOP, true)] {
-        let place = Place::new();
+        let place = Place::at(home);
         // A shell with job control (bash has it without a terminal) puts it into a group of its
         // own, as a terminal would.
         let script = format!(
@@ -169,9 +178,8 @@ fn the_group_of_tenure_killed_or_stopped() {
     }
 }
 
-#[test]
-fn the_sentry_killed() {
-    let place = Place::new();
+fn the_sentry_killed(home: Home) {
+    let place = Place::at(home);
     let running = start(&place, "stubborn", &[]);
     let sentry = parent_of(stamps(&place)["cmd"].0);
     assert_eq!(parent_of(sentry), running.pid());
@@ -183,9 +191,8 @@ fn the_sentry_killed() {
     assert_eq!(place.status("k")["state"], "free");
 }
 
-#[test]
-fn the_sentry_stopped_does_not_keep_cmd_alive() {
-    let place = Place::new();
+fn the_sentry_stopped_does_not_keep_cmd_alive(home: Home) {
+    let place = Place::at(home);
     let running = start(&place, "stubborn", &["--max-hold", "2s"]);
     signal(parent_of(stamps(&place)["cmd"].0), Signal::STOP);
     let ended = running.wait();
@@ -206,9 +213,8 @@ fn the_sentry_is_deaf_to_signals_for_others() {
     drop(stamps(&place).values().map(|(pid, _)| Stray(*pid)).collect::<Vec<_>>());
 }
 
-#[test]
-fn the_store_out_of_reach() {
-    let place = Place::new();
+fn the_store_out_of_reach(home: Home) {
+    let place = Place::at(home);
     let line = "echo \"$TENURE_LOST_REASON $TENURE_KEY\" > epilogue; exit 3";
     let options = ["--store-timeout", "1s", "--on-lost-exec", line];
     let running = start(&place, "polite", &options);
@@ -224,9 +230,8 @@ fn the_store_out_of_reach() {
     drop(blocked);
 }
 
-#[test]
-fn a_lost_lock_may_be_ignored() {
-    let place = Place::new();
+fn a_lost_lock_may_be_ignored(home: Home) {
+    let place = Place::at(home);
     let script = "echo $PPID > parent; while ! test -e go; do sleep 0.01; done; exit 7";
     let options = ["--ttl", "1s", "--store-timeout", "1s", "--on-lost", "ignore", "--report", "r"];
     let line = [&["run"], &options[..], &["k", "--", "sh", "-c", script]].concat();
