@@ -24,7 +24,7 @@ use crate::logic::validity;
 use crate::mutants::{self, Mutant};
 
 /// How many steps travel in one call.
-const BATCH: usize = 500;
+const BATCH: usize = 1_000;
 /// How far the keeper looks ahead for what may as well be done now.
 const HORIZON: Duration = Duration::from_secs(10);
 /// How often the head of a queue looks where the store cannot push.

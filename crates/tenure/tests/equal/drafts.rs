@@ -126,17 +126,24 @@ fn draft() -> impl Strategy<Value = Draft> {
     ]
 }
 
-/// A batch on two keys. The second is mostly one of two holders.
+/// The steps of one call on two keys: a few here and there, or many on one. The second is mostly
+/// one of two holders.
 pub(crate) fn asks() -> impl Strategy<Value = Vec<(u8, Draft)>> {
-    let ask = (0..2_u8, draft()).prop_map(|(key, mut draft)| {
+    let fit = |(key, mut draft): (u8, Draft)| {
         if let Draft::Acquire { limit, .. } | Draft::Pass { limit, .. } = &mut draft
             && key == 1
         {
             *limit = 2;
         }
         (key, draft)
-    });
-    prop::collection::vec(ask, 1..6)
+    };
+    let crowd = (0..2_u8, prop::collection::vec(draft(), 10..40));
+    let crowd = crowd.prop_map(|(key, drafts)| drafts.into_iter().map(|d| (key, d)).collect());
+    let asks = prop_oneof![
+        6 => prop::collection::vec((0..2_u8, draft()), 1..6),
+        1 => crowd,
+    ];
+    asks.prop_map(move |asks| asks.into_iter().map(fit).collect())
 }
 
 impl Draft {
@@ -237,10 +244,16 @@ impl Model {
                 stamp: g.stamp,
             }));
         }
-        for expected in granted {
+        let mut pushes = Vec::new();
+        for expected in &granted {
             let push = tokio::time::timeout(PATIENCE, inbox.pushes.recv()).await;
-            assert_eq!(push, Ok(Some(expected)), "nobody was told of a grant");
+            let push = push.unwrap_or_else(|_| panic!("nobody was told of {expected:?}"));
+            pushes.push(push.expect("the inbox is open"));
         }
+        // In order for each key: a store may carry out the steps of one before those of another.
+        granted.sort_by(|one, other| one.key.cmp(&other.key));
+        pushes.sort_by(|one, other| one.key.cmp(&other.key));
+        assert_eq!(pushes, granted);
         assert!(inbox.pushes.try_recv().is_err(), "a push of nobody's grant");
     }
 }

@@ -4,8 +4,8 @@ use tenure::{ErrorKind, Renewal};
 use tenure_testkit::{Flavour, Server};
 
 use crate::world::{
-    acquire, connect, exists, granted, ms, nothing_but_memories, take, until_waiting, waiting,
-    within,
+    acquire, connect, exists, granted, ms, nothing_but_memories, take, until, until_waiting,
+    waiting, within,
 };
 
 #[tokio::test]
@@ -16,7 +16,8 @@ async fn under_memory_pressure_renewals_releases_and_handoffs_work() {
         let mutex = locks.mutex("held").with_ttl(ms(6000)).with_renewal(Renewal::Every(ms(200)));
         let held = acquire(&mutex).await;
         let first = take(&locks, "line").await;
-        let waiter = waiting(locks.mutex("line"));
+        // Its place is forgotten a second after its last heartbeat.
+        let waiter = waiting(locks.mutex("line").with_ttl(ms(1000)));
         until_waiting(&locks, "line", 1).await;
         let floor = take(&locks, "brief").await;
 
@@ -30,6 +31,11 @@ async fn under_memory_pressure_renewals_releases_and_handoffs_work() {
             held.check().expect("it is renewed");
         }
         held.extend_to(ms(20_000)).await.expect("extended");
+        until("a place kept for longer than a second", async || {
+            let seen = locks.mutex("line").inspect().await.expect("a look");
+            seen.waiters.first().expect("its place").waiting > ms(2500)
+        })
+        .await;
         floor.release().await.expect("released");
         assert!(!exists(&server, "brief"));
         first.release().await.expect("released");

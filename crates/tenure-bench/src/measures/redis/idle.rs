@@ -15,7 +15,7 @@ use crate::counting::Counting;
 use crate::crew::block_on;
 use crate::figure::{Figure, Limit, Scale};
 
-use super::{calls, is_sent, on_each};
+use super::{calls, is_sent, on_each, server_cpu};
 
 /// The time between two renewals of a lease is a third of it.
 const TTL: Duration = Duration::from_secs(9);
@@ -25,14 +25,13 @@ const GROUPS: u32 = 50;
 pub(crate) fn measure(scale: Scale) -> Result<Vec<Figure>, Failure> {
     let (waiters, leases) = scale.pick((20, 100), (1_000, 10_000));
     on_each(|server| {
-        Ok(vec![
-            block_on(waiting(server, waiters, scale.pick(1, 20)))?,
-            block_on(holding(server, leases, scale.pick(1, 5)))?,
-        ])
+        let mut figures = block_on(waiting(server, waiters, scale.pick(2, 20)))?;
+        figures.push(block_on(holding(server, leases, scale.pick(1, 5)))?);
+        Ok(figures)
     })
 }
 
-async fn waiting(server: &Server, waiters: u32, seconds: u32) -> Result<Figure, Failure> {
+async fn waiting(server: &Server, waiters: u32, seconds: u32) -> Result<Vec<Figure>, Failure> {
     let holders = tenure::connect(&server.url()).await?;
     let locks = tenure::connect(&server.url()).await?;
     let ttl = Duration::from_secs(600);
@@ -47,21 +46,33 @@ async fn waiting(server: &Server, waiters: u32, seconds: u32) -> Result<Figure, 
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     server.command(&["CONFIG", "RESETSTAT"]);
-    let begun = Instant::now();
+    let (begun, before) = (Instant::now(), server_cpu(server)?);
     tokio::time::sleep(Duration::from_secs(seconds.into())).await;
     let sent = u32::try_from(calls(server, is_sent)?)?;
-    let per_second = f64::from(sent) / begun.elapsed().as_secs_f64();
+    let begun_to_end = begun.elapsed();
+    let per_second = f64::from(sent) / begun_to_end.as_secs_f64();
+    let busy = server_cpu(server)? - before;
     line.shutdown().await;
     guard.release().await?;
     locks.close(Duration::from_secs(5)).await?;
-    Ok(Figure {
+    let beats = f64::from(waiters) * begun_to_end.as_secs_f64();
+    let calls = Figure {
         name: "1,000 idle waiters in one process, calls per second".into(),
         value: per_second,
         unit: "/s",
         limit: Limit::AtMost(2.0),
         note: format!("{sent} calls in {seconds} s"),
         raw: json!({ "calls": sent, "seconds": seconds }),
-    })
+    };
+    let blocked = Figure {
+        name: "a heartbeat of 1,000 waiters on one key, server CPU".into(),
+        value: busy * 1e6 / beats,
+        unit: "us",
+        limit: Limit::AtMost(20.0),
+        note: format!("{busy:.3} s for about {beats:.0} heartbeats"),
+        raw: json!({ "server_cpu_s": busy, "heartbeats": beats }),
+    };
+    Ok(vec![calls, blocked])
 }
 
 async fn holding(server: &Server, leases: u32, rounds: u32) -> Result<Figure, Failure> {

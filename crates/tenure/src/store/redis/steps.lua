@@ -11,7 +11,7 @@
 --           alive   zset, waiter -> when its place is forgotten, in microseconds
 --           buried  zset, owner -> until when it is refused, in microseconds
 --         lock and record of each simple step, then (if ARGV says so) the other four of each
---         simple step but those with "a", then all six of each other step.
+--         simple step but those with "a", then all six of each key of the other steps.
 -- ARGV    1 how long an unused fence is remembered, in milliseconds
 --         2 restart guard: a server that has been up for less grants nothing new; 0: off
 --         3 how many bytes of a lock's name stand before its key, 4 how many behind it
@@ -23,7 +23,8 @@
 --           a acquire   (1 of 1, without a place in the queue) and the label behind the attempt
 --           n renew
 --           r release   (no ttl; without min_hold and tombstone)
---         then for each other step the letter of its operation and the arguments:
+--         then for each other key the number of its steps, and for each of them the letter of its
+--         operation and the arguments:
 --           A acquire   owner attempt label units limit ttl window stamp inbox fence
 --                       (fence: empty: one is minted, pN:W: at least N, which counts as no farther
 --                       than W from the clock; cN: it is N)
@@ -108,10 +109,15 @@ local function machine()
   local TOMBSTONE_MIN = 60000000
   local FOREIGN_LOOK = 100000
   local NEAR = 16
+  local MANY = 1000
 
-  -- The key in hand: its names, the lock's value, its record, and whether the record has changed.
+  -- The key in hand: its names, the lock's value, its record, whether the record has changed, and
+  -- whether what has expired is forgotten.
   local lock_key, record_key, queue_key, places_key, alive_key, buried_key
-  local lock, record, dirty
+  local lock, record, dirty, is_purged
+  -- Its places as far as they are known, `false` for none; the waiters whose place is yet to be
+  -- written; and, if many ask for theirs, who stands where.
+  local places, unwritten, ranks
 
 
   local function id_of(owner, attempt)
@@ -218,12 +224,75 @@ local function machine()
     return till and tonumber(till) > now
   end
 
+  local function read_places(ids)
+    local unread = {}
+    for _, id in ipairs(ids) do
+      if places[id] == nil and #unread < MANY then unread[#unread + 1] = id end
+    end
+    if not unread[1] then return end
+    for index, place in ipairs(redis.call('HMGET', places_key, unpack(unread))) do
+      places[unread[index]] = place and cmsgpack.unpack(place)
+    end
+  end
+
+  local function place_of(id)
+    if places[id] == nil then read_places({ id }) end
+    return places[id]
+  end
+
+  -- Writes what was put off. It begins with a write that needs no memory, so that who waits
+  -- already keeps its place under memory pressure.
+  local function write_places()
+    local packed, alive, px = {}, {}, 10000
+    for _, id in ipairs(unwritten) do
+      local place = places[id]
+      if place then
+        packed[#packed + 1], packed[#packed + 2] = id, cmsgpack.pack(place)
+        alive[#alive + 1], alive[#alive + 2] = digits(place[9]), id
+        -- At least as long as the longest window, so that no live place expires with its key.
+        px = math.max(px, ms(place[9] - now))
+      end
+    end
+    unwritten = {}
+    if not packed[1] then return end
+    redis.call('PEXPIRE', queue_key, digits(px))
+    redis.call('HSET', places_key, unpack(packed))
+    redis.call('PEXPIRE', places_key, digits(px))
+    redis.call('ZADD', alive_key, unpack(alive))
+    redis.call('PEXPIRE', alive_key, digits(px))
+  end
+
+  local function put_place(id, place)
+    places[id] = place
+    unwritten[#unwritten + 1] = id
+    if #unwritten == MANY then write_places() end
+  end
+
+  -- How many stand before a waiter.
+  local function rank_of(id)
+    return ranks and ranks[id] or redis.call('ZRANK', queue_key, id)
+  end
+
+  -- Reads at once what many steps are going to ask for one by one.
+  local function read_ahead(letters, arguments)
+    if #letters < NEAR or record.waiting == 0 then return end
+    local ids = {}
+    for index, letter in ipairs(letters) do
+      local args = arguments[index]
+      if letter == 'A' then ids[#ids + 1] = id_of(args[1], args[2]) end
+    end
+    read_places(ids)
+    if record.waiting > 4 * #ids then return end
+    ranks = {}
+    for index, id in ipairs(redis.call('ZRANGE', queue_key, '0', '-1')) do ranks[id] = index - 1 end
+  end
+
   local function remove_place(id)
     redis.call('ZREM', queue_key, id)
     redis.call('HDEL', places_key, id)
     redis.call('ZREM', alive_key, id)
     record.waiting = redis.call('ZCARD', queue_key)
-    dirty = true
+    places[id], ranks, dirty = false, nil, true
   end
 
   local function purge()
@@ -269,7 +338,7 @@ local function machine()
   local function grant_from_queue()
     while record.waiting > 0 and used() < record.limit and not foreign() and asleep() == 0 do
       local id = redis.call('ZRANGE', queue_key, '0', '0')[1]
-      local place = cmsgpack.unpack(redis.call('HGET', places_key, id))
+      local place = place_of(id)
       if used() + place[4] > record.limit then return end
       local expires = now + place[5]
       if mutex() then set_lock(place[1], expires) end
@@ -295,8 +364,9 @@ local function machine()
     end
     if ahead > 0 then
       local ids = redis.call('ZRANGE', queue_key, '0', digits(ahead - 1))
-      for _, place in ipairs(redis.call('HMGET', places_key, unpack(ids))) do
-        place = place and cmsgpack.unpack(place)
+      read_places(ids)
+      for _, id in ipairs(ids) do
+        local place = places[id]
         if place then ends[#ends + 1] = { place[9], place[4] } end
       end
     end
@@ -359,7 +429,7 @@ local function machine()
       record.limit = 1
     end
     local id = id_of(owner, attempt)
-    local mine = record.waiting > 0 and redis.call('ZSCORE', queue_key, id)
+    local mine = record.waiting > 0 and place_of(id)
     if not mine and record.waiting == 0 and not foreign() and asleep() == 0
       and used() + units <= limit then
       local written = { ok = 'OK' }
@@ -378,7 +448,7 @@ local function machine()
       if reason then return { 'mismatch', reason } end
     end
     if window == 0 then
-      local ahead = mine and redis.call('ZRANK', queue_key, id) or record.waiting
+      local ahead = mine and rank_of(id) or record.waiting
       return { 'busy', look_in(units, limit, ahead, FOREIGN_LOOK), blocker() }
     end
     if not mine then
@@ -387,10 +457,9 @@ local function machine()
         if holder[1] == owner and not is_buried(owner, holder[2]) then return { 'self_held' } end
       end
     end
-    local since = now
+    local since, ahead = now, record.waiting
     if mine then
-      local place = cmsgpack.unpack(redis.call('HGET', places_key, id))
-      since, stamp = place[6], math.max(stamp, place[8])
+      ahead, since, stamp = rank_of(id), mine[6], math.max(stamp, mine[8])
     else
       record.arrivals = record.arrivals + 1
       local written = try_write('ZADD', queue_key, digits(record.arrivals), id)
@@ -398,18 +467,9 @@ local function machine()
       record.waiting = record.waiting + 1
       dirty = true
     end
-    local alive_until = now + window
-    local place = {
-      owner, attempt, label, units, math.min(window, ttl), since, inbox, stamp, alive_until,
-    }
-    redis.call('HSET', places_key, id, cmsgpack.pack(place))
-    redis.call('ZADD', alive_key, digits(alive_until), id)
-    -- At least as long as the longest window, so that no live place expires with its key.
-    local px = digits(math.max(ms(window), 10000))
-    for _, key in ipairs({ queue_key, places_key, alive_key }) do
-      redis.call('PEXPIRE', key, px)
-    end
-    local ahead = redis.call('ZRANK', queue_key, id)
+    put_place(id, {
+      owner, attempt, label, units, math.min(window, ttl), since, inbox, stamp, now + window,
+    })
     return { 'queued', ahead, look_in(units, limit, ahead, window), blocker() }
   end
 
@@ -485,7 +545,7 @@ local function machine()
       local id = id_of(next_owner, next_attempt)
       if record.waiting > 0 and redis.call('ZSCORE', queue_key, id) then
         -- No shorter than what its place would have brought it.
-        lease = math.max(lease, cmsgpack.unpack(redis.call('HGET', places_key, id))[5])
+        lease = math.max(lease, place_of(id)[5])
         remove_place(id)
       end
       record.limit = limit
@@ -576,8 +636,7 @@ local function machine()
     end
     if record.waiting > 0 then
       for _, id in ipairs(redis.call('ZRANGE', queue_key, 0, -1)) do
-        local place = redis.call('HGET', places_key, id)
-        place = place and cmsgpack.unpack(place)
+        local place = place_of(id)
         if place and place[9] > now then
           table.insert(waiters, { place[3], place[4], now - place[6] })
         end
@@ -653,34 +712,59 @@ local function machine()
     return try_write('SET', record_key, text, 'PX', digits(px))
   end
 
-  -- `first` is where the step's lock and record stand in KEYS, `others` where the rest does.
-  return function(first, others, letter, args, lock_value, text)
+  local function carry_out(letter, args)
+    if letter == 'I' then return inspect() end
+    local was_dirty, was_fence = dirty, record.fence
+    dirty = false
+    -- The record may be of a step that did not know the fences of locks without one.
+    if not record.holders[1] then record.fence = math.max(record.fence, fence_before) end
+    if not is_purged then
+      -- Time stands still during a call: nothing expires between two steps.
+      purge()
+      grant_from_queue()
+      is_purged = true
+    end
+    local reply = OPS[letter](args)
+    grant_from_queue()
+    if not dirty then record.fence = was_fence end
+    dirty = dirty or was_dirty
+    return reply
+  end
+
+  -- Carries out steps of one key, whose record is read and written once for all of them. `first`
+  -- is where its lock and record stand in KEYS, `others` where the rest does.
+  return function(first, others, lock_value, text, letters, arguments)
     lock_key, record_key = KEYS[first], KEYS[first + 1]
     queue_key, places_key = KEYS[others], KEYS[others + 1]
     alive_key, buried_key = KEYS[others + 2], KEYS[others + 3]
     local seen, layout
     if lock_value then seen, layout = lock_of(lock_value) end
-    lock, dirty = seen and seen[1] or lock_value, false
+    lock, dirty, is_purged = seen and seen[1] or lock_value, false, false
     record = not layout and load(lock_value, text, seen)
-    if not record then
-      return { 'mismatch', 'it has a layout that this program does not know ('
-        .. format('%q', layout or sub(text, 1, 2)) .. '); use one version of Tenure' }
+    places, unwritten, ranks = {}, {}, nil
+    if record then read_ahead(letters, arguments) end
+    local replies = {}
+    for index, letter in ipairs(letters) do
+      if record then
+        replies[index] = carry_out(letter, arguments[index])
+      else
+        replies[index] = {
+          'mismatch', 'it has a layout that this program does not know ('
+            .. format('%q', layout or sub(text, 1, 2)) .. '); use one version of Tenure',
+        }
+      end
     end
-    if letter == 'I' then return inspect() end
-    -- The record may be of a step that did not know the fences of locks without one.
-    if not record.holders[1] then record.fence = math.max(record.fence, fence_before) end
-    purge()
-    grant_from_queue()
-    local reply = OPS[letter](args)
-    grant_from_queue()
-    if dirty then
-      local written = save()
+    write_places()
+    local written = dirty and save()
+    if written and written.err then
       -- Refused under memory pressure if nothing was written before. A lease that ended is found
       -- out again by the next step; one that begins must not be without its record.
-      local won = reply[1] == 'passed' and reply[3] or reply
-      if written.err and won[1] == 'granted' then won[1], won[2] = 'failed', written.err end
+      for _, reply in ipairs(replies) do
+        local won = reply[1] == 'passed' and reply[3] or reply
+        if won[1] == 'granted' then won[1], won[2] = 'failed', written.err end
+      end
     end
-    return reply
+    return replies
   end
 end
 
@@ -801,7 +885,7 @@ local function in_full(first, rest, letter, args)
     return -1
   end
   general = general or machine()
-  return general(first, rest, letter, args, lock, record)
+  return general(first, rest, lock, record, { letter }, { args })[1]
 end
 
 local number = 1
@@ -855,17 +939,23 @@ while number <= simple do
 end
 if gone[1] then call('DEL', unpack(gone)) end
 
-local COUNTS
+local COUNTS = { A = 10, N = 3, R = 4, P = 15, W = 3, T = 6, F = 1, H = 3, S = 10, I = 0 }
 while at <= #ARGV do
   general = general or machine()
-  local letter = ARGV[at]
-  COUNTS = COUNTS or { A = 10, N = 3, R = 4, P = 15, W = 3, T = 6, F = 1, H = 3, S = 10, I = 0 }
-  local count, args = COUNTS[letter], {}
-  for index = 1, count do args[index] = ARGV[at + index] end
+  local letters, arguments = {}, {}
+  local last = tonumber(ARGV[at])
+  at = at + 1
+  for each = 1, last do
+    local letter, args = ARGV[at], {}
+    for index = 1, COUNTS[letter] do args[index] = ARGV[at + index] end
+    letters[each], arguments[each] = letter, args
+    at = at + 1 + COUNTS[letter]
+  end
   local both = call('MGET', KEYS[others], KEYS[others + 1])
-  replies[#replies + 1] = general(others, others + 2, letter, args, both[1], both[2])
+  for _, reply in ipairs(general(others, others + 2, both[1], both[2], letters, arguments)) do
+    replies[#replies + 1] = reply
+  end
   others = others + 6
-  at = at + 1 + count
 end
 if base > 0 then
   -- Refused under memory pressure only if nothing was written, and so nothing granted.

@@ -138,12 +138,14 @@ impl Request {
             }
         }
         keys.append(others);
-        for &index in &full {
-            let Step { key, op } = &steps[index];
-            let names = terms.template.names(key);
+        // One behind the other the steps of a key share its record.
+        full.sort_by_key(|&index| &steps[index].key);
+        for run in full.chunk_by(|&one, &other| steps[one].key == steps[other].key) {
+            let names = terms.template.names(&steps[run[0]].key);
             names.first_two(&mut keys);
             names.other_four(&mut keys);
-            args.full(op);
+            args.number(run.len() as u64);
+            run.iter().for_each(|&index| args.full(&steps[index].op));
         }
         let mut order: Vec<_> = simple.drain(..).map(|(_, index)| index).collect();
         order.append(&mut full);
