@@ -34,9 +34,9 @@ pub(crate) enum Verb {
 /// Which store.
 #[derive(Debug, Args)]
 pub(crate) struct StoreArgs {
-    /// The store, by its URL
+    /// The store, by its URL; repeated, an odd number of times and at least 3: a quorum of them
     #[arg(long, value_name = "URL", conflicts_with = "store_file")]
-    pub(crate) store: Option<String>,
+    pub(crate) store: Vec<String>,
     /// The embedded store in this file
     #[arg(long, value_name = "PATH")]
     pub(crate) store_file: Option<PathBuf>,

@@ -39,10 +39,11 @@ impl Choice {
         env: impl Fn(&str) -> Option<OsString>,
     ) -> Result<Self, Refusal> {
         let env = |name| env(name).filter(|value| !value.is_empty());
-        let (place, typed) = match (&args.store, &args.store_file) {
-            (Some(url), _) => (of_url(url, "--store")?, true),
-            (None, Some(file)) => (of_file(file, "--store-file")?, true),
-            (None, None) => match (env(URL_VARIABLE), env(FILE_VARIABLE)) {
+        let (place, typed) = match (&args.store[..], &args.store_file) {
+            ([url], _) => (of_url(url, "--store")?, true),
+            ([_, _, ..], _) => (of_nodes(&args.store, "--store")?, true),
+            ([], Some(file)) => (of_file(file, "--store-file")?, true),
+            ([], None) => match (env(URL_VARIABLE), env(FILE_VARIABLE)) {
                 (Some(_), Some(_)) => {
                     return Err(Refusal::usage(format!(
                         "{URL_VARIABLE} and {FILE_VARIABLE} are both set and may mean two \
@@ -57,7 +58,7 @@ impl Choice {
                 (None, None) => (Place::Embedded, false),
             },
         };
-        let exposed = typed && matches!(&place, Place::Url(url) if secret_of(url).is_some());
+        let exposed = typed && matches!(&place, Place::Url(url) if has_secret(url));
         Ok(Self { place, exposed })
     }
 
@@ -139,7 +140,7 @@ impl Located {
         match &self.file {
             Some(file) => [(URL_VARIABLE, None), (FILE_VARIABLE, Some(file.into()))],
             None => {
-                let url = secret_of(&self.url).is_none().then(|| self.url.clone().into());
+                let url = (!has_secret(&self.url)).then(|| self.url.clone().into());
                 [(URL_VARIABLE, url), (FILE_VARIABLE, None)]
             }
         }
@@ -161,6 +162,10 @@ fn of_url(url: &str, from: &str) -> Result<Place, Refusal> {
         let message = format!("{from}: {scheme:?} is no known store; known are {}", known());
         return Err(Refusal::usage(message));
     }
+    if scheme == "quorum" {
+        let nodes: Vec<_> = rest.split_whitespace().map(str::to_owned).collect();
+        return of_nodes(&nodes, from);
+    }
     // Parameters of other stores are theirs to know.
     if scheme != "sqlite" {
         return Ok(Place::Url(url.into()));
@@ -171,6 +176,26 @@ fn of_url(url: &str, from: &str) -> Result<Place, Refusal> {
         return Err(Refusal::usage(format!("{from}: the unknown parameter {name:?}; {hint}")));
     }
     of_file(Path::new(rest), from)
+}
+
+/// A quorum of the stores behind several URLs, and perhaps its parameters behind them.
+fn of_nodes(nodes: &[String], from: &str) -> Result<Place, Refusal> {
+    let mut url = "quorum:".to_owned();
+    for node in nodes {
+        if node.contains(char::is_whitespace) {
+            let message = format!("{from}: the URL of a quorum's node cannot have spaces in it");
+            return Err(Refusal::usage(message));
+        }
+        let place =
+            if node.starts_with('?') { Place::Url(node.clone()) } else { of_url(node, from)? };
+        let gap = if url.ends_with(':') { "" } else { " " };
+        match place {
+            Place::Url(node) => url.extend([gap, &node]),
+            Place::File(path) => url.extend([gap, "sqlite:", &path.display().to_string()]),
+            Place::Embedded => {}
+        }
+    }
+    Ok(Place::Url(url))
 }
 
 /// A file under its full name: CMD may change its directory.
@@ -197,8 +222,17 @@ fn secret_of(url: &str) -> Option<&str> {
     user_info.contains(':').then_some(user_info)
 }
 
+/// Whether a URL, or one of a quorum's, carries a password.
+fn has_secret(url: &str) -> bool {
+    url.split(' ').any(|node| secret_of(node).is_some())
+}
+
 fn without_secret(url: &str) -> String {
-    secret_of(url).map_or_else(|| url.into(), |secret| url.replacen(&format!("{secret}@"), "", 1))
+    let bare = |node: &str| match secret_of(node) {
+        Some(secret) => node.replacen(&format!("{secret}@"), "", 1),
+        None => node.to_owned(),
+    };
+    url.split(' ').map(bare).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -211,7 +245,7 @@ mod tests {
         env: &[(&str, &str)],
     ) -> Result<Choice, Refusal> {
         let args = StoreArgs {
-            store: url.map(Into::into),
+            store: url.map(Into::into).into_iter().collect(),
             store_file: file.map(Into::into),
             store_timeout: std::time::Duration::from_secs(5),
         };
@@ -248,6 +282,27 @@ mod tests {
         for url in ["redis://h", "rediss://h?ca=/x", "redis+unix:///s?db=1", "memory:"] {
             assert_eq!(place(Some(url), None, &[]), Place::Url(url.into()));
         }
+    }
+
+    #[test]
+    fn several_urls_are_a_quorum() {
+        let args = |urls: &[&str]| StoreArgs {
+            store: urls.iter().map(ToString::to_string).collect(),
+            store_file: None,
+            store_timeout: std::time::Duration::from_secs(5),
+        };
+        let of = |urls: &[&str]| Choice::of(&args(urls), |_| None).map(|choice| choice.place);
+        let quorum = Place::Url("quorum:redis://a redis://b sqlite:/c".into());
+        assert_eq!(of(&["redis://a", "redis://b", "sqlite:/c"]), Ok(quorum.clone()));
+        assert_eq!(of(&["quorum:redis://a redis://b sqlite:/c"]), Ok(quorum));
+        let url = "quorum:redis://a redis://b redis://c ?max_ttl=1m";
+        assert_eq!(of(&[url]), Ok(Place::Url(url.into())));
+        for urls in [&["redis://a", "nosql:x", "redis://b"][..], &["sqlite:/a b", "memory:"]] {
+            assert!(of(urls).is_err(), "{urls:?}");
+        }
+        let secret = "quorum:redis://a redis://:s3cret@b redis://c";
+        assert!(has_secret(secret) && !has_secret(url));
+        assert_eq!(without_secret(secret), "quorum:redis://a redis://b redis://c");
     }
 
     #[test]

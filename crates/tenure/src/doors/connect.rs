@@ -25,7 +25,7 @@ pub struct StoreEntry {
     pub survives: &'static str,
     /// Whether `open` looks at what stands behind a `?`, and refuses what it does not know.
     reads_parameters: bool,
-    open: fn(&str, Arc<dyn Seam>) -> Opening,
+    pub(super) open: fn(&str, Arc<dyn Seam>) -> Opening,
 }
 
 const STORES: &[StoreEntry] = &[
@@ -82,6 +82,16 @@ const STORES: &[StoreEntry] = &[
             Box::pin(async move { Ok(Arc::new(opened.await?) as Arc<dyn Store>) })
         },
     },
+    StoreEntry {
+        scheme: "quorum",
+        also: &[],
+        example: "quorum:redis://a redis://b redis://c ?max_ttl=5m",
+        about: "an odd number of independent stores, at least 3: a lock is held where a majority \
+                grants it; locks of one holder only, and no queue",
+        survives: "the loss of a minority of its nodes, also of their memory",
+        reads_parameters: true,
+        open: super::quorum::open,
+    },
 ];
 
 /// The stores that [`connect`] knows, with these features of the crate.
@@ -103,6 +113,11 @@ pub fn stores() -> &'static [StoreEntry] {
 /// | `connect_timeout=1s`, `call_timeout=500ms` | limits, 10 ms to 60 min | 2 s each |
 /// | `restart_guard=5m` | a server up for less grants nothing new; the longest ttl allowed | off |
 /// | `ca=PATH`, `cert=PATH`, `key=PATH`, `server_name=NAME` | TLS | the system's authorities |
+///
+/// A quorum is named by `quorum:` and the URLs of its nodes with spaces between, an odd number
+/// and at least 3. Its own parameters are the last word: `?max_ttl=5m` (the longest ttl, 10 ms
+/// to 60 min with servers among the nodes, the same for all programs, default 5 min; a server
+/// that has been up for less grants nothing) and `?node_timeout=500ms` (default 1 s).
 ///
 /// # Cancel safety
 /// Dropping the future opens nothing that stays.
@@ -140,20 +155,8 @@ pub async fn connect(url: &str) -> Result<Locks> {
 /// # drop(locks); Ok(()) }
 /// ```
 pub async fn connect_with(url: &str, options: LocksOptions) -> Result<Locks> {
-    let config = |message: String| Error::new(ErrorKind::Config, Operation::Connect, message);
-    let known = || STORES.iter().map(|s| s.example).collect::<Vec<_>>().join(", ");
-    // Neither message repeats the URL: it may carry a password.
-    let Some((scheme, _)) = url.split_once(':') else {
-        return Err(config(format!("a store is named by a URL, such as: {}", known())));
-    };
-    let Some(entry) = STORES.iter().find(|s| s.scheme == scheme || s.also.contains(&scheme)) else {
-        return Err(config(format!("{scheme:?} is no known store; known are: {}", known())));
-    };
-    if let Some(name) = parameter(url).filter(|_| !entry.reads_parameters) {
-        let message =
-            format!("{scheme}: has no parameter {name:?}; the known URLs are: {}", known());
-        return Err(config(message));
-    }
+    let entry =
+        entry_of(url).map_err(|e| Error::new(ErrorKind::Config, Operation::Connect, e.message))?;
     let seam = seam::machine().map_err(|e| {
         let message = "this process cannot start its timer threads; raise its limits".to_owned();
         Error::new(ErrorKind::Internal, Operation::Connect, message).with_source(Arc::new(e))
@@ -171,6 +174,25 @@ pub async fn connect_with(url: &str, options: LocksOptions) -> Result<Locks> {
     };
     let store = store.map_err(|e| e.into_error(Operation::Connect, &entry.scheme.into()))?;
     Ok(Locks::over(store, seam, options))
+}
+
+/// The store that a URL leads to.
+pub(super) fn entry_of(url: &str) -> Result<&'static StoreEntry, StoreError> {
+    let config = |message: String| Err(StoreError::config(message));
+    let known = || STORES.iter().map(|s| s.example).collect::<Vec<_>>().join(", ");
+    // Neither message repeats the URL: it may carry a password.
+    let Some((scheme, _)) = url.split_once(':') else {
+        return config(format!("a store is named by a URL, such as: {}", known()));
+    };
+    let Some(entry) = STORES.iter().find(|s| s.scheme == scheme || s.also.contains(&scheme)) else {
+        return config(format!("{scheme:?} is no known store; known are: {}", known()));
+    };
+    if let Some(name) = parameter(url).filter(|_| !entry.reads_parameters) {
+        let message =
+            format!("{scheme}: has no parameter {name:?}; the known URLs are: {}", known());
+        return config(message);
+    }
+    Ok(entry)
 }
 
 /// The name of the first parameter (`?name=value`) behind the address of a store that has none:

@@ -6,6 +6,7 @@ mod connect;
 mod default;
 #[cfg(feature = "sqlite")]
 mod embedded;
+mod quorum;
 
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests measure time and limit it")]
 
 mod cases;
+mod nodes;
 mod rows;
 mod world;
 

@@ -1,6 +1,7 @@
 //! The table: kind × store × topology. Every row runs the whole contract of its kind.
 
 use crate::cases;
+use crate::nodes::{Nodes, Trouble};
 use crate::world::World;
 use tenure_testkit::Flavour;
 
@@ -30,6 +31,8 @@ macro_rules! rows {
     };
 }
 
+const BOTH: &[Flavour] = &[Flavour::Valkey, Flavour::Redis, Flavour::Valkey];
+
 rows! {
     mutex_memory_one: "mutex", "memory", "one handle", World::memory(1), mutex_contract;
     mutex_memory_two: "mutex", "memory", "two handles", World::memory(2), mutex_contract;
@@ -47,4 +50,27 @@ rows! {
         World::redis_with_few_rights(Flavour::Redis, 2), mutex_contract;
     mutex_valkey_few_rights: "mutex", "redis", "two handles",
         World::redis_with_few_rights(Flavour::Valkey, 2), mutex_contract;
+    mutex_quorum_of_memories_one: "mutex", "quorum", "one handle",
+        World::quorum(Nodes::Memories, 1), unqueued_mutex_contract;
+    mutex_quorum_of_memories_two: "mutex", "quorum", "two handles",
+        World::quorum(Nodes::Memories, 2), unqueued_mutex_contract;
+    mutex_quorum_of_files: "mutex", "quorum", "two handles",
+        World::quorum(Nodes::Files, 2), unqueued_mutex_contract;
+    mutex_quorum_of_three: "mutex", "quorum", "two handles",
+        World::quorum(Nodes::Servers(&[Flavour::Redis; 3], Trouble::None), 2),
+        unqueued_mutex_contract;
+    mutex_quorum_of_five: "mutex", "quorum", "two handles",
+        World::quorum(Nodes::Servers(&[Flavour::Redis; 5], Trouble::None), 2),
+        unqueued_mutex_contract;
+    mutex_quorum_of_both: "mutex", "quorum", "two handles",
+        World::quorum(Nodes::Servers(BOTH, Trouble::None), 2), unqueued_mutex_contract;
+    mutex_quorum_one_dead: "mutex", "quorum", "two handles",
+        World::quorum(Nodes::Servers(&[Flavour::Redis; 3], Trouble::Dead), 2),
+        unqueued_mutex_contract;
+    mutex_quorum_one_stopped: "mutex", "quorum", "two handles",
+        World::quorum(Nodes::Servers(&[Flavour::Redis; 3], Trouble::Stopped), 2),
+        unqueued_mutex_contract;
+    mutex_quorum_one_slow: "mutex", "quorum", "two handles",
+        World::quorum(Nodes::Servers(&[Flavour::Redis; 3], Trouble::Slow), 2),
+        unqueued_mutex_contract;
 }

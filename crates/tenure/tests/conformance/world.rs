@@ -24,6 +24,7 @@ enum Home {
     Nowhere,
     Dir(TempDir),
     Server(Server),
+    Nodes(Box<dyn std::fmt::Debug>),
 }
 
 /// A store, two clients of it, and a way to ask it directly.
@@ -88,6 +89,15 @@ impl World {
         let seam = seam::machine().expect("a clock and timers");
         let store = tenure::store::Redis::open(url, seam).await.expect("connects a third time");
         Self { locks, rival, store: Arc::new(store), _home: Home::Server(server) }
+    }
+
+    /// Two clients of a store that stands on some ground.
+    pub(crate) fn on(
+        ground: Box<dyn std::fmt::Debug>,
+        [locks, rival]: [Locks; 2],
+        store: Arc<dyn Store>,
+    ) -> Self {
+        Self { locks, rival, store, _home: Home::Nodes(ground) }
     }
 
     pub(crate) fn locks(&self) -> &Locks {

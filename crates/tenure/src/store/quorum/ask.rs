@@ -13,11 +13,19 @@ use super::round::{Heard, Round, Word};
 use super::settle::{self, Asked};
 use super::{Shared, report};
 
+/// How much longer than a majority the others get where every node's word is wanted.
+const STRAGGLERS: Duration = Duration::from_millis(100);
+
 /// Lets all nodes tell who they are; a minority may be out of reach.
 pub(super) async fn introduce(shared: &Arc<Shared>) -> Result<(), StoreError> {
     // No steps: what remains of asking is that each tells who it is.
     let (seam, limit) = (&shared.seam, shared.options.node_timeout);
     let mut round = Round::new(seam, &shared.nodes, limit, |_| Some(Vec::new()));
+    let fit = |words: &[Word]| words.iter().filter(|word| word.reply_came()).count();
+    let majority = majority(shared.nodes.len());
+    round.listen(|words| fit(words) >= majority).await;
+    // Whoever is well answers by then: nobody waits for those who are not.
+    round.shorten(STRAGGLERS);
     round.listen(|_| false).await;
     for (node, word) in shared.nodes.iter().zip(&round.words) {
         let failure = word.heard().and_then(|heard| heard.result.as_ref().err());
@@ -27,8 +35,7 @@ pub(super) async fn introduce(shared: &Arc<Shared>) -> Result<(), StoreError> {
             return Err(StoreError { message, ..unfit.clone() });
         }
     }
-    let fit = round.words.iter().filter_map(Word::heard).filter(|h| h.result.is_ok()).count();
-    if fit < majority(shared.nodes.len()) {
+    if fit(&round.words) < majority {
         return Err(report::failure(&shared.nodes, &round.words, 0));
     }
     Ok(())
@@ -65,6 +72,11 @@ async fn rounds(shared: &Arc<Shared>, steps: Arc<[Step]>) -> Result<Vec<Reply>, 
             steps.all(|(index, step)| verdict(&step.op, index, words) != Verdict::Open)
         })
         .await;
+    if asked.steps.iter().any(|step| matches!(step.op, Op::Inspect | Op::Force { .. })) {
+        // Every node's word is wanted here.
+        first.shorten(STRAGGLERS);
+        first.listen(|_| false).await;
+    }
     let verdicts = asked.steps.iter().enumerate();
     let mut verdicts: Vec<_> = verdicts.map(|(i, s)| verdict(&s.op, i, &first.words)).collect();
     let differ = differ(&asked.steps, &verdicts, &first.words);
@@ -219,11 +231,6 @@ pub(super) fn verdict(op: &Op, index: usize, words: &[Word]) -> Verdict {
     let votes = votes(op, index, words);
     match op {
         Op::Acquire(_) | Op::Steal(_) => votes.on_grant(),
-        // Every node's word is wanted here; there is no hurry.
-        Op::Inspect | Op::Force { .. } => {
-            let is_over = !words.iter().any(|word| matches!(word, Word::Awaited(_)));
-            if is_over { votes.on_deed() } else { Verdict::Open }
-        }
         _ => votes.on_deed(),
     }
 }

@@ -81,6 +81,13 @@ impl Round {
         .await;
     }
 
+    /// Those who are still awaited get so much longer, and no more than the limit.
+    pub(super) fn shorten(&mut self, span: Duration) {
+        let end = (self.started + self.limit).min(self.seam.now() + span);
+        self.limit = end.since(self.started);
+        self.alarm = self.seam.sleep_until(end);
+    }
+
     /// Nobody is listened to any longer.
     fn silence(&mut self) {
         let limit = self.limit;
@@ -104,6 +111,10 @@ impl Word {
             Self::Heard(heard) => Some(heard),
             Self::Unasked | Self::Awaited(_) => None,
         }
+    }
+
+    pub(super) fn reply_came(&self) -> bool {
+        self.heard().is_some_and(|heard| heard.result.is_ok())
     }
 
     /// The reply to one of the steps.

@@ -77,6 +77,9 @@ enum Phase {
 struct Live {
     connection: MultiplexedConnection,
     opened: Moment,
+    /// From here on its server has been up for the restart guard: as long as the connection
+    /// lives, it is the same server.
+    awake_at: Moment,
     /// Calls in a row that were not answered.
     silent: AtomicU32,
     /// Whether a ping is under way.
@@ -101,24 +104,42 @@ impl Link {
     }
 
     /// Runs a script by its digest, or by its source where the server does not know it.
+    #[cfg(test)]
     pub(super) async fn eval(
         &self,
         script: &Script,
         keys: &Words,
         args: &Words,
     ) -> Result<Value, Failure> {
-        let by = |command: &str, what: &str| {
+        self.eval_guarded(script, keys, args, None).await
+    }
+
+    /// The same, where one of the arguments is a guard against servers that have not been up for
+    /// long: one that has been, as far as its connection shows, is told `0` in its place.
+    pub(super) async fn eval_guarded(
+        &self,
+        script: &Script,
+        keys: &Words,
+        args: &Words,
+        guard: Option<usize>,
+    ) -> Result<Value, Failure> {
+        let by = |live: &Live, command: &str, what: &str| {
+            let guard = guard.filter(|_| self.line.server.seam.now() >= live.awake_at);
+            let told = |(index, word)| if guard == Some(index) { &b"0"[..] } else { word };
+            let args_told = args.iter().enumerate().map(told);
             let count = 3 + keys.len() + args.len();
             let size = command.len() + what.len() + 4 + keys.bytes() + args.bytes();
             let mut cmd = Cmd::with_capacity(count, size);
             cmd.arg(command).arg(what).arg(keys.len());
-            keys.iter().chain(args.iter()).for_each(|word| _ = cmd.arg(word));
+            keys.iter().chain(args_told).for_each(|word| _ = cmd.arg(word));
             cmd
         };
-        match self.command(by("EVALSHA", script.sha1())).await {
+        let live = self.live().await?;
+        match self.send(&live, by(&live, "EVALSHA", script.sha1())).await {
             Err(failure) if failure.is_no_script() => {
                 tracing::debug!(store = %self.line.server.name, script.name, "sends a script");
-                self.command(by("EVAL", &script.source)).await
+                let live = self.live().await?;
+                self.send(&live, by(&live, "EVAL", &script.source)).await
             }
             answer => answer,
         }
@@ -127,17 +148,21 @@ impl Link {
     /// Sends one command, once, and waits for its answer within the limit of a call. Before it,
     /// it may have to wait for a connection.
     pub(super) async fn command(&self, command: Cmd) -> Result<Value, Failure> {
+        let live = self.live().await?;
+        self.send(&live, command).await
+    }
+
+    async fn send(&self, live: &Arc<Live>, command: Cmd) -> Result<Value, Failure> {
         let line = &self.line;
         let seam = &*line.server.seam;
-        let live = self.live().await?;
         let until = seam.now() + line.server.limits.call;
-        let mut asking = Asking { line, live: &live, end: End::Dropped };
+        let mut asking = Asking { line, live, end: End::Dropped };
         let mut connection = live.connection.clone();
         let sent = connection.send_packed_command(&command);
         match within(seam, until, sent).await {
             Some(answer) => {
                 asking.end = End::Answered;
-                line.judge(&live, &command, answer)
+                line.judge(live, &command, answer)
             }
             None => {
                 asking.end = End::TimedOut;
@@ -199,10 +224,12 @@ impl Line {
 
     async fn open(self: Arc<Self>) {
         match self.server.connect(self.name, None).await {
-            Ok((connection, driver, _)) => {
+            Ok((connection, driver, greeting)) => {
+                let opened = self.server.seam.now();
                 let live = Arc::new(Live {
                     connection,
-                    opened: self.server.seam.now(),
+                    opened,
+                    awake_at: greeting.asleep_for.map_or(Moment::NEVER, |span| opened + span),
                     silent: AtomicU32::new(0),
                     probed: AtomicBool::new(false),
                     cut: CancellationToken::new(),

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 use std::{future::Future, io};
 
 use redis::aio::{AsyncPushSender, MultiplexedConnection};
@@ -26,6 +27,16 @@ pub(super) struct Login {
     pub(super) user: Option<Arc<str>>,
     pub(super) password: Password,
     pub(super) database: u32,
+    pub(super) guard: RestartGuard,
+}
+
+/// A server that has been up for less than so long must not be trusted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct RestartGuard {
+    /// Zero: off.
+    pub(super) span: Duration,
+    /// What a test says in place of the server.
+    pub(super) up_for: Option<Duration>,
 }
 
 /// Where the password comes from.
@@ -44,6 +55,8 @@ pub(super) struct Greeting {
     /// `redis` or `valkey`.
     pub(super) server: String,
     pub(super) version: String,
+    /// How long the restart guard holds yet; `None`: nobody knows.
+    pub(super) asleep_for: Option<Duration>,
 }
 
 /// What moves the bytes of a connection. It must be polled for the connection to work, and the
@@ -93,8 +106,16 @@ impl Login {
         // The same command again, since the client crate keeps the first answer to itself.
         let mut hello = redis::cmd("HELLO");
         hello.arg(3).arg("SETNAME").arg(name);
-        let greeting = Greeting::read(ask(hello, "HELLO").await?);
+        let mut greeting = Greeting::read(ask(hello, "HELLO").await?);
         greeting.check()?;
+        greeting.asleep_for = if self.guard.span.is_zero() {
+            Some(Duration::ZERO)
+        } else {
+            let mut info = redis::cmd("INFO");
+            info.arg("server");
+            let told = ask(info, "INFO").await.ok().as_ref().and_then(uptime);
+            self.guard.up_for.or(told).map(|up_for| self.guard.left(up_for))
+        };
         if self.database != 0 {
             let mut select = redis::cmd("SELECT");
             select.arg(self.database);
@@ -153,6 +174,26 @@ impl Greeting {
         let (server, version) = (self.server.clone(), self.version.clone());
         Err(Failure::unsent(Cause::TooOld { server, version }))
     }
+}
+
+impl RestartGuard {
+    /// How long it holds yet, on our clock, which may run faster than the server's.
+    fn left(self, up_for: Duration) -> Duration {
+        // Whole seconds from one second's beginning to another's: up to one is not over yet.
+        let sure = up_for.saturating_sub(Duration::from_secs(1));
+        self.span.saturating_sub(sure).mul_f64(1.02)
+    }
+}
+
+/// For how long a server has been up, by its INFO.
+fn uptime(info: &Value) -> Option<Duration> {
+    let text = match info {
+        Value::VerbatimString { text, .. } => text.clone(),
+        other => text_of(other)?,
+    };
+    let mut lines = text.lines();
+    let seconds = lines.find_map(|line| line.strip_prefix("uptime_in_seconds:"))?;
+    Some(Duration::from_secs(seconds.trim().parse().ok()?))
 }
 
 fn text_of(value: &Value) -> Option<String> {

@@ -60,26 +60,30 @@ const SOURCE: &str = include_str!("steps.lua");
 pub struct RedisOptions {
     /// How long a fence is remembered after its key was last used.
     pub fence_retention: Duration,
+    /// In place of the time that the server has been up.
+    pub up_for: Option<Duration>,
     /// A key of the server whose value is the time, in microseconds, in place of its clock.
     pub clock: Option<String>,
 }
 
 impl Default for RedisOptions {
     fn default() -> Self {
-        Self { fence_retention: RETENTION, clock: None }
+        Self { fence_retention: RETENTION, up_for: None, clock: None }
     }
 }
 
 impl RedisOptions {
     fn script(&self) -> Script {
-        match &self.clock {
-            None => Script::new("steps", SOURCE),
-            Some(key) => {
-                let clock = format!("{{ 0, redis.call('GET', '{key}') }}");
-                let source = SOURCE.replacen("redis.call('TIME')", &clock, 1);
-                Script { source: source.into(), ..Script::new("steps", SOURCE) }
-            }
+        let mut script = Script::new("steps", SOURCE);
+        if let Some(key) = &self.clock {
+            let clock = format!("{{ 0, redis.call('GET', '{key}') }}");
+            script.source = script.source.replacen("redis.call('TIME')", &clock, 1).into();
         }
+        if let Some(up_for) = self.up_for {
+            let info = format!("'uptime_in_seconds:{}'", up_for.as_secs());
+            script.source = script.source.replacen("redis.call('INFO', 'server')", &info, 1).into();
+        }
+        script
     }
 }
 
@@ -117,7 +121,7 @@ impl Redis {
         seam: Arc<dyn Seam>,
         options: RedisOptions,
     ) -> Answer<'static, Self> {
-        let made = RedisUrl::parse(url).and_then(|url| Self::lazy(&url, &seam, &options));
+        let made = Self::unopened(url, &seam, &options);
         Box::pin(async move {
             let store = made?;
             store.shared.link.command(redis::cmd("PING")).await?;
@@ -125,11 +129,16 @@ impl Redis {
         })
     }
 
-    fn lazy(
-        url: &RedisUrl,
+    /// A store that connects when it is first asked: a quorum's node may be away for now.
+    #[doc(hidden)]
+    pub fn unopened(
+        url: &str,
         seam: &Arc<dyn Seam>,
         options: &RedisOptions,
     ) -> Result<Self, StoreError> {
+        let mut url = RedisUrl::parse(url)?;
+        url.login.guard.up_for = options.up_for;
+        let url = &url;
         let server = Server::of_url(url, Arc::clone(seam))?;
         let link = Arc::new(Link::new(&server, "tenure"));
         let carrier = Arc::new(Carrier {
@@ -255,7 +264,10 @@ impl Carrier {
 
     async fn ask(&self, steps: &[Step], in_full: bool) -> Result<Vec<Answered>, StoreError> {
         let request = Request::new(steps, &self.terms, in_full);
-        let answer = self.link.eval(&self.script, &request.keys, &request.args).await?;
+        let answer = self
+            .link
+            .eval_guarded(&self.script, &request.keys, &request.args, request.guard)
+            .await?;
         wire::decode(answer, &request, steps).ok_or_else(nonsense)
     }
 }

@@ -10,7 +10,7 @@ use percent_encoding::percent_decode_str;
 use crate::store::StoreError;
 
 use super::layout::Template;
-use super::login::{Login, Password};
+use super::login::{Login, Password, RestartGuard};
 use super::server::Limits;
 
 /// The parameters behind `?`, with what each is for.
@@ -84,6 +84,8 @@ impl RedisUrl {
         let key_template = given.take("key_template").map(|text| template(&text));
         let key_template = key_template.unwrap_or_else(|| Ok(Template::default()))?;
         let restart_guard = given.limit("restart_guard")?.unwrap_or_default();
+        let guard = RestartGuard { span: restart_guard, up_for: None };
+        let login = Login { guard, ..login };
         let files = given.tls_files(is_tls)?;
         Ok(Self { place, tls: is_tls.then_some(files), login, limits, key_template, restart_guard })
     }
@@ -156,7 +158,7 @@ fn login_of(url: &url::Url, place: &Place, given: &mut Parameters) -> Result<Log
             .map_err(|_| config("the database is a number, as in redis://host:6379/0"))?,
         (None, None) => 0,
     };
-    Ok(Login { user, password, database })
+    Ok(Login { user, password, database, guard: RestartGuard::default() })
 }
 
 /// The parameters that are not used yet.

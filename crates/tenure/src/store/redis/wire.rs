@@ -32,6 +32,8 @@ pub(super) struct Terms {
 pub(super) struct Request {
     pub(super) keys: Words,
     pub(super) args: Words,
+    /// Which of the arguments a server that has been up for long enough need not be told.
+    pub(super) guard: Option<usize>,
     /// Which step each reply is for: simple ones come first.
     order: Vec<usize>,
 }
@@ -149,7 +151,16 @@ impl Request {
         }
         let mut order: Vec<_> = simple.drain(..).map(|(_, index)| index).collect();
         order.append(&mut full);
-        Self { keys, args, order }
+        let guard = (!terms.restart_guard.is_zero()).then_some(1);
+        // The script says which of the two is too long.
+        let is_guarded = |step: &Step| match &step.op {
+            Op::Acquire(Acquire { ttl, .. }) | Op::Steal(Acquire { ttl, .. }) => {
+                *ttl > terms.restart_guard
+            }
+            _ => false,
+        };
+        let guard = guard.filter(|_| !steps.iter().any(is_guarded));
+        Self { keys, args, guard, order }
     }
 }
 
@@ -190,10 +201,9 @@ fn run_of(op: &Op) -> Option<Run> {
     match op {
         Op::Acquire(acquire) => {
             let claim = acquire.claim;
-            let is_plain = (claim.units(), claim.limit()) == (1, 1)
-                && acquire.queue.is_none()
-                && acquire.fence == FenceRule::Mint;
-            is_plain.then_some(Run::Acquires(acquire.ttl))
+            let is_plain = (claim.units(), claim.limit()) == (1, 1) && acquire.queue.is_none();
+            let mints = acquire.fence == FenceRule::Mint;
+            (is_plain && mints).then_some(Run::Acquires(acquire.ttl))
         }
         Op::Release { min_hold, tombstone, .. } => {
             (min_hold.is_zero() && tombstone.is_none()).then_some(Run::Releases)
@@ -214,6 +224,10 @@ impl Words {
         if let Some(ttl) = ttl {
             self.span(ttl);
         }
+    }
+
+    fn proposal(&mut self, fence: Fence, within: Duration) -> &mut Self {
+        self.text(&format!("p{}:{}", fence.get(), within.as_micros()))
     }
 
     fn simple(&mut self, op: &Op) {
@@ -282,9 +296,7 @@ impl Words {
         }
         match fence {
             FenceRule::Mint => self.text(""),
-            FenceRule::Propose { fence, within } => {
-                self.text(&format!("p{}:{}", fence.get(), within.as_micros()))
-            }
+            FenceRule::Propose { fence, within } => self.proposal(*fence, *within),
             FenceRule::Carry(fence) => self.text(&format!("c{}", fence.get())),
         };
     }

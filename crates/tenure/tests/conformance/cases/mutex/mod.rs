@@ -5,3 +5,4 @@ pub(crate) mod holding;
 pub(crate) mod identity;
 pub(crate) mod refusing;
 pub(crate) mod releasing;
+pub(crate) mod unqueued;

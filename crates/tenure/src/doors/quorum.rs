@@ -1,0 +1,160 @@
+//! `quorum:` and the URLs of its nodes, between spaces. Each node is opened as its own URL says;
+//! nodes that can restart empty get the restart guard that the quorum needs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::seam::Seam;
+use crate::store::{Answer, Quorum, QuorumOptions, Store, StoreError};
+
+use super::connect::entry_of;
+
+/// A quorum as its URL names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct QuorumUrl {
+    nodes: Vec<String>,
+    options: QuorumOptions,
+}
+
+/// Opens the quorum behind `quorum:`.
+pub(super) fn open(url: &str, seam: Arc<dyn Seam>) -> Answer<'static, Arc<dyn Store>> {
+    let read = QuorumUrl::read(url);
+    Box::pin(async move {
+        let QuorumUrl { nodes, options } = read?;
+        let mut stores = Vec::with_capacity(nodes.len());
+        for (index, node) in nodes.iter().enumerate() {
+            let opened = open_node(node, &seam, options).await;
+            stores.push(opened.map_err(|error| {
+                let message = format!("node {}: {}", index + 1, error.message);
+                StoreError { message, ..error }
+            })?);
+        }
+        let quorum = Quorum::open(stores, seam, options).await?;
+        Ok(Arc::new(quorum) as Arc<dyn Store>)
+    })
+}
+
+async fn open_node(
+    url: &str,
+    seam: &Arc<dyn Seam>,
+    options: QuorumOptions,
+) -> Result<Arc<dyn Store>, StoreError> {
+    let entry = entry_of(url)?;
+    if entry.scheme == "quorum" {
+        return Err(StoreError::config("a node cannot be a quorum itself".into()));
+    }
+    #[cfg(feature = "redis")]
+    if entry.scheme == "redis" {
+        // A server that is away for now must not keep the others from being used.
+        let url = guarded(url, options.max_ttl());
+        let store = crate::store::Redis::unopened(&url, seam, &Default::default())?;
+        return Ok(Arc::new(store));
+    }
+    #[cfg(not(feature = "redis"))]
+    let _ = options;
+    (entry.open)(url, Arc::clone(seam)).await
+}
+
+/// The URL with the quorum's restart guard, unless it has one.
+#[cfg(feature = "redis")]
+fn guarded(url: &str, max_ttl: Duration) -> String {
+    let gap = match url.split_once('?') {
+        Some((_, parameters)) if parameters.contains("restart_guard=") => return url.to_owned(),
+        Some(_) => '&',
+        None => '?',
+    };
+    format!("{url}{gap}restart_guard={}ms", max_ttl.as_millis())
+}
+
+impl QuorumUrl {
+    /// Never repeats what it was given: URLs may carry passwords.
+    fn read(text: &str) -> Result<Self, StoreError> {
+        let rest = text.split_once(':').map_or("", |(_, rest)| rest);
+        let mut words: Vec<_> = rest.split_whitespace().collect();
+        let mut options = QuorumOptions::default();
+        if let Some(parameters) = words.last().and_then(|word| word.strip_prefix('?')) {
+            words.pop();
+            for part in parameters.split('&').filter(|part| !part.is_empty()) {
+                options = with(options, part)?;
+            }
+        }
+        if words.is_empty() {
+            return Err(StoreError::config(
+                "a quorum is named by the URLs of its nodes with spaces between, such as \
+                 quorum:redis://a redis://b redis://c ?max_ttl=5m&node_timeout=1s"
+                    .into(),
+            ));
+        }
+        Ok(Self { nodes: words.into_iter().map(str::to_owned).collect(), options })
+    }
+}
+
+fn with(options: QuorumOptions, parameter: &str) -> Result<QuorumOptions, StoreError> {
+    let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+    let span = || {
+        duration(value).ok_or_else(|| {
+            let message = format!("{name} is a time with its unit, such as 500ms, 2s or 5m");
+            StoreError::config(message)
+        })
+    };
+    match name {
+        "max_ttl" => Ok(options.with_max_ttl(span()?)),
+        "node_timeout" => Ok(options.with_node_timeout(span()?)),
+        _ => Err(StoreError::config(
+            "a quorum's parameters, behind its last space, are max_ttl and node_timeout; those \
+             of a node stand in the node's own URL"
+                .into(),
+        )),
+    }
+}
+
+fn duration(text: &str) -> Option<Duration> {
+    let digits = text.find(|c: char| !c.is_ascii_digit())?;
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().ok()?;
+    match unit {
+        "ms" => Some(Duration::from_millis(number)),
+        "s" => Some(Duration::from_secs(number)),
+        "m" => Some(Duration::from_secs(number.checked_mul(60)?)),
+        "h" => Some(Duration::from_secs(number.checked_mul(3600)?)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nodes_and_parameters_are_told_apart() {
+        let read = QuorumUrl::read("quorum:redis://a  redis://b?db=1\nsqlite:/c").expect("good");
+        assert_eq!(read.nodes, ["redis://a", "redis://b?db=1", "sqlite:/c"]);
+        assert_eq!(read.options, QuorumOptions::default());
+        let read = QuorumUrl::read("quorum:memory: ?max_ttl=2h&node_timeout=70ms").expect("good");
+        let options = QuorumOptions::default().with_max_ttl(Duration::from_secs(7200));
+        assert_eq!(read.nodes, ["memory:"]);
+        assert_eq!(read.options, options.with_node_timeout(Duration::from_millis(70)));
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_without_what_was_given() {
+        for (text, words) in [
+            ("quorum:", "spaces between"),
+            ("quorum: ?max_ttl=5m", "spaces between"),
+            ("quorum:redis://:secret@a ?max_ttl=5", "max_ttl is a time"),
+            ("quorum:redis://:secret@a ?secret=5m", "max_ttl and node_timeout"),
+        ] {
+            let message = QuorumUrl::read(text).expect_err(text).message;
+            assert!(message.contains(words) && !message.contains("secret"), "{text}: {message}");
+        }
+    }
+
+    #[cfg(feature = "redis")]
+    #[test]
+    fn a_server_gets_the_guard_that_it_does_not_have() {
+        let five = Duration::from_secs(300);
+        assert_eq!(guarded("redis://a", five), "redis://a?restart_guard=300000ms");
+        assert_eq!(guarded("redis://a?db=1", five), "redis://a?db=1&restart_guard=300000ms");
+        assert_eq!(guarded("redis://a?restart_guard=10m", five), "redis://a?restart_guard=10m");
+    }
+}

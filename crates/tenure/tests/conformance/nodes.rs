@@ -1,0 +1,134 @@
+//! The quorums of the table: what their nodes are, and what is wrong with one of them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tenure::seam::{self, Seam};
+use tenure::store::{Memory, Quorum, QuorumOptions, Redis, RedisOptions, Sqlite, Store};
+use tenure::{Locks, LocksOptions};
+use tenure_testkit::{Direction, Flavour, Proxy, Server};
+
+use crate::world::World;
+
+/// What a quorum is made of.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Nodes {
+    Memories,
+    Files,
+    /// Servers, the first of which is as it should not be.
+    Servers(&'static [Flavour], Trouble),
+}
+
+/// What is wrong with the first server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    None,
+    Dead,
+    Stopped,
+    /// Behind a proxy that takes its time.
+    Slow,
+}
+
+/// What goes with the world.
+#[derive(Debug, Default)]
+struct Ground {
+    dir: Option<TempDir>,
+    servers: Vec<Server>,
+    proxies: Vec<Proxy>,
+}
+
+/// How much slower the slow node is; less than others wait for it.
+const SLOWNESS: Duration = Duration::from_millis(150);
+
+/// Makes handles of one quorum, as many as are wanted.
+struct Maker {
+    nodes: Nodes,
+    seam: Arc<dyn Seam>,
+    memories: Vec<Memory>,
+    urls: Vec<String>,
+    ground: Ground,
+}
+
+impl Maker {
+    fn of(nodes: Nodes) -> Self {
+        let seam = seam::machine().expect("a clock and timers");
+        let (mut ground, mut urls) = (Ground::default(), Vec::new());
+        match nodes {
+            Nodes::Memories => {}
+            Nodes::Files => {
+                let dir = tempfile::tempdir().expect("a directory");
+                let file = |n| dir.path().join(format!("{n}.db")).display().to_string();
+                urls.extend((0..3).map(file));
+                ground.dir = Some(dir);
+            }
+            Nodes::Servers(flavours, trouble) => {
+                for (index, flavour) in flavours.iter().enumerate() {
+                    let server = Server::of(*flavour).start();
+                    let mut url = server.url();
+                    if index == 0 {
+                        match trouble {
+                            Trouble::None => {}
+                            Trouble::Dead => server.kill9(),
+                            Trouble::Stopped => server.stop(),
+                            Trouble::Slow => {
+                                let proxy = Proxy::to(server.address());
+                                proxy.set_delay(Direction::ToClient, SLOWNESS);
+                                url = proxy.url();
+                                ground.proxies.push(proxy);
+                            }
+                        }
+                    }
+                    urls.push(url);
+                    ground.servers.push(server);
+                }
+            }
+        }
+        let memories = (0..3).map(|_| Memory::new(Arc::clone(&seam))).collect();
+        Self { nodes, seam, memories, urls, ground }
+    }
+
+    async fn handle(&self) -> Arc<dyn Store> {
+        let mut stores: Vec<Arc<dyn Store>> = Vec::new();
+        // Servers of tests are young: without this they would grant nothing for an hour.
+        let old =
+            RedisOptions { up_for: Some(Duration::from_secs(86_400)), ..RedisOptions::default() };
+        match self.nodes {
+            Nodes::Memories => {
+                for memory in &self.memories {
+                    stores.push(Arc::new(memory.clone()));
+                }
+            }
+            Nodes::Files => {
+                for path in &self.urls {
+                    let opened = Sqlite::open(path.as_ref(), Arc::clone(&self.seam)).await;
+                    stores.push(Arc::new(opened.expect("a good file")));
+                }
+            }
+            Nodes::Servers(..) => {
+                for url in &self.urls {
+                    let url = format!("{url}?restart_guard=60m");
+                    let opened = Redis::unopened(&url, &self.seam, &old);
+                    stores.push(Arc::new(opened.expect("a good URL")));
+                }
+            }
+        }
+        let options = QuorumOptions::default().with_max_ttl(Duration::from_secs(3_600));
+        let quorum = Quorum::open(stores, Arc::clone(&self.seam), options).await;
+        Arc::new(quorum.expect("a majority answers"))
+    }
+}
+
+impl World {
+    pub(crate) async fn quorum(nodes: Nodes, handles: usize) -> Self {
+        let maker = Maker::of(nodes);
+        let over = async || {
+            let (store, seam) = (maker.handle().await, Arc::clone(&maker.seam));
+            Locks::over(store, seam, LocksOptions::default())
+        };
+        let locks = over().await;
+        let rival = if handles == 1 { locks.clone() } else { over().await };
+        let store = maker.handle().await;
+        Self::on(Box::new(maker.ground), [locks, rival], store)
+    }
+}
