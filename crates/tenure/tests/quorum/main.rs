@@ -1,7 +1,12 @@
 //! What only a quorum does: votes, ballots, top-ups, and nodes that fail one by one.
 
 #![allow(clippy::disallowed_methods, reason = "tests measure time and limit it")]
+#![allow(clippy::print_stdout, reason = "tests say what they measured")]
 
+#[cfg(feature = "redis")]
+mod chaos;
 mod nodes;
 mod opening;
+#[cfg(feature = "redis")]
+mod servers;
 mod votes;

@@ -1,7 +1,7 @@
 //! Nodes that can be made to fail, and a quorum of them.
 
 use std::future::pending;
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -38,6 +38,8 @@ pub(crate) struct Node {
     memory: Mutex<Memory>,
     state: AtomicU8,
     goes_on: Notify,
+    /// A call takes a random time of up to so many microseconds on its way.
+    delay_micros: AtomicU64,
     /// How many calls it has had, and how many of them with nothing but an inspection.
     pub(crate) calls: AtomicUsize,
     pub(crate) identity: Mutex<Identity>,
@@ -52,9 +54,15 @@ impl Node {
             memory: Mutex::new(Memory::new(machine())),
             state: AtomicU8::new(UP),
             goes_on: Notify::new(),
+            delay_micros: AtomicU64::new(0),
             calls: AtomicUsize::new(0),
             identity: Mutex::new(identity),
         })
+    }
+
+    pub(crate) fn delay_by_up_to(&self, span: Duration) {
+        let micros = u64::try_from(span.as_micros()).expect("a short time");
+        self.delay_micros.store(micros, Ordering::SeqCst);
     }
 
     pub(crate) fn down(&self) {
@@ -115,6 +123,13 @@ impl Store for Handle {
         let node = Arc::clone(&self.0);
         Box::pin(async move {
             node.calls.fetch_add(1, Ordering::SeqCst);
+            let slowest = node.delay_micros.load(Ordering::SeqCst);
+            if slowest > 0 {
+                let mut random = [0; 4];
+                machine().random(&mut random);
+                let micros = u64::from(u32::from_le_bytes(random)) % slowest;
+                machine().sleep_until(machine().now() + Duration::from_micros(micros)).await;
+            }
             let (tell, told) = tokio::sync::oneshot::channel();
             match node.state.load(Ordering::SeqCst) {
                 DOWN => {

@@ -1,8 +1,8 @@
 //! Winning, losing and keeping a majority.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Instant;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use tenure::logic::{Acquire, FenceRule, Op, Reply, Step};
 use tenure::store::Store;
@@ -254,4 +254,58 @@ async fn contenders_never_overlap_and_all_have_their_turn() {
     all.dedup();
     assert_eq!((all.len(), most.load(Ordering::SeqCst)), (100, 1));
     until_bare(&nodes, "key").await;
+}
+
+/// Three clients want the same keys at the same moments.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_three_contenders_one_wins_in_the_end_and_never_two() {
+    let rounds: usize = match std::env::var("TENURE_ROUNDS") {
+        Ok(number) => number.parse().expect("a number"),
+        Err(_) => 200,
+    };
+    let nodes = nodes(3);
+    // Requests overtake each other, or the first would always win all nodes.
+    nodes.iter().for_each(|node| node.delay_by_up_to(ms(2)));
+    let contenders = [locks(&nodes).await, locks(&nodes).await, locks(&nodes).await];
+    let mut looks = Vec::new();
+    for round in 0..rounds {
+        let start = Arc::new(tokio::sync::Barrier::new(3));
+        let winners = Arc::new(AtomicUsize::new(0));
+        let crew = contenders.iter().enumerate().map(|(number, locks)| {
+            let (start, winners) = (Arc::clone(&start), Arc::clone(&winners));
+            let mutex = locks.mutex(format!("round {round}"));
+            tokio::spawn(async move {
+                start.wait().await;
+                let mut tries = 0;
+                while winners.load(Ordering::SeqCst) == 0 {
+                    tries += 1;
+                    if let Some(guard) = mutex.try_acquire().await.expect("all are well") {
+                        winners.fetch_add(1, Ordering::SeqCst);
+                        return Some((tries, guard));
+                    }
+                    // As the engine waits: apart from each other.
+                    let pause = (number as u64 * 7 + tries * 5) % 9 * tries.min(6);
+                    tokio::time::sleep(Duration::from_micros(pause * 300)).await;
+                }
+                None
+            })
+        });
+        let mut won = Vec::new();
+        for one in crew.collect::<Vec<_>>() {
+            let outcome = tokio::time::timeout(PATIENCE, one).await.expect("an even split settles");
+            won.extend(outcome.expect("no panic"));
+        }
+        let [(tries, guard)] = &won[..] else { panic!("{} winners", won.len()) };
+        guard.check().expect("held");
+        looks.push(*tries);
+    }
+    looks.sort_unstable();
+    let part = |percent: usize| looks[(looks.len() - 1) * percent / 100];
+    println!(
+        "tries to a winner of {rounds} rounds: p50 {}, p99 {}, most {}",
+        part(50),
+        part(99),
+        looks[looks.len() - 1]
+    );
+    assert!(part(99) <= 60, "contenders do not come apart: {looks:?}");
 }
