@@ -8,6 +8,7 @@ use std::process::Command;
 use std::sync::LazyLock;
 
 use tenure_project::{Block, blocks, root};
+use tenure_testkit::as_from_a_shell;
 
 /// The two lines that the README promises for a fresh clone.
 const RUN: &str = "cargo run -q -p tenure-cli -- run nightly-report -- \
@@ -23,7 +24,7 @@ fn document(name: &str) -> String {
 
 /// The `tenure` of this workspace, built once.
 static TENURE: LazyLock<PathBuf> = LazyLock::new(|| {
-    let output = Command::new(env!("CARGO"))
+    let output = as_from_a_shell(&mut Command::new(env!("CARGO")))
         .args(["build", "--locked", "-p", "tenure-cli", "--message-format", "json"])
         .current_dir(root())
         .output()
@@ -47,7 +48,7 @@ fn path_with(directory: &Path) -> OsString {
 /// Runs shell lines as a reader would, with a store of their own. Answers what they printed.
 fn shell(block: &Block, document: &str, directory: &Path) -> String {
     let store = tempfile::tempdir().expect("a directory");
-    let output = Command::new("bash")
+    let output = as_from_a_shell(&mut Command::new("bash"))
         .args(["-euo", "pipefail", "-c", &block.code])
         .current_dir(directory)
         .env("PATH", path_with(TENURE.parent().expect("a file lies in a directory")))
@@ -102,7 +103,7 @@ fn the_readmes_program_is_the_example_and_runs() {
     let example = document("crates/tenure-project/examples/readme.rs");
     assert!(example.ends_with(&program.code), "examples/readme.rs is not the README's program");
     let directory = tempfile::tempdir().expect("a directory");
-    let output = Command::new(env!("CARGO"))
+    let output = as_from_a_shell(&mut Command::new(env!("CARGO")))
         .args(["run", "-q", "--locked", "--example", "readme", "--manifest-path"])
         .arg(root().join("crates/tenure-project/Cargo.toml"))
         .current_dir(directory.path())

@@ -6,6 +6,7 @@
 //! - [`Proxy`]: stands between a client and a server, counts calls, and strikes at the one it is
 //!   told to.
 //! - [`Client`]: a small client of the wire, for what tests assert.
+//! - [`as_from_a_shell`]: for commands that call cargo.
 //! - [`wait_until`]: waits for a condition, with a limit.
 //!
 //! ```
@@ -31,6 +32,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "real servers, real time")]
 
+mod cargo;
 mod certificates;
 mod client;
 mod condition;
@@ -41,6 +43,7 @@ mod proxy;
 mod reply;
 mod server;
 
+pub use cargo::as_from_a_shell;
 pub use certificates::Certificates;
 pub use client::Client;
 pub use condition::{LIMIT, wait_until};
