@@ -238,7 +238,7 @@ async fn closed_program(shared: &Shared) {
     assert!(closer.0.wait().expect("its end").success());
     let locks = tenure::connect(&shared.url).await.expect("opens");
     let seen = locks.mutex("key").inspect().await.expect("a look");
-    assert!(seen.holders.is_empty() && seen.fence.is_some(), "{seen:?}");
+    assert!(seen.holders.is_empty(), "{seen:?}");
 }
 
 /// Not a test but what the next one starts: it tells what became of its lease.
