@@ -38,6 +38,8 @@ use leases::Leases;
 use node::{Node, Register};
 
 const TTL_MAX: Duration = Duration::from_secs(300);
+/// Far less than stores remember the fence of a key that is not used: 24 h.
+const NEAR_MAX: Duration = Duration::from_secs(3_600);
 const NODE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How a [`Quorum`] treats its nodes.
@@ -73,6 +75,12 @@ impl QuorumOptions {
     #[must_use]
     pub fn max_ttl(&self) -> Duration {
         self.max_ttl
+    }
+
+    /// How far from a node's own clock a proposal counts: little beside all that must pass before
+    /// a node that forgot a fence grants anew, be it `max_ttl` or its retention.
+    fn near(&self) -> Duration {
+        (self.max_ttl / 4).min(NEAR_MAX)
     }
 }
 
@@ -159,15 +167,15 @@ impl Shared {
     }
 
     /// What to propose: above all that was seen, and at least the clock. Nodes hold it to their
-    /// own clocks: what a node has forgotten when it comes back after `max_ttl` was at most half
-    /// of that ahead of its clock, what is granted then is at most that behind.
+    /// own clocks: what a node has forgotten when it comes back after `max_ttl` was at most `near`
+    /// ahead of its clock, what is granted then is at most that behind.
     fn proposal(&self) -> FenceRule {
         let seen = self.highest.load(Ordering::Acquire);
         let fence = Fence::new(self.seam.wall_micros().max(seen + 1));
         if mutants::is_set(Mutant::PlainMaximum) {
             return FenceRule::Propose { fence: Fence::default(), within: Duration::ZERO };
         }
-        FenceRule::Propose { fence, within: self.options.max_ttl / 4 }
+        FenceRule::Propose { fence, within: self.options.near() }
     }
 
     fn saw(&self, fence: Fence) {
@@ -243,5 +251,18 @@ impl fmt::Debug for Shared {
             .field("nodes", &self.nodes)
             .field("debts", &self.debts)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn proposals_stay_near_the_clock_however_long_leases_are() {
+        let day = Duration::from_secs(24 * 3_600);
+        for (max_ttl, near) in [(TTL_MAX, TTL_MAX / 4), (30 * day, NEAR_MAX)] {
+            assert_eq!(QuorumOptions::default().with_max_ttl(max_ttl).near(), near);
+        }
     }
 }
