@@ -143,12 +143,12 @@ fn larger_scopes_hold() {
     let [two, three] = [2, 3].map(|clients| Scope { clients, ..CRASHING });
     holds(SOUND, Scope { proposals: 3, ..BALLOT }, 640_000);
     holds(SOUND, Scope { rounds: 4, ..BALLOT }, 8_000_000);
-    holds(SOUND, Scope { renewals: 1, ..two }, 1_000_000);
-    holds(SOUND, Scope { renewals: 1, ..three }, 1_000_000);
+    holds(SOUND, Scope { renewals: 1, ..two }, 7_000_000);
+    holds(SOUND, Scope { renewals: 1, ..three }, 7_000_000);
     holds(SOUND, Scope { crashes: 2, ..LONG_LIVED }, 1_500_000);
-    holds(ANY_PROPOSALS, Scope { renewals: 1, ..three }, 1_000_000);
+    holds(ANY_PROPOSALS, Scope { renewals: 1, ..three }, 6_000_000);
     holds(FENCE_GIVEN, three, 700_000);
     holds(FENCE_GIVEN, Scope { crashes: 2, ..two }, 1_700_000);
-    holds(FENCE_GIVEN, Scope { renewals: 1, ..two }, 7_000_000);
+    holds(FENCE_GIVEN, Scope { renewals: 1, ..two }, 5_800_000);
     holds(Rules { top_up: TopUp::AtOnce, ..SOUND }, Scope { crashes: 2, ..LONG_LIVED }, 4_000_000);
 }
