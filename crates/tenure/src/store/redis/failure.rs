@@ -2,6 +2,7 @@
 //! It knows no URL and no password, so that no message can carry one.
 
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +30,7 @@ pub(super) enum Cause {
     /// No connection within the limit.
     NotInTime { stage: Stage, limit: Duration },
     /// TLS could not be agreed on.
+    #[cfg_attr(not(feature = "tls"), allow(dead_code, reason = "made by tls.rs"))]
     Tls(TlsFault),
     /// Another protocol answered.
     NotRedis { seen: Seen },
@@ -117,18 +119,15 @@ impl Failure {
     }
 
     /// An error that the server answered to `command`.
-    pub(super) fn answered(command: &str, error: &redis::ServerError) -> Self {
+    pub(super) fn answered(command: &str, error: &str) -> Self {
         let says = ServerSays::read(command, error);
         Self { may_have_run: says.may_have_run(), cause: Cause::Server(says) }
     }
 
-    /// An error of the client crate about a request of our own, which nobody waits for.
-    pub(super) fn unsent_error(command: &str, error: &redis::RedisError) -> Self {
-        let failure = match error.clone().into_server_errors() {
-            Some(errors) if !errors.is_empty() => Self::answered(command, &errors[0].1),
-            _ => Self::unsent(Cause::broken(error)),
-        };
-        Self { may_have_run: false, ..failure }
+    /// The same about a request of our own, which nobody waits for: nothing of a caller's was
+    /// sent.
+    pub(super) fn of_our_own(self) -> Self {
+        Self { may_have_run: false, ..self }
     }
 
     /// The script is not in the server's cache.
@@ -165,14 +164,9 @@ impl Failure {
 }
 
 impl Cause {
-    /// What the client crate says of a connection that has ended.
-    pub(super) fn broken(error: &redis::RedisError) -> Self {
-        let text = error.to_string().trim_end().replace('\n', "; ");
-        // An answer that was cut in its middle is garbage to the crate.
-        if error.kind() == redis::ErrorKind::Parse && !text.contains("Unexpected end of input") {
-            return Self::Nonsense { text };
-        }
-        Self::Cut { text }
+    /// What ended a connection.
+    pub(super) fn of_stream(error: &io::Error) -> Self {
+        Self::Cut { text: error.to_string() }
     }
 
     fn class(&self) -> StoreErrorClass {

@@ -13,8 +13,6 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
-use redis::aio::MultiplexedConnection;
-use redis::{Cmd, Value};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -23,7 +21,8 @@ use crate::store::Links;
 
 use super::failure::{Cause, Failure};
 use super::gate::LONGEST_WAIT;
-use super::login::Driver;
+use super::pipe::{Driver, Pipe};
+use super::resp::{Command, Value};
 use super::server::Server;
 use super::stream::within;
 use super::wire::Words;
@@ -75,7 +74,7 @@ enum Phase {
 
 /// A connection that works, as far as is known.
 struct Live {
-    connection: MultiplexedConnection,
+    pipe: Pipe,
     opened: Moment,
     /// From here on its server has been up for the restart guard: as long as the connection
     /// lives, it is the same server.
@@ -129,17 +128,19 @@ impl Link {
             let args_told = args.iter().enumerate().map(told);
             let count = 3 + keys.len() + args.len();
             let size = command.len() + what.len() + 4 + keys.bytes() + args.bytes();
-            let mut cmd = Cmd::with_capacity(count, size);
-            cmd.arg(command).arg(what).arg(keys.len());
-            keys.iter().chain(args_told).for_each(|word| _ = cmd.arg(word));
-            cmd
+            let mut packed = Command::with_capacity(count, size);
+            packed.word(command.as_bytes());
+            packed.word(what.as_bytes());
+            packed.word(keys.len().to_string().as_bytes());
+            keys.iter().chain(args_told).for_each(|word| packed.word(word));
+            packed
         };
         let live = self.live().await?;
-        match self.send(&live, by(&live, "EVALSHA", script.sha1())).await {
+        match self.send(&live, &by(&live, "EVALSHA", script.sha1())).await {
             Err(failure) if failure.is_no_script() => {
                 tracing::debug!(store = %self.line.server.name, script.name, "sends a script");
                 let live = self.live().await?;
-                self.send(&live, by(&live, "EVAL", &script.source)).await
+                self.send(&live, &by(&live, "EVAL", &script.source)).await
             }
             answer => answer,
         }
@@ -147,22 +148,20 @@ impl Link {
 
     /// Sends one command, once, and waits for its answer within the limit of a call. Before it,
     /// it may have to wait for a connection.
-    pub(super) async fn command(&self, command: Cmd) -> Result<Value, Failure> {
+    pub(super) async fn command(&self, command: &Command) -> Result<Value, Failure> {
         let live = self.live().await?;
         self.send(&live, command).await
     }
 
-    async fn send(&self, live: &Arc<Live>, command: Cmd) -> Result<Value, Failure> {
+    async fn send(&self, live: &Arc<Live>, command: &Command) -> Result<Value, Failure> {
         let line = &self.line;
         let seam = &*line.server.seam;
         let until = seam.now() + line.server.limits.call;
         let mut asking = Asking { line, live, end: End::Dropped };
-        let mut connection = live.connection.clone();
-        let sent = connection.send_packed_command(&command);
-        match within(seam, until, sent).await {
+        match within(seam, until, live.pipe.send(command)).await {
             Some(answer) => {
                 asking.end = End::Answered;
-                line.judge(live, &command, answer)
+                line.judge(live, command, answer)
             }
             None => {
                 asking.end = End::TimedOut;
@@ -224,10 +223,10 @@ impl Line {
 
     async fn open(self: Arc<Self>) {
         match self.server.connect(self.name, None).await {
-            Ok((connection, driver, greeting)) => {
+            Ok((pipe, driver, greeting)) => {
                 let opened = self.server.seam.now();
                 let live = Arc::new(Live {
-                    connection,
+                    pipe,
                     opened,
                     awake_at: greeting.asleep_for.map_or(Moment::NEVER, |span| opened + span),
                     silent: AtomicU32::new(0),
@@ -250,20 +249,19 @@ impl Line {
     fn judge(
         &self,
         live: &Arc<Live>,
-        command: &Cmd,
-        answer: redis::RedisResult<Value>,
+        command: &Command,
+        answer: Result<Value, Failure>,
     ) -> Result<Value, Failure> {
         match answer {
-            Ok(Value::ServerError(error)) => {
-                let failure = Failure::answered(&name_of(command), &error);
+            Ok(Value::Error(error)) => {
+                let failure = Failure::answered(&command.name(), &error);
                 if failure.is_demoted() {
                     self.retire(live, &failure);
                 }
                 Err(failure)
             }
             Ok(value) => Ok(value),
-            Err(error) => {
-                let failure = Failure::unknown(Cause::broken(&error));
+            Err(failure) => {
                 self.retire(live, &failure);
                 Err(failure)
             }
@@ -285,12 +283,9 @@ impl Line {
         let failure = silent();
         let seam = Arc::clone(&self.server.seam);
         self.server.seam.spawn(Box::pin(async move {
-            let Some(mut connection) = live.upgrade().map(|live| live.connection.clone()) else {
-                return;
-            };
-            let ping = redis::cmd("PING");
-            let until = seam.now() + limit / 2;
-            let answered = within(&*seam, until, connection.send_packed_command(&ping)).await;
+            let Some(pipe) = live.upgrade().map(|live| live.pipe.clone()) else { return };
+            let ping = Command::of(&["PING"]);
+            let answered = within(&*seam, seam.now() + limit / 2, pipe.send(&ping)).await;
             let (Some(line), Some(live)) = (line.upgrade(), live.upgrade()) else { return };
             live.probed.store(false, Ordering::Release);
             match answered {
@@ -366,13 +361,6 @@ impl Drop for Asking<'_> {
             End::TimedOut => self.line.suspect(self.live, true),
             End::Dropped => self.line.suspect(self.live, false),
         }
-    }
-}
-
-fn name_of(command: &Cmd) -> String {
-    match command.args_iter().next() {
-        Some(redis::Arg::Simple(name)) => String::from_utf8_lossy(name).into_owned(),
-        _ => "a command".to_owned(),
     }
 }
 

@@ -11,7 +11,9 @@ mod gate;
 mod layout;
 mod link;
 mod login;
+mod pipe;
 mod push;
+mod resp;
 mod server;
 mod server_error;
 mod stream;
@@ -38,6 +40,7 @@ use super::{
 use batch::Batches;
 use layout::Template;
 use link::{Link, Script};
+use resp::Command;
 use server::Server;
 use url::RedisUrl;
 use wire::{Answered, Request, Terms};
@@ -124,7 +127,7 @@ impl Redis {
         let made = Self::unopened(url, &seam, &options);
         Box::pin(async move {
             let store = made?;
-            store.shared.link.command(redis::cmd("PING")).await?;
+            store.shared.link.command(&Command::of(&["PING"])).await?;
             Ok(store)
         })
     }
@@ -178,9 +181,9 @@ impl Redis {
         let template = &self.shared.template;
         let (mut keys, mut cursor) = (Vec::new(), "0".to_owned());
         loop {
-            let mut scan = redis::cmd("SCAN");
-            scan.arg(&cursor).arg("COUNT").arg(SCAN_COUNT).arg("TYPE").arg("string");
-            let answer = self.shared.link.command(scan).await?;
+            let count = SCAN_COUNT.to_string();
+            let scan = Command::of(&["SCAN", &cursor, "COUNT", &count, "TYPE", "string"]);
+            let answer = self.shared.link.command(&scan).await?;
             let Some((next, names)) = wire::decode_scan(answer) else {
                 return Err(defect("a SCAN was answered with something else".into()));
             };
@@ -220,9 +223,9 @@ impl Redis {
     }
 
     async fn ours_of(&self, names: &[&String]) -> Result<Vec<String>, StoreError> {
-        let mut values = redis::cmd("MGET");
-        values.arg(names);
-        let answer = self.shared.link.command(values).await?;
+        let words: Vec<_> =
+            std::iter::once("MGET").chain(names.iter().map(|n| n.as_str())).collect();
+        let answer = self.shared.link.command(&Command::of(&words)).await?;
         let nonsense = || defect("an MGET was answered with something else".into());
         wire::decode_locks(answer, names).ok_or_else(nonsense)
     }
@@ -338,7 +341,7 @@ impl Store for Redis {
 
     fn identity(&self) -> Answer<'_, Identity> {
         Box::pin(async move {
-            let answer = self.shared.link.command(redis::cmd("INFO")).await?;
+            let answer = self.shared.link.command(&Command::of(&["INFO"])).await?;
             let told = wire::decode_info(&answer)
                 .ok_or_else(|| defect("an INFO was answered with something else".into()))?;
             let forgets = Forgets::GuardedFor(self.shared.restart_guard);

@@ -5,8 +5,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::aio::{AsyncPushSender, MultiplexedConnection, SendError};
-use redis::{PushInfo, PushKind, Value};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -15,6 +13,8 @@ use crate::store::{Inbox, Push};
 
 use super::failure::{Cause, Failure};
 use super::link::drive_until_cut;
+use super::pipe::{OnPush, Pipe};
+use super::resp::{Command, Value};
 use super::server::Server;
 use super::stream::within;
 
@@ -74,7 +74,7 @@ struct Subscriber {
 
 /// A connection for a subscription; it ends with this.
 struct Subscribed {
-    connection: MultiplexedConnection,
+    pipe: Pipe,
     opened: Moment,
     cut: CancellationToken,
     /// Told when the connection has ended.
@@ -108,7 +108,7 @@ impl Subscriber {
             let listened = tokio::select! {
                 biased;
                 () = self.pushes.closed() => return,
-                ended = self.listen(&mut subscribed) => ended,
+                ended = self.listen(&subscribed) => ended,
             };
             tracing::debug!(store = %self.server.name, failure = %listened, "inbox cut off");
             let lived = self.server.seam.now().since(subscribed.opened);
@@ -144,10 +144,10 @@ impl Subscriber {
 
     async fn connect(&self) -> Result<Subscribed, Failure> {
         let seam = &self.server.seam;
-        let (connection, driver, _) = self.server.connect(NAME, Some(self.postbox())).await?;
+        let (pipe, driver, _) = self.server.connect(NAME, Some(self.postbox())).await?;
         let (cut, ended) = (CancellationToken::new(), CancellationToken::new());
         let connected =
-            Subscribed { connection, opened: seam.now(), cut: cut.clone(), ended: ended.clone() };
+            Subscribed { pipe, opened: seam.now(), cut: cut.clone(), ended: ended.clone() };
         let ends = ended.drop_guard();
         seam.spawn(Box::pin(async move {
             drive_until_cut(driver, &cut).await;
@@ -156,33 +156,37 @@ impl Subscriber {
         Ok(connected)
     }
 
-    async fn subscribe(&self, mut connected: Subscribed) -> Result<Subscribed, Failure> {
+    async fn subscribe(&self, connected: Subscribed) -> Result<Subscribed, Failure> {
         let seam = &*self.server.seam;
         let limit = self.server.limits.call;
-        let asked = connected.connection.subscribe(&*self.address);
-        match within(seam, seam.now() + limit, asked).await {
-            Some(Ok(())) => Ok(connected),
-            Some(Err(error)) => Err(Failure::unsent_error("SUBSCRIBE", &error)),
+        let subscribe = Command::of(&["SUBSCRIBE", &self.address]);
+        match within(seam, seam.now() + limit, connected.pipe.send(&subscribe)).await {
+            Some(Ok(Value::Error(error))) => {
+                Err(Failure::answered("SUBSCRIBE", &error).of_our_own())
+            }
+            Some(Ok(_)) => Ok(connected),
+            Some(Err(failure)) => Err(failure.of_our_own()),
             None => Err(Failure::unsent(Cause::Silent { limit })),
         }
     }
 
     /// Hands pushes on as the connection reads them, without a hop to a task.
-    fn postbox(&self) -> Arc<dyn AsyncPushSender> {
+    fn postbox(&self) -> OnPush {
         let (decode, pushes) = (self.decode, self.pushes.clone());
-        Arc::new(move |info: PushInfo| {
-            let push = match (info.kind, info.data.as_slice()) {
-                (PushKind::Message, [_, Value::BulkString(payload)]) => decode(payload),
-                _ => None,
-            };
-            // Nobody listens any more: the task ends by itself.
-            push.map_or(Ok(()), |push| pushes.send(push).map_err(|_| SendError))
+        Arc::new(move |items| {
+            let [Value::BulkString(kind), _, Value::BulkString(payload)] = items else { return };
+            if kind == b"message"
+                && let Some(push) = decode(payload)
+            {
+                // Nobody listens any more: the task ends by itself.
+                let _ = pushes.send(push);
+            }
         })
     }
 
     /// Until the subscription is gone. A connection that is silent because nothing happens is
     /// told from one that is cut off by asking now and then.
-    async fn listen(&self, subscribed: &mut Subscribed) -> Failure {
+    async fn listen(&self, subscribed: &Subscribed) -> Failure {
         let seam = &*self.server.seam;
         let limit = self.server.limits.call;
         loop {
@@ -194,9 +198,9 @@ impl Subscriber {
                 }
                 () = seam.sleep_until(seam.now() + ASK_EVERY) => {}
             }
-            let ping = redis::cmd("PING");
-            let asked = subscribed.connection.send_packed_command(&ping);
-            if !matches!(within(seam, seam.now() + limit, asked).await, Some(Ok(_))) {
+            let ping = Command::of(&["PING"]);
+            let asked = within(seam, seam.now() + limit, subscribed.pipe.send(&ping)).await;
+            if !matches!(asked, Some(Ok(_))) {
                 return Failure::unsent(Cause::Silent { limit });
             }
         }

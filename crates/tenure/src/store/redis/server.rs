@@ -4,14 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::aio::{AsyncPushSender, MultiplexedConnection};
-
 use crate::seam::Seam;
 use crate::store::StoreError;
 
 use super::failure::{Cause, Failure, Stage};
 use super::gate::Gate;
-use super::login::{Driver, Greeting, Login};
+use super::login::{Greeting, Login};
+use super::pipe::{Driver, OnPush, Pipe};
 use super::stream::{Dial, Tcp, Unix, within};
 #[cfg(feature = "tls")]
 use super::tls::Tls;
@@ -81,17 +80,20 @@ impl Server {
     pub(super) async fn connect(
         &self,
         name: &str,
-        pushes: Option<Arc<dyn AsyncPushSender>>,
-    ) -> Result<(MultiplexedConnection, Driver, Greeting), Failure> {
+        on_push: Option<OnPush>,
+    ) -> Result<(Pipe, Driver, Greeting), Failure> {
         let attempt = async || {
             let seam = &*self.seam;
             let until = seam.now() + self.limits.connect;
             let stream = self.dial.dial(seam, until).await?;
-            let login = self.login.enter(stream, self.dial.is_tls(), name, pushes);
-            within(seam, until, login).await.unwrap_or_else(|| {
-                let limit = self.limits.connect;
-                Err(Failure::unsent(Cause::NotInTime { stage: Stage::Login, limit }))
-            })
+            let login = self.login.enter(stream, self.dial.is_tls(), name);
+            let (stream, reader, greeting) =
+                within(seam, until, login).await.unwrap_or_else(|| {
+                    let limit = self.limits.connect;
+                    Err(Failure::unsent(Cause::NotInTime { stage: Stage::Login, limit }))
+                })?;
+            let (pipe, driver) = Pipe::new(stream, reader, on_push);
+            Ok((pipe, driver, greeting))
         };
         let verdict = self.gate.attempt(attempt).await;
         match &verdict {

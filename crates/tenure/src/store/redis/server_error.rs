@@ -15,9 +15,10 @@ pub(super) struct ServerSays {
 
 impl ServerSays {
     /// An error as an answer to `command`.
-    pub(super) fn read(command: &str, error: &redis::ServerError) -> Self {
-        let mut code = error.code().to_owned();
-        let text: String = error.details().unwrap_or_default().chars().take(200).collect();
+    pub(super) fn read(command: &str, error: &str) -> Self {
+        let (code, text) = error.split_once(' ').unwrap_or((error, ""));
+        let mut code = code.to_owned();
+        let text: String = text.chars().take(200).collect();
         if code == "ERR" {
             // Within scripts, Redis 6.2 puts the code in the middle, and all leave NOPERM out.
             let mut words = text.split_whitespace().filter_map(|word| word.strip_prefix('-'));

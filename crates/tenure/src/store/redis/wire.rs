@@ -5,8 +5,6 @@ use std::io::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use redis::Value;
-
 use crate::logic::{
     Acquire, Blocker, FenceRule, HolderView, Inspection, Op, Reply, State, Step, WaiterView,
 };
@@ -14,6 +12,7 @@ use crate::words::{Fence, Key, Label, Owner};
 
 use super::super::Push;
 use super::layout::Template;
+use super::resp::Value;
 
 /// What stays the same for all calls of a store.
 #[derive(Debug)]
@@ -437,7 +436,6 @@ pub(super) struct Told {
 pub(super) fn decode_info(answer: &Value) -> Option<Told> {
     let text = match answer {
         Value::BulkString(bytes) => String::from_utf8_lossy(bytes).into_owned(),
-        Value::VerbatimString { text, .. } => text.clone(),
         _ => return None,
     };
     let field = |name: &str| {

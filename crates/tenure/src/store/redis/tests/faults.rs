@@ -9,13 +9,14 @@ use crate::store::StoreError;
 use crate::store::StoreErrorClass::{self, Config, Refused, Transient};
 use crate::store::redis::failure::Failure;
 use crate::store::redis::link::{Link, Script};
+use crate::store::redis::resp::{Command, Value};
 
 const NOT_RUN: bool = false;
 const MAY_HAVE_RUN: bool = true;
 
 #[track_caller]
 fn expect(
-    failure: Result<redis::Value, Failure>,
+    failure: Result<Value, Failure>,
     class: StoreErrorClass,
     may_have_run: bool,
     words: &[&str],
@@ -30,14 +31,11 @@ fn expect(
     assert_eq!((error.class, error.may_have_run), (class, may_have_run), "{failure:?}");
 }
 
-async fn at(url: &str) -> Result<redis::Value, Failure> {
+async fn at(url: &str) -> Result<Value, Failure> {
     ping(&Link::new(&server(url), NAME)).await
 }
 
-async fn at_fake(
-    first: &'static str,
-    replies: &'static [&'static str],
-) -> Result<redis::Value, Failure> {
+async fn at_fake(first: &'static str, replies: &'static [&'static str]) -> Result<Value, Failure> {
     at(&format!("redis://{}?connect_timeout=500ms&call_timeout=500ms", fake(first, replies))).await
 }
 
@@ -76,9 +74,9 @@ async fn rights() {
         .start();
     let link = Link::new(&server(&format!("redis://few:secret@127.0.0.1:{}", real.port())), NAME);
     assert!(ping(&link).await.is_ok());
-    let get = link.command(redis::cmd("GET").arg("app:x").clone()).await;
+    let get = link.command(&Command::of(&["GET", "app:x"])).await;
     expect(get, Refused, NOT_RUN, &["right", "GET", "'get'"]);
-    let set = link.command(redis::cmd("SET").arg("else").arg(1).clone()).await;
+    let set = link.command(&Command::of(&["SET", "else", "1"])).await;
     expect(set, Refused, NOT_RUN, &["right", "SET", "key"]);
 }
 
@@ -114,12 +112,12 @@ async fn a_replica() {
     let (server, times) = super::counted(&replica.url());
     let link = Link::new(&server, NAME);
     for _ in 0..3 {
-        let set = link.command(redis::cmd("SET").arg("key").arg(1).clone()).await;
+        let set = link.command(&Command::of(&["SET", "key", "1"])).await;
         expect(set, Transient, NOT_RUN, &["replica", "primary", "READONLY"]);
     }
     assert!(times.lock().unwrap().len() >= 2, "it is resolved anew");
     replica.command(&["REPLICAOF", "NO", "ONE"]);
-    assert!(link.command(redis::cmd("SET").arg("key").arg(1).clone()).await.is_ok());
+    assert!(link.command(&Command::of(&["SET", "key", "1"])).await.is_ok());
 }
 
 #[tokio::test]
@@ -174,10 +172,10 @@ async fn servers_that_refuse_before_the_login() {
     const UNKNOWN: &str = "-ERR unknown command 'HELLO', with args beginning with: '3'\r\n";
     expect(at_fake("", &[UNKNOWN]).await, Config, NOT_RUN, &["HELLO", "6.2"]);
     const OLD: &str = "%2\r\n$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n$6\r\n6.0.16\r\n";
-    expect(at_fake("", &[OLD, OLD]).await, Config, NOT_RUN, &["redis 6.0.16", "6.2"]);
+    expect(at_fake("", &[OLD]).await, Config, NOT_RUN, &["redis 6.0.16", "6.2"]);
     const OLD_VALKEY: &str =
         "%2\r\n$6\r\nserver\r\n$6\r\nvalkey\r\n$7\r\nversion\r\n$5\r\n7.1.0\r\n";
-    expect(at_fake("", &[OLD_VALKEY, OLD_VALKEY]).await, Config, NOT_RUN, &["valkey 7.1", "7.2"]);
+    expect(at_fake("", &[OLD_VALKEY]).await, Config, NOT_RUN, &["valkey 7.1", "7.2"]);
 }
 
 #[tokio::test]
@@ -201,7 +199,7 @@ async fn answers_of_a_server_in_trouble() {
         ("HTTP?\r\n", Transient, MAY_HAVE_RUN, "makes no sense"),
         ("", Transient, MAY_HAVE_RUN, "ended before the answer"),
     ] {
-        let replies = Box::leak(Box::new([HELLO, HELLO, answer]));
+        let replies = Box::leak(Box::new([HELLO, answer]));
         expect(at_fake("", replies).await, class, may_have_run, &[word]);
     }
 }

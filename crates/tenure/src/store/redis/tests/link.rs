@@ -1,10 +1,10 @@
 //! Opening, calling, breaking, mending.
 
-use redis::Value;
 use tenure_testkit::{Flavour, Server as RealServer, wait_until};
 
 use super::{ECHO, established, link, ping, words};
 use crate::store::StoreErrorClass;
+use crate::store::redis::resp::Value;
 
 #[tokio::test]
 async fn a_script_runs_by_its_digest_and_again_after_the_server_forgot_it() {
@@ -53,7 +53,7 @@ fn a_link_outlives_the_runtime_of_the_caller_who_opened_it() {
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         assert!(runtime.block_on(ping(&link)).is_ok());
         // Also with a call under way.
-        let busy = Box::pin(link.command(redis::cmd("PING")));
+        let busy = Box::pin(ping(&link));
         runtime.block_on(async {
             tokio::select! { biased; _ = busy => {}, () = async {} => {} }
         });

@@ -2,10 +2,12 @@
 
 #![allow(clippy::disallowed_methods, reason = "real servers, real time")]
 
+mod batch;
 mod fake;
 mod faults;
 mod link;
 mod outage;
+mod pipe;
 mod push;
 #[cfg(feature = "tls")]
 mod tls;
@@ -19,6 +21,7 @@ use crate::seam::{self, Moment, Seam};
 
 use super::failure::Failure;
 use super::link::{Link, Script};
+use super::resp::{Command, Value};
 use super::server::Server;
 use super::stream::{Dial, Dialling};
 use super::url::RedisUrl;
@@ -46,8 +49,8 @@ fn words(texts: &[&str]) -> Words {
     words
 }
 
-async fn ping(link: &Link) -> Result<redis::Value, Failure> {
-    link.command(redis::cmd("PING")).await
+async fn ping(link: &Link) -> Result<Value, Failure> {
+    link.command(&Command::of(&["PING"])).await
 }
 
 /// How many connections to it this side holds open, whatever the server does.

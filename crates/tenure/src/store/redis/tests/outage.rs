@@ -10,6 +10,7 @@ use super::{NAME, counted, link, ping, server};
 use crate::store::StoreErrorClass::Transient;
 use crate::store::redis::failure::Cause;
 use crate::store::redis::link::Link;
+use crate::store::redis::resp::Command;
 
 /// Calls until it is answered, as the engine does; says how many calls were not.
 async fn ping_until_answered(link: &Link) -> usize {
@@ -66,7 +67,7 @@ async fn a_call_in_flight_when_the_server_dies_may_have_run() {
     ping(&link).await.expect("it is up");
     let call = tokio::spawn({
         let link = Arc::clone(&link);
-        async move { link.command(redis::cmd("DEBUG").arg("SLEEP").arg(60).clone()).await }
+        async move { link.command(&Command::of(&["DEBUG", "SLEEP", "60"])).await }
     });
     // While it sleeps, nobody is answered.
     wait_until("the server sleeps", || {
@@ -128,7 +129,8 @@ async fn a_call_that_was_never_sent_is_never_sent_later() {
     let real = RealServer::redis().start();
     real.stop();
     let link = link(&real, "");
-    let set = link.command(redis::cmd("SET").arg("ghost").arg(1).clone());
+    let set = Command::of(&["SET", "ghost", "1"]);
+    let set = link.command(&set);
     assert!(tokio::time::timeout(Duration::from_millis(300), set).await.is_err());
     real.cont();
     ping_until_answered(&link).await;

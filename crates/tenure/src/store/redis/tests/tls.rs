@@ -11,6 +11,7 @@ use crate::seam;
 use crate::store::StoreErrorClass::{Config, Refused, Transient};
 use crate::store::redis::failure::Failure;
 use crate::store::redis::link::Link;
+use crate::store::redis::resp::Value;
 use crate::store::redis::server::Server;
 use crate::store::redis::url::RedisUrl;
 
@@ -29,16 +30,12 @@ fn ours((cert, key): (std::path::PathBuf, std::path::PathBuf)) -> String {
     format!("cert={}&key={}", cert.display(), key.display())
 }
 
-async fn at(url: &str) -> Result<redis::Value, Failure> {
+async fn at(url: &str) -> Result<Value, Failure> {
     ping(&Link::new(&server(url), NAME)).await
 }
 
 #[track_caller]
-fn expect(
-    answer: Result<redis::Value, Failure>,
-    class: crate::store::StoreErrorClass,
-    words: &[&str],
-) {
+fn expect(answer: Result<Value, Failure>, class: crate::store::StoreErrorClass, words: &[&str]) {
     let failure = answer.expect_err("a failure");
     let text = failure.to_string();
     for word in words {

@@ -1,0 +1,105 @@
+//! Group commit: who sends, what travels together, and that no call is left behind.
+
+use std::pin::pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+
+use tenure_testkit::wait_until;
+use tokio::sync::Semaphore;
+
+use crate::logic::{Op, Reply, Step};
+use crate::seam;
+use crate::store::redis::batch::{Batches, Carrier};
+use crate::words::Key;
+
+/// How many steps a batch had, and the name of the thread that sent it.
+type Carried = Vec<(usize, Option<String>)>;
+
+/// Batches whose carrier notes how many steps it is given and by which thread, and answers after
+/// it was let through.
+struct Scene {
+    batches: Batches,
+    carried: Arc<Mutex<Carried>>,
+    gate: Arc<Semaphore>,
+}
+
+fn scene(open: usize) -> Scene {
+    let (carried, gate) = (Arc::<Mutex<Carried>>::default(), Arc::new(Semaphore::new(open)));
+    let (notes, passage) = (Arc::clone(&carried), Arc::clone(&gate));
+    let carry: Carrier = Box::new(move |steps| {
+        let (notes, passage) = (Arc::clone(&notes), Arc::clone(&passage));
+        Box::pin(async move {
+            let thread = std::thread::current().name().map(str::to_owned);
+            notes.lock().unwrap().push((steps.len(), thread));
+            passage.acquire().await.expect("it is never closed").forget();
+            Ok(steps.iter().map(|step| Reply::Mismatch(step.key.as_str().into())).collect())
+        })
+    });
+    let batches = Batches::start(&*seam::machine().expect("threads"), carry);
+    let scene = Scene { batches, carried, gate };
+    // Once the task on the engine's thread has come by, callers send by themselves.
+    wait_until("callers send by themselves", || scene.batches.is_adopted());
+    scene
+}
+
+fn step(text: &str) -> Step {
+    Step { key: Key::new(text).expect("a key"), op: Op::Inspect }
+}
+
+async fn send(batches: &Batches, text: &str) {
+    let replies = batches.send(vec![step(text)]).await.expect("at work").expect("no failure");
+    assert_eq!(replies, [Reply::Mismatch(text.into())], "the answer to this very call");
+}
+
+#[tokio::test]
+async fn a_lone_call_is_sent_by_its_caller_and_those_who_come_meanwhile_go_together() {
+    let scene = scene(0);
+    let ours = std::thread::current().name().map(str::to_owned);
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut lone = pin!(send(&scene.batches, "lone"));
+    assert!(lone.as_mut().poll(&mut cx).is_pending());
+    assert_eq!(*scene.carried.lock().unwrap(), [(1, ours)]);
+    let others = ["a", "b", "c"].map(|text| Box::pin(send(&scene.batches, text)));
+    let mut others = Vec::from(others);
+    for other in &mut others {
+        assert!(other.as_mut().poll(&mut cx).is_pending());
+    }
+    // Whoever has gone before anything was sent is not sent.
+    drop(others.remove(1));
+    scene.gate.add_permits(1);
+    lone.await;
+    scene.gate.add_permits(1);
+    for other in others {
+        other.await;
+    }
+    let carried = scene.carried.lock().unwrap();
+    assert_eq!((carried.len(), carried[1].0), (2, 2), "{carried:?}");
+    assert_eq!(carried[1].1.as_deref(), Some("tenure"), "where the answer arrived");
+}
+
+#[test]
+fn no_call_of_many_threads_is_left_behind() {
+    const THREADS: usize = 8;
+    const CALLS: usize = 2_000;
+    let scene = scene(0);
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let scene = &scene;
+            scope.spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+                for call in 0..CALLS {
+                    let text = format!("{thread}-{call}");
+                    let mut sent = pin!(send(&scene.batches, &text));
+                    let poll = sent.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+                    // Answered at once, or while somebody else is at it, as it happens.
+                    scene.gate.add_permits(1);
+                    if poll == Poll::Pending {
+                        runtime.block_on(sent);
+                    }
+                }
+            });
+        }
+    });
+    let carried = scene.carried.lock().unwrap();
+    assert_eq!(carried.iter().map(|(steps, _)| steps).sum::<usize>(), THREADS * CALLS);
+}
