@@ -1,13 +1,13 @@
 //! How many commands a handoff costs the server, whatever the number of waiters: all that it ran
 //! from a release until the next holder's lease is confirmed, those within scripts included.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use serde_json::json;
-use tenure::{Guard, Locks, Mutex, Renewal};
+use tenure::logic::{Acquire, FenceRule, Op, Queueing, Step};
+use tenure::store::{Redis, Store};
+use tenure::{Claim, Key, Label, Locks, Mutex, Owner, Renewal, seam};
 use tenure_testkit::Server;
-use tokio::task::JoinHandle;
 
 use crate::Failure;
 use crate::crew::block_on;
@@ -18,6 +18,8 @@ use super::{calls, is_sent, on_each};
 
 /// Longer than one confirmation takes, shorter than the time between two heartbeats.
 const CONFIRMED: Duration = Duration::from_millis(30);
+/// Nothing ends while it is measured.
+const TTL: Duration = Duration::from_secs(600);
 
 pub(crate) fn measure(scale: Scale) -> Result<Vec<Figure>, Failure> {
     let counts: &[u32] = scale.pick(&[1, 10], &[1, 10, 100, 1_000]);
@@ -41,53 +43,54 @@ pub(crate) fn measure(scale: Scale) -> Result<Vec<Figure>, Failure> {
     })
 }
 
-/// A waiter that never stops standing in line until it is granted.
-type Waiting = JoinHandle<tenure::Result<Guard>>;
-
 /// Medians: of all commands, and of those that were sent by programs.
 async fn on(server: &Server, waiters: u32, handoffs: u32) -> Result<(f64, f64), Failure> {
     let holders = tenure::connect(&server.url()).await?;
     let locks = tenure::connect(&server.url()).await?;
-    let key = format!("commands-{waiters}");
-    let ttl = Duration::from_secs(600);
-    let lock = holders.mutex(&key).with_ttl(ttl).with_renewal(Renewal::Off);
-    let mut guard = lock.acquire().await?;
-    let line = locks.mutex(&key).with_ttl(ttl).with_renewal(Renewal::Off);
-    let mut waiting = VecDeque::new();
+    let opened = Redis::open(&server.url(), seam::machine()?).await;
+    let store = opened.map_err(|error| format!("{error:?}"))?;
     let (mut all, mut sent) = (Vec::new(), Vec::new());
-    for _ in 0..handoffs {
+    for round in 0..handoffs {
+        let key = format!("commands-{waiters}-{round}");
+        let lock = |locks: &Locks| locks.mutex(&key).with_ttl(TTL).with_renewal(Renewal::Off);
+        let guard = lock(&holders).acquire().await?;
+        let first = lock(&locks);
+        let first = tokio::spawn(async move { first.acquire().await });
+        until_waiting(&lock(&holders), 1).await?;
         // One takes over, the others stay.
-        fill(&line, &mut waiting, waiters + 1).await?;
+        stand_behind(&store, &key, waiters).await?;
+        until_waiting(&lock(&holders), waiters + 1).await?;
         server.command(&["CONFIG", "RESETSTAT"]);
         guard.release().await?;
-        let first = waiting.pop_front().ok_or("nobody waits")?;
-        guard = first.await??;
+        let guard = first.await??;
         tokio::time::sleep(CONFIRMED).await;
         all.push(count(calls(server, |command| !is_ours(command))?)?);
         sent.push(count(calls(server, is_sent)?)?);
+        drop(guard);
     }
-    waiting.iter().for_each(JoinHandle::abort);
-    close(guard, holders, locks).await?;
     Ok((Sample::new(all).median(), Sample::new(sent).median()))
 }
 
-async fn close(guard: Guard, holders: Locks, locks: Locks) -> Result<(), Failure> {
-    guard.release().await?;
-    holders.close(Duration::from_secs(5)).await?;
-    locks.close(Duration::from_secs(5)).await?;
+/// Waiters of other processes: the tasks of one are one waiter to the server.
+async fn stand_behind(store: &Redis, key: &str, waiters: u32) -> Result<(), Failure> {
+    let step = |number: u32| -> Result<Step, Failure> {
+        let op = Op::Acquire(Acquire {
+            owner: Owner::from_parts("waiter", number.into()),
+            label: Label::new("waiter"),
+            claim: Claim::MUTEX,
+            ttl: TTL,
+            queue: Some(Queueing { window: TTL, stamp: 1, inbox: None }),
+            fence: FenceRule::Mint,
+        });
+        Ok(Step { key: Key::new(key)?, op })
+    };
+    let steps = (0..waiters).map(step).collect::<Result<_, _>>()?;
+    store.call(steps).await.map_err(|error| format!("{error:?}"))?;
     Ok(())
 }
 
-/// Adds waiters, one behind the other, until so many stand in line.
-async fn fill(lock: &Mutex, waiting: &mut VecDeque<Waiting>, wanted: u32) -> Result<(), Failure> {
-    let wanted = usize::try_from(wanted)?;
-    while waiting.len() < wanted {
-        let lock = lock.clone();
-        waiting.push_back(tokio::spawn(async move { lock.acquire().await }));
-        // They are granted in this order only if they came in this order.
-        tokio::task::yield_now().await;
-    }
-    while lock.inspect().await?.waiters.len() < wanted {
+async fn until_waiting(lock: &Mutex, wanted: u32) -> Result<(), Failure> {
+    while lock.inspect().await?.waiters.len() < usize::try_from(wanted)? {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     Ok(())
