@@ -23,6 +23,9 @@ fn the_short_form_prints_every_figure_and_keeps_its_raw_data() {
         "memory of each",
         "tenure run -- true",
         "size of the program",
+        "quorum: acquire / 5 parallel bare script calls",
+        "quorum: acquire / one server, 5 ms away",
+        "quorum: messages per node",
     ];
     let over_a_server = [
         "one caller, cycle / bare cycle",

@@ -21,8 +21,8 @@
 //!
 //! ```text
 //! words    key owner claim fence label error      plain data: no I/O, no clock
-//! logic    resource step inspection backoff       pure: `now` and randomness are arguments
-//! store    trait Store; memory, sqlite, redis     one atomic step per request; never waits
+//! logic    resource step votes backoff            pure: `now` and randomness are arguments
+//! store    Store: memory sqlite redis quorum      one atomic step per request; never waits
 //! engine   acquire keeper guard locks             the only code that waits and renews
 //! kinds    mutex                                  thin: a claim and its options
 //! doors    connect(url)                           how people come in

@@ -1,5 +1,6 @@
 //! Where locks live. A store carries out one atomic step per request and answers at once: it
-//! never waits for a lock, never retries and spawns nothing for a caller.
+//! never waits for a lock, never retries and spawns nothing for a caller. (A quorum is made of
+//! stores, and what one of them has not answered outlives the call: it spawns, and says why.)
 
 mod memory;
 mod quorum;

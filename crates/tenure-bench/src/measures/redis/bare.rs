@@ -15,6 +15,7 @@ use crate::crew::block_on;
 
 const COMPARE_AND_DELETE: &str = "if redis.call('GET', KEYS[1]) == ARGV[1] then \
                                   return redis.call('DEL', KEYS[1]) else return 0 end";
+const TAKE: &str = "return redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])";
 const TTL_MS: u32 = 30_000;
 
 /// A link. Clones share it.
@@ -22,6 +23,7 @@ const TTL_MS: u32 = 30_000;
 pub(super) struct Bare {
     connection: MultiplexedConnection,
     script: String,
+    take: String,
 }
 
 impl Bare {
@@ -46,7 +48,10 @@ impl Bare {
         let mut load = redis::cmd("SCRIPT");
         load.arg("LOAD").arg(COMPARE_AND_DELETE);
         let script = load.query_async(&mut connection).await?;
-        Ok(Self { connection, script })
+        let mut load = redis::cmd("SCRIPT");
+        load.arg("LOAD").arg(TAKE);
+        let take = load.query_async(&mut connection).await?;
+        Ok(Self { connection, script, take })
     }
 
     /// A link that is driven by a thread of its own, as Tenure's is, for the rest of the program.
@@ -74,6 +79,16 @@ impl Bare {
         delete.arg(&self.script).arg(1).arg(key).arg(owner);
         if self.send(&delete).await? != Value::Int(1) {
             return Err("the key of a bare cycle was taken away".into());
+        }
+        Ok(())
+    }
+
+    /// Acquires by a script that does nothing else, in place of whoever has the key.
+    pub(super) async fn acquire(&mut self, key: &str, owner: &str) -> Result<(), Failure> {
+        let mut set = redis::cmd("EVALSHA");
+        set.arg(&self.take).arg(1).arg(key).arg(owner).arg(TTL_MS);
+        if self.send(&set).await? != Value::Okay {
+            return Err("a bare acquire failed".into());
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ mod commands;
 pub(crate) mod handoff;
 mod idle;
 mod lone;
+mod quorum;
 mod tasks;
 
 use tenure_testkit::{Flavour, Server};
@@ -17,6 +18,7 @@ pub(crate) use commands::measure as commands;
 pub(crate) use handoff::measure as handoff;
 pub(crate) use idle::measure as idle;
 pub(crate) use lone::measure as lone;
+pub(crate) use quorum::measure as quorum;
 pub(crate) use tasks::measure as tasks;
 
 /// Measures on each kind of server; every figure's name begins with the server's.
