@@ -64,7 +64,11 @@ async fn rounds(shared: &Arc<Shared>, steps: Arc<[Step]>) -> Result<Vec<Reply>, 
     let proposal = shared.proposal();
     let mut first = Round::new(&shared.seam, &shared.nodes, limit, |node| {
         let prepared = |(index, step): (usize, &Step)| asked.prepared(index, step, node, proposal);
-        Some(asked.steps.iter().enumerate().map(prepared).collect())
+        // A release leaves out who has not answered the acquire: it is told when it has.
+        let is_early = |index| asked.standing(index, node) == Some(Standing::Awaited);
+        let lone = matches!(&asked.steps[..], [Step { op: Op::Release { .. }, .. }]);
+        let steps = || asked.steps.iter().enumerate().map(prepared).collect();
+        (!(lone && is_early(0))).then(steps)
     });
     first
         .listen(|words| {

@@ -15,7 +15,9 @@ pub(super) enum Standing {
     Holds,
     /// It said no, or was never reached.
     Missing,
-    /// A request that would grant may still be under way to it.
+    /// It has not answered yet, and is listened to.
+    Awaited,
+    /// It did not answer: a request that would grant may still be under way to it.
     Unsure,
 }
 
@@ -27,7 +29,8 @@ pub(super) struct Lease {
     /// Until when it is held for sure. Nothing is topped up after it.
     pub(super) valid_until: Moment,
     pub(super) standings: Vec<Standing>,
-    pub(super) is_closed: bool,
+    /// It is being let go. What a node that was awaited then must be told when it answers.
+    pub(super) closing: Option<Op>,
 }
 
 /// Leases by owner. What ends without a release is forgotten some time after its end.
@@ -52,22 +55,34 @@ impl Leases {
         table.by_owner.insert(owner, lease);
     }
 
-    /// The lease has been given back; answers what was known of it.
-    pub(super) fn leave(&self, owner: &Owner) -> Option<Lease> {
-        self.table().by_owner.remove(owner)
-    }
-
-    pub(super) fn stands(&self, owner: &Owner, node: usize, standing: Standing) {
-        if let Some(lease) = self.table().by_owner.get_mut(owner) {
-            lease.standings[node] = standing;
+    /// The lease has been let go. It stays in the book while nodes are awaited.
+    pub(super) fn leave(&self, owner: &Owner) {
+        let mut table = self.table();
+        let is_awaited = |lease: &Lease| lease.standings.contains(&Standing::Awaited);
+        if !table.by_owner.get(owner).is_some_and(is_awaited) {
+            table.by_owner.remove(owner);
         }
     }
 
-    /// The lease is about to be let go, so it is topped up no more. Answers where it stands.
-    pub(super) fn close(&self, owner: &Owner) -> Vec<Standing> {
+    /// What a node has said of a lease. Answers what it must be told, if the lease was let go
+    /// while it was awaited.
+    pub(super) fn stands(&self, owner: &Owner, node: usize, standing: Standing) -> Option<Op> {
+        let mut table = self.table();
+        let lease = table.by_owner.get_mut(owner)?;
+        let before = std::mem::replace(&mut lease.standings[node], standing);
+        let told = lease.closing.clone().filter(|_| before == Standing::Awaited);
+        if lease.closing.is_some() && !lease.standings.contains(&Standing::Awaited) {
+            table.by_owner.remove(owner);
+        }
+        told
+    }
+
+    /// The lease is about to be let go, so it is topped up no more. Answers where it stands;
+    /// nodes that are awaited are told `closing` when they have answered.
+    pub(super) fn close(&self, owner: &Owner, closing: Op) -> Vec<Standing> {
         let mut table = self.table();
         let Some(lease) = table.by_owner.get_mut(owner) else { return Vec::new() };
-        lease.is_closed = true;
+        lease.closing = Some(closing);
         lease.standings.clone()
     }
 
@@ -92,7 +107,7 @@ impl Leases {
     ) -> Option<Step> {
         let mut table = self.table();
         let lease = table.by_owner.get_mut(owner)?;
-        if lease.is_closed || now >= lease.valid_until {
+        if lease.closing.is_some() || now >= lease.valid_until {
             return None;
         }
         lease.standings[node] = Standing::Unsure;

@@ -9,7 +9,7 @@ use crate::logic::{Acquire, Blocker, FenceRule, Op, Reply, Step, Verdict, Vote, 
 use crate::mutants::{self, Mutant};
 use crate::seam::Moment;
 use crate::store::StoreError;
-use crate::words::Owner;
+use crate::words::{Key, Owner};
 
 use super::ask::vote;
 use super::leases::{Lease, Standing};
@@ -150,7 +150,12 @@ fn due(
         Op::Acquire(Acquire { owner, ttl, .. }) | Op::Steal(Acquire { owner, ttl, .. }) => {
             let owner = owner.clone();
             if is_won {
-                shared.leases.stands(&owner, node, standing(vote, may_have_run));
+                let told = shared.leases.stands(&owner, node, standing(vote, may_have_run));
+                return match told {
+                    // It was let go meanwhile, without this node.
+                    Some(op) => Due::Owed(let_go_late(key, op, vote), shared.now() + TOMBSTONE),
+                    None => Due::Nothing,
+                };
             } else if mutants::is_set(Mutant::PartialWinKept) {
                 return Due::Nothing;
             } else if matches!(vote, Vote::For(_)) {
@@ -192,11 +197,24 @@ fn due(
     }
 }
 
+/// What a node is told that answered after the lease was let go: if nobody knows whether it
+/// granted, its owner is refused there from now on.
+fn let_go_late(key: &Key, op: Op, vote: Vote) -> Step {
+    let op = match op {
+        Op::Release { owner, min_hold, tombstone } => {
+            let ghost = (vote == Vote::Fault).then_some(TOMBSTONE);
+            Op::Release { owner, min_hold, tombstone: tombstone.max(ghost) }
+        }
+        other => other,
+    };
+    Step { key: key.clone(), op }
+}
+
 fn standing(vote: Vote, may_have_run: bool) -> Standing {
     match vote {
         Vote::For(_) => Standing::Holds,
         Vote::Fault if may_have_run => Standing::Unsure,
-        Vote::Awaited => Standing::Unsure,
+        Vote::Awaited => Standing::Awaited,
         Vote::Against | Vote::Fault => Standing::Missing,
     }
 }
@@ -234,9 +252,13 @@ impl Shared {
     /// no more.
     pub(super) fn before(&self, steps: &[Step]) -> Vec<Vec<Standing>> {
         let standings = |step: &Step| match &step.op {
-            Op::Release { owner, .. }
-            | Op::Withdraw { owner, .. }
-            | Op::Transfer { from: owner, .. } => self.leases.close(owner),
+            Op::Release { owner, .. } | Op::Withdraw { owner, .. } => {
+                self.leases.close(owner, step.op.clone())
+            }
+            Op::Transfer { from, .. } => {
+                let (owner, tombstone) = (from.clone(), TOMBSTONE);
+                self.leases.close(from, Op::Withdraw { owner, tombstone })
+            }
             _ => Vec::new(),
         };
         steps.iter().map(standings).collect()
@@ -252,8 +274,8 @@ impl Shared {
             label,
             fence,
             valid_until: valid_for(ttl),
-            standings: vec![Standing::Unsure; words.len()],
-            is_closed: false,
+            standings: vec![Standing::Awaited; words.len()],
+            closing: None,
         };
         match op {
             Op::Acquire(Acquire { owner, label, ttl, .. })
@@ -262,7 +284,8 @@ impl Shared {
                 self.leases.enter(owner.clone(), lease(label.clone(), fence, *ttl), self.now());
             }
             Op::Transfer { from, to, label, ttl } => {
-                let fence = self.leases.leave(from).map_or(fence, |old| old.fence);
+                let fence = self.leases.fence(from).unwrap_or(fence);
+                self.leases.leave(from);
                 self.leases.enter(to.clone(), lease(label.clone(), fence, *ttl), self.now());
             }
             Op::Renew { owner, ttl } => self.leases.renewed(owner, valid_for(*ttl)),

@@ -11,7 +11,7 @@
 --           alive   zset, waiter -> when its place is forgotten, in microseconds
 --           buried  zset, owner -> until when it is refused, in microseconds
 --         lock and record of each simple step, then (if ARGV says so) the other four of each
---         simple step but those with "a", then all six of each key of the other steps.
+--         simple step but those with "a" or "p", then all six of each key of the other steps.
 -- ARGV    1 how long an unused fence is remembered, in milliseconds
 --         2 restart guard: a server that has been up for less grants nothing new; 0: off
 --         3 how many bytes of a lock's name stand before its key, 4 how many behind it
@@ -21,6 +21,7 @@
 --         then the simple steps in runs, a run being a letter, the number of its steps, the ttl
 --         that they share, and for each step a claim in one word: owner, line feed, 1, attempt
 --           a acquire   (1 of 1, without a place in the queue) and the label behind the attempt
+--           p acquire   as a; after the ttl comes the fence that all of the run propose: pN:W
 --           n renew
 --           r release   (no ttl; without min_hold and tombstone)
 --         then for each other key the number of its steps, and for each of them the letter of its
@@ -102,6 +103,13 @@ local function lock_of(value)
   local owner, layout, attempt, label, fence, since, expires = string.match(value, LOCK)
   if layout ~= '1' then return nil, layout end
   return { owner, attempt, label, 1, tonumber(fence), tonumber(since), tonumber(expires) }
+end
+
+-- What a new fence is at least: the clock, or a proposal that is not too far from it.
+local function least_by(rule)
+  local proposed, within = string.match(rule or '', '^p(%d+):(%d+)$')
+  if not proposed then return now end
+  return math.max(now - within, math.min(tonumber(proposed), now + within))
 end
 
 local function machine()
@@ -194,14 +202,12 @@ local function machine()
 
   local function mint(rule)
     dirty = true
-    local kind, number, within = string.match(rule or '', '^(.)(%d+):?(%d*)$')
-    local least = tonumber(number) or now
-    if kind == 'c' then
-      record.fence = math.max(record.fence, least)
-      return least
+    local carried = tonumber(string.match(rule or '', '^c(%d+)$'))
+    if carried then
+      record.fence = math.max(record.fence, carried)
+      return carried
     end
-    if kind == 'p' then least = math.max(now - within, math.min(least, now + within)) end
-    record.fence = math.max(record.fence + 1, least)
+    record.fence = math.max(record.fence + 1, least_by(rule))
     return record.fence
   end
 
@@ -803,6 +809,23 @@ local function take(first, claim, head)
   return fence
 end
 
+-- The same with a proposed fence. It has a record, which keeps the key's own last fence: what
+-- other keys have come to must not part this server from the others of its quorum.
+local function take_proposed(first, claim, head, least)
+  local record, fence = found[first + 1], least
+  if found[first] or guard > 0 then return end
+  if record then
+    if sub(record, 1, 2) ~= '1S' then return end
+    fence = math.max(unpack_from('>d', record, 3) + 1, least)
+  end
+  local owner = string.match(claim, '^[^\n]*')
+  local written = ask('SET', KEYS[first], owner, 'PX', head.lock_px, 'NX')
+  if not written or written.err then return end
+  local text = '1S' .. pack('>ddd', fence, now, head.expires) .. claim
+  call('SET', KEYS[first + 1], text, 'PX', head.record_px)
+  return fence
+end
+
 -- Whether the lease is the claim's: when it ends, and if it has a record, where its tail begins.
 local function held(first, claim)
   local lock, record = found[first], found[first + 1]
@@ -898,14 +921,22 @@ while number <= simple do
     heads[ttl] = head
     at = at + 1
   end
+  local rule = ''
+  if letter == 'p' then
+    rule, at = ARGV[at], at + 1
+  end
   for each = number, last do
     local first, reply = base + 2 * each - 1, nil
-    if letter == 'a' then
+    if letter == 'a' or letter == 'p' then
       local claim = ARGV[at]
-      reply = take(first, claim, head)
+      if letter == 'a' then
+        reply = take(first, claim, head)
+      else
+        reply = take_proposed(first, claim, head, least_by(rule))
+      end
       if not reply then
         local owner, _, attempt, label = string.match(claim, CLAIM)
-        local args = { owner, attempt, label, 1, 1, ttl, 0, 0, '', '' }
+        local args = { owner, attempt, label, 1, 1, ttl, 0, 0, '', rule }
         reply = in_full(first, nil, 'A', args)
       end
       at = at + 1

@@ -167,6 +167,8 @@ impl Request {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Run {
     Acquires(Duration),
+    /// The ttl, what is proposed, and how far from the server's clock it counts.
+    Proposals(Duration, Fence, Duration),
     Renewals(Duration),
     Releases,
 }
@@ -201,8 +203,12 @@ fn run_of(op: &Op) -> Option<Run> {
         Op::Acquire(acquire) => {
             let claim = acquire.claim;
             let is_plain = (claim.units(), claim.limit()) == (1, 1) && acquire.queue.is_none();
-            let mints = acquire.fence == FenceRule::Mint;
-            (is_plain && mints).then_some(Run::Acquires(acquire.ttl))
+            let run = match acquire.fence {
+                FenceRule::Mint => Run::Acquires(acquire.ttl),
+                FenceRule::Propose { fence, within } => Run::Proposals(acquire.ttl, fence, within),
+                FenceRule::Carry(_) => return None,
+            };
+            is_plain.then_some(run)
         }
         Op::Release { min_hold, tombstone, .. } => {
             (min_hold.is_zero() && tombstone.is_none()).then_some(Run::Releases)
@@ -216,12 +222,16 @@ impl Words {
     fn run(&mut self, run: Run, count: usize) {
         let (letter, ttl) = match run {
             Run::Acquires(ttl) => ("a", Some(ttl)),
+            Run::Proposals(ttl, ..) => ("p", Some(ttl)),
             Run::Renewals(ttl) => ("n", Some(ttl)),
             Run::Releases => ("r", None),
         };
         self.text(letter).number(count as u64);
         if let Some(ttl) = ttl {
             self.span(ttl);
+        }
+        if let Run::Proposals(_, fence, within) = run {
+            self.proposal(fence, within);
         }
     }
 
