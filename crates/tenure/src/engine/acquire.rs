@@ -214,9 +214,7 @@ impl<'a> Attempt<'a> {
         let granted = (from, terms.ttl);
         let turn = Turn::first(now);
         let held = engine.enter_lease(&order.key, &self.owner, fence, terms, granted, (now, turn));
-        if self.unanswered > 0 {
-            held.lease.bury.store(true, std::sync::atomic::Ordering::Release);
-        }
+        held.lease.bury.store(self.unanswered > 0, std::sync::atomic::Ordering::Release);
         if engine.is_closed() {
             let error = engine.error(Operation::Acquire, &order.key, ErrorKind::Closed);
             return Ok(Look::Refused(error("this Locks was closed meanwhile".into())));

@@ -130,7 +130,8 @@ impl Lease {
             next_renewal: AtomicU64::new(next_renewal.as_micros()),
             asking: AtomicU32::new(0),
             is_short: AtomicBool::new(span < terms.ttl),
-            bury: AtomicBool::new(false),
+            // Until it is known: whoever closes at this very moment gives it back by this.
+            bury: AtomicBool::new(true),
             passed: AtomicBool::new(false),
             lost: CancellationToken::new(),
             changed: Notify::new(),
