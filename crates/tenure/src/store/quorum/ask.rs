@@ -73,7 +73,7 @@ async fn rounds(shared: &Arc<Shared>, steps: Arc<[Step]>) -> Result<Vec<Reply>, 
     first
         .listen(|words| {
             let mut steps = asked.steps.iter().enumerate();
-            steps.all(|(index, step)| is_settled(&step.op, index, words))
+            steps.all(|(index, step)| verdict(&step.op, index, words) != Verdict::Open)
         })
         .await;
     if asked.steps.iter().any(|step| matches!(step.op, Op::Inspect | Op::Force { .. })) {
@@ -86,30 +86,6 @@ async fn rounds(shared: &Arc<Shared>, steps: Arc<[Step]>) -> Result<Vec<Reply>, 
     let differ = differ(&asked.steps, &verdicts, &first.words);
     raise(shared, &asked.steps, differ, &mut verdicts, limit).await;
     settle::settle(shared, asked, first, verdicts).await
-}
-
-/// Whether no further answer can change what the step comes to.
-fn is_settled(op: &Op, index: usize, words: &[Word]) -> bool {
-    if verdict(op, index, words) == Verdict::Open {
-        return false;
-    }
-    if !matches!(op, Op::Release { .. } | Op::Withdraw { .. }) {
-        return true;
-    }
-    // Where a lease has just ended, one node may still have let it go while most had lost it.
-    let (mut released, mut lost, mut awaited) = (0, 0, 0);
-    for word in words {
-        match word {
-            Word::Awaited(_) => awaited += 1,
-            Word::Heard(Heard { result: Ok(replies), .. }) => match replies.get(index) {
-                Some(Reply::Released) => released += 1,
-                Some(Reply::Gone | Reply::Others) => lost += 1,
-                _ => {}
-            },
-            Word::Heard(_) | Word::Unasked => {}
-        }
-    }
-    awaited == 0 || released.max(lost) >= majority(words.len())
 }
 
 /// A grant whose nodes came to different fences.
