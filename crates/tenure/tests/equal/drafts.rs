@@ -126,27 +126,51 @@ fn draft() -> impl Strategy<Value = Draft> {
     ]
 }
 
-/// The steps of one call on two keys: a few here and there, or many on one. The second is mostly
-/// one of two holders.
-pub(crate) fn asks() -> impl Strategy<Value = Vec<(u8, Draft)>> {
-    let fit = |(key, mut draft): (u8, Draft)| {
-        if let Draft::Acquire { limit, .. } | Draft::Pass { limit, .. } = &mut draft
+/// A step that few words describe, of two owners who get in each other's way.
+fn simple_draft() -> impl Strategy<Value = Draft> {
+    let who = || 0..2_u64;
+    let ttl = || 10..4000_u64;
+    prop_oneof![
+        3 => (who(), ttl(), fence_rule()).prop_map(|(owner, ttl, fence)| Draft::Acquire {
+            owner, units: 1, limit: 1, ttl, window: None, stamp: 0, fence,
+        }),
+        3 => who().prop_map(|owner| Draft::Release { owner, min_hold: 0, tombstone: None }),
+        1 => (who(), ttl()).prop_map(|(owner, ttl)| Draft::Renew { owner, ttl }),
+    ]
+}
+
+/// The steps of one call on these keys: a few here and there, or many on one.
+fn mixed(keys: &'static [u8]) -> impl Strategy<Value = Vec<(u8, Draft)>> {
+    let crowd = (prop::sample::select(keys), prop::collection::vec(draft(), 10..40));
+    let crowd = crowd.prop_map(|(key, drafts)| drafts.into_iter().map(|d| (key, d)).collect());
+    prop_oneof![
+        6 => prop::collection::vec((prop::sample::select(keys), draft()), 1..6),
+        1 => crowd,
+    ]
+}
+
+/// The steps of one call on these keys: a mixture, or (this often of 10) a simple one for each key.
+/// The second key is mostly one of two holders.
+pub(crate) fn asks(keys: &'static [u8], simple: u32) -> impl Strategy<Value = Vec<(u8, Draft)>> {
+    let one_each = prop::collection::vec(simple_draft(), keys.len());
+    let one_each = one_each.prop_map(|drafts| keys.iter().copied().zip(drafts).collect());
+    let asks = prop_oneof![10 - simple => mixed(keys), simple => one_each];
+    asks.prop_map(|asks: Vec<_>| {
+        asks.into_iter().map(|(key, draft)| (key, draft.on(key))).collect()
+    })
+}
+
+impl Draft {
+    /// The same step as it is meant for that key.
+    fn on(mut self, key: u8) -> Self {
+        if let Self::Acquire { limit, .. } | Self::Pass { limit, .. } = &mut self
             && key == 1
         {
             *limit = 2;
         }
-        (key, draft)
-    };
-    let crowd = (0..2_u8, prop::collection::vec(draft(), 10..40));
-    let crowd = crowd.prop_map(|(key, drafts)| drafts.into_iter().map(|d| (key, d)).collect());
-    let asks = prop_oneof![
-        6 => prop::collection::vec((0..2_u8, draft()), 1..6),
-        1 => crowd,
-    ];
-    asks.prop_map(move |asks| asks.into_iter().map(fit).collect())
-}
+        self
+    }
 
-impl Draft {
     pub(crate) fn op(&self, inbox: &Arc<str>) -> Op {
         let ms = |ms: &u64| Duration::from_millis(*ms);
         let label = |owner: &u64| Label::new(format!("label {owner}"));

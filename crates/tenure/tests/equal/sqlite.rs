@@ -23,7 +23,7 @@ enum Event {
 
 fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
-        6 => (0..2_usize, asks()).prop_map(|(which, asks)| Event::Ask(which, asks)),
+        6 => (0..2_usize, asks(&[0, 1], 3)).prop_map(|(which, asks)| Event::Ask(which, asks)),
         2 => (1..3000_u64).prop_map(|ms| Event::Pass(Duration::from_millis(ms))),
         1 => (0..2_usize).prop_map(Event::Reopen),
     ]

@@ -809,14 +809,15 @@ local function take(first, claim, head)
   return fence
 end
 
--- The same with a proposed fence. It has a record, which keeps the key's own last fence: what
--- other keys have come to must not part this server from the others of its quorum.
+-- The same with a proposed fence. It has a record, which keeps the key's own last fence: that of
+-- other proposed keys must not part this server from the others of its quorum. A key without a
+-- record may have had any fence up to the floor.
 local function take_proposed(first, claim, head, least)
-  local record, fence = found[first + 1], least
+  local record, fence = found[first + 1], math.max(floor + 1, least)
   if found[first] or guard > 0 then return end
   if record then
     if sub(record, 1, 2) ~= '1S' then return end
-    fence = math.max(unpack_from('>d', record, 3) + 1, least)
+    fence = math.max(unpack_from('>d', record, 3) + 1, fence)
   end
   local owner = string.match(claim, '^[^\n]*')
   local written = ask('SET', KEYS[first], owner, 'PX', head.lock_px, 'NX')
