@@ -2,6 +2,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "tests limit time")]
 
+mod around;
 #[path = "dropped/still.rs"]
 mod still;
 
@@ -9,10 +10,11 @@ use std::future::pending;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tenure::logic::{Inspection, Reply, Step};
-use tenure::store::{Answer, Capabilities, Identity, Inbox, Links, Memory, Push, Store};
-use tenure::{ErrorKind, Key, Locks, LocksOptions, seam};
-use tokio::sync::{Notify, mpsc, watch};
+use tenure::store::{Answer, Inbox, Memory, Push, Store};
+use tenure::{ErrorKind, Locks, LocksOptions, seam};
+use tokio::sync::{Notify, mpsc};
+
+use around::{Around, Change};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -20,38 +22,13 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 struct Deaf(Memory);
 
-impl Store for Deaf {
-    fn capabilities(&self) -> &Capabilities {
-        self.0.capabilities()
-    }
-
-    fn name(&self) -> Arc<str> {
-        self.0.name()
-    }
-
-    fn call(&self, steps: Vec<Step>) -> Answer<'_, Vec<Reply>> {
-        self.0.call(steps)
-    }
-
-    fn list<'a>(
-        &'a self,
-        prefix: &'a str,
-        after: Option<&'a Key>,
-        limit: usize,
-    ) -> Answer<'a, Vec<(Key, Inspection)>> {
-        self.0.list(prefix, after, limit)
+impl Change for Deaf {
+    fn within(&self) -> &dyn Store {
+        &self.0
     }
 
     fn inbox(&self) -> Answer<'_, Option<Inbox>> {
         Box::pin(pending())
-    }
-
-    fn links(&self) -> Option<watch::Receiver<Links>> {
-        self.0.links()
-    }
-
-    fn identity(&self) -> Answer<'_, Identity> {
-        self.0.identity()
     }
 }
 
@@ -59,7 +36,7 @@ impl Store for Deaf {
 #[tokio::test]
 async fn a_wait_keeps_its_limit_while_the_inbox_does_not_open() {
     let seam = seam::machine().expect("a clock and timers");
-    let store = Arc::new(Deaf(Memory::new(Arc::clone(&seam))));
+    let store = Arc::new(Around(Deaf(Memory::new(Arc::clone(&seam)))));
     let options = LocksOptions::default().with_store_timeout(PATIENCE * 10);
     let locks = Locks::over(store, seam, options);
     let guard = locks.mutex("key").acquire().await.expect("granted");
@@ -82,26 +59,9 @@ struct Forgetful {
     lost: Arc<Mutex<Vec<Push>>>,
 }
 
-impl Store for Forgetful {
-    fn capabilities(&self) -> &Capabilities {
-        self.within.capabilities()
-    }
-
-    fn name(&self) -> Arc<str> {
-        self.within.name()
-    }
-
-    fn call(&self, steps: Vec<Step>) -> Answer<'_, Vec<Reply>> {
-        self.within.call(steps)
-    }
-
-    fn list<'a>(
-        &'a self,
-        prefix: &'a str,
-        after: Option<&'a Key>,
-        limit: usize,
-    ) -> Answer<'a, Vec<(Key, Inspection)>> {
-        self.within.list(prefix, after, limit)
+impl Change for Forgetful {
+    fn within(&self) -> &dyn Store {
+        &self.within
     }
 
     fn inbox(&self) -> Answer<'_, Option<Inbox>> {
@@ -118,14 +78,6 @@ impl Store for Forgetful {
             Ok(Some(Inbox { address: whole.address, pushes, missed }))
         })
     }
-
-    fn links(&self) -> Option<watch::Receiver<Links>> {
-        self.within.links()
-    }
-
-    fn identity(&self) -> Answer<'_, Identity> {
-        self.within.identity()
-    }
 }
 
 /// The clock stands still, so that no heartbeat comes to find the grant.
@@ -138,7 +90,7 @@ async fn waiters_look_again_as_soon_as_pushes_may_have_been_missed() {
     // The heirs are told by pushes alone: a holder of the same `Locks` would tell them itself.
     let holders =
         Locks::over(Arc::new(store.within.clone()), Arc::clone(&seam), LocksOptions::default());
-    let locks = Locks::over(Arc::new(store), seam, LocksOptions::default());
+    let locks = Locks::over(Arc::new(Around(store)), seam, LocksOptions::default());
     let settled = async |what: &str, so: &dyn Fn() -> bool| {
         let begun = std::time::Instant::now();
         while !so() {

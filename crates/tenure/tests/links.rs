@@ -3,6 +3,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "tests limit time")]
 
+mod around;
 #[path = "dropped/still.rs"]
 mod still;
 
@@ -10,10 +11,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use tenure::logic::{Inspection, Op, Reply, Step};
-use tenure::store::{Answer, Capabilities, Identity, Inbox, Links, Memory, Store};
-use tenure::{Guard, Key, Locks, LocksOptions, LostReason, Renewal, seam};
+use tenure::logic::{Op, Reply, Step};
+use tenure::store::{Answer, Links, Memory, Store};
+use tenure::{Guard, Locks, LocksOptions, LostReason, Renewal, seam};
 use tokio::sync::{Semaphore, watch};
+
+use around::{Around, Change};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const LEASES: usize = 1_200;
@@ -31,14 +34,9 @@ struct Linked {
     renewals: AtomicUsize,
 }
 
-#[deny(clippy::missing_trait_methods)]
-impl Store for Linked {
-    fn capabilities(&self) -> &Capabilities {
-        self.within.capabilities()
-    }
-
-    fn name(&self) -> Arc<str> {
-        self.within.name()
+impl Change for Linked {
+    fn within(&self) -> &dyn Store {
+        &self.within
     }
 
     fn call(&self, steps: Vec<Step>) -> Answer<'_, Vec<Reply>> {
@@ -57,25 +55,8 @@ impl Store for Linked {
         })
     }
 
-    fn list<'a>(
-        &'a self,
-        prefix: &'a str,
-        after: Option<&'a Key>,
-        limit: usize,
-    ) -> Answer<'a, Vec<(Key, Inspection)>> {
-        self.within.list(prefix, after, limit)
-    }
-
-    fn inbox(&self) -> Answer<'_, Option<Inbox>> {
-        self.within.inbox()
-    }
-
     fn links(&self) -> Option<watch::Receiver<Links>> {
         Some(self.links.subscribe())
-    }
-
-    fn identity(&self) -> Answer<'_, Identity> {
-        self.within.identity()
     }
 }
 
@@ -86,16 +67,16 @@ impl Linked {
 }
 
 /// The clock stands still, so that no renewal is due by itself.
-fn world() -> (Arc<Linked>, Locks) {
+fn world() -> (Arc<Around<Linked>>, Locks) {
     let seam: Arc<dyn seam::Seam> = Arc::new(still::Still::default());
-    let store = Arc::new(Linked {
+    let store = Arc::new(Around(Linked {
         within: Memory::new(Arc::clone(&seam)),
         links: watch::channel(Links::default()).0,
         has_forgotten: AtomicBool::new(false),
         answers: Semaphore::new(0),
         calls: AtomicUsize::new(0),
         renewals: AtomicUsize::new(0),
-    });
+    }));
     let locks = Locks::over(Arc::clone(&store) as _, seam, LocksOptions::default());
     (store, locks)
 }
@@ -129,25 +110,25 @@ async fn all_leases_are_verified_at_once_and_in_few_calls() {
     let (store, locks) = world();
     let guards = held(&locks, Renewal::Auto).await;
     rest().await;
-    assert_eq!(store.renewals(), 0, "nothing is due");
+    assert_eq!(store.0.renewals(), 0, "nothing is due");
 
-    store.links.send_modify(|links| links.cut += 1);
-    until("the renewal of all", || store.renewals() == LEASES).await;
-    let calls = store.calls.load(Ordering::Relaxed);
+    store.0.links.send_modify(|links| links.cut += 1);
+    until("the renewal of all", || store.0.renewals() == LEASES).await;
+    let calls = store.0.calls.load(Ordering::Relaxed);
     assert!(calls <= 5, "{calls} calls for {LEASES} leases");
     // They wait for a link, and go out by the one that is made.
-    store.links.send_modify(|links| links.made += 1);
+    store.0.links.send_modify(|links| links.made += 1);
     rest().await;
-    assert_eq!(store.renewals(), LEASES, "sent twice for one reconnection");
+    assert_eq!(store.0.renewals(), LEASES, "sent twice for one reconnection");
 
-    store.answers.add_permits(calls);
-    until("the answers", || store.answers.available_permits() == 0).await;
+    store.0.answers.add_permits(calls);
+    until("the answers", || store.0.answers.available_permits() == 0).await;
     rest().await;
     // Somebody else's call has found the next link: nobody has asked yet.
-    store.links.send_modify(|links| links.made += 1);
-    until("the renewal of all", || store.renewals() == 2 * LEASES).await;
-    store.has_forgotten.store(true, Ordering::Relaxed);
-    store.answers.add_permits(1_000);
+    store.0.links.send_modify(|links| links.made += 1);
+    until("the renewal of all", || store.0.renewals() == 2 * LEASES).await;
+    store.0.has_forgotten.store(true, Ordering::Relaxed);
+    store.0.answers.add_permits(1_000);
     for guard in &guards {
         let lost = tokio::time::timeout(PATIENCE, guard.lost()).await;
         assert_eq!(lost.expect("the verdict"), LostReason::Gone);
@@ -159,20 +140,20 @@ async fn a_lease_that_is_not_renewed_is_verified_and_lasts_no_longer_for_it() {
     let (store, locks) = world();
     let guards = held(&locks, Renewal::Off).await;
     let deadline = guards[0].deadline();
-    store.answers.add_permits(1_000);
+    store.0.answers.add_permits(1_000);
     let left = async || {
-        let page = store.within.list("", None, LEASES).await.expect("a page");
+        let page = store.0.within.list("", None, LEASES).await.expect("a page");
         page.iter().map(|(_, seen)| seen.holders[0].remaining).max()
     };
     let before = left().await;
-    store.links.send_modify(|links| links.cut += 1);
-    until("the look at all", || store.renewals() == LEASES).await;
+    store.0.links.send_modify(|links| links.cut += 1);
+    until("the look at all", || store.0.renewals() == LEASES).await;
     rest().await;
     assert_eq!((left().await, guards[0].deadline()), (before, deadline));
     guards[0].check().expect("still held");
 
-    store.has_forgotten.store(true, Ordering::Relaxed);
-    store.links.send_modify(|links| links.cut += 1);
+    store.0.has_forgotten.store(true, Ordering::Relaxed);
+    store.0.links.send_modify(|links| links.cut += 1);
     let lost = tokio::time::timeout(PATIENCE, guards[0].lost()).await;
     assert_eq!(lost.expect("the verdict"), LostReason::Gone);
 }

@@ -3,17 +3,22 @@
 
 #![allow(clippy::disallowed_methods, reason = "tests measure time and limit it")]
 
+mod around;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
+use tenure::logic::{Reply, Step};
 use tenure::seam::{self, Seam};
-use tenure::store::{Memory, Store, StoreError, StoreErrorClass};
+use tenure::store::{Answer, Memory, Store, StoreError, StoreErrorClass};
 use tenure::{Lease, Locks, LocksOptions, Renewal};
 use tracing::field::{Field, Visit};
 use tracing::span;
+
+use around::{Around, Change};
 
 /// All that was told, with the names of the fields.
 #[derive(Debug, Clone, Default)]
@@ -55,47 +60,18 @@ impl tracing::Subscriber for Told {
 #[derive(Debug)]
 struct OutOfReach(Memory);
 
-#[deny(clippy::missing_trait_methods)]
-impl Store for OutOfReach {
-    fn capabilities(&self) -> &tenure::store::Capabilities {
-        self.0.capabilities()
+impl Change for OutOfReach {
+    fn within(&self) -> &dyn Store {
+        &self.0
     }
 
-    fn name(&self) -> Arc<str> {
-        "out of reach".into()
-    }
-
-    fn call(
-        &self,
-        _: Vec<tenure::logic::Step>,
-    ) -> tenure::store::Answer<'_, Vec<tenure::logic::Reply>> {
+    fn call(&self, _: Vec<Step>) -> Answer<'_, Vec<Reply>> {
         Box::pin(std::future::ready(Err(StoreError {
             class: StoreErrorClass::Transient,
             message: "out of reach".into(),
             may_have_run: true,
             source: None,
         })))
-    }
-
-    fn list<'a>(
-        &'a self,
-        prefix: &'a str,
-        after: Option<&'a tenure::Key>,
-        limit: usize,
-    ) -> tenure::store::Answer<'a, Vec<(tenure::Key, tenure::logic::Inspection)>> {
-        self.0.list(prefix, after, limit)
-    }
-
-    fn inbox(&self) -> tenure::store::Answer<'_, Option<tenure::store::Inbox>> {
-        self.0.inbox()
-    }
-
-    fn links(&self) -> Option<tokio::sync::watch::Receiver<tenure::store::Links>> {
-        self.0.links()
-    }
-
-    fn identity(&self) -> tenure::store::Answer<'_, tenure::store::Identity> {
-        self.0.identity()
     }
 }
 
@@ -139,7 +115,7 @@ async fn everything(told: &Told) {
     let late = |lease: Lease| async move { lease.lost().await };
     let finished = short.with_renewal(Renewal::Off).run_to_end(late).await.expect("acquired");
     let _reason = finished.value();
-    let apart = Arc::new(OutOfReach(Memory::new(Arc::clone(&seam))));
+    let apart = Arc::new(Around(OutOfReach(Memory::new(Arc::clone(&seam)))));
     let options = LocksOptions::default().with_store_timeout(Duration::from_millis(50));
     let unreachable = Locks::over(apart, Arc::clone(&seam), options);
     unreachable.mutex("key").acquire().await.expect_err("out of reach");

@@ -5,6 +5,8 @@
 
 #![allow(clippy::disallowed_methods, reason = "tests measure time and limit it")]
 
+#[path = "../around/mod.rs"]
+mod around;
 mod control;
 mod slow;
 mod still;

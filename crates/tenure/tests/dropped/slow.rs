@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use tenure::Key;
 use tenure::logic::{Inspection, Op, Reply, Step};
-use tenure::store::{Answer, Capabilities, Identity, Inbox, Links, Store};
-use tokio::sync::watch;
+use tenure::store::{Answer, Inbox, Store};
+
+use crate::around::Change;
 
 /// Waits so many polls around each call of another store.
 #[derive(Debug)]
@@ -25,14 +26,9 @@ async fn polls(count: usize) {
     }
 }
 
-#[deny(clippy::missing_trait_methods)]
-impl Store for Slow {
-    fn capabilities(&self) -> &Capabilities {
-        self.inner.capabilities()
-    }
-
-    fn name(&self) -> Arc<str> {
-        self.inner.name()
+impl Change for Slow {
+    fn within(&self) -> &dyn Store {
+        &*self.inner
     }
 
     fn call(&self, steps: Vec<Step>) -> Answer<'_, Vec<Reply>> {
@@ -80,13 +76,5 @@ impl Store for Slow {
             polls(self.after).await;
             inbox
         })
-    }
-
-    fn links(&self) -> Option<watch::Receiver<Links>> {
-        self.inner.links()
-    }
-
-    fn identity(&self) -> Answer<'_, Identity> {
-        self.inner.identity()
     }
 }

@@ -12,6 +12,7 @@ use tenure::seam::Seam;
 use tenure::store::{Memory, Sqlite, Store};
 use tenure::{Guard, Locks, LocksOptions};
 
+use crate::around::Around;
 use crate::slow::Slow;
 use crate::still::Still;
 
@@ -71,7 +72,7 @@ impl World {
         };
         let slow = |before, after, acquire_behind, detached| -> Arc<dyn Store> {
             let inner = Arc::clone(&store);
-            Arc::new(Slow { inner, before, after, acquire_behind, detached })
+            Arc::new(Around(Slow { inner, before, after, acquire_behind, detached }))
         };
         let seen_by_client = match pace {
             Pace::InPlace => slow(3, 3, 0, false),

@@ -1,0 +1,75 @@
+//! A store around another one, for tests that change it in one place.
+
+use std::fmt;
+use std::sync::Arc;
+
+use tenure::Key;
+use tenure::logic::{Inspection, Reply, Step};
+use tenure::store::{Answer, Capabilities, Identity, Inbox, Links, Store};
+use tokio::sync::watch;
+
+/// What is otherwise than in the store within. What is not said goes through to it.
+pub(crate) trait Change: fmt::Debug + Send + Sync + 'static {
+    fn within(&self) -> &dyn Store;
+
+    fn call(&self, steps: Vec<Step>) -> Answer<'_, Vec<Reply>> {
+        self.within().call(steps)
+    }
+
+    fn list<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a Key>,
+        limit: usize,
+    ) -> Answer<'a, Vec<(Key, Inspection)>> {
+        self.within().list(prefix, after, limit)
+    }
+
+    fn inbox(&self) -> Answer<'_, Option<Inbox>> {
+        self.within().inbox()
+    }
+
+    fn links(&self) -> Option<watch::Receiver<Links>> {
+        self.within().links()
+    }
+}
+
+/// The store within, so changed.
+#[derive(Debug)]
+pub(crate) struct Around<C>(pub(crate) C);
+
+#[deny(clippy::missing_trait_methods)]
+impl<C: Change> Store for Around<C> {
+    fn capabilities(&self) -> &Capabilities {
+        self.0.within().capabilities()
+    }
+
+    fn name(&self) -> Arc<str> {
+        self.0.within().name()
+    }
+
+    fn call(&self, steps: Vec<Step>) -> Answer<'_, Vec<Reply>> {
+        self.0.call(steps)
+    }
+
+    fn list<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a Key>,
+        limit: usize,
+    ) -> Answer<'a, Vec<(Key, Inspection)>> {
+        self.0.list(prefix, after, limit)
+    }
+
+    fn inbox(&self) -> Answer<'_, Option<Inbox>> {
+        self.0.inbox()
+    }
+
+    fn links(&self) -> Option<watch::Receiver<Links>> {
+        self.0.links()
+    }
+
+    fn identity(&self) -> Answer<'_, Identity> {
+        self.0.within().identity()
+    }
+}
