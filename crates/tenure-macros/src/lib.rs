@@ -3,7 +3,6 @@
 
 mod expand;
 mod options;
-mod span;
 mod template;
 
 use proc_macro::TokenStream;

@@ -6,9 +6,8 @@ use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream};
 use syn::{Expr, ExprLit, Ident, Lit, LitStr, Result, Token};
 
-use super::span;
-
 const KNOWN: &str = "try, store, ttl, wait, renewal, min_hold, max_hold, owner, label, lease";
+const SUCH_AS: &str = "\"500ms\", \"30s\", \"5m\", \"2h\" or \"1h30m\"";
 
 /// The options, as written; `settings` are the calls that set them on a mutex.
 pub(crate) struct Options {
@@ -91,17 +90,16 @@ fn duration(value: &Expr) -> Result<TokenStream> {
     let Expr::Lit(ExprLit { lit, .. }) = value else { return Ok(quote!(#value)) };
     let refused = |message: String| Err(syn::Error::new(lit.span(), message));
     match lit {
-        Lit::Str(text) => match span::millis(&text.value()) {
-            Some(millis) => Ok(quote!(::core::time::Duration::from_millis(#millis))),
-            None => {
-                refused(format!("{:?} is no duration, such as {}", text.value(), span::SUCH_AS))
+        Lit::Str(text) => match humantime::parse_duration(&text.value()) {
+            Ok(span) if !span.is_zero() => {
+                let (secs, nanos) = (span.as_secs(), span.subsec_nanos());
+                Ok(quote!(::core::time::Duration::new(#secs, #nanos)))
             }
+            _ => refused(format!("{:?} is no duration, such as {SUCH_AS}", text.value())),
         },
-        other => refused(format!(
-            "{} has no unit; write a duration such as {}",
-            quote!(#other),
-            span::SUCH_AS
-        )),
+        other => {
+            refused(format!("{} has no unit; write a duration such as {SUCH_AS}", quote!(#other)))
+        }
     }
 }
 

@@ -10,7 +10,7 @@ async fn no_unit() -> tenure::Result<()> {
     Ok(())
 }
 
-#[tenure::locked(ttl = "30 seconds")]
+#[tenure::locked(ttl = "30 parsecs")]
 async fn no_duration() -> tenure::Result<()> {
     Ok(())
 }

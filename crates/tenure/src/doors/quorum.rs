@@ -92,7 +92,7 @@ impl QuorumUrl {
 fn with(options: QuorumOptions, parameter: &str) -> Result<QuorumOptions, StoreError> {
     let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
     let span = || {
-        duration(value).ok_or_else(|| {
+        humantime::parse_duration(value).map_err(|_| {
             let message = format!("{name} is a time with its unit, such as 500ms, 2s or 5m");
             StoreError::config(message)
         })
@@ -105,19 +105,6 @@ fn with(options: QuorumOptions, parameter: &str) -> Result<QuorumOptions, StoreE
              of a node stand in the node's own URL"
                 .into(),
         )),
-    }
-}
-
-fn duration(text: &str) -> Option<Duration> {
-    let digits = text.find(|c: char| !c.is_ascii_digit())?;
-    let (number, unit) = text.split_at(digits);
-    let number: u64 = number.parse().ok()?;
-    match unit {
-        "ms" => Some(Duration::from_millis(number)),
-        "s" => Some(Duration::from_secs(number)),
-        "m" => Some(Duration::from_secs(number.checked_mul(60)?)),
-        "h" => Some(Duration::from_secs(number.checked_mul(3600)?)),
-        _ => None,
     }
 }
 

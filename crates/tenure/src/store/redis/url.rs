@@ -200,7 +200,8 @@ impl Parameters {
 
     fn limit(&mut self, name: &str) -> Result<Option<Duration>, StoreError> {
         let Some(text) = self.take(name) else { return Ok(None) };
-        let limit = duration(&text).filter(|limit| (LIMIT_MIN..=LIMIT_MAX).contains(limit));
+        let limit = humantime::parse_duration(&text).ok();
+        let limit = limit.filter(|limit| (LIMIT_MIN..=LIMIT_MAX).contains(limit));
         limit.map(Some).ok_or_else(|| {
             config(format!(
                 "{name} is a time with its unit from 10ms to 60m, such as 500ms or 2s, not {text:?}"
@@ -230,18 +231,6 @@ fn template(text: &str) -> Result<Template, StoreError> {
             "key_template must have {{name}} in it exactly once, as in lock:{{name}}, not {text:?}"
         ))
     })
-}
-
-fn duration(text: &str) -> Option<Duration> {
-    let digits = text.find(|c: char| !c.is_ascii_digit())?;
-    let (number, unit) = text.split_at(digits);
-    let number: u64 = number.parse().ok()?;
-    match unit {
-        "ms" => Some(Duration::from_millis(number)),
-        "s" => Some(Duration::from_secs(number)),
-        "m" => Some(Duration::from_secs(number.checked_mul(60)?)),
-        _ => None,
-    }
 }
 
 fn decoded(text: &str) -> Result<String, StoreError> {
