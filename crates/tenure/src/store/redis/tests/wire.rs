@@ -11,6 +11,9 @@ use crate::store::redis::resp::Value;
 
 static COUNT: Script = Script::new("count", "return redis.call('INCR', KEYS[1])");
 
+/// Limits that no slow machine comes near.
+const PATIENT: &str = "connect_timeout=20s&call_timeout=20s";
+
 fn behind(proxy: &Proxy, parameters: &str) -> Link {
     Link::new(&server(&format!("{}?{parameters}", proxy.url())), NAME)
 }
@@ -58,7 +61,7 @@ async fn a_cut_is_told_and_nothing_is_sent_twice() {
     ] {
         let real = RealServer::redis().start();
         let proxy = Proxy::to(real.address());
-        let link = behind(&proxy, "");
+        let link = behind(&proxy, PATIENT);
         echo(&link, "first").await.expect("it is up");
         real.command(&["SCRIPT", "LOAD", &COUNT.source]);
         let fault = proxy.on(Which::nth_named(1, "EVALSHA"), fate.clone());
@@ -76,7 +79,7 @@ async fn a_cut_is_told_and_nothing_is_sent_twice() {
 #[tokio::test]
 async fn a_late_reply_is_never_taken_for_anothers() {
     let real = RealServer::redis().start();
-    let link = Link::new(&server(&format!("{}?call_timeout=300ms", real.url())), NAME);
+    let link = Link::new(&server(&format!("{}?{PATIENT}", real.url())), NAME);
     echo(&link, "warm").await.expect("it is up");
     for round in 0..20 {
         let word = format!("round-{round}");
@@ -95,7 +98,7 @@ async fn a_connection_that_is_cut_during_the_login_is_tried_again() {
         for fate in [Fate::CutBefore, Fate::CutAfter, Fate::CutReply(2)] {
             let real = RealServer::redis().start();
             let proxy = Proxy::to(real.address());
-            let link = Link::new(&server(&format!("{}/1", proxy.url())), NAME);
+            let link = Link::new(&server(&format!("{}/1?{PATIENT}", proxy.url())), NAME);
             proxy.on(Which::nth_named(1, name), fate.clone());
             let failure = ping(&link).await.expect_err("it was cut");
             assert!(!failure.may_have_run, "{name} {fate:?}: {failure:?}");
