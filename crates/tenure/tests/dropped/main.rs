@@ -96,8 +96,7 @@ fn acquire_that_is_granted_while_it_waits() {
         let holder = world.hold("key").await;
         let mutex = world.locks.mutex("key");
         let mut waiting = Box::pin(mutex.acquire());
-        assert!(world.polled(30, &mut waiting).await.is_none(), "two hold the key");
-        world.until_waiting("key").await;
+        world.until_it_waits("key", &mut waiting).await;
         let released = world.release_aside(holder);
         let ended = world.polled(polls, &mut waiting).await.is_some();
         drop(waiting);

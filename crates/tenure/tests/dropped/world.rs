@@ -128,6 +128,15 @@ impl World {
         self.until("a place in line", async || !self.look(key).await.waiters.is_empty()).await;
     }
 
+    /// Polls `acquire` until it stands in line, however long the store takes for that.
+    pub(crate) async fn until_it_waits<F: Future + Unpin>(&self, key: &str, acquire: &mut F) {
+        self.until("a place in line", async || {
+            assert!(self.polled(1, &mut *acquire).await.is_none(), "two hold the key");
+            !self.look(key).await.waiters.is_empty()
+        })
+        .await;
+    }
+
     /// After a rest nobody holds the key and nobody waits for it.
     pub(crate) async fn rests_without(&self, key: &str) {
         self.rests("no trace", async || {
