@@ -9,14 +9,16 @@ use tracing::Instrument as _;
 use crate::logic::{Acquire, Blocker, FenceRule, Op, Queueing, Reply};
 use crate::seam::Moment;
 use crate::store::{StoreError, StoreErrorClass};
-use crate::words::{Error, ErrorKind, Key, Operation, Owner, Result};
+use crate::words::{Error, ErrorKind, Operation, Owner, Result};
 
 use super::core::Engine;
+use super::debt::Debt;
 use super::guard::Guard;
 use super::lease::Held;
 use super::looks;
 use super::observe;
 use super::order::Order;
+use super::refusal;
 use super::taker::Taker;
 use super::turn::Turn;
 use super::waiter::Waiter;
@@ -81,6 +83,8 @@ async fn wait(engine: &Arc<Engine>, order: &Order) -> Result<Guard> {
         if held.lease.verdict(engine.now()).is_ok() {
             return Ok(attempt.into_guard(held));
         }
+        // What is left of it is withdrawn.
+        drop(attempt);
         engine.let_go(&held);
     }
 }
@@ -119,8 +123,8 @@ pub(super) struct Attempt<'a> {
     unanswered: u32,
     /// In line, once it stands there.
     waiter: Option<Arc<Waiter>>,
-    /// Whether the store may have anything of this owner that nobody else looks after.
-    open: bool,
+    /// The store may have something of this owner that nobody else looks after.
+    debt: Option<Debt<'a>>,
 }
 
 /// How the claim comes by its lease.
@@ -173,7 +177,7 @@ impl<'a> Attempt<'a> {
             way: Way::Free,
             unanswered: 0,
             waiter: None,
-            open: false,
+            debt: None,
         })
     }
 
@@ -188,16 +192,18 @@ impl<'a> Attempt<'a> {
     pub(super) async fn look(&mut self, limit: Moment) -> Result<Look, StoreError> {
         let Self { engine, order, .. } = *self;
         let sent = engine.now();
+        if let Err(closed) = self.owe() {
+            return Ok(Look::Refused(closed));
+        }
         self.unanswered += 1;
-        self.open = true;
         let reply = engine.ask(&order.key, self.op(), limit).await?;
         self.unanswered -= 1;
         let (Reply::Granted { fence } | Reply::Transferred { fence }) = reply else {
             // Something of an earlier request may still be under way.
-            self.open = self.unanswered > 0;
+            self.debt = self.debt.take().filter(|_| self.unanswered > 0);
             return Ok(match reply {
                 Reply::Busy { blocker, look_in } => Look::Busy { blocker, look_in },
-                other => Look::Refused(refusal(engine, &order.key, other)),
+                other => Look::Refused(refusal::of(engine, &order.key, other)),
             });
         };
         let from = if mutants::is_set(Mutant::ValidityFromReply) { engine.now() } else { sent };
@@ -220,6 +226,20 @@ impl<'a> Attempt<'a> {
             return Ok(Look::Refused(error("this Locks was closed meanwhile".into())));
         }
         Ok(Look::Granted(held))
+    }
+
+    /// From here on the store may come to know of this owner. Who closes from here on waits for
+    /// what becomes of it.
+    fn owe(&mut self) -> Result<()> {
+        let Self { engine, order, .. } = *self;
+        let debt = self.debt.take().unwrap_or_else(|| engine.debts.owe());
+        if !engine.is_closed() {
+            self.debt = Some(debt);
+            return Ok(());
+        }
+        self.debt = Some(debt).filter(|_| self.unanswered > 0);
+        let error = engine.error(Operation::Acquire, &order.key, ErrorKind::Closed);
+        Err(error("this Locks was closed meanwhile".into()))
     }
 
     /// Looks until the store has answered once.
@@ -269,12 +289,15 @@ impl<'a> Attempt<'a> {
         let (key, backoff) = (order.key.clone(), engine.backoff());
         let waiter = Waiter::new(key, acquire, order.terms, self.unanswered, backoff, seen);
         let waiter = Arc::new(waiter);
+        self.owe()?;
         self.waiter = Some(Arc::clone(&waiter));
         engine.enter_waiter(&waiter, order.stands_in_line());
         if engine.is_closed() {
             let error = engine.error(Operation::Acquire, &order.key, ErrorKind::Closed);
             return Err(error("this Locks was closed while waiting".into()));
         }
+        // Whoever closes from here on finds the waiter, and withdraws what it has asked for.
+        self.debt = None;
         let mut alarm = engine.seam.sleep_until(give_up);
         let long = if give_up == Moment::NEVER { started + SUSPICION } else { Moment::NEVER };
         let mut suspicion = engine.seam.sleep_until(long);
@@ -296,7 +319,7 @@ impl<'a> Attempt<'a> {
                 Some(Err(error)) => {
                     if error.kind() == ErrorKind::Closed {
                         // Closing withdraws what waits.
-                        (self.waiter, self.open) = (None, false);
+                        self.waiter = None;
                     }
                     return Err(error);
                 }
@@ -339,7 +362,7 @@ impl<'a> Attempt<'a> {
     }
 
     pub(super) fn into_guard(mut self, held: Held) -> Guard {
-        (self.waiter, self.open) = (None, false);
+        (self.waiter, self.debt) = (None, None);
         held.lease.taken_by(Taker::present());
         // The clock was read for the verdict, and no more: after it nothing may take time.
         let waited = held.lease.since.since(self.started);
@@ -350,81 +373,37 @@ impl<'a> Attempt<'a> {
     /// The outcome of a look is unknown; the claim is withdrawn when this attempt is dropped.
     pub(super) fn unknown(&mut self, failure: StoreError) -> Error {
         if !failure.may_have_run && self.unanswered == 1 {
-            self.open = false;
+            self.debt = None;
         }
-        self.engine.store_error(Operation::Acquire, &self.order.key, failure, self.open)
+        let may_hold = self.debt.is_some();
+        self.engine.store_error(Operation::Acquire, &self.order.key, failure, may_hold)
     }
 
     fn busy(&self, seen: Option<(Blocker, Moment)>, started: Moment) -> Error {
-        busy(self.engine, &self.order.key, seen, started)
+        refusal::busy(self.engine, &self.order.key, seen, started)
     }
 }
 
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
-        if let Some(waiter) = self.waiter.take() {
-            let (held, asked) = waiter.give_up();
-            self.open |= asked;
-            self.engine.leave_waiter(&self.owner);
-            if let Some(held) = held {
-                self.engine.let_go(&held);
-            }
+        let Self { engine, order, .. } = *self;
+        let mut debt = self.debt.take();
+        let waiter = self.waiter.take();
+        let held = waiter.as_ref().and_then(|waiter| {
+            let owed = debt.take().unwrap_or_else(|| engine.debts.owe());
+            let held = waiter.give_up();
+            debt = Some(owed).filter(|_| waiter.has_asked());
+            held
+        });
+        // Before it leaves the books: who closes meanwhile finds it there or here.
+        if let Some(debt) = debt.filter(|_| !mutants::is_set(Mutant::NoWithdrawal)) {
+            engine.withdraw_later(debt, &order.key, &self.owner, order.terms);
         }
-        if self.open && !mutants::is_set(Mutant::NoWithdrawal) {
-            self.engine.withdraw_later(&self.order.key, &self.owner, self.order.terms);
+        if waiter.is_some() {
+            engine.leave_waiter(&self.owner);
+        }
+        if let Some(held) = held {
+            engine.let_go(&held);
         }
     }
-}
-
-/// Who waited in vain learns who is in the way.
-pub(super) fn busy(
-    engine: &Engine,
-    key: &Key,
-    seen: Option<(Blocker, Moment)>,
-    started: Moment,
-) -> Error {
-    let now = engine.now();
-    let waited = round(now.since(started));
-    observe::busy(&engine.name, key, waited);
-    let message = match seen {
-        Some((blocker, seen)) => {
-            let report = blocker.report.as_ref().map(|nodes| format!(" ({nodes})"));
-            format!(
-                "waited {waited:?}; it is held by {} for {:?}{}",
-                blocker.label,
-                round(blocker.held_for + now.since(seen)),
-                report.unwrap_or_default(),
-            )
-        }
-        None => format!("waited {waited:?}; others hold it or stand in front"),
-    };
-    engine.error(Operation::Acquire, key, ErrorKind::Busy)(message)
-}
-
-/// What a reply means that is neither a grant nor a place in line.
-pub(super) fn refusal(engine: &Engine, key: &Key, reply: Reply) -> Error {
-    let error = |kind, message: String| engine.error(Operation::Acquire, key, kind)(message);
-    match reply {
-        Reply::Mismatch(what) => error(ErrorKind::Mismatch, what.into()),
-        Reply::Refused(why) => error(ErrorKind::Refused, why.into()),
-        Reply::SelfHeld => error(
-            ErrorKind::Invalid,
-            "a holder with the same fixed owner value has it, and waiting for it would be \
-             waiting for oneself; try without waiting, or use another owner value"
-                .into(),
-        ),
-        Reply::Gone => error(
-            ErrorKind::Lost,
-            "there is nothing to adopt: the ticket was used before, or its time is over".into(),
-        ),
-        Reply::Withdrawn => error(
-            ErrorKind::Unavailable,
-            "this attempt was withdrawn or forced out before it was answered; try again".into(),
-        ),
-        other => error(ErrorKind::Internal, format!("the store answered {other:?} to an acquire")),
-    }
-}
-
-fn round(span: Duration) -> Duration {
-    Duration::from_millis(u64::try_from(span.as_millis()).unwrap_or(u64::MAX))
 }

@@ -1,6 +1,6 @@
 //! One engine: a store, a seam, and what is held or awaited through them by this process.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use crate::store::{Store, StoreError, StoreErrorClass};
 use crate::words::{Error, ErrorKind, Fence, Key, Operation, Owner, Result};
 
 use super::agenda::{Agenda, Duty, DutyId};
+use super::debt::{Debt, Debts};
 use super::keeper;
 use super::lease::{Held, Lease, LostReason};
 use super::lobby::Lobby;
@@ -40,10 +41,8 @@ pub(crate) struct Engine {
     /// Opened with the first contended acquire; `None` inside: this store cannot push.
     inbox: OnceCell<Option<Arc<str>>>,
     closed: AtomicBool,
-    /// Undoings that the store has not answered yet.
-    pending: AtomicUsize,
-    /// Told whenever `pending` falls to zero.
-    rest: Notify,
+    /// What the store has not answered yet: closing waits for it.
+    pub(crate) debts: Debts,
     /// Ends the tasks of this engine with it.
     gone: CancellationToken,
     /// When the keeper last looked at the clock.
@@ -70,8 +69,7 @@ impl Engine {
             looks: Looks::default(),
             inbox: OnceCell::new(),
             closed: AtomicBool::new(false),
-            pending: AtomicUsize::new(0),
-            rest: Notify::new(),
+            debts: Debts::default(),
             gone: gone.clone(),
             turned_at: AtomicU64::new(0),
         });
@@ -235,12 +233,17 @@ impl Engine {
     }
 
     fn close_lease(self: &Arc<Self>, id: DutyId, lease: &Lease) {
-        self.agenda.leave(id);
+        let debt = self.debts.owe();
         lease.lose(LostReason::Closed);
-        self.release_later(lease);
+        // Whoever has let go of it before gives it back, or has handed it over.
+        if !lease.is_let_go() {
+            self.release_later(debt, lease);
+        }
+        self.agenda.leave(id);
     }
 
-    /// The keeper has no more to do with this lease.
+    /// The keeper has no more to do with this lease. What is left of it at the store must be
+    /// owed already.
     pub(crate) fn let_go(&self, held: &Held) {
         if held.lease.let_go() {
             let Lease { key, fence, since, .. } = &*held.lease;
@@ -258,75 +261,90 @@ impl Engine {
     }
 
     /// Gives a lease back in the background.
-    pub(crate) fn release_later(self: &Arc<Self>, lease: &Lease) {
+    pub(crate) fn release_later(self: &Arc<Self>, debt: Debt<'_>, lease: &Lease) {
         let until = lease.deadline().max(self.now()) + lease.terms.ttl;
         let then_look = lease.passed.load(Ordering::Acquire);
-        self.undo(lease.key.clone(), release_of(lease), until, then_look);
+        self.undo(debt, lease.key.clone(), release_of(lease), (until, then_look));
     }
 
     /// Withdraws an acquire in the background, whatever became of it.
-    pub(crate) fn withdraw_later(self: &Arc<Self>, key: &Key, owner: &Owner, terms: Terms) {
+    pub(crate) fn withdraw_later(
+        self: &Arc<Self>,
+        debt: Debt<'_>,
+        key: &Key,
+        owner: &Owner,
+        terms: Terms,
+    ) {
         let op = Op::Withdraw { owner: owner.clone(), tombstone: terms.tombstone() };
         let longest = terms.ttl.max(terms.window());
         let until = self.now() + longest + validity::allowance(longest);
-        self.undo(key.clone(), op, until, false);
+        self.undo(debt, key.clone(), op, (until, false));
     }
 
-    fn undo(self: &Arc<Self>, key: Key, op: Op, until: Moment, then_look: bool) {
-        self.pending.fetch_add(1, Ordering::AcqRel);
+    fn undo(
+        self: &Arc<Self>,
+        debt: Debt<'_>,
+        key: Key,
+        op: Op,
+        (until, then_look): (Moment, bool),
+    ) {
         let backoff = Mutex::new(self.backoff());
         let undo = Undo { key, op, until, backoff, then_look, _engine: Arc::clone(self) };
         self.agenda.enter(self.now(), Duty::Undo(Arc::new(undo)));
+        debt.enter();
     }
 
     /// An undoing has ended, by an answer or by its time.
     pub(crate) fn undone(&self, id: DutyId) {
-        if self.agenda.leave(id) && self.pending.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.rest.notify_waiters();
+        if self.agenda.leave(id) {
+            self.debts.pay();
         }
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Acquire)
+        self.closed.load(Ordering::SeqCst)
     }
 
     /// Refuses all that comes from here on, and gives back all that is held or awaited.
     pub(crate) fn close(self: &Arc<Self>) {
-        self.closed.store(true, Ordering::Release);
+        self.closed.store(true, Ordering::SeqCst);
         self.looks.close();
         let closed = |waiter: &Waiter| {
             let error = self.error(Operation::Acquire, &waiter.key, ErrorKind::Closed);
             waiter.fail(error("this Locks was closed while waiting".into()));
         };
-        // Who stands behind others has asked the store for nothing.
-        self.lobby.dismiss().iter().for_each(|waiter| closed(waiter));
+        for waiter in self.lobby.dismiss() {
+            closed(&waiter);
+            self.withdraw_if_asked(&waiter);
+        }
         for (id, duty) in self.agenda.all() {
             match duty {
                 Duty::Lease(lease) => self.close_lease(id, &lease),
                 Duty::Waiter(waiter) => {
                     closed(&waiter);
+                    self.withdraw_if_asked(&waiter);
                     self.leave_waiter(&waiter.acquire.owner);
-                    self.withdraw_later(&waiter.key, &waiter.acquire.owner, waiter.terms);
                 }
                 Duty::Undo(_) => {}
             }
         }
     }
 
-    /// Ends when every undoing has ended, or at `limit`; answers how many are left.
+    /// Withdraws the claim of one who waits no more, if the store may know of it. Its own caller
+    /// may take its time with that, or never come to it.
+    pub(crate) fn withdraw_if_asked(self: &Arc<Self>, waiter: &Waiter) {
+        if waiter.has_asked() {
+            let debt = self.debts.owe();
+            self.withdraw_later(debt, &waiter.key, &waiter.acquire.owner, waiter.terms);
+        }
+    }
+
+    /// Ends when nothing is owed to the store, or at `limit`; answers how much is left.
     pub(crate) async fn rest(&self, limit: Moment) -> usize {
-        let mut alarm = self.seam.sleep_until(limit);
-        loop {
-            let rest = self.rest.notified();
-            let pending = self.pending.load(Ordering::Acquire);
-            if pending == 0 {
-                return 0;
-            }
-            tokio::select! {
-                biased;
-                () = rest => {}
-                () = &mut alarm => return self.pending.load(Ordering::Acquire),
-            }
+        tokio::select! {
+            biased;
+            () = self.debts.paid() => 0,
+            () = self.seam.sleep_until(limit) => self.debts.count(),
         }
     }
 

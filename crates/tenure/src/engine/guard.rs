@@ -85,9 +85,14 @@ impl Guard {
     /// }
     /// # Ok(()) }
     /// ```
-    pub async fn release(mut self) -> Result<Released> {
-        let (engine, lease) = (self.lease.engine(), self.lease.known());
-        engine.let_go(self.lease.hold());
+    pub async fn release(self) -> Result<Released> {
+        // Closing waits for the answer; and should this future be dropped, `this` goes first and
+        // leaves the release to the background.
+        let engine = Arc::clone(self.lease.engine());
+        let _debt = engine.debts.owe();
+        let mut this = self;
+        let lease = this.lease.known();
+        engine.let_go(this.lease.hold());
         let reply = match engine.give_back(lease).await {
             Ok(reply) => reply,
             Err(failure) => {
@@ -95,14 +100,14 @@ impl Guard {
             }
         };
         engine.looks.freed(&lease.key);
-        self.settled = true;
+        this.settled = true;
         match reply {
             Reply::Released => Ok(Released::Released),
             Reply::Gone => Ok(Released::Gone),
             Reply::Others => Ok(Released::Others),
             other => {
                 let message = format!("the store answered {other:?} to a release");
-                Err(self.lease.error(Operation::Release, ErrorKind::Internal, message))
+                Err(this.lease.error(Operation::Release, ErrorKind::Internal, message))
             }
         }
     }
@@ -119,10 +124,14 @@ impl Deref for Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         let engine = self.lease.engine();
-        let closed = self.lease.known().verdict(engine.now()) == Err(LostReason::Closed);
+        if self.settled {
+            return engine.let_go(self.lease.hold());
+        }
+        let debt = engine.debts.owe();
         engine.let_go(self.lease.hold());
-        if !self.settled && !closed {
-            engine.release_later(self.lease.known());
+        // Whoever closed before that gives it back.
+        if self.lease.known().verdict(engine.now()) != Err(LostReason::Closed) {
+            engine.release_later(debt, self.lease.known());
         }
     }
 }

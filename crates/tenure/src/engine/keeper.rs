@@ -11,12 +11,13 @@ use tokio_util::sync::CancellationToken;
 use crate::logic::{Op, Reply, Step};
 use crate::seam::Moment;
 use crate::store::{Links, Push, StoreError, StoreErrorClass};
-use crate::words::{Fence, Operation};
+use crate::words::{Error, Fence, Operation};
 
 use super::agenda::{Duty, DutyId};
 use super::core::Engine;
 use super::lease::{Lease, LostReason};
 use super::observe;
+use super::refusal;
 use super::turn::Turn;
 use super::undo::Undo;
 use super::waiter::Waiter;
@@ -251,7 +252,6 @@ pub(super) fn heartbeat_answered(
     reply: Reply,
     sent: Moment,
 ) {
-    let owner = &waiter.acquire.owner;
     match reply {
         Reply::Granted { fence } => {
             let from = if mutants::is_set(Mutant::ValidityFromReply) { engine.now() } else { sent };
@@ -267,10 +267,17 @@ pub(super) fn heartbeat_answered(
             engine.agenda.move_to(id, (now + look_in).min(sent + every));
         }
         other => {
-            engine.leave_waiter(owner);
-            waiter.fail(super::acquire::refusal(engine, &waiter.key, other));
+            end_waiting(engine, waiter, refusal::of(engine, &waiter.key, other));
         }
     }
+}
+
+/// A waiter waits in vain. What it asked for is withdrawn at once: its caller may take its time
+/// to hear of it.
+fn end_waiting(engine: &Arc<Engine>, waiter: &Arc<Waiter>, error: Error) {
+    waiter.fail(error);
+    engine.withdraw_if_asked(waiter);
+    engine.leave_waiter(&waiter.acquire.owner);
 }
 
 /// A waiter has its lease: it goes from the queue's care into the lease's.
@@ -326,9 +333,9 @@ fn failed(engine: &Arc<Engine>, errand: Errand, failure: &StoreError) {
                 let pause = waiter.unanswered(engine.jitter());
                 engine.agenda.move_to(id, now + pause);
             } else {
-                engine.leave_waiter(&waiter.acquire.owner);
-                let failure = failure.clone();
-                waiter.fail(engine.store_error(Operation::Acquire, &waiter.key, failure, true));
+                let (key, failure) = (&waiter.key, failure.clone());
+                let error = engine.store_error(Operation::Acquire, key, failure, true);
+                end_waiting(engine, &waiter, error);
             }
         }
         Errand::Undoing(id, undo) => {

@@ -187,6 +187,11 @@ impl Lease {
         self.verdict.load(Ordering::Acquire) == HELD
     }
 
+    /// Whether its holder has let go of it, and was not told before that it is lost.
+    pub(crate) fn is_let_go(&self) -> bool {
+        self.verdict.load(Ordering::Acquire) == LET_GO
+    }
+
     /// What to call the end of the deadline.
     pub(crate) fn expiry(&self) -> LostReason {
         if self.deadline() == self.end { LostReason::MaxHold } else { LostReason::Expired }

@@ -232,7 +232,9 @@ impl Locks {
     /// what comes later, for every clone of this `Locks`. Guards that are alive are lost with
     /// [`LostReason::Closed`](crate::LostReason::Closed).
     ///
-    /// Call it before the program ends, so that no release is cut off half-way.
+    /// Call it before the program ends, so that no request is cut off half-way. It also waits for
+    /// the answer to an acquire or release that another task is in the middle of; a future of one
+    /// that nobody polls any more should be dropped first, or it holds up the close until `limit`.
     ///
     /// # Cancel safety
     /// Dropping the future leaves everything to the background; it stays closed.
@@ -254,8 +256,8 @@ impl Locks {
             0 => Ok(()),
             left => {
                 let message = format!(
-                    "{left} releases or withdrawals were not answered within {limit:?}; the keys \
-                     are free when their ttl ends"
+                    "{left} requests were not answered within {limit:?}; their keys are free \
+                     when their ttl ends"
                 );
                 let error = Error::new(ErrorKind::Unavailable, Operation::Close, message);
                 Err(error.with_store(&engine.store.name()).with_may_hold(true))

@@ -22,6 +22,7 @@ use super::agenda::Duty;
 use super::core::Engine;
 use super::guard::Guard;
 use super::order::Order;
+use super::refusal;
 
 /// The steps between looks: from a few looks' time on, so that contenders come apart.
 const FIRST_STEP: Duration = Duration::from_millis(4);
@@ -117,6 +118,7 @@ impl Waiting<'_> {
                     if held.lease.verdict(engine.now()).is_ok() {
                         return Ok(attempt.into_guard(held));
                     }
+                    drop(attempt);
                     engine.let_go(&held);
                     continue;
                 }
@@ -182,13 +184,13 @@ impl Waiting<'_> {
         };
         if self.engine.agenda.all().iter().any(|(_, duty)| is_mine(duty)) {
             let reply = crate::logic::Reply::SelfHeld;
-            return Err(super::acquire::refusal(self.engine, &self.order.key, reply));
+            return Err(refusal::of(self.engine, &self.order.key, reply));
         }
         Ok(())
     }
 
     fn in_vain(&self, seen: Option<(Blocker, Moment)>) -> Error {
-        super::acquire::busy(self.engine, &self.order.key, seen, self.started)
+        refusal::busy(self.engine, &self.order.key, seen, self.started)
     }
 
     fn closed(&self) -> Error {

@@ -3,6 +3,7 @@
 mod acquire;
 mod agenda;
 mod core;
+mod debt;
 mod finished;
 mod guard;
 mod handle;
@@ -14,6 +15,7 @@ mod looks;
 pub mod observe;
 mod order;
 mod pass;
+mod refusal;
 mod scope;
 mod source;
 mod streams;

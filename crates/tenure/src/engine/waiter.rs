@@ -163,14 +163,18 @@ impl Waiter {
     }
 
     /// The caller gives up, and nothing is sent from here on. Answers the lease if it was granted
-    /// meanwhile, and whether the store was ever asked.
-    pub(crate) fn give_up(&self) -> (Option<Held>, bool) {
-        let mut state = self.state();
-        let held = match std::mem::replace(&mut state.outcome, Outcome::Taken) {
+    /// meanwhile.
+    pub(crate) fn give_up(&self) -> Option<Held> {
+        match std::mem::replace(&mut self.state().outcome, Outcome::Taken) {
             Outcome::Granted(held) => Some(held),
             Outcome::Waiting | Outcome::Failed(_) | Outcome::Taken => None,
-        };
-        (held, state.stamp > 0)
+        }
+    }
+
+    /// Whether the store was ever asked for its place, or may yet be by an earlier request.
+    pub(crate) fn has_asked(&self) -> bool {
+        let state = self.state();
+        state.stamp > 0 || state.unanswered > 0
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -1,0 +1,63 @@
+//! What a claim that came to nothing tells its caller. It decides nothing.
+
+use std::time::Duration;
+
+use crate::logic::{Blocker, Reply};
+use crate::seam::Moment;
+use crate::words::{Error, ErrorKind, Key, Operation};
+
+use super::core::Engine;
+use super::observe;
+
+/// Who waited in vain learns who is in the way.
+pub(super) fn busy(
+    engine: &Engine,
+    key: &Key,
+    seen: Option<(Blocker, Moment)>,
+    started: Moment,
+) -> Error {
+    let now = engine.now();
+    let waited = round(now.since(started));
+    observe::busy(&engine.name, key, waited);
+    let message = match seen {
+        Some((blocker, seen)) => {
+            let report = blocker.report.as_ref().map(|nodes| format!(" ({nodes})"));
+            format!(
+                "waited {waited:?}; it is held by {} for {:?}{}",
+                blocker.label,
+                round(blocker.held_for + now.since(seen)),
+                report.unwrap_or_default(),
+            )
+        }
+        None => format!("waited {waited:?}; others hold it or stand in front"),
+    };
+    engine.error(Operation::Acquire, key, ErrorKind::Busy)(message)
+}
+
+/// What a reply means that is neither a grant nor a place in line.
+pub(super) fn of(engine: &Engine, key: &Key, reply: Reply) -> Error {
+    let error = |kind, message: String| engine.error(Operation::Acquire, key, kind)(message);
+    match reply {
+        Reply::Mismatch(what) => error(ErrorKind::Mismatch, what.into()),
+        Reply::Refused(why) => error(ErrorKind::Refused, why.into()),
+        Reply::SelfHeld => error(
+            ErrorKind::Invalid,
+            "a holder with the same fixed owner value has it, and waiting for it would be \
+             waiting for oneself; try without waiting, or use another owner value"
+                .into(),
+        ),
+        Reply::Gone => error(
+            ErrorKind::Lost,
+            "there is nothing to adopt: the ticket was used before, or its time is over".into(),
+        ),
+        Reply::Withdrawn => error(
+            ErrorKind::Unavailable,
+            "this attempt was withdrawn or forced out before it was answered; try again".into(),
+        ),
+        other => error(ErrorKind::Internal, format!("the store answered {other:?} to an acquire")),
+    }
+}
+
+fn round(span: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(span.as_millis()).unwrap_or(u64::MAX))
+}
