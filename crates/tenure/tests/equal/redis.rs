@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use tenure::logic::{Acquire, At, FenceRule, Op, Step};
 use tenure::seam;
 use tenure::store::{Redis, RedisOptions, Store};
-use tenure::{Key, StoreTime};
+use tenure::{Key, Owner, StoreTime};
 use tenure_testkit::{Flavour, Server};
 
 use crate::drafts::{Draft, Model, asks};
@@ -38,8 +38,7 @@ enum Keys {
 }
 
 /// Keys, and what comes upon them: a long mixture, or mostly simple steps.
-fn sequence() -> impl Strategy<Value = (Keys, Vec<Event>)> {
-    let keys = [Keys::OfTheClock, Keys::Only(&[0]), Keys::Only(&[1])];
+fn sequence(keys: &[Keys]) -> impl Strategy<Value = (Keys, Vec<Event>)> + use<> {
     (prop::sample::select(keys.to_vec()), prop::bool::ANY).prop_flat_map(|(keys, simple)| {
         let (often, length) = if simple { (9, 1..20) } else { (3, 1..60) };
         (Just(keys), prop::collection::vec(event(keys, often), length))
@@ -114,13 +113,15 @@ fn stretched(op: Op) -> Op {
 }
 
 struct Scene {
+    /// How many steps on other keys come along with each batch: in company, fewer words travel.
+    company: u32,
     server: Server,
     store: Redis,
     runtime: tokio::runtime::Runtime,
 }
 
 impl Scene {
-    fn start(flavour: Flavour) -> Self {
+    fn start(flavour: Flavour, company: u32) -> Self {
         let server = Server::of(flavour).start();
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
@@ -128,7 +129,7 @@ impl Scene {
         let options = RedisOptions { clock: Some(CLOCK.into()), ..RedisOptions::default() };
         let opened = Redis::open_with(&server.url(), seam, options);
         let store = runtime.block_on(opened).expect("the server answers");
-        Self { server, store, runtime }
+        Self { company, server, store, runtime }
     }
 
     async fn run(&self, events: Vec<Event>) {
@@ -150,6 +151,14 @@ impl Scene {
                 let key = Key::new(format!("key-{number}")).expect("a good key");
                 steps.push(Step { key, op: stretched(draft.op(&inbox.address)) });
             }
+            steps.extend((0..self.company).map(|number| Step {
+                key: Key::new(format!("company-{number}")).expect("a good key"),
+                op: Op::Release {
+                    owner: Owner::from_parts("nobody", 0),
+                    min_hold: Duration::ZERO,
+                    tombstone: None,
+                },
+            }));
             let now = StoreTime::from_micros(micros);
             let at = At { now, fence_seed: micros, retention: RETENTION };
             model.agrees_with(&self.store, &mut inbox, steps, at).await;
@@ -167,11 +176,11 @@ impl Scene {
     }
 }
 
-fn equal_on(flavour: Flavour) {
-    let scene = Scene::start(flavour);
-    let config =
-        ProptestConfig { cases: 500, max_shrink_time: 30_000, ..ProptestConfig::default() };
-    let ran = proptest::test_runner::TestRunner::new(config).run(&sequence(), |(_, events)| {
+fn equal_on(flavour: Flavour, keys: &[Keys], company: u32, cases: u32) {
+    let scene = Scene::start(flavour, company);
+    let config = ProptestConfig { cases, max_shrink_time: 30_000, ..ProptestConfig::default() };
+    let sequence = sequence(keys);
+    let ran = proptest::test_runner::TestRunner::new(config).run(&sequence, |(_, events)| {
         scene.runtime.block_on(scene.run(events));
         Ok(())
     });
@@ -180,12 +189,45 @@ fn equal_on(flavour: Flavour) {
     }
 }
 
+const ALL: [Keys; 3] = [Keys::OfTheClock, Keys::Only(&[0]), Keys::Only(&[1])];
+
 #[test]
 fn redis_answers_as_the_machine_does() {
-    equal_on(Flavour::Redis);
+    equal_on(Flavour::Redis, &ALL, 0, 500);
 }
 
 #[test]
 fn valkey_answers_as_the_machine_does() {
-    equal_on(Flavour::Valkey);
+    equal_on(Flavour::Valkey, &ALL, 0, 500);
+}
+
+/// Whoever proposes fences sends the names of all records, so here nobody does.
+#[test]
+fn redis_answers_so_in_company() {
+    equal_on(Flavour::Redis, &[Keys::OfTheClock], 9, 200);
+}
+
+#[test]
+fn valkey_answers_so_in_company() {
+    equal_on(Flavour::Valkey, &[Keys::OfTheClock], 9, 200);
+}
+
+#[test]
+fn a_release_in_company_sees_who_waits_behind_a_lock_that_said_everything() {
+    let acquire = |owner, window| Draft::Acquire {
+        owner,
+        units: 1,
+        limit: 1,
+        ttl: 3000,
+        window,
+        stamp: 1,
+        fence: FenceRule::Mint,
+    };
+    let release = |owner| Draft::Release { owner, min_hold: 0, tombstone: None };
+    let calls = [acquire(0, None), acquire(2, Some(3000)), release(0), release(2)];
+    for flavour in Flavour::ALL {
+        let scene = Scene::start(flavour, 9);
+        let events = calls.iter().map(|draft| Event::Ask(vec![(0, draft.clone())])).collect();
+        scene.runtime.block_on(scene.run(events));
+    }
 }

@@ -131,3 +131,33 @@ async fn a_server_that_stopped_for_a_moment_costs_no_lock() {
     guard.release().await.expect("released");
     take(&rival, "key").await.release().await.expect("released");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_script_that_is_forgotten_again_and_again_fails_nobody() {
+    const TASKS: usize = 64;
+    const TIMES: usize = 30;
+    for flavour in Flavour::ALL {
+        let server = Server::of(flavour).start();
+        let locks = connect(&server.url()).await;
+        let (end, ended) = tokio::sync::watch::channel(false);
+        let mut tasks = tokio::task::JoinSet::new();
+        for number in 0..TASKS {
+            let (lock, ended) = (locks.mutex(format!("key {number}")), ended.clone());
+            tasks.spawn(async move {
+                while !*ended.borrow() {
+                    lock.acquire().await?.release().await?;
+                }
+                Ok::<_, tenure::Error>(())
+            });
+        }
+        for _ in 0..TIMES {
+            server.command(&["SCRIPT", "FLUSH"]);
+            // Somebody finds that out in between.
+            take(&locks, "other").await.release().await.expect("released");
+        }
+        end.send_replace(true);
+        while let Some(done) = within("the tasks' end", tasks.join_next()).await {
+            done.expect("no panic").unwrap_or_else(|e| panic!("{flavour}: {e}"));
+        }
+    }
+}

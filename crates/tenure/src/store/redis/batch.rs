@@ -1,16 +1,19 @@
 //! Group commit: calls that wait at the same moment travel as one script call. A lone call goes
-//! out at once; what comes while one is under way goes out together when that one is answered.
+//! out at once; what comes while one is under way goes out together when that one is answered, or
+//! before, once it is enough for a second: then the server need not wait for this process between
+//! the two.
 //!
-//! One future does the work, and whoever has a reason moves it on: a caller who finds nothing
-//! under way sends its call itself, from its own thread; else the engine's thread does, where
-//! the answers arrive. So no caller's runtime can hold up anybody else's calls, and a lone call
-//! costs one change of threads, for its answer.
+//! Whoever has a reason sends: a caller who finds nothing under way, or makes the second batch
+//! full, from its own thread; else the engine's thread, where the answers arrive. So no caller's
+//! runtime can hold up anybody else's calls, and a lone call costs one change of threads, for its
+//! answer.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -21,6 +24,9 @@ use crate::store::StoreError;
 
 /// A script call takes no further call once it has so many steps: a script blocks its server.
 const STEPS_MAX: usize = 256;
+/// With fewer calls than this no second batch is sent: what a batch costs by itself would be
+/// shared by too few.
+pub(super) const SECOND_MIN: usize = 8;
 
 /// The replies to some steps, in their order.
 type Replies = Result<Vec<Reply>, StoreError>;
@@ -43,33 +49,42 @@ pub(super) struct Batches {
     gone: CancellationToken,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Waiting {
     calls: Vec<Call>,
-    /// Somebody sees to it that these calls are sent. Only whoever sets it moves the work on.
-    is_seen_to: bool,
+    /// How many make the next batch. Whoever comes as the last of them sees to its sending.
+    wanted: usize,
 }
 
 /// What sends the calls.
 struct Work {
-    /// Away while it is being moved on.
-    run: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
-    /// Of the task on the engine's thread: whoever moves the work on does it in that one's name.
+    waiting: Arc<Mutex<Waiting>>,
+    carry: Carrier,
+    /// What was sent and is not answered yet, in that order: two batches at the most.
+    under_way: VecDeque<Batch>,
+    /// Of the task on the engine's thread: whoever sends does it in that one's name.
     waker: Option<Waker>,
 }
 
 impl Batches {
     pub(super) fn start(seam: &dyn Seam, carry: Carrier) -> Self {
-        let waiting = Arc::<Mutex<Waiting>>::default();
-        let run = Box::pin(run(Arc::clone(&waiting), carry));
-        let work = Arc::new(Mutex::new(Work { run: Some(run), waker: None }));
+        let waiting = Arc::new(Mutex::new(Waiting { calls: Vec::new(), wanted: 1 }));
+        let under_way = VecDeque::with_capacity(2);
+        let work = Work { waiting: Arc::clone(&waiting), carry, under_way, waker: None };
+        let work = Arc::new(Mutex::new(work));
         let gone = CancellationToken::new();
         let batches = Self { waiting, work: Arc::clone(&work), gone: gone.clone() };
         seam.spawn(Box::pin(async move {
             tokio::select! {
                 biased;
                 () = gone.cancelled() => {}
-                () = poll_fn(|cx| lock(&work).adopt(cx)) => {}
+                () = async {
+                    loop {
+                        // Without the lock: whoever is woken may want it.
+                        let (batch, replies) = poll_fn(|cx| lock(&work).receive(cx)).await;
+                        batch.answer(replies);
+                    }
+                } => {}
             }
         }));
         batches
@@ -78,13 +93,13 @@ impl Batches {
     /// Sends steps with the next batch; `None` if what sends them broke down over it.
     pub(super) async fn send(&self, steps: Vec<Step>) -> Option<Replies> {
         let (answer, replies) = oneshot::channel();
-        let is_mine = {
+        let is_last = {
             let mut waiting = lock(&self.waiting);
             waiting.calls.push(Call { steps, answer });
-            !std::mem::replace(&mut waiting.is_seen_to, true)
+            waiting.calls.len() == waiting.wanted
         };
-        if is_mine {
-            lock(&self.work).move_on();
+        if is_last {
+            lock(&self.work).send();
         }
         replies.await.ok()
     }
@@ -103,39 +118,33 @@ impl Drop for Batches {
 }
 
 impl Work {
-    /// Moves on, from the task on the engine's thread.
-    fn adopt(&mut self, cx: &Context<'_>) -> Poll<()> {
-        self.waker = Some(cx.waker().clone());
-        self.move_on();
-        Poll::Pending
+    /// What is answered next, on the engine's thread.
+    fn receive(&mut self, cx: &mut Context<'_>) -> Poll<(Batch, Replies)> {
+        self.waker.get_or_insert_with(|| cx.waker().clone()).clone_from(cx.waker());
+        self.send();
+        let Some(first) = self.under_way.front_mut() else { return Poll::Pending };
+        let replies = ready!(first.poll(cx));
+        let Some(first) = self.under_way.pop_front() else { return Poll::Pending };
+        // The next one is under way before the callers of this one wake up.
+        self.send();
+        Poll::Ready((first, replies))
     }
 
-    /// Moves on as far as can be done now; before that task has first come by, not at all.
-    fn move_on(&mut self) {
+    /// Sends what can be sent now; before the engine's task has first come by, nothing.
+    fn send(&mut self) {
         let Some(waker) = &self.waker else { return };
-        // Should it panic, it stays away: a future that has panicked must not be asked again.
-        let Some(mut run) = self.run.take() else { return };
-        if run.as_mut().poll(&mut Context::from_waker(waker)).is_pending() {
-            self.run = Some(run);
-        }
-    }
-}
-
-/// Sends batch after batch. It never ends.
-async fn run(waiting: Arc<Mutex<Waiting>>, carry: Carrier) {
-    loop {
-        let calls = poll_fn(|_| lock(&waiting).next()).await;
-        let mut batch = Batch::send(calls, &carry).await;
         loop {
-            let replies = batch.replies().await;
-            // The next one is under way before the callers of this one wake up.
-            let calls = lock(&waiting).take();
+            let wanted = match self.under_way.front() {
+                None => 1,
+                Some(first) if self.under_way.len() == 1 => first.callers.len().max(SECOND_MIN),
+                Some(_) => usize::MAX,
+            };
+            let calls = lock(&self.waiting).take(wanted);
             if calls.is_empty() {
-                batch.answer(replies);
-                break;
+                return;
             }
-            let next = Batch::send(calls, &carry).await;
-            std::mem::replace(&mut batch, next).answer(replies);
+            let cx = &mut Context::from_waker(waker);
+            self.under_way.push_back(Batch::send(calls, &self.carry, cx));
         }
     }
 }
@@ -149,7 +158,7 @@ struct Batch {
 }
 
 impl Batch {
-    async fn send(calls: Vec<Call>, carry: &Carrier) -> Self {
+    fn send(calls: Vec<Call>, carry: &Carrier, cx: &mut Context<'_>) -> Self {
         let count = calls.iter().map(|call| call.steps.len()).sum();
         let (mut steps, mut callers) = (Vec::with_capacity(count), Vec::with_capacity(calls.len()));
         for call in calls {
@@ -157,27 +166,22 @@ impl Batch {
             steps.extend(call.steps);
         }
         let mut carrying = carry(steps);
-        let early = poll_fn(|cx| match carrying.as_mut().poll(cx) {
-            Poll::Ready(replies) => Poll::Ready(Some(replies)),
-            Poll::Pending => Poll::Ready(None),
-        });
-        let early = early.await;
+        let early = match carrying.as_mut().poll(cx) {
+            Poll::Ready(replies) => Some(replies),
+            Poll::Pending => None,
+        };
+        if early.is_some() {
+            // A caller who sends shall not fail the calls of all others in their place.
+            cx.waker().wake_by_ref();
+        }
         Self { callers, carrying, early }
     }
 
-    async fn replies(&mut self) -> Replies {
-        let Some(replies) = self.early.take() else { return self.carrying.as_mut().await };
-        // A caller who moves this on shall not fail the calls of all others in their place.
-        let mut is_later = false;
-        poll_fn(|cx| {
-            if std::mem::replace(&mut is_later, true) {
-                return Poll::Ready(());
-            }
-            cx.waker().wake_by_ref();
-            Poll::Pending
-        })
-        .await;
-        replies
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Replies> {
+        match self.early.take() {
+            Some(replies) => Poll::Ready(replies),
+            None => self.carrying.as_mut().poll(cx),
+        }
     }
 
     fn answer(self, replies: Replies) {
@@ -199,20 +203,16 @@ impl Batch {
 }
 
 impl Waiting {
-    /// The next batch; while there is none, whoever comes sees to it.
-    fn next(&mut self) -> Poll<Vec<Call>> {
-        let calls = self.take();
-        if calls.is_empty() {
-            self.is_seen_to = false;
-            return Poll::Pending;
+    /// The next batch, once so many wait: in order of coming, without those whose caller has gone
+    /// before anything was sent.
+    fn take(&mut self, wanted: usize) -> Vec<Call> {
+        self.wanted = wanted;
+        if self.calls.len() >= wanted {
+            self.calls.retain(|call| !call.answer.is_closed());
         }
-        Poll::Ready(calls)
-    }
-
-    /// The next batch: in order of coming, without those whose caller has gone before anything
-    /// was sent.
-    fn take(&mut self) -> Vec<Call> {
-        self.calls.retain(|call| !call.answer.is_closed());
+        if self.calls.len() < wanted {
+            return Vec::new();
+        }
         let mut steps = 0;
         let fitting = self.calls.iter().take_while(|call| {
             let fits = steps == 0 || steps + call.steps.len() <= STEPS_MAX;
@@ -230,6 +230,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl fmt::Debug for Work {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Work").field("has_broken_down", &self.run.is_none()).finish_non_exhaustive()
+        f.debug_struct("Work").field("under_way", &self.under_way.len()).finish_non_exhaustive()
     }
 }

@@ -57,7 +57,7 @@ impl Template {
         [in_front, behind].into_iter().flatten().find_map(|lock| {
             let name = lock.strip_prefix(&*self.before)?.strip_suffix(&*self.after)?;
             let key = Key::new(name).ok()?;
-            (self.names(&key).record() == record).then_some(key)
+            (self.names(&key).record_name() == record).then_some(key)
         })
     }
 }
@@ -72,9 +72,16 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// The lock, and what else is known of the key.
-    pub(super) fn first_two(&self, words: &mut Words) {
-        words.text(&self.lock).join(self.sibling("record"));
+    /// What other libraries use.
+    pub(super) fn lock(&self, words: &mut Words) -> &Self {
+        words.text(&self.lock);
+        self
+    }
+
+    /// What else is known of the key.
+    pub(super) fn record(&self, words: &mut Words) -> &Self {
+        words.join(self.sibling("record"));
+        self
     }
 
     /// Those that are used when the record does not say everything, in the script's order.
@@ -84,7 +91,7 @@ impl Names {
         }
     }
 
-    fn record(&self) -> String {
+    fn record_name(&self) -> String {
         self.sibling("record").concat()
     }
 
@@ -110,7 +117,7 @@ mod tests {
     use super::*;
 
     fn record(template: &Template, key: &str) -> String {
-        template.names(&Key::new(key).expect("a key")).record()
+        template.names(&Key::new(key).expect("a key")).record_name()
     }
 
     #[test]

@@ -10,7 +10,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 use tokio::sync::watch;
@@ -48,6 +48,16 @@ impl Script {
     }
 }
 
+/// Which of a script's arguments are known only when they leave.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Late<'a> {
+    /// A guard against servers that have not been up for long: one that has been, as far as its
+    /// connection shows, is told `0` in its place.
+    pub(super) guard: Option<usize>,
+    /// The call's number, and the last one that was given: numbers grow in order of sending.
+    pub(super) number: Option<(usize, &'a AtomicU64)>,
+}
+
 /// A link to a server.
 #[derive(Debug)]
 pub(super) struct Link {
@@ -79,8 +89,10 @@ struct Live {
     /// From here on its server has been up for the restart guard: as long as the connection
     /// lives, it is the same server.
     awake_at: Moment,
-    /// Calls in a row that were not answered.
+    /// Calls in a row that were not answered, each sent after the one before had been given up.
     silent: AtomicU32,
+    /// When the last of them was given up, in microseconds.
+    silent_at: AtomicU64,
     /// Whether a ping is under way.
     probed: AtomicBool,
     /// Ends the driver, and so the connection.
@@ -110,21 +122,28 @@ impl Link {
         keys: &Words,
         args: &Words,
     ) -> Result<Value, Failure> {
-        self.eval_guarded(script, keys, args, None).await
+        self.eval_late(script, keys, args, Late::default()).await
     }
 
-    /// The same, where one of the arguments is a guard against servers that have not been up for
-    /// long: one that has been, as far as its connection shows, is told `0` in its place.
-    pub(super) async fn eval_guarded(
+    /// The same, with arguments that are known only when they leave.
+    pub(super) async fn eval_late(
         &self,
         script: &Script,
         keys: &Words,
         args: &Words,
-        guard: Option<usize>,
+        late: Late<'_>,
     ) -> Result<Value, Failure> {
         let by = |live: &Live, command: &str, what: &str| {
-            let guard = guard.filter(|_| self.line.server.seam.now() >= live.awake_at);
-            let told = |(index, word)| if guard == Some(index) { &b"0"[..] } else { word };
+            let is_awake = |_: &usize| self.line.server.seam.now() >= live.awake_at;
+            let guard = late.guard.filter(is_awake).map(|index| (index, "0".to_owned()));
+            let number = late.number.map(|(index, calls)| {
+                (index, (calls.fetch_add(1, Ordering::Relaxed) + 1).to_string())
+            });
+            let late = [guard, number];
+            let told = |(index, word)| {
+                let mut known = late.iter().flatten();
+                known.find(|known| known.0 == index).map_or(word, |known| known.1.as_bytes())
+            };
             let args_told = args.iter().enumerate().map(told);
             let count = 3 + keys.len() + args.len();
             let size = command.len() + what.len() + 4 + keys.bytes() + args.bytes();
@@ -156,8 +175,9 @@ impl Link {
     async fn send(&self, live: &Arc<Live>, command: &Command) -> Result<Value, Failure> {
         let line = &self.line;
         let seam = &*line.server.seam;
-        let until = seam.now() + line.server.limits.call;
-        let mut asking = Asking { line, live, end: End::Dropped };
+        let sent = seam.now();
+        let until = sent + line.server.limits.call;
+        let mut asking = Asking { line, live, sent, end: End::Dropped };
         match within(seam, until, live.pipe.send(command)).await {
             Some(answer) => {
                 asking.end = End::Answered;
@@ -230,6 +250,7 @@ impl Line {
                     opened,
                     awake_at: greeting.asleep_for.map_or(Moment::NEVER, |span| opened + span),
                     silent: AtomicU32::new(0),
+                    silent_at: AtomicU64::new(0),
                     probed: AtomicBool::new(false),
                     cut: CancellationToken::new(),
                 });
@@ -268,13 +289,18 @@ impl Line {
         }
     }
 
-    /// A call got no answer: is anybody there?
-    fn suspect(self: &Arc<Self>, live: &Arc<Live>, timed_out: bool) {
+    /// A call got no answer, perhaps until its limit after it was sent: is anybody there?
+    fn suspect(self: &Arc<Self>, live: &Arc<Live>, sent: Option<Moment>) {
         let limit = self.server.limits.call;
         let silent = || Failure::unsent(Cause::Silent { limit });
-        if timed_out && live.silent.fetch_add(1, Ordering::AcqRel) + 1 >= SILENT_MAX {
-            self.retire(live, &silent());
-            return;
+        // One moment of silence outlasts all calls that are under way in it.
+        let last = || Moment::from_micros(live.silent_at.load(Ordering::Acquire));
+        if sent.is_some_and(|sent| sent >= last()) {
+            live.silent_at.store(self.server.seam.now().as_micros(), Ordering::Release);
+            if live.silent.fetch_add(1, Ordering::AcqRel) + 1 >= SILENT_MAX {
+                self.retire(live, &silent());
+                return;
+            }
         }
         if live.probed.swap(true, Ordering::AcqRel) {
             return;
@@ -344,6 +370,7 @@ fn drive(
 struct Asking<'a> {
     line: &'a Arc<Line>,
     live: &'a Arc<Live>,
+    sent: Moment,
     end: End,
 }
 
@@ -358,8 +385,8 @@ impl Drop for Asking<'_> {
     fn drop(&mut self) {
         match self.end {
             End::Answered => self.live.silent.store(0, Ordering::Release),
-            End::TimedOut => self.line.suspect(self.live, true),
-            End::Dropped => self.line.suspect(self.live, false),
+            End::TimedOut => self.line.suspect(self.live, Some(self.sent)),
+            End::Dropped => self.line.suspect(self.live, None),
         }
     }
 }

@@ -24,7 +24,7 @@ mod wire;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -39,7 +39,7 @@ use super::{
 };
 use batch::Batches;
 use layout::Template;
-use link::{Link, Script};
+use link::{Late, Link, Script};
 use resp::Command;
 use server::Server;
 use url::RedisUrl;
@@ -150,6 +150,7 @@ impl Redis {
             terms: Terms {
                 own_keys: [layout::FENCE.to_owned(), [layout::CALLS, &sender(&**seam)].concat()],
                 calls: AtomicU64::default(),
+                proposes: AtomicBool::default(),
                 template: url.key_template.clone(),
                 retention: options.fence_retention,
                 restart_guard: url.restart_guard,
@@ -267,10 +268,10 @@ impl Carrier {
 
     async fn ask(&self, steps: &[Step], in_full: bool) -> Result<Vec<Answered>, StoreError> {
         let request = Request::new(steps, &self.terms, in_full);
-        let answer = self
-            .link
-            .eval_guarded(&self.script, &request.keys, &request.args, request.guard)
-            .await?;
+        let number = request.number.map(|index| (index, &self.terms.calls));
+        let late = Late { guard: request.guard, number };
+        let Request { keys, args, .. } = &request;
+        let answer = self.link.eval_late(&self.script, keys, args, late).await?;
         wire::decode(answer, &request, steps).ok_or_else(nonsense)
     }
 }

@@ -10,14 +10,15 @@
 --           places  hash, waiter -> packed place
 --           alive   zset, waiter -> when its place is forgotten, in microseconds
 --           buried  zset, owner -> until when it is refused, in microseconds
---         lock and record of each simple step, then (if ARGV says so) the other four of each
---         simple step but those with "a" or "p", then all six of each key of the other steps.
+--         lock and record of each simple step (of those with "r" the lock alone, if ARGV says so),
+--         then (if ARGV says so) the other four of each simple step but those with "a" or "p", then
+--         all six of each key of the other steps.
 -- ARGV    1 how long an unused fence is remembered, in milliseconds
 --         2 restart guard: a server that has been up for less grants nothing new; 0: off
 --         3 how many bytes of a lock's name stand before its key, 4 how many behind it
 --         5 the number of simple steps, which are on different keys and come first
---         6 "1": the simple steps' other keys are there
---         7 the number of this call among its sender's that may grant; 0: it may not
+--         6 how many locks and records of simple steps there are, 7 "1": and their other keys
+--         8 the number of this call among its sender's that may grant; 0: it may not
 --         then the simple steps in runs, a run being a letter, the number of its steps, the ttl
 --         that they share, and for each step a claim in one word: owner, line feed, 1, attempt
 --           a acquire   (1 of 1, without a place in the queue) and the label behind the attempt
@@ -39,7 +40,7 @@
 --           S steal     as A
 --           I inspect
 -- answer  for each step a list: the name of the reply and its values. In short, for simple steps:
---         0 done, a fence: granted, -1: ask again with all keys, since others wait for this one
+--         0 done, a fence: granted, -1: ask again with all keys, since its lock does not say all
 -- atomic  because a look and the write that rests on it must not be parted; a release grants the
 --         next waiter in the same step
 --
@@ -49,10 +50,10 @@
 -- one number, which only grows. A request that arrives again, late, is known by its number, and
 -- carries out nothing.
 --
--- What needs more has a record, and then the lock's value is the owner, or begins with it. A record
--- begins with the layout's number. "1S": a mutex without queue and tombstones; fence, since and
--- expires as three doubles, then the last holder's owner, a line feed, layout 1, attempt and label. It
--- holds as long as its owner is the lock's. "1Q": the same with a queue; behind the three doubles
+-- What needs more has a record, and then the lock's value is the owner alone. A record begins with
+-- the layout's number. "1S": a mutex without queue and tombstones; fence, since and expires as
+-- three doubles, then the last holder's owner, a line feed, layout 1, attempt and label. It holds
+-- as long as its owner is the lock's. "1Q": the same with a queue; behind the three doubles
 -- two more, how many wait and how many ever came. "1G": everything else, packed.
 --
 -- What every command and every word costs is the cost of a lock, so: simple steps come first and
@@ -66,12 +67,13 @@ local sub, find, format = string.sub, string.find, string.format
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local retention, guard = tonumber(ARGV[1]), tonumber(ARGV[2])
-local simple, with_others, at = tonumber(ARGV[5]), ARGV[6] == '1', 8
+local simple, looked_up, with_others = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7] == '1'
+local with_records, at = looked_up == 2 * simple, 9
 -- A call that may grant has two keys of its own in front of all others.
-local base = ARGV[7] ~= '0' and 2 or 0
-local others = base + 2 * simple + 1
+local base = ARGV[8] ~= '0' and 2 or 0
+local first, others = base + 1, base + looked_up + 1
 local found = others > 1 and call('MGET', unpack(KEYS, 1, others - 1)) or {}
-if base > 0 and found[2] and tonumber(found[2]) >= tonumber(ARGV[7]) then
+if base > 0 and found[2] and tonumber(found[2]) >= tonumber(ARGV[8]) then
   return redis.error_reply('LATE a later call of the same sender was carried out before this one')
 end
 -- The largest fence of any lock that says everything itself, and the fence of a lease that begins
@@ -123,6 +125,8 @@ local function machine()
   -- whether what has expired is forgotten.
   local lock_key, record_key, queue_key, places_key, alive_key, buried_key
   local lock, record, dirty, is_purged
+  -- Whether the lock says everything itself.
+  local is_whole
   -- Its places as far as they are known, `false` for none; the waiters whose place is yet to be
   -- written; and, if many ask for theirs, who stands where.
   local places, unwritten, ranks
@@ -142,6 +146,7 @@ local function machine()
   end
 
   local function set_lock(owner, expires, only_if_free)
+    is_whole = false
     local px = digits(ms(expires - now))
     if only_if_free then
       return try_write('SET', lock_key, owner, 'PX', px, 'NX')
@@ -715,7 +720,12 @@ local function machine()
     else
       text = LAYOUT .. 'G' .. cmsgpack.pack(record)
     end
-    return try_write('SET', record_key, text, 'PX', digits(px))
+    local written = try_write('SET', record_key, text, 'PX', digits(px))
+    -- Whoever finds a lock that says everything need not look for a record.
+    if is_whole and holder and lock == holder[1] and not written.err then
+      set_lock(lock, holder[7])
+    end
+    return written
   end
 
   local function carry_out(letter, args)
@@ -746,6 +756,7 @@ local function machine()
     local seen, layout
     if lock_value then seen, layout = lock_of(lock_value) end
     lock, dirty, is_purged = seen and seen[1] or lock_value, false, false
+    is_whole = seen ~= nil
     record = not layout and load(lock_value, text, seen)
     places, unwritten, ranks = {}, {}, nil
     if record then read_ahead(letters, arguments) end
@@ -828,8 +839,9 @@ local function take_proposed(first, claim, head, least)
 end
 
 -- Whether the lease is the claim's: when it ends, and if it has a record, where its tail begins.
-local function held(first, claim)
-  local lock, record = found[first], found[first + 1]
+-- A lock that says everything has none.
+local function held(first, claim, has_record)
+  local lock, record = found[first], has_record and found[first + 1]
   if not lock then return end
   local is_whole = find(lock, claim, 1, true) == 1
   if not record then
@@ -927,7 +939,7 @@ while number <= simple do
     rule, at = ARGV[at], at + 1
   end
   for each = number, last do
-    local first, reply = base + 2 * each - 1, nil
+    local reply
     if letter == 'a' or letter == 'p' then
       local claim = ARGV[at]
       if letter == 'a' then
@@ -940,10 +952,11 @@ while number <= simple do
         local args = { owner, attempt, label, 1, 1, ttl, 0, 0, '', rule }
         reply = in_full(first, nil, 'A', args)
       end
-      at = at + 1
+      first = first + 2
     else
       local claim = ARGV[at]
-      local expires, tail = held(first, claim)
+      local has_record = with_records or letter == 'n'
+      local expires, tail = held(first, claim, has_record)
       local has_queue = tail == 43
       if not expires or (letter == 'r' and has_queue and not (with_others and guard == 0)) then
         local owner, attempt = sub(claim, 1, -19), sub(claim, -16)
@@ -962,10 +975,10 @@ while number <= simple do
           gone[#gone + 1] = KEYS[first]
         end
       end
-      at = at + 1
+      first = first + (has_record and 2 or 1)
       if with_others then others = others + 4 end
     end
-    replies[each] = reply
+    replies[each], at = reply, at + 1
   end
   number = last + 1
 end
@@ -991,7 +1004,7 @@ while at <= #ARGV do
 end
 if base > 0 then
   -- Refused under memory pressure only if nothing was written, and so nothing granted.
-  ask('SET', KEYS[2], ARGV[7], 'PX', LATE_MS)
+  ask('SET', KEYS[2], ARGV[8], 'PX', LATE_MS)
   if floor > fence_before then ask('SET', KEYS[1], digits(floor), 'PX', ARGV[1]) end
 end
 return replies

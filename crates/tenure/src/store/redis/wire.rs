@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io::Write as _;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::logic::{
@@ -21,6 +21,8 @@ pub(super) struct Terms {
     pub(super) own_keys: [String; 2],
     /// How many calls that may grant were made.
     pub(super) calls: AtomicU64,
+    /// Whether fences were proposed: the locks of a quorum all have records.
+    pub(super) proposes: AtomicBool,
     pub(super) template: Template,
     pub(super) retention: Duration,
     pub(super) restart_guard: Duration,
@@ -33,6 +35,8 @@ pub(super) struct Request {
     pub(super) args: Words,
     /// Which of the arguments a server that has been up for long enough need not be told.
     pub(super) guard: Option<usize>,
+    /// Which of the arguments is the number of a call that may grant.
+    pub(super) number: Option<usize>,
     /// Which step each reply is for: simple ones come first.
     order: Vec<usize>,
 }
@@ -103,9 +107,10 @@ impl Words {
 
 /// More in one call would not fit on the script's stack.
 const SIMPLE_MAX: usize = 1_000;
-/// In calls with more simple steps than this the keys of a queue are left out. A release that
-/// finds waiters must then ask again, which a caller in such company waits for less than for the
-/// call itself.
+/// In calls with more simple steps than this the keys of a queue are left out, and a release comes
+/// with its lock alone. One that finds that the lock does not say everything, as when others wait
+/// for it, must then ask again, which a caller in such company waits for less than for the call
+/// itself.
 const WITH_OTHERS_MAX: usize = 8;
 
 impl Request {
@@ -114,24 +119,33 @@ impl Request {
         let (mut simple, mut full) = sorted(steps, in_full);
         let with_others = simple.len() <= WITH_OTHERS_MAX;
         let (mut keys, mut others, mut args) = <(Words, Words, Words)>::default();
-        let number = if steps.iter().any(|step| may_grant(&step.op)) {
+        let may_grant = steps.iter().any(|step| may_grant(&step.op));
+        if may_grant {
             terms.own_keys.iter().for_each(|key| _ = keys.text(key));
-            terms.calls.fetch_add(1, Ordering::Relaxed) + 1
-        } else {
-            0
-        };
+        }
         let (before, behind) = terms.template.around();
         args.number(u64::try_from(terms.retention.as_millis()).unwrap_or(u64::MAX));
         args.span(terms.restart_guard);
         args.number(before as u64).number(behind as u64);
-        args.number(simple.len() as u64).text(if with_others { "1" } else { "0" });
-        args.number(number);
+        if simple.iter().any(|(run, _)| matches!(run, Run::Proposals(..))) {
+            terms.proposes.store(true, Ordering::Relaxed);
+        }
+        let with_records = with_others || terms.proposes.load(Ordering::Relaxed);
+        let has_record = |run| with_records || run != Run::Releases;
+        let records = simple.iter().filter(|(run, _)| has_record(*run)).count();
+        args.number(simple.len() as u64).number((simple.len() + records) as u64);
+        args.text(if with_others { "1" } else { "0" });
+        let number = may_grant.then_some(args.len());
+        args.text("0");
         for run in simple.chunk_by(|one, other| one.0 == other.0) {
             args.run(run[0].0, run.len());
-            for &(_, index) in run {
+            for &(run, index) in run {
                 let Step { key, op } = &steps[index];
                 let names = terms.template.names(key);
-                names.first_two(&mut keys);
+                names.lock(&mut keys);
+                if has_record(run) {
+                    names.record(&mut keys);
+                }
                 if with_others && !matches!(op, Op::Acquire(_)) {
                     names.other_four(&mut others);
                 }
@@ -143,7 +157,7 @@ impl Request {
         full.sort_by_key(|&index| &steps[index].key);
         for run in full.chunk_by(|&one, &other| steps[one].key == steps[other].key) {
             let names = terms.template.names(&steps[run[0]].key);
-            names.first_two(&mut keys);
+            names.lock(&mut keys).record(&mut keys);
             names.other_four(&mut keys);
             args.number(run.len() as u64);
             run.iter().for_each(|&index| args.full(&steps[index].op));
@@ -159,7 +173,7 @@ impl Request {
             _ => false,
         };
         let guard = guard.filter(|_| !steps.iter().any(is_guarded));
-        Self { keys, args, guard, order }
+        Self { keys, args, guard, number, order }
     }
 }
 
@@ -579,6 +593,7 @@ mod tests {
         let terms = Terms {
             own_keys: ["fence".into(), "calls".into()],
             calls: AtomicU64::default(),
+            proposes: AtomicBool::default(),
             template: Template::default(),
             retention: Duration::from_secs(1),
             restart_guard: Duration::ZERO,

@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 
 use crate::logic::{Op, Reply, Step};
 use crate::seam;
-use crate::store::redis::batch::{Batches, Carrier};
+use crate::store::redis::batch::{Batches, Carrier, SECOND_MIN};
 use crate::words::Key;
 
 /// How many steps a batch had, and the name of the thread that sent it.
@@ -75,6 +75,34 @@ async fn a_lone_call_is_sent_by_its_caller_and_those_who_come_meanwhile_go_toget
     let carried = scene.carried.lock().unwrap();
     assert_eq!((carried.len(), carried[1].0), (2, 2), "{carried:?}");
     assert_eq!(carried[1].1.as_deref(), Some("tenure"), "where the answer arrived");
+}
+
+#[tokio::test]
+async fn a_second_batch_goes_out_before_the_first_is_answered_once_it_is_large_enough() {
+    const MANY: usize = 3 * SECOND_MIN;
+    let scene = scene(0);
+    let carried = || scene.carried.lock().unwrap().iter().map(|batch| batch.0).collect::<Vec<_>>();
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut calls = Vec::new();
+    let mut come = |count: usize| {
+        for _ in 0..count {
+            let mut call = Box::pin(send(&scene.batches, "same"));
+            assert!(call.as_mut().poll(&mut cx).is_pending());
+            calls.push(call);
+        }
+    };
+    come(SECOND_MIN);
+    assert_eq!(carried(), [1], "the rest is too few for a second");
+    come(1);
+    assert_eq!(carried(), [1, SECOND_MIN]);
+    come(MANY);
+    assert_eq!(carried(), [1, SECOND_MIN], "there is no third");
+    scene.gate.add_permits(1);
+    wait_until("the next goes out", || carried() == [1, SECOND_MIN, MANY]);
+    scene.gate.add_permits(2);
+    for call in calls {
+        call.await;
+    }
 }
 
 #[test]
