@@ -36,7 +36,6 @@ fn the_short_form_prints_every_figure_and_keeps_its_raw_data() {
         "handoff, 1,000 waiters",
         "commands per handoff",
         "1,000 idle waiters",
-        "a heartbeat of 1,000 waiters",
         "10,000 held leases",
     ];
     for figure in figures.iter().chain(&over_a_server) {
