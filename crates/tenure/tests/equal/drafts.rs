@@ -139,6 +139,27 @@ fn simple_draft() -> impl Strategy<Value = Draft> {
     ]
 }
 
+/// A step of a few who stand in line for a mutex and hand it on.
+fn line_draft() -> impl Strategy<Value = Draft> {
+    let who = || 0..3_u64;
+    let ttl = || 10..4000_u64;
+    prop_oneof![
+        2 => (who(), ttl(), prop::option::weighted(0.8, 500..3000_u64), 0..9_u64).prop_map(
+            |(owner, ttl, window, stamp)| Draft::Acquire {
+                owner, units: 1, limit: 1, ttl, window, stamp, fence: FenceRule::Mint,
+            }
+        ),
+        4 => (who(), who(), ttl(), prop::bool::weighted(0.8)).prop_map(
+            |(owner, to, ttl, ahead)| Draft::Pass {
+                owner, to, limit: 1, ttl, fence: FenceRule::Mint, ahead,
+                ends: Ends { min_hold: 0, tombstone: None },
+            }
+        ),
+        1 => who().prop_map(|owner| Draft::Release { owner, min_hold: 0, tombstone: None }),
+        1 => Just(Draft::Inspect),
+    ]
+}
+
 /// The steps of one call on these keys: a few here and there, or many on one.
 fn mixed(keys: &'static [u8]) -> impl Strategy<Value = Vec<(u8, Draft)>> {
     let crowd = (prop::sample::select(keys), prop::collection::vec(draft(), 10..40));
@@ -149,10 +170,13 @@ fn mixed(keys: &'static [u8]) -> impl Strategy<Value = Vec<(u8, Draft)>> {
     ]
 }
 
-/// The steps of one call on these keys: a mixture, or (this often of 10) a simple one for each key.
-/// The second key is mostly one of two holders.
+/// The steps of one call on these keys: a mixture, or (this often of 10) one for each key, a
+/// simple one or one of a line. The second key is mostly one of two holders.
 pub(crate) fn asks(keys: &'static [u8], simple: u32) -> impl Strategy<Value = Vec<(u8, Draft)>> {
-    let one_each = prop::collection::vec(simple_draft(), keys.len());
+    let one_each = prop_oneof![
+        prop::collection::vec(simple_draft(), keys.len()),
+        prop::collection::vec(line_draft(), keys.len()),
+    ];
     let one_each = one_each.prop_map(|drafts| keys.iter().copied().zip(drafts).collect());
     let asks = prop_oneof![10 - simple => mixed(keys), simple => one_each];
     asks.prop_map(|asks: Vec<_>| {

@@ -72,7 +72,9 @@ local with_records, at = looked_up == 2 * simple, 9
 -- A call that may grant has two keys of its own in front of all others.
 local base = ARGV[8] ~= '0' and 2 or 0
 local first, others = base + 1, base + looked_up + 1
-local found = others > 1 and call('MGET', unpack(KEYS, 1, others - 1)) or {}
+-- Without simple steps the first key of the others stands next, and is looked up as well.
+local known = simple > 0 and others - 1 or math.min(others + 1, #KEYS)
+local found = known > 0 and call('MGET', unpack(KEYS, 1, known)) or {}
 if base > 0 and found[2] and tonumber(found[2]) >= tonumber(ARGV[8]) then
   return redis.error_reply('LATE a later call of the same sender was carried out before this one')
 end
@@ -876,38 +878,78 @@ local function lengthen(first, head, expires)
   end
 end
 
+-- Takes a waiter out of the line.
+local function leave_line(rest, id)
+  call('HDEL', KEYS[rest + 1], id)
+  call('ZREM', KEYS[rest + 2], id)
+  call('ZREM', KEYS[rest], id)
+end
+
+-- Gives the lock of the record to another, with so many still in line; answers the fence.
+local function pass_to(first, record, fence, waiting, owner, attempt, label, span)
+  local px, expires = ms(span), now + span
+  local form, queue = '1S', ''
+  if waiting > 0 then
+    local _, arrivals = unpack_from('>dd', record, 27)
+    form, queue = '1Q', pack('>dd', waiting, arrivals)
+  end
+  fence = math.max(fence + 1, now)
+  record = form .. pack('>ddd', fence, now, expires) .. queue .. owner .. '\n1' .. attempt .. label
+  call('SET', KEYS[first], owner, 'PX', digits(px))
+  call('SET', KEYS[first + 1], record, 'PX', digits(px + retention))
+  return fence
+end
+
 -- Gives the lock from its holder to the first of the queue that is alive.
 local function hand_on(first, rest)
   local record = found[first + 1]
-  local fence = unpack_from('>d', record, 3)
-  local waiting, arrivals = unpack_from('>dd', record, 27)
+  local fence, _, expires = unpack_from('>ddd', record, 3)
+  local waiting = unpack_from('>d', record, 27)
   local id = call('ZRANGE', KEYS[rest], '0', '0')[1]
   while id do
     local place = call('HGET', KEYS[rest + 1], id)
-    call('HDEL', KEYS[rest + 1], id)
-    call('ZREM', KEYS[rest + 2], id)
-    call('ZREM', KEYS[rest], id)
+    leave_line(rest, id)
     place, waiting = place and cmsgpack.unpack(place), waiting - 1
     if place and place[9] > now then
-      local owner, attempt, expires = place[1], place[2], now + place[5]
-      local px = ms(place[5])
-      local form, queue = '1S', ''
-      if waiting > 0 then form, queue = '1Q', pack('>dd', waiting, arrivals) end
-      fence = math.max(fence + 1, now)
-      record = form .. pack('>ddd', fence, now, expires) .. queue .. owner .. '\n1' .. attempt
-        .. place[3]
-      call('SET', KEYS[first], owner, 'PX', digits(px))
-      call('SET', KEYS[first + 1], record, 'PX', digits(px + retention))
+      fence = pass_to(first, record, fence, waiting, place[1], place[2], place[3], place[5])
       if place[7] ~= '' then announce(KEYS[first], place, fence) end
       return
     end
     id = call('ZRANGE', KEYS[rest], '0', '0')[1]
   end
   -- Nobody is left. The record goes on as that of a lock without a queue.
-  local _, _, expires = unpack_from('>ddd', record, 3)
   local px = digits(ms(expires - now) + retention)
   call('DEL', KEYS[first])
   call('SET', KEYS[first + 1], '1S' .. sub(record, 3, 26) .. sub(record, 43), 'PX', px)
+end
+
+-- What the machine answers to a pass ahead of the line, where nothing stands in its way that the
+-- machine should look at: a mutex with a record, given back on the spot.
+local function pass_on(first, args)
+  local owner, attempt, next_owner, next_attempt = args[1], args[2], args[6], args[7]
+  local is_plain = guard == 0 and args[3] == '0' and args[4] == '-1' and args[5] == '1'
+    and args[9] == '1' and args[10] == '1' and args[15] == ''
+  if not is_plain or (owner == next_owner and attempt == next_attempt) then return end
+  local _, tail = held(first, owner .. '\n1' .. attempt, true)
+  if not tail then return end
+  local record, id = found[first + 1], next_attempt .. ':' .. next_owner
+  local fence, since = unpack_from('>dd', record, 3)
+  if since > now then return end
+  local waiting, span = 0, tonumber(args[11])
+  local place = tail == 43 and call('HGET', KEYS[first + 3], id)
+  if tail == 43 then waiting = unpack_from('>d', record, 27) end
+  if place then
+    place, waiting = cmsgpack.unpack(place), waiting - 1
+    if place[9] <= now then return end
+    leave_line(first + 2, id)
+    -- No shorter than what its place would have brought it.
+    span = math.max(span, place[5])
+  else
+    -- A write that needs no memory comes first: the rest must not be refused for want of it.
+    call('DEL', KEYS[first])
+  end
+  fence = pass_to(first, record, fence, waiting, next_owner, next_attempt, args[8], span)
+  return { { 'passed', { 'released' }, { 'granted', fence } } }
 end
 
 -- What the machine says to a simple step, or that it must be asked again with all keys.
@@ -986,7 +1028,6 @@ if gone[1] then call('DEL', unpack(gone)) end
 
 local COUNTS = { A = 10, N = 3, R = 4, P = 15, W = 3, T = 6, F = 1, H = 3, S = 10, I = 0 }
 while at <= #ARGV do
-  general = general or machine()
   local letters, arguments = {}, {}
   local last = tonumber(ARGV[at])
   at = at + 1
@@ -996,10 +1037,16 @@ while at <= #ARGV do
     letters[each], arguments[each] = letter, args
     at = at + 1 + COUNTS[letter]
   end
-  local both = call('MGET', KEYS[others], KEYS[others + 1])
-  for _, reply in ipairs(general(others, others + 2, both[1], both[2], letters, arguments)) do
-    replies[#replies + 1] = reply
+  if found[others] == nil then
+    local both = call('MGET', KEYS[others], KEYS[others + 1])
+    found[others], found[others + 1] = both[1], both[2]
   end
+  local done = last == 1 and letters[1] == 'P' and pass_on(others, arguments[1])
+  if not done then
+    general = general or machine()
+    done = general(others, others + 2, found[others], found[others + 1], letters, arguments)
+  end
+  for _, reply in ipairs(done) do replies[#replies + 1] = reply end
   others = others + 6
 end
 if base > 0 then
