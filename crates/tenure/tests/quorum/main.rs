@@ -5,6 +5,7 @@
 
 #[cfg(feature = "redis")]
 mod chaos;
+mod late;
 mod nodes;
 mod opening;
 #[cfg(feature = "redis")]

@@ -12,7 +12,7 @@ use tenure::store::{
     StoreError, StoreErrorClass,
 };
 use tenure::{Key, Locks, LocksOptions};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, oneshot, watch};
 
 /// No condition takes so long, on any machine that runs tests.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -30,6 +30,11 @@ const UP: u8 = 0;
 const DOWN: u8 = 1;
 /// Takes requests, and carries them out when it goes on.
 const STOPPED: u8 = 2;
+/// Carries requests out, and keeps the answers to itself.
+const SILENT: u8 = 3;
+
+type Kept = (oneshot::Sender<Replies>, Replies);
+type Replies = Result<Vec<Reply>, StoreError>;
 
 /// A memory behind a switch.
 #[derive(Debug)]
@@ -38,6 +43,10 @@ pub(crate) struct Node {
     memory: Mutex<Memory>,
     state: AtomicU8,
     goes_on: Notify,
+    /// Answers that were not given, the oldest first.
+    kept_back: Mutex<Vec<Kept>>,
+    /// So many of them have been given meanwhile, and have arrived.
+    given: AtomicUsize,
     /// A call takes a random time of up to so many microseconds on its way.
     delay_micros: AtomicU64,
     /// How many calls it has had, and how many of them with nothing but an inspection.
@@ -54,6 +63,8 @@ impl Node {
             memory: Mutex::new(Memory::new(machine())),
             state: AtomicU8::new(UP),
             goes_on: Notify::new(),
+            kept_back: Mutex::default(),
+            given: AtomicUsize::new(0),
             delay_micros: AtomicU64::new(0),
             calls: AtomicUsize::new(0),
             identity: Mutex::new(identity),
@@ -71,6 +82,19 @@ impl Node {
 
     pub(crate) fn stop(&self) {
         self.state.store(STOPPED, Ordering::SeqCst);
+    }
+
+    pub(crate) fn silence(&self) {
+        self.state.store(SILENT, Ordering::SeqCst);
+    }
+
+    /// Gives the last of the answers that were kept back, and waits until it has arrived.
+    pub(crate) async fn give_last(&self) {
+        let before = self.given.load(Ordering::SeqCst);
+        let last = self.kept_back.lock().expect("no panic").pop();
+        let (tell, answer) = last.expect("an answer was kept back");
+        tell.send(answer).expect("it is waited for");
+        until("the answer is there", async || self.given.load(Ordering::SeqCst) > before).await;
     }
 
     /// Comes up, or goes on with what it was asked meanwhile.
@@ -130,7 +154,7 @@ impl Store for Handle {
                 let micros = u64::from(u32::from_le_bytes(random)) % slowest;
                 machine().sleep_until(machine().now() + Duration::from_micros(micros)).await;
             }
-            let (tell, told) = tokio::sync::oneshot::channel();
+            let (tell, told) = oneshot::channel();
             match node.state.load(Ordering::SeqCst) {
                 DOWN => {
                     return Err(StoreError {
@@ -142,6 +166,7 @@ impl Store for Handle {
                 }
                 STOPPED => {
                     // The request lies in its socket: it is carried out whatever the caller does.
+                    let node = Arc::clone(&node);
                     machine().spawn(Box::pin(async move {
                         while node.state.load(Ordering::SeqCst) == STOPPED {
                             let goes_on = node.goes_on.notified();
@@ -155,15 +180,19 @@ impl Store for Handle {
                         let _gone = tell.send(memory.call(steps).await);
                     }));
                 }
+                SILENT => {
+                    let memory = node.memory.lock().expect("no panic").clone();
+                    let answer = memory.call(steps).await;
+                    node.kept_back.lock().expect("no panic").push((tell, answer));
+                }
                 _ => {
                     let memory = node.memory.lock().expect("no panic").clone();
                     return memory.call(steps).await;
                 }
             }
-            match told.await {
-                Ok(answer) => answer,
-                Err(_) => pending().await,
-            }
+            let Ok(answer) = told.await else { return pending().await };
+            node.given.fetch_add(1, Ordering::SeqCst);
+            answer
         })
     }
 
@@ -211,9 +240,13 @@ pub(crate) fn options() -> QuorumOptions {
 }
 
 pub(crate) async fn quorum(nodes: &[Arc<Node>]) -> Quorum {
+    quorum_with(nodes, options()).await
+}
+
+pub(crate) async fn quorum_with(nodes: &[Arc<Node>], options: QuorumOptions) -> Quorum {
     let handle = |node: &Arc<Node>| Arc::new(Handle(Arc::clone(node))) as Arc<dyn Store>;
     let stores = nodes.iter().map(handle).collect();
-    Quorum::open(stores, machine(), options()).await.expect("a majority answers")
+    Quorum::open(stores, machine(), options).await.expect("a majority answers")
 }
 
 /// One client's locks over the nodes.

@@ -10,7 +10,7 @@ use tenure::{Claim, ErrorKind, Fence, Key, Label, LostReason, Owner, Released, R
 
 use crate::nodes::{PATIENCE, locks, ms, nodes, quorum, until, until_bare};
 
-fn claim(number: u64, fence: FenceRule) -> Acquire {
+pub(crate) fn claim(number: u64, fence: FenceRule) -> Acquire {
     Acquire {
         owner: Owner::from_parts(&format!("rival {number}"), number),
         label: Label::new("rival"),
@@ -21,7 +21,7 @@ fn claim(number: u64, fence: FenceRule) -> Acquire {
     }
 }
 
-fn step(op: Op) -> Vec<Step> {
+pub(crate) fn step(op: Op) -> Vec<Step> {
     vec![Step { key: Key::new("key").expect("a key"), op }]
 }
 

@@ -73,7 +73,7 @@ async fn rounds(shared: &Arc<Shared>, steps: Arc<[Step]>) -> Result<Vec<Reply>, 
     first
         .listen(|words| {
             let mut steps = asked.steps.iter().enumerate();
-            steps.all(|(index, step)| verdict(&step.op, index, words) != Verdict::Open)
+            steps.all(|(index, step)| is_settled(&step.op, index, words))
         })
         .await;
     if asked.steps.iter().any(|step| matches!(step.op, Op::Inspect | Op::Force { .. })) {
@@ -86,6 +86,24 @@ async fn rounds(shared: &Arc<Shared>, steps: Arc<[Step]>) -> Result<Vec<Reply>, 
     let differ = differ(&asked.steps, &verdicts, &first.words);
     raise(shared, &asked.steps, differ, &mut verdicts, limit).await;
     settle::settle(shared, asked, first, verdicts).await
+}
+
+/// Whether no further answer can change what the step comes to.
+fn is_settled(op: &Op, index: usize, words: &[Word]) -> bool {
+    if verdict(op, index, words) == Verdict::Open {
+        return false;
+    }
+    if !matches!(op, Op::Release { .. } | Op::Withdraw { .. }) {
+        return true;
+    }
+    // Right after the end of a lease one node may still let go what most have lost.
+    let is_awaited = |word: &Word| matches!(word, Word::Awaited(_));
+    let count = |is_meant: fn(&Reply) -> bool| {
+        words.iter().filter_map(|word| word.reply(index)).filter(|r| is_meant(r)).count()
+    };
+    let released = count(|reply| *reply == Reply::Released);
+    let lost = count(|reply| matches!(reply, Reply::Gone | Reply::Others));
+    released.max(lost) >= majority(words.len()) || !words.iter().any(is_awaited)
 }
 
 /// A grant whose nodes came to different fences.
@@ -184,8 +202,8 @@ impl Asked {
             Op::Acquire(acquire) => Op::Acquire(proposed(acquire, proposal)),
             Op::Steal(acquire) => Op::Steal(proposed(acquire, proposal)),
             Op::Release { owner, min_hold, tombstone } => {
-                let is_unsure = self.standing(index, node) == Some(Standing::Unsure);
-                let ghost = is_unsure.then_some(settle::TOMBSTONE);
+                let may_grant = self.standing(index, node).is_some_and(Standing::may_grant);
+                let ghost = may_grant.then_some(settle::TOMBSTONE);
                 let (owner, tombstone) = (owner.clone(), (*tombstone).max(ghost));
                 Op::Release { owner, min_hold: *min_hold, tombstone }
             }

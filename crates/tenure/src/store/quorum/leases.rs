@@ -19,6 +19,15 @@ pub(super) enum Standing {
     Awaited,
     /// It did not answer: a request that would grant may still be under way to it.
     Unsure,
+    /// It has the lease no more, and a top-up is under way to it.
+    Offered,
+}
+
+impl Standing {
+    /// Whether a request that nobody waits for before a release may yet grant.
+    pub(super) fn may_grant(self) -> bool {
+        matches!(self, Self::Unsure | Self::Offered)
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -64,8 +73,9 @@ impl Leases {
         }
     }
 
-    /// What a node has said of a lease. Answers what it must be told, if the lease was let go
-    /// while it was awaited.
+    /// What a node has answered to the request that grants a lease, and to no other: the answer
+    /// to a renewal, say, does not end the wait for that to the acquire. Answers what the node
+    /// must be told, if the lease was let go while it was awaited.
     pub(super) fn stands(&self, owner: &Owner, node: usize, standing: Standing) -> Option<Op> {
         let mut table = self.table();
         let lease = table.by_owner.get_mut(owner)?;
@@ -96,8 +106,9 @@ impl Leases {
         }
     }
 
-    /// What brings a lease to a node that has it no more; `None` once it is not valid for sure.
-    /// From here on the node may grant at any time.
+    /// What brings a lease to a node that has it no more; `None` once it is not valid for sure,
+    /// and while another request that grants it there is under way. From here on the node may
+    /// grant at any time.
     pub(super) fn top_up(
         &self,
         owner: &Owner,
@@ -110,14 +121,91 @@ impl Leases {
         if lease.closing.is_some() || now >= lease.valid_until {
             return None;
         }
-        lease.standings[node] = Standing::Unsure;
+        match lease.standings[node] {
+            Standing::Awaited | Standing::Offered => return None,
+            // What may be under way stays so, whatever becomes of the top-up.
+            Standing::Unsure => {}
+            Standing::Holds | Standing::Missing => lease.standings[node] = Standing::Offered,
+        }
         let (label, fence) = (lease.label.clone(), FenceRule::Carry(lease.fence));
         let (owner, claim) = (owner.clone(), Claim::MUTEX);
         let acquire = Acquire { owner, label, claim, ttl, queue: None, fence };
         Some(Step { key: lease.key.clone(), op: Op::Acquire(acquire) })
     }
 
+    /// What became of a top-up.
+    pub(super) fn topped_up(&self, owner: &Owner, node: usize, standing: Standing) {
+        let mut table = self.table();
+        let Some(lease) = table.by_owner.get_mut(owner) else { return };
+        if lease.standings[node] == Standing::Offered {
+            lease.standings[node] = standing;
+        }
+    }
+
     fn table(&self) -> MutexGuard<'_, Table> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TTL: Duration = Duration::from_secs(10);
+
+    /// A lease as the answers of three nodes have left it.
+    fn book(standings: [Standing; 3]) -> (Leases, Owner) {
+        let (leases, owner) = (Leases::default(), Owner::from_parts("owner", 1));
+        let lease = Lease {
+            key: Key::new("key").expect("a key"),
+            label: Label::new("label"),
+            fence: Fence::new(7),
+            valid_until: Moment::from_micros(1_000),
+            standings: standings.to_vec(),
+            closing: None,
+        };
+        leases.enter(owner.clone(), lease, Moment::from_micros(0));
+        (leases, owner)
+    }
+
+    fn closing(owner: &Owner) -> Op {
+        Op::Release { owner: owner.clone(), min_hold: Duration::ZERO, tombstone: None }
+    }
+
+    #[test]
+    fn one_request_that_grants_is_under_way_at_a_time() {
+        use Standing::{Awaited, Holds, Missing, Offered, Unsure};
+        let now = Moment::from_micros(1);
+        for (standing, is_topped_up, then) in [
+            (Holds, true, Holds),
+            (Missing, true, Holds),
+            (Awaited, false, Awaited),
+            (Offered, false, Holds),
+            (Unsure, true, Unsure),
+        ] {
+            let (leases, owner) = book([Holds, Holds, standing]);
+            let step = leases.top_up(&owner, 2, TTL, now);
+            assert_eq!(step.is_some(), is_topped_up, "{standing:?}");
+            leases.topped_up(&owner, 2, Holds);
+            assert_eq!(leases.close(&owner, closing(&owner)), [Holds, Holds, then]);
+        }
+    }
+
+    #[test]
+    fn nothing_is_topped_up_that_has_ended_or_is_being_let_go() {
+        let (leases, owner) = book([Standing::Missing; 3]);
+        assert!(leases.top_up(&owner, 0, TTL, Moment::from_micros(1_000)).is_none());
+        leases.close(&owner, closing(&owner));
+        assert!(leases.top_up(&owner, 0, TTL, Moment::from_micros(1)).is_none());
+    }
+
+    #[test]
+    fn who_was_awaited_is_told_of_the_release() {
+        use Standing::{Awaited, Holds};
+        let (leases, owner) = book([Holds, Holds, Awaited]);
+        leases.close(&owner, closing(&owner));
+        leases.leave(&owner);
+        assert_eq!(leases.stands(&owner, 2, Holds), Some(closing(&owner)));
+        assert_eq!(leases.stands(&owner, 2, Holds), None, "and then the book forgets it");
     }
 }

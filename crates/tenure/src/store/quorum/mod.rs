@@ -77,6 +77,11 @@ impl QuorumOptions {
         self.max_ttl
     }
 
+    /// For how long a node is told of the end of a lease that was won. By then it has ended there.
+    fn longest_debt(&self) -> Duration {
+        self.max_ttl.max(settle::TOMBSTONE)
+    }
+
     /// How far from a node's own clock a proposal counts: little beside all that must pass before
     /// a node that forgot a fence grants anew, be it `max_ttl` or its retention.
     fn near(&self) -> Duration {

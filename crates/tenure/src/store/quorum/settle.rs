@@ -34,7 +34,7 @@ enum Due {
     /// It granted what was not won.
     GiveBack(Step),
     /// It may have done what it did not answer.
-    Owed(Step, Moment),
+    Owed(Vec<Step>, Duration),
     /// It no more has a lease that is held.
     TopUp(Owner, Duration),
 }
@@ -121,7 +121,10 @@ fn account(
             match due(shared, asked, index, node, (word, heard), *verdict) {
                 Due::Nothing => {}
                 Due::GiveBack(step) => give_back[node].push(step),
-                Due::Owed(step, until) => shared.debts[node].owe(step, until),
+                Due::Owed(steps, span) => {
+                    let until = shared.now() + span;
+                    steps.into_iter().for_each(|step| shared.debts[node].owe(step, until));
+                }
                 Due::TopUp(owner, ttl) => {
                     let step = shared.leases.top_up(&owner, node, ttl, shared.now());
                     top_ups.extend(step.map(|step| (owner, step)));
@@ -151,11 +154,9 @@ fn due(
             let owner = owner.clone();
             if is_won {
                 let told = shared.leases.stands(&owner, node, standing(vote, may_have_run));
-                return match told {
-                    // It was let go meanwhile, without this node.
-                    Some(op) => Due::Owed(let_go_late(key, op, vote), shared.now() + TOMBSTONE),
-                    None => Due::Nothing,
-                };
+                // It was let go meanwhile, without this node.
+                let steps = told.map(|op| let_go_late(key, op, vote)).into_iter().collect();
+                return Due::Owed(steps, shared.options.longest_debt());
             } else if mutants::is_set(Mutant::PartialWinKept) {
                 return Due::Nothing;
             } else if matches!(vote, Vote::For(_)) {
@@ -164,21 +165,22 @@ fn due(
             } else if may_have_run {
                 let tombstone = (*ttl).max(TOMBSTONE);
                 let op = Op::Withdraw { owner, tombstone };
-                return Due::Owed(Step { key: key.clone(), op }, shared.now() + tombstone);
+                return Due::Owed(vec![Step { key: key.clone(), op }], tombstone);
             }
             Due::Nothing
         }
-        Op::Renew { owner, ttl } if is_won => match vote {
-            Vote::For(_) => {
-                shared.leases.stands(owner, node, Standing::Holds);
-                Due::Nothing
+        Op::Renew { owner, ttl } if is_won && vote == Vote::Against => {
+            Due::TopUp(owner.clone(), *ttl)
+        }
+        Op::Transfer { from, to, .. } if is_won => {
+            let told = shared.leases.stands(to, node, standing(vote, may_have_run));
+            let mut steps: Vec<_> = told.map(|op| let_go_late(key, op, vote)).into_iter().collect();
+            if vote == Vote::Fault {
+                // There the lease may still be the old owner's, who is nobody any more.
+                let (owner, tombstone) = (from.clone(), TOMBSTONE);
+                steps.push(Step { key: key.clone(), op: Op::Withdraw { owner, tombstone } });
             }
-            Vote::Against => Due::TopUp(owner.clone(), *ttl),
-            Vote::Awaited | Vote::Fault => Due::Nothing,
-        },
-        Op::Transfer { to, .. } if is_won => {
-            shared.leases.stands(to, node, standing(vote, may_have_run));
-            Due::Nothing
+            Due::Owed(steps, shared.options.longest_debt())
         }
         // If too few answered, the whole release is repeated.
         Op::Release { owner, min_hold, .. } if is_won && heard.result.is_err() => {
@@ -187,11 +189,10 @@ fn due(
             }
             let (owner, min_hold) = (owner.clone(), *min_hold);
             let op = Op::Release { owner, min_hold, tombstone: Some(TOMBSTONE) };
-            let until = shared.now() + shared.options.max_ttl.max(TOMBSTONE);
-            Due::Owed(Step { key: key.clone(), op }, until)
+            Due::Owed(vec![Step { key: key.clone(), op }], shared.options.longest_debt())
         }
         Op::Withdraw { tombstone, .. } if is_won && heard.result.is_err() => {
-            Due::Owed(asked.steps[index].clone(), shared.now() + *tombstone)
+            Due::Owed(vec![asked.steps[index].clone()], *tombstone)
         }
         _ => Due::Nothing,
     }
@@ -235,14 +236,19 @@ fn top_up(shared: &Arc<Shared>, node: usize, top_ups: Vec<(Owner, Step)>) {
         }
         let answer = tokio::select! {
             biased;
-            answer = this.nodes[node].ask(steps) => answer,
-            () = this.seam.sleep_until(limit) => return,
+            answer = this.nodes[node].ask(steps) => Some(answer),
+            () = this.seam.sleep_until(limit) => None,
         };
-        let Ok(replies) = answer else { return };
-        for (owner, reply) in owners.iter().zip(replies) {
-            let granted = matches!(reply, Reply::Granted { .. });
-            let standing = if granted { Standing::Holds } else { Standing::Missing };
-            this.leases.stands(owner, node, standing);
+        for (index, owner) in owners.iter().enumerate() {
+            let standing = match &answer {
+                Some(Ok(replies)) if matches!(replies.get(index), Some(Reply::Granted { .. })) => {
+                    Standing::Holds
+                }
+                Some(Err(failure)) if failure.may_have_run => Standing::Unsure,
+                Some(_) => Standing::Missing,
+                None => Standing::Unsure,
+            };
+            this.leases.topped_up(owner, node, standing);
         }
     }));
 }
