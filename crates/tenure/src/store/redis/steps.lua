@@ -93,6 +93,42 @@ local function digits(number)
   return format('%d', number)
 end
 
+-- What a new fence is at least: the clock, or a proposal that is not too far from it.
+local function least_by(rule)
+  local proposed, within = string.match(rule or '', '^p(%d+):(%d+)$')
+  if not proposed then return now end
+  return math.max(now - within, math.min(tonumber(proposed), now + within))
+end
+
+-- The fence of a new lease for which one is proposed, if nothing stands in its way that the
+-- machine should look at. It has a record, which keeps the key's own last fence: that of other
+-- proposed keys must not part this server from the others of its quorum. A key without a record
+-- may have had any fence up to the floor.
+local function take_proposed(first, claim, ttl, rule)
+  local record, fence = found[first + 1], math.max(floor + 1, least_by(rule))
+  if found[first] or guard > 0 then return end
+  if record then
+    if sub(record, 1, 2) ~= '1S' then return end
+    fence = math.max(unpack_from('>d', record, 3) + 1, fence)
+  end
+  local px, owner = ms(tonumber(ttl)), sub(claim, 1, find(claim, '\n', 1, true) - 1)
+  local written = ask('SET', KEYS[first], owner, 'PX', digits(px), 'NX')
+  if not written or written.err then return end
+  local text = '1S' .. pack('>ddd', fence, now, now + ttl) .. claim
+  call('SET', KEYS[first + 1], text, 'PX', digits(px + retention))
+  return fence
+end
+
+-- Alone it is done here: a quorum waits for it, and all that follows would take it as long again
+-- to set up.
+if simple == 1 and ARGV[8] == 'p' and not ARGV[13] then
+  local fence = take_proposed(base + 1, ARGV[12], ARGV[10], ARGV[11])
+  if fence then
+    call('SET', KEYS[2], ARGV[7], 'PX', LATE_MS)
+    return { fence }
+  end
+end
+
 -- Tells a waiter of its grant. Without the right to publish it looks by itself.
 local function announce(lock_key, place, fence)
   local key = sub(lock_key, tonumber(ARGV[3]) + 1, -tonumber(ARGV[4]) - 1)
@@ -101,19 +137,13 @@ local function announce(lock_key, place, fence)
 end
 
 -- What a lock that says everything itself says: a holder, as the machine has it.
-local CLAIM = '^([^\n]*)\n(%d)(' .. ('%x'):rep(16) .. ')(.*)'
-local LOCK = CLAIM .. ('(' .. ('%d'):rep(16) .. ')'):rep(3) .. '$'
+local CLAIM = '^([^\n]*)\n(%d)(%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x)(.*)'
+local NUMBER = '(%d%d%d%d%d%d%d%d%d%d%d%d%d%d%d%d)'
 local function lock_of(value)
-  local owner, layout, attempt, label, fence, since, expires = string.match(value, LOCK)
+  local owner, layout, attempt, label, fence, since, expires =
+    string.match(value, CLAIM .. NUMBER .. NUMBER .. NUMBER .. '$')
   if layout ~= '1' then return nil, layout end
   return { owner, attempt, label, 1, tonumber(fence), tonumber(since), tonumber(expires) }
-end
-
--- What a new fence is at least: the clock, or a proposal that is not too far from it.
-local function least_by(rule)
-  local proposed, within = string.match(rule or '', '^p(%d+):(%d+)$')
-  if not proposed then return now end
-  return math.max(now - within, math.min(tonumber(proposed), now + within))
 end
 
 local function machine()
@@ -822,24 +852,6 @@ local function take(first, claim, head)
   return fence
 end
 
--- The same with a proposed fence. It has a record, which keeps the key's own last fence: that of
--- other proposed keys must not part this server from the others of its quorum. A key without a
--- record may have had any fence up to the floor.
-local function take_proposed(first, claim, head, least)
-  local record, fence = found[first + 1], math.max(floor + 1, least)
-  if found[first] or guard > 0 then return end
-  if record then
-    if sub(record, 1, 2) ~= '1S' then return end
-    fence = math.max(unpack_from('>d', record, 3) + 1, fence)
-  end
-  local owner = string.match(claim, '^[^\n]*')
-  local written = ask('SET', KEYS[first], owner, 'PX', head.lock_px, 'NX')
-  if not written or written.err then return end
-  local text = '1S' .. pack('>ddd', fence, now, head.expires) .. claim
-  call('SET', KEYS[first + 1], text, 'PX', head.record_px)
-  return fence
-end
-
 -- Whether the lease is the claim's: when it ends, and if it has a record, where its tail begins.
 -- A lock that says everything has none.
 local function held(first, claim, has_record)
@@ -971,14 +983,13 @@ while number <= simple do
   local letter, last = ARGV[at], number + ARGV[at + 1] - 1
   local ttl, head = ARGV[at + 2], nil
   at = at + 2
-  if letter ~= 'r' then
+  local rule = ''
+  if letter == 'p' then
+    rule, at = ARGV[at + 1], at + 2
+  elseif letter ~= 'r' then
     head = heads[ttl] or head_of(ttl)
     heads[ttl] = head
     at = at + 1
-  end
-  local rule = ''
-  if letter == 'p' then
-    rule, at = ARGV[at], at + 1
   end
   for each = number, last do
     local reply
@@ -987,7 +998,7 @@ while number <= simple do
       if letter == 'a' then
         reply = take(first, claim, head)
       else
-        reply = take_proposed(first, claim, head, least_by(rule))
+        reply = take_proposed(first, claim, ttl, rule)
       end
       if not reply then
         local owner, _, attempt, label = string.match(claim, CLAIM)
