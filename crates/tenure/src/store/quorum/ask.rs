@@ -1,11 +1,15 @@
 //! Steps to all nodes, and the nodes' answers as one: the rounds of a call.
 
+use std::future::Future;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
+
+use tokio::sync::oneshot;
 
 use crate::logic::{Acquire, FenceRule, Op, Reply, Step, Verdict, Vote, Votes, majority};
 use crate::mutants::{self, Mutant};
-use crate::store::StoreError;
+use crate::store::{StoreError, StoreErrorClass};
 use crate::words::{Claim, Fence};
 
 use super::leases::Standing;
@@ -29,7 +33,7 @@ pub(super) async fn introduce(shared: &Arc<Shared>) -> Result<(), StoreError> {
     round.listen(|_| false).await;
     for (node, word) in shared.nodes.iter().zip(&round.words) {
         let failure = word.heard().and_then(|heard| heard.result.as_ref().err());
-        let is_unfit = failure.filter(|f| f.class == crate::store::StoreErrorClass::Config);
+        let is_unfit = failure.filter(|f| f.class == StoreErrorClass::Config);
         if let Some(unfit) = is_unfit {
             let message = format!("node {} ({}): {}", node.index + 1, node.name, unfit.message);
             return Err(StoreError { message, ..unfit.clone() });
@@ -47,16 +51,40 @@ pub(super) async fn ask(shared: &Arc<Shared>, steps: Vec<Step>) -> Result<Vec<Re
     let open = steps.into_iter().zip(&replies).filter(|(_, reply)| reply.is_none());
     let open: Arc<[Step]> = open.map(|(step, _)| step).collect();
     if !open.is_empty() {
-        let mut answers = rounds(shared, open).await?.into_iter();
+        let mut answers = apart(shared, open).await?.into_iter();
         replies.iter_mut().filter(|r| r.is_none()).for_each(|r| *r = answers.next());
     }
-    replies.into_iter().collect::<Option<_>>().ok_or_else(|| {
-        let message = "a step of a quorum has no answer; this is a defect in Tenure".into();
-        StoreError { message, ..StoreError::config(String::new()) }
-    })
+    replies.into_iter().collect::<Option<_>>().ok_or_else(|| defect("left out a step"))
 }
 
-async fn rounds(shared: &Arc<Shared>, steps: Arc<[Step]>) -> Result<Vec<Reply>, StoreError> {
+fn defect(what: &str) -> StoreError {
+    let message = format!("a call of a quorum {what}; this is a defect in Tenure");
+    StoreError { class: StoreErrorClass::Internal, message, may_have_run: true, source: None }
+}
+
+/// Sends in place, from the caller's thread, and leaves the rest to a task of the seam: the caller
+/// wakes up once, when the answer is certain, and not for each node. If it goes away, so does the
+/// task.
+async fn apart(shared: &Arc<Shared>, steps: Arc<[Step]>) -> Result<Vec<Reply>, StoreError> {
+    let mut rounds = Box::pin(rounds(Arc::clone(shared), steps));
+    let in_place = rounds.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    // Stores without a way to them answer at once.
+    if let Poll::Ready(answer) = in_place {
+        return answer;
+    }
+    let (mut tell, told) = oneshot::channel();
+    shared.seam.spawn(Box::pin(async move {
+        tokio::select! {
+            biased;
+            answer = rounds => drop(tell.send(answer)),
+            () = tell.closed() => {}
+        }
+    }));
+    told.await.unwrap_or_else(|_| Err(defect("came to grief")))
+}
+
+async fn rounds(shared: Arc<Shared>, steps: Arc<[Step]>) -> Result<Vec<Reply>, StoreError> {
+    let shared = &shared;
     let sent = shared.now();
     let standings = shared.before(&steps);
     let asked = Asked { steps, sent, standings };

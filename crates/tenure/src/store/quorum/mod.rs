@@ -6,9 +6,9 @@
 //! on nodes that are all within their limit, and N queues do not agree on who came first.
 //!
 //! A question goes to all nodes at once and is answered as soon as the answer is certain. Unlike
-//! other stores this one spawns: nodes that have not answered by then are listened to by a task
-//! of the seam, and what they must still be told (releases, withdrawals, top-ups) outlives the
-//! call. It retries nothing else, and waits for no lock.
+//! other stores this one spawns: answers are listened to by a task of the seam, also those that
+//! come after the decision, and what nodes must still be told (releases, withdrawals, top-ups)
+//! outlives the call. It retries nothing else, and waits for no lock.
 
 mod ask;
 mod debts;
@@ -90,6 +90,9 @@ impl QuorumOptions {
 }
 
 /// Locks that a majority of independent stores grants.
+///
+/// What a slow minority is owed after an answer (a release, a withdrawal) goes on in the background,
+/// and nothing waits for it: a program that ends meanwhile leaves it to the ttl of the lease there.
 ///
 /// Clones share everything.
 #[derive(Debug, Clone)]
