@@ -53,7 +53,7 @@ async fn one_node_of_five_that_is_slow_by_two_seconds_gates_nobody() {
     let (healthy, limping) = (locks(&urls(&servers)).await, locks(&slow).await);
     proxy.set_delay(Direction::ToClient, SLOWNESS);
     let (mut well, mut ill) = (Vec::new(), Vec::new());
-    for round in 0..41 {
+    for round in 0..101 {
         for (locks, times) in [(&healthy, &mut well), (&limping, &mut ill)] {
             let (took, guard) = acquired(locks, &format!("key {round}")).await;
             times.push(took);
@@ -63,7 +63,7 @@ async fn one_node_of_five_that_is_slow_by_two_seconds_gates_nobody() {
     let (well, ill) = (middle(well), middle(ill));
     println!("p50 of acquire: {well:?} with five healthy nodes, {ill:?} with a slow one");
     assert!(ill < SLOWNESS / 4, "{ill:?}");
-    assert!(ill <= well * 2 + ms(2), "{ill:?}, and {well:?} with healthy nodes");
+    assert!(ill <= well * 2, "{ill:?}, and {well:?} with healthy nodes");
 }
 
 #[tokio::test]

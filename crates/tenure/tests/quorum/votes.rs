@@ -261,7 +261,7 @@ async fn contenders_never_overlap_and_all_have_their_turn() {
 async fn of_three_contenders_one_wins_in_the_end_and_never_two() {
     let rounds: usize = match std::env::var("TENURE_ROUNDS") {
         Ok(number) => number.parse().expect("a number"),
-        Err(_) => 200,
+        Err(_) => 1_000,
     };
     let nodes = nodes(3);
     // Requests overtake each other, or the first would always win all nodes.
