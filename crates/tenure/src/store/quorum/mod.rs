@@ -91,8 +91,9 @@ impl QuorumOptions {
 
 /// Locks that a majority of independent stores grants.
 ///
-/// What a slow minority is owed after an answer (a release, a withdrawal) goes on in the background,
-/// and nothing waits for it: a program that ends meanwhile leaves it to the ttl of the lease there.
+/// What a slow minority is owed after an answer (a release, a withdrawal) goes on in the
+/// background, and nothing waits for it: a program that ends meanwhile leaves it to the ttl of the
+/// lease there.
 ///
 /// Clones share everything.
 #[derive(Debug, Clone)]
