@@ -2,7 +2,6 @@
 //! nodes that can restart empty get the restart guard that the quorum needs.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::seam::Seam;
 use crate::store::{Answer, Quorum, QuorumOptions, Store, StoreError};
@@ -57,7 +56,7 @@ async fn open_node(
 
 /// The URL with the quorum's restart guard, unless it has one.
 #[cfg(feature = "redis")]
-fn guarded(url: &str, max_ttl: Duration) -> String {
+fn guarded(url: &str, max_ttl: std::time::Duration) -> String {
     let gap = match url.split_once('?') {
         Some((_, parameters)) if parameters.contains("restart_guard=") => return url.to_owned(),
         Some(_) => '&',
@@ -110,6 +109,8 @@ fn with(options: QuorumOptions, parameter: &str) -> Result<QuorumOptions, StoreE
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
