@@ -121,10 +121,10 @@ end
 
 -- Alone it is done here: a quorum waits for it, and all that follows would take it as long again
 -- to set up.
-if simple == 1 and ARGV[8] == 'p' and not ARGV[13] then
-  local fence = take_proposed(base + 1, ARGV[12], ARGV[10], ARGV[11])
+if simple == 1 and with_records and ARGV[at] == 'p' and not ARGV[at + 5] then
+  local fence = take_proposed(first, ARGV[at + 4], ARGV[at + 2], ARGV[at + 3])
   if fence then
-    call('SET', KEYS[2], ARGV[7], 'PX', LATE_MS)
+    call('SET', KEYS[2], ARGV[8], 'PX', LATE_MS)
     return { fence }
   end
 end

@@ -9,6 +9,7 @@ mod link;
 mod outage;
 mod pipe;
 mod push;
+mod steps;
 #[cfg(feature = "tls")]
 mod tls;
 mod wire;
