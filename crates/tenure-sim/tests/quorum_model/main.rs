@@ -3,6 +3,9 @@
 //! nodes that restart empty, renewals and top-ups. In each state at most one client holds, and
 //! each fence that is handed out is larger than all before it.
 //!
+//! A node that crashes and keeps its memory is one whose messages are late or lost meanwhile: such
+//! histories are among these without a move of their own.
+//!
 //! Rules that look as good and are not are refuted by the same model, each by a shortest history,
 //! which is printed. The model knows nothing of the shipped code, which the simulation runs.
 //!

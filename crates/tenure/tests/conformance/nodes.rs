@@ -115,7 +115,7 @@ impl Maker {
         }
         // No slow machine comes near the limit: what is decided without the dead waits for none.
         let options = QuorumOptions::default().with_max_ttl(Duration::from_secs(3_600));
-        let options = options.with_node_timeout(Duration::from_secs(10));
+        let options = options.with_node_timeout(Duration::from_secs(3));
         let quorum = Quorum::open(stores, Arc::clone(&self.seam), options).await;
         Arc::new(quorum.expect("a majority answers"))
     }
