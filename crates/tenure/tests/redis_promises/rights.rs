@@ -10,7 +10,12 @@ use crate::world::{
     channels, connect, granted, ms, nothing_but_memories, take, until_waiting, waiting, within,
 };
 
-const SCRIPT: &str = include_str!("../../src/store/redis/steps.lua");
+const SCRIPT: &str = concat!(
+    include_str!("../../src/store/redis/steps/begin.lua"),
+    include_str!("../../src/store/redis/steps/machine.lua"),
+    include_str!("../../src/store/redis/steps/simple.lua"),
+    include_str!("../../src/store/redis/steps/call.lua"),
+);
 
 /// What the store calls besides its script.
 const CALLS: [&str; 6] = ["EVAL", "EVALSHA", "PING", "SCAN", "SELECT", "SUBSCRIBE"];

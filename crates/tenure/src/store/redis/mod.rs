@@ -1,6 +1,6 @@
 //! Redis and Valkey, one server: locks of all hosts that reach it.
 //!
-//! The transitions run in the server, as one script (`steps.lua`); this file only carries steps
+//! The transitions run in the server, as one script (`steps/*.lua`); this file only carries steps
 //! there and replies back. Time is the server's. What the locks survive is the server's affair:
 //! without persistence a restart forgets them all, and a failover forgets what was not yet
 //! replicated.
@@ -55,7 +55,12 @@ const SCAN_COUNT: u32 = 1000;
 /// How many keys of a list are looked at in one call.
 const LOOKS: usize = 100;
 
-const SOURCE: &str = include_str!("steps.lua");
+const SOURCE: &str = concat!(
+    include_str!("steps/begin.lua"),
+    include_str!("steps/machine.lua"),
+    include_str!("steps/simple.lua"),
+    include_str!("steps/call.lua"),
+);
 
 /// What tests turn; the defaults are what everybody else has.
 #[doc(hidden)]

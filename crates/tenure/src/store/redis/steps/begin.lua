@@ -1,0 +1,149 @@
+-- Carries out steps of keys: the transitions of `logic::Resource`, each as one atomic step.
+--
+-- KEYS    of a call that may grant, first
+--           fence   string, the largest fence of any lock that says everything itself
+--           calls   string, the number of the last such call of the same sender
+--         then, what a key of ours has on the server:
+--           lock    string, the holder; what other libraries use. Claim 1 of 1
+--           record  string: what else is known, see below
+--           queue   zset, waiter -> order of arrival
+--           places  hash, waiter -> packed place
+--           alive   zset, waiter -> when its place is forgotten, in microseconds
+--           buried  zset, owner -> until when it is refused, in microseconds
+--         lock and record of each simple step (of those with "r" the lock alone, if ARGV says so),
+--         then (if ARGV says so) the other four of each simple step but those with "a" or "p", then
+--         all six of each key of the other steps.
+-- ARGV    1 how long an unused fence is remembered, in milliseconds
+--         2 restart guard: a server that has been up for less grants nothing new; 0: off
+--         3 how many bytes of a lock's name stand before its key, 4 how many behind it
+--         5 the number of simple steps, which are on different keys and come first
+--         6 how many locks and records of simple steps there are, 7 "1": and their other keys
+--         8 the number of this call among its sender's that may grant; 0: it may not
+--         then the simple steps in runs, a run being a letter, the number of its steps, the ttl
+--         that they share, and for each step a claim in one word: owner, line feed, 1, attempt
+--           a acquire   (1 of 1, without a place in the queue) and the label behind the attempt
+--           p acquire   as a; after the ttl comes the fence that all of the run propose: pN:W
+--           n renew
+--           r release   (no ttl; without min_hold and tombstone)
+--         then for each other key the number of its steps, and for each of them the letter of its
+--         operation and the arguments:
+--           A acquire   owner attempt label units limit ttl window stamp inbox fence
+--                       (fence: empty: one is minted, pN:W: at least N, which counts as no farther
+--                       than W from the clock; cN: it is N)
+--           N renew     owner attempt ttl
+--           R release   owner attempt min_hold tombstone (-1: none)
+--           P pass      owner attempt min_hold tombstone ahead (1 or 0), then as A
+--           W withdraw  owner attempt tombstone
+--           T transfer  owner attempt next_owner next_attempt label ttl
+--           F force     up_to
+--           H raise     owner attempt fence
+--           S steal     as A
+--           I inspect
+-- answer  for each step a list: the name of the reply and its values. In short, for simple steps:
+--         0 done, a fence: granted, -1: ask again with all keys, since its lock does not say all
+-- atomic  because a look and the write that rests on it must not be parted; a release grants the
+--         next waiter in the same step
+--
+-- Times are microseconds of this server's clock. A mutex without queue and tombstones is its lock
+-- alone, whose value says everything: owner, line feed, layout 1, attempt (16 hex digits), label;
+-- fence, since and expires (16 digits each). It leaves nothing behind: the fences of all such locks
+-- come from one number, which only grows. A request that arrives again, late, is known by its
+-- number, and carries out nothing.
+--
+-- What needs more has a record, and then the lock's value is the owner alone. A record begins with
+-- the layout's number. "1S": a mutex without queue and tombstones; fence, since and expires as
+-- three doubles, then the last holder's owner, a line feed, layout 1, attempt and label. It holds
+-- as long as its owner is the lock's. "1Q": the same with a queue; behind the three doubles
+-- two more, how many wait and how many ever came. "1G": everything else, packed.
+--
+-- What every command and every word costs is the cost of a lock, so: simple steps come first and
+-- do without the machine; they are looked up with one MGET and released with one DEL; a release
+-- that finds a queue hands the lock on with as few commands as there can be; numbers go to
+-- commands as text, since the server would format each anew.
+--
+-- The script goes on in machine.lua, simple.lua and call.lua, in this order.
+
+local LATE_MS = '600000'
+local call, ask, pack, unpack_from = redis.call, redis.pcall, struct.pack, struct.unpack
+local sub, find, format = string.sub, string.find, string.format
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local retention, guard = tonumber(ARGV[1]), tonumber(ARGV[2])
+local simple, looked_up, with_others = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7] == '1'
+local with_records, at = looked_up == 2 * simple, 9
+-- A call that may grant has two keys of its own in front of all others.
+local base = ARGV[8] ~= '0' and 2 or 0
+local first, others = base + 1, base + looked_up + 1
+-- Without simple steps the first key of the others stands next, and is looked up as well.
+local known = simple > 0 and others - 1 or math.min(others + 1, #KEYS)
+local found = known > 0 and call('MGET', unpack(KEYS, 1, known)) or {}
+if base > 0 and found[2] and tonumber(found[2]) >= tonumber(ARGV[8]) then
+  return redis.error_reply('LATE a later call of the same sender was carried out before this one')
+end
+-- The largest fence of any lock that says everything itself, and the fence of a lease that begins
+-- in this call.
+local floor = base > 0 and tonumber(found[1] or 0) or 0
+local fence_before, fence_now = floor, math.max(floor + 1, now)
+
+-- A time in milliseconds, as commands want it: at least one.
+local function ms(micros)
+  return math.max(1, math.ceil(micros / 1000))
+end
+
+-- A whole number as text. The server would write it out as a fraction, which costs more.
+local function digits(number)
+  return format('%d', number)
+end
+
+-- What a new fence is at least: the clock, or a proposal that is not too far from it.
+local function least_by(rule)
+  local proposed, within = string.match(rule or '', '^p(%d+):(%d+)$')
+  if not proposed then return now end
+  return math.max(now - within, math.min(tonumber(proposed), now + within))
+end
+
+-- The fence of a new lease for which one is proposed, if nothing stands in its way that the
+-- machine should look at. It has a record, which keeps the key's own last fence: that of other
+-- proposed keys must not part this server from the others of its quorum. A key without a record
+-- may have had any fence up to the floor.
+local function take_proposed(first, claim, ttl, rule)
+  local record, fence = found[first + 1], math.max(floor + 1, least_by(rule))
+  if found[first] or guard > 0 then return end
+  if record then
+    if sub(record, 1, 2) ~= '1S' then return end
+    fence = math.max(unpack_from('>d', record, 3) + 1, fence)
+  end
+  local px, owner = ms(tonumber(ttl)), sub(claim, 1, find(claim, '\n', 1, true) - 1)
+  local written = ask('SET', KEYS[first], owner, 'PX', digits(px), 'NX')
+  if not written or written.err then return end
+  local text = '1S' .. pack('>ddd', fence, now, now + ttl) .. claim
+  call('SET', KEYS[first + 1], text, 'PX', digits(px + retention))
+  return fence
+end
+
+-- Alone it is done here: a quorum waits for it, and all that follows would take it as long again
+-- to set up.
+if simple == 1 and with_records and ARGV[at] == 'p' and not ARGV[at + 5] then
+  local fence = take_proposed(first, ARGV[at + 4], ARGV[at + 2], ARGV[at + 3])
+  if fence then
+    call('SET', KEYS[2], ARGV[8], 'PX', LATE_MS)
+    return { fence }
+  end
+end
+
+-- Tells a waiter of its grant. Without the right to publish it looks by itself.
+local function announce(lock_key, place, fence)
+  local key = sub(lock_key, tonumber(ARGV[3]) + 1, -tonumber(ARGV[4]) - 1)
+  local line = { place[2], digits(fence), place[8], place[1], key }
+  redis.pcall('PUBLISH', place[7], table.concat(line, '\n'))
+end
+
+-- What a lock that says everything itself says: a holder, as the machine has it.
+local CLAIM = '^([^\n]*)\n(%d)(%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x)(.*)'
+local NUMBER = '(%d%d%d%d%d%d%d%d%d%d%d%d%d%d%d%d)'
+local function lock_of(value)
+  local owner, layout, attempt, label, fence, since, expires =
+    string.match(value, CLAIM .. NUMBER .. NUMBER .. NUMBER .. '$')
+  if layout ~= '1' then return nil, layout end
+  return { owner, attempt, label, 1, tonumber(fence), tonumber(since), tonumber(expires) }
+end
