@@ -289,6 +289,8 @@ async fn role_small_disk() {
     assert_eq!(freed.expect("an answer"), Reply::Released);
     assert_eq!(listed().await, held);
     drop(store);
+    // Its journal's room would come free behind what is filled now.
+    closed(&path).await;
 
     // A disk that is full before anything is there.
     fill(&filler);
