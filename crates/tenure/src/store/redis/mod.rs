@@ -5,6 +5,7 @@
 //! without persistence a restart forgets them all, and a failover forgets what was not yet
 //! replicated.
 
+mod answers;
 mod batch;
 mod failure;
 mod gate;
@@ -37,13 +38,14 @@ use super::{
     Answer, Capabilities, Forgets, Identity, Inbox, Links, Reach, Store, StoreError,
     StoreErrorClass,
 };
+use answers::Answered;
 use batch::Batches;
 use layout::Template;
 use link::{Late, Link, Script};
 use resp::Command;
 use server::Server;
 use url::RedisUrl;
-use wire::{Answered, Request, Terms};
+use wire::{Request, Terms};
 
 #[cfg(test)]
 mod tests;
@@ -190,7 +192,7 @@ impl Redis {
             let count = SCAN_COUNT.to_string();
             let scan = Command::of(&["SCAN", &cursor, "COUNT", &count, "TYPE", "string"]);
             let answer = self.shared.link.command(&scan).await?;
-            let Some((next, names)) = wire::decode_scan(answer) else {
+            let Some((next, names)) = answers::decode_scan(answer) else {
                 return Err(defect("a SCAN was answered with something else".into()));
             };
             keys.extend(names.iter().filter_map(|name| template.key_of_record(name)));
@@ -233,7 +235,7 @@ impl Redis {
             std::iter::once("MGET").chain(names.iter().map(|n| n.as_str())).collect();
         let answer = self.shared.link.command(&Command::of(&words)).await?;
         let nonsense = || defect("an MGET was answered with something else".into());
-        wire::decode_locks(answer, names).ok_or_else(nonsense)
+        answers::decode_locks(answer, names).ok_or_else(nonsense)
     }
 }
 
@@ -277,7 +279,7 @@ impl Carrier {
         let late = Late { guard: request.guard, number };
         let Request { keys, args, .. } = &request;
         let answer = self.link.eval_late(&self.script, keys, args, late).await?;
-        wire::decode(answer, &request, steps).ok_or_else(nonsense)
+        answers::decode(answer, &request, steps).ok_or_else(nonsense)
     }
 }
 
@@ -338,7 +340,7 @@ impl Store for Redis {
     }
 
     fn inbox(&self) -> Answer<'_, Option<Inbox>> {
-        Box::pin(async { Ok(push::open(&self.shared.server, wire::decode_push).await?) })
+        Box::pin(async { Ok(push::open(&self.shared.server, answers::decode_push).await?) })
     }
 
     fn links(&self) -> Option<watch::Receiver<Links>> {
@@ -348,7 +350,7 @@ impl Store for Redis {
     fn identity(&self) -> Answer<'_, Identity> {
         Box::pin(async move {
             let answer = self.shared.link.command(&Command::of(&["INFO"])).await?;
-            let told = wire::decode_info(&answer)
+            let told = answers::decode_info(&answer)
                 .ok_or_else(|| defect("an INFO was answered with something else".into()))?;
             let forgets = Forgets::GuardedFor(self.shared.restart_guard);
             let unique = format!("redis:{}", told.run_id).into();

@@ -1,0 +1,290 @@
+//! What the server answers, as replies, pushes and names. Whatever is none of ours is `None`.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::logic::{Blocker, HolderView, Inspection, Op, Reply, State, Step, WaiterView};
+use crate::words::{Fence, Key, Label, Owner};
+
+use super::super::Push;
+use super::resp::Value;
+use super::wire::Request;
+
+/// What the script answered to a step.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Answered {
+    Reply(Reply),
+    /// Too few words: others wait for the key, or its record is of another layout.
+    AskInFull,
+}
+
+/// Reads the script's answer, in the order of the steps; `None` if it is none of its.
+pub(super) fn decode(answer: Value, request: &Request, steps: &[Step]) -> Option<Vec<Answered>> {
+    let Value::Array(replies) = answer else { return None };
+    if replies.len() != steps.len() {
+        return None;
+    }
+    let mut answered = vec![Answered::AskInFull; steps.len()];
+    for (&index, reply) in request.order.iter().zip(replies) {
+        answered[index] = match reply {
+            Value::Int(-1) => Answered::AskInFull,
+            Value::Int(number) => Answered::Reply(decode_short(number, &steps[index].op)?),
+            reply => Answered::Reply(decode_one(reply)?),
+        };
+    }
+    Some(answered)
+}
+
+fn decode_short(number: i64, op: &Op) -> Option<Reply> {
+    match (op, u64::try_from(number).ok()?) {
+        (Op::Release { .. }, 0) => Some(Reply::Released),
+        (Op::Renew { .. }, 0) => Some(Reply::Renewed),
+        (Op::Acquire(_), fence @ 1..) => Some(Reply::Granted { fence: Fence::new(fence) }),
+        _ => None,
+    }
+}
+
+fn decode_one(reply: Value) -> Option<Reply> {
+    let mut parts = Parts::of(reply)?;
+    let reply = match parts.text()?.as_str() {
+        "granted" => Reply::Granted { fence: parts.fence()? },
+        "queued" => Reply::Queued {
+            ahead: parts.small()?,
+            look_in: parts.span()?,
+            blocker: parts.blocker()?,
+        },
+        "busy" => Reply::Busy { look_in: parts.span()?, blocker: parts.blocker()? },
+        "self_held" => Reply::SelfHeld,
+        "withdrawn" => Reply::Withdrawn,
+        "mismatch" => Reply::Mismatch(parts.text()?.into()),
+        "renewed" => Reply::Renewed,
+        "released" => Reply::Released,
+        "passed" => Reply::Passed {
+            released: Box::new(decode_one(parts.0.pop_front()?)?),
+            acquired: Box::new(decode_one(parts.0.pop_front()?)?),
+        },
+        "transferred" => Reply::Transferred { fence: parts.fence()? },
+        "forced" => Reply::Forced { holders: parts.small()? },
+        "gone" => Reply::Gone,
+        "others" => Reply::Others,
+        "inspected" => Reply::Inspected(parts.inspection()?),
+        "failed" => Reply::Refused(refused(&parts.text()?).into()),
+        _ => return None,
+    };
+    Some(reply)
+}
+
+/// What it means that the server would not write.
+fn refused(says: &str) -> String {
+    if says.starts_with("OOM") {
+        return "the server's memory is full (maxmemory); free some or raise the limit. What is \
+                held is renewed and released all the same"
+            .into();
+    }
+    format!("the server would not write: {says}")
+}
+
+/// Which of some locks say by themselves that they are ours, from the answer to MGET.
+pub(super) fn decode_locks(answer: Value, names: &[&String]) -> Option<Vec<String>> {
+    let Value::Array(values) = answer else { return None };
+    let ours = names.iter().zip(values).filter(|(_, value)| match value {
+        Value::BulkString(bytes) => says_everything(bytes),
+        _ => false,
+    });
+    Some(ours.map(|(name, _)| (*name).clone()).collect())
+}
+
+/// Whether a lock's value is one that the script wrote and that needs no record: owner, line
+/// feed, a digit for the layout, attempt, label; fence, since and expires.
+fn says_everything(value: &[u8]) -> bool {
+    const ATTEMPT: usize = 16;
+    const NUMBERS: usize = 3 * 16;
+    let Some(owner) = value.iter().position(|byte| *byte == b'\n') else { return false };
+    let rest = &value[owner + 1..];
+    owner > 0
+        && rest.len() > ATTEMPT + NUMBERS
+        && rest[0].is_ascii_digit()
+        && rest[1..=ATTEMPT].iter().all(u8::is_ascii_hexdigit)
+        && rest[rest.len() - NUMBERS..].iter().all(u8::is_ascii_digit)
+}
+
+/// Reads an answer to SCAN: the next cursor and names; names that are no text are not ours.
+pub(super) fn decode_scan(answer: Value) -> Option<(String, Vec<String>)> {
+    let mut parts = Parts::of(answer)?;
+    let cursor = parts.text()?;
+    let Value::Array(names) = parts.0.pop_front()? else { return None };
+    let texts = names.into_iter().filter_map(|name| match name {
+        Value::BulkString(bytes) => String::from_utf8(bytes).ok(),
+        _ => None,
+    });
+    Some((cursor, texts.collect()))
+}
+
+/// What an INFO says of a server's identity.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Told {
+    pub(super) run_id: String,
+    pub(super) replica_of: Option<String>,
+}
+
+pub(super) fn decode_info(answer: &Value) -> Option<Told> {
+    let text = match answer {
+        Value::BulkString(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+        _ => return None,
+    };
+    let field = |name: &str| {
+        let mut lines = text.lines();
+        lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+    };
+    let run_id = field("run_id")?.to_owned();
+    let of = || {
+        let (host, port) = (field("master_host"), field("master_port"));
+        format!("{}:{}", host.unwrap_or_default(), port.unwrap_or_default())
+    };
+    let replica_of = (field("role")? == "slave").then(of);
+    Some(Told { run_id, replica_of })
+}
+
+/// The parts of an answer, taken from the front.
+struct Parts(VecDeque<Value>);
+
+impl Parts {
+    fn of(value: Value) -> Option<Self> {
+        match value {
+            Value::Array(parts) => Some(Self(parts.into())),
+            _ => None,
+        }
+    }
+
+    fn text(&mut self) -> Option<String> {
+        match self.0.pop_front()? {
+            Value::BulkString(bytes) => String::from_utf8(bytes).ok(),
+            Value::SimpleString(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    fn number(&mut self) -> Option<i64> {
+        match self.0.pop_front()? {
+            Value::Int(number) => Some(number),
+            _ => None,
+        }
+    }
+
+    fn small(&mut self) -> Option<u32> {
+        u32::try_from(self.number()?).ok()
+    }
+
+    fn span(&mut self) -> Option<Duration> {
+        Some(Duration::from_micros(u64::try_from(self.number()?).ok()?))
+    }
+
+    fn fence(&mut self) -> Option<Fence> {
+        Some(Fence::new(u64::try_from(self.number()?).ok()?))
+    }
+
+    fn owner(&mut self) -> Option<Owner> {
+        let value = self.text()?;
+        let attempt = u64::from_str_radix(&self.text()?, 16).ok()?;
+        Some(Owner::from_parts(&value, attempt))
+    }
+
+    fn blocker(&mut self) -> Option<Option<Blocker>> {
+        let label = self.text()?;
+        let held_for = self.number()?;
+        let Ok(held_for) = u64::try_from(held_for) else { return Some(None) };
+        let held_for = Duration::from_micros(held_for);
+        Some(Some(Blocker { label: Label::new(label), held_for, report: None }))
+    }
+
+    fn list<T>(&mut self, read: impl Fn(&mut Self) -> Option<T>) -> Option<Vec<T>> {
+        let Value::Array(items) = self.0.pop_front()? else { return None };
+        items.into_iter().map(|item| read(&mut Self::of(item)?)).collect()
+    }
+
+    fn inspection(&mut self) -> Option<Inspection> {
+        let state = self.text()?;
+        let about = self.text()?;
+        let limit = self.small()?;
+        let fence = self.fence()?;
+        let holders = self.list(|h| {
+            Some(HolderView {
+                owner: h.owner()?,
+                label: Label::new(h.text()?),
+                units: h.small()?,
+                fence: h.fence()?,
+                since: h.span()?,
+                remaining: h.span()?,
+            })
+        })?;
+        let waiters = self.list(|w| {
+            Some(WaiterView { label: Label::new(w.text()?), units: w.small()?, waiting: w.span()? })
+        })?;
+        let state = match state.as_str() {
+            "free" => State::Free,
+            "held" => State::Held,
+            "foreign" => State::Foreign(about.into()),
+            _ => return None,
+        };
+        let limit = (limit > 0).then_some(limit);
+        let fence = (fence > Fence::default()).then_some(fence);
+        Some(Inspection { state, limit, fence, holders, waiters, nodes: Vec::new() })
+    }
+}
+
+/// Reads a push: attempt, fence, stamp, owner value and key, a line each. What is not one is
+/// ignored, since anybody may publish anything.
+pub(super) fn decode_push(payload: &[u8]) -> Option<Push> {
+    let mut lines = std::str::from_utf8(payload).ok()?.splitn(5, '\n');
+    let attempt = u64::from_str_radix(lines.next()?, 16).ok()?;
+    let fence = Fence::new(lines.next()?.parse().ok()?);
+    let stamp = lines.next()?.parse().ok()?;
+    let owner = Owner::from_parts(lines.next()?, attempt);
+    let key = Key::new(lines.next()?).ok()?;
+    Some(Push { key, owner, fence, stamp })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, AtomicU64};
+
+    use super::super::layout::Template;
+    use super::super::wire::Terms;
+    use super::*;
+
+    #[test]
+    fn a_push_is_read_and_rubbish_is_not() {
+        let push = decode_push(b"ff\n12\n3\njob-1\nstock: 7").expect("a push");
+        assert_eq!(push.owner, Owner::from_parts("job-1", 255));
+        assert_eq!((push.fence.get(), push.stamp, push.key.as_str()), (12, 3, "stock: 7"));
+        for rubbish in [&b""[..], b"ff\n12\n3\njob-1", b"x\n1\n1\na\nb", b"1\n1\n1\na\n", b"\xff"] {
+            assert_eq!(decode_push(rubbish), None, "{rubbish:?}");
+        }
+    }
+
+    #[test]
+    fn an_answer_of_somebody_else_is_none_of_ours() {
+        let terms = Terms {
+            own_keys: ["fence".into(), "calls".into()],
+            calls: AtomicU64::default(),
+            proposes: AtomicBool::default(),
+            template: Template::default(),
+            retention: Duration::from_secs(1),
+            restart_guard: Duration::ZERO,
+        };
+        let op = Op::Renew { owner: Owner::from_parts("job", 1), ttl: Duration::from_secs(1) };
+        let steps = [Step { key: Key::new("stock").expect("a key"), op }];
+        let request = Request::new(&steps, &terms, false);
+        let read = |answer| decode(answer, &request, &steps);
+        let renewed = Some(vec![Answered::Reply(Reply::Renewed)]);
+        let named = Value::Array(vec![Value::BulkString(b"renewed".to_vec())]);
+        assert_eq!(read(Value::Array(vec![named])), renewed);
+        assert_eq!(read(Value::Array(vec![Value::Int(0)])), renewed);
+        assert_eq!(read(Value::Array(vec![Value::Int(-1)])), Some(vec![Answered::AskInFull]));
+        for rubbish in [Value::Array(vec![]), Value::Int(7), Value::Int(-2), Value::Nil] {
+            assert_eq!(read(Value::Array(vec![rubbish.clone()])), None, "{rubbish:?}");
+        }
+        assert_eq!(read(Value::Nil), None);
+        assert_eq!(read(Value::Array(vec![])), None);
+    }
+}
