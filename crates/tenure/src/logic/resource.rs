@@ -54,6 +54,14 @@ pub struct Holder {
     pub expires: StoreTime,
 }
 
+impl Holder {
+    /// Until when a release at `now` leaves it held. The store's clock can have been set back
+    /// since the grant, which must not lengthen that.
+    fn kept_until(&self, min_hold: Duration, now: StoreTime) -> StoreTime {
+        self.since.min(now) + min_hold
+    }
+}
+
 /// A waiter's place in the queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
@@ -297,7 +305,7 @@ impl Resource {
             self.queue.remove(index);
             Reply::Released
         } else if let Some(index) = self.holders.iter().position(|h| h.owner == *owner) {
-            let until = self.holders[index].since + min_hold;
+            let until = self.holders[index].kept_until(min_hold, now);
             if until > now {
                 self.holders[index].expires = until;
                 self.bury(owner, until.max(now + TOMBSTONE_MIN));

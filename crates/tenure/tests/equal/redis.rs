@@ -23,6 +23,8 @@ fn stretched_span(span: Duration) -> Duration {
 #[derive(Debug, Clone)]
 enum Event {
     Pass(Duration),
+    /// The server's clock is set back.
+    Back(Duration),
     /// A batch on one connection.
     Ask(Vec<(u8, Draft)>),
 }
@@ -31,7 +33,7 @@ enum Event {
 /// in one number, so the fence of one key may be larger than the machine of another key says.
 #[derive(Debug, Clone, Copy)]
 enum Keys {
-    /// Two, whose fences all come from the clock, which is above that number.
+    /// Two, whose fences all come from the clock, which is above that number and never set back.
     OfTheClock,
     /// This one alone, with fences that are proposed, carried and raised, too.
     Only(&'static [u8]),
@@ -55,10 +57,14 @@ fn event(keys: Keys, simple: u32) -> impl Strategy<Value = Event> {
             asks.into_iter().filter_map(|(key, draft)| Some((key, keys.fit(draft)?))).collect(),
         )
     });
-    prop_oneof![
-        6 => asks,
-        2 => (1..3000_u64).prop_map(|ms| Event::Pass(stretched_span(Duration::from_millis(ms)))),
-    ]
+    let span = || (1..3000_u64).prop_map(|ms| stretched_span(Duration::from_millis(ms)));
+    let passes = span().prop_map(Event::Pass);
+    match keys {
+        Keys::OfTheClock => prop_oneof![6 => asks, 2 => passes].boxed(),
+        Keys::Only(_) => {
+            prop_oneof![12 => asks, 4 => passes, 1 => span().prop_map(Event::Back)].boxed()
+        }
+    }
 }
 
 impl Keys {
@@ -141,6 +147,10 @@ impl Scene {
             let asks = match event {
                 Event::Pass(span) => {
                     micros += u64::try_from(span.as_micros()).expect("a short span");
+                    continue;
+                }
+                Event::Back(span) => {
+                    micros -= u64::try_from(span.as_micros()).expect("a short span");
                     continue;
                 }
                 Event::Ask(asks) => asks,

@@ -97,3 +97,18 @@ fn pass_is_no_shorter_than_a_grant_from_the_queue() {
     apply(&mut key, &pass, now);
     assert_eq!(key.holders()[0].expires, now + ms(30));
 }
+
+/// What a minimum hold keeps was counted from the grant, which lay in the future.
+#[test]
+fn clock_that_was_set_back_kept_a_released_lock_until_it_had_caught_up() {
+    for (min_hold, held) in [(ms(0), ms(0)), (ms(30), ms(30))] {
+        let mut key = Resource::default();
+        let granted = start() + ms(500_000);
+        apply(&mut key, &Op::Acquire(acquire(&owner(0), Claim::MUTEX, ms(100), None)), granted);
+        let release = Op::Release { owner: owner(0), min_hold, tombstone: None };
+        assert_eq!(apply(&mut key, &release, start()), Reply::Released);
+        let next = Op::Acquire(acquire(&owner(1), Claim::MUTEX, ms(100), None));
+        let reply = apply(&mut key, &next, start() + held);
+        assert!(matches!(reply, Reply::Granted { .. }), "{reply:?}");
+    }
+}

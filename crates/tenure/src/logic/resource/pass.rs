@@ -12,7 +12,7 @@ impl Resource {
     /// something up may name who has it next.
     pub(super) fn gives_up(&self, owner: &Owner, min_hold: Duration, now: StoreTime) -> bool {
         let holder = self.holders.iter().find(|h| h.owner == *owner);
-        holder.is_some_and(|h| h.since + min_hold <= now) && !self.is_buried(owner)
+        holder.is_some_and(|h| h.kept_until(min_hold, now) <= now) && !self.is_buried(owner)
     }
 
     /// The second half of a pass: `owner` has released.

@@ -17,6 +17,10 @@ local function machine()
   -- written; and, if many ask for theirs, who stands where.
   local places, unwritten, ranks
 
+  -- How long ago that was. The clock can have been set back since.
+  local function age(moment)
+    return math.max(0, now - moment)
+  end
 
   local function id_of(owner, attempt)
     return attempt .. ':' .. owner
@@ -278,7 +282,7 @@ local function machine()
 
   local function blocker()
     local holder = record.holders[1]
-    if holder then return holder[3], now - holder[6] end
+    if holder then return holder[3], age(holder[6]) end
     if foreign() then return 'a holder that is not Tenure', 0 end
     if asleep() > 0 then return 'the restart guard of the server', guard - asleep() end
     return '', -1
@@ -399,7 +403,7 @@ local function machine()
       reply = { 'released' }
     elseif index then
       local holder = record.holders[index]
-      local till = holder[6] + min_hold
+      local till = math.min(holder[6], now) + min_hold
       if till > now then
         holder[7] = till
         dirty = true
@@ -432,8 +436,8 @@ local function machine()
     local units, limit, lease = tonumber(to[4]), tonumber(to[5]), tonumber(to[6])
     local itself = owner == next_owner and attempt == next_attempt
     local index = find(owner, attempt)
-    ahead = ahead and not itself and index and record.holders[index][6] + min_hold <= now
-      and not is_buried(owner, attempt)
+    ahead = ahead and not itself and index and not is_buried(owner, attempt)
+      and math.min(record.holders[index][6], now) + min_hold <= now
     local released = release(a)
     local is_free = not foreign() and asleep() == 0 and (guard == 0 or lease <= guard)
       and (#record.holders == 0 and record.waiting == 0 or record.limit == limit)
@@ -528,14 +532,14 @@ local function machine()
     local holders, waiters = {}, {}
     for _, h in ipairs(record.holders) do
       if h[7] > now and (not mutex() or lock == h[1]) then
-        table.insert(holders, { h[1], h[2], h[3], h[4], h[5], now - h[6], h[7] - now })
+        table.insert(holders, { h[1], h[2], h[3], h[4], h[5], age(h[6]), h[7] - now })
       end
     end
     if record.waiting > 0 then
       for _, id in ipairs(redis.call('ZRANGE', queue_key, 0, -1)) do
         local place = place_of(id)
         if place and place[9] > now then
-          table.insert(waiters, { place[3], place[4], now - place[6] })
+          table.insert(waiters, { place[3], place[4], age(place[6]) })
         end
       end
     end

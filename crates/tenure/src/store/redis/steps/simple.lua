@@ -128,8 +128,7 @@ local function pass_on(first, args)
   local _, tail = held(first, owner .. '\n1' .. attempt, true)
   if not tail then return end
   local record, id = found[first + 1], next_attempt .. ':' .. next_owner
-  local fence, since = unpack_from('>dd', record, 3)
-  if since > now then return end
+  local fence = unpack_from('>d', record, 3)
   local waiting, span = 0, tonumber(args[11])
   local place = tail == 43 and call('HGET', KEYS[first + 3], id)
   if tail == 43 then waiting = unpack_from('>d', record, 27) end
