@@ -1,16 +1,20 @@
 //! The state machine of one key: holders, queue, fence. It never reads a clock, never waits and
 //! knows no store; every store runs these transitions, each as one atomic step.
 
+mod grant;
+mod parts;
 mod pass;
+mod room;
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::words::{Claim, Fence, Label, Owner, StoreTime};
 
 use super::inspection::{HolderView, Inspection, State, WaiterView};
-use super::step::{Acquire, Blocker, FenceRule, Grant, Op, Reply};
+use super::step::{Acquire, Blocker, Grant, Op, Reply};
+
+pub use parts::{Holder, Place, Tombstone};
 
 /// How long the owner of a transferred or forced lease is refused: longer than any request of
 /// its may be under way.
@@ -35,61 +39,6 @@ pub struct Resource {
     tombstones: Vec<Tombstone>,
     fence: Fence,
     fence_until: StoreTime,
-}
-
-/// A lease in the store's eyes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Holder {
-    /// Who holds.
-    pub owner: Owner,
-    /// Who to ask.
-    pub label: Label,
-    /// How much.
-    pub claim: Claim,
-    /// Its fencing token.
-    pub fence: Fence,
-    /// When it was granted.
-    pub since: StoreTime,
-    /// When it ends, unless renewed.
-    pub expires: StoreTime,
-}
-
-impl Holder {
-    /// Until when a release at `now` leaves it held. The store's clock can have been set back
-    /// since the grant, which must not lengthen that.
-    fn kept_until(&self, min_hold: Duration, now: StoreTime) -> StoreTime {
-        self.since.min(now) + min_hold
-    }
-}
-
-/// A waiter's place in the queue.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
-    /// Who waits.
-    pub owner: Owner,
-    /// Who to ask.
-    pub label: Label,
-    /// How much it wants.
-    pub claim: Claim,
-    /// How long a grant lasts until the waiter confirms it.
-    pub claim_lease: Duration,
-    /// When it came.
-    pub since: StoreTime,
-    /// When the place is forgotten, unless there is another heartbeat.
-    pub alive_until: StoreTime,
-    /// The number of the last heartbeat.
-    pub stamp: u64,
-    /// Where a grant is announced.
-    pub inbox: Option<Arc<str>>,
-}
-
-/// An owner that gets nothing any more, whatever request of its is still under way.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tombstone {
-    /// Who is refused.
-    pub owner: Owner,
-    /// Until when.
-    pub until: StoreTime,
 }
 
 impl Resource {
@@ -373,7 +322,7 @@ impl Resource {
             return Reply::Granted { fence: holder.fence };
         }
         if let Some(place) = self.queue.iter().find(|p| p.claim.limit() != acquire.claim.limit()) {
-            return other_limit(place.claim, acquire.claim);
+            return room::other_limit(place.claim, acquire.claim);
         }
         self.force(self.fence, at.now);
         self.queue.retain(|p| p.owner != acquire.owner);
@@ -385,60 +334,6 @@ impl Resource {
         self.holders.retain(|h| h.expires > now);
         self.queue.retain(|p| p.alive_until > now);
         self.tombstones.retain(|t| t.until > now);
-    }
-
-    /// Hands free units to the head of the queue, in the same step that freed them: the key is
-    /// at no moment free for one who did not wait.
-    fn grant_from_queue(&mut self, at: At, grants: &mut Vec<Grant>) {
-        while self.queue.front().is_some_and(|head| self.fits(head.claim)) {
-            let Some(head) = self.queue.pop_front() else {
-                return;
-            };
-            let fence = self.mint(FenceRule::Mint, at);
-            if let Some(inbox) = head.inbox {
-                grants.push(Grant { owner: head.owner.clone(), fence, stamp: head.stamp, inbox });
-            }
-            self.holders.push(Holder {
-                owner: head.owner,
-                label: head.label,
-                claim: head.claim,
-                fence,
-                since: at.now,
-                expires: at.now + head.claim_lease,
-            });
-        }
-    }
-
-    fn grant(&mut self, acquire: &Acquire, ttl: Duration, at: At) -> Fence {
-        let fence = self.mint(acquire.fence, at);
-        self.holders.push(Holder {
-            owner: acquire.owner.clone(),
-            label: acquire.label.clone(),
-            claim: acquire.claim,
-            fence,
-            since: at.now,
-            expires: at.now + ttl,
-        });
-        fence
-    }
-
-    fn mint(&mut self, rule: FenceRule, at: At) -> Fence {
-        let least = match rule {
-            FenceRule::Mint => at.fence_seed,
-            FenceRule::Propose { fence, within } => {
-                let within = u64::try_from(within.as_micros()).unwrap_or(u64::MAX);
-                let (seed, asked) = (at.fence_seed, fence.get());
-                asked.clamp(seed.saturating_sub(within), seed.saturating_add(within))
-            }
-            FenceRule::Carry(fence) => {
-                self.fence = self.fence.max(fence);
-                return fence;
-            }
-        };
-        let fence = Fence::new((self.fence.get() + 1).max(least));
-        debug_assert!(fence > self.fence);
-        self.fence = fence;
-        fence
     }
 
     fn bury(&mut self, owner: &Owner, until: StoreTime) {
@@ -454,37 +349,6 @@ impl Resource {
 
     fn holder_mut(&mut self, owner: &Owner) -> Option<&mut Holder> {
         self.holders.iter_mut().find(|h| h.owner == *owner)
-    }
-
-    fn used(&self) -> u64 {
-        self.holders.iter().map(|h| u64::from(h.claim.units())).sum()
-    }
-
-    fn fits(&self, claim: Claim) -> bool {
-        self.used() + u64::from(claim.units()) <= u64::from(claim.limit())
-    }
-
-    fn mismatch(&self, claim: Claim) -> Option<Reply> {
-        let live = self.holders.first().map(|h| h.claim).or(self.queue.front().map(|p| p.claim));
-        live.filter(|live| live.limit() != claim.limit()).map(|live| other_limit(live, claim))
-    }
-
-    /// After what time `claim`, behind the first `ahead` places, is free if nobody does anything
-    /// until then: once so many leases have ended and so many places have died that all who are
-    /// left in front fit beside it.
-    fn look_in(&self, claim: Claim, ahead: usize, now: StoreTime) -> Duration {
-        let leases = self.holders.iter().map(|h| (h.expires, h.claim.units()));
-        let places = self.queue.iter().take(ahead).map(|p| (p.alive_until, p.claim.units()));
-        let mut in_front: Vec<_> = leases.chain(places).collect();
-        in_front.sort_unstable();
-        let mut used: u64 = in_front.iter().map(|(_, units)| u64::from(*units)).sum();
-        for (end, units) in in_front {
-            used -= u64::from(units);
-            if used + u64::from(claim.units()) <= u64::from(claim.limit()) {
-                return end.since(now);
-            }
-        }
-        Duration::ZERO
     }
 
     fn blocker(&self, now: StoreTime) -> Option<Blocker> {
@@ -508,11 +372,4 @@ impl Resource {
             && head_waits
             && unique
     }
-}
-
-fn other_limit(live: Claim, asked: Claim) -> Reply {
-    let (live, asked) = (live.limit(), asked.limit());
-    Reply::Mismatch(
-        format!("it is in use with a limit of {live}, and a limit of {asked} was asked for").into(),
-    )
 }

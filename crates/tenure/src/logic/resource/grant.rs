@@ -1,0 +1,64 @@
+//! A lease begins: by an acquire, or for the head of the queue. Here every fence comes from.
+
+use std::time::Duration;
+
+use crate::words::Fence;
+
+use super::super::step::{Acquire, FenceRule, Grant};
+use super::{At, Holder, Resource};
+
+impl Resource {
+    /// Hands free units to the head of the queue, in the same step that freed them: the key is
+    /// at no moment free for one who did not wait.
+    pub(super) fn grant_from_queue(&mut self, at: At, grants: &mut Vec<Grant>) {
+        while self.queue.front().is_some_and(|head| self.fits(head.claim)) {
+            let Some(head) = self.queue.pop_front() else {
+                return;
+            };
+            let fence = self.mint(FenceRule::Mint, at);
+            if let Some(inbox) = head.inbox {
+                grants.push(Grant { owner: head.owner.clone(), fence, stamp: head.stamp, inbox });
+            }
+            self.holders.push(Holder {
+                owner: head.owner,
+                label: head.label,
+                claim: head.claim,
+                fence,
+                since: at.now,
+                expires: at.now + head.claim_lease,
+            });
+        }
+    }
+
+    pub(super) fn grant(&mut self, acquire: &Acquire, ttl: Duration, at: At) -> Fence {
+        let fence = self.mint(acquire.fence, at);
+        self.holders.push(Holder {
+            owner: acquire.owner.clone(),
+            label: acquire.label.clone(),
+            claim: acquire.claim,
+            fence,
+            since: at.now,
+            expires: at.now + ttl,
+        });
+        fence
+    }
+
+    pub(super) fn mint(&mut self, rule: FenceRule, at: At) -> Fence {
+        let least = match rule {
+            FenceRule::Mint => at.fence_seed,
+            FenceRule::Propose { fence, within } => {
+                let within = u64::try_from(within.as_micros()).unwrap_or(u64::MAX);
+                let (seed, asked) = (at.fence_seed, fence.get());
+                asked.clamp(seed.saturating_sub(within), seed.saturating_add(within))
+            }
+            FenceRule::Carry(fence) => {
+                self.fence = self.fence.max(fence);
+                return fence;
+            }
+        };
+        let fence = Fence::new((self.fence.get() + 1).max(least));
+        debug_assert!(fence > self.fence);
+        self.fence = fence;
+        fence
+    }
+}
