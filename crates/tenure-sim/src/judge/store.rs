@@ -176,7 +176,9 @@ impl Judge {
     ) -> bool {
         standing.attempt.and_then(|n| attempts.get(&n)).is_some_and(|attempt| {
             let since = now.saturating_sub(LONGEST_WINDOW * 3 / 2);
-            attempt.stage == Stage::Pending && self.world.was_clean(attempt.wish.pid, since)
+            // One that began afresh has a new owner: a ghost of the old one keeps no place.
+            let is_looked_after = attempt.stage == Stage::Pending && !attempt.ghost;
+            is_looked_after && self.world.was_clean(attempt.wish.pid, since)
         })
     }
 }
