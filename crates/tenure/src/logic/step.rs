@@ -135,10 +135,19 @@ pub struct Queueing {
     /// The place is kept for so long after a heartbeat; a grant from the queue lasts
     /// [`Acquire::claim_lease`] until the waiter confirms it.
     pub window: Duration,
-    /// The heartbeat's number, echoed in the grant's push.
+    /// The heartbeat's number, echoed in the grant's push. The first is 1 and is sent once: whoever
+    /// sends it has no place yet, on which a store may rely.
     pub stamp: u64,
     /// Where a grant is announced; `None`: nowhere, the waiter looks by itself.
     pub inbox: Option<Arc<str>>,
+}
+
+impl Queueing {
+    /// Whether its waiter cannot have a place yet.
+    #[must_use]
+    pub fn is_first_sign(&self) -> bool {
+        self.stamp == 1
+    }
 }
 
 impl Acquire {

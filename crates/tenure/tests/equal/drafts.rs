@@ -77,6 +77,12 @@ pub(crate) struct Ends {
     tombstone: Option<u64>,
 }
 
+impl Ends {
+    pub(crate) fn at_once() -> Self {
+        Self { min_hold: 0, tombstone: None }
+    }
+}
+
 fn ends() -> impl Strategy<Value = Ends> {
     let mostly_at_once = prop_oneof![4 => Just(0), 1 => 10..4000_u64];
     let mostly_none = prop_oneof![4 => Just(None), 1 => (10..4000_u64).prop_map(Some)];
@@ -152,7 +158,7 @@ fn line_draft() -> impl Strategy<Value = Draft> {
         4 => (who(), who(), ttl(), prop::bool::weighted(0.8)).prop_map(
             |(owner, to, ttl, ahead)| Draft::Pass {
                 owner, to, limit: 1, ttl, fence: FenceRule::Mint, ahead,
-                ends: Ends { min_hold: 0, tombstone: None },
+                ends: Ends::at_once(),
             }
         ),
         1 => who().prop_map(|owner| Draft::Release { owner, min_hold: 0, tombstone: None }),
@@ -260,6 +266,12 @@ pub(crate) struct Model {
 impl Model {
     pub(crate) fn of_a_store_that_shows_old_fences() -> Self {
         Self { shows_old_fences: true, ..Self::default() }
+    }
+
+    /// Whether the owner stands in line there, or did and is not forgotten yet.
+    pub(crate) fn has_place(&self, key: &Key, owner: &Owner) -> bool {
+        let queue = self.keys.get(key).map(Resource::queue);
+        queue.is_some_and(|queue| queue.iter().any(|place| place.owner == *owner))
     }
 
     fn apply(&mut self, step: &Step, at: At) -> (Reply, Vec<Grant>) {

@@ -9,7 +9,7 @@ use tenure::store::{Redis, RedisOptions, Store};
 use tenure::{Key, Owner, StoreTime};
 use tenure_testkit::{Flavour, Server};
 
-use crate::drafts::{Draft, Model, asks};
+use crate::drafts::{Draft, Ends, Model, asks};
 
 /// Where the scripts read the time in place of the server's clock.
 const CLOCK: &str = "test:clock";
@@ -118,6 +118,17 @@ fn stretched(op: Op) -> Op {
     }
 }
 
+/// Whoever is passed to without having a place gives its first sign of life with that, mostly.
+fn first_sign(step: &mut Step, model: &Model) {
+    if let Op::Pass { to, .. } = &mut step.op
+        && !model.has_place(&step.key, &to.owner)
+        && let Some(queue) = &mut to.queue
+        && queue.stamp % 4 != 1
+    {
+        queue.stamp = 1;
+    }
+}
+
 struct Scene {
     /// How many steps on other keys come along with each batch: in company, fewer words travel.
     company: u32,
@@ -160,6 +171,9 @@ impl Scene {
             for (number, draft) in &asks {
                 let key = Key::new(format!("key-{number}")).expect("a good key");
                 steps.push(Step { key, op: stretched(draft.op(&inbox.address)) });
+            }
+            for step in &mut steps {
+                first_sign(step, &model);
             }
             steps.extend((0..self.company).map(|number| Step {
                 key: Key::new(format!("company-{number}")).expect("a good key"),
@@ -220,6 +234,38 @@ fn redis_answers_so_in_company() {
 #[test]
 fn valkey_answers_so_in_company() {
     equal_on(Flavour::Valkey, &[Keys::OfTheClock], 9, 200);
+}
+
+/// By an owner that has given back, and by one that has the value of the holder and no more.
+#[test]
+fn a_pass_is_only_the_holders() {
+    let pass = |owner, to| Draft::Pass {
+        owner,
+        to,
+        limit: 1,
+        ttl: 3000,
+        fence: FenceRule::Mint,
+        ahead: true,
+        ends: Ends::at_once(),
+    };
+    let acquire = Draft::Acquire {
+        owner: 1,
+        units: 1,
+        limit: 1,
+        ttl: 3000,
+        window: None,
+        stamp: 1,
+        fence: FenceRule::Mint,
+    };
+    let release = Draft::Release { owner: 4, min_hold: 0, tombstone: None };
+    let to_others = [pass(1, 2), pass(2, 3), pass(3, 4)];
+    let too_late = [release, pass(4, 5), pass(105, 6)];
+    let calls: Vec<_> = [acquire].into_iter().chain(to_others).chain(too_late).collect();
+    for flavour in Flavour::ALL {
+        let scene = Scene::start(flavour, 0);
+        let events = calls.iter().map(|draft| Event::Ask(vec![(0, draft.clone())])).collect();
+        scene.runtime.block_on(scene.run(events));
+    }
 }
 
 #[test]

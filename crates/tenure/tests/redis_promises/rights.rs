@@ -12,6 +12,7 @@ use crate::world::{
 
 const SCRIPT: &str = concat!(
     include_str!("../../src/store/redis/steps/begin.lua"),
+    include_str!("../../src/store/redis/steps/pass.lua"),
     include_str!("../../src/store/redis/steps/machine.lua"),
     include_str!("../../src/store/redis/steps/simple.lua"),
     include_str!("../../src/store/redis/steps/call.lua"),

@@ -40,6 +40,10 @@ fn decode_short(number: i64, op: &Op) -> Option<Reply> {
         (Op::Release { .. }, 0) => Some(Reply::Released),
         (Op::Renew { .. }, 0) => Some(Reply::Renewed),
         (Op::Acquire(_), fence @ 1..) => Some(Reply::Granted { fence: Fence::new(fence) }),
+        (Op::Pass { .. }, fence @ 1..) => Some(Reply::Passed {
+            released: Box::new(Reply::Released),
+            acquired: Box::new(Reply::Granted { fence: Fence::new(fence) }),
+        }),
         _ => None,
     }
 }

@@ -59,6 +59,7 @@ const LOOKS: usize = 100;
 
 const SOURCE: &str = concat!(
     include_str!("steps/begin.lua"),
+    include_str!("steps/pass.lua"),
     include_str!("steps/machine.lua"),
     include_str!("steps/simple.lua"),
     include_str!("steps/call.lua"),

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::logic::{Acquire, FenceRule, Op, Step};
+use crate::logic::{Acquire, FenceRule, Op, Queueing, Step};
 use crate::words::{Fence, Owner};
 
 use super::layout::Template;
@@ -142,7 +142,7 @@ impl Request {
                 if has_record(run) {
                     names.record(&mut keys);
                 }
-                if with_others && !matches!(op, Op::Acquire(_)) {
+                if with_others && !matches!(op, Op::Acquire(_) | Op::Pass { .. }) {
                     names.other_four(&mut others);
                 }
                 args.simple(op);
@@ -179,6 +179,8 @@ enum Run {
     Acquires(Duration),
     /// The ttl, what is proposed, and how far from the server's clock it counts.
     Proposals(Duration, Fence, Duration),
+    /// The ttl of the next.
+    Passes(Duration),
     Renewals(Duration),
     Releases,
 }
@@ -223,6 +225,13 @@ fn run_of(op: &Op) -> Option<Run> {
         Op::Release { min_hold, tombstone, .. } => {
             (min_hold.is_zero() && tombstone.is_none()).then_some(Run::Releases)
         }
+        Op::Pass { min_hold, tombstone, to, ahead, .. } => {
+            let is_plain = (to.claim.units(), to.claim.limit()) == (1, 1)
+                && to.fence == FenceRule::Mint
+                && to.queue.as_ref().is_some_and(Queueing::is_first_sign);
+            let is_plain = is_plain && *ahead && min_hold.is_zero() && tombstone.is_none();
+            is_plain.then_some(Run::Passes(to.ttl))
+        }
         Op::Renew { ttl, .. } => Some(Run::Renewals(*ttl)),
         _ => None,
     }
@@ -233,6 +242,7 @@ impl Words {
         let (letter, ttl) = match run {
             Run::Acquires(ttl) => ("a", Some(ttl)),
             Run::Proposals(ttl, ..) => ("p", Some(ttl)),
+            Run::Passes(ttl) => ("h", Some(ttl)),
             Run::Renewals(ttl) => ("n", Some(ttl)),
             Run::Releases => ("r", None),
         };
@@ -253,6 +263,10 @@ impl Words {
         match op {
             Op::Acquire(Acquire { owner, label, .. }) => self.claim(owner, label.as_str()),
             Op::Release { owner, .. } | Op::Renew { owner, .. } => self.claim(owner, ""),
+            Op::Pass { owner, to, .. } => {
+                self.claim(owner, "");
+                self.claim(&to.owner, to.label.as_str());
+            }
             other => unreachable!("{other:?} is not simple"),
         }
     }

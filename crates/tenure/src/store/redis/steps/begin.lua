@@ -11,7 +11,7 @@
 --           alive   zset, waiter -> when its place is forgotten, in microseconds
 --           buried  zset, owner -> until when it is refused, in microseconds
 --         lock and record of each simple step (of those with "r" the lock alone, if ARGV says so),
---         then (if ARGV says so) the other four of each simple step but those with "a" or "p", then
+--         then (if ARGV says so) the other four of each simple step but those with "a", "h" or "p", then
 --         all six of each key of the other steps.
 -- ARGV    1 how long an unused fence is remembered, in milliseconds
 --         2 restart guard: a server that has been up for less grants nothing new; 0: off
@@ -23,6 +23,8 @@
 --         that they share, and for each step a claim in one word: owner, line feed, 1, attempt
 --           a acquire   (1 of 1, without a place in the queue) and the label behind the attempt
 --           p acquire   as a; after the ttl comes the fence that all of the run propose: pN:W
+--           h pass      (ahead of the line, 1 of 1, without min_hold and tombstone, to one who has no
+--                       place) and, as a word of its own, the claim of the next, as with a
 --           n renew
 --           r release   (no ttl; without min_hold and tombstone)
 --         then for each other key the number of its steps, and for each of them the letter of its
@@ -61,7 +63,7 @@
 -- that finds a queue hands the lock on with as few commands as there can be; numbers go to
 -- commands as text, since the server would format each anew.
 --
--- The script goes on in machine.lua, simple.lua and call.lua, in this order.
+-- The script goes on in pass.lua, machine.lua, simple.lua and call.lua, in this order.
 
 local LATE_MS = '600000'
 local call, ask, pack, unpack_from = redis.call, redis.pcall, struct.pack, struct.unpack

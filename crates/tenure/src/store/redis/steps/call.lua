@@ -27,6 +27,9 @@ while number <= simple do
         reply = in_full(first, nil, 'A', args)
       end
       first = first + 2
+    elseif letter == 'h' then
+      reply = pass_ahead(first, ARGV[at], ARGV[at + 1], tonumber(ttl)) or -1
+      first, at = first + 2, at + 1
     else
       local claim = ARGV[at]
       local has_record = with_records or letter == 'n'
