@@ -1,11 +1,13 @@
 //! The one timer structure of an engine: what is to be done, and when. It does nothing itself.
 
 use std::collections::{BTreeSet, HashMap};
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Wake, Waker};
 
 use tokio::sync::Notify;
 
-use crate::seam::Moment;
+use crate::seam::{Moment, Seam, Task};
 use crate::words::Key;
 
 use super::lease::Lease;
@@ -27,8 +29,9 @@ pub(crate) enum Duty {
 #[derive(Debug)]
 pub(crate) struct Agenda {
     table: Mutex<Table>,
+    seam: Arc<dyn Seam>,
     /// Wakes the keeper when something is due earlier than it thinks.
-    changed: Arc<Notify>,
+    keeper: Waker,
 }
 
 #[derive(Debug)]
@@ -39,17 +42,33 @@ struct Table {
     last: u64,
     /// When the keeper will look next: never later than the first entry is due.
     keeper_wakes: Moment,
+    /// What wakes it then, if that is earlier than it thinks. It is set in place: the keeper is
+    /// woken when there is something to do, not to set its alarm.
+    alarm: Option<Alarm>,
+}
+
+struct Alarm(#[allow(dead_code, reason = "it rings unless it is dropped")] Task);
+
+/// Wakes the keeper.
+struct Nudge(Arc<Notify>);
+
+impl Wake for Nudge {
+    fn wake(self: Arc<Self>) {
+        self.0.notify_one();
+    }
 }
 
 impl Agenda {
-    pub(crate) fn new(changed: Arc<Notify>) -> Self {
+    pub(crate) fn new(seam: Arc<dyn Seam>, changed: Arc<Notify>) -> Self {
         let table = Table {
             by_time: BTreeSet::new(),
             by_id: HashMap::new(),
             last: 0,
             keeper_wakes: Moment::NEVER,
+            alarm: None,
         };
-        Self { table: Mutex::new(table), changed }
+        let keeper = Waker::from(Arc::new(Nudge(changed)));
+        Self { table: Mutex::new(table), seam, keeper }
     }
 
     pub(crate) fn enter(&self, at: Moment, duty: Duty) -> DutyId {
@@ -112,6 +131,7 @@ impl Agenda {
     /// for a moment, one after the other, would otherwise wake the keeper each time.
     pub(crate) fn next(&self, now: Moment) -> Moment {
         let mut table = self.table();
+        table.alarm = None;
         let first = table.by_time.first().map_or(Moment::NEVER, |(at, _)| *at);
         let planned = table.keeper_wakes;
         table.keeper_wakes = if planned > now { planned.min(first) } else { first };
@@ -121,11 +141,22 @@ impl Agenda {
     fn wake_keeper(&self, table: &mut Table, at: Moment) {
         if at < table.keeper_wakes {
             table.keeper_wakes = at;
-            self.changed.notify_one();
+            let mut alarm = self.seam.sleep_until(at);
+            if alarm.as_mut().poll(&mut Context::from_waker(&self.keeper)).is_ready() {
+                self.keeper.wake_by_ref();
+            } else {
+                table.alarm = Some(Alarm(alarm));
+            }
         }
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Alarm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Alarm")
     }
 }

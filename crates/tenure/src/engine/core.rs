@@ -26,6 +26,10 @@ use super::undo::Undo;
 use super::waiter::Waiter;
 use crate::logic::validity;
 
+/// For how long the next of a line puts off its place at the store, after a grant to the one in
+/// front of it: longer than many a lock is held, and less than anybody notices.
+const PLACE_PUT_OFF: Duration = Duration::from_millis(10);
+
 #[derive(Debug)]
 pub(crate) struct Engine {
     pub(crate) store: Arc<dyn Store>,
@@ -64,7 +68,7 @@ impl Engine {
             store,
             seam: Arc::clone(seam),
             options,
-            agenda: Agenda::new(Arc::clone(&changed)),
+            agenda: Agenda::new(Arc::clone(seam), Arc::clone(&changed)),
             lobby: Lobby::default(),
             looks: Looks::default(),
             inbox: OnceCell::new(),
@@ -210,6 +214,26 @@ impl Engine {
         self.lobby.leave(owner, &self.agenda, self.now());
     }
 
+    /// The same for one that was granted a lease on these terms, at `now`. The next of its line
+    /// asks for its place a little later: if the lease is passed on before that, it needs none,
+    /// and the store is spared both its coming and its going. Where no pass will go ahead of the
+    /// line, it asks at once.
+    pub(crate) fn grant_waiter(&self, owner: &Owner, terms: Terms, (now, turn): (Moment, Turn)) {
+        let is_passed_on = turn.next(now, self.options.turn).is_some();
+        let later = if is_passed_on { PLACE_PUT_OFF.min(terms.ttl / 4) } else { Duration::ZERO };
+        self.lobby.leave(owner, &self.agenda, now + later);
+    }
+
+    /// The next of the key's line asks the store now, if it has put that off: there will be no
+    /// pass to take it along.
+    pub(crate) fn hurry_next(&self, key: &Key) {
+        if let Some((id, next)) = self.lobby.first(key)
+            && !next.has_asked()
+        {
+            self.agenda.move_to(id, self.now());
+        }
+    }
+
     /// Takes a granted lease into the keeper's care, at `now`. One that comes after the close is
     /// given back at once: closing has listed what there was before it.
     pub(crate) fn enter_lease(
@@ -288,10 +312,11 @@ impl Engine {
         op: Op,
         (until, then_look): (Moment, bool),
     ) {
-        let backoff = Mutex::new(self.backoff());
-        let undo = Undo { key, op, until, backoff, then_look, _engine: Arc::clone(self) };
-        self.agenda.enter(self.now(), Duty::Undo(Arc::new(undo)));
+        let (backoff, engine) = (Mutex::new(self.backoff()), Arc::clone(self));
+        let undo = Arc::new(Undo { key, op, until, backoff, then_look, _engine: engine });
+        self.agenda.enter(self.now(), Duty::Undo(Arc::clone(&undo)));
         debt.enter();
+        self.hurry_next(&undo.key);
     }
 
     /// An undoing has ended, by an answer or by its time.

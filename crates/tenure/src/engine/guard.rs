@@ -1,8 +1,11 @@
 //! The proof in a program's hand that it holds a lease.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
 
 use crate::logic::Reply;
 use crate::words::{ErrorKind, Operation, Result};
@@ -100,7 +103,13 @@ impl Guard {
             }
         };
         engine.looks.freed(&lease.key);
+        let was_passed = lease.passed.load(Ordering::Acquire);
         this.settled = true;
+        if was_passed {
+            // Whoever was granted by it has been woken, and on this thread runs behind us: its
+            // lease counts, ours is over.
+            give_way().await;
+        }
         match reply {
             Reply::Released => Ok(Released::Released),
             Reply::Gone => Ok(Released::Gone),
@@ -111,6 +120,19 @@ impl Guard {
             }
         }
     }
+}
+
+/// Lets the other tasks of this thread run first, once.
+async fn give_way() {
+    let mut has_waited = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut has_waited, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 impl Deref for Guard {

@@ -294,10 +294,11 @@ fn hand_over(
     let turn = waiter.turn().unwrap_or(Turn::first(now));
     // The lease comes before the waiter leaves: whoever closes meanwhile finds one of the two.
     let held = engine.enter_lease(&waiter.key, owner, fence, waiter.terms, granted, (now, turn));
-    engine.leave_waiter(owner);
+    engine.grant_waiter(owner, waiter.terms, (now, turn));
     if !waiter.grant(&held, answers) {
         // Its caller has given up and withdraws, or was granted by a push just before.
         engine.let_go(&held);
+        engine.hurry_next(&waiter.key);
     }
 }
 

@@ -70,14 +70,15 @@ impl Lobby {
         rooms.waiters.insert(owner, (spot, Arc::clone(waiter)));
     }
 
-    /// Lets a waiter out, however its waiting ended; the next of its line goes to the store.
-    pub(crate) fn leave(&self, owner: &Owner, agenda: &Agenda, now: Moment) {
+    /// Lets a waiter out, however its waiting ended; the next of its line goes to the store `at`
+    /// this moment.
+    pub(crate) fn leave(&self, owner: &Owner, agenda: &Agenda, at: Moment) {
         let mut rooms = self.rooms();
         let Some((spot, waiter)) = rooms.waiters.remove(owner) else { return };
         match spot {
             Spot::Store(id) => {
                 agenda.leave(id);
-                rooms.advance(&waiter.key, owner, agenda, now);
+                rooms.advance(&waiter.key, owner, agenda, at);
             }
             Spot::Behind(number) => {
                 if let Some(line) = rooms.lines.get_mut(&waiter.key) {
@@ -142,7 +143,7 @@ impl Rooms {
     }
 
     /// `gone` has left the store: if it was the first of the key's line, another is now.
-    fn advance(&mut self, key: &Key, gone: &Owner, agenda: &Agenda, now: Moment) {
+    fn advance(&mut self, key: &Key, gone: &Owner, agenda: &Agenda, at: Moment) {
         let Some(line) = self.lines.get_mut(key).filter(|line| line.first == *gone) else {
             return;
         };
@@ -151,11 +152,11 @@ impl Rooms {
             return;
         };
         line.first = next.acquire.owner.clone();
-        let spot = to_the_store(&next, agenda, now);
+        let spot = to_the_store(&next, agenda, at);
         self.waiters.insert(next.acquire.owner.clone(), (spot, next));
     }
 }
 
-fn to_the_store(waiter: &Arc<Waiter>, agenda: &Agenda, now: Moment) -> Spot {
-    Spot::Store(agenda.enter(now, Duty::Waiter(Arc::clone(waiter))))
+fn to_the_store(waiter: &Arc<Waiter>, agenda: &Agenda, at: Moment) -> Spot {
+    Spot::Store(agenda.enter(at, Duty::Waiter(Arc::clone(waiter))))
 }

@@ -8,11 +8,12 @@
 #[path = "../around/mod.rs"]
 mod around;
 mod control;
+mod put_off;
 mod slow;
 mod still;
 mod world;
 
-use tenure::Released;
+use tenure::{LocksOptions, Released};
 
 use world::{Pace, World};
 
@@ -22,12 +23,11 @@ const POLLS_MAX: usize = 80;
 /// Runs `scenario` in a new world for n = 0, 1, 2, … polls at every pace, until the operation has
 /// ended before it could be dropped.
 fn for_every_poll(scenario: &impl AsyncFn(&World, usize) -> bool) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.expect("a runtime").block_on(async {
+    run(async {
         for pace in Pace::ALL {
             let mut dropped = 0;
             loop {
-                let world = World::new(pace).await;
+                let world = World::new(pace, LocksOptions::default()).await;
                 let ended = scenario(&world, dropped).await;
                 world.close().await;
                 if ended {
@@ -39,6 +39,22 @@ fn for_every_poll(scenario: &impl AsyncFn(&World, usize) -> bool) {
             assert!(dropped >= pace.polls_min(), "{pace:?}: only {dropped} polls to drop after");
         }
     });
+}
+
+/// Runs `scenario` once in a new world at every pace.
+fn at_every_pace(options: LocksOptions, scenario: &impl AsyncFn(&World)) {
+    run(async {
+        for pace in Pace::ALL {
+            let world = World::new(pace, options).await;
+            scenario(&world).await;
+            world.close().await;
+        }
+    });
+}
+
+fn run(scenarios: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime").block_on(scenarios);
 }
 
 #[test]

@@ -61,7 +61,7 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) async fn new(pace: Pace) -> Self {
+    pub(crate) async fn new(pace: Pace, options: LocksOptions) -> Self {
         let seam: Arc<dyn Seam> = Arc::new(Still::default());
         let (store, dir): (Arc<dyn Store>, _) = if pace.is_sqlite() {
             let dir = tempfile::tempdir().expect("a directory");
@@ -80,7 +80,7 @@ impl World {
             Pace::Overtaken | Pace::SqliteOvertaken => slow(2, 2, 7, true),
             Pace::Sqlite => Arc::clone(&store),
         };
-        let locks = Locks::over(seen_by_client, seam, LocksOptions::default());
+        let locks = Locks::over(seen_by_client, seam, options);
         Self { locks, store, pace, _dir: dir }
     }
 
