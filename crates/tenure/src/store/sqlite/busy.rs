@@ -26,6 +26,14 @@ pub(super) fn install(db: &mut Connection, limit: Duration, seed: u32) -> rusqli
     db.busy_handler(Some(wait as fn(i32) -> bool))
 }
 
+/// Does something for which the connection of this thread waits for up to `limit` alone.
+pub(super) fn with_limit<T>(limit: Duration, work: impl FnOnce() -> T) -> T {
+    let before = LIMIT.replace(limit);
+    let done = work();
+    LIMIT.set(before);
+    done
+}
+
 /// How long this thread waited the last time that it had to.
 pub(super) fn waited() -> Duration {
     WAITED.get()

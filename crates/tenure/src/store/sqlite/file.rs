@@ -324,7 +324,6 @@ fn prepare(db: &mut Connection, path: &Path, boot_id: &str) -> Result<(), StoreE
     let mut tune = || {
         db.pragma_update(None, "journal_mode", "WAL")?;
         db.pragma_update(None, "synchronous", "NORMAL")?;
-        db.pragma_update(None, "journal_size_limit", 4 << 20)?;
         reboot(db, boot_id)
     };
     tune().map_err(fault)

@@ -20,6 +20,7 @@ mod culprit;
 mod datagram;
 mod fault;
 mod file;
+mod journal;
 mod mount;
 mod rows;
 mod transaction;

@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use super::SqliteOptions;
 use super::cache::Cache;
 use super::file::File;
+use super::journal::{self, Journal};
 use super::transaction::{self, Clocks, Done};
 use super::wakeup::Postman;
 use crate::logic::{Inspection, Reply, Step};
@@ -55,6 +56,7 @@ pub(super) struct Worker {
     postman: Postman,
     requests: Receiver<Request>,
     cache: Cache,
+    journal: Journal,
 }
 
 impl Worker {
@@ -66,7 +68,8 @@ impl Worker {
         requests: Receiver<Request>,
     ) -> Self {
         let clocks = Clocks { seam, retention: options.fence_retention };
-        Self { file, clocks, options, postman, requests, cache: Cache::default() }
+        let journal = Journal::beside(&file.path);
+        Self { file, clocks, options, postman, requests, cache: Cache::default(), journal }
     }
 
     /// Works until the last handle of the store is gone.
@@ -91,6 +94,8 @@ impl Worker {
                 let page = self.list(&list);
                 let _ = list.answer.send(page);
             }
+            // Nobody waits for an answer now.
+            self.journal.shorten(&self.file.db);
         }
     }
 
@@ -113,8 +118,7 @@ impl Worker {
         if done.as_ref().is_err_and(|e| e.class == StoreErrorClass::Refused) {
             // On a full disk the journal cannot grow; emptied into the file, it begins anew, and
             // what frees or renews goes on.
-            let empty = "PRAGMA wal_checkpoint(PASSIVE)";
-            if self.file.db.query_row(empty, [], |_| Ok(())).is_ok() {
+            if journal::write_back(&self.file.db).is_ok() {
                 done = self.transact(&calls);
             }
         }
