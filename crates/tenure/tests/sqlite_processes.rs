@@ -30,8 +30,11 @@ const PROCESSES: usize = 8;
 /// this test insists on, since a test machine may be busy with other things for longer.
 const WORST_AIM: Duration = Duration::from_millis(100);
 const WORST_LIMIT: Duration = Duration::from_secs(2);
-/// How long their journal may get: it is cut off at 5 MiB, and a few attempts may fail.
-const JOURNAL_LIMIT: u64 = 24 << 20;
+/// No disk is so slow that their journal does not begin anew in this time: it is cut off whenever
+/// somebody finds 5 MiB.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// What somebody writes who has seen that.
+const CUT_OFF: &str = "cut-off";
 
 /// A process in a role; it is killed when the test ends, however it ends.
 struct Actor {
@@ -122,11 +125,18 @@ async fn role_looper() {
     let name = format!("key of {}", std::process::id());
     println!("@ready");
     told().expect("the start");
-    let until = Instant::now() + Duration::from_secs(3);
+    let cut_off = place.join(CUT_OFF);
+    let began = Instant::now();
     let mut spans = Vec::new();
-    let mut longest = 0;
-    while Instant::now() < until {
-        longest = longest.max(fs::metadata(&journal).expect("a journal").len());
+    let mut length = 0;
+    while began.elapsed() < Duration::from_secs(3)
+        || (!cut_off.exists() && began.elapsed() < PATIENCE)
+    {
+        let before = length;
+        length = fs::metadata(&journal).expect("a journal").len();
+        if length < before {
+            fs::write(&cut_off, format!("from {before} bytes to {length}")).expect("it is noted");
+        }
         for op in [acquire(&owner(1), TTL), release(&owner(1))] {
             let since = Instant::now();
             ask(&store, &name, op).await.expect("an answer");
@@ -138,7 +148,7 @@ async fn role_looper() {
     let p99 = &spans[spans.len() * 99 / 100];
     let worst = spans.last().expect("some");
     println!(
-        "@{} {} {} {} {longest}",
+        "@{} {} {} {}",
         spans.len(),
         micros(&spans[spans.len() / 2]),
         micros(p99),
@@ -158,22 +168,20 @@ fn eight_processes_in_tight_loops() {
     }
     let mut worst = Duration::ZERO;
     let mut fewest = u64::MAX;
-    let mut longest = 0;
     for actor in &mut actors {
         let said = actor.hear();
         let numbers: Vec<u64> = said.split(' ').map(|n| n.parse().expect("a number")).collect();
-        let [count, p50, p99, max, journal] = numbers[..] else {
-            panic!("five numbers, not {said}");
+        let [count, p50, p99, max] = numbers[..] else {
+            panic!("four numbers, not {said}");
         };
-        println!("{count} transactions in 3 s, p50 {p50} µs, p99 {p99} µs, worst {max} µs");
+        println!("{count} transactions, p50 {p50} µs, p99 {p99} µs, worst {max} µs");
         worst = worst.max(Duration::from_micros(max));
         fewest = fewest.min(count);
-        longest = longest.max(journal);
     }
     println!("worst transaction {worst:?}, aim {WORST_AIM:?}, limit here {WORST_LIMIT:?}");
-    println!("longest journal {longest} bytes, limit {JOURNAL_LIMIT}");
+    let cut_off = fs::read_to_string(dir.path().join(CUT_OFF)).expect("the journal grows for ever");
+    println!("their journal was cut off, {cut_off}");
     assert!(worst <= WORST_LIMIT, "{worst:?}");
-    assert!(longest <= JOURNAL_LIMIT, "a journal of {longest} bytes");
     assert!(fewest > 20, "somebody starves");
 }
 
