@@ -254,6 +254,12 @@ pub(crate) async fn locks(nodes: &[Arc<Node>]) -> Locks {
     Locks::over(Arc::new(quorum(nodes).await), machine(), LocksOptions::default())
 }
 
+/// The same, where whoever waits for a node that is silent waits longer than any test.
+pub(crate) async fn patient_locks(nodes: &[Arc<Node>]) -> Locks {
+    let quorum = quorum_with(nodes, options().with_node_timeout(10 * PATIENCE)).await;
+    Locks::over(Arc::new(quorum), machine(), LocksOptions::default())
+}
+
 /// Waits for a condition.
 pub(crate) async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     let started = Instant::now();

@@ -8,7 +8,7 @@ use tenure::logic::{Acquire, FenceRule, Op, Reply, Step};
 use tenure::store::Store;
 use tenure::{Claim, ErrorKind, Fence, Key, Label, LostReason, Owner, Released, Renewal};
 
-use crate::nodes::{PATIENCE, locks, ms, nodes, quorum, until, until_bare};
+use crate::nodes::{PATIENCE, locks, ms, nodes, patient_locks, quorum, until, until_bare};
 
 pub(crate) fn claim(number: u64, fence: FenceRule) -> Acquire {
     Acquire {
@@ -109,15 +109,31 @@ async fn a_partial_win_is_given_back_before_the_answer() {
     until_bare(&nodes[2..], "key").await;
 }
 
+/// Whoever waited for the silent node would keep the free one meanwhile, which its rival needs.
+#[tokio::test]
+async fn a_split_is_given_back_without_waiting_for_who_is_silent() {
+    let nodes = nodes(3);
+    let locks = patient_locks(&nodes).await;
+    nodes[0].stop();
+    nodes[1].ask("key", Op::Acquire(claim(1, FenceRule::Mint))).await;
+    let started = Instant::now();
+    let tried = locks.mutex("key").try_acquire().await.expect("an answer");
+    assert!(tried.is_none(), "one of three is held by another, and one is silent");
+    assert!(started.elapsed() < PATIENCE, "a stopped node was waited for");
+    assert!(nodes[2].inspect("key").await.holders.is_empty(), "what was won was given back");
+    nodes[0].up();
+    until_bare(&nodes[..1], "key").await;
+}
+
 #[tokio::test]
 async fn a_minority_that_is_down_or_stopped_does_not_matter() {
     let nodes = nodes(5);
-    let locks = locks(&nodes).await;
+    let locks = patient_locks(&nodes).await;
     nodes[0].down();
     nodes[3].stop();
     let started = Instant::now();
     let guard = locks.mutex("key").acquire().await.expect("three of five");
-    assert!(started.elapsed() < ms(350), "a stopped node was waited for");
+    assert!(started.elapsed() < PATIENCE, "a stopped node was waited for");
     assert_eq!(guard.release().await.expect("an answer"), Released::Released);
     nodes[0].up();
     nodes[3].up();

@@ -17,7 +17,8 @@ use super::round::{Heard, Round, Word};
 use super::settle::{self, Asked};
 use super::{Shared, report};
 
-/// How much longer than a majority the others get where every node's word is wanted.
+/// How much longer than a majority the others get where every node's word is wanted, and the least
+/// that they get where a majority is split.
 const STRAGGLERS: Duration = Duration::from_millis(100);
 
 /// Lets all nodes tell who they are; a minority may be out of reach.
@@ -98,12 +99,15 @@ async fn rounds(shared: Arc<Shared>, steps: Arc<[Step]>) -> Result<Vec<Reply>, S
         let steps = || asked.steps.iter().enumerate().map(prepared).collect();
         (!(lone && is_early(0))).then(steps)
     });
-    first
-        .listen(|words| {
-            let mut steps = asked.steps.iter().enumerate();
-            steps.all(|(index, step)| is_settled(&step.op, index, words))
-        })
-        .await;
+    let all = |words: &[Word], is_done: fn(&Op, usize, &[Word]) -> bool| {
+        asked.steps.iter().enumerate().all(|(index, step)| is_done(&step.op, index, words))
+    };
+    first.listen(|words| all(words, |op, i, w| is_settled(op, i, w) || is_split(op, i, w))).await;
+    if !all(&first.words, is_settled) {
+        let heard = shared.now().since(sent);
+        first.shorten(STRAGGLERS.max(4 * heard));
+        first.listen(|words| all(words, is_settled)).await;
+    }
     if asked.steps.iter().any(|step| matches!(step.op, Op::Inspect | Op::Force { .. })) {
         // Every node's word is wanted here.
         first.shorten(STRAGGLERS);
@@ -132,6 +136,14 @@ fn is_settled(op: &Op, index: usize, words: &[Word]) -> bool {
     let released = count(|reply| *reply == Reply::Released);
     let lost = count(|reply| matches!(reply, Reply::Gone | Reply::Others));
     released.max(lost) >= majority(words.len()) || !words.iter().any(is_awaited)
+}
+
+/// Whether a majority has answered, and others hold so much of it that the rest is decisive. Two
+/// who both waited on, for a node that is silent, would keep what each needs of the other, attempt
+/// after attempt.
+fn is_split(op: &Op, index: usize, words: &[Word]) -> bool {
+    matches!(op, Op::Acquire(_) | Op::Steal(_))
+        && votes(op, index, words).answered() >= majority(words.len())
 }
 
 /// A grant whose nodes came to different fences.
