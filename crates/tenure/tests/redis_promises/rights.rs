@@ -11,11 +11,22 @@ use crate::world::{
 };
 
 const SCRIPT: &str = concat!(
+    include_str!("../../src/store/redis/steps/clock.lua"),
     include_str!("../../src/store/redis/steps/begin.lua"),
+    include_str!("../../src/store/redis/steps/calls.lua"),
+    include_str!("../../src/store/redis/steps/propose.lua"),
     include_str!("../../src/store/redis/steps/pass.lua"),
+    include_str!("../../src/store/redis/steps/line.lua"),
+    include_str!("../../src/store/redis/steps/take.lua"),
     include_str!("../../src/store/redis/steps/machine.lua"),
     include_str!("../../src/store/redis/steps/simple.lua"),
     include_str!("../../src/store/redis/steps/call.lua"),
+    include_str!("../../src/store/redis/steps/lone/granting.lua"),
+    include_str!("../../src/store/redis/steps/lone/holding.lua"),
+    include_str!("../../src/store/redis/steps/lone/acquire.lua"),
+    include_str!("../../src/store/redis/steps/lone/propose.lua"),
+    include_str!("../../src/store/redis/steps/lone/pass.lua"),
+    include_str!("../../src/store/redis/steps/lone/release.lua"),
 );
 
 /// What the store calls besides its script.

@@ -1,5 +1,5 @@
 //! What one caller waits for a cycle, an acquire and a release, against the bare cycle over the
-//! same kind of link, and over the quickest there is. The three take turns.
+//! very same link. Beside it stands the bare cycle over links of the crate `redis`. All take turns.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use crate::figure::{Figure, Limit, Scale};
 use crate::sample::Sample;
 
 use super::bare::Bare;
-use super::on_each;
+use super::{on_each, open};
 
 /// The first cycles of a round find everything cold.
 const WARM_UP: u32 = 20;
@@ -24,35 +24,42 @@ pub(crate) fn measure(scale: Scale) -> Result<Vec<Figure>, Failure> {
 }
 
 async fn on(server: &Server, rounds: u32, cycles: u32) -> Result<Vec<Figure>, Failure> {
-    let locks = tenure::connect(&server.url()).await?;
+    let (store, locks) = open(server).await?;
     let lock = locks.mutex("lone");
-    let mut apart = Bare::connect_apart(server).await?;
+    let mut bare = Bare::over(&store).await?;
     let mut within = Bare::connect(server).await?;
-    let (mut ours, mut bare_apart, mut bare_within) = (Vec::new(), Vec::new(), Vec::new());
+    let mut apart = Bare::connect_apart(server).await?;
+    let (mut ours, mut theirs) = (Vec::new(), [const { Vec::new() }; 3]);
     for _ in 0..rounds {
-        bare_apart.push(bare_cycle_us(&mut apart, cycles).await?);
         ours.push(cycle_us(&lock, cycles).await?);
-        bare_within.push(bare_cycle_us(&mut within, cycles).await?);
+        for (link, found) in [&mut bare, &mut within, &mut apart].into_iter().zip(&mut theirs) {
+            found.push(bare_cycle_us(link, cycles).await?);
+        }
     }
     locks.close(Duration::from_secs(5)).await?;
-    Ok(vec![
-        // The same link: it outlives the caller's runtime, and costs two changes of threads.
-        figure("one caller, cycle / bare cycle, p50", &ours, &bare_apart),
-        figure("the same, bare link in the caller's thread", &ours, &bare_within),
-    ])
-}
-
-fn figure(name: &str, ours: &[f64], bare: &[f64]) -> Figure {
-    let ratios = ours.iter().zip(bare).map(|(ours, bare)| ours / bare).collect();
+    let [bare, within, apart] = &theirs;
     let median = |values: &[f64]| Sample::new(values.to_vec()).median();
-    Figure {
-        name: name.into(),
+    let note = format!(
+        "{:.0} us against {:.0} us (medians); with the crate redis in the caller's thread \
+         {:.0} us, on another {:.0} us",
+        median(&ours),
+        median(bare),
+        median(within),
+        median(apart)
+    );
+    let ratios = ours.iter().zip(bare).map(|(ours, bare)| ours / bare).collect();
+    Ok(vec![Figure {
+        name: "one caller, cycle / bare cycle, p50".into(),
         value: Sample::new(ratios).median(),
         unit: "x",
         limit: Limit::AtMost(1.3),
-        note: format!("{:.0} us against {:.0} us (medians)", median(ours), median(bare)),
-        raw: json!({ "p50_us": ours, "bare_p50_us": bare }),
-    }
+        note,
+        raw: json!({
+            "p50_us": ours,
+            "bare_p50_us": bare,
+            "crate_p50_us": { "callers_thread": within, "another_thread": apart },
+        }),
+    }])
 }
 
 /// The median of some cycles, in microseconds.

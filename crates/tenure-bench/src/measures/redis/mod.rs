@@ -9,6 +9,10 @@ mod lone;
 mod quorum;
 mod tasks;
 
+use std::sync::Arc;
+
+use tenure::store::Redis;
+use tenure::{Locks, LocksOptions, seam};
 use tenure_testkit::{Flavour, Server};
 
 use crate::Failure;
@@ -33,6 +37,15 @@ fn on_each(
         all.extend(figures.into_iter().map(named));
     }
     Ok(all)
+}
+
+/// A store, and locks over it.
+async fn open(server: &Server) -> Result<(Redis, Locks), Failure> {
+    let machine = seam::machine()?;
+    let opened = Redis::open(&server.url(), Arc::clone(&machine)).await;
+    let store = opened.map_err(|error| format!("{error:?}"))?;
+    let locks = Locks::over(Arc::new(store.clone()), machine, LocksOptions::default());
+    Ok((store, locks))
 }
 
 /// The time that the server's process has had of all cores, in seconds.

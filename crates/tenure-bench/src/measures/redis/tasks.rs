@@ -1,5 +1,6 @@
 //! 64 tasks of one process, each on a key of its own: how many cycles per second, and what one
-//! costs the server, against bare cycles over one shared link without group commit.
+//! costs the server, against bare cycles over the same shared link without group commit. Beside it
+//! stand bare cycles over a link of the crate `redis`.
 
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,7 @@ use crate::figure::{Figure, Limit, Scale};
 use crate::sample::Sample;
 
 use super::bare::Bare;
-use super::{on_each, server_cpu};
+use super::{on_each, open, server_cpu};
 
 const TASKS: u32 = 64;
 
@@ -33,36 +34,41 @@ pub(crate) fn measure(scale: Scale) -> Result<Vec<Figure>, Failure> {
 }
 
 async fn on(server: &Server, rounds: u32, round: Duration) -> Result<Vec<Figure>, Failure> {
-    let locks = tenure::connect(&server.url()).await?;
-    let link = Bare::connect(server).await?;
-    let (mut ours, mut bare) = (Vec::new(), Vec::new());
+    let (store, locks) = open(server).await?;
+    let bare = Bare::over(&store).await?;
+    let other = Bare::connect(server).await?;
+    let (mut ours, mut bares, mut others) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..rounds {
-        bare.push(one_round(server, || bare_cycles(&link, round)).await?);
+        bares.push(one_round(server, || bare_cycles(&bare, round)).await?);
         ours.push(one_round(server, || cycles(&locks, round)).await?);
+        others.push(one_round(server, || bare_cycles(&other, round)).await?);
     }
     locks.close(Duration::from_secs(5)).await?;
+    let against = |of: fn(&Round) -> f64, unit: &str| {
+        let [ours, bares, others] = [&ours, &bares, &others].map(|rounds| median(rounds, of));
+        format!(
+            "{ours:.1}{unit} against {bares:.1}{unit} (medians); with the crate redis, which \
+             gathers commands: {others:.1}{unit}"
+        )
+    };
     Ok(vec![
         Figure {
             name: "64 tasks, cycles per second / bare cycles".into(),
-            value: ratio(&ours, &bare, |round| round.per_second),
+            value: ratio(&ours, &bares, |round| round.per_second),
             unit: "x",
             limit: Limit::AtLeast(1.5),
-            note: medians(&ours, &bare, |round| round.per_second, "/s"),
-            raw: json!({ "rounds": ours, "bare_rounds": bare }),
+            note: against(|round| round.per_second, "/s"),
+            raw: json!({ "rounds": ours, "bare_rounds": bares, "crate_rounds": others }),
         },
         Figure {
             name: "64 tasks, server CPU per cycle / bare cycle".into(),
-            value: ratio(&ours, &bare, |round| round.cpu_us),
+            value: ratio(&ours, &bares, |round| round.cpu_us),
             unit: "x",
             limit: Limit::AtMost(0.8),
-            note: medians(&ours, &bare, |round| round.cpu_us, " us"),
+            note: against(|round| round.cpu_us, " us"),
             raw: json!({ "see": "the figure before" }),
         },
     ])
-}
-
-fn values(rounds: &[Round], of: impl Fn(&Round) -> f64) -> Vec<f64> {
-    rounds.iter().map(of).collect()
 }
 
 fn ratio(ours: &[Round], bare: &[Round], of: impl Fn(&Round) -> f64) -> f64 {
@@ -70,9 +76,8 @@ fn ratio(ours: &[Round], bare: &[Round], of: impl Fn(&Round) -> f64) -> f64 {
     Sample::new(pairs.map(|(ours, bare)| of(ours) / of(bare)).collect()).median()
 }
 
-fn medians(ours: &[Round], bare: &[Round], of: fn(&Round) -> f64, unit: &str) -> String {
-    let (ours, bare) = (Sample::new(values(ours, of)), Sample::new(values(bare, of)));
-    format!("{:.1}{unit} against {:.1}{unit} (medians)", ours.median(), bare.median())
+fn median(rounds: &[Round], of: fn(&Round) -> f64) -> f64 {
+    Sample::new(rounds.iter().map(of).collect()).median()
 }
 
 async fn one_round<F>(server: &Server, work: impl FnOnce() -> F) -> Result<Round, Failure>

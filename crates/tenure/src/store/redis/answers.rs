@@ -20,7 +20,12 @@ pub(super) enum Answered {
 
 /// Reads the script's answer, in the order of the steps; `None` if it is none of its.
 pub(super) fn decode(answer: Value, request: &Request, steps: &[Step]) -> Option<Vec<Answered>> {
-    let Value::Array(replies) = answer else { return None };
+    let replies = match answer {
+        Value::Array(replies) => replies,
+        // A lone step's script says no more.
+        Value::Int(number) => vec![Value::Int(number)],
+        _ => return None,
+    };
     if replies.len() != steps.len() {
         return None;
     }
@@ -33,6 +38,16 @@ pub(super) fn decode(answer: Value, request: &Request, steps: &[Step]) -> Option
         };
     }
     Some(answered)
+}
+
+/// An answer of one word.
+pub(super) fn decode_word(answer: Value) -> Option<String> {
+    match answer {
+        Value::SimpleString(word) => Some(word),
+        Value::BulkString(word) => String::from_utf8(word).ok(),
+        Value::Int(number) => Some(number.to_string()),
+        _ => None,
+    }
 }
 
 fn decode_short(number: i64, op: &Op) -> Option<Reply> {

@@ -114,6 +114,14 @@ impl Link {
         Self { line: Arc::new(Line { server: Arc::clone(server), name, phase, links }) }
     }
 
+    /// Whether the server, as far as the connection shows, has been up for the restart guard.
+    pub(super) fn is_awake(&self) -> bool {
+        match &*self.line.phase.borrow() {
+            Phase::Open(live) => self.line.server.seam.now() >= live.awake_at,
+            Phase::Closed | Phase::Opening | Phase::Failed(_) => false,
+        }
+    }
+
     /// Runs a script by its digest, or by its source where the server does not know it.
     #[cfg(test)]
     pub(super) async fn eval(

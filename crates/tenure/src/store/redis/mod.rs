@@ -1,6 +1,6 @@
 //! Redis and Valkey, one server: locks of all hosts that reach it.
 //!
-//! The transitions run in the server, as one script (`steps/*.lua`); this file only carries steps
+//! The transitions run in the server, as scripts (`steps/*.lua`); this file only carries steps
 //! there and replies back. Time is the server's. What the locks survive is the server's affair:
 //! without persistence a restart forgets them all, and a failover forgets what was not yet
 //! replicated.
@@ -15,6 +15,7 @@ mod login;
 mod pipe;
 mod push;
 mod resp;
+mod scripts;
 mod server;
 mod server_error;
 mod stream;
@@ -43,6 +44,7 @@ use batch::Batches;
 use layout::Template;
 use link::{Late, Link, Script};
 use resp::Command;
+use scripts::Scripts;
 use server::Server;
 use url::RedisUrl;
 use wire::{Request, Terms};
@@ -56,14 +58,6 @@ const RETENTION: Duration = Duration::from_secs(24 * 3600);
 const SCAN_COUNT: u32 = 1000;
 /// How many keys of a list are looked at in one call.
 const LOOKS: usize = 100;
-
-const SOURCE: &str = concat!(
-    include_str!("steps/begin.lua"),
-    include_str!("steps/pass.lua"),
-    include_str!("steps/machine.lua"),
-    include_str!("steps/simple.lua"),
-    include_str!("steps/call.lua"),
-);
 
 /// What tests turn; the defaults are what everybody else has.
 #[doc(hidden)]
@@ -84,8 +78,7 @@ impl Default for RedisOptions {
 }
 
 impl RedisOptions {
-    fn script(&self) -> Script {
-        let mut script = Script::new("steps", SOURCE);
+    fn change(&self, mut script: Script) -> Script {
         if let Some(key) = &self.clock {
             let clock = format!("{{ 0, redis.call('GET', '{key}') }}");
             script.source = script.source.replacen("redis.call('TIME')", &clock, 1).into();
@@ -154,7 +147,7 @@ impl Redis {
         let link = Arc::new(Link::new(&server, "tenure"));
         let carrier = Arc::new(Carrier {
             link: Arc::clone(&link),
-            script: options.script(),
+            scripts: Scripts::new(|script| options.change(script)),
             terms: Terms {
                 own_keys: [layout::FENCE.to_owned(), [layout::CALLS, &sender(&**seam)].concat()],
                 calls: AtomicU64::default(),
@@ -174,6 +167,14 @@ impl Redis {
         let name = url.name();
         let shared = Shared { name, template, server, link, batches, restart_guard };
         Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// One command over the link of the locks, by itself; what was answered, if it is one word.
+    /// For measurements: it is what a lock is compared with.
+    #[doc(hidden)]
+    pub async fn command(&self, words: &[&str]) -> Result<Option<String>, StoreError> {
+        let answer = self.shared.link.command(&Command::of(words)).await?;
+        Ok(answers::decode_word(answer))
     }
 
     async fn send(&self, steps: Vec<Step>) -> Result<Vec<Reply>, StoreError> {
@@ -250,7 +251,7 @@ fn sender(seam: &dyn Seam) -> String {
 /// Carries steps to the server: one script call for a whole batch.
 struct Carrier {
     link: Arc<Link>,
-    script: Script,
+    scripts: Scripts,
     terms: Terms,
 }
 
@@ -275,12 +276,24 @@ impl Carrier {
     }
 
     async fn ask(&self, steps: &[Step], in_full: bool) -> Result<Vec<Answered>, StoreError> {
-        let request = Request::new(steps, &self.terms, in_full);
+        let request = self.request(steps, in_full);
         let number = request.number.map(|index| (index, &self.terms.calls));
         let late = Late { guard: request.guard, number };
         let Request { keys, args, .. } = &request;
-        let answer = self.link.eval_late(&self.script, keys, args, late).await?;
+        let script = self.scripts.get(request.by);
+        let answer = self.link.eval_late(script, keys, args, late).await?;
         answers::decode(answer, &request, steps).ok_or_else(nonsense)
+    }
+
+    fn request(&self, steps: &[Step], in_full: bool) -> Request {
+        let Self { link, terms, .. } = self;
+        if let ([step], false) = (steps, in_full)
+            && (terms.restart_guard.is_zero() || link.is_awake())
+            && let Some(request) = Request::lone(step, terms)
+        {
+            return request;
+        }
+        Request::new(steps, terms, in_full)
     }
 }
 

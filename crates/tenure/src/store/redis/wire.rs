@@ -1,4 +1,4 @@
-//! Steps as arguments of the script. It sends nothing.
+//! Steps as arguments of the scripts. It sends nothing.
 
 use std::collections::HashMap;
 use std::io::Write as _;
@@ -9,6 +9,7 @@ use crate::logic::{Acquire, FenceRule, Op, Queueing, Step};
 use crate::words::{Fence, Owner};
 
 use super::layout::Template;
+use super::scripts::By;
 
 /// What stays the same for all calls of a store.
 #[derive(Debug)]
@@ -27,6 +28,7 @@ pub(super) struct Terms {
 /// One call of the script.
 #[derive(Debug)]
 pub(super) struct Request {
+    pub(super) by: By,
     pub(super) keys: Words,
     pub(super) args: Words,
     /// Which of the arguments a server that has been up for long enough need not be told.
@@ -120,8 +122,7 @@ impl Request {
             terms.own_keys.iter().for_each(|key| _ = keys.text(key));
         }
         let (before, behind) = terms.template.around();
-        args.number(u64::try_from(terms.retention.as_millis()).unwrap_or(u64::MAX));
-        args.span(terms.restart_guard);
+        args.number(terms.retention_ms()).span(terms.restart_guard);
         args.number(before as u64).number(behind as u64);
         if simple.iter().any(|(run, _)| matches!(run, Run::Proposals(..))) {
             terms.proposes.store(true, Ordering::Relaxed);
@@ -169,7 +170,61 @@ impl Request {
             _ => false,
         };
         let guard = guard.filter(|_| !steps.iter().any(is_guarded));
-        Self { keys, args, guard, number, order }
+        Self { by: By::All, keys, args, guard, number, order }
+    }
+}
+
+impl Request {
+    /// A step that travels alone, if it is of a kind that has a script of its own.
+    pub(super) fn lone(step: &Step, terms: &Terms) -> Option<Self> {
+        let run = run_of(&step.op)?;
+        let (by, ttl) = match run {
+            Run::Acquires(ttl) => (By::Acquire, Some(ttl)),
+            Run::Proposals(ttl, ..) => (By::Propose, Some(ttl)),
+            Run::Passes(ttl) => (By::Pass, Some(ttl)),
+            Run::Releases => (By::Release, None),
+            Run::Renewals(_) => return None,
+        };
+        let is_guarded = !terms.restart_guard.is_zero();
+        if is_guarded && ttl.is_some_and(|ttl| ttl > terms.restart_guard) {
+            return None;
+        }
+        let (mut keys, mut args) = <(Words, Words)>::default();
+        let is_numbered = matches!(by, By::Acquire | By::Propose);
+        if is_numbered {
+            terms.own_keys.iter().for_each(|key| _ = keys.text(key));
+        }
+        let names = terms.template.names(&step.key);
+        names.lock(&mut keys).record(&mut keys);
+        let (owner, label) = match &step.op {
+            Op::Acquire(acquire) => (&acquire.owner, acquire.label.as_str()),
+            Op::Release { owner, .. } | Op::Pass { owner, .. } => (owner, ""),
+            other => unreachable!("{other:?} is not simple"),
+        };
+        args.claim(owner, label);
+        args.number(terms.retention_ms()).span(terms.restart_guard);
+        ttl.iter().for_each(|ttl| _ = args.span(*ttl));
+        let number = is_numbered.then_some(args.len());
+        match (&step.op, run) {
+            (Op::Pass { to, .. }, _) => args.claim(&to.owner, to.label.as_str()),
+            (Op::Release { .. }, _) => {
+                names.other_four(&mut keys);
+                let (before, behind) = terms.template.around();
+                args.number(before as u64).number(behind as u64);
+            }
+            (_, Run::Proposals(_, fence, within)) => {
+                terms.proposes.store(true, Ordering::Relaxed);
+                args.text("0").proposal(fence, within);
+            }
+            _ => _ = args.text("0"),
+        }
+        Some(Self { by, keys, args, guard: is_guarded.then_some(2), number, order: vec![0] })
+    }
+}
+
+impl Terms {
+    fn retention_ms(&self) -> u64 {
+        u64::try_from(self.retention.as_millis()).unwrap_or(u64::MAX)
     }
 }
 

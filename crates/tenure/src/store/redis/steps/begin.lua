@@ -61,91 +61,17 @@
 -- What every command and every word costs is the cost of a lock, so: simple steps come first and
 -- do without the machine; they are looked up with one MGET and released with one DEL; a release
 -- that finds a queue hands the lock on with as few commands as there can be; numbers go to
--- commands as text, since the server would format each anew.
---
--- The script goes on in pass.lua, machine.lua, simple.lua and call.lua, in this order.
+-- commands as text, since the server would format each anew. A step that travels alone has a
+-- script of its own (lone/*.lua), which is set up in a fraction of the time.
 
-local LATE_MS = '600000'
-local call, ask, pack, unpack_from = redis.call, redis.pcall, struct.pack, struct.unpack
-local sub, find, format = string.sub, string.find, string.format
-local time = redis.call('TIME')
-local now = time[1] * 1000000 + time[2]
 local retention, guard = tonumber(ARGV[1]), tonumber(ARGV[2])
+local before, behind = tonumber(ARGV[3]), tonumber(ARGV[4])
 local simple, looked_up, with_others = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7] == '1'
-local with_records, at = looked_up == 2 * simple, 9
+local with_records, number, at = looked_up == 2 * simple, ARGV[8], 9
 -- A call that may grant has two keys of its own in front of all others.
-local base = ARGV[8] ~= '0' and 2 or 0
+local base = number ~= '0' and 2 or 0
 local first, others = base + 1, base + looked_up + 1
 -- Without simple steps the first key of the others stands next, and is looked up as well.
 local known = simple > 0 and others - 1 or math.min(others + 1, #KEYS)
 local found = known > 0 and call('MGET', unpack(KEYS, 1, known)) or {}
-if base > 0 and found[2] and tonumber(found[2]) >= tonumber(ARGV[8]) then
-  return redis.error_reply('LATE a later call of the same sender was carried out before this one')
-end
--- The largest fence of any lock that says everything itself, and the fence of a lease that begins
--- in this call.
-local floor = base > 0 and tonumber(found[1] or 0) or 0
-local fence_before, fence_now = floor, math.max(floor + 1, now)
 
--- A time in milliseconds, as commands want it: at least one.
-local function ms(micros)
-  return math.max(1, math.ceil(micros / 1000))
-end
-
--- A whole number as text. The server would write it out as a fraction, which costs more.
-local function digits(number)
-  return format('%d', number)
-end
-
--- What a new fence is at least: the clock, or a proposal that is not too far from it.
-local function least_by(rule)
-  local proposed, within = string.match(rule or '', '^p(%d+):(%d+)$')
-  if not proposed then return now end
-  return math.max(now - within, math.min(tonumber(proposed), now + within))
-end
-
--- The fence of a new lease for which one is proposed, if nothing stands in its way that the
--- machine should look at. It has a record, which keeps the key's own last fence: that of other
--- proposed keys must not part this server from the others of its quorum. A key without a record
--- may have had any fence up to the floor.
-local function take_proposed(first, claim, ttl, rule)
-  local record, fence = found[first + 1], math.max(floor + 1, least_by(rule))
-  if found[first] or guard > 0 then return end
-  if record then
-    if sub(record, 1, 2) ~= '1S' then return end
-    fence = math.max(unpack_from('>d', record, 3) + 1, fence)
-  end
-  local px, owner = ms(tonumber(ttl)), sub(claim, 1, find(claim, '\n', 1, true) - 1)
-  local written = ask('SET', KEYS[first], owner, 'PX', digits(px), 'NX')
-  if not written or written.err then return end
-  local text = '1S' .. pack('>ddd', fence, now, now + ttl) .. claim
-  call('SET', KEYS[first + 1], text, 'PX', digits(px + retention))
-  return fence
-end
-
--- Alone it is done here: a quorum waits for it, and all that follows would take it as long again
--- to set up.
-if simple == 1 and with_records and ARGV[at] == 'p' and not ARGV[at + 5] then
-  local fence = take_proposed(first, ARGV[at + 4], ARGV[at + 2], ARGV[at + 3])
-  if fence then
-    call('SET', KEYS[2], ARGV[8], 'PX', LATE_MS)
-    return { fence }
-  end
-end
-
--- Tells a waiter of its grant. Without the right to publish it looks by itself.
-local function announce(lock_key, place, fence)
-  local key = sub(lock_key, tonumber(ARGV[3]) + 1, -tonumber(ARGV[4]) - 1)
-  local line = { place[2], digits(fence), place[8], place[1], key }
-  redis.pcall('PUBLISH', place[7], table.concat(line, '\n'))
-end
-
--- What a lock that says everything itself says: a holder, as the machine has it.
-local CLAIM = '^([^\n]*)\n(%d)(%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x)(.*)'
-local NUMBER = '(%d%d%d%d%d%d%d%d%d%d%d%d%d%d%d%d)'
-local function lock_of(value)
-  local owner, layout, attempt, label, fence, since, expires =
-    string.match(value, CLAIM .. NUMBER .. NUMBER .. NUMBER .. '$')
-  if layout ~= '1' then return nil, layout end
-  return { owner, attempt, label, 1, tonumber(fence), tonumber(since), tonumber(expires) }
-end

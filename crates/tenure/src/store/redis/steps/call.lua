@@ -1,7 +1,7 @@
 -- The steps of this call, one after the other.
-local number = 1
-while number <= simple do
-  local letter, last = ARGV[at], number + ARGV[at + 1] - 1
+local nth = 1
+while nth <= simple do
+  local letter, last = ARGV[at], nth + ARGV[at + 1] - 1
   local ttl, head = ARGV[at + 2], nil
   at = at + 2
   local rule = ''
@@ -12,7 +12,7 @@ while number <= simple do
     heads[ttl] = head
     at = at + 1
   end
-  for each = number, last do
+  for each = nth, last do
     local reply
     if letter == 'a' or letter == 'p' then
       local claim = ARGV[at]
@@ -57,7 +57,7 @@ while number <= simple do
     end
     replies[each], at = reply, at + 1
   end
-  number = last + 1
+  nth = last + 1
 end
 if gone[1] then call('DEL', unpack(gone)) end
 
@@ -84,9 +84,5 @@ while at <= #ARGV do
   for _, reply in ipairs(done) do replies[#replies + 1] = reply end
   others = others + 6
 end
-if base > 0 then
-  -- Refused under memory pressure only if nothing was written, and so nothing granted.
-  ask('SET', KEYS[2], ARGV[8], 'PX', LATE_MS)
-  if floor > fence_before then ask('SET', KEYS[1], digits(floor), 'PX', ARGV[1]) end
-end
+if base > 0 then remember() end
 return replies

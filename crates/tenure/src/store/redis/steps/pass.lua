@@ -23,14 +23,3 @@ local function pass_ahead(first, claim, next_claim, ttl)
   return fence
 end
 
--- Alone it is done here: the next holder waits for it, and all that follows would take it as long
--- again to set up.
-if simple == 1 and ARGV[at] == 'h' and not ARGV[at + 5] then
-  local fence = pass_ahead(first, ARGV[at + 3], ARGV[at + 4], tonumber(ARGV[at + 2]))
-  if fence then
-    call('SET', KEYS[2], ARGV[8], 'PX', LATE_MS)
-    return { fence }
-  end
-  return { -1 }
-end
-

@@ -1,4 +1,4 @@
-//! The script by itself.
+//! The scripts by themselves.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -6,19 +6,16 @@ use std::time::Duration;
 
 use tenure_testkit::Server as RealServer;
 
-use crate::logic::{Acquire, FenceRule, Op, Reply, Step};
-use crate::store::redis::{Carrier, RETENTION, SOURCE, wire::Terms};
+use crate::logic::{Acquire, FenceRule, Op, Queueing, Reply, Step};
+use crate::store::StoreError;
+use crate::store::redis::scripts::Scripts;
+use crate::store::redis::{Carrier, RETENTION, wire::Terms};
 use crate::words::{Claim, Fence, Key, Label, Owner};
 
 use super::{RedisUrl, Script, link};
 
-/// A quorum waits for it: it must not need what is set up further down.
-#[tokio::test]
-async fn a_lone_proposal_is_carried_out_before_all_else() {
-    let real = RealServer::redis().start();
-    let (short, _) = SOURCE.split_once("-- Tells a waiter of its grant.").expect("what follows");
-    let mut script = Script::new("steps", SOURCE);
-    script.source = format!("{short}return redis.error_reply('goes the long way')").into();
+/// A store whose script for all steps only complains.
+fn carrier(real: &RealServer) -> Carrier {
     let terms = Terms {
         own_keys: ["fence".to_owned(), "calls".to_owned()],
         calls: AtomicU64::default(),
@@ -27,16 +24,60 @@ async fn a_lone_proposal_is_carried_out_before_all_else() {
         retention: RETENTION,
         restart_guard: Duration::ZERO,
     };
-    let carrier = Carrier { link: Arc::new(link(&real, "")), script, terms };
-    let owner = Owner::from_parts("owner", 1);
-    let (ttl, far) = (Duration::from_secs(30), Fence::new(1 << 52));
-    let fence = FenceRule::Propose { fence: far, within: Duration::ZERO };
-    let (label, claim) = (Label::new("label"), Claim::MUTEX);
-    let acquire = Acquire { owner, label, claim, ttl, queue: None, fence };
-    let step = |op| vec![Step { key: Key::new("key").expect("a key"), op }];
-    let granted = carrier.carry(&step(Op::Acquire(acquire.clone()))).await.expect("an answer");
-    assert!(matches!(granted[..], [Reply::Granted { fence }] if fence < far), "{granted:?}");
-    let fence = FenceRule::Mint;
-    let other = carrier.carry(&step(Op::Acquire(Acquire { fence, ..acquire }))).await;
-    assert!(other.is_err_and(|error| error.message.contains("the long way")), "all do");
+    let complains = |script: Script| match script.name {
+        "steps" => Script::new("steps", "return redis.error_reply('goes the long way')"),
+        _ => script,
+    };
+    Carrier { link: Arc::new(link(real, "")), scripts: Scripts::new(complains), terms }
+}
+
+fn acquire(number: u64, fence: FenceRule) -> Acquire {
+    Acquire {
+        owner: Owner::from_parts("owner", number),
+        label: Label::new("label"),
+        claim: Claim::MUTEX,
+        ttl: Duration::from_secs(30),
+        queue: None,
+        fence,
+    }
+}
+
+fn release(number: u64) -> Op {
+    let owner = Owner::from_parts("owner", number);
+    Op::Release { owner, min_hold: Duration::ZERO, tombstone: None }
+}
+
+async fn carry(carrier: &Carrier, op: Op) -> Result<Reply, StoreError> {
+    let steps = [Step { key: Key::new("key").expect("a key"), op }];
+    Ok(carrier.carry(&steps).await?.remove(0))
+}
+
+fn goes_the_long_way(answer: Result<Reply, StoreError>) -> bool {
+    answer.is_err_and(|error| error.message.contains("the long way"))
+}
+
+/// Somebody waits for them: they must not need what is set up for all steps.
+#[tokio::test]
+async fn lone_steps_have_scripts_of_their_own() {
+    let real = RealServer::redis().start();
+    let carrier = carrier(&real);
+    let far = Fence::new(1 << 52);
+    let granted = carry(&carrier, Op::Acquire(acquire(1, FenceRule::Mint))).await;
+    assert!(matches!(granted, Ok(Reply::Granted { .. })), "{granted:?}");
+    assert_eq!(carry(&carrier, release(1)).await.ok(), Some(Reply::Released));
+    let near = FenceRule::Propose { fence: far, within: Duration::ZERO };
+    let granted = carry(&carrier, Op::Acquire(acquire(2, near))).await;
+    assert!(matches!(granted, Ok(Reply::Granted { fence }) if fence < far), "{granted:?}");
+    let queue = Some(Queueing { window: Duration::from_secs(3), stamp: 1, inbox: None });
+    let to = Acquire { queue, ..acquire(3, FenceRule::Mint) };
+    let Op::Release { owner, min_hold, tombstone } = release(2) else { unreachable!() };
+    let pass = Op::Pass { owner, min_hold, tombstone, to, ahead: true };
+    let passed = carry(&carrier, pass.clone()).await;
+    assert!(matches!(passed, Ok(Reply::Passed { .. })), "{passed:?}");
+    // Whatever they do not know they leave to the script of all steps.
+    assert!(goes_the_long_way(carry(&carrier, pass).await), "who passes must hold");
+    assert!(goes_the_long_way(carry(&carrier, release(2)).await), "so must who releases");
+    let taken = carry(&carrier, Op::Acquire(acquire(4, FenceRule::Mint))).await;
+    assert!(goes_the_long_way(taken), "the key is taken");
+    assert_eq!(carry(&carrier, release(3)).await.ok(), Some(Reply::Released));
 }

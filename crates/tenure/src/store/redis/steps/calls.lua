@@ -1,0 +1,18 @@
+-- The two numbers of a call that may grant. The first stands for the fences of all locks that say
+-- everything themselves: it is the largest of them, and only grows. The other is the number of the
+-- last such call of the same sender: a request that arrives again, late, carries out nothing.
+local LATE_MS = '600000'
+if base > 0 and found[2] and tonumber(found[2]) >= tonumber(number) then
+  return redis.error_reply('LATE a later call of the same sender was carried out before this one')
+end
+local floor = base > 0 and tonumber(found[1] or 0) or 0
+-- The fence of a lease that begins in this call.
+local fence_before, fence_now = floor, math.max(floor + 1, now)
+
+-- Keeps both for the calls to come.
+local function remember()
+  -- Refused under memory pressure only if nothing was written, and so nothing granted.
+  ask('SET', KEYS[2], number, 'PX', LATE_MS)
+  if floor > fence_before then ask('SET', KEYS[1], digits(floor), 'PX', digits(retention)) end
+end
+

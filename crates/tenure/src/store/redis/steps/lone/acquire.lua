@@ -1,0 +1,15 @@
+-- A lone acquire of a mutex, without a place in the queue.
+--
+-- KEYS    fence, calls, lock and record, as in begin.lua
+-- ARGV    1 claim: owner, line feed, 1, attempt, label
+--         2 how long an unused fence is remembered, in milliseconds
+--         3 restart guard, as in begin.lua
+--         4 ttl
+--         5 the number of this call among its sender's that may grant
+-- answer  the fence, or -1: to be asked in full, since something stands in its way
+-- atomic  because the look, the fence and the lock must not be parted
+local fence = take(3, claim, head_of(ttl))
+if not fence then return -1 end
+if gone[1] then call('DEL', gone[1]) end
+remember()
+return fence

@@ -1,0 +1,15 @@
+-- A lone acquire of a mutex for which a quorum proposes the fence.
+--
+-- KEYS    fence, calls, lock and record, as in begin.lua
+-- ARGV    1 claim: owner, line feed, 1, attempt, label
+--         2 how long an unused fence is remembered, in milliseconds
+--         3 restart guard, as in begin.lua
+--         4 ttl
+--         5 the number of this call among its sender's that may grant
+--         6 what is proposed: pN:W
+-- answer  the fence, or -1: to be asked in full, since something stands in its way
+-- atomic  because the look, the fence and the lock must not be parted
+local fence = take_proposed(3, claim, ttl, ARGV[6])
+if not fence then return -1 end
+remember()
+return fence
