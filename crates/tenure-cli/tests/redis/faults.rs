@@ -9,32 +9,33 @@ use tenure_testkit::Flavour;
 
 use crate::scenes::{KEY, SCENES, Scene};
 
-const STORE_TIMEOUT: Duration = Duration::from_millis(1500);
-
 /// A row of the table.
 #[derive(Debug)]
 struct Row {
     fault: &'static str,
     kind: &'static str,
     exit: i32,
+    store_timeout: Duration,
     within: Duration,
     message: &'static str,
 }
 
 fn rows() -> Vec<Row> {
+    let millis = |text: &str| Duration::from_millis(text.parse().expect("milliseconds"));
     let lines = include_str!("faults.table").lines();
     let lines = lines.filter(|line| !line.starts_with('#') && !line.is_empty());
     lines
         .map(|line| {
             let cells: Vec<_> = line.split('|').map(str::trim).collect();
-            let [fault, kind, exit, within, message] = cells[..] else {
-                panic!("five cells are in a row: {line}")
+            let [fault, kind, exit, timeout, within, message] = cells[..] else {
+                panic!("six cells are in a row: {line}")
             };
             Row {
                 fault,
                 kind,
                 exit: exit.parse().expect("an exit code"),
-                within: Duration::from_millis(within.parse().expect("milliseconds")),
+                store_timeout: millis(timeout),
+                within: millis(within),
                 message,
             }
         })
@@ -49,10 +50,10 @@ fn every_fault_has_one_row_and_one_scene() {
 }
 
 /// What the library makes of it: `granted` or the error's kind, and its message.
-fn by_library(scene: &Scene) -> (String, String) {
+fn by_library(scene: &Scene, store_timeout: Duration) -> (String, String) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(async {
-        let options = LocksOptions::default().with_store_timeout(STORE_TIMEOUT);
+        let options = LocksOptions::default().with_store_timeout(store_timeout);
         let tried = async {
             let locks = tenure::connect_with(&scene.url, options).await?;
             locks.mutex(KEY).acquire().await?.release().await
@@ -65,9 +66,10 @@ fn by_library(scene: &Scene) -> (String, String) {
 }
 
 /// What the command makes of it: its exit code, and what it says.
-fn by_command(scene: &Scene) -> (Option<i32>, String) {
+fn by_command(scene: &Scene, store_timeout: Duration) -> (Option<i32>, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tenure"));
-    command.args(["run", "--store-timeout", "1500ms", KEY, "--", "true"]);
+    let timeout = format!("{}ms", store_timeout.as_millis());
+    command.args(["run", "--store-timeout", &timeout, KEY, "--", "true"]);
     command.env("TENURE_STORE", &scene.url).env_remove("TENURE_STORE_FILE").stdin(Stdio::null());
     let output = command.output().expect("it starts");
     (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
@@ -78,6 +80,7 @@ fn play(row: &Row, flavour: Flavour) -> Result<(), String> {
     let (_, scene) = SCENES.iter().find(|(fault, _)| *fault == row.fault).expect("a scene");
     let timed = |what: &str, begun: Instant| {
         let took = begun.elapsed();
+        println!("{flavour}, {}: the {what} took {took:?}", row.fault);
         let timely = took <= row.within;
         timely.then_some(()).ok_or_else(|| format!("the {what} took {took:?}"))
     };
@@ -90,10 +93,14 @@ fn play(row: &Row, flavour: Flavour) -> Result<(), String> {
         }
         Ok(())
     };
+    let struck = |stage: &Scene| {
+        stage.has_struck().then_some(()).ok_or_else(|| "the fault never struck".to_owned())
+    };
     let stage = scene(flavour);
     let begun = Instant::now();
-    let (kind, text) = by_library(&stage);
+    let (kind, text) = by_library(&stage, row.store_timeout);
     timed("library", begun)?;
+    struck(&stage)?;
     drop(stage);
     if kind != row.kind {
         return Err(format!("the library says {kind}: {text}"));
@@ -102,8 +109,9 @@ fn play(row: &Row, flavour: Flavour) -> Result<(), String> {
 
     let stage = scene(flavour);
     let begun = Instant::now();
-    let (exit, text) = by_command(&stage);
+    let (exit, text) = by_command(&stage, row.store_timeout);
     timed("command", begun)?;
+    struck(&stage)?;
     if exit != Some(row.exit) {
         return Err(format!("the command ended with {exit:?}: {text}"));
     }

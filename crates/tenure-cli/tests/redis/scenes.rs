@@ -4,9 +4,11 @@ use std::any::Any;
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tenure_testkit::{
-    Certificates, ClientCertificates, Fate, Flavour, Port, Proxy, Server, ServerOptions, Which,
+    Call, Certificates, ClientCertificates, Fate, Flavour, Port, Proxy, Reply, Server,
+    ServerOptions, Which,
 };
 
 /// The key that is locked in every scene.
@@ -15,13 +17,24 @@ pub(crate) const KEY: &str = "k";
 /// What a fault looks like from outside; it goes with its value.
 pub(crate) struct Scene {
     pub(crate) url: String,
+    /// Whether a fault that comes in the middle has come; for the others there is nothing to ask.
+    struck: Option<Box<dyn Fn() -> bool>>,
     /// In the order in which they have to end.
     _props: Vec<Box<dyn Any>>,
 }
 
 impl Scene {
     fn at(url: impl Into<String>, props: Vec<Box<dyn Any>>) -> Self {
-        Self { url: url.into(), _props: props }
+        Self { url: url.into(), struck: None, _props: props }
+    }
+
+    fn that_strikes(self, struck: impl Fn() -> bool + 'static) -> Self {
+        Self { struck: Some(Box::new(struck)), ..self }
+    }
+
+    /// Whether all faults have struck that were to.
+    pub(crate) fn has_struck(&self) -> bool {
+        self.struck.as_ref().is_none_or(|struck| struck())
     }
 
     fn of_server(server: Server) -> Self {
@@ -53,11 +66,11 @@ pub(crate) const SCENES: &[(&str, Play)] = &[
     }),
     ("server paused", |flavour| told(flavour, &["CLIENT", "PAUSE", "60000", "ALL"])),
     ("server paused for a moment", |flavour| told(flavour, &["CLIENT", "PAUSE", "500", "ALL"])),
-    ("scripts flushed", |flavour| told(flavour, &["SCRIPT", "FLUSH"])),
+    ("scripts flushed", |flavour| told_before(flavour, &["SCRIPT", "FLUSH"], is_release)),
     ("client killed", |flavour| {
-        let (proxy, server) = proxied(flavour);
-        proxy.on(Which::nth_named(1, "EVALSHA"), Fate::CutAfter);
-        Scene::through(proxy, server)
+        // The server knows no script yet, so it is the acquire.
+        let is_acquire = |_: &Server, call: &Call| call.name() == "EVAL";
+        told_before(flavour, &["CLIENT", "KILL", "TYPE", "normal"], is_acquire)
     }),
     ("connections cut at once", |flavour| {
         let (proxy, server) = proxied(flavour);
@@ -80,11 +93,24 @@ pub(crate) const SCENES: &[(&str, Play)] = &[
         with_login(Server::of(flavour).with_password("right"), ":secret@")
     }),
     ("no password", |flavour| with_login(Server::of(flavour).with_password("right"), "")),
+    ("password in a file", |flavour| with_password_file(flavour, true)),
+    ("password file missing", |flavour| with_password_file(flavour, false)),
     ("key beyond the rights", |flavour| {
         as_user(flavour, "on >secret ~other ~tenure:{other}:* &* +@all")
     }),
     ("no right to scripts", |flavour| as_user(flavour, "on >secret ~* &* +@all -eval -evalsha")),
-    ("no right to channels", |flavour| as_user(flavour, "on >secret ~* resetchannels +@all")),
+    ("no right to channels", |flavour| {
+        let rules = "on >secret ~* resetchannels +@all";
+        let server = Arc::new(Server::of(flavour).with_user("somebody", rules).start());
+        // Who waits would like to be told.
+        server.command(&["SET", KEY, "other", "PX", "700"]);
+        let url = format!("redis://somebody:secret@{}", server.address());
+        let asked = Arc::clone(&server);
+        Scene::at(url, vec![Box::new(server)]).that_strikes(move || {
+            let asked = asked.info("cmdstat_subscribe");
+            asked.is_some_and(|stat| stat.contains("rejected_calls=1"))
+        })
+    }),
     ("scripting switched off", |flavour| {
         let options = Server::of(flavour).with("rename-command EVALSHA \"\"");
         Scene::of_server(options.with("rename-command EVAL \"\"").start())
@@ -127,6 +153,33 @@ fn proxied(flavour: Flavour) -> (Proxy, Server) {
     (Proxy::to(server.address()), server)
 }
 
+/// A server that is told something right before the first call of a kind reaches it.
+fn told_before(
+    flavour: Flavour,
+    words: &'static [&'static str],
+    is_meant: fn(&Server, &Call) -> bool,
+) -> Scene {
+    let (proxy, server) = proxied(flavour);
+    let (server, told) = (Arc::new(server), Arc::new(AtomicBool::new(false)));
+    let (teller, tells) = (Arc::clone(&server), Arc::clone(&told));
+    let tell = move |call: &Call| {
+        if !tells.load(Ordering::Relaxed) && is_meant(&teller, call) {
+            let answer = teller.command(words);
+            tells.store(!answer.is_error(""), Ordering::Relaxed);
+        }
+        // The call itself is left alone.
+        false
+    };
+    proxy.on(Which::every(tell), Fate::CutBefore);
+    Scene::at(proxy.url(), vec![Box::new(proxy), Box::new(server)])
+        .that_strikes(move || told.load(Ordering::Relaxed))
+}
+
+/// The first script call that finds the key held: no renewal is due so soon.
+fn is_release(server: &Server, call: &Call) -> bool {
+    call.name() == "EVALSHA" && server.command(&["EXISTS", KEY]) == Reply::Int(1)
+}
+
 /// A server that was told something before.
 fn told(flavour: Flavour, words: &[&str]) -> Scene {
     let server = Server::of(flavour).start();
@@ -138,6 +191,17 @@ fn told(flavour: Flavour, words: &[&str]) -> Scene {
 fn with_login(options: ServerOptions, login: &str) -> Scene {
     let server = options.start();
     Scene::at(format!("redis://{login}{}", server.address()), vec![Box::new(server)])
+}
+
+fn with_password_file(flavour: Flavour, is_there: bool) -> Scene {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("password");
+    if is_there {
+        std::fs::write(&file, "secret\n").expect("it can be written");
+    }
+    let server = Server::of(flavour).with_password("secret").start();
+    let url = format!("{}?password_file={}", server.url(), file.display());
+    Scene::at(url, vec![Box::new(server), Box::new(directory)])
 }
 
 fn as_user(flavour: Flavour, rules: &str) -> Scene {
