@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use tenure::Mutex;
-use tenure::logic::Inspection;
+use tenure::logic::{Inspection, State};
 use tenure::seam::{Moment, Seam};
 
 use crate::duration::show;
@@ -66,7 +66,11 @@ impl Drop for Progress {
 fn line(key: &str, seen: &Inspection, waited: Duration) -> String {
     let waited = show(Duration::from_secs(waited.as_secs()));
     let Some(holder) = seen.holders.first() else {
-        return format!("waiting for {key:?} for {waited}: it is changing hands");
+        let what = match &seen.state {
+            State::Foreign(what) => what,
+            _ => "it is changing hands",
+        };
+        return format!("waiting for {key:?} for {waited}: {what}");
     };
     let since = show(Duration::from_secs(holder.since.as_secs()));
     let others = match seen.waiters.len() {

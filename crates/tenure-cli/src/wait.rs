@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use rustix::process::Signal;
+use tenure::logic::State;
 use tenure::seam::Seam;
 use tenure::{Error, ErrorKind, Guard, Mutex};
 
@@ -79,12 +80,13 @@ pub(crate) async fn or_signal<T>(
 }
 
 async fn holder_of(key: &str, mutex: &Mutex) -> String {
-    let seen = mutex.inspect().await.ok();
-    match seen.as_ref().and_then(|seen| seen.holders.first()) {
-        Some(holder) => {
+    let Ok(seen) = mutex.inspect().await else { return format!("{key:?} is busy") };
+    match (seen.holders.first(), &seen.state) {
+        (Some(holder), _) => {
             let since = crate::duration::show(holder.since);
             format!("{key:?} is busy: held by {} for {since}", holder.label)
         }
-        None => format!("{key:?} is busy"),
+        (None, State::Foreign(what)) => format!("{key:?} is busy: {what}"),
+        (None, _) => format!("{key:?} is busy"),
     }
 }

@@ -5,5 +5,6 @@
 #![allow(clippy::print_stdout, reason = "tests say what they measured")]
 
 mod faults;
+mod foreign;
 mod scenes;
 mod sentry;

@@ -1,0 +1,55 @@
+//! A name under which somebody else keeps something: `status` and every refusal say what it is, and
+//! nobody touches it.
+
+use std::process::{Command, Output, Stdio};
+
+use tenure_testkit::{Flavour, Server};
+
+/// What somebody keeps under the name, what it is called, and the exit code of whoever wants to
+/// lock it.
+const KEPT: [(&[&str], &str, i32); 7] = [
+    (&["HSET", "k", "uuid:1", "1"], "a hash", 65),
+    (&["ZADD", "k", "1", "x"], "a zset", 65),
+    (&["RPUSH", "k", "x"], "a list", 65),
+    (&["SADD", "k", "x"], "a set", 65),
+    (&["XADD", "k", "*", "f", "v"], "a stream", 65),
+    (&["SET", "k", "x"], "a string without a ttl", 65),
+    // That is somebody's lock, which will end.
+    (&["SET", "k", "x", "PX", "60000"], "another library", 75),
+];
+
+fn tenure(server: &Server, words: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tenure"));
+    command.args(words).env("TENURE_STORE", server.url()).env_remove("TENURE_STORE_FILE");
+    command.stdin(Stdio::null()).output().expect("it starts")
+}
+
+#[test]
+fn what_is_kept_under_the_name_is_called_by_its_name() {
+    for flavour in Flavour::ALL {
+        let server = Server::of(flavour).start();
+        for (keep, called, code) in KEPT {
+            server.command(&["DEL", "k"]);
+            assert!(!server.command(keep).is_error(""), "{keep:?}");
+            let before = server.command(&["DUMP", "k"]);
+
+            let seen = tenure(&server, &["status", "k"]);
+            let text = String::from_utf8_lossy(&seen.stdout);
+            assert_eq!(seen.status.code(), Some(0), "{called}: {seen:?}");
+            assert!(text.contains("foreign") && text.contains(called), "{called}: {text}");
+            let seen = tenure(&server, &["status", "--json", "k"]);
+            let text = String::from_utf8_lossy(&seen.stdout);
+            assert!(text.contains(r#""state":"foreign""#), "{called}: {text}");
+
+            // Whoever waits hears of it after a second.
+            for patience in [&["--try"][..], &["--wait", "1500ms"]] {
+                let words = [&["run"], patience, &["k", "--", "true"]].concat();
+                let refused = tenure(&server, &words);
+                let text = String::from_utf8_lossy(&refused.stderr);
+                assert_eq!(refused.status.code(), Some(code), "{called}: {refused:?}");
+                assert!(text.contains(called), "{called}, {patience:?}: {text}");
+            }
+            assert_eq!(server.command(&["DUMP", "k"]), before, "{called}: it was touched");
+        }
+    }
+}
