@@ -25,6 +25,8 @@ pub struct StoreEntry {
     pub survives: &'static str,
     /// Whether `open` looks at what stands behind a `?`, and refuses what it does not know.
     reads_parameters: bool,
+    /// What an error calls it before it is open, without secrets.
+    name: fn(&str) -> Arc<str>,
     pub(super) open: fn(&str, Arc<dyn Seam>) -> Opening,
 }
 
@@ -36,6 +38,7 @@ const STORES: &[StoreEntry] = &[
         about: "this process's memory; shared by its tasks and by nobody else",
         survives: "nothing: the locks end with the process",
         reads_parameters: false,
+        name: |_| "memory".into(),
         open: |url, seam| {
             let is_bare = behind_scheme(url).is_empty();
             Box::pin(async move {
@@ -55,6 +58,7 @@ const STORES: &[StoreEntry] = &[
         about: "a file, shared by the processes of one host that can open it",
         survives: "crashes and kills of every process; a reboot frees all locks, fences go on",
         reads_parameters: false,
+        name: |_| "sqlite".into(),
         open: |url, seam| {
             let path = std::path::PathBuf::from(behind_scheme(url));
             Box::pin(async move {
@@ -77,6 +81,7 @@ const STORES: &[StoreEntry] = &[
         survives: "crashes of every holder; a restart of the server only with its persistence, a \
                    failover only what was replicated before",
         reads_parameters: true,
+        name: crate::store::Redis::name_in,
         open: |url, seam| {
             let opened = crate::store::Redis::open(url, seam);
             Box::pin(async move { Ok(Arc::new(opened.await?) as Arc<dyn Store>) })
@@ -90,6 +95,7 @@ const STORES: &[StoreEntry] = &[
                 grants it; locks of one holder only, and no queue",
         survives: "the loss of a minority of its nodes, also of their memory",
         reads_parameters: true,
+        name: |_| "quorum".into(),
         open: super::quorum::open,
     },
 ];
@@ -172,7 +178,7 @@ pub async fn connect_with(url: &str, options: LocksOptions) -> Result<Locks> {
             source: None,
         }),
     };
-    let store = store.map_err(|e| e.into_error(Operation::Connect, &entry.scheme.into()))?;
+    let store = store.map_err(|e| e.into_error(Operation::Connect, &(entry.name)(url)))?;
     Ok(Locks::over(store, seam, options))
 }
 

@@ -15,4 +15,6 @@ mod pushes;
 mod restart;
 mod rights;
 mod traces;
+mod verdicts;
+mod ways;
 mod world;

@@ -177,6 +177,11 @@ impl Redis {
         Ok(answers::decode_word(answer))
     }
 
+    /// The name of the store that a URL leads to; without the URL's help if it cannot be read.
+    pub(crate) fn name_in(url: &str) -> Arc<str> {
+        RedisUrl::parse(url).map_or_else(|_| "redis".into(), |url| url.name())
+    }
+
     async fn send(&self, steps: Vec<Step>) -> Result<Vec<Reply>, StoreError> {
         let answer = self.shared.batches.send(steps).await;
         answer.unwrap_or_else(|| Err(defect("the thread of the store has ended".into())))
