@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests limit their time")]
 
 mod drafts;
+mod memory;
 #[cfg(feature = "redis")]
 mod redis;
 #[cfg(feature = "sqlite")]
