@@ -114,7 +114,8 @@ async fn a_waiter_behind_redis_py_is_granted_soon_after_its_release() {
         took.sort_unstable();
         let (median, worst) = (took[ROUNDS / 2], took[ROUNDS - 1]);
         println!("{flavour}: granted after redis-py's release: median {median:?}, worst {worst:?}");
-        assert!(median < ms(250), "{took:?}");
+        // The machine may hold up one of them.
+        assert!(took[ROUNDS - 2] < ms(250), "{took:?}");
     }
 }
 
