@@ -201,29 +201,46 @@ async fn a_late_release_of_ours_does_not_free_redis_py() {
     assert_eq!(other.ask("locked job"), "True");
 }
 
+/// The templates that SAFETY.md names.
+fn documented_templates() -> Vec<&'static str> {
+    let (_, table) =
+        include_str!("../../../../SAFETY.md").split_once("`?key_template=` |").unwrap();
+    let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+    rows.filter_map(|row| row.split('`').nth(1)).collect()
+}
+
 #[tokio::test]
 async fn templates_fit_the_layouts_of_the_others() {
-    let server = Server::redis().start();
-    // python-redis-lock, pottery, redis-semaphore.
-    for (template, name) in [
+    let layouts = [
+        ("{name}", "job"),
         ("lock:{name}", "lock:job"),
         ("redlock:{name}", "redlock:job"),
         ("mutex:{name}", "mutex:job"),
-    ] {
-        let locks = connect(&format!("{}?key_template={template}", server.url())).await;
-        let guard = take(&locks, "job").await;
-        let nx = ["SET", name, "theirs", "NX", "PX", "60000"];
-        assert!(server.command(&nx).is_nil(), "{name}: both hold it");
-        let value = server.command(&["GET", name]).text().expect("a string");
-        assert_eq!(value.lines().next(), Some(guard.owner().value()), "{name}");
-        guard.release().await.expect("released");
-        assert_eq!(server.command(&nx), Reply::Simple("OK".into()), "{name}: it was released");
-        assert!(locks.mutex("job").try_acquire().await.expect("an answer").is_none());
-        let waiter = waiting(locks.mutex("job"));
-        until_waiting(&locks, "job", 1).await;
-        server.command(&["DEL", name]);
-        crate::world::granted(waiter).await.release().await.expect("released");
+    ];
+    assert_eq!(documented_templates(), layouts.map(|(template, _)| template));
+    for flavour in Flavour::ALL {
+        let server = Server::of(flavour).start();
+        for (template, name) in layouts {
+            excludes_each_other(&server, template, name).await;
+        }
     }
+}
+
+/// Tenure under a template, and those who set this name if it is free, and delete it.
+async fn excludes_each_other(server: &Server, template: &str, name: &str) {
+    let locks = connect(&format!("{}?key_template={template}", server.url())).await;
+    let guard = take(&locks, "job").await;
+    let nx = ["SET", name, "theirs", "NX", "PX", "60000"];
+    assert!(server.command(&nx).is_nil(), "{name}: both hold it");
+    let value = server.command(&["GET", name]).text().expect("a string");
+    assert_eq!(value.lines().next(), Some(guard.owner().value()), "{name}");
+    guard.release().await.expect("released");
+    assert_eq!(server.command(&nx), Reply::Simple("OK".into()), "{name}: it was released");
+    assert!(locks.mutex("job").try_acquire().await.expect("an answer").is_none());
+    let waiter = waiting(locks.mutex("job"));
+    until_waiting(&locks, "job", 1).await;
+    server.command(&["DEL", name]);
+    crate::world::granted(waiter).await.release().await.expect("released");
 }
 
 /// What somebody may have left under the name, and what it is called.
