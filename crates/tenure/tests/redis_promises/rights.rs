@@ -2,9 +2,13 @@
 //! one is missing.
 
 use std::collections::BTreeSet;
+use std::fmt::Debug;
+use std::sync::{Mutex, Once};
 
 use tenure::ErrorKind;
 use tenure_testkit::{Flavour, Server};
+use tracing::field::{Field, Visit};
+use tracing::span;
 
 use crate::world::{
     channels, connect, granted, ms, nothing_but_memories, take, until_waiting, waiting, within,
@@ -99,8 +103,54 @@ async fn a_key_beyond_the_rights_is_refused_with_its_reason() {
     }
 }
 
+/// What this program was warned of, by all of its tests.
+static WARNINGS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+struct Warnings;
+
+struct Line(String);
+
+impl Visit for Line {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.0 += &format!("{}={value:?} ", field.name());
+    }
+}
+
+impl tracing::Subscriber for Warnings {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        metadata.target().starts_with("tenure") && *metadata.level() == tracing::Level::WARN
+    }
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        let mut line = Line(String::new());
+        event.record(&mut line);
+        WARNINGS.lock().expect("no panic").push(line.0);
+    }
+
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+    fn enter(&self, _: &span::Id) {}
+    fn exit(&self, _: &span::Id) {}
+}
+
+fn listen_to_warnings() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| tracing::subscriber::set_global_default(Warnings).expect("the first"));
+}
+
+/// What was said about a store.
+fn warnings_of(store: &str) -> Vec<String> {
+    let all = WARNINGS.lock().expect("no panic");
+    all.iter().filter(|line| line.contains(&format!("store={store} "))).cloned().collect()
+}
+
 #[tokio::test]
-async fn without_channels_a_waiter_looks_at_intervals() {
+async fn without_channels_a_waiter_looks_at_intervals_and_one_warning_says_so() {
+    listen_to_warnings();
     for flavour in Flavour::ALL {
         let rules = documented().replace("&tenure:inbox:* ", "");
         let server = Server::of(flavour).with_user("tenure", &rules).start();
@@ -115,6 +165,15 @@ async fn without_channels_a_waiter_looks_at_intervals() {
         let waited = released.elapsed();
         println!("{flavour}: without channels granted {waited:?} after the release");
         assert!(waited < ms(1000), "{waited:?}");
+        // Nobody asks a second time.
+        let again = waiting(locks.mutex("jobs:a"));
+        until_waiting(&locks, "jobs:a", 1).await;
         guard.release().await.expect("released");
+        granted(again).await.release().await.expect("released");
+        let warned = warnings_of(&locks.store_name());
+        assert_eq!(warned.len(), 1, "{warned:?}");
+        for word in ["no subscription for wake-ups", "NOPERM", "channel"] {
+            assert!(warned[0].contains(word), "{word} is missing in: {warned:?}");
+        }
     }
 }
