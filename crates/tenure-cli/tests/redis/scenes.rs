@@ -4,11 +4,11 @@ use std::any::Any;
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tenure_testkit::{
-    Call, Certificates, ClientCertificates, Fate, Flavour, Port, Proxy, Reply, Server,
-    ServerOptions, Which,
+    Call, Certificates, ClientCertificates, Fate, Flavour, Port, Proxy, Server, ServerOptions,
+    Which,
 };
 
 /// The key that is locked in every scene.
@@ -66,11 +66,11 @@ pub(crate) const SCENES: &[(&str, Play)] = &[
     }),
     ("server paused", |flavour| told(flavour, &["CLIENT", "PAUSE", "60000", "ALL"])),
     ("server paused for a moment", |flavour| told(flavour, &["CLIENT", "PAUSE", "500", "ALL"])),
-    ("scripts flushed", |flavour| told_before(flavour, &["SCRIPT", "FLUSH"], is_release)),
+    // Before the acquire and before the release.
+    ("scripts flushed", |flavour| told_before(flavour, &["SCRIPT", "FLUSH"], "EVALSHA", 2)),
+    // The server knows no script yet: it is the acquire that comes like this.
     ("client killed", |flavour| {
-        // The server knows no script yet, so it is the acquire.
-        let is_acquire = |_: &Server, call: &Call| call.name() == "EVAL";
-        told_before(flavour, &["CLIENT", "KILL", "TYPE", "normal"], is_acquire)
+        told_before(flavour, &["CLIENT", "KILL", "TYPE", "normal"], "EVAL", 1)
     }),
     ("connections cut at once", |flavour| {
         let (proxy, server) = proxied(flavour);
@@ -153,31 +153,27 @@ fn proxied(flavour: Flavour) -> (Proxy, Server) {
     (Proxy::to(server.address()), server)
 }
 
-/// A server that is told something right before the first call of a kind reaches it.
+/// A server that is told something right before each of the first so many calls of a name.
 fn told_before(
     flavour: Flavour,
     words: &'static [&'static str],
-    is_meant: fn(&Server, &Call) -> bool,
+    name: &'static str,
+    times: usize,
 ) -> Scene {
     let (proxy, server) = proxied(flavour);
-    let (server, told) = (Arc::new(server), Arc::new(AtomicBool::new(false)));
+    let (server, told) = (Arc::new(server), Arc::new(AtomicUsize::new(0)));
     let (teller, tells) = (Arc::clone(&server), Arc::clone(&told));
     let tell = move |call: &Call| {
-        if !tells.load(Ordering::Relaxed) && is_meant(&teller, call) {
+        if call.name() == name && tells.load(Ordering::Relaxed) < times {
             let answer = teller.command(words);
-            tells.store(!answer.is_error(""), Ordering::Relaxed);
+            tells.fetch_add(usize::from(!answer.is_error("")), Ordering::Relaxed);
         }
         // The call itself is left alone.
         false
     };
     proxy.on(Which::every(tell), Fate::CutBefore);
     Scene::at(proxy.url(), vec![Box::new(proxy), Box::new(server)])
-        .that_strikes(move || told.load(Ordering::Relaxed))
-}
-
-/// The first script call that finds the key held: no renewal is due so soon.
-fn is_release(server: &Server, call: &Call) -> bool {
-    call.name() == "EVALSHA" && server.command(&["EXISTS", KEY]) == Reply::Int(1)
+        .that_strikes(move || told.load(Ordering::Relaxed) == times)
 }
 
 /// A server that was told something before.
