@@ -38,6 +38,7 @@ mod terminal;
 mod view;
 mod voice;
 mod wait;
+mod warnings;
 mod watch;
 
 use std::ffi::OsString;

@@ -22,6 +22,7 @@ use crate::report::{self, Outcome, Report, millis};
 use crate::signals::{self, Signals};
 
 use crate::wait::{self, Waited};
+use crate::warnings;
 use crate::watch::Cause;
 
 /// How the process ends.
@@ -116,6 +117,7 @@ impl Flow<'_> {
         let mut times = Times::default();
         let plan = self.plan;
         let seam = Arc::clone(&self.seam);
+        warnings::tell(plan.voice);
         let opening = plan.store.open(plan.store_timeout, &*seam);
         let verdict = match wait::or_signal(opening, &mut self.signals, &self.job).await {
             Err(signal) => Verdict::interrupted(signal),

@@ -125,8 +125,12 @@ async fn delayed(flavour: Flavour) {
     proxy.set_pushes(Pushes::Pass);
     dark.lift();
     // By the time it stands in line again, it has long had the old push.
-    until_waiting(&rival, "key", 1).await;
-    assert!(!waiter.is_finished(), "{flavour}: an expired grant was believed");
+    let mutex = rival.mutex("key");
+    until("it stands in line again", async || {
+        assert!(!waiter.is_finished(), "{flavour}: an expired grant was believed");
+        mutex.inspect().await.expect("a look").waiters.len() == 1
+    })
+    .await;
     successor.check().expect("nobody touched the successor");
     let fence = successor.fence();
     successor.release().await.expect("released");
