@@ -52,6 +52,22 @@ async fn a_half_open_link_is_replaced() {
 }
 
 #[tokio::test]
+async fn a_half_closed_link_is_replaced_without_a_call_that_is_lost() {
+    for direction in Direction::BOTH {
+        let real = RealServer::redis().start();
+        let proxy = Proxy::to(real.address());
+        let link = behind(&proxy, PATIENT);
+        ping(&link).await.expect("it is up");
+        let mut links = link.links();
+        proxy.half_close(direction);
+        let ended = tokio::time::timeout(LIMIT, links.wait_for(|links| links.cut == 1)).await;
+        ended.expect("its end is seen without a call").expect("the link is there");
+        assert_eq!(ping(&link).await.map(drop), Ok(()), "{direction:?}");
+        assert_eq!(link.links().borrow().made, 2, "{direction:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_cut_is_told_and_nothing_is_sent_twice() {
     for (fate, counted) in [
         (Fate::CutBefore, 0),
