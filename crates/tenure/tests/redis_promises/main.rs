@@ -6,6 +6,7 @@
 #![allow(clippy::print_stdout, reason = "tests say what they measured")]
 
 mod fences;
+mod given_up;
 mod interop;
 mod life;
 mod listing;
