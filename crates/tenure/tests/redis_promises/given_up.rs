@@ -1,6 +1,6 @@
 //! Acquires that nobody waits for any more while their request is still on its way: to a server
-//! that is stopped, or in the network. The key is nobody's as soon as the server can be reached, and
-//! a request that arrives after its withdrawal gets nothing.
+//! that is stopped, or in the network. The key is nobody's as soon as the server can be reached,
+//! and a request that arrives after its withdrawal gets nothing.
 
 use std::time::Duration;
 
