@@ -48,6 +48,7 @@ fn what_is_kept_under_the_name_is_called_by_its_name() {
                 let text = String::from_utf8_lossy(&refused.stderr);
                 assert_eq!(refused.status.code(), Some(code), "{called}: {refused:?}");
                 assert!(text.contains(called), "{called}, {patience:?}: {text}");
+                assert!(!text.contains("not Tenure for"), "since when is not known: {text}");
             }
             assert_eq!(server.command(&["DUMP", "k"]), before, "{called}: it was touched");
         }

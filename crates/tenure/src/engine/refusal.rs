@@ -22,10 +22,13 @@ pub(super) fn busy(
     let message = match seen {
         Some((blocker, seen)) => {
             let report = blocker.report.as_ref().map(|nodes| format!(" ({nodes})"));
+            // Since when another library holds it no store knows.
+            let is_dated = !blocker.held_for.is_zero();
+            let held_for = is_dated.then(|| round(blocker.held_for + now.since(seen)));
             format!(
-                "waited {waited:?}; it is held by {} for {:?}{}",
+                "waited {waited:?}; it is held by {}{}{}",
                 blocker.label,
-                round(blocker.held_for + now.since(seen)),
+                held_for.map(|span| format!(" for {span:?}")).unwrap_or_default(),
                 report.unwrap_or_default(),
             )
         }
