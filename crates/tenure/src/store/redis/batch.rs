@@ -5,8 +5,9 @@
 //!
 //! Whoever has a reason sends: a caller who finds nothing under way, or makes the second batch
 //! full, from its own thread; else the engine's thread, where the answers arrive. So no caller's
-//! runtime can hold up anybody else's calls, and a lone call costs one change of threads, for its
-//! answer.
+//! runtime can hold up anybody else's calls. A lone call is its caller's own affair, and its
+//! answer goes straight there; but whoever comes meanwhile hands it to the engine's thread, and
+//! so does a caller who leaves.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -16,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 
 use tokio::sync::oneshot;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, ReusableBoxFuture};
 
 use crate::logic::{Reply, Step};
 use crate::seam::Seam;
@@ -30,10 +31,12 @@ pub(super) const SECOND_MIN: usize = 8;
 
 /// The replies to some steps, in their order.
 type Replies = Result<Vec<Reply>, StoreError>;
-type Carrying = Pin<Box<dyn Future<Output = Replies> + Send>>;
+/// A call under way. It is large, and its memory serves one call after the other.
+pub(super) type Carrying = ReusableBoxFuture<'static, Replies>;
 
-/// Carries out many steps at once: the script over the link.
-pub(super) type Carrier = Box<dyn Fn(Vec<Step>) -> Carrying + Send + Sync>;
+/// Carries out many steps at once: the script over the link. It may use the memory of a call
+/// that has ended.
+pub(super) type Carrier = Box<dyn Fn(Vec<Step>, Option<Carrying>) -> Carrying + Send + Sync>;
 
 #[derive(Debug)]
 struct Call {
@@ -54,6 +57,8 @@ struct Waiting {
     calls: Vec<Call>,
     /// How many make the next batch. Whoever comes as the last of them sees to its sending.
     wanted: usize,
+    /// Whether somebody has gone alone, and has no answer yet.
+    is_one_alone: bool,
 }
 
 /// What sends the calls.
@@ -62,15 +67,32 @@ struct Work {
     carry: Carrier,
     /// What was sent and is not answered yet, in that order: two batches at the most.
     under_way: VecDeque<Batch>,
+    alone: Option<Alone>,
+    /// The memory of calls that have ended.
+    rooms: Vec<Carrying>,
     /// Of the task on the engine's thread: whoever sends does it in that one's name.
     waker: Option<Waker>,
 }
 
+/// A call that found nothing under way.
+enum Alone {
+    /// Its caller sees to it.
+    Own { carrying: Carrying, steps: usize, caller: Waker },
+    /// It has become a batch.
+    HandedOver(oneshot::Receiver<Replies>),
+}
+
 impl Batches {
     pub(super) fn start(seam: &dyn Seam, carry: Carrier) -> Self {
-        let waiting = Arc::new(Mutex::new(Waiting { calls: Vec::new(), wanted: 1 }));
-        let under_way = VecDeque::with_capacity(2);
-        let work = Work { waiting: Arc::clone(&waiting), carry, under_way, waker: None };
+        let waiting = Arc::new(Mutex::new(Waiting::default()));
+        let work = Work {
+            waiting: Arc::clone(&waiting),
+            carry,
+            under_way: VecDeque::with_capacity(2),
+            alone: None,
+            rooms: Vec::new(),
+            waker: None,
+        };
         let work = Arc::new(Mutex::new(work));
         let gone = CancellationToken::new();
         let batches = Self { waiting, work: Arc::clone(&work), gone: gone.clone() };
@@ -81,8 +103,8 @@ impl Batches {
                 () = async {
                     loop {
                         // Without the lock: whoever is woken may want it.
-                        let (batch, replies) = poll_fn(|cx| lock(&work).receive(cx)).await;
-                        batch.answer(replies);
+                        let (callers, replies) = poll_fn(|cx| lock(&work).receive(cx)).await;
+                        answer(callers, replies);
                     }
                 } => {}
             }
@@ -90,13 +112,23 @@ impl Batches {
         batches
     }
 
-    /// Sends steps with the next batch; `None` if what sends them broke down over it.
+    /// Sends steps alone or with the next batch; `None` if what sends them broke down over it.
     pub(super) async fn send(&self, steps: Vec<Step>) -> Option<Replies> {
-        let (answer, replies) = oneshot::channel();
-        let is_last = {
+        let place = {
             let mut waiting = lock(&self.waiting);
-            waiting.calls.push(Call { steps, answer });
-            waiting.calls.len() == waiting.wanted
+            if waiting.is_nobody_there() {
+                waiting.is_one_alone = true;
+                Err(steps)
+            } else {
+                let replies = waiting.enter(steps);
+                Ok((replies, waiting.calls.len() == waiting.wanted))
+            }
+        };
+        let (replies, is_last) = match place {
+            Ok(place) => place,
+            Err(steps) => {
+                return Going { batches: self, steps: Some(steps), has_ended: false }.await;
+            }
         };
         if is_last {
             lock(&self.work).send();
@@ -117,22 +149,63 @@ impl Drop for Batches {
     }
 }
 
+/// Going alone.
+struct Going<'a> {
+    batches: &'a Batches,
+    /// Until they are sent.
+    steps: Option<Vec<Step>>,
+    has_ended: bool,
+}
+
+impl Future for Going<'_> {
+    type Output = Option<Replies>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut work = lock(&self.batches.work);
+        let replies = ready!(match self.steps.take() {
+            Some(steps) => work.begin_alone(steps, cx),
+            None => work.go_on_alone(cx),
+        });
+        lock(&self.batches.waiting).is_one_alone = false;
+        self.has_ended = true;
+        Poll::Ready(replies)
+    }
+}
+
+impl Drop for Going<'_> {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            let mut work = lock(&self.batches.work);
+            work.hand_over_alone();
+            work.alone = None;
+            lock(&self.batches.waiting).is_one_alone = false;
+            work.send();
+        }
+    }
+}
+
 impl Work {
     /// What is answered next, on the engine's thread.
-    fn receive(&mut self, cx: &mut Context<'_>) -> Poll<(Batch, Replies)> {
+    fn receive(&mut self, cx: &mut Context<'_>) -> Poll<(Callers, Replies)> {
         self.waker.get_or_insert_with(|| cx.waker().clone()).clone_from(cx.waker());
         self.send();
         let Some(first) = self.under_way.front_mut() else { return Poll::Pending };
         let replies = ready!(first.poll(cx));
         let Some(first) = self.under_way.pop_front() else { return Poll::Pending };
+        self.rooms.push(first.carrying);
         // The next one is under way before the callers of this one wake up.
         self.send();
-        Poll::Ready((first, replies))
+        Poll::Ready((first.callers, replies))
     }
 
     /// Sends what can be sent now; before the engine's task has first come by, nothing.
     fn send(&mut self) {
-        let Some(waker) = &self.waker else { return };
+        if self.waker.is_none() {
+            return;
+        }
+        if self.alone.is_some() && !lock(&self.waiting).calls.is_empty() {
+            self.hand_over_alone();
+        }
         loop {
             let wanted = match self.under_way.front() {
                 None => 1,
@@ -143,66 +216,147 @@ impl Work {
             if calls.is_empty() {
                 return;
             }
-            let cx = &mut Context::from_waker(waker);
-            self.under_way.push_back(Batch::send(calls, &self.carry, cx));
+            let count = calls.iter().map(|call| call.steps.len()).sum();
+            let mut steps = Vec::with_capacity(count);
+            let mut callers = Vec::with_capacity(calls.len());
+            for call in calls {
+                callers.push((call.steps.len(), call.answer));
+                steps.extend(call.steps);
+            }
+            let carrying = (self.carry)(steps, self.rooms.pop());
+            self.add(carrying, callers);
+        }
+    }
+
+    /// A batch is under way, in the name of the engine's task.
+    fn add(&mut self, mut carrying: Carrying, callers: Callers) {
+        let Some(waker) = &self.waker else { return };
+        let early = match carrying.poll(&mut Context::from_waker(waker)) {
+            Poll::Ready(replies) => Some(replies),
+            Poll::Pending => None,
+        };
+        if early.is_some() {
+            // A caller who sends shall not fail the calls of all others in their place.
+            waker.wake_by_ref();
+        }
+        self.under_way.push_back(Batch { callers, carrying, early });
+    }
+
+    fn begin_alone(&mut self, steps: Vec<Step>, cx: &mut Context<'_>) -> Poll<Option<Replies>> {
+        if self.waker.is_some() && self.under_way.is_empty() {
+            let count = steps.len();
+            let carrying = (self.carry)(steps, self.rooms.pop());
+            return self.poll_alone(carrying, count, cx);
+        }
+        // Somebody was quicker, or nobody could take it over yet.
+        let replies = lock(&self.waiting).enter(steps);
+        self.alone = Some(Alone::HandedOver(replies));
+        self.send();
+        self.go_on_alone(cx)
+    }
+
+    fn go_on_alone(&mut self, cx: &mut Context<'_>) -> Poll<Option<Replies>> {
+        match self.alone.take() {
+            Some(Alone::Own { carrying, steps, .. }) => self.poll_alone(carrying, steps, cx),
+            Some(Alone::HandedOver(mut replies)) => match Pin::new(&mut replies).poll(cx) {
+                Poll::Ready(replies) => Poll::Ready(replies.ok()),
+                Poll::Pending => {
+                    self.alone = Some(Alone::HandedOver(replies));
+                    Poll::Pending
+                }
+            },
+            None => Poll::Ready(None),
+        }
+    }
+
+    fn poll_alone(
+        &mut self,
+        mut carrying: Carrying,
+        steps: usize,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Replies>> {
+        match carrying.poll(cx) {
+            Poll::Ready(replies) => {
+                self.rooms.push(carrying);
+                Poll::Ready(Some(replies))
+            }
+            Poll::Pending => {
+                self.alone = Some(Alone::Own { carrying, steps, caller: cx.waker().clone() });
+                Poll::Pending
+            }
+        }
+    }
+
+    /// From here on the engine's task sees to the call of whoever has gone alone.
+    fn hand_over_alone(&mut self) {
+        match self.alone.take() {
+            Some(Alone::Own { carrying, steps, caller }) => {
+                let (answer, mut replies) = oneshot::channel();
+                // The caller has no reason to come by before that.
+                let _pending = Pin::new(&mut replies).poll(&mut Context::from_waker(&caller));
+                self.alone = Some(Alone::HandedOver(replies));
+                self.add(carrying, vec![(steps, answer)]);
+            }
+            other => self.alone = other,
         }
     }
 }
 
+/// How many steps each has, and where its replies go.
+type Callers = Vec<(usize, oneshot::Sender<Replies>)>;
+
 /// Calls that were sent together.
 struct Batch {
-    callers: Vec<(usize, oneshot::Sender<Replies>)>,
+    callers: Callers,
     carrying: Carrying,
     /// The outcome, if nothing had to be waited for.
     early: Option<Replies>,
 }
 
 impl Batch {
-    fn send(calls: Vec<Call>, carry: &Carrier, cx: &mut Context<'_>) -> Self {
-        let count = calls.iter().map(|call| call.steps.len()).sum();
-        let (mut steps, mut callers) = (Vec::with_capacity(count), Vec::with_capacity(calls.len()));
-        for call in calls {
-            callers.push((call.steps.len(), call.answer));
-            steps.extend(call.steps);
-        }
-        let mut carrying = carry(steps);
-        let early = match carrying.as_mut().poll(cx) {
-            Poll::Ready(replies) => Some(replies),
-            Poll::Pending => None,
-        };
-        if early.is_some() {
-            // A caller who sends shall not fail the calls of all others in their place.
-            cx.waker().wake_by_ref();
-        }
-        Self { callers, carrying, early }
-    }
-
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Replies> {
         match self.early.take() {
             Some(replies) => Poll::Ready(replies),
-            None => self.carrying.as_mut().poll(cx),
+            None => self.carrying.poll(cx),
         }
     }
+}
 
-    fn answer(self, replies: Replies) {
-        match replies {
-            Ok(replies) => {
-                let mut replies = replies.into_iter();
-                for (count, answer) in self.callers {
-                    // A caller that has gone withdraws by itself.
-                    let _gone = answer.send(Ok(replies.by_ref().take(count).collect()));
-                }
+fn answer(callers: Callers, replies: Replies) {
+    match replies {
+        Ok(replies) => {
+            let mut replies = replies.into_iter();
+            for (count, answer) in callers {
+                // A caller that has gone withdraws by itself.
+                let _gone = answer.send(Ok(replies.by_ref().take(count).collect()));
             }
-            Err(failure) => {
-                for (_, answer) in self.callers {
-                    let _gone = answer.send(Err(failure.clone()));
-                }
+        }
+        Err(failure) => {
+            for (_, answer) in callers {
+                let _gone = answer.send(Err(failure.clone()));
             }
         }
     }
 }
 
+impl Default for Waiting {
+    fn default() -> Self {
+        Self { calls: Vec::new(), wanted: 1, is_one_alone: false }
+    }
+}
+
 impl Waiting {
+    /// Whether nothing is under way, and nobody waits for that to change.
+    fn is_nobody_there(&self) -> bool {
+        !self.is_one_alone && self.wanted == 1 && self.calls.is_empty()
+    }
+
+    fn enter(&mut self, steps: Vec<Step>) -> oneshot::Receiver<Replies> {
+        let (answer, replies) = oneshot::channel();
+        self.calls.push(Call { steps, answer });
+        replies
+    }
+
     /// The next batch, once so many wait: in order of coming, without those whose caller has gone
     /// before anything was sent.
     fn take(&mut self, wanted: usize) -> Vec<Call> {
@@ -221,6 +375,20 @@ impl Waiting {
         });
         let count = fitting.count();
         self.calls.drain(..count).collect()
+    }
+}
+
+/// A call, in the memory of one that has ended if there is any.
+pub(super) fn carrying(
+    room: Option<Carrying>,
+    call: impl Future<Output = Replies> + Send + 'static,
+) -> Carrying {
+    match room {
+        Some(mut room) => {
+            room.set(call);
+            room
+        }
+        None => Carrying::new(call),
     }
 }
 

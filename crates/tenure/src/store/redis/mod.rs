@@ -40,7 +40,7 @@ use super::{
     StoreErrorClass,
 };
 use answers::Answered;
-use batch::Batches;
+use batch::{Batches, Carrying};
 use layout::Template;
 use link::{Late, Link, Script};
 use resp::Command;
@@ -157,9 +157,9 @@ impl Redis {
                 restart_guard: url.restart_guard,
             },
         });
-        let carry = move |steps: Vec<Step>| {
+        let carry = move |steps: Vec<Step>, room: Option<Carrying>| {
             let carrier = Arc::clone(&carrier);
-            Box::pin(async move { carrier.carry(&steps).await }) as _
+            batch::carrying(room, async move { carrier.carry(&steps).await })
         };
         let batches = Batches::start(&**seam, Box::new(carry));
         let template = url.key_template.clone();

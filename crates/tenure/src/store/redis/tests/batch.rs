@@ -1,5 +1,6 @@
 //! Group commit: who sends, what travels together, and that no call is left behind.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
@@ -9,7 +10,7 @@ use tokio::sync::Semaphore;
 
 use crate::logic::{Op, Reply, Step};
 use crate::seam;
-use crate::store::redis::batch::{Batches, Carrier, SECOND_MIN};
+use crate::store::redis::batch::{Batches, Carrier, SECOND_MIN, carrying};
 use crate::words::Key;
 
 /// How many steps a batch had, and the name of the thread that sent it.
@@ -26,9 +27,9 @@ struct Scene {
 fn scene(open: usize) -> Scene {
     let (carried, gate) = (Arc::<Mutex<Carried>>::default(), Arc::new(Semaphore::new(open)));
     let (notes, passage) = (Arc::clone(&carried), Arc::clone(&gate));
-    let carry: Carrier = Box::new(move |steps| {
+    let carry: Carrier = Box::new(move |steps, room| {
         let (notes, passage) = (Arc::clone(&notes), Arc::clone(&passage));
-        Box::pin(async move {
+        carrying(room, async move {
             let thread = std::thread::current().name().map(str::to_owned);
             notes.lock().unwrap().push((steps.len(), thread));
             passage.acquire().await.expect("it is never closed").forget();
@@ -75,6 +76,59 @@ async fn a_lone_call_is_sent_by_its_caller_and_those_who_come_meanwhile_go_toget
     let carried = scene.carried.lock().unwrap();
     assert_eq!((carried.len(), carried[1].0), (2, 2), "{carried:?}");
     assert_eq!(carried[1].1.as_deref(), Some("tenure"), "where the answer arrived");
+}
+
+/// Its runtime is busy with something else, or it has left.
+#[tokio::test]
+async fn a_caller_who_goes_alone_and_never_comes_by_again_holds_up_nobody() {
+    let mut cx = Context::from_waker(Waker::noop());
+    for leaves in [false, true] {
+        let scene = scene(0);
+        let mut lone = Box::pin(send(&scene.batches, "lone"));
+        assert!(lone.as_mut().poll(&mut cx).is_pending());
+        let lone = (!leaves).then_some(lone);
+        let mut others = ["a", "b"].map(|text| Box::pin(send(&scene.batches, text)));
+        for other in &mut others {
+            assert!(other.as_mut().poll(&mut cx).is_pending());
+        }
+        let carried = || scene.carried.lock().unwrap().iter().map(|b| b.0).collect::<Vec<_>>();
+        assert_eq!(carried(), [1], "the lone call is under way, whoever sees to it");
+        scene.gate.add_permits(2);
+        for other in others {
+            other.await;
+        }
+        assert_eq!(carried(), [1, 2], "nothing was sent twice");
+        if let Some(lone) = lone {
+            lone.await;
+        }
+        // And the next goes alone again.
+        let mut next = pin!(send(&scene.batches, "next"));
+        assert!(next.as_mut().poll(&mut cx).is_pending());
+        assert_eq!(scene.carried.lock().unwrap()[2].1.as_deref(), std::thread::current().name());
+        scene.gate.add_permits(1);
+        next.await;
+    }
+}
+
+/// The carrier breaks down within the poll of whoever goes alone.
+#[tokio::test]
+async fn what_breaks_down_alone_breaks_nobody_elses_call() {
+    let carry: Carrier = Box::new(|steps, room| {
+        carrying(room, async move {
+            assert_ne!(steps[0].key.as_str(), "bad", "as ordered");
+            Ok(steps.iter().map(|step| Reply::Mismatch(step.key.as_str().into())).collect())
+        })
+    });
+    let batches = Batches::start(&*seam::machine().expect("threads"), carry);
+    wait_until("callers send by themselves", || batches.is_adopted());
+    for _ in 0..3 {
+        let mut bad = Box::pin(batches.send(vec![step("bad")]));
+        let mut cx = Context::from_waker(Waker::noop());
+        let poll = AssertUnwindSafe(|| bad.as_mut().poll(&mut cx));
+        assert!(catch_unwind(poll).is_err());
+        drop(bad);
+        send(&batches, "good").await;
+    }
 }
 
 #[tokio::test]
