@@ -143,23 +143,22 @@ impl Link {
     ) -> Result<Value, Failure> {
         let by = |live: &Live, command: &str, what: &str| {
             let is_awake = |_: &usize| self.line.server.seam.now() >= live.awake_at;
-            let guard = late.guard.filter(is_awake).map(|index| (index, "0".to_owned()));
-            let number = late.number.map(|(index, calls)| {
-                (index, (calls.fetch_add(1, Ordering::Relaxed) + 1).to_string())
-            });
-            let late = [guard, number];
-            let told = |(index, word)| {
-                let mut known = late.iter().flatten();
-                known.find(|known| known.0 == index).map_or(word, |known| known.1.as_bytes())
-            };
-            let args_told = args.iter().enumerate().map(told);
+            let guard = late.guard.filter(is_awake);
+            let number = late.number.map(|(at, calls)| (at, calls.fetch_add(1, Ordering::Relaxed)));
             let count = 3 + keys.len() + args.len();
-            let size = command.len() + what.len() + 4 + keys.bytes() + args.bytes();
+            let size = command.len() + what.len() + 24 + keys.bytes() + args.bytes();
             let mut packed = Command::with_capacity(count, size);
             packed.word(command.as_bytes());
             packed.word(what.as_bytes());
-            packed.word(keys.len().to_string().as_bytes());
-            keys.iter().chain(args_told).for_each(|word| packed.word(word));
+            packed.number(keys.len() as u64);
+            keys.iter().for_each(|word| packed.word(word));
+            for (at, word) in args.iter().enumerate() {
+                match number {
+                    Some((number_at, before)) if number_at == at => packed.number(before + 1),
+                    _ if guard == Some(at) => packed.word(b"0"),
+                    _ => packed.word(word),
+                }
+            }
             packed
         };
         let live = self.live().await?;

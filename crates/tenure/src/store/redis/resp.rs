@@ -51,21 +51,32 @@ impl Command {
         String::from_utf8_lossy(name).trim_end().to_owned()
     }
 
+    /// A word that is a number.
+    pub(super) fn number(&mut self, number: u64) {
+        let (digits, begin) = digits(number);
+        self.word(&digits[begin..]);
+    }
+
     /// A marker and a number. Most bytes of a command are its words; most of the work is here.
     fn head(&mut self, marker: u8, number: usize) {
+        let (digits, begin) = digits(number as u64);
         self.bytes.push(marker);
-        let mut digits = [0; 20];
-        let (mut begin, mut rest) = (digits.len(), number);
-        loop {
-            begin -= 1;
-            digits[begin] = b'0' + u8::try_from(rest % 10).unwrap_or_default();
-            rest /= 10;
-            if rest == 0 {
-                break;
-            }
-        }
         self.bytes.extend_from_slice(&digits[begin..]);
         self.bytes.extend_from_slice(b"\r\n");
+    }
+}
+
+/// A number's digits, and where they begin.
+fn digits(number: u64) -> ([u8; 20], usize) {
+    let mut digits = [0; 20];
+    let (mut begin, mut rest) = (digits.len(), number);
+    loop {
+        begin -= 1;
+        digits[begin] = b'0' + u8::try_from(rest % 10).unwrap_or_default();
+        rest /= 10;
+        if rest == 0 {
+            return (digits, begin);
+        }
     }
 }
 

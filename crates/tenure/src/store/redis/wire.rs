@@ -47,6 +47,11 @@ pub(super) struct Words {
 }
 
 impl Words {
+    /// With room for a lone step of usual length.
+    fn with_room() -> Self {
+        Self { bytes: Vec::with_capacity(256), ends: Vec::with_capacity(8) }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.ends.len()
     }
@@ -189,7 +194,7 @@ impl Request {
         if is_guarded && ttl.is_some_and(|ttl| ttl > terms.restart_guard) {
             return None;
         }
-        let (mut keys, mut args) = <(Words, Words)>::default();
+        let (mut keys, mut args) = (Words::with_room(), Words::with_room());
         let is_numbered = matches!(by, By::Acquire | By::Propose);
         if is_numbered {
             terms.own_keys.iter().for_each(|key| _ = keys.text(key));
