@@ -123,7 +123,7 @@ impl Lease {
     /// never otherwise: not when it is given back.
     #[must_use]
     pub fn lost_token(&self) -> CancellationToken {
-        self.known().lost.clone()
+        self.known().lost_token()
     }
 
     /// Ends when no more than `grace` is left to the deadline, or when the lock is lost: the

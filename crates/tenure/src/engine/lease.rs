@@ -2,7 +2,7 @@
 //! "lost" is final, and needs no I/O.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -92,8 +92,9 @@ pub(crate) struct Lease {
     pub(crate) bury: AtomicBool,
     /// A pass was sent: should its answer be lost, the next in line must look for its grant.
     pub(crate) passed: AtomicBool,
-    pub(crate) lost: CancellationToken,
-    /// Told of a renewal and of the letting go.
+    /// Made for whoever asks for one.
+    lost: OnceLock<CancellationToken>,
+    /// Told of a renewal, of the loss and of the letting go.
     changed: Notify,
 }
 
@@ -133,7 +134,7 @@ impl Lease {
             // Until it is known: whoever closes at this very moment gives it back by this.
             bury: AtomicBool::new(true),
             passed: AtomicBool::new(false),
-            lost: CancellationToken::new(),
+            lost: OnceLock::new(),
             changed: Notify::new(),
         }
     }
@@ -203,8 +204,22 @@ impl Lease {
         let lost = LOST_FIRST + u8::try_from(index).unwrap_or(0);
         if self.verdict.compare_exchange(HELD, lost, Ordering::AcqRel, Ordering::Acquire).is_ok() {
             observe::lost(&self.store, &self.key, self.fence, reason);
-            self.lost.cancel();
+            self.changed.notify_waiters();
+            // Of who loses and then looks for a token, and who makes one and then looks whether
+            // it is lost, one sees the other.
+            fence(Ordering::SeqCst);
+            self.lost.get().into_iter().for_each(CancellationToken::cancel);
         }
+    }
+
+    /// Cancelled when it is lost, and never otherwise.
+    pub(crate) fn lost_token(&self) -> CancellationToken {
+        let token = self.lost.get_or_init(CancellationToken::new);
+        fence(Ordering::SeqCst);
+        if self.verdict.load(Ordering::Acquire) >= LOST_FIRST {
+            token.cancel();
+        }
+        token.clone()
     }
 
     /// The holder lets go: from here on nothing is renewed and nothing is announced. Answers
@@ -222,11 +237,7 @@ impl Lease {
             if !self.is_held() {
                 return;
             }
-            tokio::select! {
-                biased;
-                () = self.lost.cancelled() => return,
-                () = changed => {}
-            }
+            changed.await;
         }
     }
 

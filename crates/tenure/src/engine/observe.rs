@@ -54,10 +54,10 @@ macro_rules! measure {
 #[cfg(not(feature = "metrics"))]
 macro_rules! measure {
     (counter $name:literal, $($label:literal => $value:expr),+) => {
-        $(let _ = $value;)+
+        $(let _never_made = || $value;)+
     };
     (histogram $name:literal, $span:expr, $($label:literal => $value:expr),+) => {
-        $(let _ = $value;)+
+        $(let _never_made = || $value;)+
     };
 }
 
