@@ -172,9 +172,10 @@ impl Redis {
     /// One command over the link of the locks, by itself; what was answered, if it is one word.
     /// For measurements: it is what a lock is compared with.
     #[doc(hidden)]
-    pub async fn command(&self, words: &[&str]) -> Result<Option<String>, StoreError> {
-        let answer = self.shared.link.command(&Command::of(words)).await?;
-        Ok(answers::decode_word(answer))
+    #[must_use]
+    pub fn command(&self, words: &[&str]) -> Answer<'_, Option<String>> {
+        let command = Command::of(words);
+        Box::pin(async move { Ok(answers::decode_word(self.shared.link.command(&command).await?)) })
     }
 
     /// The name of the store that a URL leads to; without the URL's help if it cannot be read.

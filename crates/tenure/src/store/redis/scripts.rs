@@ -8,10 +8,13 @@ macro_rules! source {
 }
 
 const ALL: &str = source!(
-    "clock", "begin", "calls", "propose", "pass", "line", "take", "machine", "simple", "call"
+    "clock", "begin", "calls", "propose", "pass", "line", "take", "lock", "machine", "simple",
+    "call"
 );
-const ACQUIRE: &str = source!("clock", "lone/granting", "calls", "take", "lone/acquire");
-const PROPOSE: &str = source!("clock", "lone/granting", "calls", "propose", "lone/propose");
+const ACQUIRE: &str =
+    source!("clock", "lone/granting", "calls", "take", "lock", "lone/busy", "lone/acquire");
+const PROPOSE: &str =
+    source!("clock", "lone/granting", "calls", "propose", "lock", "lone/busy", "lone/propose");
 const PASS: &str = source!("clock", "lone/holding", "pass", "lone/pass");
 const RELEASE: &str = source!("clock", "lone/holding", "line", "lone/release");
 

@@ -1,7 +1,7 @@
 //! The scripts by themselves.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tenure_testkit::Server as RealServer;
@@ -33,7 +33,7 @@ fn carrier(real: &RealServer) -> Carrier {
 
 fn acquire(number: u64, fence: FenceRule) -> Acquire {
     Acquire {
-        owner: Owner::from_parts("owner", number),
+        owner: Owner::from_parts(&format!("owner {number}"), number),
         label: Label::new("label"),
         claim: Claim::MUTEX,
         ttl: Duration::from_secs(30),
@@ -43,7 +43,7 @@ fn acquire(number: u64, fence: FenceRule) -> Acquire {
 }
 
 fn release(number: u64) -> Op {
-    let owner = Owner::from_parts("owner", number);
+    let owner = Owner::from_parts(&format!("owner {number}"), number);
     Op::Release { owner, min_hold: Duration::ZERO, tombstone: None }
 }
 
@@ -77,7 +77,16 @@ async fn lone_steps_have_scripts_of_their_own() {
     // Whatever they do not know they leave to the script of all steps.
     assert!(goes_the_long_way(carry(&carrier, pass).await), "who passes must hold");
     assert!(goes_the_long_way(carry(&carrier, release(2)).await), "so must who releases");
-    let taken = carry(&carrier, Op::Acquire(acquire(4, FenceRule::Mint))).await;
-    assert!(goes_the_long_way(taken), "the key is taken");
+    let mine = carry(&carrier, Op::Acquire(acquire(3, FenceRule::Mint))).await;
+    assert!(goes_the_long_way(mine), "it is mine already");
+    for fence in [FenceRule::Mint, FenceRule::Propose { fence: far, within: Duration::ZERO }] {
+        let taken = carry(&carrier, Op::Acquire(acquire(4, fence))).await;
+        let Ok(Reply::Busy { blocker, .. }) = taken else { panic!("{taken:?}") };
+        assert_eq!(blocker.map(|blocker| blocker.label), Some(Label::new("label")));
+    }
     assert_eq!(carry(&carrier, release(3)).await.ok(), Some(Reply::Released));
+    // The last of them arrives again.
+    carrier.terms.calls.fetch_sub(1, Ordering::Relaxed);
+    let again = carry(&carrier, Op::Acquire(acquire(4, FenceRule::Mint))).await;
+    assert!(again.is_err_and(|error| error.message.contains("LATE")), "nobody waits for it");
 }

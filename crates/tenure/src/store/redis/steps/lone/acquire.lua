@@ -6,10 +6,10 @@
 --         3 restart guard, as in begin.lua
 --         4 ttl
 --         5 the number of this call among its sender's that may grant
--- answer  the fence, or -1: to be asked in full, since something stands in its way
+-- answer  the fence; a list with the reply of a key that is busy; or -1: to be asked in full
 -- atomic  because the look, the fence and the lock must not be parted
 local fence = take(3, claim, head_of(ttl))
-if not fence then return -1 end
+if not fence then return busy(3) end
 if gone[1] then call('DEL', gone[1]) end
 remember()
 return fence

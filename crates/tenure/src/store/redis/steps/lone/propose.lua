@@ -7,9 +7,9 @@
 --         4 ttl
 --         5 the number of this call among its sender's that may grant
 --         6 what is proposed: pN:W
--- answer  the fence, or -1: to be asked in full, since something stands in its way
+-- answer  the fence; a list with the reply of a key that is busy; or -1: to be asked in full
 -- atomic  because the look, the fence and the lock must not be parted
 local fence = take_proposed(3, claim, ttl, ARGV[6])
-if not fence then return -1 end
+if not fence then return busy(3) end
 remember()
 return fence
