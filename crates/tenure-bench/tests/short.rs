@@ -29,7 +29,6 @@ fn the_short_form_prints_every_figure_and_keeps_its_raw_data() {
     ];
     let over_a_server = [
         "one caller, cycle / bare cycle",
-        "bare link in the caller's thread",
         "64 tasks, cycles per second",
         "64 tasks, server CPU",
         "handoff, 16 waiters",
