@@ -190,6 +190,12 @@ pub(crate) fn asks(keys: &'static [u8], simple: u32) -> impl Strategy<Value = Ve
     })
 }
 
+/// The steps of one call, with an inbox.
+pub(crate) fn steps(asks: &[(u8, Draft)], inbox: &Arc<str>) -> Vec<Step> {
+    let key = |number| Key::new(format!("key-{number}")).expect("a good key");
+    asks.iter().map(|(number, draft)| Step { key: key(number), op: draft.op(inbox) }).collect()
+}
+
 impl Draft {
     /// The same step as it is meant for that key.
     fn on(mut self, key: u8) -> Self {

@@ -4,13 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::drafts::{Draft, Model, asks};
+use crate::drafts::{Draft, Model, asks, steps};
 use proptest::prelude::*;
-use tenure::logic::{At, Step};
+use tenure::StoreTime;
+use tenure::logic::At;
 use tenure::seam::Seam;
 use tenure::store::{Memory, Store};
 use tenure::testing::Clock;
-use tenure::{Key, StoreTime};
 
 #[derive(Debug, Clone)]
 enum Event {
@@ -38,11 +38,7 @@ async fn run(events: Vec<Event>) {
             }
             Event::Ask(asks) => asks,
         };
-        let key = |number: &u8| Key::new(format!("key-{number}")).expect("a good key");
-        let steps: Vec<_> = asks
-            .iter()
-            .map(|(number, draft)| Step { key: key(number), op: draft.op(&inbox.address) })
-            .collect();
+        let steps = steps(&asks, &inbox.address);
         let at = At {
             now: StoreTime::from_micros(clock.now().as_micros()),
             fence_seed: clock.wall_micros(),

@@ -9,7 +9,7 @@ use tenure::store::{Redis, RedisOptions, Store};
 use tenure::{Key, Owner, StoreTime};
 use tenure_testkit::{Flavour, Server};
 
-use crate::drafts::{Draft, Ends, Model, asks};
+use crate::drafts::{Draft, Ends, Model, asks, steps};
 
 /// Where the scripts read the time in place of the server's clock.
 const CLOCK: &str = "test:clock";
@@ -167,12 +167,9 @@ impl Scene {
                 Event::Ask(asks) => asks,
             };
             self.server.command(&["SET", CLOCK, &micros.to_string()]);
-            let mut steps = Vec::new();
-            for (number, draft) in &asks {
-                let key = Key::new(format!("key-{number}")).expect("a good key");
-                steps.push(Step { key, op: stretched(draft.op(&inbox.address)) });
-            }
+            let mut steps = steps(&asks, &inbox.address);
             for step in &mut steps {
+                step.op = stretched(step.op.clone());
                 first_sign(step, &model);
             }
             steps.extend((0..self.company).map(|number| Step {

@@ -4,11 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::drafts::{Draft, Model, asks};
-use crate::sqlite_world::{Clock, key};
+use crate::drafts::{Draft, Model, asks, steps};
+use crate::sqlite_world::Clock;
 use proptest::prelude::*;
 use tenure::StoreTime;
-use tenure::logic::{At, Step};
+use tenure::logic::At;
 use tenure::seam::Seam;
 use tenure::store::{Sqlite, SqliteOptions, Store};
 
@@ -46,11 +46,7 @@ async fn run(events: Vec<Event>) {
             Event::Pass(span) => clock.advance(span),
             Event::Reopen(which) => stores[which] = open().await.expect("it opens again"),
             Event::Ask(which, asks) => {
-                let name = |number: &u8| key(&format!("key-{number}"));
-                let steps: Vec<_> = asks
-                    .iter()
-                    .map(|(k, draft)| Step { key: name(k), op: draft.op(&inbox.address) })
-                    .collect();
+                let steps = steps(&asks, &inbox.address);
                 let at = At {
                     now: StoreTime::from_micros(clock.now().as_micros()),
                     fence_seed: clock.wall_micros(),

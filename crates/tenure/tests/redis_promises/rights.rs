@@ -14,26 +14,20 @@ use crate::world::{
     channels, connect, granted, ms, nothing_but_memories, take, until_waiting, waiting, within,
 };
 
-const SCRIPT: &str = concat!(
-    include_str!("../../src/store/redis/steps/clock.lua"),
-    include_str!("../../src/store/redis/steps/begin.lua"),
-    include_str!("../../src/store/redis/steps/calls.lua"),
-    include_str!("../../src/store/redis/steps/propose.lua"),
-    include_str!("../../src/store/redis/steps/pass.lua"),
-    include_str!("../../src/store/redis/steps/line.lua"),
-    include_str!("../../src/store/redis/steps/take.lua"),
-    include_str!("../../src/store/redis/steps/lock.lua"),
-    include_str!("../../src/store/redis/steps/machine.lua"),
-    include_str!("../../src/store/redis/steps/simple.lua"),
-    include_str!("../../src/store/redis/steps/call.lua"),
-    include_str!("../../src/store/redis/steps/lone/granting.lua"),
-    include_str!("../../src/store/redis/steps/lone/holding.lua"),
-    include_str!("../../src/store/redis/steps/lone/busy.lua"),
-    include_str!("../../src/store/redis/steps/lone/acquire.lua"),
-    include_str!("../../src/store/redis/steps/lone/propose.lua"),
-    include_str!("../../src/store/redis/steps/lone/pass.lua"),
-    include_str!("../../src/store/redis/steps/lone/release.lua"),
-);
+/// All pieces that the scripts are made of.
+fn scripts() -> String {
+    let steps = concat!(env!("CARGO_MANIFEST_DIR"), "/src/store/redis/steps");
+    let mut all = String::new();
+    for directory in [steps.to_owned(), format!("{steps}/lone")] {
+        for entry in std::fs::read_dir(directory).expect("the scripts' directory") {
+            let path = entry.expect("an entry").path();
+            if path.extension().is_some_and(|extension| extension == "lua") {
+                all.push_str(&std::fs::read_to_string(path).expect("a script"));
+            }
+        }
+    }
+    all
+}
 
 /// What the store calls besides its script.
 const CALLS: [&str; 6] = ["EVAL", "EVALSHA", "PING", "SCAN", "SELECT", "SUBSCRIBE"];
@@ -51,7 +45,8 @@ fn url(server: &Server) -> String {
 
 /// The commands that the script calls.
 fn called_in_script() -> BTreeSet<String> {
-    let calls = SCRIPT.match_indices("call('").map(|(at, found)| &SCRIPT[at + found.len()..]);
+    let scripts = scripts();
+    let calls = scripts.match_indices("call('").map(|(at, found)| &scripts[at + found.len()..]);
     calls.filter_map(|rest| Some(rest.split_once('\'')?.0.to_owned())).collect()
 }
 

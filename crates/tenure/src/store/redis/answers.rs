@@ -8,6 +8,7 @@ use crate::words::{Fence, Key, Label, Owner};
 
 use super::super::Push;
 use super::resp::Value;
+use super::scripts::By;
 use super::wire::Request;
 
 /// What the script answered to a step.
@@ -23,7 +24,7 @@ pub(super) fn decode(answer: Value, request: &Request, steps: &[Step]) -> Option
     let replies = match answer {
         Value::Array(replies) => replies,
         // A lone step's script says no more.
-        Value::Int(number) => vec![Value::Int(number)],
+        Value::Int(number) if request.by != By::All => vec![Value::Int(number)],
         _ => return None,
     };
     if replies.len() != steps.len() {

@@ -1,5 +1,7 @@
 //! Steps as arguments of the scripts. It sends nothing.
 
+mod lone;
+
 use std::collections::HashMap;
 use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -176,54 +178,6 @@ impl Request {
         };
         let guard = guard.filter(|_| !steps.iter().any(is_guarded));
         Self { by: By::All, keys, args, guard, number, order }
-    }
-}
-
-impl Request {
-    /// A step that travels alone, if it is of a kind that has a script of its own.
-    pub(super) fn lone(step: &Step, terms: &Terms) -> Option<Self> {
-        let run = run_of(&step.op)?;
-        let (by, ttl) = match run {
-            Run::Acquires(ttl) => (By::Acquire, Some(ttl)),
-            Run::Proposals(ttl, ..) => (By::Propose, Some(ttl)),
-            Run::Passes(ttl) => (By::Pass, Some(ttl)),
-            Run::Releases => (By::Release, None),
-            Run::Renewals(_) => return None,
-        };
-        let is_guarded = !terms.restart_guard.is_zero();
-        if is_guarded && ttl.is_some_and(|ttl| ttl > terms.restart_guard) {
-            return None;
-        }
-        let (mut keys, mut args) = (Words::with_room(), Words::with_room());
-        let is_numbered = matches!(by, By::Acquire | By::Propose);
-        if is_numbered {
-            terms.own_keys.iter().for_each(|key| _ = keys.text(key));
-        }
-        let names = terms.template.names(&step.key);
-        names.lock(&mut keys).record(&mut keys);
-        let (owner, label) = match &step.op {
-            Op::Acquire(acquire) => (&acquire.owner, acquire.label.as_str()),
-            Op::Release { owner, .. } | Op::Pass { owner, .. } => (owner, ""),
-            other => unreachable!("{other:?} is not simple"),
-        };
-        args.claim(owner, label);
-        args.number(terms.retention_ms()).span(terms.restart_guard);
-        ttl.iter().for_each(|ttl| _ = args.span(*ttl));
-        let number = is_numbered.then_some(args.len());
-        match (&step.op, run) {
-            (Op::Pass { to, .. }, _) => args.claim(&to.owner, to.label.as_str()),
-            (Op::Release { .. }, _) => {
-                names.other_four(&mut keys);
-                let (before, behind) = terms.template.around();
-                args.number(before as u64).number(behind as u64);
-            }
-            (_, Run::Proposals(_, fence, within)) => {
-                terms.proposes.store(true, Ordering::Relaxed);
-                args.text("0").proposal(fence, within);
-            }
-            _ => _ = args.text("0"),
-        }
-        Some(Self { by, keys, args, guard: is_guarded.then_some(2), number, order: vec![0] })
     }
 }
 
