@@ -83,12 +83,23 @@ impl Agenda {
 
     /// Moves an entry to `at`; one that has left stays away.
     pub(crate) fn move_to(&self, id: DutyId, at: Moment) {
+        self.place(&mut self.table(), id, at);
+    }
+
+    /// Moves an entry to `at`, unless it is due before that anyway.
+    pub(crate) fn bring_forward(&self, id: DutyId, at: Moment) {
         let mut table = self.table();
+        if table.by_id.get(&id).is_some_and(|(due, _)| at < *due) {
+            self.place(&mut table, id, at);
+        }
+    }
+
+    fn place(&self, table: &mut Table, id: DutyId, at: Moment) {
         let Some((was, _)) = table.by_id.get_mut(&id) else { return };
         let was = std::mem::replace(was, at);
         table.by_time.remove(&(was, id));
         table.by_time.insert((at, id));
-        self.wake_keeper(&mut table, at);
+        self.wake_keeper(table, at);
     }
 
     /// Takes an entry out, and says whether it was there.

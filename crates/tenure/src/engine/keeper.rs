@@ -18,6 +18,7 @@ use super::core::Engine;
 use super::lease::{Lease, LostReason};
 use super::observe;
 use super::refusal;
+use super::rounds::Rounds;
 use super::turn::Turn;
 use super::undo::Undo;
 use super::waiter::Waiter;
@@ -102,14 +103,15 @@ fn turn(engine: &Arc<Engine>) -> Moment {
         // Something goes out anyway: take along what is due soon.
         due = engine.agenda.due(now + HORIZON);
     }
+    let rounds = Rounds::of(&due, now);
     for (at, id, duty) in due {
         let is_due = at <= now;
         match duty {
             Duty::Lease(lease) => visit_lease(engine, id, lease, (now, is_due), &mut errands),
             Duty::Waiter(waiter) => {
                 let every = waiter.terms.heartbeat();
-                if is_due || at <= now + every / 4 {
-                    engine.agenda.move_to(id, now + every);
+                if rounds.takes_along(at, every) {
+                    engine.agenda.move_to(id, rounds.next(every));
                     let step = waiter.heartbeat(now);
                     errands.extend(step.map(|step| (step, Errand::Heartbeat(id, waiter))));
                 }
@@ -260,11 +262,12 @@ pub(super) fn heartbeat_answered(
         Reply::Queued { ahead, look_in, blocker } => {
             let now = engine.now();
             waiter.queued(blocker, now, engine.backoff());
-            let mut every = waiter.terms.heartbeat();
+            // When its next heartbeat is due at the latest was settled when this one was sent.
+            let mut look = now + look_in;
             if waiter.acquire.queue.as_ref().is_none_or(|q| q.inbox.is_none()) {
-                every = every.min(TIMED_LOOK * (ahead + 1));
+                look = look.min(sent + TIMED_LOOK * (ahead + 1));
             }
-            engine.agenda.move_to(id, (now + look_in).min(sent + every));
+            engine.agenda.bring_forward(id, look);
         }
         other => {
             end_waiting(engine, waiter, refusal::of(engine, &waiter.key, other));

@@ -16,6 +16,7 @@ pub mod observe;
 mod order;
 mod pass;
 mod refusal;
+mod rounds;
 mod scope;
 mod source;
 mod streams;
