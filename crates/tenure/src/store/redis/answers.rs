@@ -21,10 +21,12 @@ pub(super) enum Answered {
 
 /// Reads the script's answer, in the order of the steps; `None` if it is none of its.
 pub(super) fn decode(answer: Value, request: &Request, steps: &[Step]) -> Option<Vec<Answered>> {
-    let replies = match answer {
-        Value::Array(replies) => replies,
+    let replies = match (request.by, answer) {
+        (By::Crowd, answer) => return decode_crowd(answer, request, steps),
+        (_, Value::Array(replies)) => replies,
+        (By::All, _) => return None,
         // A lone step's script says no more.
-        Value::Int(number) if request.by != By::All => vec![Value::Int(number)],
+        (_, Value::Int(number)) => vec![Value::Int(number)],
         _ => return None,
     };
     if replies.len() != steps.len() {
@@ -32,13 +34,34 @@ pub(super) fn decode(answer: Value, request: &Request, steps: &[Step]) -> Option
     }
     let mut answered = vec![Answered::AskInFull; steps.len()];
     for (&index, reply) in request.order.iter().zip(replies) {
-        answered[index] = match reply {
-            Value::Int(-1) => Answered::AskInFull,
-            Value::Int(number) => Answered::Reply(decode_short(number, &steps[index].op)?),
-            reply => Answered::Reply(decode_one(reply)?),
-        };
+        answered[index] = decode_step(reply, &steps[index].op)?;
     }
     Some(answered)
+}
+
+/// A crowd's answer: the fence of those who were granted, and whatever is not as usual.
+fn decode_crowd(answer: Value, request: &Request, steps: &[Step]) -> Option<Vec<Answered>> {
+    let mut parts = Parts::of(answer)?;
+    let granted = Reply::Granted { fence: parts.fence()? };
+    let usual = steps.iter().map(|step| match step.op {
+        Op::Release { .. } => Answered::Reply(Reply::Released),
+        _ => Answered::Reply(granted.clone()),
+    });
+    let mut answered: Vec<_> = usual.collect();
+    while !parts.0.is_empty() {
+        let nth = usize::try_from(parts.number()?).ok()?.checked_sub(1)?;
+        let index = *request.order.get(nth)?;
+        answered[index] = decode_step(parts.0.pop_front()?, &steps[index].op)?;
+    }
+    Some(answered)
+}
+
+fn decode_step(reply: Value, op: &Op) -> Option<Answered> {
+    Some(match reply {
+        Value::Int(-1) => Answered::AskInFull,
+        Value::Int(number) => Answered::Reply(decode_short(number, op)?),
+        reply => Answered::Reply(decode_one(reply)?),
+    })
 }
 
 /// An answer of one word.

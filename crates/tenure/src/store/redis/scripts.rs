@@ -1,5 +1,6 @@
-//! The scripts: one for all steps, and for each kind of lone step that somebody waits for one of
-//! its own. What is not used need not be set up, which takes a server longer than the step itself.
+//! The scripts: one for all steps, one for a crowd of the commonest, and for each kind of lone step
+//! that somebody waits for one of its own. What is not used need not be set up, which takes a server
+//! longer than a step itself.
 
 use super::link::Script;
 
@@ -8,20 +9,24 @@ macro_rules! source {
 }
 
 const ALL: &str = source!(
-    "clock", "begin", "calls", "propose", "pass", "line", "take", "lock", "machine", "simple",
-    "call"
+    "words", "clock", "begin", "calls", "propose", "pass", "line", "take", "lock", "machine",
+    "simple", "call"
 );
+const CROWD: &str =
+    source!("words", "clock", "crowd/looked_up", "calls", "take", "lock", "busy", "crowd/steps");
 const ACQUIRE: &str =
-    source!("clock", "lone/granting", "calls", "take", "lock", "lone/busy", "lone/acquire");
+    source!("words", "clock", "lone/granting", "calls", "take", "lock", "busy", "lone/acquire");
 const PROPOSE: &str =
-    source!("clock", "lone/granting", "calls", "propose", "lock", "lone/busy", "lone/propose");
-const PASS: &str = source!("clock", "lone/holding", "pass", "lone/pass");
-const RELEASE: &str = source!("clock", "lone/holding", "line", "lone/release");
+    source!("words", "clock", "lone/granting", "calls", "propose", "lock", "busy", "lone/propose");
+const PASS: &str = source!("words", "clock", "lone/holding", "pass", "lone/pass");
+const RELEASE: &str =
+    source!("words", "lone/holding", "lone/whole", "clock", "line", "lone/release");
 
 /// Which script carries a request out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum By {
     All,
+    Crowd,
     Acquire,
     Propose,
     Pass,
@@ -31,6 +36,7 @@ pub(super) enum By {
 #[derive(Debug)]
 pub(super) struct Scripts {
     all: Script,
+    crowd: Script,
     acquire: Script,
     propose: Script,
     pass: Script,
@@ -42,6 +48,7 @@ impl Scripts {
     pub(super) fn new(change: impl Fn(Script) -> Script) -> Self {
         Self {
             all: change(Script::new("steps", ALL)),
+            crowd: change(Script::new("crowd", CROWD)),
             acquire: change(Script::new("acquire", ACQUIRE)),
             propose: change(Script::new("propose", PROPOSE)),
             pass: change(Script::new("pass", PASS)),
@@ -52,6 +59,7 @@ impl Scripts {
     pub(super) fn get(&self, by: By) -> &Script {
         match by {
             By::All => &self.all,
+            By::Crowd => &self.crowd,
             By::Acquire => &self.acquire,
             By::Propose => &self.propose,
             By::Pass => &self.pass,

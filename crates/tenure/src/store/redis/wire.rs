@@ -1,5 +1,6 @@
 //! Steps as arguments of the scripts. It sends nothing.
 
+mod crowd;
 mod lone;
 
 use std::collections::HashMap;
@@ -122,6 +123,11 @@ impl Request {
     /// All steps, in few words where that is enough. If it was not, `in_full` asks again.
     pub(super) fn new(steps: &[Step], terms: &Terms, in_full: bool) -> Self {
         let (mut simple, mut full) = sorted(steps, in_full);
+        if full.is_empty()
+            && let Some(crowd) = Self::crowd(&simple, steps, terms)
+        {
+            return crowd;
+        }
         let with_others = simple.len() <= WITH_OTHERS_MAX;
         let (mut keys, mut others, mut args) = <(Words, Words, Words)>::default();
         let may_grant = steps.iter().any(|step| may_grant(&step.op));

@@ -1,17 +1,4 @@
--- What each script begins with: words that are used often, and the time of this server, which is
--- read once. Times are microseconds of its clock.
-local call, ask, pack, unpack_from = redis.call, redis.pcall, struct.pack, struct.unpack
-local sub, find, format = string.sub, string.find, string.format
+-- The time of this server, in microseconds of its clock. It is read once.
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
-
--- A time in milliseconds, as commands want it: at least one.
-local function ms(micros)
-  return math.max(1, math.ceil(micros / 1000))
-end
-
--- A whole number as text. The server would write it out as a fraction, which costs more.
-local function digits(number)
-  return format('%d', number)
-end
 

@@ -24,11 +24,16 @@ local function held(first, claim, has_record)
   if expires > now then return expires, tail end
 end
 
--- Takes a waiter out of the line.
-local function leave_line(rest, id)
+-- What is known of a waiter that is not in the queue any more.
+local function forget_place(rest, id)
   call('HDEL', KEYS[rest + 1], id)
   call('ZREM', KEYS[rest + 2], id)
+end
+
+-- Takes a waiter out of the line.
+local function leave_line(rest, id)
   call('ZREM', KEYS[rest], id)
+  forget_place(rest, id)
 end
 
 -- Gives the lock of the record to another, with so many still in line; answers the fence.
@@ -51,17 +56,17 @@ local function hand_on(first, rest)
   local record = found[first + 1]
   local fence, _, expires = unpack_from('>ddd', record, 3)
   local waiting = unpack_from('>d', record, 27)
-  local id = call('ZRANGE', KEYS[rest], '0', '0')[1]
+  local id = call('ZPOPMIN', KEYS[rest])[1]
   while id do
     local place = call('HGET', KEYS[rest + 1], id)
-    leave_line(rest, id)
+    forget_place(rest, id)
     place, waiting = place and cmsgpack.unpack(place), waiting - 1
     if place and place[9] > now then
       fence = pass_to(first, record, fence, waiting, place[1], place[2], place[3], place[5])
       if place[7] ~= '' then announce(KEYS[first], place, fence) end
       return
     end
-    id = call('ZRANGE', KEYS[rest], '0', '0')[1]
+    id = call('ZPOPMIN', KEYS[rest])[1]
   end
   -- Nobody is left. The record goes on as that of a lock without a queue.
   local px = digits(ms(expires - now) + retention)

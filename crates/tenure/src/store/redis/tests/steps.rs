@@ -47,9 +47,12 @@ fn release(number: u64) -> Op {
     Op::Release { owner, min_hold: Duration::ZERO, tombstone: None }
 }
 
+fn step(key: &str, op: Op) -> Step {
+    Step { key: Key::new(key).expect("a key"), op }
+}
+
 async fn carry(carrier: &Carrier, op: Op) -> Result<Reply, StoreError> {
-    let steps = [Step { key: Key::new("key").expect("a key"), op }];
-    Ok(carrier.carry(&steps).await?.remove(0))
+    Ok(carrier.carry(&[step("key", op)]).await?.remove(0))
 }
 
 fn goes_the_long_way(answer: Result<Reply, StoreError>) -> bool {
@@ -85,8 +88,45 @@ async fn lone_steps_have_scripts_of_their_own() {
         assert_eq!(blocker.map(|blocker| blocker.label), Some(Label::new("label")));
     }
     assert_eq!(carry(&carrier, release(3)).await.ok(), Some(Reply::Released));
+    let nothing = carrier.carry(&[step("another key", release(3))]).await;
+    assert_eq!(nothing.ok(), Some(vec![Reply::Gone]));
     // The last of them arrives again.
     carrier.terms.calls.fetch_sub(1, Ordering::Relaxed);
     let again = carry(&carrier, Op::Acquire(acquire(4, FenceRule::Mint))).await;
+    assert!(again.is_err_and(|error| error.message.contains("LATE")), "nobody waits for it");
+}
+
+/// What many tasks of a process ask at the same moment is mostly this.
+#[tokio::test]
+async fn a_crowd_of_acquires_and_releases_has_a_script_of_its_own() {
+    const MANY: u64 = 10;
+    let real = RealServer::redis().start();
+    let carrier = carrier(&real);
+    let key = |number: u64| format!("key {number}");
+    let take = |number: u64, key: &str| step(key, Op::Acquire(acquire(number, FenceRule::Mint)));
+    let crowd: Vec<_> = (0..MANY).map(|number| take(number, &key(number))).collect();
+    let granted = carrier.carry(&crowd).await.expect("an answer");
+    let Reply::Granted { fence: first } = granted[0] else { panic!("{granted:?}") };
+    assert_eq!(granted, vec![Reply::Granted { fence: first }; crowd.len()], "one for all");
+    // Another one wants the key that is not released; the rest takes turns.
+    let mut crowd = vec![take(MANY, &key(0))];
+    for number in 1..MANY {
+        crowd.push(step(&key(number), release(number)));
+        crowd.push(take(MANY + number, &key(MANY + number)));
+    }
+    let replies = carrier.carry(&crowd).await.expect("an answer");
+    let Reply::Busy { blocker, .. } = &replies[0] else { panic!("{replies:?}") };
+    assert_eq!(blocker.as_ref().map(|blocker| &blocker.label), Some(&Label::new("label")));
+    for pair in replies[1..].chunks(2) {
+        assert_eq!(pair[0], Reply::Released);
+        assert!(matches!(pair[1], Reply::Granted { fence } if fence > first), "{pair:?}");
+    }
+    // Whatever it does not know it leaves to the script of all steps, and this one is not ours.
+    let not_ours = (1..MANY).map(|number| step(&key(MANY + number), release(number)));
+    let answer = carrier.carry(&not_ours.collect::<Vec<_>>()).await;
+    assert!(answer.is_err_and(|error| error.message.contains("the long way")));
+    // The request arrives again.
+    carrier.terms.calls.fetch_sub(1, Ordering::Relaxed);
+    let again = carrier.carry(&crowd).await;
     assert!(again.is_err_and(|error| error.message.contains("LATE")), "nobody waits for it");
 }

@@ -9,7 +9,10 @@
 -- answer  the fence; a list with the reply of a key that is busy; or -1: to be asked in full
 -- atomic  because the look, the fence and the lock must not be parted
 local fence = take(3, claim, head_of(ttl))
-if not fence then return busy(3) end
+local reply = fence or busy(3, claim)
+if reply == -1 then return -1 end
 if gone[1] then call('DEL', gone[1]) end
+-- Where another one holds, too: the request shall not be carried out when it arrives again, after
+-- that one has let go.
 remember()
-return fence
+return fence or { reply }

@@ -10,6 +10,8 @@
 -- answer  the fence; a list with the reply of a key that is busy; or -1: to be asked in full
 -- atomic  because the look, the fence and the lock must not be parted
 local fence = take_proposed(3, claim, ttl, ARGV[6])
-if not fence then return busy(3) end
+local reply = fence or busy(3, claim)
+if reply == -1 then return -1 end
+-- Where another one holds, too, as after lone/acquire.lua.
 remember()
-return fence
+return fence or { reply }

@@ -1,6 +1,5 @@
--- What the machine says where another one holds, and nobody stands in line. The request shall not be
--- carried out when it arrives again, after the other has let go.
-local function busy(first)
+-- What the machine says where another one holds, and nobody stands in line; -1: it must be asked.
+local function busy(first, claim)
   local lock, record = found[first], found[first + 1]
   if not lock or guard > 0 then return -1 end
   local owner, label, since, expires, attempt, _
@@ -17,7 +16,6 @@ local function busy(first)
   end
   local is_own = find(claim, owner .. '\n', 1, true) == 1
   if is_own or expires <= now then return -1 end
-  remember()
-  return { { 'busy', expires - now, label, math.max(0, now - since) } }
+  return { 'busy', expires - now, label, math.max(0, now - since) }
 end
 
