@@ -145,18 +145,16 @@ impl Redis {
         let url = &url;
         let server = Server::of_url(url, Arc::clone(seam))?;
         let link = Arc::new(Link::new(&server, "tenure"));
-        let carrier = Arc::new(Carrier {
-            link: Arc::clone(&link),
-            scripts: Scripts::new(|script| options.change(script)),
-            terms: Terms {
-                own_keys: [layout::FENCE.to_owned(), [layout::CALLS, &sender(&**seam)].concat()],
-                calls: AtomicU64::default(),
-                proposes: AtomicBool::default(),
-                template: url.key_template.clone(),
-                retention: options.fence_retention,
-                restart_guard: url.restart_guard,
-            },
-        });
+        let terms = Terms {
+            own_keys: [layout::FENCE.to_owned(), [layout::CALLS, &sender(&**seam)].concat()],
+            calls: AtomicU64::default(),
+            proposes: AtomicBool::default(),
+            template: url.key_template.clone(),
+            retention: options.fence_retention,
+            restart_guard: url.restart_guard,
+        };
+        let scripts = Scripts::new(&terms.preface(), |script| options.change(script));
+        let carrier = Arc::new(Carrier { link: Arc::clone(&link), scripts, terms });
         let carry = move |steps: Vec<Step>, room: Option<Carrying>| {
             let carrier = Arc::clone(&carrier);
             batch::carrying(room, async move { carrier.carry(&steps).await })

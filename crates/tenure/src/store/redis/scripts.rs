@@ -44,15 +44,18 @@ pub(super) struct Scripts {
 }
 
 impl Scripts {
-    /// All of them, each as `change` has it.
-    pub(super) fn new(change: impl Fn(Script) -> Script) -> Self {
+    /// All of them behind a preface, each as `change` has it.
+    pub(super) fn new(preface: &str, change: impl Fn(Script) -> Script) -> Self {
+        let script = |name, source| {
+            change(Script { source: [preface, source].concat().into(), ..Script::new(name, "") })
+        };
         Self {
-            all: change(Script::new("steps", ALL)),
-            crowd: change(Script::new("crowd", CROWD)),
-            acquire: change(Script::new("acquire", ACQUIRE)),
-            propose: change(Script::new("propose", PROPOSE)),
-            pass: change(Script::new("pass", PASS)),
-            release: change(Script::new("release", RELEASE)),
+            all: script("steps", ALL),
+            crowd: script("crowd", CROWD),
+            acquire: script("acquire", ACQUIRE),
+            propose: script("propose", PROPOSE),
+            pass: script("pass", PASS),
+            release: script("release", RELEASE),
         }
     }
 

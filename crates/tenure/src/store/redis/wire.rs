@@ -134,9 +134,7 @@ impl Request {
         if may_grant {
             terms.own_keys.iter().for_each(|key| _ = keys.text(key));
         }
-        let (before, behind) = terms.template.around();
-        args.number(terms.retention_ms()).span(terms.restart_guard);
-        args.number(before as u64).number(behind as u64);
+        args.span(terms.restart_guard);
         if simple.iter().any(|(run, _)| matches!(run, Run::Proposals(..))) {
             terms.proposes.store(true, Ordering::Relaxed);
         }
@@ -174,7 +172,7 @@ impl Request {
         }
         let mut order: Vec<_> = simple.drain(..).map(|(_, index)| index).collect();
         order.append(&mut full);
-        let guard = (!terms.restart_guard.is_zero()).then_some(1);
+        let guard = (!terms.restart_guard.is_zero()).then_some(0);
         // The script says which of the two is too long.
         let is_guarded = |step: &Step| match &step.op {
             Op::Acquire(Acquire { ttl, .. }) | Op::Steal(Acquire { ttl, .. }) => {
@@ -188,8 +186,11 @@ impl Request {
 }
 
 impl Terms {
-    fn retention_ms(&self) -> u64 {
-        u64::try_from(self.retention.as_millis()).unwrap_or(u64::MAX)
+    /// What stands in front of every script.
+    pub(super) fn preface(&self) -> String {
+        let (before, behind) = self.template.around();
+        let retention = self.retention.as_millis();
+        format!("local retention, before, behind = '{retention}', {before}, {behind}\n")
     }
 }
 

@@ -13,12 +13,10 @@
 --         lock and record of each simple step (of those with "r" the lock alone, if ARGV says so),
 --         then (if ARGV says so) the other four of each simple step but those with "a", "h" or "p", then
 --         all six of each key of the other steps.
--- ARGV    1 how long an unused fence is remembered, in milliseconds
---         2 restart guard: a server that has been up for less grants nothing new; 0: off
---         3 how many bytes of a lock's name stand before its key, 4 how many behind it
---         5 the number of simple steps, which are on different keys and come first
---         6 how many locks and records of simple steps there are, 7 "1": and their other keys
---         8 the number of this call among its sender's that may grant; 0: it may not
+-- ARGV    1 restart guard: a server that has been up for less grants nothing new; 0: off
+--         2 the number of simple steps, which are on different keys and come first
+--         3 how many locks and records of simple steps there are, 4 "1": and their other keys
+--         5 the number of this call among its sender's that may grant; 0: it may not
 --         then the simple steps in runs, a run being a letter, the number of its steps, the ttl
 --         that they share, and for each step a claim in one word: owner, line feed, 1, attempt
 --           a acquire   (1 of 1, without a place in the queue) and the label behind the attempt
@@ -64,10 +62,9 @@
 -- commands as text, since the server would format each anew. A step that travels alone has a
 -- script of its own (lone/*.lua), which is set up in a fraction of the time.
 
-local retention, guard = tonumber(ARGV[1]), tonumber(ARGV[2])
-local before, behind = tonumber(ARGV[3]), tonumber(ARGV[4])
-local simple, looked_up, with_others = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7] == '1'
-local with_records, number, at = looked_up == 2 * simple, ARGV[8], 9
+local guard, simple = tonumber(ARGV[1]), tonumber(ARGV[2])
+local looked_up, with_others = tonumber(ARGV[3]), ARGV[4] == '1'
+local with_records, number, at = looked_up == 2 * simple, ARGV[5], 6
 -- A call that may grant has two keys of its own in front of all others.
 local base = number ~= '0' and 2 or 0
 local first, others = base + 1, base + looked_up + 1

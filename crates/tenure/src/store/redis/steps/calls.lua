@@ -6,13 +6,16 @@ if base > 0 and found[2] and tonumber(found[2]) >= tonumber(number) then
   return redis.error_reply('LATE a later call of the same sender was carried out before this one')
 end
 local floor = base > 0 and tonumber(found[1] or 0) or 0
--- The fence of a lease that begins in this call.
+-- The fence of a lease that begins in this call. As text it is always as long, as are times.
 local fence_before, fence_now = floor, math.max(floor + 1, now)
+local now_text = format('%016d', now)
+local fence_text = fence_now == now and now_text or format('%016d', fence_now)
 
 -- Keeps both for the calls to come.
 local function remember()
   -- Refused under memory pressure only if nothing was written, and so nothing granted.
   ask('SET', KEYS[2], number, 'PX', LATE_MS)
-  if floor > fence_before then ask('SET', KEYS[1], digits(floor), 'PX', digits(retention)) end
+  if floor == fence_before then return end
+  ask('SET', KEYS[1], floor == fence_now and fence_text or digits(floor), 'PX', retention)
 end
 

@@ -592,7 +592,7 @@ local function machine()
   end
 
   local function save()
-    local px, text = retention, nil
+    local px, text = tonumber(retention), nil
     for _, each in ipairs(record.holders) do
       px = math.max(px, ms(each[7] - now) + retention)
     end

@@ -3,7 +3,7 @@ local function head_of(ttl)
   local micros = tonumber(ttl)
   local px = ms(micros)
   return {
-    stamp = format('%016d%016d%016d', fence_now, now, now + micros),
+    stamp = fence_text .. now_text .. format('%016d', now + micros),
     expires = now + micros,
     px = px,
     lock_px = digits(px),

@@ -1,4 +1,6 @@
--- What each script begins with: words that are used often.
+-- What each script begins with: words that are used often. In front of them stands what is the same
+-- for all calls of a store: `retention`, how long an unused fence is remembered, in milliseconds, as
+-- text; `before` and `behind`, how many bytes of a lock's name stand around its key.
 local call, ask, pack, unpack_from = redis.call, redis.pcall, struct.pack, struct.unpack
 local sub, find, format = string.sub, string.find, string.format
 

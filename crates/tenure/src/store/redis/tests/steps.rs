@@ -28,7 +28,8 @@ fn carrier(real: &RealServer) -> Carrier {
         "steps" => Script::new("steps", "return redis.error_reply('goes the long way')"),
         _ => script,
     };
-    Carrier { link: Arc::new(link(real, "")), scripts: Scripts::new(complains), terms }
+    let scripts = Scripts::new(&terms.preface(), complains);
+    Carrier { link: Arc::new(link(real, "")), scripts, terms }
 }
 
 fn acquire(number: u64, fence: FenceRule) -> Acquire {

@@ -27,7 +27,7 @@ impl Request {
         if may_grant {
             terms.own_keys.iter().for_each(|key| _ = keys.text(key));
         }
-        args.number(terms.retention_ms()).span(terms.restart_guard);
+        args.span(terms.restart_guard);
         let number = may_grant.then_some(args.len());
         args.text("0");
         for run in simple.chunk_by(|one, other| one.0 == other.0) {
@@ -43,6 +43,6 @@ impl Request {
             }
         }
         let order = simple.iter().map(|(_, index)| *index).collect();
-        Some(Self { by: By::Crowd, keys, args, guard: is_guarded.then_some(1), number, order })
+        Some(Self { by: By::Crowd, keys, args, guard: is_guarded.then_some(0), number, order })
     }
 }

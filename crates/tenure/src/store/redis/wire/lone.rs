@@ -34,15 +34,13 @@ impl Request {
             other => unreachable!("{other:?} is not simple"),
         };
         args.claim(owner, label);
-        args.number(terms.retention_ms()).span(terms.restart_guard);
+        args.span(terms.restart_guard);
         ttl.iter().for_each(|ttl| _ = args.span(*ttl));
         let number = is_numbered.then_some(args.len());
         match (&step.op, run) {
             (Op::Pass { to, .. }, _) => args.claim(&to.owner, to.label.as_str()),
             (Op::Release { .. }, _) => {
                 names.other_four(&mut keys);
-                let (before, behind) = terms.template.around();
-                args.number(before as u64).number(behind as u64);
             }
             (_, Run::Proposals(_, fence, within)) => {
                 terms.proposes.store(true, Ordering::Relaxed);
@@ -50,6 +48,6 @@ impl Request {
             }
             _ => _ = args.text("0"),
         }
-        Some(Self { by, keys, args, guard: is_guarded.then_some(2), number, order: vec![0] })
+        Some(Self { by, keys, args, guard: is_guarded.then_some(1), number, order: vec![0] })
     }
 }

@@ -1,5 +1,5 @@
 -- What a crowd of steps is told, and what is known of their keys.
-local retention, guard, number = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
+local guard, number = tonumber(ARGV[1]), ARGV[2]
 -- A call that may grant has two keys of its own in front of all others.
 local base = number ~= '0' and 2 or 0
 local found = call('MGET', unpack(KEYS))

@@ -2,15 +2,14 @@
 --
 -- KEYS    if there are acquires: fence and calls, as in begin.lua, then lock and record of each;
 --         then the lock of each release
--- ARGV    1 how long an unused fence is remembered, in milliseconds
---         2 restart guard, as in begin.lua
---         3 the number of this call among its sender's that may grant; 0: it may not
+-- ARGV    1 restart guard, as in begin.lua
+--         2 the number of this call among its sender's that may grant; 0: it may not
 --         then the steps in runs, as in begin.lua, but only with "a" or "r"
 -- answer  the fence of all locks that were granted, then what else there is to say: the number of
 --         a step and its reply, which is a fence of its own, a list, or -1: to be asked in full. Of
 --         what is not named all was done
 -- atomic  because the looks, the fence and the locks must not be parted
-local replies, nth, first, at = { fence_now }, 0, base + 1, 4
+local replies, nth, first, at = { fence_now }, 0, base + 1, 3
 
 local function say(reply)
   replies[#replies + 1] = nth

@@ -2,10 +2,9 @@
 --
 -- KEYS    fence, calls, lock and record, as in begin.lua
 -- ARGV    1 claim: owner, line feed, 1, attempt, label
---         2 how long an unused fence is remembered, in milliseconds
---         3 restart guard, as in begin.lua
---         4 ttl
---         5 the number of this call among its sender's that may grant
+--         2 restart guard, as in begin.lua
+--         3 ttl
+--         4 the number of this call among its sender's that may grant
 -- answer  the fence; a list with the reply of a key that is busy; or -1: to be asked in full
 -- atomic  because the look, the fence and the lock must not be parted
 local fence = take(3, claim, head_of(ttl))

@@ -2,12 +2,11 @@
 --
 -- KEYS    lock and record, as in begin.lua
 -- ARGV    1 claim of the holder: owner, line feed, 1, attempt
---         2 how long an unused fence is remembered, in milliseconds
---         3 restart guard, as in begin.lua
---         4 ttl of the next
---         5 claim of the next, with its label
+--         2 restart guard, as in begin.lua
+--         3 ttl of the next
+--         4 claim of the next, with its label
 -- answer  the fence, or -1: to be asked in full
 -- atomic  because the key must at no moment be free
 --
 -- It needs no number: it grants nothing unless its sender still holds, so once only.
-return pass_ahead(1, claim, ARGV[5], tonumber(ARGV[4])) or -1
+return pass_ahead(1, claim, ARGV[4], tonumber(ARGV[3])) or -1

@@ -2,14 +2,13 @@
 --
 -- KEYS    fence, calls, lock and record, as in begin.lua
 -- ARGV    1 claim: owner, line feed, 1, attempt, label
---         2 how long an unused fence is remembered, in milliseconds
---         3 restart guard, as in begin.lua
---         4 ttl
---         5 the number of this call among its sender's that may grant
---         6 what is proposed: pN:W
+--         2 restart guard, as in begin.lua
+--         3 ttl
+--         4 the number of this call among its sender's that may grant
+--         5 what is proposed: pN:W
 -- answer  the fence; a list with the reply of a key that is busy; or -1: to be asked in full
 -- atomic  because the look, the fence and the lock must not be parted
-local fence = take_proposed(3, claim, ttl, ARGV[6])
+local fence = take_proposed(3, claim, ttl, ARGV[5])
 local reply = fence or busy(3, claim)
 if reply == -1 then return -1 end
 -- Where another one holds, too, as after lone/acquire.lua.

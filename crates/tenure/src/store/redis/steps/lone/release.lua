@@ -2,9 +2,7 @@
 --
 -- KEYS    lock, record, queue and places, alive and buried, as in begin.lua
 -- ARGV    1 claim: owner, line feed, 1, attempt
---         2 how long an unused fence is remembered, in milliseconds
---         3 restart guard, as in begin.lua
---         4 how many bytes of a lock's name stand before its key, 5 how many behind it
+--         2 restart guard, as in begin.lua
 -- answer  0: released, -1: to be asked in full
 -- atomic  because it grants the next waiter in the same step
 local expires, tail = held(1, claim, true)
