@@ -1,6 +1,6 @@
-//! The scripts: one for all steps, one for a crowd of the commonest, and for each kind of lone step
-//! that somebody waits for one of its own. What is not used need not be set up, which takes a server
-//! longer than a step itself.
+//! The scripts: one for all steps, one for a crowd of the commonest, and for each kind of lone
+//! step that somebody waits for one of its own. What is not used need not be set up, which takes a
+//! server longer than a step itself.
 
 use super::link::Script;
 
