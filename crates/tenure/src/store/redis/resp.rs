@@ -66,8 +66,8 @@ impl Command {
     }
 }
 
-/// A number's digits, and where they begin.
-fn digits(number: u64) -> ([u8; 20], usize) {
+/// A number's digits, and where they begin. Many times as fast as by formatting.
+pub(super) fn digits(number: u64) -> ([u8; 20], usize) {
     let mut digits = [0; 20];
     let (mut begin, mut rest) = (digits.len(), number);
     loop {

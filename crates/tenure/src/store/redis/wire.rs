@@ -4,7 +4,6 @@ mod crowd;
 mod lone;
 
 use std::collections::HashMap;
-use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use crate::logic::{Acquire, FenceRule, Op, Queueing, Step};
 use crate::words::{Fence, Owner};
 
 use super::layout::Template;
+use super::resp;
 use super::scripts::By;
 
 /// What stays the same for all calls of a store.
@@ -83,8 +83,8 @@ impl Words {
     }
 
     fn number(&mut self, number: u64) -> &mut Self {
-        // Writing to memory does not fail.
-        let _ = write!(self.bytes, "{number}");
+        let (digits, begin) = resp::digits(number);
+        self.bytes.extend_from_slice(&digits[begin..]);
         self.end()
     }
 
@@ -101,7 +101,8 @@ impl Words {
 
     /// The beginning of a word: the attempt, always as long.
     fn attempt(&mut self, owner: &Owner) -> &mut Self {
-        let _ = write!(self.bytes, "{:016x}", owner.attempt());
+        let halves = (0..16).rev().map(|place| (owner.attempt() >> (4 * place)) & 15);
+        self.bytes.extend(halves.map(|half| b"0123456789abcdef"[half as usize]));
         self
     }
 
