@@ -20,7 +20,7 @@ const PROPOSE: &str =
     source!("words", "clock", "lone/granting", "calls", "propose", "lock", "busy", "lone/propose");
 const PASS: &str = source!("words", "clock", "lone/holding", "pass", "lone/pass");
 const RELEASE: &str =
-    source!("words", "lone/holding", "lone/whole", "clock", "line", "lone/release");
+    source!("words", "lone/holding", "lone/whole", "clock", "line", "lock", "busy", "lone/release");
 
 /// Which script carries a request out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,10 +3,12 @@
 -- KEYS    lock, record, queue and places, alive and buried, as in begin.lua
 -- ARGV    1 claim: owner, line feed, 1, attempt
 --         2 restart guard, as in begin.lua
--- answer  0: released, -1: to be asked in full
+-- answer  0: released; a list with the reply of a key that is not its sender's; or -1: to be asked
+--         in full
 -- atomic  because it grants the next waiter in the same step
 local expires, tail = held(1, claim, true)
-if not expires or (tail == 43 and guard > 0) then return -1 end
+if not expires then return busy(1, claim) == -1 and -1 or { { 'others' } } end
+if tail == 43 and guard > 0 then return -1 end
 if tail == 43 then
   hand_on(1, 3)
 else

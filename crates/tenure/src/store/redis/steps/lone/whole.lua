@@ -1,10 +1,9 @@
--- The release of a lock that says everything itself needs no clock, since it ends with its key. A
--- key without a lock and without a record has nothing to give back.
-if not found[2] then
-  if not found[1] then return { { 'gone' } } end
-  if find(found[1], claim, 1, true) == 1 then
-    call('DEL', KEYS[1])
-    return 0
-  end
+-- The release of a lock that says everything itself needs no clock, since it ends with its key. Where
+-- nobody holds, waits or is refused there is nothing to give back.
+local lock, record = found[1], found[2]
+if not lock and (not record or sub(record, 1, 2) == '1S') then return { { 'gone' } } end
+if lock and not record and find(lock, claim, 1, true) == 1 then
+  call('DEL', KEYS[1])
+  return 0
 end
 
