@@ -111,15 +111,16 @@ async fn a_crowd_of_acquires_and_releases_has_a_script_of_its_own() {
     let Reply::Granted { fence: first } = granted[0] else { panic!("{granted:?}") };
     assert_eq!(granted, vec![Reply::Granted { fence: first }; crowd.len()], "one for all");
     // Another one wants the key that is not released; the rest takes turns.
-    let mut crowd = vec![take(MANY, &key(0))];
+    let mut crowd = Vec::new();
     for number in 1..MANY {
         crowd.push(step(&key(number), release(number)));
         crowd.push(take(MANY + number, &key(MANY + number)));
     }
-    let replies = carrier.carry(&crowd).await.expect("an answer");
-    let Reply::Busy { blocker, .. } = &replies[0] else { panic!("{replies:?}") };
-    assert_eq!(blocker.as_ref().map(|blocker| &blocker.label), Some(&Label::new("label")));
-    for pair in replies[1..].chunks(2) {
+    crowd.push(take(MANY, &key(0)));
+    let mut replies = carrier.carry(&crowd).await.expect("an answer");
+    let Some(Reply::Busy { blocker, .. }) = replies.pop() else { panic!("{replies:?}") };
+    assert_eq!(blocker.map(|blocker| blocker.label), Some(Label::new("label")));
+    for pair in replies.chunks(2) {
         assert_eq!(pair[0], Reply::Released);
         assert!(matches!(pair[1], Reply::Granted { fence } if fence > first), "{pair:?}");
     }
@@ -131,4 +132,17 @@ async fn a_crowd_of_acquires_and_releases_has_a_script_of_its_own() {
     carrier.terms.calls.fetch_sub(1, Ordering::Relaxed);
     let again = carrier.carry(&crowd).await;
     assert!(again.is_err_and(|error| error.message.contains("LATE")), "nobody waits for it");
+}
+
+/// The script for all steps says what is wrong with it.
+#[tokio::test]
+async fn a_lease_longer_than_the_restart_guard_is_not_for_the_crowd() {
+    let real = RealServer::redis().start();
+    let mut carrier = carrier(&real);
+    let crowd: Vec<_> = (0..10)
+        .map(|number| step(&format!("key {number}"), Op::Acquire(acquire(number, FenceRule::Mint))))
+        .collect();
+    carrier.terms.restart_guard = Duration::from_secs(29);
+    let answer = carrier.carry(&crowd).await;
+    assert!(answer.is_err_and(|error| error.message.contains("the long way")));
 }
