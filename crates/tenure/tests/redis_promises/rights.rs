@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
+use std::path::PathBuf;
 use std::sync::{Mutex, Once};
 
 use tenure::ErrorKind;
@@ -17,11 +18,13 @@ use crate::world::{
 /// All pieces that the scripts are made of.
 fn scripts() -> String {
     let steps = concat!(env!("CARGO_MANIFEST_DIR"), "/src/store/redis/steps");
-    let mut all = String::new();
-    for directory in [steps.to_owned(), format!("{steps}/lone")] {
-        for entry in std::fs::read_dir(directory).expect("the scripts' directory") {
+    let (mut all, mut directories) = (String::new(), vec![PathBuf::from(steps)]);
+    while let Some(directory) = directories.pop() {
+        for entry in std::fs::read_dir(directory).expect("a directory of scripts") {
             let path = entry.expect("an entry").path();
-            if path.extension().is_some_and(|extension| extension == "lua") {
+            if path.is_dir() {
+                directories.push(path);
+            } else {
                 all.push_str(&std::fs::read_to_string(path).expect("a script"));
             }
         }
