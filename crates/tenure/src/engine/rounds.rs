@@ -28,7 +28,8 @@ impl Rounds {
     }
 
     fn plan(&mut self, at: Moment, every: Duration) {
-        if !self.takes_along(at, every) {
+        // Those of one round are many, and one of them says it for all.
+        if !self.takes_along(at, every) && self.planned.last() != Some(&(at, every)) {
             self.planned.push((at, every));
         }
     }

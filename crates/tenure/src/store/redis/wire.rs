@@ -146,19 +146,10 @@ impl Request {
         args.text(if with_others { "1" } else { "0" });
         let number = may_grant.then_some(args.len());
         args.text("0");
-        for run in simple.chunk_by(|one, other| one.0 == other.0) {
-            args.run(run[0].0, run.len());
-            for &(run, index) in run {
-                let Step { key, op } = &steps[index];
-                let names = terms.template.names(key);
-                names.lock(&mut keys);
-                if has_record(run) {
-                    names.record(&mut keys);
-                }
-                if with_others && !matches!(op, Op::Acquire(_) | Op::Pass { .. }) {
-                    names.other_four(&mut others);
-                }
-                args.simple(op);
+        append_runs(&simple, steps, terms, has_record, (&mut keys, &mut args));
+        for Step { key, op } in simple.iter().map(|(_, index)| &steps[*index]) {
+            if with_others && !matches!(op, Op::Acquire(_) | Op::Pass { .. }) {
+                terms.template.names(key).other_four(&mut others);
             }
         }
         keys.append(others);
@@ -183,6 +174,28 @@ impl Request {
         };
         let guard = guard.filter(|_| !steps.iter().any(is_guarded));
         Self { by: By::All, keys, args, guard, number, order }
+    }
+}
+
+/// Simple steps in runs, with the names of their locks and of those records that are wanted.
+fn append_runs(
+    simple: &[(Run, usize)],
+    steps: &[Step],
+    terms: &Terms,
+    has_record: impl Fn(Run) -> bool,
+    (keys, args): (&mut Words, &mut Words),
+) {
+    for run in simple.chunk_by(|one, other| one.0 == other.0) {
+        args.run(run[0].0, run.len());
+        for &(run, index) in run {
+            let Step { key, op } = &steps[index];
+            let names = terms.template.names(key);
+            names.lock(keys);
+            if has_record(run) {
+                names.record(keys);
+            }
+            args.simple(op);
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use crate::logic::Step;
 
-use super::{By, Request, Run, Terms, WITH_OTHERS_MAX, Words};
+use super::{By, Request, Run, Terms, WITH_OTHERS_MAX, Words, append_runs};
 
 impl Request {
     /// The simple steps of a call that has no others, if they are such a crowd.
@@ -30,18 +30,8 @@ impl Request {
         args.span(terms.restart_guard);
         let number = may_grant.then_some(args.len());
         args.text("0");
-        for run in simple.chunk_by(|one, other| one.0 == other.0) {
-            args.run(run[0].0, run.len());
-            for &(run, index) in run {
-                let Step { key, op } = &steps[index];
-                let names = terms.template.names(key);
-                names.lock(&mut keys);
-                if run != Run::Releases {
-                    names.record(&mut keys);
-                }
-                args.simple(op);
-            }
-        }
+        let has_record = |run| run != Run::Releases;
+        append_runs(simple, steps, terms, has_record, (&mut keys, &mut args));
         let order = simple.iter().map(|(_, index)| *index).collect();
         Some(Self { by: By::Crowd, keys, args, guard: is_guarded.then_some(0), number, order })
     }
