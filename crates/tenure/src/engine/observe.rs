@@ -28,7 +28,7 @@
 //! | `tenure_hold_seconds` | histogram, of locks that were given back | `store` |
 //! | `tenure_renewals_total` | counter | `store` |
 //! | `tenure_lost_total` | counter | `store`, `reason` |
-//! | `tenurestore_errors_total` | counter | `store`, `class` |
+//! | `tenure_store_errors_total` | counter | `store`, `class` |
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -118,7 +118,7 @@ pub(crate) fn store_error(store: &Arc<str>, error: &StoreError) {
     let name = &**store;
     tracing::debug!(name: "tenure.store_error", target: "tenure", store = name, %error);
     measure!(
-        counter "tenurestore_errors_total",
+        counter "tenure_store_errors_total",
         "store" => Arc::clone(store),
         "class" => match error.class {
             StoreErrorClass::Transient => "transient",
