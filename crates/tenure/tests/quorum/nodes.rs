@@ -15,7 +15,7 @@ use tenure::{Key, Locks, LocksOptions};
 use tokio::sync::{Notify, oneshot, watch};
 
 /// No condition takes so long, on any machine that runs tests.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
@@ -43,6 +43,8 @@ pub(crate) struct Node {
     memory: Mutex<Memory>,
     state: AtomicU8,
     goes_on: Notify,
+    /// Requests that came while it was stopped, and have not been carried out.
+    put_off: AtomicUsize,
     /// Answers that were not given, the oldest first.
     kept_back: Mutex<Vec<Kept>>,
     /// So many of them have been given meanwhile, and have arrived.
@@ -63,6 +65,7 @@ impl Node {
             memory: Mutex::new(Memory::new(machine())),
             state: AtomicU8::new(UP),
             goes_on: Notify::new(),
+            put_off: AtomicUsize::new(0),
             kept_back: Mutex::default(),
             given: AtomicUsize::new(0),
             delay_micros: AtomicU64::new(0),
@@ -101,6 +104,13 @@ impl Node {
     pub(crate) fn up(&self) {
         self.state.store(UP, Ordering::SeqCst);
         self.goes_on.notify_waiters();
+    }
+
+    /// Comes up, and waits until all that it was asked meanwhile has been carried out.
+    pub(crate) async fn catch_up(&self) {
+        self.up();
+        let what = format!("node {} carries out what it was asked", self.number);
+        until(&what, async || self.put_off.load(Ordering::SeqCst) == 0).await;
     }
 
     /// Restarts without its memory.
@@ -167,6 +177,7 @@ impl Store for Handle {
                 STOPPED => {
                     // The request lies in its socket: it is carried out whatever the caller does.
                     let node = Arc::clone(&node);
+                    node.put_off.fetch_add(1, Ordering::SeqCst);
                     machine().spawn(Box::pin(async move {
                         while node.state.load(Ordering::SeqCst) == STOPPED {
                             let goes_on = node.goes_on.notified();
@@ -177,7 +188,9 @@ impl Store for Handle {
                             }
                         }
                         let memory = node.memory.lock().expect("no panic").clone();
-                        let _gone = tell.send(memory.call(steps).await);
+                        let answer = memory.call(steps).await;
+                        node.put_off.fetch_sub(1, Ordering::SeqCst);
+                        let _gone = tell.send(answer);
                     }));
                 }
                 SILENT => {
@@ -256,7 +269,7 @@ pub(crate) async fn locks(nodes: &[Arc<Node>]) -> Locks {
 
 /// The same, where whoever waits for a node that is silent waits longer than any test.
 pub(crate) async fn patient_locks(nodes: &[Arc<Node>]) -> Locks {
-    let quorum = quorum_with(nodes, options().with_node_timeout(10 * PATIENCE)).await;
+    let quorum = quorum_with(nodes, options().with_node_timeout(4 * PATIENCE)).await;
     Locks::over(Arc::new(quorum), machine(), LocksOptions::default())
 }
 

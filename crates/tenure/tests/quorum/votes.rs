@@ -10,6 +10,9 @@ use tenure::{Claim, ErrorKind, Fence, Key, Label, LostReason, Owner, Released, R
 
 use crate::nodes::{PATIENCE, locks, ms, nodes, patient_locks, quorum, until, until_bare};
 
+/// Renews so long before the end that no pause of a busy machine loses the lease.
+const OFTEN: Renewal = Renewal::Every(ms(100));
+
 pub(crate) fn claim(number: u64, fence: FenceRule) -> Acquire {
     Acquire {
         owner: Owner::from_parts(&format!("rival {number}"), number),
@@ -121,7 +124,7 @@ async fn a_split_is_given_back_without_waiting_for_who_is_silent() {
     assert!(tried.is_none(), "one of three is held by another, and one is silent");
     assert!(started.elapsed() < PATIENCE, "a stopped node was waited for");
     assert!(nodes[2].inspect("key").await.holders.is_empty(), "what was won was given back");
-    nodes[0].up();
+    nodes[0].catch_up().await;
     until_bare(&nodes[..1], "key").await;
 }
 
@@ -136,9 +139,9 @@ async fn a_minority_that_is_down_or_stopped_does_not_matter() {
     assert!(started.elapsed() < PATIENCE, "a stopped node was waited for");
     assert_eq!(guard.release().await.expect("an answer"), Released::Released);
     nodes[0].up();
-    nodes[3].up();
+    // What it was asked meanwhile, and carries out late, is undone.
+    nodes[3].catch_up().await;
     until_bare(&nodes, "key").await;
-    // And what it was asked meanwhile, and carries out late, stays without effect.
     let again = locks.mutex("key").acquire().await.expect("free everywhere");
     for node in &nodes {
         assert_eq!(node.inspect("key").await.holders[0].owner, *again.owner());
@@ -152,13 +155,15 @@ async fn without_a_majority_nothing_is_left_once_the_nodes_are_back() {
     nodes[..3].iter().for_each(|node| node.stop());
     let started = Instant::now();
     let error = locks.mutex("key").try_acquire().await.expect_err("two of five");
-    assert!(started.elapsed() < PATIENCE / 4, "it took {:?}", started.elapsed());
+    assert!(started.elapsed() < PATIENCE, "it took {:?}", started.elapsed());
     assert_eq!((error.kind(), error.may_hold()), (ErrorKind::Unavailable, true));
     assert!(error.message().contains("2 of 5 nodes answered"), "{error}");
     assert_eq!(error.message().matches("no answer within 400ms").count(), 3, "{error}");
     assert_eq!(error.message().matches("granted").count(), 2, "{error}");
     until_bare(&nodes[3..], "key").await;
-    nodes[..3].iter().for_each(|node| node.up());
+    for node in &nodes[..3] {
+        node.catch_up().await;
+    }
     until_bare(&nodes, "key").await;
     let guard = locks.mutex("key").acquire().await.expect("all are back");
     guard.check().expect("held");
@@ -169,7 +174,7 @@ async fn a_renewal_tops_up_and_does_not_count_what_it_adds() {
     let nodes = nodes(3);
     let locks = locks(&nodes).await;
     nodes[2].down();
-    let mutex = locks.mutex("key").with_ttl(ms(600));
+    let mutex = locks.mutex("key").with_renewal(OFTEN);
     let guard = mutex.acquire().await.expect("two are enough");
     nodes[2].up();
     until("the third node has it", async || {
@@ -193,9 +198,11 @@ async fn a_renewal_tops_up_and_does_not_count_what_it_adds() {
 async fn a_majority_that_forgot_the_lease_loses_it() {
     let nodes = nodes(3);
     let locks = locks(&nodes).await;
-    let guard = locks.mutex("key").with_ttl(ms(900)).acquire().await.expect("free");
-    nodes[0].forget();
-    nodes[1].forget();
+    let guard = locks.mutex("key").with_renewal(OFTEN).acquire().await.expect("free");
+    // Both at once: no renewal comes in between and tops up the first.
+    nodes[..2].iter().for_each(|node| node.down());
+    nodes[..2].iter().for_each(|node| node.forget());
+    nodes[..2].iter().for_each(|node| node.up());
     let lost = tokio::time::timeout(PATIENCE, guard.lost()).await.expect("it is told");
     assert_eq!(lost, LostReason::Gone);
     for node in &nodes[..2] {
@@ -207,19 +214,19 @@ async fn a_majority_that_forgot_the_lease_loses_it() {
 async fn one_that_forgot_and_one_that_is_silent_neither_extend_nor_lose() {
     let nodes = nodes(3);
     let locks = locks(&nodes).await;
-    let mutex = locks.mutex("key").with_ttl(ms(3_000)).with_renewal(Renewal::Off);
+    let mutex = locks.mutex("key").with_renewal(Renewal::Off);
     let guard = mutex.acquire().await.expect("free");
     let deadline = guard.deadline();
     nodes[0].forget();
     nodes[1].down();
-    let unknown = guard.extend_to(ms(20_000)).await.expect_err("one of three");
+    let unknown = guard.extend_to(ms(60_000)).await.expect_err("one of three");
     assert_eq!(unknown.kind(), ErrorKind::Unavailable);
     assert!(unknown.message().contains("has no such lease"), "{unknown}");
     assert!(unknown.message().contains("connection refused"), "{unknown}");
     guard.check().expect("not lost either");
     assert_eq!(guard.deadline(), deadline, "and not extended");
     nodes[1].up();
-    guard.extend_to(ms(20_000)).await.expect("two of three");
+    guard.extend_to(ms(60_000)).await.expect("two of three");
     assert!(guard.deadline() > deadline);
 }
 
@@ -282,7 +289,9 @@ async fn of_three_contenders_one_wins_in_the_end_and_never_two() {
     let nodes = nodes(3);
     // Requests overtake each other, or the first would always win all nodes.
     nodes.iter().for_each(|node| node.delay_by_up_to(ms(2)));
-    let contenders = [locks(&nodes).await, locks(&nodes).await, locks(&nodes).await];
+    // On a busy machine some requests take longer than usual: they are no failures.
+    let contender = async || patient_locks(&nodes).await;
+    let contenders = [contender().await, contender().await, contender().await];
     let mut looks = Vec::new();
     for round in 0..rounds {
         let start = Arc::new(tokio::sync::Barrier::new(3));
