@@ -37,6 +37,10 @@ impl<S: Store> Store for Counting<S> {
         self.within.name()
     }
 
+    fn check_key(&self, key: &Key) -> Result<(), String> {
+        self.within.check_key(key)
+    }
+
     fn call(&self, steps: Vec<Step>) -> Answer<'_, Vec<Reply>> {
         let renewals = steps.iter().filter(|step| matches!(step.op, Op::Renew { .. })).count();
         if renewals > 0 {

@@ -323,6 +323,10 @@ impl Store for SimStore {
         format!("sim:{}", self.network.server.node).into()
     }
 
+    fn check_key(&self, _key: &Key) -> Result<(), String> {
+        Ok(())
+    }
+
     fn call(&self, steps: Vec<Step>) -> Answer<'_, Vec<Reply>> {
         Box::pin(async move {
             // Between the engine's reading of the clock and the sending.

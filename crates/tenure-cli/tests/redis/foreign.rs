@@ -54,3 +54,16 @@ fn what_is_kept_under_the_name_is_called_by_its_name() {
         }
     }
 }
+
+#[test]
+fn a_name_of_another_locks_record_is_a_usage_error() {
+    let server = Server::redis().start();
+    let key = "tenure:{a}:record";
+    for words in [&["run", key, "--", "true"][..], &["status", key], &["status", "--json", key]] {
+        let refused = tenure(&server, words);
+        let text = String::from_utf8_lossy(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(64), "{refused:?}");
+        assert!(text.contains("choose another key"), "{text}");
+    }
+    assert_eq!(server.command(&["DBSIZE"]), tenure_testkit::Reply::Int(0));
+}

@@ -162,6 +162,7 @@ impl<'a> Attempt<'a> {
             let error = engine.error(Operation::Acquire, &order.key, ErrorKind::Closed);
             return Err(error("this Locks was closed; connect again".into()));
         }
+        engine.check_key(Operation::Acquire, &order.key)?;
         if let Err(message) = order.fits(engine.store.capabilities()) {
             let error = engine.error(Operation::Acquire, &order.key, ErrorKind::Invalid);
             return Err(error(message));

@@ -133,11 +133,17 @@ impl Engine {
 
     /// Asks once, for a caller who waits for the answer.
     pub(crate) async fn request(&self, operation: Operation, key: &Key, op: Op) -> Result<Reply> {
+        self.check_key(operation, key)?;
         let changes = !matches!(op, Op::Inspect);
         self.ask(key, op, Moment::NEVER).await.map_err(|failure| {
             let may_hold = changes && failure.may_have_run;
             self.store_error(operation, key, failure, may_hold)
         })
+    }
+
+    /// Refuses a name that the store cannot tell from a part of another lock.
+    pub(crate) fn check_key(&self, operation: Operation, key: &Key) -> Result<()> {
+        self.store.check_key(key).map_err(self.error(operation, key, ErrorKind::Invalid))
     }
 
     /// A reply that brings nothing: the key is something else, or no store should give it.

@@ -131,7 +131,9 @@ impl Mutex {
     ///
     /// # Errors
     /// [`ErrorKind::Busy`] when the time limit is over; the message names the holder.
-    /// [`ErrorKind::Invalid`] or [`ErrorKind::Mismatch`] before anything is touched.
+    /// [`ErrorKind::Invalid`] or [`ErrorKind::Mismatch`] before anything is touched. `Invalid` is
+    /// also a key that the store would keep where it keeps a part of another lock, such as
+    /// `tenure:{a}:record` in a server.
     /// [`ErrorKind::Unavailable`] if the store cannot be reached at first contact (see
     /// [`LocksOptions::with_store_timeout`](crate::LocksOptions::with_store_timeout)); later
     /// outages are ridden out within the time limit.

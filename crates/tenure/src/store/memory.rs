@@ -131,6 +131,10 @@ impl Store for Memory {
         "memory".into()
     }
 
+    fn check_key(&self, _key: &Key) -> Result<(), String> {
+        Ok(())
+    }
+
     fn call(&self, steps: Vec<Step>) -> Answer<'_, Vec<Reply>> {
         Box::pin(async move {
             let mut table = self.table();

@@ -47,6 +47,13 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// The store's name for messages, without secrets.
     fn name(&self) -> Arc<str>;
 
+    /// Whether a key of this name can be locked here; the text says why not. It is asked before
+    /// anything is sent for the key, and sends nothing itself.
+    ///
+    /// # Errors
+    /// What this key's lock would be called is what the store calls a part of another lock.
+    fn check_key(&self, key: &Key) -> Result<(), String>;
+
     /// Carries out each step atomically and answers them in order. The batch as a whole is not
     /// atomic: after an error, any of the steps may have been carried out.
     fn call(&self, steps: Vec<Step>) -> Answer<'_, Vec<Reply>>;

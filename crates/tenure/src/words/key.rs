@@ -6,6 +6,9 @@ use std::sync::Arc;
 
 /// A validated name: 1..=512 bytes of UTF-8 without control characters.
 ///
+/// A server refuses the few names under which it keeps parts of other locks, such as
+/// `tenure:{a}:record`.
+///
 /// Cloning is cheap. Keys are compared byte by byte: `Stock` and `stock` are two keys.
 ///
 /// ```

@@ -48,6 +48,10 @@ impl<C: Change> Store for Around<C> {
         self.0.within().name()
     }
 
+    fn check_key(&self, key: &Key) -> Result<(), String> {
+        self.0.within().check_key(key)
+    }
+
     fn call(&self, steps: Vec<Step>) -> Answer<'_, Vec<Reply>> {
         self.0.call(steps)
     }

@@ -153,6 +153,10 @@ impl Store for Handle {
         format!("node-{}", self.0.number).into()
     }
 
+    fn check_key(&self, _key: &Key) -> Result<(), String> {
+        Ok(())
+    }
+
     fn call(&self, steps: Vec<Step>) -> Answer<'_, Vec<Reply>> {
         let node = Arc::clone(&self.0);
         Box::pin(async move {

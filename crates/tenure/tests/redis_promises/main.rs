@@ -10,6 +10,7 @@ mod given_up;
 mod interop;
 mod life;
 mod listing;
+mod names;
 mod outage;
 mod pressure;
 mod pushes;

@@ -73,6 +73,10 @@ impl Store for Faulty {
         self.memory.name()
     }
 
+    fn check_key(&self, key: &Key) -> Result<(), String> {
+        self.memory.check_key(key)
+    }
+
     fn call(&self, steps: Vec<Step>) -> Answer<'_, Vec<Reply>> {
         Box::pin(async move {
             if self.is_to_fail() {

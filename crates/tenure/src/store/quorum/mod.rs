@@ -225,6 +225,10 @@ impl Store for Quorum {
         Arc::clone(&self.shared.name)
     }
 
+    fn check_key(&self, key: &Key) -> Result<(), String> {
+        self.shared.nodes.iter().try_for_each(|node| node.check_key(key))
+    }
+
     fn call(&self, steps: Vec<Step>) -> Answer<'_, Vec<Reply>> {
         Box::pin(ask::ask(&self.shared, steps))
     }

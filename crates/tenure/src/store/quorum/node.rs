@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::logic::{Reply, Step};
 use crate::store::{Forgets, Identity, Store, StoreError};
+use crate::words::Key;
 
 /// The answer of a node, which needs no caller to live.
 pub(super) type Asking =
@@ -55,6 +56,11 @@ impl Node {
     /// The store itself, for what needs no vote.
     pub(super) fn store(&self) -> &Arc<dyn Store> {
         &self.store
+    }
+
+    /// Whether a key can be locked there.
+    pub(super) fn check_key(&self, key: &Key) -> Result<(), String> {
+        self.store.check_key(key).map_err(|why| format!("{}: {why}", self.name))
     }
 
     /// Finds out who it is, until it has told once.

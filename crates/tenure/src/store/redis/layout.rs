@@ -1,4 +1,9 @@
 //! Where the parts of a key live on the server. It names keys and never touches them.
+//!
+//! No part of a lock is called like a part of another, or like what is kept for all locks: names
+//! of which that is not so are refused (property test `no_name_is_used_twice`).
+
+use std::borrow::Cow;
 
 use crate::words::Key;
 
@@ -14,28 +19,68 @@ pub(super) struct Template {
     after: String,
 }
 
-/// The largest fence of all locks without a record. A key of ours has no control character, so
-/// that no lock is called like this.
+/// The largest fence of all locks without a record. Neither a key nor a template has a control
+/// character, so that no lock is called like this.
 pub(super) const FENCE: &str = "tenure:\u{1}fence";
 /// What is counted of each sender's calls; behind it stands who the sender is.
 pub(super) const CALLS: &str = "tenure:\u{1}calls:";
 
 /// What stands for the key in a template.
 const NAME: &str = "{name}";
+/// What is kept of a lock beside the lock itself, each under a name of its own.
+const PARTS: [&str; 5] = ["record", "queue", "places", "alive", "buried"];
 
 impl Template {
-    /// Reads a template; `None` unless it contains `{name}` exactly once.
-    pub(super) fn parse(text: &str) -> Option<Self> {
-        let (before, after) = text.split_once(NAME)?;
+    /// Reads a template.
+    ///
+    /// # Errors
+    /// Why it is none, without repeating it: it stands in a URL.
+    pub(super) fn parse(text: &str) -> Result<Self, &'static str> {
+        let once = "key_template must have {name} in it exactly once, as in lock:{name}";
+        let (before, after) = text.split_once(NAME).ok_or(once)?;
         if after.contains(NAME) {
-            return None;
+            return Err(once);
         }
-        Some(Self { before: before.into(), after: after.into() })
+        if text.chars().any(char::is_control) {
+            return Err(
+                "key_template has a control character in it (%00 to %1F, %7F): names with \
+                        one are Tenure's own",
+            );
+        }
+        let ends_as_part = |begin: &str| {
+            let ends = |part| after.strip_suffix(part).is_some_and(|rest| rest.ends_with(begin));
+            PARTS.into_iter().any(ends)
+        };
+        if ends_as_part(":tenure:") || (before.starts_with("tenure:{") && ends_as_part("}:")) {
+            return Err("key_template gives a lock the name under which Tenure keeps another \
+                        lock's queue or record: choose one that does not end in :queue, :record \
+                        and the like");
+        }
+        Ok(Self { before: before.into(), after: after.into() })
+    }
+
+    /// Refuses a key whose lock would be called like a part of another lock.
+    pub(super) fn check(&self, key: &Key) -> Result<(), String> {
+        let lock = self.lock_of(key);
+        let Some((other, part)) = part_of(&lock) else { return Ok(()) };
+        Err(format!(
+            "{lock:?} is the name under which this store keeps the {part} of the lock {other:?}, \
+             which locking it would destroy; choose another key, one that does not end in \
+             :{part}"
+        ))
+    }
+
+    fn lock_of<'a>(&self, key: &'a Key) -> Cow<'a, str> {
+        if self.before.is_empty() && self.after.is_empty() {
+            return key.as_str().into();
+        }
+        [self.before.as_str(), key.as_str(), self.after.as_str()].concat().into()
     }
 
     /// The names of all parts of a key.
     pub(super) fn names(&self, key: &Key) -> Names {
-        let lock = [self.before.as_str(), key.as_str(), self.after.as_str()].concat();
+        let lock = self.lock_of(key).into_owned();
+        debug_assert_eq!(part_of(&lock), None, "refused before it is sent");
         Names { is_tagged: is_tagged(&lock), lock }
     }
 
@@ -44,21 +89,18 @@ impl Template {
         (self.before.len(), self.after.len())
     }
 
-    /// The key whose lock has this name.
+    /// The key whose lock has this name, if it is no part of another one.
     pub(super) fn key_of_lock(&self, lock: &str) -> Option<Key> {
+        if part_of(lock).is_some() {
+            return None;
+        }
         Key::new(lock.strip_prefix(&*self.before)?.strip_suffix(&*self.after)?).ok()
     }
 
     /// The key whose record has this name.
     pub(super) fn key_of_record(&self, record: &str) -> Option<Key> {
-        let in_front = record.strip_prefix("tenure:{").and_then(|r| r.strip_suffix("}:record"));
-        let behind = record.strip_suffix(":tenure:record");
-        // Both may fit, since a key may be called like a record: only one leads there.
-        [in_front, behind].into_iter().flatten().find_map(|lock| {
-            let name = lock.strip_prefix(&*self.before)?.strip_suffix(&*self.after)?;
-            let key = Key::new(name).ok()?;
-            (self.names(&key).record_name() == record).then_some(key)
-        })
+        let (lock, part) = part_of(record)?;
+        (part == PARTS[0]).then(|| self.key_of_lock(lock))?
     }
 }
 
@@ -80,19 +122,15 @@ impl Names {
 
     /// What else is known of the key.
     pub(super) fn record(&self, words: &mut Words) -> &Self {
-        words.join(self.sibling("record"));
+        words.join(self.sibling(PARTS[0]));
         self
     }
 
     /// Those that are used when the record does not say everything, in the script's order.
     pub(super) fn other_four(&self, words: &mut Words) {
-        for part in ["queue", "places", "alive", "buried"] {
+        for part in &PARTS[1..] {
             words.join(self.sibling(part));
         }
-    }
-
-    fn record_name(&self) -> String {
-        self.sibling("record").concat()
     }
 
     /// Siblings hash to the lock's slot: they keep its hash tag if it has one, and make it their
@@ -106,6 +144,17 @@ impl Names {
     }
 }
 
+/// Which lock keeps which of its parts under this name, if any does: the other way of
+/// [`Names::sibling`].
+fn part_of(name: &str) -> Option<(&str, &'static str)> {
+    let (rest, last) = name.rsplit_once(':')?;
+    let part = PARTS.into_iter().find(|part| *part == last)?;
+    let untagged = rest.strip_prefix("tenure:{").and_then(|rest| rest.strip_suffix('}'));
+    let untagged = untagged.filter(|lock| !lock.is_empty() && !is_tagged(lock));
+    let tagged = rest.strip_suffix(":tenure").filter(|lock| is_tagged(lock));
+    untagged.or(tagged).map(|lock| (lock, part))
+}
+
 fn is_tagged(lock: &str) -> bool {
     lock.split_once('{')
         .and_then(|(_, rest)| rest.split_once('}'))
@@ -114,14 +163,18 @@ fn is_tagged(lock: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+
     use super::*;
 
     fn record(template: &Template, key: &str) -> String {
-        template.names(&Key::new(key).expect("a key")).record_name()
+        template.names(&Key::new(key).expect("a key")).sibling("record").concat()
     }
 
     #[test]
-    fn siblings_keep_the_slot_and_never_meet_those_of_another_key() {
+    fn siblings_keep_the_slot() {
         let plain = Template::default();
         assert_eq!(record(&plain, "a"), "tenure:{a}:record");
         assert_eq!(record(&plain, "{a}"), "{a}:tenure:record");
@@ -133,13 +186,161 @@ mod tests {
     fn a_record_leads_back_to_its_key() {
         for text in ["{name}", "lock:{name}", "{{name}}:lock"] {
             let template = Template::parse(text).expect("a template");
-            for key in ["a", "{a}", "a b", "x:{y}:z", "📈", "}", "tenure:{a}:record"] {
+            for key in ["a", "{a}", "a b", "x:{y}:z", "📈", "}", "a:tenure:record"] {
                 let found = template.key_of_record(&record(&template, key));
                 assert_eq!(found.expect(key).as_str(), key, "under {text}");
             }
         }
-        assert_eq!(Template::parse("lock"), None);
-        assert_eq!(Template::parse("{name}{name}"), None);
-        assert_eq!(Template::default().key_of_record("tenure:{a}:queue"), None);
+        for name in ["tenure:{a}:queue", "a:tenure:record", "tenure:{}:record", "{a}:record"] {
+            assert_eq!(Template::default().key_of_record(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_template_that_names_what_is_not_its_own_is_refused() {
+        for (text, word) in [
+            ("lock", "{name}"),
+            ("{name}{name}", "{name}"),
+            ("tenure:\u{1}{name}", "control character"),
+            ("{name}\n", "control character"),
+            ("tenure:{{name}}:record", ":record"),
+            ("tenure:{a{name}b}:buried", ":queue"),
+            ("{{name}}:tenure:queue", ":queue"),
+        ] {
+            let why = Template::parse(text).expect_err(text);
+            assert!(why.contains(word), "{text:?}: {why}");
+        }
+        for text in ["tenure:{name}", "{name}:record", "tenure:{{name}}", "tenure:{{name}}:lock"] {
+            assert!(Template::parse(text).is_ok(), "{text:?}");
+        }
+    }
+
+    /// `steal("tenure:{a}:record")` once cost the holder of `a` its lease.
+    #[test]
+    fn a_name_that_meets_another_lock_is_refused_and_harmless_ones_are_not() {
+        let check = |text: &str, key: &str| {
+            let template = Template::parse(text).expect("a template");
+            template.check(&Key::new(key).expect("a key"))
+        };
+        for part in PARTS {
+            for (template, key, other) in [
+                ("{name}", format!("tenure:{{a}}:{part}"), "a"),
+                ("{name}", format!("{{a}}:b:tenure:{part}"), "{a}:b"),
+                ("tenure:{name}", format!("{{a}}:{part}"), "a"),
+                ("{name}:tenure", format!("{{a}}:tenure:{part}"), ""),
+                (":{name}", format!("{{a}}:tenure:{part}"), ":{a}"),
+            ] {
+                let refused = check(template, &key);
+                match refused {
+                    Err(why) => assert!(why.contains(&format!("the lock {other:?}")), "{why}"),
+                    Ok(()) => assert_eq!(other, "", "{template} {key}"),
+                }
+            }
+        }
+        for key in [
+            "tenure",
+            "tenure:",
+            "tenure:a",
+            "tenure:{a}",
+            "tenure:{a}:lock",
+            "a:tenure:record",
+            "tenure:{}:record",
+            "a:record",
+            "{a}:record",
+            "tenure:inbox:1",
+            "tenure:{a}:record:x",
+        ] {
+            check("{name}", key).unwrap_or_else(|why| panic!("{key}: {why}"));
+        }
+    }
+
+    /// All that stands on the server for a key.
+    fn all_names(names: &Names) -> Vec<String> {
+        let mut words = Words::default();
+        names.lock(&mut words).record(&mut words).other_four(&mut words);
+        words.iter().map(|word| String::from_utf8(word.to_vec()).expect("text")).collect()
+    }
+
+    /// Pieces of which names meet each other more often than by chance.
+    fn pieces() -> impl Strategy<Value = String> {
+        let piece = prop_oneof![
+            Just("tenure"),
+            Just(":"),
+            Just("{"),
+            Just("}"),
+            Just("a"),
+            Just("{a}"),
+            Just(":tenure:"),
+            Just("tenure:{"),
+            Just("}:"),
+            Just("record"),
+            Just("queue"),
+            Just("\u{1}"),
+            Just("fence"),
+            Just("calls:"),
+            Just("known"),
+            Just("inbox:"),
+        ];
+        prop::collection::vec(piece, 0..7).prop_map(|pieces| pieces.concat())
+    }
+
+    /// A lock as a program would have it with this template and key, if it may.
+    fn lock(template: &str, key: &str) -> Option<Names> {
+        let (template, key) = (Template::parse(template).ok()?, Key::new(key).ok()?);
+        template.check(&key).ok().map(|()| template.names(&key))
+    }
+
+    fn locks() -> impl Strategy<Value = Option<Names>> {
+        // A half have one template, as programs that know each other.
+        let text = prop_oneof![
+            Just("{name}".to_owned()),
+            (pieces(), pieces()).prop_map(|(before, after)| format!("{before}{{name}}{after}")),
+        ];
+        (text, pieces()).prop_map(|(text, key)| lock(&text, &key))
+    }
+
+    /// Somebody who wants to lock one of a lock's six names: by a template that has the beginning
+    /// and the end of it, and a key that has the rest.
+    fn intruder(victim: &Names, part: usize, cuts: (usize, usize)) -> Option<Names> {
+        let name = &all_names(victim)[part];
+        let (from, to) = (cuts.0 % (name.len() + 1), cuts.1 % (name.len() + 1));
+        let (from, to) = (from.min(to), from.max(to));
+        let template = format!("{}{{name}}{}", name.get(..from)?, name.get(to..)?);
+        lock(&template, name.get(from..to)?)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        /// Two locks, of programs with any two templates, are one lock or share no name; and none
+        /// has a name of what is kept for all.
+        #[test]
+        fn no_name_is_used_twice(
+            locks in prop::collection::vec(locks(), 2..8),
+            wants in prop::collection::vec((0_usize..8, 0_usize..6, any::<(usize, usize)>()), 4),
+        ) {
+            let mut locks: Vec<_> = locks.into_iter().flatten().collect();
+            for (victim, part, cuts) in wants {
+                let victim = locks.get(victim);
+                locks.extend(victim.and_then(|victim| intruder(victim, part, cuts)));
+            }
+            let mut users = HashMap::new();
+            for names in &locks {
+                let all = all_names(names);
+                prop_assert_eq!(all.len(), 6);
+                for name in all {
+                    prop_assert!(!name.contains('\u{1}'), "a name of what is for all: {:?}", name);
+                    let user = users.entry(name.clone()).or_insert(&names.lock);
+                    prop_assert_eq!(*user, &names.lock, "{:?} is of both", name);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_for_all_locks_has_a_control_character_in_its_name() {
+        for name in [FENCE, CALLS] {
+            assert!(name.contains('\u{1}'), "{name:?}");
+        }
     }
 }

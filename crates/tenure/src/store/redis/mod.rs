@@ -327,6 +327,10 @@ impl Store for Redis {
         Arc::clone(&self.shared.name)
     }
 
+    fn check_key(&self, key: &Key) -> Result<(), String> {
+        self.shared.template.check(key)
+    }
+
     fn call(&self, steps: Vec<Step>) -> Answer<'_, Vec<Reply>> {
         Box::pin(self.send(steps))
     }

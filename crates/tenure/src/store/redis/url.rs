@@ -226,11 +226,7 @@ impl Parameters {
 }
 
 fn template(text: &str) -> Result<Template, StoreError> {
-    Template::parse(text).ok_or_else(|| {
-        config(format!(
-            "key_template must have {{name}} in it exactly once, as in lock:{{name}}, not {text:?}"
-        ))
-    })
+    Template::parse(text).map_err(config)
 }
 
 fn decoded(text: &str) -> Result<String, StoreError> {
@@ -287,7 +283,7 @@ mod tests {
         assert_eq!(url.login.database, 7);
         assert_eq!(url.limits.connect, Duration::from_secs(1));
         assert_eq!(url.limits.call, Duration::from_millis(750));
-        assert_eq!(Some(url.key_template), Template::parse("lock:{name}:x"));
+        assert_eq!(Ok(url.key_template), Template::parse("lock:{name}:x"));
         let tls = url.tls.expect("rediss");
         assert_eq!(tls.ca.as_deref(), Some(Path::new("/a+b c")));
         assert_eq!(tls.cert_and_key, Some(("c".into(), "k".into())));

@@ -193,6 +193,10 @@ impl Store for Sqlite {
         Arc::clone(&self.shared.name)
     }
 
+    fn check_key(&self, _key: &Key) -> Result<(), String> {
+        Ok(())
+    }
+
     fn call(&self, steps: Vec<Step>) -> Answer<'_, Vec<Reply>> {
         let (answer, replies) = oneshot::channel();
         self.ask(Request::Call(Call { steps, answer }), replies)
