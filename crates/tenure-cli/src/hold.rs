@@ -19,6 +19,8 @@ use crate::watch::{Cause, End, Event, Lease};
 
 /// A sentry that was told to end CMD and has not done it so long after the grace is ended too.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// After CMD got the terminal that it was stopped for, when to look after the rest of its group.
+const REST: Duration = Duration::from_millis(100);
 
 /// What became of CMD.
 #[derive(Debug)]
@@ -53,7 +55,7 @@ pub(crate) async fn run(
         lease: Lease { deadline_us: deadline.as_micros(), slack_us: micros(plan.slack()) },
         grace_us: micros(plan.grace),
         signal: plan.signal.as_raw(),
-        foreground: job.is_in_foreground(),
+        foreground: job.starts_in_foreground(),
     };
     let guarded = plan.on_lost == OnLost::Kill;
     let child = Child::start(&plan.cmd, env, &start, guarded).map_err(NotRun::NotStarted)?;
@@ -62,7 +64,8 @@ pub(crate) async fn run(
         format!("CMD runs as process {}, deadline {deadline} µs", child.group().as_raw_nonzero())
     });
     let max_hold = plan.max_hold.map_or(Moment::NEVER, |span| granted + span);
-    Hold { plan, guard, job, seam, child, deadline, lost: None, max_hold, overdue: Moment::NEVER }
+    let (lost, overdue, rest) = (None, Moment::NEVER, Moment::NEVER);
+    Hold { plan, guard, job, seam, child, deadline, lost, max_hold, overdue, rest }
         .until_end(signals)
         .await
 }
@@ -106,6 +109,8 @@ struct Hold<'a> {
     max_hold: Moment,
     /// When to do the sentry's work, if it does not.
     overdue: Moment,
+    /// When to look after the rest of CMD's group, which has just got the terminal.
+    rest: Moment,
 }
 
 impl Hold<'_> {
@@ -134,6 +139,10 @@ impl Hold<'_> {
                     self.overdue = Moment::NEVER;
                     self.child.dismiss_sentry();
                 }
+                () = self.seam.sleep_until(self.rest), if self.rest != Moment::NEVER => {
+                    self.rest = Moment::NEVER;
+                    self.job.serve_the_rest(&self.child);
+                }
                 () = self.child.ready(self.seam) => {}
             }
         }
@@ -142,6 +151,7 @@ impl Hold<'_> {
     fn heard(&self, signal: Signal) {
         match signal {
             Signal::TSTP => self.job.stop(Some(&self.child)),
+            Signal::TTIN | Signal::TTOU => self.job.others_want_terminal(&self.child),
             Signal::CONT => self.job.go_on(&self.child),
             signal if signals::is_passed_on(signal) => self.child.pass_on(signal),
             // A child has changed: the next look shows which.
@@ -149,12 +159,16 @@ impl Hold<'_> {
         }
     }
 
-    fn stopped(&self, signal: i32) {
-        if self.job.cmd_stopped(&self.child, signal) == Stop::Stuck {
-            let name = signals::name(signal);
-            self.plan.voice.notice(format!(
-                "CMD was stopped by {name}: it wants the terminal, which is not our stdin"
-            ));
+    fn stopped(&mut self, signal: i32) {
+        match self.job.cmd_stopped(&self.child, signal) {
+            Stop::Served => self.rest = self.seam.now() + REST,
+            Stop::Stuck => {
+                let name = signals::name(signal);
+                self.plan.voice.notice(format!(
+                    "CMD was stopped by {name}: it wants a terminal, and tenure has none"
+                ));
+            }
+            Stop::Theirs | Stop::Job => {}
         }
     }
 

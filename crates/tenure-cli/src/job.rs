@@ -1,5 +1,13 @@
 //! The shell's job that `tenure` and CMD are together, though in two process groups: the
 //! terminal goes to CMD and comes back, Ctrl-Z stops both, and continuing continues both.
+//!
+//! A job may have more members than us, such as the pager behind `tenure run k -- seq 999 | less`.
+//! They are in our group, so they share the foreground with us. Therefore CMD has the foreground
+//! from its start only if stdin and stdout are the terminal. Otherwise it gets it when the kernel
+//! stops it for using the terminal (SIGTTIN, SIGTTOU), and keeps it until another member is
+//! stopped for the same reason.
+
+use std::cell::Cell;
 
 use rustix::process::{Pid, Signal};
 
@@ -12,6 +20,10 @@ use crate::terminal::Terminal;
 #[derive(Debug)]
 pub(crate) struct Job {
     terminal: Option<Terminal>,
+    /// CMD has the foreground without asking.
+    at_once: Cell<bool>,
+    /// We have stopped CMD with us, so its stop, of which we hear later, is no news.
+    stopped_cmd: Cell<bool>,
     /// SIGTSTP was ignored when we started.
     no_jobs: bool,
 }
@@ -23,18 +35,22 @@ pub(crate) enum Stop {
     Theirs,
     /// CMD wants a terminal that it cannot have.
     Stuck,
+    /// CMD wanted the terminal and got it.
+    Served,
     /// The whole job stops, or cannot.
     Job,
 }
 
 impl Job {
-    pub(crate) fn on_stdin(no_jobs: bool) -> Self {
-        Self { terminal: Terminal::on_stdin(), no_jobs }
+    pub(crate) fn new(no_jobs: bool) -> Self {
+        let terminal = Terminal::controlling();
+        let at_once = Cell::new(terminal.as_ref().is_some_and(Terminal::is_all));
+        Self { terminal, at_once, stopped_cmd: Cell::new(false), no_jobs }
     }
 
     /// Whether CMD is to start in the foreground.
-    pub(crate) fn is_in_foreground(&self) -> bool {
-        self.terminal.as_ref().is_some_and(Terminal::is_ours)
+    pub(crate) fn starts_in_foreground(&self) -> bool {
+        self.at_once.get() && self.terminal.as_ref().is_some_and(Terminal::is_ours)
     }
 
     /// CMD's group was stopped by `signal`.
@@ -44,7 +60,17 @@ impl Job {
             return if wants_terminal { Stop::Stuck } else { Stop::Theirs };
         };
         let in_foreground = terminal.is_of(child.group());
-        if !(in_foreground || wants_terminal || signal == Signal::TSTP.as_raw()) {
+        if wants_terminal && (in_foreground || terminal.is_ours()) {
+            terminal.give(child.group());
+            child.pass_on(Signal::CONT);
+            return Stop::Served;
+        }
+        if self.stopped_cmd.take() {
+            return Stop::Theirs;
+        }
+        // Ctrl-Z that has reached CMD alone, and whose terminal was taken back since.
+        let by_key = signal == Signal::TSTP.as_raw() && self.at_once.get();
+        if !(in_foreground || wants_terminal || by_key) {
             return Stop::Theirs;
         }
         if self.can_stop() {
@@ -53,7 +79,7 @@ impl Job {
             let _ = rustix::process::kill_current_process_group(Signal::TSTP);
         } else {
             // As the kernel treats a stopped group that nobody will ever continue.
-            if wants_terminal && !in_foreground {
+            if wants_terminal {
                 child.pass_on(Signal::HUP);
             }
             child.pass_on(Signal::CONT);
@@ -67,17 +93,42 @@ impl Job {
             return;
         }
         if let Some(child) = child {
+            self.stopped_cmd.set(true);
             child.pass_on(Signal::TSTP);
             self.take_back(child.group());
         }
         signals::stop_self();
     }
 
+    /// SIGTTIN or SIGTTOU came: a member of our group was stopped for using the terminal while
+    /// CMD has it, or while the whole job is in the background.
+    pub(crate) fn others_want_terminal(&self, child: &Child) {
+        let group = child.group();
+        match &self.terminal {
+            Some(terminal) if terminal.is_of(group) || terminal.is_ours() => {
+                // From here on both have to ask, or it would go to and fro without end.
+                self.at_once.set(false);
+                terminal.take_back(group);
+                let _ = rustix::process::kill_current_process_group(Signal::CONT);
+            }
+            _ => self.stop(Some(child)),
+        }
+    }
+
+    /// Continues who is left stopped in CMD's group though it has the terminal: a program that
+    /// handles SIGTTOU and then stops itself may do so after we have continued its group.
+    pub(crate) fn serve_the_rest(&self, child: &Child) {
+        if self.terminal.as_ref().is_some_and(|terminal| terminal.is_of(child.group())) {
+            child.pass_on(Signal::CONT);
+        }
+    }
+
     /// SIGCONT came.
     pub(crate) fn go_on(&self, child: &Child) {
-        if let Some(terminal) = self.terminal.as_ref().filter(|terminal| terminal.is_ours()) {
+        if let Some(terminal) = self.terminal.as_ref().filter(|_| self.starts_in_foreground()) {
             terminal.give(child.group());
         }
+        self.stopped_cmd.set(false);
         child.pass_on(Signal::CONT);
     }
 
@@ -86,7 +137,8 @@ impl Job {
     pub(crate) fn cmd_ended(&self, cmd: Pid, restore: bool) -> bool {
         let had_it = self.terminal.as_ref().is_some_and(|terminal| terminal.is_of(cmd));
         self.take_back(cmd);
-        if let Some(terminal) = self.terminal.as_ref().filter(|t| restore && t.is_ours()) {
+        if let Some(terminal) = self.terminal.as_ref().filter(|t| restore && had_it && t.is_ours())
+        {
             terminal.restore();
         }
         had_it

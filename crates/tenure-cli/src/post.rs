@@ -106,7 +106,15 @@ impl Post {
     fn read(&mut self) -> bool {
         let mut bytes = [0; 1024];
         loop {
-            match self.link.try_read(&mut bytes) {
+            let read = match self.link.try_read(&mut bytes) {
+                // To tokio nothing has come before it was awaited; but after a stop, what was said
+                // meanwhile comes before the signal that continued us.
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    rustix::io::read(&self.link, &mut bytes).map_err(io::Error::from)
+                }
+                read => read,
+            };
+            match read {
                 Ok(0) => return false,
                 Ok(count) => self.inbox.push(&bytes[..count]),
                 Err(e) => return e.kind() == io::ErrorKind::WouldBlock,

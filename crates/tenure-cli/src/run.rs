@@ -59,7 +59,7 @@ pub(crate) fn run(args: RunArgs) -> Result<Fate, Refusal> {
         let own = Some(rustix::process::getpid());
         rustix::process::set_child_subreaper(own)
             .map_err(|e| defect("cannot become a subreaper", e.into()))?;
-        let job = Job::on_stdin(signals.no_jobs());
+        let job = Job::new(signals.no_jobs());
         Ok(Flow { plan: &plan, seam, signals, job }.until_end(file.as_ref()).await)
     })
 }

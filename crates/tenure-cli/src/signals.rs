@@ -84,7 +84,7 @@ impl Signals {
     /// Starts to listen. From here on none of them ends this process by itself.
     pub(crate) fn listen() -> io::Result<Self> {
         let mask = ignored();
-        let job = [Signal::TSTP, Signal::CONT];
+        let job = [Signal::TSTP, Signal::TTIN, Signal::TTOU, Signal::CONT];
         let mut streams = vec![];
         for signal in PASSED_ON.into_iter().chain(job).filter(|s| !is_ignored(mask, *s)) {
             let kind = SignalKind::from_raw(signal.as_raw());

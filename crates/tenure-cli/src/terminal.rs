@@ -1,12 +1,14 @@
-//! The terminal: CMD's group gets the foreground and gives it back. It is touched only if our
-//! stdin is the controlling terminal and we are in its foreground.
+//! The terminal that controls us: CMD's group gets the foreground and gives it back. It is
+//! touched only while the foreground is ours, or CMD's.
 
 use std::ffi::OsString;
 use std::io;
 
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::Pid;
-use rustix::stdio::stdin;
+use rustix::stdio::{stderr, stdin, stdout};
 use rustix::termios::{OptionalActions, Termios};
 
 use crate::command::Cmd;
@@ -23,19 +25,35 @@ pub(crate) fn main(arguments: Vec<OsString>) -> Result<std::convert::Infallible,
     Err(cmd.exec())
 }
 
-/// Our controlling terminal on stdin.
+/// Our controlling terminal.
 #[derive(Debug)]
 pub(crate) struct Terminal {
+    line: OwnedFd,
+    /// Stdin and stdout both are this terminal.
+    is_all: bool,
     /// Its modes before CMD could change them.
     modes: Option<Termios>,
 }
 
 impl Terminal {
-    /// `None` if stdin is not the terminal that controls us.
-    pub(crate) fn on_stdin() -> Option<Self> {
-        let session = rustix::termios::tcgetsid(stdin()).ok()?;
-        (session == rustix::process::getsid(None).ok()?)
-            .then(|| Self { modes: rustix::termios::tcgetattr(stdin()).ok() })
+    /// `None` if no terminal controls us.
+    pub(crate) fn controlling() -> Option<Self> {
+        let line = [stdin(), stdout(), stderr()]
+            .into_iter()
+            .find(|line| controls_us(line))
+            .and_then(|line| line.try_clone_to_owned().ok())
+            .or_else(|| {
+                let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+                rustix::fs::open("/dev/tty", flags, Mode::empty()).ok()
+            })?;
+        let is_all = controls_us(stdin()) && controls_us(stdout());
+        Some(Self { modes: rustix::termios::tcgetattr(&line).ok(), is_all, line })
+    }
+
+    /// Whether stdin and stdout both are this terminal: CMD is then alone with the user. In a
+    /// pipeline others of our job may want the terminal as much as CMD does.
+    pub(crate) fn is_all(&self) -> bool {
+        self.is_all
     }
 
     /// Whether our own group is in the foreground.
@@ -45,23 +63,22 @@ impl Terminal {
 
     /// Whether that group is in the foreground.
     pub(crate) fn is_of(&self, group: Pid) -> bool {
-        rustix::termios::tcgetpgrp(stdin()).is_ok_and(|now| now == group)
+        rustix::termios::tcgetpgrp(&self.line).is_ok_and(|now| now == group)
     }
 
     /// Gives the foreground to CMD's group.
     pub(crate) fn give(&self, group: Pid) {
         // A group that has just ended cannot have it, and does not need it.
-        let _ = without_ttou(|| rustix::termios::tcsetpgrp(stdin(), group));
+        let _ = without_ttou(|| rustix::termios::tcsetpgrp(&self.line, group));
     }
 
     /// Takes the foreground back from CMD's group, or from a group that has ended, and from
     /// nobody else: meanwhile a shell may have given it to another job.
     pub(crate) fn take_back(&self, cmd: Pid) {
-        let Ok(now) = rustix::termios::tcgetpgrp(stdin()) else { return };
+        let Ok(now) = rustix::termios::tcgetpgrp(&self.line) else { return };
         let ended = rustix::process::test_kill_process_group(now) == Err(Errno::SRCH);
         if now == cmd || ended {
-            let own = rustix::process::getpgrp();
-            let _ = without_ttou(|| rustix::termios::tcsetpgrp(stdin(), own));
+            self.give(rustix::process::getpgrp());
         }
     }
 
@@ -69,7 +86,13 @@ impl Terminal {
     pub(crate) fn restore(&self) {
         if let Some(modes) = &self.modes {
             let when = OptionalActions::Now;
-            let _ = without_ttou(|| rustix::termios::tcsetattr(stdin(), when, modes));
+            let _ = without_ttou(|| rustix::termios::tcsetattr(&self.line, when, modes));
         }
     }
+}
+
+/// Whether that descriptor is the terminal that controls us.
+fn controls_us(descriptor: impl AsFd) -> bool {
+    let session = rustix::termios::tcgetsid(descriptor);
+    session.is_ok_and(|session| rustix::process::getsid(None) == Ok(session))
 }

@@ -70,7 +70,7 @@ pub(crate) async fn or_signal<T>(
         tokio::select! {
             biased;
             signal = signals.next() => match signal {
-                Signal::TSTP => job.stop(None),
+                Signal::TSTP | Signal::TTIN | Signal::TTOU => job.stop(None),
                 signal if signals::is_passed_on(signal) => return Err(signal),
                 _ => {}
             },

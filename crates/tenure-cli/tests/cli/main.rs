@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, reason = "figures, and what was skipped")]
 
 mod json;
+mod pipeline;
 mod place;
 mod refusals;
 mod run;
