@@ -96,7 +96,8 @@ pub(crate) struct RunArgs {
     /// The exit code for "busy"
     #[arg(long, value_name = "N", default_value_t = exit::Exit::BUSY.0)]
     pub(crate) busy_exit: u8,
-    /// Write how it went into this file, as one line of JSON
+    /// Write how it went into this file, as one line of JSON. A file is replaced as a whole; to a
+    /// device, a FIFO, a descriptor (/dev/stderr, /dev/fd/N) and stdout (-) the line is added
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
     /// Say nothing but errors

@@ -1,6 +1,5 @@
 //! `tenure run`: the flow from a checked plan to an exit code.
 
-use std::fs::File;
 use std::sync::Arc;
 
 use rustix::process::Signal;
@@ -18,7 +17,7 @@ use crate::job::Job;
 use crate::nest;
 use crate::plan::Plan;
 use crate::post::NotStarted;
-use crate::report::{self, Outcome, Report, millis};
+use crate::report::{Destination, Outcome, Report, millis};
 use crate::signals::{self, Signals};
 
 use crate::wait::{self, Waited};
@@ -39,11 +38,15 @@ pub(crate) enum Fate {
 /// Runs CMD under the lock.
 pub(crate) fn run(args: RunArgs) -> Result<Fate, Refusal> {
     let plan = Plan::of(args)?;
-    let file = plan.report.as_deref().map(|path| {
-        report::open(path)
+    let destination = plan.report.as_deref().map(|path| {
+        if plan.store.is_made_of(path) {
+            let message = format!("--report: {} belongs to the store of the lock", path.display());
+            return Err(Refusal::usage(message));
+        }
+        Destination::open(path)
             .map_err(|e| Refusal::config(format!("--report: cannot write {}: {e}", path.display())))
     });
-    let file = file.transpose()?;
+    let destination = destination.transpose()?;
     if let Some(warning) = &plan.warning {
         plan.voice.notice(warning);
     }
@@ -60,7 +63,7 @@ pub(crate) fn run(args: RunArgs) -> Result<Fate, Refusal> {
         rustix::process::set_child_subreaper(own)
             .map_err(|e| defect("cannot become a subreaper", e.into()))?;
         let job = Job::new(signals.no_jobs());
-        Ok(Flow { plan: &plan, seam, signals, job }.until_end(file.as_ref()).await)
+        Ok(Flow { plan: &plan, seam, signals, job }.until_end(destination.as_ref()).await)
     })
 }
 
@@ -113,7 +116,7 @@ struct Times {
 }
 
 impl Flow<'_> {
-    async fn until_end(mut self, file: Option<&File>) -> Fate {
+    async fn until_end(mut self, destination: Option<&Destination>) -> Fate {
         let mut times = Times::default();
         let plan = self.plan;
         let seam = Arc::clone(&self.seam);
@@ -131,9 +134,9 @@ impl Flow<'_> {
                 verdict
             }
         };
-        if let Some(file) = file {
+        if let Some(destination) = destination {
             let report = report_of(plan, &verdict, &times);
-            if let Err(e) = report::write(file, &report) {
+            if let Err(e) = destination.write(&report) {
                 plan.voice.error(format!("--report: {e}"));
             }
         }

@@ -134,6 +134,22 @@ impl Located {
         }
     }
 
+    /// Whether a path is a file of this store.
+    pub(crate) fn is_made_of(&self, path: &Path) -> bool {
+        let Some(store) = &self.file else { return false };
+        let whole = |path: &Path| {
+            let name = path.file_name().unwrap_or_default();
+            let directory = std::path::absolute(path).ok()?.parent()?.canonicalize().ok()?;
+            path.canonicalize().ok().or(Some(directory.join(name)))
+        };
+        let path = whole(path);
+        ["", "-wal", "-shm", "-journal"].into_iter().any(|end| {
+            let mut file = store.clone().into_os_string();
+            file.push(end);
+            path.is_some() && whole(Path::new(&file)) == path
+        })
+    }
+
     /// What CMD's environment says about the store, so that a `tenure` in it finds the same
     /// one; `None` removes a variable.
     pub(crate) fn environment(&self) -> [(&'static str, Option<OsString>); 2] {

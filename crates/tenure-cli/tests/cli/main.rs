@@ -6,6 +6,7 @@ mod json;
 mod pipeline;
 mod place;
 mod refusals;
+mod report;
 mod run;
 mod schema;
 mod screen;

@@ -1,0 +1,196 @@
+//! Where `--report` writes: never over what is not a report.
+
+use std::fs;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
+
+use serde_json::Value;
+
+use crate::place::{Ended, Place, Running};
+
+/// What stands in a file before the run.
+const BEFORE: &str = "an older line\n";
+
+fn run(place: &Place, report: &str) -> Ended {
+    place.run(&["run", "--report", report, "k", "--", "sh", "-c", "exit 3"])
+}
+
+fn is_report(line: &str) -> bool {
+    serde_json::from_str::<Value>(line).is_ok_and(|report| report["exit"] == 3)
+}
+
+/// Nothing but what was there is left beside.
+fn names(place: &Place) -> Vec<String> {
+    let directory = fs::read_dir(place.path("")).expect("a directory");
+    let name = |entry: std::io::Result<fs::DirEntry>| entry.expect("an entry").file_name();
+    let mut names: Vec<_> = directory.map(|e| name(e).into_string().expect("text")).collect();
+    names.retain(|name| !name.starts_with("locks.db"));
+    names.sort();
+    names
+}
+
+#[test]
+fn a_log_that_stderr_or_stdout_is_added_to_is_not_erased() {
+    let place = Place::new();
+    symlink("/dev/stderr", place.path("link")).expect("a link");
+    symlink("link", place.path("links")).expect("a link");
+    for (names, to) in [
+        (&["/dev/stderr", "/dev/fd/2", "/proc/self/fd/2", "link", "links", "log"][..], "2>>"),
+        (&["-", "/dev/stdout", "/dev/fd/1", "/proc/thread-self/fd/1", "./log"], ">>"),
+        (&["/dev/fd/7", "/proc/self/fd/7"], "7>>"),
+    ] {
+        for name in names {
+            fs::write(place.path("log"), BEFORE).expect("a file");
+            let script = format!("\"$TENURE\" run --report {name} k -- sh -c 'exit 3' {to} log");
+            let ended = place.sh(&script);
+            assert_eq!(ended.code, Some(3), "{name}: {ended:?}");
+            let log = place.read("log");
+            let added = log.strip_prefix(BEFORE).unwrap_or_else(|| panic!("{name}: {log}"));
+            assert!(is_report(added), "{name}: {log}");
+        }
+    }
+    assert_eq!(names(&place), ["link", "links", "log"]);
+}
+
+#[test]
+fn a_link_to_the_log_that_stderr_is_added_to_is_the_log() {
+    let place = Place::new();
+    fs::write(place.path("log"), BEFORE).expect("a file");
+    symlink("log", place.path("link")).expect("a link");
+    let ended = place.sh("\"$TENURE\" run --report link k -- sh -c 'exit 3' 2>> log");
+    assert_eq!(ended.code, Some(3), "{ended:?}");
+    assert!(is_report(place.read("log").strip_prefix(BEFORE).expect("it is kept")));
+}
+
+#[test]
+fn another_process_s_log_is_not_erased() {
+    let place = Place::new();
+    fs::write(place.path("log"), BEFORE).expect("a file");
+    let script =
+        "exec 7>> log; \"$TENURE\" run --report /proc/$$/fd/7 k -- sh -c 'exit 3'; exit $?";
+    let ended = place.sh(script);
+    assert_eq!(ended.code, Some(3), "{ended:?}");
+    assert!(is_report(place.read("log").strip_prefix(BEFORE).expect("it is kept")));
+}
+
+#[test]
+fn a_socket_in_the_place_of_stdout_gets_the_line() {
+    let place = Place::new();
+    let script = "import os, socket, subprocess, sys\n\
+        for name in ['/dev/stdout', '-', '/dev/fd/1', '/dev/fd/7']:\n\
+        \x20   ours, theirs = socket.socketpair()\n\
+        \x20   os.dup2(theirs.fileno(), 7)\n\
+        \x20   line = [os.environ['TENURE'], 'run', '--report', name, 'k', 'sh', '-c', 'exit 3']\n\
+        \x20   code = subprocess.run(line, stdout=theirs, pass_fds=[7]).returncode\n\
+        \x20   ours.settimeout(30)\n\
+        \x20   print(name, code, ours.recv(9999).decode(), end='')\n";
+    let ended = Running::of(place.command("python3").args(["-c", script])).wait();
+    let lines: Vec<&str> = ended.stdout.lines().collect();
+    assert_eq!(lines.len(), 4, "{ended:?}");
+    for line in lines {
+        let words: Vec<&str> = line.splitn(3, ' ').collect();
+        assert_eq!(words[1], "3", "{ended:?}");
+        assert!(is_report(words[2]), "{line}");
+    }
+}
+
+#[test]
+fn a_descriptor_that_cannot_be_written_to_stops_the_run_before_it_begins() {
+    let place = Place::new();
+    for (descriptor, redirection, why) in
+        [(7, "7< /dev/null", "not open for writing"), (7, "7>&-", "Bad file descriptor")]
+    {
+        let report = format!("/dev/fd/{descriptor}");
+        let ended = place.sh(&format!("\"$TENURE\" run --report {report} k true {redirection}"));
+        assert_eq!(ended.code, Some(78), "{ended:?}");
+        assert!(ended.stderr.contains(&report) && ended.stderr.contains(why), "{ended:?}");
+    }
+    assert!(!place.store().exists(), "nothing was touched");
+}
+
+#[test]
+fn a_file_is_replaced_whole_and_keeps_its_rights() {
+    let place = Place::new();
+    fs::write(place.path("report"), BEFORE).expect("a file");
+    let rights = fs::Permissions::from_mode(0o640);
+    fs::set_permissions(place.path("report"), rights).expect("our file");
+    fs::hard_link(place.path("report"), place.path("other")).expect("another name");
+    let script = "cat report > during; exit 3";
+    let ended = place.run(&["run", "--report", "report", "k", "--", "sh", "-c", script]);
+    assert_eq!(ended.code, Some(3), "{ended:?}");
+    assert!(is_report(&place.read("report")));
+    assert_eq!(place.read("during"), "", "not over yet");
+    assert_eq!(place.read("other"), BEFORE, "the old file is as it was");
+    let mode = fs::metadata(place.path("report")).expect("it is there").mode();
+    assert_eq!(mode & 0o777, 0o640);
+    assert_eq!(names(&place), ["during", "other", "report"], "nothing else is left");
+}
+
+#[test]
+fn a_link_is_followed_and_stays_a_link() {
+    let place = Place::new();
+    fs::write(place.path("file"), "x".repeat(10_000)).expect("a file");
+    for target in ["file", "new"] {
+        let _ = fs::remove_file(place.path("link"));
+        symlink(target, place.path("link")).expect("a link");
+        assert_eq!(run(&place, "link").code, Some(3));
+        assert!(is_report(&place.read(target)), "{target}: {}", place.read(target));
+        let link = fs::symlink_metadata(place.path("link")).expect("it is there");
+        assert!(link.is_symlink());
+    }
+}
+
+#[test]
+fn a_device_is_written_to_and_stays_a_device() {
+    let place = Place::new();
+    symlink("/dev/null", place.path("link")).expect("a link");
+    assert_eq!(run(&place, "link").code, Some(3));
+    let made = place.sh("mknod null c 1 3 && echo > null");
+    if made.code != Some(0) {
+        println!("SKIPPED: no right to make a device: {}", made.stderr);
+        return;
+    }
+    // Not with the machine's own, in case it is replaced.
+    assert_eq!(run(&place, "null").code, Some(3));
+    let kind = fs::symlink_metadata(place.path("null")).expect("it is there").file_type();
+    assert!(kind.is_char_device());
+    assert_eq!(names(&place), ["link", "null"]);
+}
+
+#[test]
+fn a_fifo_gets_the_line() {
+    let place = Place::new();
+    let script = "mkfifo fifo; cat fifo > read & \
+                  \"$TENURE\" run --report fifo k -- sh -c 'exit 3'; echo $?; wait; test -p fifo";
+    let ended = place.sh(script);
+    assert_eq!((ended.code, &*ended.stdout), (Some(0), "3\n"), "{ended:?}");
+    assert!(is_report(&place.read("read")));
+}
+
+#[test]
+fn what_is_no_file_stops_the_run_before_it_begins() {
+    let place = Place::new();
+    fs::create_dir(place.path("directory")).expect("a directory");
+    let _socket = std::os::unix::net::UnixListener::bind(place.path("socket")).expect("a socket");
+    for (report, why) in [("directory", "a directory"), ("socket", "a socket"), (".", "directory")]
+    {
+        let ended = run(&place, report);
+        assert_eq!(ended.code, Some(78), "{ended:?}");
+        assert!(ended.stderr.contains(why), "{ended:?}");
+    }
+    assert!(!place.store().exists(), "nothing was touched");
+}
+
+#[test]
+fn a_file_of_the_store_is_no_place_for_a_report() {
+    let place = Place::new();
+    place.run(&["run", "k", "--", "true"]);
+    symlink("locks.db", place.path("link")).expect("a link");
+    let size = fs::metadata(place.store()).expect("the store").len();
+    for name in ["locks.db", "./locks.db-wal", "locks.db-shm", "link"] {
+        let ended = run(&place, name);
+        assert_eq!(ended.code, Some(64), "{name}: {ended:?}");
+        assert!(ended.stderr.contains("belongs to the store of the lock"), "{ended:?}");
+    }
+    assert_eq!(fs::metadata(place.store()).expect("the store").len(), size);
+    assert_eq!(place.status("k")["state"], "free");
+}
