@@ -10,16 +10,15 @@
 mod sqlite_world;
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use sqlite_world::actor::{Actor, told};
 use sqlite_world::{
-    LIMIT, acquire, actor, ask, closed, fence, in_role, open, owner, play, release, unprivileged,
-    wait_for,
+    LIMIT, acquire, ask, closed, fence, in_role, open, owner, play, release, unprivileged, wait_for,
 };
 use tenure::logic::{Op, Reply, State};
 use tenure::store::Store;
@@ -35,54 +34,6 @@ const WORST_LIMIT: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(60);
 /// What somebody writes who has seen that.
 const CUT_OFF: &str = "cut-off";
-
-/// A process in a role; it is killed when the test ends, however it ends.
-struct Actor {
-    child: Child,
-    tell: ChildStdin,
-    said: BufReader<ChildStdout>,
-}
-
-impl Actor {
-    fn start(role: &str, place: &Path) -> Self {
-        let mut command = actor(Command::new("env"), &format!("role_{role}"), role, place);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.spawn().expect("a process");
-        let tell = child.stdin.take().expect("its stdin");
-        let said = BufReader::new(child.stdout.take().expect("its stdout"));
-        Self { child, tell, said }
-    }
-
-    fn tell(&mut self, line: &str) {
-        writeln!(self.tell, "{line}").expect("it listens");
-    }
-
-    /// What it says next, without the `@`.
-    fn hear(&mut self) -> String {
-        let mut line = String::new();
-        loop {
-            line.clear();
-            assert!(self.said.read_line(&mut line).expect("a line") > 0, "it ended in silence");
-            if let Some((_, said)) = line.split_once('@') {
-                return said.trim_end().to_owned();
-            }
-        }
-    }
-}
-
-impl Drop for Actor {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// The next line of the test that plays this role's counterpart; `None` at its end.
-fn told() -> Option<String> {
-    let mut line = String::new();
-    let length = std::io::stdin().read_line(&mut line).expect("a line");
-    (length > 0).then(|| line.trim_end().to_owned())
-}
 
 #[tokio::test]
 async fn role_opener() {

@@ -5,6 +5,8 @@
 #![allow(clippy::disallowed_methods, reason = "tests wait for real processes")]
 #![allow(clippy::print_stdout, reason = "tests say what they measured")]
 
+pub(crate) mod actor;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;

@@ -8,6 +8,8 @@ use std::path::Path;
 
 /// The byte of the `-shm` file that the writer of a WAL locks (SQLite, *WAL-mode file format*).
 const WRITE_LOCK_BYTE: &str = "120";
+/// The first of the bytes of the file that its users share (SQLite, `os.h`: `SHARED_FIRST`).
+const SHARED_FROM_BYTE: &str = "1073741826";
 
 /// A process that holds a lock.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,19 +23,28 @@ impl Culprit {
     /// The process inside a write transaction on `file`.
     pub(super) fn writing(file: &Path) -> Option<Self> {
         let shared_memory = format!("{}-shm", file.display());
-        Self::holding("POSIX", shared_memory.as_ref(), WRITE_LOCK_BYTE)
+        Self::holding("POSIX", "WRITE", shared_memory.as_ref(), WRITE_LOCK_BYTE)
+    }
+
+    /// A process that has the file open.
+    pub(super) fn using(file: &Path) -> Option<Self> {
+        Self::holding("POSIX", "READ", file, SHARED_FROM_BYTE)
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.pid
     }
 
     /// The process that is opening the file whose directory of sockets this is.
     pub(super) fn opening(wake_dir: &Path) -> Option<Self> {
-        Self::holding("FLOCK", wake_dir, "0")
+        Self::holding("FLOCK", "WRITE", wake_dir, "0")
     }
 
-    fn holding(kind: &str, path: &Path, from: &str) -> Option<Self> {
+    fn holding(kind: &str, access: &str, path: &Path, from: &str) -> Option<Self> {
         let inode = fs::metadata(path).ok()?;
         let (major, minor) = (rustix::fs::major(inode.dev()), rustix::fs::minor(inode.dev()));
         let inode = format!("{major:02x}:{minor:02x}:{}", inode.ino());
-        let pid = holder(&fs::read_to_string("/proc/locks").ok()?, kind, &inode, from)?;
+        let pid = holder(&fs::read_to_string("/proc/locks").ok()?, (kind, access), &inode, from)?;
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         let (name, stopped) = name_and_state(&stat)?;
         Some(Self { pid, name, stopped })
@@ -41,10 +52,10 @@ impl Culprit {
 }
 
 /// `1: POSIX  ADVISORY  WRITE 7419 fe:00:10592337 120 120`; a line with `->` is one who waits.
-fn holder(table: &str, kind: &str, inode: &str, from: &str) -> Option<u32> {
+fn holder(table: &str, kind: (&str, &str), inode: &str, from: &str) -> Option<u32> {
     table.lines().find_map(|line| match *line.split_whitespace().collect::<Vec<_>>() {
-        [_, its_kind, _, "WRITE", pid, its_inode, its_from, _]
-            if (its_kind, its_inode, its_from) == (kind, inode, from) =>
+        [_, its_kind, _, access, pid, its_inode, its_from, _]
+            if ((its_kind, access), its_inode, its_from) == (kind, inode, from) =>
         {
             pid.parse().ok()
         }
@@ -96,9 +107,9 @@ mod tests {
 
     #[test]
     fn the_holder_of_the_lock_is_found_among_others() {
-        assert_eq!(holder(TABLE, "POSIX", "fe:00:105", "120"), Some(7419));
-        assert_eq!(holder(TABLE, "FLOCK", "fe:00:105", "0"), Some(14));
-        assert_eq!(holder(TABLE, "POSIX", "fe:00:106", "120"), None);
+        assert_eq!(holder(TABLE, ("POSIX", "WRITE"), "fe:00:105", "120"), Some(7419));
+        assert_eq!(holder(TABLE, ("FLOCK", "WRITE"), "fe:00:105", "0"), Some(14));
+        assert_eq!(holder(TABLE, ("POSIX", "WRITE"), "fe:00:106", "120"), None);
     }
 
     #[test]

@@ -110,7 +110,7 @@ pub(super) fn read_only(file: &Path) -> String {
     )
 }
 
-fn cannot_open(file: &Path) -> String {
+pub(super) fn cannot_open(file: &Path) -> String {
     format!(
         "{} cannot be opened for reading and writing: check the rights of the file and of its \
          directory",

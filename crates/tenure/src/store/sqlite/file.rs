@@ -5,7 +5,6 @@
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,9 +12,12 @@ use std::time::Instant;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, config::DbConfig, params};
 use rustix::fs::FlockOperation;
 
+use super::beside::{self, Inodes, Standing};
 use super::boot;
 use super::culprit::{self, Culprit};
+use super::cut_off;
 use super::fault::{self, Stage};
+use super::locate::{at, locate};
 use super::mount;
 use super::wakeup::WakeDir;
 use super::{SqliteOptions, busy};
@@ -85,16 +87,20 @@ pub(super) struct File {
     pub(super) path: PathBuf,
     pub(super) boot_id: String,
     pub(super) wake_dir: Arc<WakeDir>,
-    inode: (u64, u64),
+    /// The absolute path that was given; links on it may lead elsewhere one day.
+    asked: PathBuf,
+    inodes: Inodes,
 }
 
 impl File {
     /// Opens `path`, and makes the file first if there is none. Blocks: for the worker's thread.
+    #[allow(clippy::disallowed_methods, reason = "this is the edge to other processes")]
     pub(super) fn open(
         path: &Path,
         seam: &dyn Seam,
         options: &SqliteOptions,
     ) -> Result<Self, StoreError> {
+        let asked = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let path = locate(path)?;
         mount::check(&path)?;
         let boot_id = options.boot_id.clone().map_or_else(boot::id, Ok)?;
@@ -103,26 +109,41 @@ impl File {
         if !WakeDir::path_of(&path).exists() && is_filled(&path)? {
             check_untouched(&path)?;
         }
-        let wake_dir = WakeDir::open(&path, &options.fd_names).map_err(|e| beside(&path, e))?;
-        let alone = Alone::wait(&wake_dir, &path, options)?;
-        let mut db = connect(&path, seam, options)?;
-        prepare(&mut db, &path, &boot_id)?;
-        wake_dir.follow(&path);
-        wake_dir.sweep();
-        drop(alone);
-        let inode = inode(&path).map_err(|e| fault::of_system(&at(&path), e))?;
-        Ok(Self { db, path, boot_id, wake_dir: Arc::new(wake_dir), inode })
+        let since = Instant::now();
+        loop {
+            let wake_dir = WakeDir::open(&path, &options.fd_names);
+            let wake_dir = wake_dir.map_err(|e| beside_fault(&path, e))?;
+            let alone = Alone::wait(&wake_dir, &path, options)?;
+            if let Some((db, inodes)) = connect_whole(&path, &boot_id, seam, options)? {
+                wake_dir.follow(&path);
+                wake_dir.sweep();
+                drop(alone);
+                let wake_dir = Arc::new(wake_dir);
+                return Ok(Self { db, path, boot_id, wake_dir, asked, inodes });
+            }
+            // They may open the file anew meanwhile.
+            drop(alone);
+            if since.elapsed() >= options.busy_limit / 2 {
+                return Err(cut_off::newcomer(&path));
+            }
+            std::thread::sleep(busy::pause());
+        }
     }
 
     /// Names the file, whatever path leads to it.
     pub(super) fn unique(&self) -> String {
-        let (device, number) = self.inode;
+        let (device, number) = self.inodes.file();
         format!("sqlite:{device}:{number}")
     }
 
-    /// Whether the path still leads to the file that was opened.
-    pub(super) fn is_in_place(&self) -> bool {
-        inode(&self.path).is_ok_and(|inode| inode == self.inode)
+    /// The path to open it by once more.
+    pub(super) fn asked(&self) -> &Path {
+        &self.asked
+    }
+
+    /// Looks whether the path still leads to what was opened.
+    pub(super) fn standing(&self) -> Standing {
+        self.inodes.standing(&self.asked)
     }
 
     pub(super) fn fault(&self, stage: Stage, error: rusqlite::Error) -> StoreError {
@@ -130,15 +151,7 @@ impl File {
     }
 }
 
-fn inode(path: &Path) -> io::Result<(u64, u64)> {
-    fs::metadata(path).map(|file| (file.dev(), file.ino()))
-}
-
-fn at(path: &Path) -> String {
-    format!("cannot open {}", path.display())
-}
-
-fn beside(path: &Path, error: io::Error) -> StoreError {
+fn beside_fault(path: &Path, error: io::Error) -> StoreError {
     let file = path.display();
     fault::of_system(
         &format!(
@@ -149,49 +162,36 @@ fn beside(path: &Path, error: io::Error) -> StoreError {
     )
 }
 
-/// The absolute path behind links, so that all who open the file agree on what lies beside it.
-fn locate(path: &Path) -> Result<PathBuf, StoreError> {
-    let config = |message| fault::plain(StoreErrorClass::Config, message);
-    let shown = path.display();
-    let Some(name) = path.file_name() else {
-        return Err(config(format!("{shown:?} names no file: give the path of a file")));
-    };
-    match fs::metadata(path) {
-        Ok(file) if file.is_dir() => {
-            Err(config(format!("{shown} is a directory: name a file in it, {shown}/locks.db")))
-        }
-        Ok(file) if !file.is_file() => Err(config(format!("{shown} is not a regular file"))),
-        Ok(_) => fs::canonicalize(path).map_err(|e| fault::of_system(&at(path), e)),
-        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(fault::of_system(&at(path), e)),
-        // Another process may have made the file since.
-        Err(_) if fs::symlink_metadata(path).is_ok_and(|file| file.is_symlink()) => {
-            Err(config(format!("{shown} is a symbolic link that leads nowhere")))
-        }
-        Err(_) => {
-            let parent = match path.parent() {
-                Some(parent) if !parent.as_os_str().is_empty() => parent,
-                _ => Path::new("."),
-            };
-            match fs::canonicalize(parent) {
-                Ok(parent) => Ok(parent.join(name)),
-                Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                    let parent = parent.display();
-                    Err(config(format!(
-                        "there is no directory {parent}: make it with `mkdir -p {parent}`"
-                    )))
-                }
-                Err(e) => Err(fault::of_system(&at(path), e)),
-            }
-        }
-    }
-}
-
 fn is_filled(path: &Path) -> Result<bool, StoreError> {
     match fs::metadata(path) {
         Ok(file) => Ok(file.len() > 0),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(e) => Err(fault::of_system(&at(path), e)),
     }
+}
+
+/// A connection to the file, and to the journal that all others use; `None` if others use one
+/// that is not there any more.
+fn connect_whole(
+    path: &Path,
+    boot_id: &str,
+    seam: &dyn Seam,
+    options: &SqliteOptions,
+) -> Result<Option<(Connection, Inodes)>, StoreError> {
+    let look = || Inodes::of(path).map_err(|e| fault::of_system(&at(path), e));
+    beside::check(path)?;
+    let before = look()?;
+    // Nobody uses a file without them; with SQLite's lock on the file it is known for sure, in
+    // other containers too.
+    if !before.are_complete() && is_filled(path)? && !cut_off::is_unused(path)? {
+        return Ok(None);
+    }
+    let mut db = connect(path, seam, options)?;
+    prepare(&mut db, path, boot_id)?;
+    let inodes = look()?;
+    // Between the look and the opening somebody may have removed them.
+    let is_whole = inodes.are_complete() && (!before.are_complete() || inodes == before);
+    Ok(is_whole.then_some((db, inodes)))
 }
 
 /// Reads whose file it is without locks, journals or any change. The identity is written before
@@ -216,6 +216,16 @@ fn check_untouched(path: &Path) -> Result<(), StoreError> {
         // opening proper looks again, under locks.
         Err(e) if e.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) => Ok(()),
         Err(e) => Err(fault::of_sqlite(path, Stage::Open, e)),
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        // SQLite writes the journal back as it closes, and removes it by its name. A journal that
+        // is not there any more is not the file's: others may have written since.
+        if self.standing() != Standing::InPlace {
+            let _ = self.db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+        }
     }
 }
 
@@ -263,13 +273,13 @@ struct Alone {
 impl Alone {
     #[allow(clippy::disallowed_methods, reason = "this is the edge to other processes")]
     fn wait(dir: &WakeDir, path: &Path, options: &SqliteOptions) -> Result<Self, StoreError> {
-        let lock = fs::File::open(dir.path()).map_err(|e| beside(path, e))?;
+        let lock = fs::File::open(dir.path()).map_err(|e| beside_fault(path, e))?;
         let since = Instant::now();
         loop {
             match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => return Ok(Self { _lock: lock }),
                 Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::INTR) => {}
-                Err(e) => return Err(beside(path, e.into())),
+                Err(e) => return Err(beside_fault(path, e.into())),
             }
             if since.elapsed() >= options.busy_limit {
                 let who = Culprit::opening(dir.path());
@@ -291,8 +301,10 @@ fn connect(
     seam: &dyn Seam,
     options: &SqliteOptions,
 ) -> Result<Connection, StoreError> {
+    // The path has no link in it. One that is planted there now is not followed.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_CREATE
+        | OpenFlags::SQLITE_OPEN_NOFOLLOW
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let open = || {
         let mut db = Connection::open_with_flags(path, flags)?;

@@ -13,14 +13,17 @@
 //! journal grows until it goes on.) A power cut may lose the last moments before it
 //! (`synchronous=NORMAL`), which is harmless: it is a reboot.
 
+mod beside;
 mod boot;
 mod busy;
 mod cache;
 mod culprit;
+mod cut_off;
 mod datagram;
 mod fault;
 mod file;
 mod journal;
+mod locate;
 mod mount;
 mod rows;
 mod transaction;

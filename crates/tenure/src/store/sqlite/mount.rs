@@ -1,9 +1,11 @@
 //! Where the file lies: a file system of one host, or one that several hosts share, where
 //! neither SQLite's shared memory nor a boot-time clock means anything.
 
+use std::collections::HashSet;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::fault;
 use crate::store::{StoreError, StoreErrorClass};
@@ -79,6 +81,40 @@ pub(super) fn check(file: &Path) -> Result<(), StoreError> {
     Err(fault::plain(StoreErrorClass::Config, message))
 }
 
+/// The first of `paths` at which something is mounted itself. Unknown counts as none: then there
+/// is no `/proc`, and nothing is opened at all.
+pub(super) fn mount_point_among(paths: &[PathBuf]) -> Option<&PathBuf> {
+    let table = fs::read("/proc/self/mountinfo").unwrap_or_default();
+    let points: HashSet<_> = mount_points(&table).collect();
+    paths.iter().find(|path| points.contains(path.as_os_str().as_bytes()))
+}
+
+/// The mount points in the bytes of `/proc/self/mountinfo`, with the escapes of blanks, tabs, line
+/// breaks and backslashes (`\040`) undone.
+fn mount_points(table: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+    let lines = table.split(|byte| *byte == b'\n');
+    lines.filter_map(|line| line.split(|byte| *byte == b' ').nth(4)).map(unescaped)
+}
+
+fn unescaped(field: &[u8]) -> Vec<u8> {
+    let mut rest = field;
+    let mut plain = Vec::with_capacity(field.len());
+    while let Some((&byte, behind)) = rest.split_first() {
+        let octal = behind.get(..3).and_then(|digits| std::str::from_utf8(digits).ok());
+        match octal.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
+            Some(escaped) if byte == b'\\' => {
+                plain.push(escaped);
+                rest = &behind[3..];
+            }
+            _ => {
+                plain.push(byte);
+                rest = behind;
+            }
+        }
+    }
+    plain
+}
+
 fn shared_kind(place: &Path) -> Option<String> {
     let magic = rustix::fs::statfs(place).ok().and_then(|fs| kind_of_magic(fs.f_type));
     magic.map(str::to_owned).or_else(|| {
@@ -121,6 +157,16 @@ mod tests {
         assert_eq!(shared("0:44"), Some("fuse.sshfs"));
         assert_eq!(shared("0:45"), Some("nfs4"));
         assert_eq!(shared("0:46"), None);
+    }
+
+    #[test]
+    fn a_mount_point_is_found_whatever_bytes_it_has() {
+        let table = b"36 35 98:0 / /mnt1 rw - ext4 /dev/root rw\n\
+            37 35 98:0 /f /a\\040b\\134c/locks.db rw - ext4 /dev/root rw\n";
+        let points: Vec<_> = mount_points(table).collect();
+        assert_eq!(points, [&b"/mnt1"[..], b"/a b\\c/locks.db"]);
+        let paths = ["/proc/version".into(), "/proc".into()];
+        assert_eq!(mount_point_among(&paths), Some(&paths[1]));
     }
 
     #[test]

@@ -39,12 +39,12 @@ pub(super) struct Clocks {
 }
 
 impl Clocks {
+    pub(super) fn now(&self) -> StoreTime {
+        StoreTime::from_micros(self.seam.now().as_micros())
+    }
+
     fn read(&self) -> At {
-        At {
-            now: StoreTime::from_micros(self.seam.now().as_micros()),
-            fence_seed: self.seam.wall_micros(),
-            retention: self.retention,
-        }
+        At { now: self.now(), fence_seed: self.seam.wall_micros(), retention: self.retention }
     }
 }
 

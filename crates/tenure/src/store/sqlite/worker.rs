@@ -1,6 +1,7 @@
 //! The one thread that owns the connection. It carries out everything that is waiting in one
 //! transaction, so that sixty-four tasks pay for one commit.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
@@ -8,7 +9,9 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::SqliteOptions;
+use super::beside::Standing;
 use super::cache::Cache;
+use super::cut_off::{self, LOOK_EVERY};
 use super::file::File;
 use super::journal::{self, Journal};
 use super::transaction::{self, Clocks, Done};
@@ -16,7 +19,7 @@ use super::wakeup::Postman;
 use crate::logic::{Inspection, Reply, Step};
 use crate::seam::Seam;
 use crate::store::{StoreError, StoreErrorClass};
-use crate::words::Key;
+use crate::words::{Key, StoreTime};
 
 /// A transaction takes no further call once it has so many steps: others want their turn.
 const STEPS_MAX: usize = 256;
@@ -50,13 +53,17 @@ pub(super) struct List {
 
 #[derive(Debug)]
 pub(super) struct Worker {
-    file: File,
+    /// `None` after it had to be closed, until it can be opened again.
+    file: Option<File>,
+    path: PathBuf,
     clocks: Clocks,
     options: SqliteOptions,
     postman: Postman,
     requests: Receiver<Request>,
     cache: Cache,
     journal: Journal,
+    /// The end of the last lease in a journal that is not there any more.
+    cut_off_until: Option<StoreTime>,
 }
 
 impl Worker {
@@ -69,7 +76,9 @@ impl Worker {
     ) -> Self {
         let clocks = Clocks { seam, retention: options.fence_retention };
         let journal = Journal::beside(&file.path);
-        Self { file, clocks, options, postman, requests, cache: Cache::default(), journal }
+        let (path, cache) = (file.asked().to_owned(), Cache::default());
+        let (file, cut_off_until) = (Some(file), None);
+        Self { file, path, clocks, options, postman, requests, cache, journal, cut_off_until }
     }
 
     /// Works until the last handle of the store is gone.
@@ -95,7 +104,9 @@ impl Worker {
                 let _ = list.answer.send(page);
             }
             // Nobody waits for an answer now.
-            self.journal.shorten(&self.file.db);
+            if let Some(file) = &self.file {
+                self.journal.shorten(&file.db);
+            }
         }
     }
 
@@ -110,7 +121,17 @@ impl Worker {
                 Err(RecvTimeoutError::Disconnected) => return None,
             }
         }
-        self.requests.recv().ok()
+        loop {
+            match self.requests.recv_timeout(LOOK_EVERY) {
+                Ok(request) => return Some(request),
+                // Others cannot open a file whose journal is gone before this process lets go.
+                Err(RecvTimeoutError::Timeout) if self.file.is_some() => {
+                    let _ = self.file();
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return None,
+            }
+        }
     }
 
     fn carry_out(&mut self, calls: Vec<Call>) {
@@ -118,7 +139,8 @@ impl Worker {
         if done.as_ref().is_err_and(|e| e.class == StoreErrorClass::Refused) {
             // On a full disk the journal cannot grow; emptied into the file, it begins anew, and
             // what frees or renews goes on.
-            if journal::write_back(&self.file.db).is_ok() {
+            let written_back = |file: &File| journal::write_back(&file.db).is_ok();
+            if self.file.as_ref().is_some_and(written_back) {
                 done = self.transact(&calls);
             }
         }
@@ -139,8 +161,17 @@ impl Worker {
     }
 
     fn transact(&mut self, calls: &[Call]) -> Result<Done, StoreError> {
-        self.reopen_if_replaced()?;
-        let done = transaction::carry_out(&self.file, &mut self.cache, calls, &self.clocks);
+        self.file()?;
+        let Self { file: Some(file), cache, clocks, .. } = self else {
+            return Err(cut_off::written(&self.path));
+        };
+        let done = transaction::carry_out(file, cache, calls, clocks).and_then(|done| {
+            // What stands in place now was there all the time: others have seen it.
+            match file.standing() {
+                Standing::InPlace => Ok(done),
+                Standing::Moved | Standing::CutOff => Err(cut_off::written(&file.path)),
+            }
+        });
         if done.is_err() {
             // What it holds has not come to pass.
             self.cache = Cache::default();
@@ -149,20 +180,51 @@ impl Worker {
     }
 
     fn list(&mut self, list: &List) -> Result<Vec<(Key, Inspection)>, StoreError> {
-        self.reopen_if_replaced()?;
-        transaction::list(&self.file, list, &self.clocks)
+        self.file()?;
+        match &self.file {
+            Some(file) => transaction::list(file, list, &self.clocks),
+            None => Err(cut_off::written(&self.path)),
+        }
     }
 
-    /// Goes over to the file that now stands at the path: the locks of the old one are seen by
-    /// nobody who comes after, so its holders must learn that they are gone.
-    fn reopen_if_replaced(&mut self) -> Result<(), StoreError> {
-        if self.file.is_in_place() {
-            return Ok(());
+    /// The file that stands at the path, with the journal that stands there.
+    ///
+    /// Goes over to another file that stands at the path now: the locks of the old one are seen
+    /// by nobody who comes after, so its holders must learn that they are gone.
+    fn file(&mut self) -> Result<&File, StoreError> {
+        match self.file.as_ref().map(File::standing) {
+            Some(Standing::InPlace) | None => {}
+            Some(Standing::Moved) => self.close("moved or deleted"),
+            Some(Standing::CutOff) => {
+                self.wait_for_leases()?;
+                self.close("robbed of its -wal or -shm");
+            }
         }
-        let path = self.file.path.clone();
-        tracing::warn!(file = %path.display(), "moved or deleted while in use: opened anew");
-        self.file = File::open(&path, &*self.clocks.seam, &self.options)?;
+        Ok(match &mut self.file {
+            Some(file) => file,
+            none => none.insert(File::open(&self.path, &*self.clocks.seam, &self.options)?),
+        })
+    }
+
+    /// An error until the leases in a journal that nobody else can open are over.
+    fn wait_for_leases(&mut self) -> Result<(), StoreError> {
+        let Some(file) = &self.file else {
+            return Ok(());
+        };
+        let until = match self.cut_off_until {
+            Some(until) => until,
+            None => cut_off::leases_end(file)?.unwrap_or_default(),
+        };
+        self.cut_off_until = Some(until);
+        let left = until.since(self.clocks.now());
+        if left > Duration::ZERO { Err(cut_off::holder(&file.path, left)) } else { Ok(()) }
+    }
+
+    /// Closes the file first: within a process, SQLite has one shared memory for all connections
+    /// to it.
+    fn close(&mut self, why: &str) {
+        tracing::warn!(file = %self.path.display(), "{why} while in use: opened anew");
+        (self.file, self.cut_off_until) = (None, None);
         self.cache = Cache::default();
-        Ok(())
     }
 }
