@@ -32,7 +32,7 @@ pub(crate) enum Limit {
     AtMost(f64),
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone)]
 pub(crate) struct Figure {
     pub(crate) name: String,
     pub(crate) value: f64,

@@ -4,8 +4,9 @@
 //! cargo run --release -p tenure-bench
 //! ```
 //!
-//! Contenders alternate within the run. The raw data go to `bench/results/`. The program ends
-//! with 1 if a limit is missed. `--short` runs in seconds and only shows that everything works.
+//! Contenders alternate within the run. Each figure is printed with its change since the run in
+//! `bench/baseline.json`, which a full run then replaces. The program ends with 1 if a limit is
+//! missed. `--short` runs in seconds and only shows that everything works.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it is a program")]
 #![allow(clippy::disallowed_methods, reason = "it measures the machine's own time")]
@@ -25,6 +26,7 @@ use clap::{Parser, Subcommand};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
 use figure::{Figure, Scale};
+use record::{Baseline, Record};
 
 /// All that is measured runs under this counter, which costs a few nanoseconds per allocation.
 #[global_allocator]
@@ -35,7 +37,7 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 /// Measures Tenure and prints each figure with its limit.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// Run in seconds, check no limit, write no results: only show that everything works.
+    /// Run in seconds, check no limit, compare with nothing: only show that everything works.
     #[arg(long)]
     short: bool,
     /// Also time a clean build of the README's first command; takes minutes.
@@ -44,9 +46,12 @@ struct Arguments {
     /// Measure only what has this in its name.
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
-    /// Where the raw data go [default: bench/results].
-    #[arg(long, value_name = "DIR")]
+    /// Write the figures here [default: bench/baseline.json after a full run, else nowhere].
+    #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Write the figures with their raw data here.
+    #[arg(long, value_name = "FILE")]
+    raw: Option<PathBuf>,
     #[command(subcommand)]
     part: Option<Part>,
 }
@@ -81,6 +86,10 @@ fn measure(arguments: &Arguments) -> Result<bool, Failure> {
     if cfg!(debug_assertions) && scale == Scale::Full {
         return Err("figures need a release build: cargo run --release -p tenure-bench".into());
     }
+    let baseline = match scale {
+        Scale::Full => Baseline::read(&record::baseline_file())?,
+        Scale::Short => None,
+    };
     let mut figures = Vec::new();
     for measure in measures::ALL {
         let wanted = arguments.only.as_ref().is_none_or(|text| measure.name.contains(text));
@@ -89,15 +98,31 @@ fn measure(arguments: &Arguments) -> Result<bool, Failure> {
         }
         eprintln!("measuring {} ...", measure.name);
         let found = (measure.run)(scale).map_err(|e| format!("{}: {e}", measure.name))?;
-        found.iter().for_each(|figure| println!("{figure}"));
+        for figure in &found {
+            let change = baseline.as_ref().map_or_else(String::new, |b| b.change(figure));
+            println!("{}", format!("{figure}  {change}").trim_end());
+        }
         figures.extend(found);
     }
     if figures.is_empty() {
         return Err("nothing has this in its name".into());
     }
-    if let Some(directory) = record::directory(arguments.out.as_ref(), scale) {
-        let path = record::write(&directory, &figures)?;
+    write(arguments, scale, &figures)?;
+    Ok(scale == Scale::Short || figures.iter().all(Figure::is_met))
+}
+
+/// Writes what was asked for; a full run of everything is the next baseline.
+fn write(arguments: &Arguments, scale: Scale, figures: &[Figure]) -> Result<(), Failure> {
+    let record = Record::of(figures);
+    if let Some(path) = &arguments.raw {
+        record.write(path)?;
         println!("raw data: {}", path.display());
     }
-    Ok(scale == Scale::Short || figures.iter().all(Figure::is_met))
+    let is_whole = scale == Scale::Full && arguments.only.is_none();
+    let path = arguments.out.clone().or_else(|| is_whole.then(record::baseline_file));
+    if let Some(path) = path {
+        record.without_raw_data().write(&path)?;
+        println!("figures: {}", path.display());
+    }
+    Ok(())
 }

@@ -1,20 +1,47 @@
-//! The raw data of a run, with date, machine and versions.
+//! A run on paper: its figures, with date, commit, machine and versions. `bench/baseline.json` is
+//! the last full run without its raw data; every run is compared with it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::Failure;
-use crate::figure::{Figure, Scale};
+use crate::figure::{Figure, Limit};
 
 #[derive(Debug, Serialize)]
-struct Record<'a> {
+pub(crate) struct Record {
     date: String,
     commit: String,
     machine: Machine,
     versions: Versions,
-    figures: &'a [Figure],
+    figures: Vec<Line>,
+}
+
+/// A figure on paper. The raw data are left out of the baseline.
+#[derive(Debug, Serialize)]
+struct Line {
+    name: String,
+    value: f64,
+    unit: &'static str,
+    limit: Limit,
+    note: String,
+    #[serde(skip_serializing_if = "Value::is_null")]
+    raw: Value,
+}
+
+/// An earlier run, as far as it is compared with.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Baseline {
+    commit: String,
+    figures: Vec<Earlier>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Earlier {
+    name: String,
+    value: f64,
 }
 
 #[derive(Debug, Serialize)]
@@ -40,32 +67,66 @@ pub(crate) fn root() -> &'static Path {
     here.ancestors().nth(2).expect("this crate lies two levels below the root")
 }
 
-/// Where the data go: as asked; else `bench/results` for full runs, and nowhere for short ones.
-pub(crate) fn directory(asked: Option<&PathBuf>, scale: Scale) -> Option<PathBuf> {
-    let usual = || (scale == Scale::Full).then(|| root().join("bench/results"));
-    asked.cloned().or_else(usual)
+/// Where the baseline stands.
+pub(crate) fn baseline_file() -> PathBuf {
+    root().join("bench/baseline.json")
 }
 
-/// Writes a file named after the date and the commit.
-pub(crate) fn write(directory: &Path, figures: &[Figure]) -> Result<PathBuf, Failure> {
-    let date = said_by("date", &["-u", "+%Y-%m-%dT%H:%M:%SZ"]);
-    let commit = said_by("git", &["describe", "--always", "--dirty", "--exclude", "*"]);
-    let day = date.split('T').next().unwrap_or_default();
-    let path = directory.join(format!("{day}-{commit}.json"));
-    let record = Record {
-        date: date.clone(),
-        commit,
-        machine: machine(),
-        versions: Versions {
-            tenure: env!("CARGO_PKG_VERSION"),
-            rustc: said_by("rustc", &["--version"]),
-            sqlite: rusqlite::version(),
-        },
-        figures,
-    };
-    std::fs::create_dir_all(directory)?;
-    std::fs::write(&path, serde_json::to_string_pretty(&record)? + "\n")?;
-    Ok(path)
+impl Baseline {
+    /// Reads the baseline; `None` if there is none yet.
+    pub(crate) fn read(path: &Path) -> Result<Option<Self>, Failure> {
+        let text = match std::fs::read(path) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            text => text.map_err(|e| format!("{}: {e}", path.display()))?,
+        };
+        let read = serde_json::from_slice(&text);
+        Ok(Some(read.map_err(|e| format!("{}: {e}", path.display()))?))
+    }
+
+    /// How a figure has changed, for people; empty if it is new.
+    pub(crate) fn change(&self, figure: &Figure) -> String {
+        let earlier = self.figures.iter().find(|earlier| earlier.name == figure.name);
+        let change = earlier.filter(|earlier| earlier.value != 0.0).map(|earlier| {
+            let percent = (figure.value / earlier.value - 1.0) * 100.0;
+            format!("{percent:+.1} % since {}", self.commit)
+        });
+        change.unwrap_or_default()
+    }
+}
+
+impl Record {
+    /// The record of a run that ends now.
+    pub(crate) fn of(figures: &[Figure]) -> Self {
+        let lines = figures.iter().map(|figure| Line {
+            name: figure.name.clone(),
+            value: figure.value,
+            unit: figure.unit,
+            limit: figure.limit,
+            note: figure.note.clone(),
+            raw: figure.raw.clone(),
+        });
+        Self {
+            date: said_by("date", &["-u", "+%Y-%m-%dT%H:%M:%SZ"]),
+            commit: said_by("git", &["describe", "--always", "--dirty", "--exclude", "*"]),
+            machine: machine(),
+            versions: Versions {
+                tenure: env!("CARGO_PKG_VERSION"),
+                rustc: said_by("rustc", &["--version"]),
+                sqlite: rusqlite::version(),
+            },
+            figures: lines.collect(),
+        }
+    }
+
+    pub(crate) fn without_raw_data(mut self) -> Self {
+        self.figures.iter_mut().for_each(|line| line.raw = Value::Null);
+        self
+    }
+
+    pub(crate) fn write(&self, path: &Path) -> Result<(), Failure> {
+        let text = serde_json::to_string_pretty(self)? + "\n";
+        std::fs::write(path, text).map_err(|e| format!("{}: {e}", path.display()).into())
+    }
 }
 
 fn machine() -> Machine {
@@ -88,4 +149,41 @@ fn said_by(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).current_dir(root()).output();
     let said = output.ok().filter(|o| o.status.success());
     said.map_or_else(|| "unknown".into(), |o| String::from_utf8_lossy(&o.stdout).trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn figure(value: f64) -> Figure {
+        Figure {
+            name: "x".into(),
+            value,
+            unit: "ms",
+            limit: Limit::AtMost(9.0),
+            note: "n".into(),
+            raw: Value::from(vec![1, 2]),
+        }
+    }
+
+    #[test]
+    fn a_run_is_compared_with_the_baseline_that_another_has_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("baseline.json");
+        assert!(Baseline::read(&path).unwrap().is_none());
+        Record::of(&[figure(2.0)]).without_raw_data().write(&path).unwrap();
+        assert!(!std::fs::read_to_string(&path).unwrap().contains("raw"));
+        let baseline = Baseline::read(&path).unwrap().expect("it was written");
+        assert!(baseline.change(&figure(3.0)).starts_with("+50.0 % since "));
+        assert_eq!(baseline.change(&Figure { name: "y".into(), ..figure(3.0) }), "");
+        std::fs::write(&path, "{").unwrap();
+        let error = Baseline::read(&path).unwrap_err().to_string();
+        assert!(error.contains("baseline.json"), "{error}");
+    }
+
+    #[test]
+    fn the_committed_baseline_can_be_read() {
+        let baseline = Baseline::read(&baseline_file()).unwrap().expect("it is committed");
+        assert!(baseline.figures.len() >= 28, "{}", baseline.figures.len());
+    }
 }

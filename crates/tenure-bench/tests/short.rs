@@ -6,8 +6,8 @@ use std::process::Command;
 fn the_short_form_prints_every_figure_and_keeps_its_raw_data() {
     let directory = tempfile::tempdir().expect("a directory");
     let output = Command::new(env!("CARGO_BIN_EXE_tenure-bench"))
-        .args(["--short", "--out"])
-        .arg(directory.path())
+        .args(["--short", "--out", "figures.json", "--raw", "raw.json"])
+        .current_dir(directory.path())
         .output()
         .expect("it starts");
     let printed = String::from_utf8_lossy(&output.stdout);
@@ -40,13 +40,12 @@ fn the_short_form_prints_every_figure_and_keeps_its_raw_data() {
     for figure in figures.iter().chain(&over_a_server) {
         assert!(printed.contains(figure), "{figure} is missing in:\n{printed}");
     }
-    let mut files = std::fs::read_dir(directory.path()).expect("a directory");
-    let file = files.next().expect("a file of raw data").expect("it can be read").path();
-    let record = std::fs::read_to_string(file).expect("it can be read");
-    let record: serde_json::Value = serde_json::from_str(&record).expect("it is JSON");
-    assert_eq!(
-        record["figures"].as_array().map(Vec::len),
-        Some(figures.len() + 2 * over_a_server.len())
-    );
-    assert_ne!(record["versions"]["rustc"], "unknown");
+    for (name, has_raw) in [("figures.json", false), ("raw.json", true)] {
+        let record = std::fs::read_to_string(directory.path().join(name)).expect(name);
+        let record: serde_json::Value = serde_json::from_str(&record).expect("it is JSON");
+        let written = record["figures"].as_array().expect("a list");
+        assert_eq!(written.len(), figures.len() + 2 * over_a_server.len());
+        assert!(written.iter().all(|figure| figure.get("raw").is_some() == has_raw), "{name}");
+        assert_ne!(record["versions"]["rustc"], "unknown");
+    }
 }
