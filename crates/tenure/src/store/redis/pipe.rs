@@ -114,7 +114,12 @@ impl Pipe {
             }
             loop {
                 match reading.reader.next() {
-                    Ok(Some(value)) => self.hand_over(value, reading.on_push.as_ref()),
+                    Ok(Some(value)) => {
+                        if !self.hand_over(value, reading.on_push.as_ref()) {
+                            let text = "an answer that nobody asked for".to_owned();
+                            return Poll::Ready(Cause::Nonsense { text });
+                        }
+                    }
                     Ok(None) => break,
                     Err(nonsense) => {
                         return Poll::Ready(Cause::Nonsense { text: nonsense.0.to_owned() });
@@ -124,19 +129,20 @@ impl Pipe {
         }
     }
 
-    fn hand_over(&self, value: Value, on_push: Option<&OnPush>) {
+    /// Answers whether there was somebody who had asked. Otherwise the answers are shifted: each
+    /// that comes later could be another request's.
+    fn hand_over(&self, value: Value, on_push: Option<&OnPush>) -> bool {
         if let Value::Push(items) = &value
             && !is_confirmation(items)
         {
             on_push.iter().for_each(|on_push| on_push(items));
-            return;
+            return true;
         }
         // Without the lock: whoever is woken may want it.
-        let asker = self.state().awaiting.pop_front();
-        if let Some(asker) = asker {
-            // One that has gone does not care.
-            let _gone = asker.send(Ok(value));
-        }
+        let Some(asker) = self.state().awaiting.pop_front() else { return false };
+        // One that has gone does not care.
+        let _gone = asker.send(Ok(value));
+        true
     }
 
     /// Closes the stream; nobody waits any longer. The first time counts.

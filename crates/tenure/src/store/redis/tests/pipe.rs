@@ -130,3 +130,21 @@ async fn who_gives_the_driver_up_ends_the_connection() {
     theirs.read_to_end(&mut rest).await.expect("our end is closed");
     assert_eq!(rest, ping.as_bytes());
 }
+
+/// The answers are shifted then, and each that follows could be another request's: a child of a
+/// fork had written into its parent's socket.
+#[tokio::test]
+async fn an_answer_that_nobody_asked_for_ends_the_connection() {
+    let (pipe, driver, mut theirs) = connection(1024);
+    let driver = tokio::spawn(driver);
+    let first = Command::of(&["PING"]);
+    let (answer, ()) = tokio::join!(pipe.send(&first), async {
+        theirs.write_all(b":1\r\n").await.expect("we read");
+    });
+    assert_eq!(answer, number(1));
+    theirs.write_all(b":2\r\n").await.expect("we read");
+    driver.await.expect("it ends by itself");
+    let failure = pipe.send(&first).await.expect_err("nothing is sent any more");
+    assert!(matches!(failure.cause, Cause::Nonsense { .. }), "{failure:?}");
+    assert!(!failure.may_have_run);
+}
