@@ -39,6 +39,7 @@ mod mutants;
 #[cfg(feature = "__mutants")]
 #[doc(hidden)]
 pub mod mutants;
+mod process;
 pub mod seam;
 pub mod store;
 mod words;

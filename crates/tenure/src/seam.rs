@@ -8,10 +8,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, ready};
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, SystemTime};
 
@@ -19,6 +19,8 @@ use rustix::fd::OwnedFd;
 use rustix::time::{
     ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec,
 };
+
+use crate::process::{PerProcess, Process};
 
 /// A boxed future that may move between threads.
 pub type Task = Pin<Box<dyn Future<Output = ()> + Send + 'static>>;
@@ -94,33 +96,38 @@ pub(crate) fn random_u32(seam: &dyn Seam) -> u32 {
 }
 
 /// The machine's own clock, timers and generator, and the threads `tenure` and `tenure-timer`,
-/// which are started with the first use and shared by all of this process.
+/// which are started with the first use and shared by all of this process. After a fork the child
+/// starts its own, also if it is asked by a seam that it inherited.
 ///
 /// # Errors
 /// A thread, the runtime or the timer could not be made.
 pub fn machine() -> io::Result<Arc<dyn Seam>> {
-    static MACHINE: OnceLock<Arc<Machine>> = OnceLock::new();
-    static STARTING: Mutex<()> = Mutex::new(());
-    let _one_starts = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(machine) = MACHINE.get() {
-        return Ok(Arc::clone(machine) as Arc<dyn Seam>);
-    }
-    let machine = Machine::start()?;
-    Ok(Arc::clone(MACHINE.get_or_init(|| machine)) as Arc<dyn Seam>)
+    Machine::of_this_process().map(|machine| machine as Arc<dyn Seam>)
 }
 
 #[derive(Debug)]
 struct Machine {
+    process: Process,
     runtime: tokio::runtime::Handle,
     timers: Arc<Timers>,
     entropy: Mutex<Entropy>,
 }
 
 impl Machine {
+    fn of_this_process() -> io::Result<Arc<Self>> {
+        static MACHINE: PerProcess<Mutex<Option<Arc<Machine>>>> = PerProcess::new();
+        let mut machine = MACHINE.get().lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(machine) = &*machine {
+            return Ok(Arc::clone(machine));
+        }
+        Ok(Arc::clone(machine.insert(Self::start()?)))
+    }
+
     fn start() -> io::Result<Arc<Self>> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
         let timers = Arc::new(Timers::new()?);
         let machine = Arc::new(Self {
+            process: Process::current(),
             runtime: runtime.handle().clone(),
             timers: Arc::clone(&timers),
             entropy: Mutex::new(Entropy::none()),
@@ -144,26 +151,38 @@ impl Seam for Machine {
     }
 
     fn sleep_until(&self, at: Moment) -> Task {
-        Box::pin(Sleep { at, entry: None, timers: Arc::clone(&self.timers) })
+        if !self.process.is_current() {
+            // Without threads nobody can be kept waiting.
+            return Self::of_this_process()
+                .map_or_else(|_| Box::pin(ready(())) as Task, |own| own.sleep_until(at));
+        }
+        let (process, timers) = (self.process.clone(), Arc::clone(&self.timers));
+        Box::pin(Sleep { process, at, entry: None, timers })
     }
 
     fn spawn(&self, task: Task) {
-        self.runtime.spawn(task);
+        if self.process.is_current() {
+            self.runtime.spawn(task);
+        } else if let Ok(own) = Self::of_this_process() {
+            own.spawn(task);
+        }
     }
 
     fn random(&self, bytes: &mut [u8]) {
+        if !self.process.is_current() {
+            return fill(bytes);
+        }
         self.entropy.lock().unwrap_or_else(PoisonError::into_inner).take(bytes);
     }
 }
 
 /// Bytes from the operating system's generator, for many owners at a time: where many tasks lock
-/// at once, a call to the system for each is a good part of what a lock costs them.
+/// at once, a call to the system for each is a good part of what a lock costs them. A forked
+/// process never takes from its parent's stock: it would give out the same.
 struct Entropy {
     stock: [u8; ENTROPY_SIZE],
     /// How many of them were given out. None of these is left.
     used: usize,
-    /// Whose they are: a forked process must not give out what its parent does.
-    process: u32,
 }
 
 /// For 36 owners.
@@ -171,7 +190,7 @@ const ENTROPY_SIZE: usize = 1024;
 
 impl Entropy {
     const fn none() -> Self {
-        Self { stock: [0; ENTROPY_SIZE], used: ENTROPY_SIZE, process: 0 }
+        Self { stock: [0; ENTROPY_SIZE], used: ENTROPY_SIZE }
     }
 
     /// Fills `bytes`. Nothing is given out twice.
@@ -179,10 +198,9 @@ impl Entropy {
         if bytes.len() > ENTROPY_SIZE {
             return fill(bytes);
         }
-        let process = std::process::id();
-        if self.process != process || self.used + bytes.len() > ENTROPY_SIZE {
+        if self.used + bytes.len() > ENTROPY_SIZE {
             fill(&mut self.stock);
-            (self.used, self.process) = (0, process);
+            self.used = 0;
         }
         let given = &mut self.stock[self.used..][..bytes.len()];
         bytes.copy_from_slice(given);
@@ -281,6 +299,7 @@ impl Timers {
 
 /// One sleeper. Its entry leaves with it.
 struct Sleep {
+    process: Process,
     at: Moment,
     entry: Option<u64>,
     timers: Arc<Timers>,
@@ -290,7 +309,8 @@ impl Future for Sleep {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if now() >= self.at {
+        // In another process nobody would wake it: whatever is waited for there is over.
+        if now() >= self.at || !self.process.is_current() {
             return Poll::Ready(());
         }
         let timers = Arc::clone(&self.timers);
@@ -310,7 +330,9 @@ impl Future for Sleep {
 
 impl Drop for Sleep {
     fn drop(&mut self) {
-        if let Some(number) = self.entry {
+        if let Some(number) = self.entry
+            && self.process.is_current()
+        {
             self.timers.sleepers().due.remove(&(self.at, number));
         }
     }
@@ -337,18 +359,5 @@ mod tests {
         let mut large = vec![0; ENTROPY_SIZE + 1];
         entropy.take(&mut large);
         assert!(large.chunks_exact(14).all(|part| seen.insert(part.to_vec())), "given out before");
-    }
-
-    #[test]
-    fn another_process_has_a_stock_of_its_own() {
-        let mut parent = Entropy::none();
-        parent.take(&mut [0; 28]);
-        // As a fork finds it.
-        let mut child =
-            Entropy { stock: parent.stock, used: parent.used, process: parent.process + 1 };
-        let [mut of_parent, mut of_child] = [[0; 28]; 2];
-        parent.take(&mut of_parent);
-        child.take(&mut of_child);
-        assert_ne!(of_parent, of_child);
     }
 }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use crate::engine::{Locks, LocksOptions};
+use crate::process::{Forked, of_process};
 use crate::seam::{self, Seam};
 use crate::store::{Answer, Memory, Store, StoreError, StoreErrorClass};
 use crate::words::{Error, ErrorKind, Operation, Result};
@@ -131,7 +132,7 @@ pub fn stores() -> &'static [StoreEntry] {
 /// # Errors
 /// [`ErrorKind::Config`] for an unknown URL, or a file that is no store of ours;
 /// [`ErrorKind::Refused`] without the right to open it; [`ErrorKind::Unavailable`] if it cannot
-/// be reached now.
+/// be reached now; [`ErrorKind::Forked`] for SQLite in a process whose parent had it open.
 ///
 /// # Examples
 /// ```
@@ -161,6 +162,14 @@ pub async fn connect(url: &str) -> Result<Locks> {
 /// # drop(locks); Ok(()) }
 /// ```
 pub async fn connect_with(url: &str, options: LocksOptions) -> Result<Locks> {
+    let forked = |_: Forked| {
+        let message = "this process was forked while it connected: connect again in the child";
+        Err(Error::new(ErrorKind::Forked, Operation::Connect, message))
+    };
+    of_process(open(url, options)).await.unwrap_or_else(forked)
+}
+
+async fn open(url: &str, options: LocksOptions) -> Result<Locks> {
     let entry =
         entry_of(url).map_err(|e| Error::new(ErrorKind::Config, Operation::Connect, e.message))?;
     let seam = seam::machine().map_err(|e| {

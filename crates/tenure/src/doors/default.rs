@@ -1,18 +1,34 @@
 //! The store of programs that name none: set once, or found in the environment at first use.
 
 use std::env;
-use std::sync::{Arc, LazyLock, Mutex as StdMutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError};
 
 use tokio::sync::OnceCell;
 
 use crate::engine::{Locks, LocksOptions, Opening, Source};
 use crate::kinds::Mutex;
+use crate::process::{OfProcess, PerProcess, of_process};
 use crate::words::{Error, ErrorKind, Key, Operation, Result};
 
 use super::connect;
 
-/// Swapped whole by [`set_default`]; the cell inside is filled once, by the first use.
-static DEFAULT: LazyLock<StdMutex<Arc<OnceCell<Locks>>>> = LazyLock::new(StdMutex::default);
+static DEFAULT: PerProcess<Default> = PerProcess::new();
+
+/// The default store of one process.
+#[derive(std::default::Default)]
+struct Default {
+    /// Swapped whole by [`set_default`]; the cell inside is filled once, by the first use.
+    locks: StdMutex<Arc<OnceCell<Locks>>>,
+    /// The program has named it. Read by its children, too.
+    is_named: AtomicBool,
+}
+
+impl Default {
+    fn locks(&self) -> MutexGuard<'_, Arc<OnceCell<Locks>>> {
+        self.locks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// A mutex on `name` in the default store, which is opened at its first use:
 ///
@@ -24,7 +40,9 @@ static DEFAULT: LazyLock<StdMutex<Arc<OnceCell<Locks>>>> = LazyLock::new(StdMute
 /// 6. the embedded store of this host and user, see [`embedded_file`](crate::embedded_file).
 ///
 /// An empty variable counts as none. The environment is read at the first use only; concurrent
-/// first uses share one opening, and one that failed is tried again at the next use.
+/// first uses share one opening, and one that failed is tried again at the next use. A forked
+/// process opens its own store at its own first use; if its parent has called [`set_default`], it
+/// must call that as well, or is refused with [`ErrorKind::Forked`].
 ///
 /// ```
 /// # async fn rebuild() {}
@@ -45,9 +63,11 @@ pub fn lock(name: impl AsRef<str>) -> Mutex {
 /// Makes `locks` the default store of [`lock`] and [`default_locks`], for this whole program.
 ///
 /// Call it early in `main`. Mutexes made before use it too at their next acquisition; guards
-/// stay where they were acquired.
+/// stay where they were acquired. It does not go on to a forked process.
 pub fn set_default(locks: Locks) {
-    *DEFAULT.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(OnceCell::from(locks));
+    let default = DEFAULT.get();
+    default.is_named.store(true, Ordering::Release);
+    *default.locks() = Arc::new(OnceCell::from(locks));
 }
 
 /// The default store, opened if it was not yet; see [`lock`] for how it is found.
@@ -66,13 +86,25 @@ pub fn set_default(locks: Locks) {
 /// # Ok(()) }
 /// ```
 pub async fn default_locks() -> Result<Locks> {
-    let cell = Arc::clone(&DEFAULT.lock().unwrap_or_else(PoisonError::into_inner));
-    let locks = cell.get_or_try_init(|| async {
+    let cell = OfProcess::new(Arc::clone(&DEFAULT.get().locks()));
+    let locks = of_process(cell.get_or_try_init(|| async {
+        // Another store than the parent's would be taken in silence.
+        if DEFAULT.inherited().any(|parent| parent.is_named.load(Ordering::Acquire)) {
+            return Err(forked(
+                "set_default was called before this process was forked: call it \
+                               again in the child, with a connection of its own",
+            ));
+        }
         let (from, url) = url(|name| env::var(name))?;
         let opened = connect::connect_with(&url, LocksOptions::default()).await;
         opened.map_err(|error| named(from, error))
-    });
-    locks.await.cloned()
+    }));
+    let forked = |_| forked("this process was forked while it connected: try again");
+    locks.await.map_err(forked)?.cloned()
+}
+
+fn forked(message: &str) -> Error {
+    Error::new(ErrorKind::Forked, Operation::Connect, message)
 }
 
 fn open() -> Opening {

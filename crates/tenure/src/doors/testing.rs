@@ -94,7 +94,7 @@ impl World {
     /// dropped.
     ///
     /// # Panics
-    /// If the key is held, or is none.
+    /// If the key is held, or is none; in a forked process.
     #[must_use = "the key is free again when it is dropped"]
     pub fn busy(&self, key: &str) -> Busy {
         let key = Key::new(key).expect("a valid key");
@@ -118,7 +118,7 @@ impl World {
     /// renewal.
     ///
     /// # Panics
-    /// If the key is none.
+    /// If the key is none; in a forked process.
     pub fn lose(&self, key: &str) {
         let key = Key::new(key).expect("a valid key");
         self.ask(&key, Op::Force { up_to: Fence::new(u64::MAX) });
@@ -158,6 +158,9 @@ pub struct Busy {
 
 impl Drop for Busy {
     fn drop(&mut self) {
+        if !self.store.memory().is_here() {
+            return;
+        }
         let (owner, min_hold) = (self.owner.clone(), Duration::ZERO);
         self.store.ask(&self.key, Op::Release { owner, min_hold, tombstone: None });
     }
@@ -169,7 +172,8 @@ impl Faulty {
         let mut call = pin!(self.memory().call(vec![Step { key: key.clone(), op }]));
         match call.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(Ok(mut replies)) => replies.swap_remove(0),
-            other => unreachable!("memory answered {other:?}"),
+            Poll::Ready(Err(error)) => panic!("{error}"),
+            Poll::Pending => unreachable!("memory answers at once"),
         }
     }
 }

@@ -4,9 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tracing::Instrument as _;
-
 use crate::logic::{Acquire, Blocker, FenceRule, Op, Queueing, Reply};
+use crate::process::of_process;
 use crate::seam::Moment;
 use crate::store::{StoreError, StoreErrorClass};
 use crate::words::{Error, ErrorKind, Operation, Owner, Result};
@@ -19,6 +18,7 @@ use super::looks;
 use super::observe;
 use super::order::Order;
 use super::refusal;
+use super::span::within;
 use super::taker::Taker;
 use super::turn::Turn;
 use super::waiter::Waiter;
@@ -35,7 +35,7 @@ const SUSPICION: Duration = Duration::from_secs(1);
 /// One look: a guard, or `None` if others have the key.
 pub(crate) async fn try_acquire(engine: &Arc<Engine>, order: &Order) -> Result<Option<Guard>> {
     let span = observe::acquiring(&engine.name, &order.key);
-    look_once(engine, order).instrument(span).await
+    within(span, look_once(engine, order)).await
 }
 
 async fn look_once(engine: &Arc<Engine>, order: &Order) -> Result<Option<Guard>> {
@@ -55,10 +55,10 @@ async fn look_once(engine: &Arc<Engine>, order: &Order) -> Result<Option<Guard>>
 pub(crate) async fn acquire(engine: &Arc<Engine>, order: &Order) -> Result<Guard> {
     let span = observe::acquiring(&engine.name, &order.key);
     if engine.store.capabilities().fifo {
-        wait(engine, order).instrument(span).await
-    } else {
-        looks::acquire(engine, order).instrument(span).await
+        return within(span, wait(engine, order)).await;
     }
+    let granted = within(span, of_process(looks::acquire(engine, order))).await;
+    granted.unwrap_or_else(|_| Err(engine.forked(Operation::Acquire, Some(&order.key))))
 }
 
 async fn wait(engine: &Arc<Engine>, order: &Order) -> Result<Guard> {
@@ -77,7 +77,11 @@ async fn wait(engine: &Arc<Engine>, order: &Order) -> Result<Guard> {
             Contact::Busy(seen) if engine.now() >= give_up => {
                 return Err(attempt.busy(seen, started));
             }
-            Contact::Busy(seen) => attempt.stand_in_line(seen, started, give_up).await?,
+            Contact::Busy(seen) => {
+                let granted = of_process(attempt.stand_in_line(seen, started, give_up)).await;
+                let forked = |_| engine.forked(Operation::Acquire, Some(&order.key));
+                granted.map_err(forked)??
+            }
         };
         // While this task did not run, the lease may have ended: then start afresh.
         if held.lease.verdict(engine.now()).is_ok() {
@@ -271,7 +275,8 @@ impl<'a> Attempt<'a> {
                         return Err(self.unknown(told));
                     }
                     heard = Some(failure);
-                    engine.seam.sleep_until(next).await;
+                    // The next look tells of a fork.
+                    let _forked = engine.sleep_until(next).await;
                 }
             }
         }
@@ -388,6 +393,9 @@ impl<'a> Attempt<'a> {
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
         let Self { engine, order, .. } = *self;
+        if !engine.process.is_current() {
+            return;
+        }
         let mut debt = self.debt.take();
         let waiter = self.waiter.take();
         let held = waiter.as_ref().and_then(|waiter| {

@@ -8,7 +8,8 @@ use tokio::sync::{Notify, OnceCell};
 use tokio_util::sync::CancellationToken;
 
 use crate::logic::{Backoff, Op, Reply, Step};
-use crate::seam::{Moment, Seam, random_u32};
+use crate::process::{Forked, OfProcess, Process};
+use crate::seam::{Moment, Seam, Task, random_u32};
 use crate::store::{Store, StoreError, StoreErrorClass};
 use crate::words::{Error, ErrorKind, Fence, Key, Operation, Owner, Result};
 
@@ -32,6 +33,8 @@ const PLACE_PUT_OFF: Duration = Duration::from_millis(10);
 
 #[derive(Debug)]
 pub(crate) struct Engine {
+    /// Whose it is: a child of it uses none of this.
+    pub(crate) process: Process,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) seam: Arc<dyn Seam>,
     /// The store's, without secrets.
@@ -64,6 +67,7 @@ impl Engine {
         // From the first lease on: the keeper may come to run later than that.
         let links = store.links();
         let engine = Arc::new(Self {
+            process: Process::current(),
             name: store.name(),
             store,
             seam: Arc::clone(seam),
@@ -107,17 +111,34 @@ impl Engine {
         random_u32(&*self.seam)
     }
 
+    /// Ends at `at`, and at once in a forked process.
+    pub(crate) fn sleep_until(&self, at: Moment) -> OfProcess<Task> {
+        OfProcess::new(self.seam.sleep_until(at))
+    }
+
+    /// What a forked process is told that uses what it inherited.
+    pub(crate) fn forked(&self, operation: Operation, key: Option<&Key>) -> Error {
+        let error = Error::new(ErrorKind::Forked, operation, Forked.to_string());
+        let error = error.with_store(&self.name);
+        key.into_iter().fold(error, Error::with_key)
+    }
+
     /// Sends steps, for at most `limit`.
     pub(crate) async fn call(
         &self,
         steps: Vec<Step>,
         limit: Moment,
     ) -> Result<Vec<Reply>, StoreError> {
+        if !self.process.is_current() {
+            return Err(Forked.into());
+        }
         let asked = steps.len();
         let replies = tokio::select! {
             biased;
-            replies = self.store.call(steps) => replies,
-            () = self.seam.sleep_until(limit) => Err(timed_out()),
+            replies = OfProcess::new(self.store.call(steps)) => {
+                replies.unwrap_or_else(|forked| Err(forked.into()))
+            }
+            _ = self.sleep_until(limit) => Err(timed_out()),
         };
         let replies = replies.inspect_err(|e| observe::store_error(&self.name, e))?;
         debug_assert_eq!(replies.len(), asked, "one reply for each step");

@@ -8,9 +8,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
+use crate::process::Process;
+
 /// All that is owed.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Debts {
+    process: Process,
     count: AtomicUsize,
     /// Told whenever the count falls to zero, once somebody has asked to be told. Every lock in
     /// its turn brings the count there.
@@ -22,6 +25,13 @@ pub(crate) struct Debts {
 #[derive(Debug)]
 #[must_use = "it is owed for as long as this lives"]
 pub(crate) struct Debt<'a>(&'a Debts);
+
+impl Default for Debts {
+    fn default() -> Self {
+        let (count, none, is_awaited) = Default::default();
+        Self { process: Process::current(), count, none, is_awaited }
+    }
+}
 
 impl Debts {
     /// All here is sequentially consistent, as is the flag of the close: of who owes and then
@@ -65,6 +75,8 @@ impl Debt<'_> {
 
 impl Drop for Debt<'_> {
     fn drop(&mut self) {
-        self.0.pay();
+        if self.0.process.is_current() {
+            self.0.pay();
+        }
     }
 }

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use std::task::Poll;
 
 use crate::logic::Reply;
+use crate::process::OfProcess;
 use crate::words::{ErrorKind, Operation, Result};
 
 use super::core::Engine;
@@ -79,6 +80,7 @@ impl Guard {
     /// # Errors
     /// The store's failure. [`may_hold`](crate::Error::may_hold) is then true: the key may stay
     /// taken until the background has reached the store, at most for the rest of the ttl.
+    /// [`ErrorKind::Forked`] in a forked process, where nothing is sent: the lock is the parent's.
     ///
     /// # Examples
     /// ```
@@ -89,9 +91,10 @@ impl Guard {
     /// # Ok(()) }
     /// ```
     pub async fn release(self) -> Result<Released> {
+        self.lease.check_process(Operation::Release)?;
         // Closing waits for the answer; and should this future be dropped, `this` goes first and
         // leaves the release to the background.
-        let engine = Arc::clone(self.lease.engine());
+        let engine = OfProcess::new(Arc::clone(self.lease.engine()));
         let _debt = engine.debts.owe();
         let mut this = self;
         let lease = this.lease.known();
@@ -145,6 +148,9 @@ impl Deref for Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
+        if self.lease.check_process(Operation::Release).is_err() {
+            return;
+        }
         let engine = self.lease.engine();
         if self.settled {
             return engine.let_go(self.lease.hold());

@@ -5,13 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
+use tracing::Span;
 
 use crate::logic::{Op, Reply};
+use crate::process::{OfProcess, of_process};
 use crate::seam::Moment;
 use crate::words::{Error, ErrorKind, Fence, Key, Operation, Owner, Result, TTL_MAX};
 
 use super::core::Engine;
 use super::lease::{self, Held, LostReason};
+use super::observe;
 use super::order::check_ttl;
 use crate::logic::validity;
 use crate::mutants::{self, Mutant};
@@ -36,13 +39,18 @@ use crate::mutants::{self, Mutant};
 /// ```
 #[derive(Clone)]
 pub struct Lease {
+    inner: OfProcess<Inner>,
+}
+
+#[derive(Clone)]
+struct Inner {
     engine: Arc<Engine>,
     held: Held,
 }
 
 impl Lease {
     pub(super) fn new(engine: Arc<Engine>, held: Held) -> Self {
-        Self { engine, held }
+        Self { inner: OfProcess::new(Inner { engine, held }) }
     }
 
     /// The key.
@@ -74,9 +82,8 @@ impl Lease {
     /// The time to the deadline, zero if the lock is lost.
     #[must_use]
     pub fn remaining(&self) -> Duration {
-        let now = self.engine.now();
-        match self.known().verdict(now) {
-            Ok(()) => self.deadline().since(now),
+        match self.verdict_now() {
+            Ok(()) => self.deadline().since(self.engine().now()),
             Err(_) => Duration::ZERO,
         }
     }
@@ -87,10 +94,13 @@ impl Lease {
     /// # Errors
     /// [`ErrorKind::Lost`], with the reason.
     pub fn check(&self) -> Result<()> {
+        if !self.inner.is_here() {
+            return Err(self.lost_error(Operation::Hold, LostReason::Forked));
+        }
         let now = if mutants::is_set(Mutant::ClockBeforePause) {
-            Moment::from_micros(self.engine.turned_at.load(std::sync::atomic::Ordering::Acquire))
+            Moment::from_micros(self.engine().turned_at.load(std::sync::atomic::Ordering::Acquire))
         } else {
-            self.engine.now()
+            self.engine().now()
         };
         self.known().verdict(now).map_err(|reason| self.lost_error(Operation::Hold, reason))
     }
@@ -115,15 +125,21 @@ impl Lease {
     /// # }
     /// ```
     pub async fn lost(&self) -> LostReason {
-        self.known().ended().await;
-        self.known().verdict(self.engine.now()).err().unwrap_or(LostReason::Expired)
+        self.until_ended().await;
+        self.verdict_now().err().unwrap_or(LostReason::Expired)
     }
 
     /// The loss as a token, for code that takes one. It is cancelled when the lock is lost, and
-    /// never otherwise: not when it is given back.
+    /// never otherwise: not when it is given back. After a fork the child must ask for it anew:
+    /// one that was taken before is its parent's, and is never cancelled in the child.
     #[must_use]
     pub fn lost_token(&self) -> CancellationToken {
-        self.known().lost_token()
+        if self.inner.is_here() {
+            return self.known().lost_token();
+        }
+        let lost = CancellationToken::new();
+        lost.cancel();
+        lost
     }
 
     /// Ends when no more than `grace` is left to the deadline, or when the lock is lost: the
@@ -144,19 +160,19 @@ impl Lease {
     pub async fn at_risk(&self, grace: Duration) {
         loop {
             let at = self.deadline() - grace;
-            if self.engine.now() >= at || !self.known().is_held() {
+            if !self.inner.is_here() || self.engine().now() >= at || !self.known().is_held() {
                 return;
             }
             tokio::select! {
                 biased;
-                () = self.known().ended() => return,
-                () = self.engine.seam.sleep_until(at) => {}
+                () = self.until_ended() => return,
+                _ = self.engine().sleep_until(at) => {}
             }
         }
     }
 
     /// Ends when the deadline is later than `after`, and tells it. It never ends if the lock is
-    /// lost before.
+    /// lost before; in a forked process it ends at once, with the deadline as it was.
     ///
     /// # Cancel safety
     /// Dropping the future changes nothing.
@@ -169,7 +185,12 @@ impl Lease {
     /// # }
     /// ```
     pub async fn renewed(&self, after: Moment) -> Moment {
-        self.known().renewed(after).await
+        if self.inner.is_here()
+            && let Ok(deadline) = of_process(self.known().renewed(after)).await
+        {
+            return deadline;
+        }
+        self.deadline()
     }
 
     /// Makes the lease last at least `span` from now on: 10 ms to 30 days. It never shortens,
@@ -184,7 +205,8 @@ impl Lease {
     ///
     /// # Errors
     /// [`ErrorKind::Lost`] if the lock is lost, [`ErrorKind::Invalid`] for a span out of limits,
-    /// or the store's failure, which neither extends nor loses.
+    /// [`ErrorKind::Forked`] in a forked process, or the store's failure, which neither extends
+    /// nor loses.
     ///
     /// # Examples
     /// ```
@@ -194,8 +216,9 @@ impl Lease {
     /// # Ok(()) }
     /// ```
     pub async fn extend_to(&self, span: Duration) -> Result<()> {
+        self.check_process(Operation::Renew)?;
         let invalid = |message| self.error(Operation::Renew, ErrorKind::Invalid, message);
-        let ttl_max = self.engine.store.capabilities().ttl_max;
+        let ttl_max = self.engine().store.capabilities().ttl_max;
         let ttl = validity::ttl_for(span);
         // The general limit is meant for what the caller asks, a store's own for what it gets.
         check_ttl(if ttl_max < TTL_MAX { ttl } else { span }, ttl_max).map_err(invalid)?;
@@ -233,7 +256,7 @@ impl Lease {
     }
 
     async fn extend(&self, ttl: Duration) -> Result<()> {
-        let (engine, known) = (&self.engine, self.known());
+        let (engine, known) = (self.engine(), self.known());
         let sent = engine.now();
         self.verdict(Operation::Renew)?;
         let op = Op::Renew { owner: known.owner.clone(), ttl };
@@ -249,9 +272,35 @@ impl Lease {
         self.verdict(Operation::Renew)
     }
 
-    /// The clock is read here.
+    /// The clock is read here, after a look whether this is still the process that holds it.
     pub(super) fn verdict_now(&self) -> Result<(), LostReason> {
-        self.known().verdict(self.engine.now())
+        if !self.inner.is_here() {
+            return Err(LostReason::Forked);
+        }
+        self.known().verdict(self.engine().now())
+    }
+
+    /// Ends when it is lost or was let go, and at once in a forked process.
+    async fn until_ended(&self) {
+        if self.inner.is_here() {
+            let _forked = of_process(self.known().ended()).await;
+        }
+    }
+
+    /// The span of the work under it; none in a forked process.
+    pub(super) fn span(&self) -> Span {
+        if !self.inner.is_here() {
+            return Span::none();
+        }
+        observe::working(self.key(), self.fence())
+    }
+
+    /// Refuses what a forked process asks.
+    pub(super) fn check_process(&self, operation: Operation) -> Result<()> {
+        if self.inner.is_here() {
+            return Ok(());
+        }
+        Err(self.engine().forked(operation, Some(self.key())))
     }
 
     fn verdict(&self, operation: Operation) -> Result<()> {
@@ -259,15 +308,15 @@ impl Lease {
     }
 
     pub(super) fn engine(&self) -> &Arc<Engine> {
-        &self.engine
+        &self.inner.engine
     }
 
     pub(super) fn hold(&self) -> &Held {
-        &self.held
+        &self.inner.held
     }
 
     pub(super) fn known(&self) -> &lease::Lease {
-        &self.held.lease
+        &self.inner.held.lease
     }
 
     pub(super) fn lost_error(&self, operation: Operation, reason: LostReason) -> Error {
@@ -276,7 +325,7 @@ impl Lease {
     }
 
     pub(super) fn error(&self, operation: Operation, kind: ErrorKind, message: String) -> Error {
-        self.engine.error(operation, self.key(), kind)(message)
+        self.engine().error(operation, self.key(), kind)(message)
     }
 }
 

@@ -35,6 +35,8 @@ pub enum LostReason {
     Closed,
     /// Its guard gave it back: released, dropped or handed over.
     GivenBack,
+    /// This process was forked after the lock was acquired. Its parent may hold it still.
+    Forked,
 }
 
 impl fmt::Display for LostReason {
@@ -45,6 +47,7 @@ impl fmt::Display for LostReason {
             Self::MaxHold => "its max_hold is over",
             Self::Closed => "the Locks was closed",
             Self::GivenBack => "it was given back",
+            Self::Forked => "this process was forked, and the lock is still its parent's",
         })
     }
 }

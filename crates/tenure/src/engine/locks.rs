@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::kinds::Mutex;
 use crate::logic::Inspection;
+use crate::process::{Forked, OfProcess, of_process};
 use crate::seam::Seam;
 use crate::store::{Capabilities, Store};
 use crate::words::{Error, ErrorKind, Key, Operation, Result};
@@ -23,7 +24,7 @@ use super::turn::TurnLimit;
 /// own.
 #[derive(Debug, Clone)]
 pub struct Locks {
-    engine: Arc<Engine>,
+    engine: OfProcess<Arc<Engine>>,
 }
 
 /// How a [`Locks`] treats its store.
@@ -71,7 +72,7 @@ impl Locks {
     #[must_use]
     #[allow(clippy::needless_pass_by_value, reason = "a constructor takes what it is made of")]
     pub fn over(store: Arc<dyn Store>, seam: Arc<dyn Seam>, options: LocksOptions) -> Self {
-        Self { engine: Engine::start(store, &seam, options) }
+        Self { engine: OfProcess::new(Engine::start(store, &seam, options)) }
     }
 
     /// A mutex on `key`: at most one holder at a time.
@@ -79,7 +80,7 @@ impl Locks {
     /// Nothing is sent yet. A key that breaks the rules of [`Key`] is refused when it is used.
     #[must_use]
     pub fn mutex(&self, key: impl AsRef<str>) -> Mutex {
-        Mutex::new(Source::Open(Arc::clone(&self.engine)), Key::new(key))
+        Mutex::new(Source::Open(self.engine.clone()), Key::new(key))
     }
 
     /// At most `limit` keys in use that begin with `prefix`, in order, from the one after
@@ -105,17 +106,18 @@ impl Locks {
         after: Option<&Key>,
         limit: usize,
     ) -> Result<Vec<(Key, Inspection)>> {
-        let engine = &self.engine;
-        let name = engine.store.name();
+        let forked = |_: Forked| self.engine.forked(Operation::Inspect, None);
+        let engine = self.engine.here().map_err(forked)?;
+        let name = &engine.name;
         tokio::select! {
             biased;
-            page = engine.store.list(prefix, after, limit) => {
-                page.map_err(|e| e.into_error(Operation::Inspect, &name))
+            page = OfProcess::new(engine.store.list(prefix, after, limit)) => {
+                page.map_err(forked)?.map_err(|e| e.into_error(Operation::Inspect, name))
             }
-            () = engine.seam.sleep_until(engine.now() + engine.options.store_timeout) => {
+            _ = engine.sleep_until(engine.now() + engine.options.store_timeout) => {
                 let message = format!("no answer within {:?}", engine.options.store_timeout);
                 let error = Error::new(ErrorKind::Unavailable, Operation::Inspect, message);
-                Err(error.with_store(&name))
+                Err(error.with_store(name))
             }
         }
     }
@@ -154,7 +156,7 @@ impl Locks {
     /// # Ok(()) }
     /// ```
     pub fn watch(&self, key: impl AsRef<str>) -> Watch {
-        Watch::new(Arc::clone(&self.engine), Key::new(key))
+        Watch::new(self.engine.clone(), Key::new(key))
     }
 
     /// Turns a ticket into a guard, once, on the default terms of a [`Mutex`]: the lease changes
@@ -212,7 +214,7 @@ impl Locks {
         self.mutex(key).release_owner(value.as_ref()).await
     }
 
-    pub(crate) fn engine(&self) -> &Arc<Engine> {
+    pub(crate) fn engine(&self) -> &OfProcess<Arc<Engine>> {
         &self.engine
     }
 
@@ -250,9 +252,10 @@ impl Locks {
     /// # }
     /// ```
     pub async fn close(&self, limit: Duration) -> Result<()> {
-        let engine = &self.engine;
+        let forked = |_: Forked| self.engine.forked(Operation::Close, None);
+        let engine = self.engine.here().map_err(forked)?;
         engine.close();
-        match engine.rest(engine.now() + limit).await {
+        match of_process(engine.rest(engine.now() + limit)).await.map_err(forked)? {
             0 => Ok(()),
             left => {
                 let message = format!(
@@ -260,7 +263,7 @@ impl Locks {
                      when their ttl ends"
                 );
                 let error = Error::new(ErrorKind::Unavailable, Operation::Close, message);
-                Err(error.with_store(&engine.store.name()).with_may_hold(true))
+                Err(error.with_store(&engine.name).with_may_hold(true))
             }
         }
     }

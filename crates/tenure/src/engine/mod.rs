@@ -19,6 +19,7 @@ mod refusal;
 mod rounds;
 mod scope;
 mod source;
+mod span;
 mod streams;
 mod taker;
 mod ticket;

@@ -16,6 +16,8 @@
 //! | `tenure.outlived` | event | warn | `key`, `reason` |
 //! | `tenure.waits_for_itself` | event | warn | `key`, `store` |
 //!
+//! A child of a fork tells nothing of what it inherited.
+//!
 //! **Metrics** go to the [`metrics`](https://docs.rs/metrics) facade, with the feature `metrics`
 //! of this crate. No label comes from a key: their number has no limit.
 //!
@@ -36,7 +38,7 @@ use std::time::Duration;
 use tracing::Span;
 
 use crate::store::{StoreError, StoreErrorClass};
-use crate::words::{Error, Fence, Key};
+use crate::words::{Error, ErrorKind, Fence, Key};
 
 use super::lease::LostReason;
 
@@ -110,11 +112,15 @@ pub(crate) fn lost(store: &Arc<str>, key: &Key, fence: Fence, reason: LostReason
             LostReason::MaxHold => "max_hold",
             LostReason::Closed => "closed",
             LostReason::GivenBack => "given_back",
+            LostReason::Forked => "forked",
         }
     );
 }
 
 pub(crate) fn store_error(store: &Arc<str>, error: &StoreError) {
+    if error.class == StoreErrorClass::Forked {
+        return;
+    }
     let name = &**store;
     tracing::debug!(name: "tenure.store_error", target: "tenure", store = name, %error);
     measure!(
@@ -124,6 +130,7 @@ pub(crate) fn store_error(store: &Arc<str>, error: &StoreError) {
             StoreErrorClass::Transient => "transient",
             StoreErrorClass::Refused => "refused",
             StoreErrorClass::Config => "config",
+            StoreErrorClass::Forked => "forked",
             StoreErrorClass::Internal => "internal",
         }
     );
@@ -131,6 +138,9 @@ pub(crate) fn store_error(store: &Arc<str>, error: &StoreError) {
 
 /// The work's result must not suffer from it.
 pub(crate) fn release_failed(key: &Key, error: &Error) {
+    if error.kind() == ErrorKind::Forked {
+        return;
+    }
     tracing::warn!(
         name: "tenure.release_failed",
         target: "tenure",
@@ -141,6 +151,9 @@ pub(crate) fn release_failed(key: &Key, error: &Error) {
 }
 
 pub(crate) fn outlived(key: &Key, reason: LostReason) {
+    if reason == LostReason::Forked {
+        return;
+    }
     tracing::warn!(
         name: "tenure.outlived",
         target: "tenure",

@@ -4,8 +4,6 @@
 use std::future::Future;
 use std::pin::pin;
 
-use tracing::Instrument as _;
-
 use crate::words::{Error, Operation, Result};
 
 use super::finished::{Compensated, Failure, Finished};
@@ -13,6 +11,7 @@ use super::guard::{Guard, Released};
 use super::handle::Lease;
 use super::lease::LostReason;
 use super::observe;
+use super::span::within;
 
 impl Guard {
     /// Runs `work` under this lock and gives the lock back.
@@ -49,8 +48,8 @@ impl Guard {
     {
         let lease = self.lease();
         let result = {
-            let span = observe::working(lease.key(), lease.fence());
-            let mut work = pin!(work(self.lease()).instrument(span));
+            let span = lease.span();
+            let mut work = pin!(within(span, work(self.lease())));
             tokio::select! {
                 biased;
                 result = &mut work => Some(result),
@@ -97,8 +96,8 @@ impl Guard {
         Fut: Future<Output = V>,
     {
         let lease = self.lease();
-        let span = observe::working(lease.key(), lease.fence());
-        let value = work(self.lease()).instrument(span).await;
+        let span = lease.span();
+        let value = within(span, work(self.lease())).await;
         let (lost, release) = self.end().await;
         Finished::new(value, lost, release, &lease)
     }
@@ -140,8 +139,8 @@ impl Guard {
         CFut: Future<Output = C>,
     {
         let lease = self.lease();
-        let span = observe::working(lease.key(), lease.fence());
-        let result = work(self.lease()).instrument(span).await;
+        let span = lease.span();
+        let result = within(span, work(self.lease())).await;
         let failure = match (&result, lease.verdict_now()) {
             (Err(error), _) => Some(Failure::Work(error)),
             (Ok(value), Err(reason)) => Some(Failure::Lost(reason, value)),

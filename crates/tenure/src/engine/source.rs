@@ -4,7 +4,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use crate::words::Result;
+use crate::process::{Forked, OfProcess};
+use crate::words::{Key, Operation, Result};
 
 use super::core::Engine;
 use super::locks::Locks;
@@ -14,16 +15,25 @@ pub(crate) type Opening = Pin<Box<dyn Future<Output = Result<Locks>> + Send>>;
 
 #[derive(Clone)]
 pub(crate) enum Source {
-    Open(Arc<Engine>),
+    Open(OfProcess<Arc<Engine>>),
     /// Asked at every use; whoever gives it opens only once.
     Later(fn() -> Opening),
 }
 
 impl Source {
-    pub(crate) async fn engine(&self) -> Result<Arc<Engine>> {
-        match self {
-            Self::Open(engine) => Ok(Arc::clone(engine)),
-            Self::Later(open) => Ok(Arc::clone(open().await?.engine())),
+    /// The engine, unless it is that of a parent.
+    pub(crate) async fn engine(
+        &self,
+        operation: Operation,
+        key: &Key,
+    ) -> Result<OfProcess<Arc<Engine>>> {
+        let engine = match self {
+            Self::Open(engine) => engine.clone(),
+            Self::Later(open) => open().await?.engine().clone(),
+        };
+        match engine.here() {
+            Ok(_) => Ok(engine),
+            Err(Forked) => Err(engine.forked(operation, Some(key))),
         }
     }
 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use futures_core::Stream;
 
 use crate::logic::{Inspection, Op, Reply, State};
+use crate::process::OfProcess;
 use crate::words::{Fence, InvalidKey, Key, Operation, Result};
 
 use super::core::Engine;
@@ -22,7 +23,7 @@ const PAGE: usize = 100;
 /// How often [`Watch`] looks, if nothing else is said.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-type Coming<T> = Pin<Box<dyn Future<Output = Result<T>> + Send>>;
+type Coming<T> = OfProcess<Pin<Box<dyn Future<Output = Result<T>> + Send>>>;
 
 /// The keys in use, in order: what [`Locks::list_all`] answers.
 #[must_use = "a stream does nothing unless it is polled"]
@@ -44,7 +45,7 @@ impl List {
 
     fn after(&self, last: Option<Key>) -> Coming<Vec<(Key, Inspection)>> {
         let (locks, prefix) = (self.locks.clone(), self.prefix.clone());
-        Box::pin(async move { locks.list(&prefix, last.as_ref(), PAGE).await })
+        OfProcess::new(Box::pin(async move { locks.list(&prefix, last.as_ref(), PAGE).await }))
     }
 
     /// The next key, for those who do without stream combinators; `None` after the last.
@@ -76,9 +77,10 @@ impl Stream for List {
                 return Poll::Ready(Some(Ok(entry)));
             }
             let Some(coming) = &mut self.coming else { return Poll::Ready(None) };
-            let page = ready!(coming.as_mut().poll(cx));
+            let page = ready!(Pin::new(coming).poll(cx));
             self.coming = None;
-            match page {
+            let forked = |_| Err(self.locks.engine().forked(Operation::Inspect, None));
+            match page.unwrap_or_else(forked) {
                 Ok(page) => {
                     if page.len() == PAGE {
                         let last = page.last().map(|(key, _)| key.clone());
@@ -101,7 +103,7 @@ impl fmt::Debug for List {
 /// One key's state, change by change: what [`Locks::watch`] answers.
 #[must_use = "a stream does nothing unless it is polled"]
 pub struct Watch {
-    engine: Arc<Engine>,
+    engine: OfProcess<Arc<Engine>>,
     key: Result<Key, InvalidKey>,
     every: Duration,
     seen: Option<Shape>,
@@ -131,7 +133,7 @@ impl Shape {
 }
 
 impl Watch {
-    pub(super) fn new(engine: Arc<Engine>, key: Result<Key, InvalidKey>) -> Self {
+    pub(super) fn new(engine: OfProcess<Arc<Engine>>, key: Result<Key, InvalidKey>) -> Self {
         Self { engine, key, every: LOOK_EVERY, seen: None, coming: None }
     }
 
@@ -161,9 +163,9 @@ impl Watch {
     }
 
     fn look_after(&self, pause: Duration) -> Coming<Inspection> {
-        let (engine, key) = (Arc::clone(&self.engine), self.key.clone());
-        Box::pin(async move {
-            if !pause.is_zero() {
+        let (engine, key) = (self.engine.clone(), self.key.clone());
+        OfProcess::new(Box::pin(async move {
+            if !pause.is_zero() && engine.is_here() {
                 engine.seam.sleep_until(engine.now() + pause).await;
             }
             let key = super::order::checked(key, Operation::Inspect)?;
@@ -171,7 +173,7 @@ impl Watch {
                 Reply::Inspected(seen) => Ok(seen),
                 other => Err(engine.unexpected(Operation::Inspect, &key, &other)),
             }
-        })
+        }))
     }
 }
 
@@ -184,7 +186,9 @@ impl Stream for Watch {
                 self.coming = Some(self.look_after(Duration::ZERO));
             }
             let Some(coming) = &mut self.coming else { continue };
-            let seen = ready!(coming.as_mut().poll(cx));
+            let seen = ready!(Pin::new(coming).poll(cx));
+            let key = self.key.as_ref().ok();
+            let seen = seen.unwrap_or_else(|_| Err(self.engine.forked(Operation::Inspect, key)));
             self.coming = Some(self.look_after(self.every));
             let Ok(state) = &seen else { return Poll::Ready(Some(seen)) };
             let shape = Some(Shape::of(state));

@@ -148,7 +148,8 @@ impl Mutex {
     /// ```
     pub async fn acquire(&self) -> Result<Guard> {
         let order = self.order()?;
-        engine::acquire(&self.source.engine().await?, &order).await
+        let engine = self.source.engine(Operation::Acquire, &order.key).await?;
+        engine::acquire(&engine, &order).await
     }
 
     /// Takes the lock if it is free and nobody stands in line; `None` if it is not.
@@ -173,7 +174,8 @@ impl Mutex {
     /// ```
     pub async fn try_acquire(&self) -> Result<Option<Guard>> {
         let order = self.order()?;
-        engine::try_acquire(&self.source.engine().await?, &order).await
+        let engine = self.source.engine(Operation::Acquire, &order.key).await?;
+        engine::try_acquire(&engine, &order).await
     }
 
     /// Who holds the key and who waits, as the store sees it now.
@@ -195,7 +197,7 @@ impl Mutex {
     /// ```
     pub async fn inspect(&self) -> Result<Inspection> {
         let key = self.key(Operation::Inspect)?;
-        let engine = self.source.engine().await?;
+        let engine = self.source.engine(Operation::Inspect, key).await?;
         match engine.request(Operation::Inspect, key, Op::Inspect).await? {
             Reply::Inspected(seen) => Ok(seen),
             other => Err(engine.unexpected(Operation::Inspect, key, &other)),

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
 use crate::logic::{At, Grant, Inspection, Reply, Resource, State, Step};
+use crate::process::OfProcess;
 use crate::seam::Seam;
 use crate::words::{Key, StoreTime, TTL_MAX};
 
@@ -26,7 +27,7 @@ const SWEEP_KEYS: usize = 128;
 /// Clones share their locks. A fence here begins at the machine's wall clock and only grows.
 #[derive(Debug, Clone)]
 pub struct Memory {
-    shared: Arc<Shared>,
+    shared: OfProcess<Arc<Shared>>,
 }
 
 #[derive(Debug)]
@@ -60,13 +61,23 @@ impl Memory {
     #[must_use]
     pub fn with_retention(seam: Arc<dyn Seam>, retention: Duration) -> Self {
         let table = Mutex::default();
-        Self { shared: Arc::new(Shared { seam, retention, table, inboxes: AtomicU64::new(0) }) }
+        let shared = Shared { seam, retention, table, inboxes: AtomicU64::new(0) };
+        Self { shared: OfProcess::new(Arc::new(shared)) }
     }
 
-    /// How many keys are remembered, held or not.
+    /// How many keys are remembered, held or not. In a forked process: none.
     #[must_use]
     pub fn keys(&self) -> usize {
+        if self.shared.here().is_err() {
+            return 0;
+        }
         self.table().resources.len()
+    }
+
+    /// Whether this is the process that made it.
+    #[cfg(feature = "testing")]
+    pub(crate) fn is_here(&self) -> bool {
+        self.shared.is_here()
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -137,6 +148,7 @@ impl Store for Memory {
 
     fn call(&self, steps: Vec<Step>) -> Answer<'_, Vec<Reply>> {
         Box::pin(async move {
+            self.shared.here()?;
             let mut table = self.table();
             let at = At {
                 now: self.now(),
@@ -165,6 +177,9 @@ impl Store for Memory {
         after: Option<&'a Key>,
         limit: usize,
     ) -> Answer<'a, Vec<(Key, Inspection)>> {
+        if let Err(forked) = self.shared.here() {
+            return Box::pin(ready(Err(forked.into())));
+        }
         let now = self.now();
         let table = self.table();
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
@@ -180,6 +195,9 @@ impl Store for Memory {
     }
 
     fn inbox(&self) -> Answer<'_, Option<Inbox>> {
+        if let Err(forked) = self.shared.here() {
+            return Box::pin(ready(Err(forked.into())));
+        }
         let number = self.shared.inboxes.fetch_add(1, Ordering::Relaxed);
         let address: Arc<str> = format!("inbox-{number}").into();
         let (sender, pushes) = mpsc::unbounded_channel();

@@ -18,6 +18,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::logic::{Inspection, Reply, Step};
+use crate::process::Forked;
 use crate::words::{Error, ErrorKind, Fence, Key, Operation, Owner};
 
 pub use memory::Memory;
@@ -182,8 +183,17 @@ pub enum StoreErrorClass {
     Refused,
     /// What was asked for is not such a store: wrong path, foreign or newer file, bad URL.
     Config,
+    /// The store was opened by a parent of this process, before a fork: open it again here.
+    Forked,
     /// A defect in Tenure.
     Internal,
+}
+
+impl From<Forked> for StoreError {
+    fn from(forked: Forked) -> Self {
+        let (class, message) = (StoreErrorClass::Forked, forked.to_string());
+        Self { class, message, may_have_run: false, source: None }
+    }
 }
 
 impl fmt::Display for StoreError {
@@ -219,6 +229,7 @@ impl StoreError {
             StoreErrorClass::Transient => ErrorKind::Unavailable,
             StoreErrorClass::Refused => ErrorKind::Refused,
             StoreErrorClass::Config => ErrorKind::Config,
+            StoreErrorClass::Forked => ErrorKind::Forked,
             StoreErrorClass::Internal => ErrorKind::Internal,
         };
         let error = Error::new(kind, operation, self.message).with_store(store);

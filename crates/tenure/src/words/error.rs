@@ -70,6 +70,9 @@ pub enum ErrorKind {
     Config,
     /// The `Locks` has been closed.
     Closed,
+    /// This process was forked after the connection was made: connect again here. Nothing was
+    /// sent.
+    Forked,
     /// A defect in Tenure; please report it.
     Internal,
 }

@@ -4,6 +4,8 @@ use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
+use crate::process::PerProcess;
+
 /// Who to ask about a lock: by default `host:pid:program`. Shown, never trusted.
 ///
 /// Control characters become `?`, and what is longer than [`Label::MAX_BYTES`] is cut.
@@ -27,11 +29,11 @@ impl Label {
         Self(clean.into())
     }
 
-    /// `host:pid:program`, made once.
+    /// `host:pid:program`, made once in each process.
     #[must_use]
     pub fn of_this_process() -> Self {
-        static LABEL: OnceLock<Label> = OnceLock::new();
-        let label = LABEL.get_or_init(|| {
+        static LABEL: PerProcess<OnceLock<Label>> = PerProcess::new();
+        let label = LABEL.get().get_or_init(|| {
             let uname = rustix::system::uname();
             let host = uname.nodename().to_string_lossy();
             let program = std::env::current_exe().ok();

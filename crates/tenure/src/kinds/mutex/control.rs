@@ -85,7 +85,7 @@ impl Mutex {
         let Some(up_to) = seen.holders.iter().map(|holder| holder.fence).max() else {
             return Ok(0);
         };
-        let engine = self.source.engine().await?;
+        let engine = self.source.engine(Operation::Force, key).await?;
         match engine.request(Operation::Force, key, Op::Force { up_to }).await? {
             Reply::Forced { holders } => Ok(holders),
             other => Err(engine.unexpected(Operation::Force, key, &other)),
@@ -114,7 +114,8 @@ impl Mutex {
     /// ```
     pub async fn steal(&self) -> Result<Guard> {
         let order = self.order()?;
-        engine::steal(&self.source.engine().await?, &order).await
+        let engine = self.source.engine(Operation::Acquire, &order.key).await?;
+        engine::steal(&engine, &order).await
     }
 
     /// Turns a ticket into a guard on the terms of this mutex, once: the lease changes hands in
@@ -145,7 +146,7 @@ impl Mutex {
             let error = Error::new(ErrorKind::Invalid, Operation::Transfer, message);
             return Err(error.with_key(&order.key));
         }
-        let engine = self.source.engine().await?;
+        let engine = self.source.engine(Operation::Transfer, &order.key).await?;
         engine::adopt(&engine, &order, ticket.owner().clone()).await
     }
 
@@ -167,7 +168,7 @@ impl Mutex {
             min_hold: Duration::ZERO,
             tombstone: Some(holder.remaining.max(Duration::from_secs(60))),
         };
-        let engine = self.source.engine().await?;
+        let engine = self.source.engine(Operation::Release, key).await?;
         match engine.request(Operation::Release, key, op).await? {
             Reply::Released => Ok(Released::Released),
             Reply::Gone => Ok(Released::Gone),

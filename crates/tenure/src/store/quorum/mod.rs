@@ -29,6 +29,7 @@ use tokio::sync::watch;
 
 use crate::logic::{FenceRule, Inspection, Reply, Step};
 use crate::mutants::{self, Mutant};
+use crate::process::OfProcess;
 use crate::seam::{Moment, Seam};
 use crate::words::{Fence, Key, TTL_MIN};
 
@@ -98,7 +99,7 @@ impl QuorumOptions {
 /// Clones share everything.
 #[derive(Debug, Clone)]
 pub struct Quorum {
-    shared: Arc<Shared>,
+    shared: OfProcess<Arc<Shared>>,
 }
 
 struct Shared {
@@ -132,7 +133,7 @@ impl Quorum {
         Box::pin(async move {
             let shared = Arc::new(made?);
             ask::introduce(&shared).await?;
-            Ok(Self { shared })
+            Ok(Self { shared: OfProcess::new(shared) })
         })
     }
 }
@@ -230,7 +231,7 @@ impl Store for Quorum {
     }
 
     fn call(&self, steps: Vec<Step>) -> Answer<'_, Vec<Reply>> {
-        Box::pin(ask::ask(&self.shared, steps))
+        Box::pin(async move { ask::ask(self.shared.here()?, steps).await })
     }
 
     fn list<'a>(
@@ -239,7 +240,7 @@ impl Store for Quorum {
         after: Option<&'a Key>,
         limit: usize,
     ) -> Answer<'a, Vec<(Key, Inspection)>> {
-        Box::pin(page::list(&self.shared, prefix, after, limit))
+        Box::pin(async move { page::list(self.shared.here()?, prefix, after, limit).await })
     }
 
     fn inbox(&self) -> Answer<'_, Option<Inbox>> {

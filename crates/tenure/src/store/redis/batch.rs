@@ -20,6 +20,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::{CancellationToken, ReusableBoxFuture};
 
 use crate::logic::{Reply, Step};
+use crate::process::{Forked, Process};
 use crate::seam::Seam;
 use crate::store::StoreError;
 
@@ -47,6 +48,7 @@ struct Call {
 /// Where calls wait to be sent.
 #[derive(Debug)]
 pub(super) struct Batches {
+    process: Process,
     waiting: Arc<Mutex<Waiting>>,
     work: Arc<Mutex<Work>>,
     gone: CancellationToken,
@@ -95,7 +97,8 @@ impl Batches {
         };
         let work = Arc::new(Mutex::new(work));
         let gone = CancellationToken::new();
-        let batches = Self { waiting, work: Arc::clone(&work), gone: gone.clone() };
+        let process = Process::current();
+        let batches = Self { process, waiting, work: Arc::clone(&work), gone: gone.clone() };
         seam.spawn(Box::pin(async move {
             tokio::select! {
                 biased;
@@ -161,6 +164,9 @@ impl Future for Going<'_> {
     type Output = Option<Replies>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if !self.batches.process.is_current() {
+            return Poll::Ready(Some(Err(Forked.into())));
+        }
         let mut work = lock(&self.batches.work);
         let replies = ready!(match self.steps.take() {
             Some(steps) => work.begin_alone(steps, cx),
@@ -174,7 +180,8 @@ impl Future for Going<'_> {
 
 impl Drop for Going<'_> {
     fn drop(&mut self) {
-        if !self.has_ended {
+        // After a fork the call is still the parent's.
+        if !self.has_ended && self.batches.process.is_current() {
             let mut work = lock(&self.batches.work);
             work.hand_over_alone();
             work.alone = None;

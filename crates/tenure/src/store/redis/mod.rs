@@ -32,6 +32,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::logic::{Inspection, Op, Reply, State, Step};
+use crate::process::OfProcess;
 use crate::seam::Seam;
 use crate::words::{Key, TTL_MAX};
 
@@ -96,7 +97,7 @@ impl RedisOptions {
 /// Clones share one link for requests and one for pushes, whatever the number of locks.
 #[derive(Clone)]
 pub struct Redis {
-    shared: Arc<Shared>,
+    shared: OfProcess<Arc<Shared>>,
 }
 
 struct Shared {
@@ -164,7 +165,7 @@ impl Redis {
         let restart_guard = url.restart_guard;
         let name = url.name();
         let shared = Shared { name, template, server, link, batches, restart_guard };
-        Ok(Self { shared: Arc::new(shared) })
+        Ok(Self { shared: OfProcess::new(Arc::new(shared)) })
     }
 
     /// One command over the link of the locks, by itself; what was answered, if it is one word.
@@ -173,7 +174,10 @@ impl Redis {
     #[must_use]
     pub fn command(&self, words: &[&str]) -> Answer<'_, Option<String>> {
         let command = Command::of(words);
-        Box::pin(async move { Ok(answers::decode_word(self.shared.link.command(&command).await?)) })
+        Box::pin(async move {
+            let answer = self.shared.here()?.link.command(&command).await?;
+            Ok(answers::decode_word(answer))
+        })
     }
 
     /// The name of the store that a URL leads to; without the URL's help if it cannot be read.
@@ -182,7 +186,7 @@ impl Redis {
     }
 
     async fn send(&self, steps: Vec<Step>) -> Result<Vec<Reply>, StoreError> {
-        let answer = self.shared.batches.send(steps).await;
+        let answer = self.shared.here()?.batches.send(steps).await;
         answer.unwrap_or_else(|| Err(defect("the thread of the store has ended".into())))
     }
 
@@ -192,7 +196,7 @@ impl Redis {
     async fn scan(&self, prefix: &str, after: Option<&Key>) -> Result<Vec<Key>, StoreError> {
         let is_meant =
             |key: &Key| key.as_str().starts_with(prefix) && after.is_none_or(|after| key > after);
-        let template = &self.shared.template;
+        let template = &self.shared.here()?.template;
         let (mut keys, mut cursor) = (Vec::new(), "0".to_owned());
         loop {
             let count = SCAN_COUNT.to_string();
@@ -313,7 +317,7 @@ impl fmt::Debug for Redis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Redis")
             .field("name", &self.shared.name)
-            .field("links", &*self.shared.link.links().borrow())
+            .field("links", &self.shared.here().map(|shared| *shared.link.links().borrow()))
             .finish_non_exhaustive()
     }
 }
@@ -362,16 +366,19 @@ impl Store for Redis {
     }
 
     fn inbox(&self) -> Answer<'_, Option<Inbox>> {
-        Box::pin(async { Ok(push::open(&self.shared.server, answers::decode_push).await?) })
+        Box::pin(async {
+            let server = &self.shared.here()?.server;
+            Ok(push::open(server, answers::decode_push).await?)
+        })
     }
 
     fn links(&self) -> Option<watch::Receiver<Links>> {
-        Some(self.shared.link.links())
+        Some(self.shared.here().ok()?.link.links())
     }
 
     fn identity(&self) -> Answer<'_, Identity> {
         Box::pin(async move {
-            let answer = self.shared.link.command(&Command::of(&["INFO"])).await?;
+            let answer = self.shared.here()?.link.command(&Command::of(&["INFO"])).await?;
             let told = answers::decode_info(&answer)
                 .ok_or_else(|| defect("an INFO was answered with something else".into()))?;
             let forgets = Forgets::GuardedFor(self.shared.restart_guard);

@@ -267,7 +267,14 @@ impl Identity {
 /// The right to open the file, alone: the switch to WAL answers "locked" whatever the timeout.
 /// It ends with the process at the latest.
 struct Alone {
-    _lock: fs::File,
+    lock: fs::File,
+}
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        // Closing would not do: a child that was forked meanwhile has the descriptor, too.
+        let _ends_with_the_processes = rustix::fs::flock(&self.lock, FlockOperation::Unlock);
+    }
 }
 
 impl Alone {
@@ -277,7 +284,7 @@ impl Alone {
         let since = Instant::now();
         loop {
             match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => return Ok(Self { _lock: lock }),
+                Ok(()) => return Ok(Self { lock }),
                 Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::INTR) => {}
                 Err(e) => return Err(beside_fault(path, e.into())),
             }

@@ -22,6 +22,7 @@ mod cut_off;
 mod datagram;
 mod fault;
 mod file;
+mod inherited;
 mod journal;
 mod locate;
 mod mount;
@@ -40,6 +41,7 @@ use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 
 use crate::logic::{Inspection, Reply, Step};
+use crate::process::OfProcess;
 use crate::seam::Seam;
 use crate::words::{Key, TTL_MAX};
 
@@ -48,6 +50,7 @@ use super::{
     StoreErrorClass,
 };
 use file::File;
+use inherited::InUse;
 use wakeup::Inboxes;
 use worker::{Call, List, Request, Worker};
 
@@ -56,7 +59,7 @@ use worker::{Call, List, Request, Worker};
 /// Clones share one connection on one thread, which ends with the last of them.
 #[derive(Clone)]
 pub struct Sqlite {
-    shared: Arc<Shared>,
+    shared: OfProcess<Arc<Shared>>,
 }
 
 #[derive(Debug)]
@@ -102,6 +105,8 @@ impl Sqlite {
     /// be writable, and lie on a local file system.
     ///
     /// The file is opened on the store's own thread. Dropping the answer closes it again.
+    ///
+    /// In a process that was forked while a parent had such a store open, it is refused.
     #[must_use]
     pub fn open(path: &Path, seam: Arc<dyn Seam>) -> Answer<'static, Self> {
         Self::open_with(path, seam, SqliteOptions::default())
@@ -115,10 +120,17 @@ impl Sqlite {
         seam: Arc<dyn Seam>,
         options: SqliteOptions,
     ) -> Answer<'static, Self> {
+        let in_use = match InUse::begin() {
+            Ok(in_use) => in_use,
+            Err(forked) => return Box::pin(ready(Err(forked))),
+        };
         let path = path.to_owned();
         let (opened, answer) = oneshot::channel();
         let thread = std::thread::Builder::new().name("tenure-sqlite".into());
-        let started = thread.spawn(move || serve(&path, seam, options, opened));
+        let started = thread.spawn(move || {
+            serve(&path, seam, options, opened);
+            drop(in_use);
+        });
         match started {
             Ok(_) => Box::pin(async move { answer.await.unwrap_or_else(|_| Err(thread_ended())) }),
             Err(e) => {
@@ -133,9 +145,9 @@ impl Sqlite {
         request: Request,
         answer: oneshot::Receiver<Result<T, StoreError>>,
     ) -> Answer<'_, T> {
-        let asked = self.shared.requests.send(request);
+        let asked = self.shared.here().map(|shared| shared.requests.send(request));
         Box::pin(async move {
-            asked.map_err(|_| thread_ended())?;
+            asked?.map_err(|_| thread_ended())?;
             answer.await.unwrap_or_else(|_| Err(thread_ended()))
         })
     }
@@ -163,7 +175,7 @@ fn serve(
             let unique = file.unique().into();
             let seam_too = Arc::clone(&seam);
             let shared = Arc::new(Shared { name, unique, seam: seam_too, requests, inboxes });
-            let _ = opened.send(Ok(Sqlite { shared }));
+            let _ = opened.send(Ok(Sqlite { shared: OfProcess::new(shared) }));
             Worker::new(file, seam, options, postman, waiting).run();
         }
         Err(error) => {
@@ -217,7 +229,8 @@ impl Store for Sqlite {
     }
 
     fn inbox(&self) -> Answer<'_, Option<Inbox>> {
-        Box::pin(ready(Ok(self.shared.inboxes.open(&*self.shared.seam))))
+        let opened = self.shared.here().map(|shared| shared.inboxes.open(&*shared.seam));
+        Box::pin(ready(opened.map_err(StoreError::from)))
     }
 
     fn links(&self) -> Option<watch::Receiver<Links>> {

@@ -1,0 +1,122 @@
+//! SQLite on both sides of a fork. What is open counts for the whole process, so the tests here
+//! run one after the other.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use tempfile::TempDir;
+use tenure::{ErrorKind, blocking};
+use tenure_fork::{Ending, fork, fork_to};
+use tenure_testkit::wait_until;
+
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn file() -> (TempDir, String) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let url = format!("sqlite:{}/locks.db", directory.path().display());
+    (directory, url)
+}
+
+fn acquire_and_release(url: &str, key: &str) {
+    let locks = blocking::connect(url).expect("the file can be opened");
+    locks.mutex(key).acquire().expect("free").release().expect("an answer");
+}
+
+fn is_refused(url: &str) {
+    let error = blocking::connect(url).expect_err("SQLite is used on both sides of a fork");
+    assert_eq!(error.kind(), ErrorKind::Forked, "{error}");
+    assert!(error.to_string().contains("exec"), "{error}");
+}
+
+/// Whether a child of this process may use SQLite.
+fn child_may(url: &str) -> bool {
+    let child = fork(|| match blocking::connect(url) {
+        Ok(_) => "may",
+        Err(error) => {
+            assert_eq!(error.kind(), ErrorKind::Forked, "{error}");
+            "may not"
+        }
+    });
+    child.says() == "may"
+}
+
+/// With a connection of its own a child would share the parent's idea of the locks of the file,
+/// and hold none: two would be granted. Or it would wait for a mutex of SQLite's for ever.
+#[test]
+fn a_child_of_a_process_with_an_open_file_is_refused_and_told_what_to_do() {
+    let _alone = alone();
+    let ((_here, url), (_there, other)) = (file(), file());
+    let locks = blocking::connect(&url).expect("a file");
+    let guard = locks.mutex("k").acquire().expect("free");
+    let child = fork_to(Ending::Exit, || {
+        is_refused(&url);
+        is_refused(&other);
+        fork(|| {
+            is_refused(&url);
+            "refused"
+        })
+        .says()
+    });
+    assert_eq!(child.says(), "refused");
+    guard.check().expect("the parent holds it still");
+    guard.release().expect("an answer");
+}
+
+#[test]
+fn a_pre_forking_server_whose_workers_connect_shares_the_file() {
+    let _alone = alone();
+    let (_here, url) = file();
+    let before = |_: usize| {
+        fork_to(Ending::Exit, || {
+            (0..20).for_each(|n| acquire_and_release(&url, &format!("key {}", n % 2)));
+            "done"
+        })
+    };
+    let workers: Vec<_> = (0..4).map(before).collect();
+    workers.into_iter().for_each(|worker| assert_eq!(worker.says(), "done"));
+}
+
+#[test]
+fn a_parent_that_has_closed_its_file_may_fork() {
+    let _alone = alone();
+    let (_here, url) = file();
+    acquire_and_release(&url, "k");
+    // The store's thread ends soon after the last handle is gone.
+    wait_until("the file is closed", || child_may(&url));
+    let child = fork(|| {
+        acquire_and_release(&url, "k");
+        "done"
+    });
+    assert_eq!(child.says(), "done");
+}
+
+/// The lock under which a file is opened belongs to an open file description, which a child
+/// shares: closing it in the parent alone would not unlock it.
+#[test]
+fn a_child_that_was_forked_during_an_opening_locks_nobody_out() {
+    let _alone = alone();
+    let (_here, url) = file();
+    thread::scope(|scope| {
+        let opening = scope.spawn(|| (0..100).for_each(|_| drop(blocking::connect(&url).unwrap())));
+        // Children that live as long as the openings go on.
+        let (read, write) = std::io::pipe().expect("a pipe");
+        let mut children = Vec::new();
+        while !opening.is_finished() && children.len() < 50 {
+            let (mut until, write) = (read.try_clone().unwrap(), write.try_clone().unwrap());
+            children.push(fork(move || {
+                drop(write);
+                std::io::Read::read(&mut until, &mut [0]).expect("the end");
+                "done"
+            }));
+        }
+        opening.join().expect("every opening succeeds, in time");
+        for child in children {
+            std::io::Write::write_all(&mut &write, &[1]).expect("it listens");
+            drop(child);
+        }
+    });
+}
