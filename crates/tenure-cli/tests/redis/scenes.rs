@@ -115,6 +115,10 @@ pub(crate) const SCENES: &[(&str, Play)] = &[
         let options = Server::of(flavour).with("rename-command EVALSHA \"\"");
         Scene::of_server(options.with("rename-command EVAL \"\"").start())
     }),
+    ("HELLO switched off", |flavour| {
+        let options = Server::of(flavour).with_password("secret");
+        with_login(options.with("rename-command HELLO \"\""), ":secret@")
+    }),
     ("wrong authority", |_| {
         with_tls("127.0.0.1", ClientCertificates::Unasked, |_, other| other.ca())
     }),

@@ -16,6 +16,7 @@ mod pressure;
 mod pushes;
 mod restart;
 mod rights;
+mod secrets;
 mod traces;
 mod verdicts;
 mod ways;

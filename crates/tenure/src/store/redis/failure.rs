@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::store::{StoreError, StoreErrorClass};
 
+use super::secrets::Secrets;
 use super::server_error::ServerSays;
 
 /// Why a request was not answered as it should have been.
@@ -124,6 +125,27 @@ impl Failure {
         Self { may_have_run: says.may_have_run(), cause: Cause::Server(says) }
     }
 
+    /// The same without the server's own words if they repeat a password.
+    pub(super) fn without(self, secrets: &Secrets) -> Self {
+        match self.cause {
+            Cause::Server(says) => Self { cause: Cause::Server(says.without(secrets)), ..self },
+            _ => self,
+        }
+    }
+
+    /// The same as an answer to a login with a password, without the server's own words.
+    pub(super) fn after_password(self) -> Self {
+        match self.cause {
+            // It asks for what it was given: it did not understand what that was.
+            Cause::Server(says) if says.code == "NOAUTH" => {
+                let says = ServerSays::unknown_command(&says.command);
+                Self { cause: Cause::Server(says.without_text()), ..self }
+            }
+            Cause::Server(says) => Self { cause: Cause::Server(says.without_text()), ..self },
+            _ => self,
+        }
+    }
+
     /// The same about a request of our own, which nobody waits for: nothing of a caller's was
     /// sent.
     pub(super) fn of_our_own(self) -> Self {
@@ -228,9 +250,7 @@ impl fmt::Display for Cause {
             Self::StillConnecting { last: None } => {
                 f.write_str("no connection to the server yet: is it up, and reachable from here?")
             }
-            Self::Server(says) => {
-                write!(f, "{} ({}: {} {})", says.advice(), says.command, says.code, says.text)
-            }
+            Self::Server(says) => write!(f, "{says}"),
             Self::Silent { limit } => write!(
                 f,
                 "the server took a request and did not answer within {limit:?}: is it stopped, \

@@ -283,6 +283,7 @@ impl Line {
         match answer {
             Ok(Value::Error(error)) => {
                 let failure = Failure::answered(&command.name(), &error);
+                let failure = failure.without(&self.server.login.secrets);
                 if failure.is_demoted() {
                     self.retire(live, &failure);
                 }

@@ -11,6 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::failure::{Cause, Failure, Seen};
 use super::resp::{Command, Reader, Value};
+use super::secrets::Secrets;
 use super::server_error::ServerSays;
 use super::stream::ByteStream;
 
@@ -25,6 +26,8 @@ pub(super) struct Login {
     pub(super) password: Password,
     pub(super) database: u32,
     pub(super) guard: RestartGuard,
+    /// What servers are told that must not be shown.
+    pub(super) secrets: Secrets,
 }
 
 /// A server that has been up for less than so long must not be trusted.
@@ -64,8 +67,13 @@ impl Login {
         is_tls: bool,
         name: &str,
     ) -> Result<(Box<dyn ByteStream>, Reader, Greeting), Failure> {
-        let mut talk = Talk { stream, reader: Reader::default(), first: Vec::new(), is_tls };
-        let mut greeting = Greeting::read(talk.ask(&self.hello(name)?).await?);
+        let secrets = &self.secrets;
+        let mut talk =
+            Talk { stream, reader: Reader::default(), first: Vec::new(), is_tls, secrets };
+        let (hello, has_password) = self.hello(name)?;
+        let hello = talk.ask(&hello).await;
+        let hello = hello.map_err(|e| if has_password { e.after_password() } else { e });
+        let mut greeting = Greeting::read(hello?, secrets);
         greeting.check()?;
         greeting.asleep_for = if self.guard.span.is_zero() {
             Some(Duration::ZERO)
@@ -80,7 +88,8 @@ impl Login {
         Ok((talk.stream, talk.reader, greeting))
     }
 
-    fn hello(&self, name: &str) -> Result<Command, Failure> {
+    /// The first command, and whether there is a password in it.
+    fn hello(&self, name: &str) -> Result<(Command, bool), Failure> {
         let password = match &self.password {
             // A user without a password is let in by an empty one.
             Password::None => self.user.as_ref().map(|_| String::new()),
@@ -95,24 +104,26 @@ impl Login {
         };
         Ok(match &password {
             Some(password) => {
+                self.secrets.add(password);
                 let user = self.user.as_deref().unwrap_or("default");
-                Command::of(&["HELLO", "3", "AUTH", user, password, "SETNAME", name])
+                (Command::of(&["HELLO", "3", "AUTH", user, password, "SETNAME", name]), true)
             }
-            None => Command::of(&["HELLO", "3", "SETNAME", name]),
+            None => (Command::of(&["HELLO", "3", "SETNAME", name]), false),
         })
     }
 }
 
 /// The first words with a server, before anybody else may speak.
-struct Talk {
+struct Talk<'a> {
     stream: Box<dyn ByteStream>,
     reader: Reader,
     /// The first bytes that came: they tell what is no Redis.
     first: Vec<u8>,
     is_tls: bool,
+    secrets: &'a Secrets,
 }
 
-impl Talk {
+impl Talk<'_> {
     async fn ask(&mut self, command: &Command) -> Result<Value, Failure> {
         // A server that turns us away says why before it closes: what can be read counts more
         // than that nothing could be written any more.
@@ -121,7 +132,10 @@ impl Talk {
             Value::Error(error) if error.starts_with("NOPROTO") => {
                 Err(Failure::unsent(Cause::Server(ServerSays::unknown_command(&command.name()))))
             }
-            Value::Error(error) => Err(Failure::answered(&command.name(), &error).of_our_own()),
+            Value::Error(error) => {
+                let failure = Failure::answered(&command.name(), &error).of_our_own();
+                Err(failure.without(self.secrets))
+            }
             value => Ok(value),
         }
     }
@@ -173,13 +187,14 @@ impl Talk {
 }
 
 impl Greeting {
-    fn read(answer: Value) -> Self {
+    fn read(answer: Value, secrets: &Secrets) -> Self {
         let mut greeting = Self::default();
+        let said = |value| text_of(value).filter(|text| !secrets.are_in(text)).unwrap_or_default();
         if let Value::Map(entries) = answer {
             for entry in entries.chunks_exact(2) {
                 match text_of(&entry[0]).as_deref() {
-                    Some("server") => greeting.server = text_of(&entry[1]).unwrap_or_default(),
-                    Some("version") => greeting.version = text_of(&entry[1]).unwrap_or_default(),
+                    Some("server") => greeting.server = said(&entry[1]),
+                    Some("version") => greeting.version = said(&entry[1]),
                     _ => {}
                 }
             }

@@ -16,6 +16,7 @@ mod pipe;
 mod push;
 mod resp;
 mod scripts;
+mod secrets;
 mod server;
 mod server_error;
 mod stream;

@@ -162,7 +162,8 @@ impl Subscriber {
         let subscribe = Command::of(&["SUBSCRIBE", &self.address]);
         match within(seam, seam.now() + limit, connected.pipe.send(&subscribe)).await {
             Some(Ok(Value::Error(error))) => {
-                Err(Failure::answered("SUBSCRIBE", &error).of_our_own())
+                let failure = Failure::answered("SUBSCRIBE", &error).of_our_own();
+                Err(failure.without(&self.server.login.secrets))
             }
             Some(Ok(_)) => Ok(connected),
             Some(Err(failure)) => Err(failure.of_our_own()),

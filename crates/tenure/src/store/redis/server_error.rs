@@ -1,16 +1,32 @@
 //! What a server means by an error, by its first words: the class, and what people can do.
 
+use std::fmt;
+
 use crate::store::StoreErrorClass::{self, Config, Internal, Refused, Transient};
+
+use super::secrets::Secrets;
 
 /// An error that the server answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ServerSays {
     /// The first word: `NOAUTH`, `OOM`, `ERR`.
     pub(super) code: String,
-    /// The rest.
-    pub(super) text: String,
+    /// The rest, as far as it may be shown.
+    pub(super) text: Text,
     /// What was asked.
     pub(super) command: String,
+    /// What it means, as far as is known.
+    meaning: Option<&'static Meaning>,
+    /// It comes from within a script.
+    in_script: bool,
+}
+
+/// What a server says behind the code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Text {
+    Said(String),
+    /// Left out: it repeats a password, or may.
+    Hidden,
 }
 
 impl ServerSays {
@@ -18,7 +34,6 @@ impl ServerSays {
     pub(super) fn read(command: &str, error: &str) -> Self {
         let (code, text) = error.split_once(' ').unwrap_or((error, ""));
         let mut code = code.to_owned();
-        let text: String = text.chars().take(200).collect();
         if code == "ERR" {
             // Within scripts, Redis 6.2 puts the code in the middle, and all leave NOPERM out.
             let mut words = text.split_whitespace().filter_map(|word| word.strip_prefix('-'));
@@ -28,42 +43,71 @@ impl ServerSays {
                 "NOPERM".clone_into(&mut code);
             }
         }
-        Self { code, text, command: command.to_owned() }
+        let fits = |(known, begins, ..): &&Meaning| code == *known && text.starts_with(begins);
+        let meaning = MEANINGS.iter().find(fits);
+        let in_script = text.contains("script: ") || text.starts_with("Error running");
+        let text = Text::Said(text.chars().take(200).collect());
+        Self { code, text, command: command.to_owned(), meaning, in_script }
     }
 
     /// What a server says that does not know `command`.
     pub(super) fn unknown_command(command: &str) -> Self {
-        let text = format!("unknown command '{command}'");
-        Self { code: "ERR".into(), text, command: command.to_owned() }
+        Self::read(command, &format!("ERR {UNKNOWN_COMMAND} '{command}'"))
+    }
+
+    /// Without the server's own words, as an answer to what had a password in it: servers and
+    /// proxies repeat what they do not understand, cut anywhere and quoted in any way.
+    pub(super) fn without_text(self) -> Self {
+        let code = if self.meaning.is_some() { self.code } else { "an error".to_owned() };
+        Self { code, text: Text::Hidden, ..self }
+    }
+
+    /// The same if it repeats a password.
+    pub(super) fn without(self, secrets: &Secrets) -> Self {
+        match &self.text {
+            Text::Said(text) if secrets.are_in(text) || secrets.are_in(&self.code) => {
+                self.without_text()
+            }
+            Text::Said(_) | Text::Hidden => self,
+        }
     }
 
     pub(super) fn is_unknown_command(&self) -> bool {
-        self.code == "ERR" && self.text.starts_with("unknown command")
+        self.meaning.is_some_and(|(_, begins, ..)| *begins == UNKNOWN_COMMAND)
     }
 
     /// Whether the request may have been carried out in spite of the error.
     pub(super) fn may_have_run(&self) -> bool {
         // An error inside a script may come after its first writes.
-        let in_script = self.text.contains("script: ") || self.text.starts_with("Error running");
-        in_script || self.meaning().is_none()
+        self.in_script || self.meaning.is_none()
     }
 
     pub(super) fn class(&self) -> StoreErrorClass {
-        self.meaning().map_or(Internal, |(.., class, _)| *class)
+        self.meaning.map_or(Internal, |(.., class, _)| *class)
     }
 
     /// What happened and what to do.
     pub(super) fn advice(&self) -> &'static str {
         let unknown = "the server refused a request that it should take; please report it";
-        self.meaning().map_or(unknown, |(.., advice)| advice)
-    }
-
-    fn meaning(&self) -> Option<&'static Meaning> {
-        let fits =
-            |(code, begins, ..): &&Meaning| self.code == *code && self.text.starts_with(begins);
-        MEANINGS.iter().find(fits)
+        self.meaning.map_or(unknown, |(.., advice)| advice)
     }
 }
+
+impl fmt::Display for ServerSays {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { code, command, .. } = self;
+        write!(f, "{} ({command}: {code}", self.advice())?;
+        match &self.text {
+            Text::Said(text) => write!(f, " {text})"),
+            // The advice says it all.
+            Text::Hidden if self.meaning.is_some() => f.write_str(")"),
+            Text::Hidden => f.write_str("; its text is not shown, since it may repeat a password)"),
+        }
+    }
+}
+
+/// How an error begins of a server that does not know a command.
+const UNKNOWN_COMMAND: &str = "unknown command";
 
 /// What a script's user hears of a missing right: of Redis 6.2 and 7.0, and of those after.
 const FORBIDDEN_IN_SCRIPT: &[&str] =
@@ -159,7 +203,7 @@ const MEANINGS: &[Meaning] = &[
     ("CROSSSLOT", "", Config, IN_CLUSTER),
     (
         "ERR",
-        "unknown command",
+        UNKNOWN_COMMAND,
         Config,
         "this server lacks a command that locks need (scripting switched off or renamed, a \
          proxy, or a server older than Redis 6.2): use another server",

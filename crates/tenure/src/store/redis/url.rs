@@ -11,6 +11,7 @@ use crate::store::StoreError;
 
 use super::layout::Template;
 use super::login::{Login, Password, RestartGuard};
+use super::secrets::Secrets;
 use super::server::Limits;
 
 /// The parameters behind `?`, with what each is for.
@@ -133,6 +134,9 @@ fn socket_of(url: &url::Url) -> Result<Place, StoreError> {
 }
 
 fn login_of(url: &url::Url, place: &Place, given: &mut Parameters) -> Result<Login, StoreError> {
+    let secrets = Secrets::default();
+    // As it was written, too.
+    secrets.add(url.password().unwrap_or_default());
     let user = decoded(url.username())?;
     let user = (!user.is_empty()).then(|| user.into());
     let password = url.password().map(decoded).transpose()?.filter(|text| !text.is_empty());
@@ -158,7 +162,7 @@ fn login_of(url: &url::Url, place: &Place, given: &mut Parameters) -> Result<Log
             .map_err(|_| config("the database is a number, as in redis://host:6379/0"))?,
         (None, None) => 0,
     };
-    Ok(Login { user, password, database, guard: RestartGuard::default() })
+    Ok(Login { user, password, database, guard: RestartGuard::default(), secrets })
 }
 
 /// The parameters that are not used yet.
