@@ -6,6 +6,7 @@
 //! - [`Proxy`]: stands between a client and a server, counts calls, and strikes at the one it is
 //!   told to.
 //! - [`Client`]: a small client of the wire, for what tests assert.
+//! - [`clean`]: for programs under a test, which begin as from a person's shell.
 //! - [`as_from_a_shell`]: for commands that call cargo.
 //! - [`wait_until`]: waits for a condition, with a limit.
 //!
@@ -34,6 +35,7 @@
 
 mod cargo;
 mod certificates;
+mod clean;
 mod client;
 mod condition;
 mod flavour;
@@ -45,6 +47,7 @@ mod server;
 
 pub use cargo::as_from_a_shell;
 pub use certificates::Certificates;
+pub use clean::{clean, clean_environment, clean_signals};
 pub use client::Client;
 pub use condition::{LIMIT, wait_until};
 pub use flavour::{Flavour, redis_cli, redis_py};

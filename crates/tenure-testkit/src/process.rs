@@ -12,6 +12,7 @@ use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::clean::clean;
 use crate::condition::wait_until;
 
 /// `$0` is the log, `$@` the program. It says the program's number and then watches the pipe. At
@@ -41,7 +42,7 @@ impl Process {
     /// If the shell cannot be started. A program that cannot be is one that has ended.
     pub fn start(log: &Path, configure: impl FnOnce(&mut Command)) -> Self {
         let mut command = Command::new("sh");
-        command.arg("-c").arg(WATCH).arg(log);
+        clean(&mut command).arg("-c").arg(WATCH).arg(log);
         configure(&mut command);
         // A group of its own: a terminal's Ctrl-C is for the test alone.
         command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 use tenure::ErrorKind;
+use tenure_testkit::clean;
 
 /// Set in the processes that play a case.
 const CASE: &str = "TENURE_TEST_CASE";
@@ -15,12 +16,8 @@ const CASE: &str = "TENURE_TEST_CASE";
 /// Plays `case` in a process of its own with exactly this environment.
 fn play(case: &str, env: &[(&str, &Path)]) {
     let test = std::env::current_exe().expect("this program");
-    let names = ["TENURE_STORE", "TENURE_STORE_FILE", "REDIS_URL", "REDIS_HOST", "REDIS_PORT"];
     let mut command = Command::new(test);
-    for name in names {
-        command.env_remove(name);
-    }
-    command.args(["--exact", "plays_its_case", "--nocapture"]);
+    clean(&mut command).args(["--exact", "plays_its_case", "--nocapture"]);
     let output = command.env(CASE, case).envs(env.iter().copied()).output().expect("it runs");
     let text = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use example_programs::example;
 use tempfile::TempDir;
-use tenure_testkit::{Flavour, Server};
+use tenure_testkit::{Flavour, Server, clean};
 
 /// Each of them takes less than two seconds on a machine that has nothing else to do.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -71,9 +71,7 @@ impl Fresh {
     /// The example as a user starts it, who says in the environment where the locks are.
     fn command(&self, name: &str) -> Command {
         let mut command = Command::new(example(name));
-        for variable in ["TENURE_STORE", "TENURE_STORE_FILE", "REDIS_URL", "REDIS_HOST"] {
-            command.env_remove(variable);
-        }
+        clean(&mut command);
         match self {
             Self::File(dir) => command.env("TENURE_STORE_FILE", dir.path().join("locks.db")),
             Self::Server(server) => command.env("TENURE_STORE", server.url()),

@@ -14,9 +14,9 @@ use example_programs::example;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tenure::{ErrorKind, Locks, Renewal};
-use tenure_testkit::wait_until;
 #[cfg(feature = "redis")]
 use tenure_testkit::{Flavour, Server};
+use tenure_testkit::{clean, wait_until};
 
 const PROCESSES: usize = 6;
 const CYCLES: usize = 300;
@@ -40,7 +40,7 @@ fn count_together(store: &str, file: &Path) -> (usize, usize) {
     let started: Vec<_> = (0..PROCESSES)
         .map(|_| {
             let mut command = Command::new(&counter);
-            command.arg(store).arg(file).arg(CYCLES.to_string());
+            clean(&mut command).arg(store).arg(file).arg(CYCLES.to_string());
             Running(command.spawn().expect("the example starts"))
         })
         .collect();
@@ -165,7 +165,7 @@ async fn role_holder() {
 /// This test program once more, in a role; it has said what it says first.
 fn start(role: &str, store: &str) -> (Running, impl Iterator<Item = String>) {
     let mut command = Command::new(std::env::current_exe().expect("this test's path"));
-    command.args([role, "--exact", "--nocapture"]).env(ROLE, store);
+    clean(&mut command).args([role, "--exact", "--nocapture"]).env(ROLE, store);
     let mut running = Running(command.stdout(Stdio::piped()).spawn().expect("a process"));
     let lines = BufReader::new(running.0.stdout.take().expect("its stdout")).lines();
     let mut said = lines.filter_map(|line| {

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use tenure::{Locks, LocksOptions};
-use tenure_testkit::{Flavour, Server};
+use tenure_testkit::{Flavour, Server, clean};
 
 const PROCESSES: usize = 10;
 const TASKS: usize = 100;
@@ -40,7 +40,8 @@ impl Drop for Running {
 impl Running {
     fn start(store: &str, name: &str) -> Self {
         let mut command = Command::new(std::env::current_exe().expect("this test's path"));
-        command.args(["role_crowd", "--exact", "--nocapture"]).env(STORE, store).env(NAME, name);
+        clean(&mut command).args(["role_crowd", "--exact", "--nocapture"]);
+        command.env(STORE, store).env(NAME, name);
         let mut child = command.stdout(Stdio::piped()).spawn().expect("a process");
         let lines = BufReader::new(child.stdout.take().expect("its stdout")).lines();
         Self(child, lines)

@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests live on the machine's own clock")]
 #![allow(clippy::print_stdout, reason = "figures, and what was skipped")]
 
+mod background;
 mod json;
 mod pipeline;
 mod place;

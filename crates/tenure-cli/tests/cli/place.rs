@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal};
 use rustix::time::ClockId;
 use serde_json::Value;
-use tenure_testkit::{Flavour, Server};
+use tenure_testkit::{Flavour, Server, clean};
 
 /// For conditions that hold at once on an idle machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -139,14 +139,10 @@ impl Place {
         fs::read_to_string(self.path(name)).unwrap_or_default()
     }
 
-    /// `program` with this place's store and nothing else of ours in its environment.
+    /// `program` as from a person's shell, with this place's store.
     pub(crate) fn command(&self, program: impl AsRef<Path>) -> Command {
         let mut command = Command::new(program.as_ref());
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("TENURE_") {
-                command.env_remove(name);
-            }
-        }
+        clean(&mut command);
         match &self.server {
             Some(server) => command.env("TENURE_STORE", server.url()),
             None => command.env("TENURE_STORE_FILE", self.store()),

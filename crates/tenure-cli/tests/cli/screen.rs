@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
 use rustix::termios::LocalModes;
+use tenure_testkit::{clean_environment, clean_signals};
 
 use crate::place::{PATIENCE, Place, TENURE};
 
@@ -30,8 +31,12 @@ impl Screen {
         let (pty, pts) = pty_process::blocking::open().expect("a pseudo-terminal");
         // The same terminal device once more, to look at its modes.
         let line = pts_of(&pty);
+        clean_signals();
         let shell = pty_process::blocking::Command::new("bash")
             .args(["--noprofile", "--norc", "-i"])
+            .env_clear()
+            .envs(clean_environment())
+            .env("HOME", place.path(""))
             .env("PS1", PROMPT)
             .env("TERM", "dumb")
             .env("HISTFILE", "")

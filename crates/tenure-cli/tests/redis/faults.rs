@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tenure::LocksOptions;
-use tenure_testkit::Flavour;
+use tenure_testkit::{Flavour, clean};
 
 use crate::scenes::{KEY, SCENES, Scene};
 
@@ -68,9 +68,10 @@ fn by_library(scene: &Scene, store_timeout: Duration) -> (String, String) {
 /// What the command makes of it: its exit code, and what it says.
 fn by_command(scene: &Scene, store_timeout: Duration) -> (Option<i32>, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tenure"));
+    clean(&mut command);
     let timeout = format!("{}ms", store_timeout.as_millis());
     command.args(["run", "--store-timeout", &timeout, KEY, "--", "true"]);
-    command.env("TENURE_STORE", &scene.url).env_remove("TENURE_STORE_FILE").stdin(Stdio::null());
+    command.env("TENURE_STORE", &scene.url).stdin(Stdio::null());
     let output = command.output().expect("it starts");
     (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
 }

@@ -3,7 +3,7 @@
 
 use std::process::{Command, Output, Stdio};
 
-use tenure_testkit::{Flavour, Server};
+use tenure_testkit::{Flavour, Server, clean};
 
 /// What somebody keeps under the name, what it is called, and the exit code of whoever wants to
 /// lock it.
@@ -20,7 +20,7 @@ const KEPT: [(&[&str], &str, i32); 7] = [
 
 fn tenure(server: &Server, words: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tenure"));
-    command.args(words).env("TENURE_STORE", server.url()).env_remove("TENURE_STORE_FILE");
+    clean(&mut command).args(words).env("TENURE_STORE", server.url());
     command.stdin(Stdio::null()).output().expect("it starts")
 }
 

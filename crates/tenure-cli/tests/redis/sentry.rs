@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
-use tenure_testkit::{Flavour, Server, is_running, wait_until};
+use tenure_testkit::{Flavour, Server, clean, is_running, wait_until};
 
 const TTL_MS: i64 = 3000;
 /// CMD ignores the polite signal: it is killed at the deadline.
@@ -26,9 +26,9 @@ impl Run {
     fn with(server: &Server, options: &[&str]) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let mut command = Command::new(env!("CARGO_BIN_EXE_tenure"));
-        command.arg("run").args(options).args(["--report", "report", "k"]);
+        clean(&mut command).arg("run").args(options).args(["--report", "report", "k"]);
         command.args(["--", "sh", "-c", STUBBORN]).current_dir(directory.path());
-        command.env("TENURE_STORE", server.url()).env_remove("TENURE_STORE_FILE");
+        command.env("TENURE_STORE", server.url());
         command.stdin(Stdio::null()).stderr(Stdio::null());
         let tenure = command.spawn().expect("it starts");
         let mut cmd = None;

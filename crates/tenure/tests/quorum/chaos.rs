@@ -9,7 +9,7 @@ use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use tenure::{ErrorKind, Locks, Renewal};
-use tenure_testkit::{Flavour, Server};
+use tenure_testkit::{Flavour, Server, clean};
 
 use crate::nodes::machine;
 
@@ -141,7 +141,7 @@ fn servers_come_and_go_and_nobody_overlaps() {
     let crew: Vec<_> = (0..PROCESSES)
         .map(|_| {
             let mut command = Command::new(std::env::current_exe().expect("this program"));
-            command.args(["--exact", "chaos::contender", "--ignored"]);
+            clean(&mut command).args(["--exact", "chaos::contender", "--ignored"]);
             command.env("CONTENDER_URL", &url).env("CONTENDER_LOG", &log);
             command.env("CONTENDER_STOP", &stop);
             command.stdout(std::process::Stdio::null());

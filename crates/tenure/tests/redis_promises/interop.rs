@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tenure::ErrorKind;
 use tenure::logic::State;
-use tenure_testkit::{Flavour, Reply, Server, redis_py};
+use tenure_testkit::{Flavour, Reply, Server, clean, redis_py};
 
 use crate::world::{acquire, connect, exists, ms, take, until, until_waiting, waiting};
 
@@ -23,7 +23,10 @@ impl RedisPy {
     fn at(server: &Server) -> Self {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/redis_promises/redis_py.py");
         let mut command = Command::new("python3");
-        command.arg(script).arg(server.port().to_string()).env("PYTHONPATH", redis_py());
+        clean(&mut command)
+            .arg(script)
+            .arg(server.port().to_string())
+            .env("PYTHONPATH", redis_py());
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().expect("python3 is here");
         let stdin = child.stdin.take().expect("its stdin");

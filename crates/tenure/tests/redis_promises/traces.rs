@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tenure::{Locks, Mutex};
-use tenure_testkit::{Flavour, Server};
+use tenure_testkit::{Flavour, Server, clean};
 
 use crate::world::{
     acquire, channels, connect, keys, ms, nothing_but_memories, take, until, until_waiting,
@@ -138,7 +138,9 @@ fn connections_and_memory_of_a_client_stay_flat() {
     use std::io::{BufRead as _, BufReader, Write as _};
     let server = Server::redis().start();
     let mut command = Command::new(std::env::current_exe().expect("this test's path"));
-    command.args(["traces::role_cycler", "--exact", "--nocapture"]).env(ROLE, server.url());
+    clean(&mut command)
+        .args(["traces::role_cycler", "--exact", "--nocapture"])
+        .env(ROLE, server.url());
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("starts");
     let mut lines = BufReader::new(child.stdout.take().expect("its stdout")).lines();
     let said = lines

@@ -17,6 +17,7 @@ use tenure::logic::{Acquire, FenceRule, Op, Queueing, Reply, Step};
 use tenure::seam::{self, Moment, Seam, Task};
 use tenure::store::{Sqlite, Store, StoreError};
 use tenure::{Claim, Fence, Key, Label, Owner};
+use tenure_testkit::clean;
 
 /// How long a test waits for what must come: longer than any machine is slow.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
@@ -168,6 +169,7 @@ pub(crate) fn unprivileged() -> Command {
 
 /// This test program once more, playing `role` in the test of that name.
 pub(crate) fn actor(mut command: Command, test: &str, role: &str, place: &Path) -> Command {
+    clean(&mut command);
     let program = std::env::current_exe().expect("this program");
     command.arg(program).args(["--exact", test, "--nocapture", "--test-threads=1"]);
     command.env(ROLE, role).env(PLACE, place);
