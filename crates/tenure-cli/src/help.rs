@@ -8,6 +8,14 @@ use crate::exit;
 const DURATIONS: &str = "\
 Durations: 500ms, 30s, 5m, 2h, 1h30m, 1d; a number without a unit is refused.";
 
+const EXAMPLES: &str = "\
+Examples:
+  tenure run nightly-report -- sh -c 'echo \"fence $TENURE_FENCE\"'
+  A job that cron starts on every host, and that one of them runs; the hosts share the store, and
+  the key stays taken for those that start a little late. In each crontab:
+    TENURE_STORE=redis://locks.internal
+    0 3 * * * tenure run --try --busy-exit 0 --min-hold 50s nightly-report -- write-report";
+
 const ENVIRONMENT: &str = "\
 Environment:
   TENURE_STORE       the store's URL, where --store is not given
@@ -45,8 +53,9 @@ pub(crate) static OVERVIEW: LazyLock<String> = LazyLock::new(|| {
 
 /// For `tenure run --help`.
 pub(crate) static RUN: LazyLock<String> = LazyLock::new(|| {
-    [DURATIONS.into(), stores(), ENVIRONMENT.into(), ENVIRONMENT_OF_CMD.into(), exit::HELP.into()]
-        .join("\n\n")
+    let stores = stores();
+    let parts = [EXAMPLES, DURATIONS, &stores, ENVIRONMENT, ENVIRONMENT_OF_CMD, exit::HELP];
+    parts.join("\n\n")
 });
 
 /// For `tenure status --help` and `tenure list --help`.

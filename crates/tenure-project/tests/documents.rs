@@ -3,12 +3,15 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use tenure_project::{Block, blocks, root};
-use tenure_testkit::as_from_a_shell;
+use tenure_testkit::{Server, as_from_a_shell, clean};
 
 /// The two lines that the README promises for a fresh clone.
 const RUN: &str = "cargo run -q -p tenure-cli -- run nightly-report -- \
@@ -53,7 +56,6 @@ fn shell(block: &Block, document: &str, directory: &Path) -> String {
         .current_dir(directory)
         .env("PATH", path_with(TENURE.parent().expect("a file lies in a directory")))
         .env("TENURE_STORE_FILE", store.path().join("locks.db"))
-        .env_remove("TENURE_STORE")
         .output()
         .expect("bash runs");
     let (out, err) =
@@ -94,6 +96,71 @@ fn all_other_shell_lines_run() {
         }
     }
     assert!(ran >= 4, "only {ran} blocks were found");
+}
+
+/// The lines for a crontab in the README: the variables that they set, and the command.
+fn crontab() -> (Vec<(String, String)>, String) {
+    let blocks = blocks(&document("README.md"));
+    let is_entry = |line: &&str| line.split(' ').filter(|field| *field == "*").count() == 3;
+    let block = blocks.iter().find(|block| block.code.lines().any(|line| is_entry(&line)));
+    let block = block.expect("an entry of a crontab");
+    let (entries, variables): (Vec<_>, Vec<_>) = block.code.lines().partition(is_entry);
+    let [entry] = entries[..] else { panic!("one entry: {}", block.code) };
+    let set = |line: &str| line.split_once('=').map(|(name, value)| (name.into(), value.into()));
+    let variables = variables.into_iter().map(|line| set(line).expect("NAME=VALUE")).collect();
+    (variables, entry.splitn(6, ' ').nth(5).expect("a command").to_owned())
+}
+
+/// Five hosts that share nothing but a server, and are started one after the other, so that the
+/// first may have ended before the last begins.
+#[test]
+fn of_five_hosts_with_the_readme_s_crontab_one_runs_the_job() {
+    let (variables, line) = crontab();
+    let server = Server::redis().start();
+    let place = tempfile::tempdir().expect("a directory");
+    let ran = place.path().join("ran");
+    let job = place.path().join("write-report");
+    let script = format!("#!/bin/sh\necho \"$HOME\" >> '{}'\n", ran.display());
+    std::fs::write(&job, script).expect("a script");
+    std::fs::set_permissions(&job, Permissions::from_mode(0o755)).expect("its rights");
+    let path = std::env::join_paths([TENURE.parent().expect("a directory"), place.path()]);
+    let mut path = path.expect("no colon");
+    path.push(":");
+    path.push(std::env::var_os("PATH").unwrap_or_default());
+    let start = |host: usize| {
+        let home = place.path().join(format!("host {host}"));
+        std::fs::create_dir(&home).expect("a directory");
+        let mut command = Command::new("sh");
+        clean(&mut command).args(["-c", &line]).current_dir(&home).env("HOME", &home);
+        command.env("PATH", &path).stdin(Stdio::null());
+        for (name, value) in &variables {
+            // The server stands here for the one of the README.
+            let is_shared = name == "TENURE_STORE" && value == "redis://locks.internal";
+            command.env(name, if is_shared { server.url() } else { value.clone() });
+        }
+        let is_shared = command.get_envs().any(|(_, value)| value == Some(server.url().as_ref()));
+        assert!(is_shared, "the crontab names no store that hosts share");
+        let host = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        std::thread::sleep(Duration::from_millis(200));
+        host.expect("sh starts")
+    };
+    for host in (1..=5).map(start).collect::<Vec<_>>() {
+        let ended = host.wait_with_output().expect("its end");
+        assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    }
+    let ran = std::fs::read_to_string(ran).expect("somebody ran it");
+    assert_eq!(ran.lines().count(), 1, "{ran}");
+}
+
+#[test]
+fn the_help_has_the_readme_s_crontab() {
+    let (variables, line) = crontab();
+    let help = clean(&mut Command::new(&*TENURE)).args(["run", "--help"]).output();
+    let help = String::from_utf8(help.expect("tenure runs").stdout).expect("UTF-8");
+    assert!(help.contains(&line), "{line} is not in {help}");
+    for (name, value) in variables {
+        assert!(help.contains(&format!("{name}={value}")), "{help}");
+    }
 }
 
 #[test]

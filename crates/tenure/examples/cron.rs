@@ -1,4 +1,6 @@
-//! A job that cron starts on every host at the same minute, and that must run once.
+//! A job that cron starts on every host at the same minute, and that must run once. Hosts need a
+//! store that they share: `TENURE_STORE=redis://HOST` in each crontab. Without it the store is a
+//! file, which keeps out the processes of one host alone.
 //!
 //! ```sh
 //! cargo run --example cron & cargo run --example cron & wait; cargo run --example cron
