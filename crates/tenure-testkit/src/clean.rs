@@ -1,5 +1,5 @@
 //! Programs under a test begin as from a person's shell, wherever the tests were started: in the
-//! background of a script, by `nohup`, by cron, in a terminal. What a program inherits and tests see
+//! background of a script, by `nohup`, by cron, in a terminal. What they inherit and tests see
 //! is set here: signals that are ignored or blocked, and the environment.
 
 use std::ffi::OsString;
