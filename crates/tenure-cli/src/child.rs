@@ -92,10 +92,19 @@ impl Child {
         events
     }
 
-    /// Passes a signal on to CMD's group.
-    pub(crate) fn pass_on(&self, signal: Signal) {
+    /// Sends a signal to CMD's group.
+    pub(crate) fn signal(&self, signal: Signal) {
         match &self.parent {
             Parent::Sentry(post) => post.tell(&Order::Signal { signal: signal.as_raw() }),
+            Parent::Us(watch) => watch.signal(signal),
+        }
+    }
+
+    /// Passes on to CMD's group a signal that came to us. Without a sentry nobody can tell whether
+    /// CMD has got it as well.
+    pub(crate) fn pass_on(&self, signal: Signal) {
+        match &self.parent {
+            Parent::Sentry(post) => post.tell(&Order::PassOn { signal: signal.as_raw() }),
             Parent::Us(watch) => watch.signal(signal),
         }
     }

@@ -12,6 +12,9 @@ use rustix::fs::{Access, AtFlags, CWD};
 
 use crate::terminal;
 
+/// The name under which `tenure` starts itself.
+pub(crate) const OWN_NAME: &str = "tenure";
+
 /// Where a process finds the program that it runs, also after the file was replaced.
 pub(crate) const OWN_PROGRAM: &str = "/proc/self/exe";
 
@@ -107,7 +110,7 @@ impl Cmd {
     ) -> io::Result<Child> {
         let mut command = if foreground {
             let mut command = Command::new(OWN_PROGRAM);
-            command.arg(terminal::WORD).args(self.to_arguments());
+            command.arg0(OWN_NAME).arg(terminal::WORD).args(self.to_arguments());
             command
         } else {
             self.command()

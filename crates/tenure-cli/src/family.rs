@@ -2,10 +2,16 @@
 //! those that left the group or the session. It is whatever descends from the process that
 //! calls, which must be a child subreaper: then no orphan escapes to init.
 
+use std::fmt::{self, Display, Formatter};
+
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions};
 use serde::{Deserialize, Serialize};
 
-use crate::procs::Table;
+use crate::procs::{Process, Table};
+
+/// How many of the processes that cannot be ended are named.
+const NAMED: usize = 8;
 
 /// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +28,60 @@ pub(crate) enum Status {
 pub(crate) enum Change {
     Stopped(i32),
     Ended(Status),
+}
+
+/// A process that we cannot end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Survivor {
+    number: i32,
+    name: String,
+    /// It runs as this user, whom we may send no signal. `None`: it hangs in the kernel.
+    user: Option<u32>,
+}
+
+impl Survivor {
+    fn of(process: &Process, table: &Table) -> Self {
+        let number = process.number;
+        let name = std::fs::read_to_string(format!("/proc/{number}/comm")).unwrap_or_default();
+        let user = (!table.may_signal(process)).then(|| table.user_of(process)).flatten();
+        Self { number, name: name.trim_end().into(), user }
+    }
+
+    /// What there is to say when CMD was to end and this process did not.
+    pub(crate) fn left_behind(&self) -> String {
+        let cure = match self.user {
+            Some(_) => format!("; end it with more rights: kill -KILL {}", self.number),
+            None => String::new(),
+        };
+        format!("{self}; it goes on without the lock{cure}")
+    }
+}
+
+impl Display for Survivor {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Self { number, name, user } = self;
+        let Some(user) = user else {
+            return write!(f, "process {number} ({name}) hangs in the kernel");
+        };
+        let own = rustix::process::getuid().as_raw();
+        write!(
+            f,
+            "process {number} ({name}) runs as {}, to whose processes {} may send no signal",
+            user_name(*user),
+            user_name(own)
+        )
+    }
+}
+
+/// A user, by name if /etc/passwd knows it: other directories of users may not answer.
+fn user_name(number: u32) -> String {
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let name = users.lines().find_map(|line| {
+        let fields: Vec<&str> = line.splitn(4, ':').collect();
+        (fields.get(2)?.parse() == Ok(number)).then(|| fields[0].to_owned())
+    });
+    let number = format!("uid {number}");
+    name.map_or(number.clone(), |name| format!("{name} ({number})"))
 }
 
 /// The processes that have to be gone before the lock is.
@@ -59,17 +119,21 @@ impl Family {
     }
 
     /// Sends a signal to CMD's group. After CMD was reaped its number may be another's, and
-    /// nothing is sent.
-    pub(crate) fn signal_group(&self, signal: Signal) {
-        if let Some(group) = self.cmd {
-            // A group that is gone needs no signal; one that changed its user cannot be helped.
-            let _ = rustix::process::kill_process_group(group, signal);
+    /// nothing is sent. Answers who could not be told, if nobody in the group could.
+    pub(crate) fn signal_group(&self, signal: Signal) -> Option<Survivor> {
+        let group = self.cmd?;
+        // A group that is gone needs no signal.
+        if rustix::process::kill_process_group(group, signal) != Err(Errno::PERM) {
+            return None;
         }
+        let table = Table::read().ok()?;
+        table.find(group).map(|process| Survivor::of(process, &table))
     }
 
     /// Sends a signal to the group, then to every other descendant.
     pub(crate) fn signal_all(&self, signal: Signal) {
-        self.signal_group(signal);
+        // Those who may not be told are named when they are left at the end.
+        let _ = self.signal_group(signal);
         let Ok(table) = Table::read() else { return };
         let descendants = table.descendants();
         let group = self.cmd.map(|cmd| cmd.as_raw_nonzero().get());
@@ -81,8 +145,15 @@ impl Family {
         }
     }
 
-    /// How many processes of the family are alive.
-    pub(crate) fn count(&self) -> usize {
-        Table::read().map_or(usize::from(self.cmd.is_some()), |table| table.descendants().len())
+    /// Whether nobody of the family is alive.
+    pub(crate) fn is_gone(&self) -> bool {
+        Table::read().map_or(self.cmd.is_none(), |table| table.descendants().is_empty())
+    }
+
+    /// Who is still alive; the first few.
+    pub(crate) fn survivors(&self) -> Vec<Survivor> {
+        let Ok(table) = Table::read() else { return vec![] };
+        let all = table.descendants();
+        all.iter().take(NAMED).map(|process| Survivor::of(process, &table)).collect()
     }
 }

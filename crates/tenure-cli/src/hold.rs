@@ -121,6 +121,17 @@ impl Hold<'_> {
                     Event::Ended(end) => return Ok(self.ended(end)),
                     Event::Stopped { signal } => self.stopped(signal),
                     Event::Ending { cause } => self.ending(cause),
+                    Event::HeldBack { signal } => {
+                        let name = signals::name(signal);
+                        self.plan.voice.notice(format!(
+                            "{name} came to all our processes, so CMD has it; not passed on \
+                             (once: repeat it if CMD does not follow)"
+                        ));
+                    }
+                    Event::Untold { signal, cmd } => {
+                        let name = signals::name(signal);
+                        self.plan.voice.error(format!("CMD did not get {name}: {cmd}"));
+                    }
                 }
             }
             tokio::select! {
@@ -210,9 +221,8 @@ impl Hold<'_> {
     /// have been stopped: CMD's end has a time, which is of the same clock as the deadline.
     fn ended(&self, end: End) -> Held {
         let had_terminal = self.job.cmd_ended(self.child.group(), end.cause.is_some());
-        if end.left > 0 {
-            let left = end.left;
-            self.plan.voice.error(format!("{left} processes of CMD do not end, even by SIGKILL"));
+        for survivor in &end.left {
+            self.plan.voice.error(survivor.left_behind());
         }
         let by_deadline = matches!(end.cause, Some(Cause::Deadline | Cause::TenureDied));
         let in_time = end.at_us < self.deadline.as_micros() && !by_deadline;

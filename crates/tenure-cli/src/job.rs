@@ -62,7 +62,7 @@ impl Job {
         let in_foreground = terminal.is_of(child.group());
         if wants_terminal && (in_foreground || terminal.is_ours()) {
             terminal.give(child.group());
-            child.pass_on(Signal::CONT);
+            child.signal(Signal::CONT);
             return Stop::Served;
         }
         if self.stopped_cmd.take() {
@@ -80,9 +80,9 @@ impl Job {
         } else {
             // As the kernel treats a stopped group that nobody will ever continue.
             if wants_terminal {
-                child.pass_on(Signal::HUP);
+                child.signal(Signal::HUP);
             }
-            child.pass_on(Signal::CONT);
+            child.signal(Signal::CONT);
         }
         Stop::Job
     }
@@ -94,7 +94,7 @@ impl Job {
         }
         if let Some(child) = child {
             self.stopped_cmd.set(true);
-            child.pass_on(Signal::TSTP);
+            child.signal(Signal::TSTP);
             self.take_back(child.group());
         }
         signals::stop_self();
@@ -119,7 +119,7 @@ impl Job {
     /// handles SIGTTOU and then stops itself may do so after we have continued its group.
     pub(crate) fn serve_the_rest(&self, child: &Child) {
         if self.terminal.as_ref().is_some_and(|terminal| terminal.is_of(child.group())) {
-            child.pass_on(Signal::CONT);
+            child.signal(Signal::CONT);
         }
     }
 
@@ -129,7 +129,7 @@ impl Job {
             terminal.give(child.group());
         }
         self.stopped_cmd.set(false);
-        child.pass_on(Signal::CONT);
+        child.signal(Signal::CONT);
     }
 
     /// CMD has ended; `restore` for one that could not tidy up the terminal itself. Answers

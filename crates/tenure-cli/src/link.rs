@@ -32,14 +32,16 @@ pub(crate) struct Start {
 pub(crate) enum Order {
     /// The lease was renewed.
     Extend { deadline_us: u64 },
-    /// Pass a signal on to CMD's group.
+    /// Send a signal to CMD's group.
     Signal { signal: i32 },
+    /// The same with a signal that came to `tenure`, unless CMD has it already.
+    PassOn { signal: i32 },
     /// End the family.
     End { cause: Cause },
 }
 
 /// What the sentry tells `tenure`.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Report {
     /// CMD runs, with this process and group number.

@@ -6,7 +6,8 @@
 //! run      the flow: wait, hold, release     family   CMD and all that descends from it
 //! wait     until the lock is held            post     a sentry as `tenure` sees it
 //! hold     until CMD has ended               link     what both say to each other
-//! look     status and list                   job      one shell job in two process groups
+//! look     status and list                   relay    signals on their way to CMD
+//!                                            job      one shell job in two process groups
 //! ```
 //!
 //! This file decides which of these a process is, and nothing else.
@@ -29,6 +30,7 @@ mod plan;
 mod post;
 mod procs;
 mod progress;
+mod relay;
 mod report;
 mod run;
 mod sentry;

@@ -14,11 +14,16 @@ use crate::command::{Cmd, NoCmd};
 use crate::duration::show;
 use crate::exit::{Exit, Refusal};
 use crate::nest;
+use crate::procs;
 use crate::store::{Choice, Located};
 use crate::voice::{Level, Voice};
 
 /// The default of `--kill-grace`, where a third of the ttl is not shorter.
 const GRACE: Duration = Duration::from_secs(5);
+
+const NO_PROC: &str = "/proc is not mounted: without it tenure cannot find the processes that CMD \
+                       starts, which have to end with the lock; mount /proc \
+                       (mount -t proc proc /proc)";
 
 /// A run with nothing left to refuse.
 pub(crate) struct Plan {
@@ -62,6 +67,9 @@ impl Plan {
             NoCmd::NotFound(message) => Refusal { exit: Exit::NOT_FOUND, message },
             NoCmd::NotExecutable(message) => Refusal { exit: Exit::NOT_EXECUTABLE, message },
         })?;
+        if !procs::is_mounted() {
+            return Err(Refusal::config(NO_PROC));
+        }
         // For the embedded store this makes its directory; so it comes last.
         let store = choice.located()?;
         let held = env::var_os(nest::VARIABLE);

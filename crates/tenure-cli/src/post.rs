@@ -10,7 +10,7 @@ use std::time::Duration;
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions};
 use tokio::net::UnixStream;
 
-use crate::command::{Cmd, Environment, OWN_PROGRAM};
+use crate::command::{Cmd, Environment, OWN_NAME, OWN_PROGRAM};
 use crate::link::{self, Inbox, Order, Report, Start};
 use crate::sentry;
 use crate::watch::Event;
@@ -158,7 +158,7 @@ fn start_sentry(cmd: &Cmd, env: &Environment, start: &Start) -> io::Result<(Proc
     let (ours, theirs) = StdStream::pair()?;
     link::send_start(&ours, start, rustix::stdio::stdin())?;
     let mut command = Command::new(OWN_PROGRAM);
-    command.arg(sentry::WORD).args(cmd.to_arguments());
+    command.arg0(OWN_NAME).arg(sentry::WORD).args(cmd.to_arguments());
     env.put_into(&mut command);
     let child = command.stdin(Stdio::from(OwnedFd::from(theirs))).process_group(0).spawn()?;
     let pid = Pid::from_child(&child);

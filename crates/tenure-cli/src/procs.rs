@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::io;
 
+use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal};
 
 /// One living process. Numbers are as /proc counts them, which in a PID namespace without a
@@ -17,6 +18,17 @@ pub(crate) struct Process {
     pub(crate) session: i32,
     /// Tells a process from a later one of the same number.
     started: u64,
+}
+
+/// What a signal means to a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Disposition {
+    /// It has come and is on its way, or it ends the process right now.
+    Pending,
+    /// It would do what the kernel does by default.
+    Default,
+    /// It is caught or ignored.
+    Handled,
 }
 
 /// All living processes, and which of them is this one.
@@ -32,10 +44,7 @@ pub(crate) struct Table {
 impl Table {
     /// Looks at /proc once.
     pub(crate) fn read() -> io::Result<Self> {
-        let own = read_one("self").ok_or_else(|| {
-            let message = "/proc is not mounted: the processes of a command cannot be found";
-            io::Error::new(io::ErrorKind::NotFound, message)
-        })?;
+        let own = read_one("self").ok_or(io::ErrorKind::NotFound)?;
         let foreign = own.number != rustix::process::getpid().as_raw_nonzero().get();
         let level = foreign.then(|| numbers_of(own.number).len().saturating_sub(1));
         let mut all = vec![];
@@ -66,6 +75,55 @@ impl Table {
         found
     }
 
+    /// The living process with this number, as `kill` takes it.
+    pub(crate) fn find(&self, pid: Pid) -> Option<&Process> {
+        self.all.iter().find(|process| self.pid_of(process) == Some(pid))
+    }
+
+    /// Whether we may send signals to a process. To one that has ended we may.
+    pub(crate) fn may_signal(&self, process: &Process) -> bool {
+        let pid = self.pid_of(process);
+        pid.is_none_or(|pid| rustix::process::test_kill_process(pid) != Err(Errno::PERM))
+    }
+
+    /// The real user that a process runs as.
+    pub(crate) fn user_of(&self, process: &Process) -> Option<u32> {
+        let status = fs::read_to_string(format!("/proc/{}/status", process.number)).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+        line.split_ascii_whitespace().next()?.parse().ok()
+    }
+
+    /// The numbers, as `kill` takes them, of our parent, its parent and so on.
+    pub(crate) fn ancestors(&self) -> Vec<i32> {
+        let mut found = vec![];
+        let mut process = Some(&self.own);
+        while let Some(parent) =
+            process.and_then(|p| self.all.iter().find(|q| q.number == p.parent))
+        {
+            found.extend(self.pid_of(parent).map(|pid| pid.as_raw_nonzero().get()));
+            process = Some(parent);
+        }
+        found
+    }
+
+    /// What a signal means to a process; `None` if the process has ended.
+    pub(crate) fn disposition(&self, pid: Pid, signal: Signal) -> Option<Disposition> {
+        let process = self.find(pid)?;
+        let status = fs::read_to_string(format!("/proc/{}/status", process.number)).ok()?;
+        let has = |name: &str, signal: Signal| {
+            let mask = status.lines().find_map(|line| line.strip_prefix(name));
+            let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+            mask.unwrap_or_default() & (1 << (signal.as_raw() - 1)) != 0
+        };
+        // A signal that ends a process becomes SIGKILL for each of its threads.
+        Some(match signal {
+            _ if has("ShdPnd:", signal) || has("SigPnd:", signal) => Disposition::Pending,
+            _ if has("SigPnd:", Signal::KILL) => Disposition::Pending,
+            _ if has("SigCgt:", signal) || has("SigIgn:", signal) => Disposition::Handled,
+            _ => Disposition::Default,
+        })
+    }
+
     /// Whether no process outside of our group but of our session is the parent of one inside:
     /// then nobody is there to continue us once we are stopped, and the kernel refuses to stop
     /// such a group by Ctrl-Z.
@@ -91,7 +149,7 @@ impl Table {
             }
         });
         match done {
-            Err(rustix::io::Errno::SRCH) => Ok(()),
+            Err(Errno::SRCH) => Ok(()),
             done => Ok(done?),
         }
     }
@@ -103,6 +161,11 @@ impl Table {
         };
         Pid::from_raw(number)
     }
+}
+
+/// Whether /proc shows processes.
+pub(crate) fn is_mounted() -> bool {
+    read_one("self").is_some() && fs::read_link(crate::command::OWN_PROGRAM).is_ok()
 }
 
 /// Reads `/proc/NAME/stat`; `None` for one that is gone or a zombie, which is past all signals.

@@ -11,7 +11,7 @@ use crate::args::{OnLost, RunArgs};
 use crate::command::Environment;
 use crate::epilogue;
 use crate::exit::{Exit, Refusal};
-use crate::family::Status;
+use crate::family::{Status, Survivor};
 use crate::hold::{self, Held, NotRun};
 use crate::job::Job;
 use crate::nest;
@@ -300,7 +300,10 @@ fn verdict_of(plan: &Plan, held: &Held) -> Verdict {
         (None, Some(_)) => Verdict::failed(Exit::INTERNAL, "the sentry was killed"),
         (None, None) => Verdict { fate, outcome: Outcome::Ended, reason, status },
     };
-    Verdict { status, ..verdict }
+    let left = held.end.left.iter().map(Survivor::left_behind);
+    let reason = verdict.reason.into_iter().chain(left).collect::<Vec<_>>().join("; ");
+    let reason = (!reason.is_empty()).then_some(reason);
+    Verdict { status, reason, ..verdict }
 }
 
 fn report_of(plan: &Plan, verdict: &Verdict, times: &Times) -> Report {

@@ -14,10 +14,13 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::process::{Pid, Signal};
 
 use crate::clock::{self, Alarm};
-use crate::command::{Cmd, Environment};
+use crate::command::{Cmd, Environment, OWN_NAME};
+use crate::family::Status;
 use crate::link::{self, Inbox, Order, Report};
+use crate::relay::Relay;
 use crate::signals;
-use crate::watch::{Cause, Event, Watch};
+use crate::voice::{Level, Voice};
+use crate::watch::{Cause, End, Event, Watch};
 
 /// The word that makes `tenure` a sentry: not for people.
 pub(crate) const WORD: &str = "__sentry";
@@ -25,6 +28,9 @@ pub(crate) const WORD: &str = "__sentry";
 /// Runs the sentry; the arguments are CMD's. Its exit code means nothing: what there is to say
 /// goes over the link.
 pub(crate) fn main(arguments: Vec<OsString>) -> io::Result<()> {
+    // It was started as /proc/self/exe, so `ps` would call it "exe".
+    let _ = std::fs::write("/proc/self/comm", OWN_NAME);
+    let tenure = rustix::process::getppid();
     let mut link = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     let (start, stdin) = link::receive_start(&link)?;
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
@@ -45,7 +51,8 @@ pub(crate) fn main(arguments: Vec<OsString>) -> io::Result<()> {
     let signal = Signal::from_named_raw(start.signal).unwrap_or(Signal::TERM);
     let grace = Duration::from_micros(start.grace_us);
     let watch = Watch::over(Some(cmd), signal, grace, Some(start.lease));
-    Sentry { link, inbox: Inbox::default(), children, alarm: Alarm::new()?, watch }.run()
+    let (relay, alarm) = (Relay::listen()?, Alarm::new()?);
+    Sentry { link, inbox: Inbox::default(), children, alarm, relay, watch, cmd, tenure }.run()
 }
 
 struct Sentry {
@@ -54,7 +61,10 @@ struct Sentry {
     /// Becomes readable when a child has changed.
     children: UnixStream,
     alarm: Alarm,
+    relay: Relay,
     watch: Watch,
+    cmd: Pid,
+    tenure: Option<Pid>,
 }
 
 impl Sentry {
@@ -62,26 +72,73 @@ impl Sentry {
         let mut tenure_lives = true;
         loop {
             for event in self.watch.look(clock::now()) {
-                if let Event::Ended(_) = event {
-                    // The last word has to arrive, also while `tenure` is stopped.
-                    self.link.set_nonblocking(false)?;
-                    return self.link.write_all(&link::line(&Report::Event(event)));
+                match &event {
+                    Event::Ended(end) if !tenure_lives => {
+                        self.last_word(end);
+                        return Ok(());
+                    }
+                    Event::Ended(_) => {
+                        // The last word has to arrive, also while `tenure` is stopped. If it has
+                        // just died, CMD has ended by itself and nothing needs to be said.
+                        self.link.set_nonblocking(false)?;
+                        self.tell(&event);
+                        return Ok(());
+                    }
+                    Event::Ending { .. } => self.relay.forget(),
+                    _ => {}
                 }
-                self.tell(event);
+                self.tell(&event);
             }
-            self.alarm.set(self.watch.next_look())?;
+            for (signal, held_back) in self.relay.due(self.cmd, clock::now()) {
+                if held_back {
+                    self.tell(&Event::HeldBack { signal: signal.as_raw() });
+                } else {
+                    self.watch.signal(signal);
+                }
+            }
+            self.alarm
+                .set(self.watch.next_look().into_iter().chain(self.relay.next_look()).min())?;
             self.sleep(tenure_lives)?;
             empty(&mut self.children)?;
             if tenure_lives && !self.hear()? {
                 tenure_lives = false;
+                self.relay.forget();
                 self.watch.end(Cause::TenureDied, clock::now());
             }
+        }
+    }
+
+    /// Says what nobody else is left to say. It comes when all is done: a stderr that blocks
+    /// delays nothing then.
+    fn last_word(&self, end: &End) {
+        let number = |pid: Pid| pid.as_raw_nonzero();
+        let tenure =
+            self.tenure.map_or_else(String::new, |pid| format!(" (process {})", number(pid)));
+        let key = std::env::var("TENURE_KEY").unwrap_or_default();
+        let cmd = number(self.cmd);
+        let how = match end.status {
+            Some(Status::Signal(signal)) => format!(" by {}", signals::name(signal)),
+            _ => String::new(),
+        };
+        let done = if end.left.is_empty() {
+            format!("was ended{how}, and all that it started")
+        } else {
+            "could not be ended with all that it started".to_owned()
+        };
+        let voice = Voice(Level::Quiet);
+        voice.error(format!(
+            "tenure{tenure} was killed while it held {key:?}; CMD (process {cmd}) {done}; the key \
+             is free when the ttl is over"
+        ));
+        for survivor in &end.left {
+            voice.error(survivor.left_behind());
         }
     }
 
     fn sleep(&self, tenure_lives: bool) -> io::Result<()> {
         let heard = |fd| PollFd::from_borrowed_fd(fd, PollFlags::IN);
         let mut all = vec![heard(self.alarm.as_fd()), heard(self.children.as_fd())];
+        all.push(heard(self.relay.as_fd()));
         if tenure_lives {
             all.push(heard(self.link.as_fd()));
         }
@@ -111,9 +168,15 @@ impl Sentry {
                         self.watch.signal(signal);
                     }
                 }
+                Order::PassOn { signal } => {
+                    if let Some(signal) = Signal::from_named_raw(signal) {
+                        self.relay.pass_on(signal, clock::now());
+                    }
+                }
                 Order::End { cause } => {
+                    self.relay.forget();
                     if let Some(event) = self.watch.end(cause, clock::now()) {
-                        self.tell(event);
+                        self.tell(&event);
                     }
                 }
             }
@@ -121,9 +184,9 @@ impl Sentry {
         Ok(lives)
     }
 
-    fn tell(&mut self, event: Event) {
+    fn tell(&mut self, event: &Event) {
         // News only: `tenure` may be gone, or stopped for so long that the link is full.
-        let _ = self.link.write_all(&link::line(&Report::Event(event)));
+        let _ = self.link.write_all(&link::line(&Report::Event(event.clone())));
     }
 }
 

@@ -63,6 +63,19 @@ pub(crate) fn shield() -> io::Result<UnixStream> {
     Ok(reader)
 }
 
+/// Blocks in this thread what `tenure` passes on, and SIGTSTP, and answers which signals these are.
+/// One that was ignored when we started is left alone.
+pub(crate) fn block_passed_on() -> io::Result<SigSet> {
+    let mask = ignored();
+    let mut set = SigSet::empty();
+    let all = PASSED_ON.into_iter().chain([Signal::TSTP]);
+    for signal in all.filter(|signal| !is_ignored(mask, *signal)) {
+        set.add(NixSignal::try_from(signal.as_raw())?);
+    }
+    set.thread_block()?;
+    Ok(set)
+}
+
 /// Whoever started us may have held SIGCHLD back, and children inherit that: without it neither
 /// we nor a sentry would ever hear of CMD's end.
 fn hear_of_children() {

@@ -2,13 +2,14 @@
 //! `tenure run`; without a sentry `tenure` keeps it itself. It reads no clock, arms no timer and
 //! knows nothing of a store: it is told the time and says when it wants to look again.
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
 use serde::{Deserialize, Serialize};
 use tenure::seam::Moment;
 
-use crate::family::{Change, Family, Status};
+use crate::family::{Change, Family, Status, Survivor};
 
 /// Why CMD was made to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,11 +50,15 @@ impl Lease {
 }
 
 /// What became of CMD. Also what the sentry tells `tenure`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Event {
     /// CMD was stopped by this signal.
     Stopped { signal: i32 },
+    /// A signal was not passed on, since CMD has got it as well.
+    HeldBack { signal: i32 },
+    /// CMD did not get a signal, since it runs as another user.
+    Untold { signal: i32, cmd: Survivor },
     /// CMD's family is being ended.
     Ending { cause: Cause },
     /// CMD has ended, and where it was made to, its family too. Nothing follows.
@@ -61,7 +66,7 @@ pub(crate) enum Event {
 }
 
 /// How it ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct End {
     /// `None` if CMD could not be ended, or if nobody saw how it did.
     pub(crate) status: Option<Status>,
@@ -69,8 +74,8 @@ pub(crate) struct End {
     pub(crate) at_us: u64,
     /// `None` if it ended by itself.
     pub(crate) cause: Option<Cause>,
-    /// How many processes did not end in spite of SIGKILL.
-    pub(crate) left: usize,
+    /// The processes that could not be ended.
+    pub(crate) left: Vec<Survivor>,
 }
 
 /// The time between the polite signal and SIGKILL once the lock is lost.
@@ -104,6 +109,8 @@ pub(crate) struct Watch {
     lease: Option<Lease>,
     ending: Option<Ending>,
     ended: Option<(Option<Status>, Moment)>,
+    /// What there is to tell at the next look.
+    untold: RefCell<Vec<Event>>,
 }
 
 impl Watch {
@@ -113,7 +120,8 @@ impl Watch {
         grace: Duration,
         lease: Option<Lease>,
     ) -> Self {
-        Self { family: Family::of(cmd), signal, grace, lease, ending: None, ended: None }
+        let untold = RefCell::default();
+        Self { family: Family::of(cmd), signal, grace, lease, ending: None, ended: None, untold }
     }
 
     /// The lease was renewed until `deadline_us`. An ending that has begun goes on.
@@ -123,9 +131,12 @@ impl Watch {
         }
     }
 
-    /// Passes a signal on to CMD's group.
+    /// Sends a signal to CMD's group.
     pub(crate) fn signal(&self, signal: Signal) {
-        self.family.signal_group(signal);
+        if let Some(cmd) = self.family.signal_group(signal) {
+            let event = Event::Untold { signal: signal.as_raw(), cmd };
+            self.untold.borrow_mut().push(event);
+        }
     }
 
     /// Makes the family end: the first signal now, SIGKILL after the grace or when the lease
@@ -150,7 +161,7 @@ impl Watch {
 
     /// Sees what has happened and does what is due.
     pub(crate) fn look(&mut self, now: Moment) -> Vec<Event> {
-        let mut events = vec![];
+        let mut events = self.untold.take();
         for change in self.family.reap() {
             match change {
                 Change::Stopped(signal) => events.push(Event::Stopped { signal }),
@@ -174,7 +185,7 @@ impl Watch {
             left,
         };
         let Some(ending) = &mut self.ending else {
-            return self.ended.map(|ended| end(ended, None, 0));
+            return self.ended.map(|ended| end(ended, None, vec![]));
         };
         let cause = Some(ending.cause);
         if now >= kill_at {
@@ -182,10 +193,14 @@ impl Watch {
             ending.look = now + LOOK_AGAIN;
             let killed = *ending.killed.get_or_insert(now);
             if now.since(killed) >= GIVE_UP {
-                return Some(end(self.ended.unwrap_or((None, now)), cause, self.family.count()));
+                return Some(end(
+                    self.ended.unwrap_or((None, now)),
+                    cause,
+                    self.family.survivors(),
+                ));
             }
         }
-        self.ended.filter(|_| self.family.count() == 0).map(|ended| end(ended, cause, 0))
+        self.ended.filter(|_| self.family.is_gone()).map(|ended| end(ended, cause, vec![]))
     }
 
     /// When SIGKILL is due, once the family is being ended.

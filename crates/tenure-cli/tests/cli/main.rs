@@ -4,9 +4,11 @@
 
 mod background;
 mod json;
+mod other_user;
 mod pipeline;
 mod place;
 mod refusals;
+mod relay;
 mod report;
 mod run;
 mod schema;

@@ -154,6 +154,45 @@ fn tenure_killed(home: Home) {
     }
 }
 
+#[test]
+fn the_sentry_says_that_tenure_was_killed_and_is_called_tenure() {
+    let place = Place::new();
+    let mut running = place.start(&["run", "a key", "--", "sh", "-c", "echo $$ > pid; sleep 600"]);
+    let cmd = place.number_in("pid");
+    let sentry = parent_of(cmd);
+    let proc = |name: &str| std::fs::read_to_string(format!("/proc/{sentry}/{name}"));
+    assert_eq!(proc("comm").expect("it lives"), "tenure\n", "the name that ps shows");
+    assert!(proc("cmdline").expect("it lives").starts_with("tenure\0"), "and ps -f");
+    running.signal(Signal::KILL);
+    let line = running.stderr_line();
+    let tenure = running.pid();
+    let expected =
+        format!("tenure: tenure (process {tenure}) was killed while it held \"a key\"; ");
+    assert!(line.starts_with(&expected), "{line}");
+    assert!(line.contains(&format!("CMD (process {cmd}) was ended by SIGTERM")), "{line}");
+    assert!(!is_alive(cmd));
+    until("the sentry is gone", || (!is_alive(sentry)).then_some(()));
+    let stderr = running.wait().stderr;
+    assert_eq!(stderr.lines().count(), 1, "and nothing else: {stderr}");
+}
+
+#[test]
+fn without_proc_nothing_begins() {
+    let place = Place::new();
+    for hide in ["mount -t tmpfs none /proc", "umount -l /proc"] {
+        let run = "exec \"$TENURE\" run --report r k -- echo ran";
+        let ended = place.sh(&format!("exec unshare -m sh -c '{hide} || exit 1; {run}'"));
+        if ended.code == Some(1) {
+            println!("SKIPPED: no right to hide /proc ({hide}): {}", ended.stderr);
+            continue;
+        }
+        assert_eq!((ended.code, &*ended.stdout), (Some(78), ""), "{hide}: {ended:?}");
+        assert!(ended.stderr.contains("/proc is not mounted"), "{ended:?}");
+        assert!(ended.stderr.contains("mount -t proc proc /proc"), "{ended:?}");
+        assert!(!place.store().exists() && !place.path("r").exists(), "nothing was touched");
+    }
+}
+
 fn the_group_of_tenure_killed_or_stopped(home: Home) {
     for (number, left) in [(Signal::KILL, false), (Signal::STOP, true)] {
         let place = Place::at(home);
