@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fs::DirBuilder;
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -20,7 +20,8 @@ const ANOTHER: &str = "name a file with --store-file or TENURE_STORE_FILE";
 /// - without a home directory: `$XDG_RUNTIME_DIR/tenure/locks.db`, which a logout may remove
 ///
 /// # Errors
-/// [`ErrorKind::Config`] if there is no such place, or the directory cannot be made.
+/// [`ErrorKind::Config`] if there is no such place, the directory cannot be made, or it belongs to
+/// another user.
 ///
 /// # Examples
 /// ```no_run
@@ -33,7 +34,22 @@ pub fn embedded_file() -> Result<PathBuf> {
     let directory = directory(is_root, |name| std::env::var_os(name), Path::is_dir)?;
     let made = DirBuilder::new().recursive(true).mode(0o700).create(&directory);
     made.map_err(|e| cannot_make(&directory, e))?;
+    let found = std::fs::metadata(&directory).map_err(|e| cannot_make(&directory, e))?;
+    check_owner(&directory, found.uid(), rustix::process::geteuid().as_raw())?;
     Ok(directory.join(FILE))
+}
+
+/// Refuses a directory that another user made, perhaps to decide about our locks.
+fn check_owner(directory: &Path, owner: u32, me: u32) -> Result<()> {
+    if owner == me || owner == 0 {
+        return Ok(());
+    }
+    let message = format!(
+        "the directory {} belongs to user {owner} and this is user {me}, so that it is no place for \
+         the locks of this user alone: see HOME and XDG_STATE_HOME, or {ANOTHER}",
+        directory.display()
+    );
+    Err(Error::new(ErrorKind::Config, Operation::Connect, message))
 }
 
 /// The place, by the environment alone. Relative paths in it are ignored, as the XDG Base
@@ -104,6 +120,18 @@ mod tests {
         let error = place(false, &[("HOME", "/nonexistent")]).expect_err("no place");
         assert_eq!(error.kind(), ErrorKind::Config);
         assert!(error.message().contains("--store-file"), "{error}");
+    }
+
+    #[test]
+    fn a_directory_of_another_user_is_refused() {
+        let check = |owner, me| check_owner(Path::new("/tmp/.local/state/tenure"), owner, me);
+        assert!(check(7, 7).is_ok() && check(0, 7).is_ok() && check(0, 0).is_ok());
+        for me in [0, 8] {
+            let error = check(7, me).expect_err("another user's");
+            assert_eq!(error.kind(), ErrorKind::Config);
+            assert!(error.message().contains("belongs to user 7"), "{error}");
+            assert!(error.message().contains("/tmp/.local/state/tenure"), "{error}");
+        }
     }
 
     #[test]

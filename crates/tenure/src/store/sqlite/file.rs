@@ -19,7 +19,7 @@ use super::cut_off;
 use super::fault::{self, Stage};
 use super::locate::{at, locate};
 use super::mount;
-use super::wakeup::WakeDir;
+use super::wake_dir::{self, WakeDir};
 use super::{SqliteOptions, busy};
 use crate::seam::{Seam, random_u32};
 use crate::store::{StoreError, StoreErrorClass};
@@ -111,8 +111,7 @@ impl File {
         }
         let since = Instant::now();
         loop {
-            let wake_dir = WakeDir::open(&path, &options.fd_names);
-            let wake_dir = wake_dir.map_err(|e| beside_fault(&path, e))?;
+            let wake_dir = WakeDir::open(&path, &options.fd_names)?;
             let alone = Alone::wait(&wake_dir, &path, options)?;
             if let Some((db, inodes)) = connect_whole(&path, &boot_id, seam, options)? {
                 wake_dir.follow(&path);
@@ -149,17 +148,6 @@ impl File {
     pub(super) fn fault(&self, stage: Stage, error: rusqlite::Error) -> StoreError {
         fault::of_sqlite(&self.path, stage, error)
     }
-}
-
-fn beside_fault(path: &Path, error: io::Error) -> StoreError {
-    let file = path.display();
-    fault::of_system(
-        &format!(
-            "cannot use {file}.wake: the directory of {file} must be writable, SQLite and Tenure \
-             keep files beside it"
-        ),
-        error,
-    )
 }
 
 fn is_filled(path: &Path) -> Result<bool, StoreError> {
@@ -266,27 +254,19 @@ impl Identity {
 
 /// The right to open the file, alone: the switch to WAL answers "locked" whatever the timeout.
 /// It ends with the process at the latest.
-struct Alone {
-    lock: fs::File,
+struct Alone<'a> {
+    dir: &'a WakeDir,
 }
 
-impl Drop for Alone {
-    fn drop(&mut self) {
-        // Closing would not do: a child that was forked meanwhile has the descriptor, too.
-        let _ends_with_the_processes = rustix::fs::flock(&self.lock, FlockOperation::Unlock);
-    }
-}
-
-impl Alone {
+impl<'a> Alone<'a> {
     #[allow(clippy::disallowed_methods, reason = "this is the edge to other processes")]
-    fn wait(dir: &WakeDir, path: &Path, options: &SqliteOptions) -> Result<Self, StoreError> {
-        let lock = fs::File::open(dir.path()).map_err(|e| beside_fault(path, e))?;
+    fn wait(dir: &'a WakeDir, path: &Path, options: &SqliteOptions) -> Result<Self, StoreError> {
         let since = Instant::now();
         loop {
-            match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => return Ok(Self { lock }),
+            match rustix::fs::flock(dir, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(Self { dir }),
                 Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::INTR) => {}
-                Err(e) => return Err(beside_fault(path, e.into())),
+                Err(e) => return Err(wake_dir::unusable(path, e.into())),
             }
             if since.elapsed() >= options.busy_limit {
                 let who = Culprit::opening(dir.path());
@@ -300,6 +280,13 @@ impl Alone {
             }
             std::thread::sleep(busy::pause());
         }
+    }
+}
+
+impl Drop for Alone<'_> {
+    fn drop(&mut self) {
+        // Closing would not do: a child that was forked meanwhile has the descriptor, too.
+        let _ = rustix::fs::flock(self.dir, FlockOperation::Unlock);
     }
 }
 

@@ -28,6 +28,7 @@ mod locate;
 mod mount;
 mod rows;
 mod transaction;
+mod wake_dir;
 mod wakeup;
 mod worker;
 

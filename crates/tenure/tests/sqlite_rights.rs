@@ -1,0 +1,213 @@
+//! Several users and one file: they share it if they may, and nobody makes another change the
+//! rights of what is not Tenure's.
+
+#![cfg(feature = "sqlite")]
+#![allow(clippy::print_stdout, reason = "tests say what they skip")]
+
+mod sqlite_world;
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use sqlite_world::{acquire, ask, closed, fence, in_role, key, open, owner, play, unprivileged};
+use tenure::logic::{Op, Reply, State, Step};
+use tenure::seam;
+use tenure::store::StoreErrorClass::{Config, Refused};
+use tenure::store::{Sqlite, Store, StoreError, StoreErrorClass};
+
+const TTL: Duration = Duration::from_secs(3600);
+/// A user without rights, and a group.
+const NOBODY: u32 = 65534;
+
+async fn refusal(path: &Path) -> StoreError {
+    let opened = Sqlite::open(path, seam::machine().expect("the machine's seam")).await;
+    opened.expect_err("it is refused")
+}
+
+#[track_caller]
+fn says(error: &StoreError, class: StoreErrorClass, texts: &[&str]) {
+    assert_eq!(error.class, class, "{error}");
+    for text in texts {
+        assert!(error.message.contains(text), "{text:?} is missing in: {error}");
+    }
+}
+
+fn set(path: &Path, mode: u32) {
+    fs::set_permissions(path, Permissions::from_mode(mode)).expect("a mode");
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).expect("it is there").mode() & 0o777
+}
+
+fn is_root() -> bool {
+    let is_root = rustix::process::geteuid().is_root();
+    if !is_root {
+        println!("SKIPPED: only root can be several users");
+    }
+    is_root
+}
+
+/// A file that everybody may write, closed again.
+async fn shared_file(dir: &Path) -> PathBuf {
+    let path = dir.join("locks.db");
+    set(dir, 0o777);
+    drop(open(&path).await);
+    closed(&path).await;
+    set(&path, 0o666);
+    fs::remove_dir_all(dir.join("locks.db.wake")).expect("removed");
+    path
+}
+
+#[tokio::test]
+async fn a_planted_link_changes_no_mode_elsewhere() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = shared_file(dir.path()).await;
+    let victim = dir.path().join("victim");
+    fs::create_dir(&victim).expect("a directory");
+    set(&victim, 0o700);
+    symlink(&victim, dir.path().join("locks.db.wake")).expect("a link");
+    let error = refusal(&path).await;
+    says(&error, Config, &["locks.db.wake", "is no directory", "nothing was touched"]);
+    assert_eq!(mode(&victim), 0o700);
+    assert_eq!(fs::read_dir(&victim).expect("a directory").count(), 0);
+}
+
+#[tokio::test]
+async fn a_directory_that_was_moved_there_keeps_its_owner_and_mode() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = shared_file(dir.path()).await;
+    if is_root() {
+        chown(&path, Some(NOBODY), Some(NOBODY)).expect("given away");
+    }
+    let wake = dir.path().join("locks.db.wake");
+    fs::create_dir(&wake).expect("a directory");
+    fs::write(wake.join("secret"), "precious").expect("a file");
+    set(&wake, 0o700);
+    let before = fs::metadata(&wake).expect("a directory").uid();
+    drop(open(&path).await);
+    assert_eq!((mode(&wake), fs::metadata(&wake).expect("a directory").uid()), (0o700, before));
+    fs::remove_file(wake.join("secret")).expect("removed");
+    drop(open(&path).await);
+    assert_eq!(mode(&wake), 0o777, "with sockets alone it is Tenure's, and follows the file");
+}
+
+#[tokio::test]
+async fn a_directory_of_somebody_else_is_not_used() {
+    if !is_root() {
+        return;
+    }
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("locks.db");
+    let wake = dir.path().join("locks.db.wake");
+    fs::create_dir(&wake).expect("a directory");
+    chown(&wake, Some(NOBODY), Some(NOBODY)).expect("given away");
+    says(&refusal(&path).await, Config, &["belongs to user 65534", "user 0", "remove it"]);
+    assert!(!path.exists());
+    fs::remove_dir(&wake).expect("removed");
+    drop(open(&path).await);
+    closed(&path).await;
+    chown(&wake, Some(NOBODY), Some(NOBODY)).expect("given away");
+    says(&refusal(&path).await, Config, &["belongs to user 65534", "to user 0", "remove it"]);
+    let journal = dir.path().join("locks.db-wal");
+    chown(&wake, Some(0), Some(0)).expect("taken back");
+    fs::write(&journal, "forged").expect("a file");
+    chown(&journal, Some(NOBODY), None).expect("given away");
+    says(&refusal(&path).await, Config, &["locks.db-wal belongs to user 65534", "remove it"]);
+}
+
+/// Takes the lock `mine`, and finds `k` held.
+#[tokio::test]
+async fn role_other_user() {
+    let Some(dir) = in_role("other_user") else {
+        return;
+    };
+    let store = open(&dir.join("locks.db")).await;
+    fence(&ask(&store, "mine", acquire(&owner(2), TTL)).await.expect("an answer"));
+    let look = vec![Step { key: key("k"), op: Op::Inspect }];
+    let seen = store.call(look).await.expect("an answer");
+    assert!(matches!(&seen[..], [Reply::Inspected(seen)] if seen.state == State::Held), "{seen:?}");
+    assert!(store.inbox().await.expect("an answer").is_some(), "and is woken");
+    drop(store);
+}
+
+#[tokio::test]
+async fn root_first_and_the_owner_of_the_file_afterwards() {
+    if !is_root() {
+        return;
+    }
+    for mode_of_file in [0o600, 0o660, 0o666] {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("locks.db");
+        fs::write(&path, "").expect("a file");
+        set(&path, mode_of_file);
+        for path in [dir.path(), &path] {
+            chown(path, Some(NOBODY), Some(NOBODY)).expect("given away");
+        }
+        let store = open(&path).await;
+        fence(&ask(&store, "k", acquire(&owner(1), TTL)).await.expect("an answer"));
+        let wake = fs::metadata(dir.path().join("locks.db.wake")).expect("a directory");
+        assert_eq!((wake.uid(), wake.gid()), (NOBODY, NOBODY), "as the file");
+        play(unprivileged(), "role_other_user", "other_user", dir.path());
+    }
+}
+
+/// As the documents say it: a directory and a file of a group.
+#[tokio::test]
+async fn users_of_one_group_share_a_file() {
+    if !is_root() {
+        return;
+    }
+    let (dir, group) = (tempfile::tempdir().expect("a directory"), 65533);
+    let path = dir.path().join("locks.db");
+    fs::write(&path, "").expect("a file");
+    for path in [dir.path(), &path] {
+        chown(path, None, Some(group)).expect("a group");
+    }
+    set(dir.path(), 0o2770);
+    set(&path, 0o660);
+    let user = |number: u32| {
+        let mut command = Command::new("setpriv");
+        let ids = [format!("--reuid={number}"), format!("--regid={group}")];
+        command.args(ids).arg("--clear-groups");
+        command
+    };
+    play(user(70001), "role_first_user", "first_user", dir.path());
+    play(user(70002), "role_other_user", "other_user", dir.path());
+    assert_eq!(mode(&dir.path().join("locks.db.wake")), 0o770);
+}
+
+#[tokio::test]
+async fn role_first_user() {
+    let Some(dir) = in_role("first_user") else {
+        return;
+    };
+    let store = open(&dir.join("locks.db")).await;
+    fence(&ask(&store, "k", acquire(&owner(1), TTL)).await.expect("an answer"));
+}
+
+#[tokio::test]
+async fn role_shut_out() {
+    let Some(dir) = in_role("shut_out") else {
+        return;
+    };
+    let error = refusal(&dir.join("locks.db")).await;
+    let cure = "chown --reference=";
+    says(&error, Refused, &["user 65534", "belongs to user 0", "mode 700", cure, "chmod 777"]);
+}
+
+#[tokio::test]
+async fn a_directory_that_follows_another_owner_is_named_with_its_cure() {
+    if !is_root() {
+        return;
+    }
+    let dir = tempfile::tempdir().expect("a directory");
+    shared_file(dir.path()).await;
+    let wake = dir.path().join("locks.db.wake");
+    fs::create_dir(&wake).expect("a directory");
+    set(&wake, 0o700);
+    play(unprivileged(), "role_shut_out", "shut_out", dir.path());
+}
