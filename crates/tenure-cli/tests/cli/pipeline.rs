@@ -8,8 +8,9 @@ use crate::screen::Screen;
 
 /// A shell script for the other end of a pipeline: once CMD runs, it asks for a password, writes
 /// it, and then copies its stdin.
-const ASKS: &str = "while ! test -e pid; do sleep 0.01; done; stty -echo < /dev/tty; printf \"pass\"word: > /dev/tty; read x < /dev/tty; \
-                    stty echo < /dev/tty; echo \"got=$x\"; echo > go; cat";
+const ASKS: &str = "while ! test -e pid; do sleep 0.01; done; stty -echo < /dev/tty; \
+                    printf \"pass\"word: > /dev/tty; read x < /dev/tty; stty echo < /dev/tty; \
+                    echo \"got=$x\"; echo > go; cat";
 
 /// A shell script for CMD: it writes its number and waits for the file `go`.
 const WAITS: &str = "echo $$ > pid; while ! test -e go; do sleep 0.01; done; echo done";
