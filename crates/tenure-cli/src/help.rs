@@ -19,7 +19,9 @@ Examples:
 const ENVIRONMENT: &str = "\
 Environment:
   TENURE_STORE       the store's URL, where --store is not given
-  TENURE_STORE_FILE  the embedded store's file, where --store-file is not given";
+  TENURE_STORE_FILE  the embedded store's file, where --store-file is not given
+Neither may be empty, and both together are refused. REDIS_URL and REDIS_HOST are not read: they
+name a cache as often as a server for locks.";
 
 const ENVIRONMENT_OF_CMD: &str = "\
 Environment of CMD:
@@ -28,7 +30,11 @@ Environment of CMD:
   TENURE_OWNER       the owner value of this claim
   TENURE_STORE_NAME  the store, without secrets
   TENURE_STORE, TENURE_STORE_FILE
-                     the store, for a nested tenure; a URL with a password is not passed on
+                     the store, for a nested tenure; the password of a --store is left out,
+                     that of a URL in TENURE_STORE was and stays there
+  TENURE_STORE_WITHHELD
+                     the URL in TENURE_STORE, if a password was left out of it: a nested tenure
+                     ends with 77, since it cannot reach this store and must not use another
   TENURE_HELD        what this command and those around it hold: a nested run on one of
                      these keys is refused, since it would wait for itself
 Environment of the --on-lost-exec line: the same, and

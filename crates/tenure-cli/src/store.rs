@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tenure::seam::Seam;
 use tenure::store::Reach;
-use tenure::{Error, ErrorKind, Locks, LocksOptions, Operation};
+use tenure::{DefaultStore, Error, ErrorKind, Locks, LocksOptions, Operation};
 
 use crate::args::StoreArgs;
 use crate::duration::show;
@@ -15,6 +15,9 @@ use crate::exit::{Exit, Refusal};
 
 pub(crate) const URL_VARIABLE: &str = "TENURE_STORE";
 pub(crate) const FILE_VARIABLE: &str = "TENURE_STORE_FILE";
+/// The URL in `TENURE_STORE`, where a password was left out of it: there is no way back to the
+/// store from there, and CMD's own `tenure` says so.
+const WITHHELD_VARIABLE: &str = "TENURE_STORE_WITHHELD";
 
 /// A store that somebody chose.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +33,8 @@ pub(crate) struct Choice {
     place: Place,
     /// The URL stands on the command line and carries a password.
     exposed: bool,
+    /// What to say of a variable that may have been meant.
+    hint: Option<String>,
 }
 
 impl Choice {
@@ -38,52 +43,52 @@ impl Choice {
         args: &StoreArgs,
         env: impl Fn(&str) -> Option<OsString>,
     ) -> Result<Self, Refusal> {
-        let env = |name| env(name).filter(|value| !value.is_empty());
+        let mut hint = None;
         let (place, typed) = match (&args.store[..], &args.store_file) {
             ([url], _) => (of_url(url, "--store")?, true),
             ([_, _, ..], _) => (of_nodes(&args.store, "--store")?, true),
             ([], Some(file)) => (of_file(file, "--store-file")?, true),
-            ([], None) => match (env(URL_VARIABLE), env(FILE_VARIABLE)) {
-                (Some(_), Some(_)) => {
-                    return Err(Refusal::usage(format!(
-                        "{URL_VARIABLE} and {FILE_VARIABLE} are both set and may mean two \
-                         stores; unset one, or give --store or --store-file"
-                    )));
-                }
-                (Some(url), None) => {
-                    let url = url.into_string().map_err(|_| not_text(URL_VARIABLE))?;
-                    (of_url(&url, URL_VARIABLE)?, false)
-                }
-                (None, Some(file)) => (of_file(Path::new(&file), FILE_VARIABLE)?, false),
-                (None, None) => (Place::Embedded, false),
-            },
+            ([], None) => {
+                let store = DefaultStore::find(env).map_err(|e| of_environment(&e))?;
+                hint = store.hint();
+                let place = match store {
+                    DefaultStore::Url(url) => of_url(&url, URL_VARIABLE)?,
+                    DefaultStore::File(file) => of_file(&file, FILE_VARIABLE)?,
+                    DefaultStore::Embedded { .. } => Place::Embedded,
+                };
+                (place, false)
+            }
         };
         let exposed = typed && matches!(&place, Place::Url(url) if has_secret(url));
-        Ok(Self { place, exposed })
+        Ok(Self { place, exposed, hint })
     }
 
     /// What to say about a password that everybody on this host can read, if there is one.
     pub(crate) fn warning(&self) -> Option<String> {
         self.exposed.then(|| {
             format!(
-                "the password in --store is visible in the list of processes; put the URL into \
-                 the environment variable {URL_VARIABLE} instead"
+                "the password in --store is visible in the list of processes, and a tenure within \
+                 CMD is not given it; put the URL into the environment variable {URL_VARIABLE} \
+                 instead"
             )
         })
     }
 
     /// The same choice with its file known. For the embedded store this makes its directory.
     pub(crate) fn located(self) -> Result<Located, Refusal> {
-        let embedded = self.place == Place::Embedded;
-        let file = match self.place {
-            Place::Url(url) => return Ok(Located { url, file: None, embedded }),
+        let Self { place, exposed, hint } = self;
+        let embedded = place == Place::Embedded;
+        let file = match place {
+            Place::Url(url) => return Ok(Located { url, exposed, file: None, embedded, hint }),
             Place::File(file) => file,
-            Place::Embedded => tenure::embedded_file()
-                .map_err(|e| Refusal { exit: Exit::of_error(&e), message: e.to_string() })?,
+            Place::Embedded => tenure::embedded_file().map_err(|e| {
+                let hint = hint.iter().map(|hint| format!(" ({hint})")).collect::<String>();
+                Refusal { exit: Exit::of_error(&e), message: format!("{e}{hint}") }
+            })?,
         };
         let url = file.to_str().map(|path| format!("sqlite:{path}"));
         let url = url.ok_or_else(|| not_text("the path of the store's file"))?;
-        Ok(Located { url, file: Some(file), embedded })
+        Ok(Located { url, exposed, file: Some(file), embedded, hint })
     }
 }
 
@@ -92,8 +97,12 @@ impl Choice {
 pub(crate) struct Located {
     /// May carry a secret.
     url: String,
+    /// It does, on the command line: CMD must not find it in its environment.
+    exposed: bool,
     file: Option<PathBuf>,
     embedded: bool,
+    /// What to say of a variable that may have been meant.
+    hint: Option<String>,
 }
 
 impl Located {
@@ -118,7 +127,8 @@ impl Located {
             Reach::Host => "this host",
             _ => "every host that reaches it",
         };
-        format!("{} ({reach})", locks.store_name())
+        let hint = self.hint.iter().map(|hint| format!("; {hint}")).collect::<String>();
+        format!("{} ({reach}){hint}", locks.store_name())
     }
 
     /// What tells this store from others, without secrets.
@@ -130,7 +140,7 @@ impl Located {
                 let file = file.canonicalize().ok().or(directory.map(|d| d.join(name)));
                 file.unwrap_or_else(|| self.file.clone().unwrap_or_default()).display().to_string()
             }
-            None => without_secret(&self.url),
+            None => without_user(&self.url),
         }
     }
 
@@ -150,16 +160,25 @@ impl Located {
         })
     }
 
-    /// What CMD's environment says about the store, so that a `tenure` in it finds the same
-    /// one; `None` removes a variable.
-    pub(crate) fn environment(&self) -> [(&'static str, Option<OsString>); 2] {
-        match &self.file {
-            Some(file) => [(URL_VARIABLE, None), (FILE_VARIABLE, Some(file.into()))],
-            None => {
-                let url = (!has_secret(&self.url)).then(|| self.url.clone().into());
-                [(URL_VARIABLE, url), (FILE_VARIABLE, None)]
-            }
-        }
+    /// What CMD's environment says about the store, so that a `tenure` in it finds the same one,
+    /// or none; `None` removes a variable. A password is there only if it was there before.
+    pub(crate) fn environment(&self) -> [(&'static str, Option<OsString>); 3] {
+        let url = if self.exposed { without_password(&self.url) } else { self.url.clone() };
+        let withheld = self.exposed.then(|| url.clone().into());
+        let (url, file) = match &self.file {
+            Some(file) => (None, Some(file.into())),
+            None => (Some(url.into()), None),
+        };
+        [(URL_VARIABLE, url), (FILE_VARIABLE, file), (WITHHELD_VARIABLE, withheld)]
+    }
+}
+
+/// What the environment says of the store is a part of the command line.
+fn of_environment(error: &Error) -> Refusal {
+    let message = error.message().to_owned();
+    match error.kind() {
+        ErrorKind::Config => Refusal::usage(message),
+        _ => Refusal { exit: Exit::of_error(error), message },
     }
 }
 
@@ -168,6 +187,12 @@ fn of_url(url: &str, from: &str) -> Result<Place, Refusal> {
         let examples: Vec<_> = tenure::stores().iter().map(|store| store.example).collect();
         examples.join(", ")
     };
+    if url.is_empty() {
+        return Err(Refusal::usage(format!(
+            "{from} is empty; a store's URL is one like {}",
+            known()
+        )));
+    }
     let Some((scheme, rest)) = url.split_once(':') else {
         let message = format!("{from} is no URL; a store's URL is one like {}", known());
         return Err(Refusal::usage(message));
@@ -230,25 +255,38 @@ fn not_text(what: &str) -> Refusal {
     Refusal::usage(format!("{what} is not valid UTF-8"))
 }
 
-/// The part of a URL with user and password, if there is a password or something like it.
-fn secret_of(url: &str) -> Option<&str> {
-    let (_, rest) = url.split_once("://")?;
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let (user_info, _) = authority.rsplit_once('@')?;
-    user_info.contains(':').then_some(user_info)
+/// A URL in three parts, if it names a user: what stands before the user, the user with the
+/// password, what stands behind both.
+fn parts_of(url: &str) -> Option<(&str, &str, &str)> {
+    let begin = url.find("://")? + 3;
+    let rest = &url[begin..];
+    let authority = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];
+    let (user, _) = authority.rsplit_once('@')?;
+    Some((&url[..begin], user, &rest[user.len() + 1..]))
 }
 
-/// Whether a URL, or one of a quorum's, carries a password.
+/// Whether a URL, or one of a quorum's, carries a password or something like it.
 fn has_secret(url: &str) -> bool {
-    url.split(' ').any(|node| secret_of(node).is_some())
+    url.split(' ').filter_map(parts_of).any(|(_, user, _)| user.contains(':'))
 }
 
-fn without_secret(url: &str) -> String {
-    let bare = |node: &str| match secret_of(node) {
-        Some(secret) => node.replacen(&format!("{secret}@"), "", 1),
-        None => node.to_owned(),
-    };
-    url.split(' ').map(bare).collect::<Vec<_>>().join(" ")
+/// Changes the URL, or each of a quorum's.
+fn each(url: &str, change: impl Fn(&str) -> Option<String>) -> String {
+    let changed = url.split(' ').map(|node| change(node).unwrap_or_else(|| node.to_owned()));
+    changed.collect::<Vec<_>>().join(" ")
+}
+
+fn without_user(url: &str) -> String {
+    each(url, |node| parts_of(node).map(|(before, _, behind)| format!("{before}{behind}")))
+}
+
+fn without_password(url: &str) -> String {
+    each(url, |node| {
+        let (before, user, behind) = parts_of(node)?;
+        let user = user.split_once(':').map_or(user, |(user, _)| user);
+        let at = if user.is_empty() { "" } else { "@" };
+        Some(format!("{before}{user}{at}{behind}"))
+    })
 }
 
 #[cfg(test)]
@@ -280,7 +318,8 @@ mod tests {
         assert_eq!(place(Some("sqlite:/g"), None, &[]), Place::File("/g".into()));
         assert_eq!(place(None, None, &both[..1]), Place::Url("memory:".into()));
         assert_eq!(place(None, None, &both[1..]), Place::File("/f".into()));
-        assert_eq!(place(None, None, &[(URL_VARIABLE, "")]), Place::Embedded);
+        assert_eq!(place(None, None, &[]), Place::Embedded);
+        assert_eq!(place(None, Some("/g"), &[(URL_VARIABLE, "")]), Place::File("/g".into()));
         assert!(choose(None, None, &both).is_err());
     }
 
@@ -318,19 +357,45 @@ mod tests {
         }
         let secret = "quorum:redis://a redis://:s3cret@b redis://c";
         assert!(has_secret(secret) && !has_secret(url));
-        assert_eq!(without_secret(secret), "quorum:redis://a redis://b redis://c");
+        assert_eq!(without_user(secret), "quorum:redis://a redis://b redis://c");
+        assert_eq!(without_password(secret), "quorum:redis://a redis://b redis://c");
+    }
+
+    /// What CMD's environment says of the store: its URL, and whether a password is missing.
+    fn told(url: Option<&str>, env: &[(&str, &str)]) -> (Option<OsString>, Option<OsString>) {
+        let located = choose(url, None, env).and_then(Choice::located);
+        let [url, file, withheld] = located.expect("a store").environment();
+        assert_eq!((url.0, withheld.0), (URL_VARIABLE, WITHHELD_VARIABLE));
+        assert_eq!(file, (FILE_VARIABLE, None));
+        (url.1, withheld.1)
     }
 
     #[test]
-    fn a_secret_is_found_and_kept() {
-        let url = "redis://ada:s3cret@host:6379/0";
-        assert_eq!(secret_of(url), Some("ada:s3cret"));
-        assert_eq!(secret_of("redis://:s3cret@host"), Some(":s3cret"));
-        assert_eq!(secret_of("redis://host:6379/a@b:c"), None);
-        let located = Located { url: url.into(), file: None, embedded: false };
-        assert_eq!(located.identity(), "redis://host:6379/0");
-        assert_eq!(located.environment(), [(URL_VARIABLE, None), (FILE_VARIABLE, None)]);
-        let open = Located { url: "redis://host".into(), file: None, embedded: false };
-        assert_eq!(open.environment()[0], (URL_VARIABLE, Some("redis://host".into())));
+    fn a_password_is_passed_on_only_where_it_was_before() {
+        let text = |text: &str| Some(OsString::from(text));
+        for (typed, passed) in [
+            ("redis://ada:s3cret@host:6379/0", "redis://ada@host:6379/0"),
+            ("redis://:s3c:r@t@host?db=1", "redis://host?db=1"),
+            ("redis+unix://ada:s3cret@localhost/s@t:x", "redis+unix://ada@localhost/s@t:x"),
+            ("quorum:redis://a:s@a redis://b redis://c", "quorum:redis://a@a redis://b redis://c"),
+        ] {
+            assert_eq!(told(Some(typed), &[]), (text(passed), text(passed)), "{typed}");
+            assert_eq!(told(None, &[(URL_VARIABLE, typed)]), (text(typed), None), "{typed}");
+            // The `tenure` within CMD.
+            let within = [(URL_VARIABLE, passed), (WITHHELD_VARIABLE, passed)];
+            let refusal = choose(None, None, &within).err().expect("no way back");
+            assert_eq!(refusal.exit, Exit(77), "{refusal:?}");
+        }
+        let open = "redis://ada@host?password_file=/f";
+        assert_eq!(told(Some(open), &[]), (text(open), None));
+        assert_eq!(told(Some("redis://host/a@b:c"), &[]), (text("redis://host/a@b:c"), None));
+    }
+
+    #[test]
+    fn a_store_is_the_same_whoever_logs_in() {
+        for url in ["redis://ada:s3cret@host/0", "redis://ada@host/0", "redis://host/0"] {
+            let located = choose(Some(url), None, &[]).and_then(Choice::located).expect("a store");
+            assert_eq!(located.identity(), "redis://host/0");
+        }
     }
 }

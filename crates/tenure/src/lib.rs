@@ -44,6 +44,8 @@ pub mod seam;
 pub mod store;
 mod words;
 
+#[doc(hidden)]
+pub use doors::DefaultStore;
 #[cfg(feature = "blocking")]
 pub use doors::blocking;
 #[cfg(feature = "sqlite")]

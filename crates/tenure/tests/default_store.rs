@@ -36,6 +36,8 @@ fn plays_its_case() {
             "bad url" => bad_url().await,
             "set" => set().await,
             "server" => server().await,
+            "refused" => refused().await,
+            "embedded" => embedded().await,
             other => panic!("no such case: {other}"),
         }
     });
@@ -61,7 +63,7 @@ async fn first_uses() {
 async fn bad_url() {
     let error = tenure::lock("key").acquire().await.expect_err("no such store");
     assert_eq!(error.kind(), ErrorKind::Config);
-    assert!(error.to_string().contains("REDIS_URL"), "{error}");
+    assert!(error.to_string().contains("TENURE_STORE"), "{error}");
     assert!(!format!("{error:?}").contains("secret"), "{error:?}");
     // A failed opening is tried again.
     tenure::set_default(tenure::connect("memory:").await.expect("memory"));
@@ -88,14 +90,55 @@ async fn server() {
     guard.release().await.expect("released");
 }
 
+async fn refused() {
+    for error in [
+        tenure::default_locks().await.expect_err("no store for sure"),
+        tenure::lock("key").acquire().await.expect_err("no store for sure"),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::Config, "{error}");
+        assert!(error.to_string().contains("TENURE_STORE"), "{error}");
+    }
+}
+
+/// A store that cannot be opened says which variable may have been meant.
+async fn embedded() {
+    let error = tenure::lock("key").acquire().await.expect_err("no place for the store");
+    let text = format!("{error} {error:?}");
+    assert!(text.contains("REDIS_URL is set, but is not read"), "{text}");
+    assert!(!text.contains("secret"), "{text}");
+}
+
 #[cfg(feature = "redis")]
 #[test]
-fn a_server_is_named_by_its_url_or_its_host() {
+fn a_server_is_named_by_its_url() {
     let server = tenure_testkit::Server::redis().start();
-    let (url, port) = (server.url(), server.port().to_string());
-    play("server", &[("REDIS_URL", Path::new(&url))]);
-    let named = [("REDIS_HOST", Path::new("127.0.0.1")), ("REDIS_PORT", Path::new(&port))];
-    play("server", &named);
+    play("server", &[("TENURE_STORE", Path::new(&server.url()))]);
+}
+
+/// They name a cache as often as a server for locks.
+#[test]
+fn a_variable_of_others_is_a_hint_and_no_store() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("file");
+    std::fs::write(&file, "").expect("it can be written");
+    // No directory can be made where a file is. As root the place is another.
+    if !rustix::process::geteuid().is_root() {
+        let url = Path::new("redis://:secret@127.0.0.1:1");
+        play("embedded", &[("REDIS_URL", url), ("XDG_STATE_HOME", &file), ("HOME", &file)]);
+    }
+    let file = dir.path().join("locks.db");
+    let nobody = Path::new("127.0.0.1");
+    play("first uses", &[("TENURE_STORE_FILE", &file), ("REDIS_HOST", nobody)]);
+}
+
+#[test]
+fn an_empty_variable_is_refused_and_so_are_two() {
+    let file = Path::new("/nonexistent/locks.db");
+    let memory = Path::new("memory:");
+    play("refused", &[("TENURE_STORE", Path::new(""))]);
+    play("refused", &[("TENURE_STORE_FILE", Path::new(""))]);
+    play("refused", &[("TENURE_STORE", Path::new("")), ("TENURE_STORE_FILE", file)]);
+    play("refused", &[("TENURE_STORE", memory), ("TENURE_STORE_FILE", file)]);
 }
 
 #[test]
@@ -106,7 +149,7 @@ fn concurrent_first_uses_share_one_opening() {
 
 #[test]
 fn a_bad_url_names_its_variable_and_no_secret() {
-    play("bad url", &[("REDIS_URL", Path::new("nosuch://user:secret@host"))]);
+    play("bad url", &[("TENURE_STORE", Path::new("nosuch://user:secret@host"))]);
 }
 
 #[test]

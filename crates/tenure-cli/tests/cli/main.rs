@@ -4,6 +4,7 @@
 
 mod background;
 mod json;
+mod order;
 mod other_user;
 mod pipeline;
 mod place;

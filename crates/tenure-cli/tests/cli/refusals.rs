@@ -111,3 +111,25 @@ fn two_stores_in_the_environment_are_none() {
     assert_eq!(ended.status.code(), Some(64), "{stderr}");
     assert!(stderr.contains("TENURE_STORE and TENURE_STORE_FILE are both set"), "{stderr}");
 }
+
+/// An empty variable is a mistake of a script, and the store of this host and user is another one.
+#[test]
+fn an_empty_store_is_refused_and_not_the_local_file() {
+    for (name, value) in [("TENURE_STORE", ""), ("TENURE_STORE_FILE", "")] {
+        for words in [&["run", "k", "--", "echo", "ran"][..], &["status", "k"], &["list"]] {
+            let place = Place::new();
+            let mut command = place.tenure(words);
+            let ended = command.env_remove("TENURE_STORE_FILE").env(name, value).output();
+            let ended = ended.expect("tenure starts");
+            let stderr = String::from_utf8_lossy(&ended.stderr);
+            assert_eq!(ended.status.code(), Some(64), "{name} {words:?}: {stderr}");
+            assert!(stderr.contains(&format!("{name} is set and empty")), "{stderr}");
+            let left: Vec<_> = std::fs::read_dir(place.path("")).expect("a directory").collect();
+            assert!(left.is_empty(), "{name} {words:?} left {left:?}");
+        }
+    }
+    refused(&[
+        (&["run", "--store", "", "k", "echo"], &["--store is empty"]),
+        (&["run", "--store-file", "", "k", "echo"], &["'--store-file <PATH>'"]),
+    ]);
+}

@@ -7,4 +7,5 @@
 mod faults;
 mod foreign;
 mod scenes;
+mod secrets;
 mod sentry;

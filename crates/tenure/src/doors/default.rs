@@ -1,6 +1,6 @@
 //! The store of programs that name none: set once, or found in the environment at first use.
 
-use std::env;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError};
 
@@ -12,6 +12,7 @@ use crate::process::{OfProcess, PerProcess, of_process};
 use crate::words::{Error, ErrorKind, Key, Operation, Result};
 
 use super::connect;
+use super::environment::{DefaultStore, FILE, URL};
 
 static DEFAULT: PerProcess<Default> = PerProcess::new();
 
@@ -35,14 +36,17 @@ impl Default {
 /// 1. what [`set_default`] was given;
 /// 2. the URL in `TENURE_STORE`;
 /// 3. the embedded store's file in `TENURE_STORE_FILE`;
-/// 4. the URL in `REDIS_URL`;
-/// 5. the server at `REDIS_HOST` and `REDIS_PORT` (6379 if there is none);
-/// 6. the embedded store of this host and user, see [`embedded_file`](crate::embedded_file).
+/// 4. the embedded store of this host and user, see [`embedded_file`](crate::embedded_file).
 ///
-/// An empty variable counts as none. The environment is read at the first use only; concurrent
-/// first uses share one opening, and one that failed is tried again at the next use. A forked
-/// process opens its own store at its own first use; if its parent has called [`set_default`], it
-/// must call that as well, or is refused with [`ErrorKind::Forked`].
+/// The command `tenure` follows the same order. A variable that is set and empty is refused
+/// ([`ErrorKind::Config`]), and so are `TENURE_STORE` and `TENURE_STORE_FILE` together: they may
+/// mean two stores. `REDIS_URL` and `REDIS_HOST` are not read, since they name a cache as often as
+/// a server for locks.
+///
+/// The environment is read at the first use only; concurrent first uses share one opening, and one
+/// that failed is tried again at the next use. A forked process opens its own store at its own
+/// first use; if its parent has called [`set_default`], it must call that as well, or is refused
+/// with [`ErrorKind::Forked`].
 ///
 /// ```
 /// # async fn rebuild() {}
@@ -76,7 +80,8 @@ pub fn set_default(locks: Locks) {
 /// Dropping the future opens nothing that stays; the next use opens.
 ///
 /// # Errors
-/// Those of [`connect`](crate::connect). The message names the variable that was followed.
+/// Those of [`connect`](crate::connect); [`ErrorKind::Refused`] in a command of `tenure run` that
+/// kept the password of its `--store` to itself. The message names the variable that was followed.
 ///
 /// # Examples
 /// ```no_run
@@ -95,12 +100,21 @@ pub async fn default_locks() -> Result<Locks> {
                                again in the child, with a connection of its own",
             ));
         }
-        let (from, url) = url(|name| env::var(name))?;
-        let opened = connect::connect_with(&url, LocksOptions::default()).await;
-        opened.map_err(|error| named(from, error))
+        open_first(DefaultStore::of_this_process()?).await
     }));
     let forked = |_| forked("this process was forked while it connected: try again");
     locks.await.map_err(forked)?.cloned()
+}
+
+async fn open_first(store: DefaultStore) -> Result<Locks> {
+    let hint = store.hint();
+    if let Some(hint) = &hint {
+        tracing::info!("the default store is the embedded one; {hint}");
+    }
+    let (from, url) = located(store).map_err(|error| with(hint.as_deref(), error))?;
+    let opened = connect::connect_with(&url, LocksOptions::default()).await;
+    let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
+    opened.map_err(|error| with(Some(&format!("named by {from}{hint}")), error))
 }
 
 fn forked(message: &str) -> Error {
@@ -112,44 +126,25 @@ fn open() -> Opening {
 }
 
 /// What named the store, for messages, and its URL.
-fn url(env: impl Fn(&str) -> Result<String, env::VarError>) -> Result<(&'static str, String)> {
-    let var = |name: &'static str| match env(name) {
-        Ok(value) => Ok(Some(value).filter(|value| !value.is_empty())),
-        Err(env::VarError::NotPresent) => Ok(None),
-        Err(env::VarError::NotUnicode(_)) => {
-            let message = format!("{name} is not valid UTF-8");
-            Err(Error::new(ErrorKind::Config, Operation::Connect, message))
-        }
+fn located(store: DefaultStore) -> Result<(&'static str, String)> {
+    match store {
+        DefaultStore::Url(url) => Ok((URL, url)),
+        DefaultStore::File(file) => Ok((FILE, url_of(&file)?)),
+        DefaultStore::Embedded { .. } => Ok(("nothing: the embedded store", embedded()?)),
+    }
+}
+
+fn url_of(file: &Path) -> Result<String> {
+    let not_text = || {
+        let message = format!("the path {} is not valid UTF-8", file.display());
+        Error::new(ErrorKind::Config, Operation::Connect, message)
     };
-    if let Some(url) = var("TENURE_STORE")? {
-        return Ok(("TENURE_STORE", url));
-    }
-    if let Some(path) = var("TENURE_STORE_FILE")? {
-        return Ok(("TENURE_STORE_FILE", format!("sqlite:{path}")));
-    }
-    if let Some(url) = var("REDIS_URL")? {
-        return Ok(("REDIS_URL", url));
-    }
-    if let Some(host) = var("REDIS_HOST")? {
-        let port = var("REDIS_PORT")?.unwrap_or_else(|| "6379".to_owned());
-        // An address of IPv6 stands in brackets in a URL.
-        let host =
-            if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host };
-        return Ok(("REDIS_HOST", format!("redis://{host}:{port}")));
-    }
-    Ok(("the embedded store", embedded()?))
+    Ok(format!("sqlite:{}", file.to_str().ok_or_else(not_text)?))
 }
 
 #[cfg(feature = "sqlite")]
 fn embedded() -> Result<String> {
-    let file = super::embedded_file()?;
-    match file.to_str() {
-        Some(path) => Ok(format!("sqlite:{path}")),
-        None => {
-            let message = format!("the path {} is not valid UTF-8", file.display());
-            Err(Error::new(ErrorKind::Config, Operation::Connect, message))
-        }
-    }
+    url_of(&super::embedded_file()?)
 }
 
 #[cfg(not(feature = "sqlite"))]
@@ -159,9 +154,10 @@ fn embedded() -> Result<String> {
     Err(Error::new(ErrorKind::Config, Operation::Connect, message))
 }
 
-/// The error of an opening, with what had named the store.
-fn named(from: &str, error: Error) -> Error {
-    let message = format!("{} (named by {from})", error.message());
+/// The error of an opening, with more to say about where the store's name came from.
+fn with(more: Option<&str>, error: Error) -> Error {
+    let Some(more) = more else { return error };
+    let message = format!("{} ({more})", error.message());
     let named = Error::new(error.kind(), error.operation(), message);
     match error.store() {
         Some(store) => named.with_store(&store.into()),
@@ -174,40 +170,11 @@ fn named(from: &str, error: Error) -> Error {
 mod tests {
     use super::*;
 
-    fn found(env: &[(&str, &str)]) -> (&'static str, String) {
-        let get = |name: &str| {
-            let value = env.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned());
-            value.ok_or(env::VarError::NotPresent)
-        };
-        url(get).expect("a store")
-    }
-
-    #[test]
-    fn the_environment_names_the_store_in_order() {
-        let all = [
-            ("TENURE_STORE", "memory:"),
-            ("TENURE_STORE_FILE", "/f"),
-            ("REDIS_URL", "redis://a"),
-            ("REDIS_HOST", "::1"),
-            ("REDIS_PORT", "7"),
-        ];
-        let cases = [
-            (0, "TENURE_STORE", "memory:"),
-            (1, "TENURE_STORE_FILE", "sqlite:/f"),
-            (2, "REDIS_URL", "redis://a"),
-            (3, "REDIS_HOST", "redis://[::1]:7"),
-        ];
-        for (from, name, url) in cases {
-            assert_eq!(found(&all[from..]), (name, url.to_owned()));
-        }
-        assert_eq!(found(&[("TENURE_STORE", ""), ("REDIS_HOST", "db")]).1, "redis://db:6379");
-    }
-
     #[test]
     fn a_failed_opening_says_what_named_the_store() {
         let cause = Error::new(ErrorKind::Config, Operation::Connect, "no such store");
-        let error = named("REDIS_URL", cause);
+        let error = with(Some("named by TENURE_STORE"), cause);
         assert_eq!(error.kind(), ErrorKind::Config);
-        assert!(error.to_string().contains("REDIS_URL"), "{error}");
+        assert!(error.to_string().contains("TENURE_STORE"), "{error}");
     }
 }

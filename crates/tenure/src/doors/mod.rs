@@ -6,6 +6,7 @@ mod connect;
 mod default;
 #[cfg(feature = "sqlite")]
 mod embedded;
+mod environment;
 mod quorum;
 
 #[cfg(feature = "testing")]
@@ -15,3 +16,4 @@ pub use connect::{StoreEntry, connect, connect_with, stores};
 pub use default::{default_locks, lock, set_default};
 #[cfg(feature = "sqlite")]
 pub use embedded::embedded_file;
+pub use environment::DefaultStore;
