@@ -98,6 +98,46 @@ async fn the_clock_moves_only_by_hand() {
     drop(busy);
 }
 
+/// Why the documentation says so: tokio's clock runs ahead while a task waits for the store.
+#[cfg(feature = "sqlite")]
+#[tokio::test(start_paused = true)]
+async fn tokio_s_paused_clock_runs_ahead_of_a_store_that_is_waited_for() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let url = format!("sqlite:{}", dir.path().join("locks.db").display());
+    let (locks, other) =
+        (tenure::blocking::connect(&url).expect("opens"), tenure::connect(&url).await);
+    let _busy = locks.mutex("key").acquire().expect("granted");
+    let (begun, paused) = (std::time::Instant::now(), tokio::time::Instant::now());
+    let day = Duration::from_secs(24 * 3600);
+    let waiting = other.expect("opens").mutex("key");
+    assert!(tokio::time::timeout(day, waiting.acquire()).await.is_err(), "it is held");
+    assert!(paused.elapsed() >= day && begun.elapsed() < day, "the day was over at once");
+}
+
+/// What it recommends.
+#[tokio::test(start_paused = true)]
+async fn a_world_s_clock_limits_a_wait_under_tokio_s_paused_clock() {
+    let clock = Clock::new();
+    let world = World::with_clock(&clock);
+    let busy = world.busy("key");
+    let waits = world.locks().mutex("key").with_wait(Duration::from_secs(30));
+    let waiting = tokio::spawn(async move { waits.acquire().await.map(drop) });
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    assert!(!waiting.is_finished(), "no time of the wait has passed");
+    let begun = std::time::Instant::now();
+    while !waiting.is_finished() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "the end of the wait did not come");
+        clock.advance(Duration::from_secs(10));
+        // Tenure's own thread may have a part in it, which tokio's clock does not wait for.
+        std::thread::sleep(Duration::from_millis(1));
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(waiting.await.expect("no panic").expect_err("busy").kind(), ErrorKind::Busy);
+    drop(busy);
+    let guard = world.locks().mutex("key").acquire().await.expect("free again");
+    guard.release().await.expect("released");
+}
+
 /// Both fail: the work's error is the answer, and the release's can be read beside it.
 #[tokio::test]
 async fn the_work_s_error_beats_the_release_s() {

@@ -20,6 +20,31 @@
 //! # Ok(()) }
 //! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(f()).unwrap();
 //! ```
+//!
+//! # With tokio's paused clock
+//!
+//! `tokio::time::pause` and `start_paused` stop tokio's clock, not Tenure's, and tokio moves a
+//! paused clock on as soon as all tasks are idle. A task that waits for SQLite or Redis is idle: a
+//! `timeout(30 s, acquire())` is over at once. With such a store do not pause the clock. With a
+//! paused clock use a [`World`], whose store answers without waiting; let [`Clock`] move the time
+//! of leases and waits, and limit a wait by [`with_wait`](crate::Mutex::with_wait).
+//!
+//! ```
+//! # async fn f() -> tenure::Result<()> {
+//! use std::time::Duration;
+//! use tenure::testing::{Clock, World};
+//!
+//! const HOUR: Duration = Duration::from_secs(3600);
+//! let clock = Clock::new();
+//! let guard = World::with_clock(&clock).locks().mutex("report").acquire().await?;
+//! tokio::time::sleep(HOUR).await; // over at once
+//! guard.check()?; // and no time of the lease
+//! clock.advance(HOUR);
+//! assert!(guard.check().is_err());
+//! # Ok(()) }
+//! # let mut runtime = tokio::runtime::Builder::new_current_thread();
+//! # runtime.enable_all().start_paused(true).build().unwrap().block_on(f()).unwrap();
+//! ```
 
 mod clock;
 mod faults;
