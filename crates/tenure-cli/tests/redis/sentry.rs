@@ -2,20 +2,23 @@
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
+use rustix::time::ClockId;
 use tenure_testkit::{Flavour, Server, clean, is_running, wait_until};
 
 const TTL_MS: i64 = 3000;
-/// CMD ignores the polite signal: it is killed at the deadline.
-const STUBBORN: &str = "trap '' TERM; echo $$ > pid; while :; do sleep 0.05; done";
+/// CMD ignores the polite signal: it is killed at the deadline. It writes down how long the machine
+/// has been up, in seconds: a test that is itself held up still sees when CMD was last alive.
+const STUBBORN: &str = "trap '' TERM; echo $$ > pid; \
+                        while :; do read up idle < /proc/uptime; echo $up >> alive; sleep 0.02; done";
 
 /// `tenure run` with a CMD that never ends by itself.
 struct Run {
     tenure: Child,
     cmd: u32,
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 impl Run {
@@ -36,7 +39,7 @@ impl Run {
             cmd = number_in(&directory.path().join("pid"));
             cmd.is_some()
         });
-        Self { tenure, cmd: cmd.expect("a number"), _directory: directory }
+        Self { tenure, cmd: cmd.expect("a number"), directory }
     }
 
     fn signal(&self, signal: Signal) {
@@ -44,10 +47,13 @@ impl Run {
         kill_process(pid.expect("a number"), signal).expect("it is there");
     }
 
-    /// Waits until CMD is gone; when that was.
-    fn gone(&self) -> Instant {
+    /// Waits until CMD is gone; when it last was alive.
+    fn gone(&self) -> Duration {
         wait_until("CMD is gone", || !is_running(self.cmd));
-        Instant::now()
+        let alive = std::fs::read_to_string(self.directory.path().join("alive"));
+        let alive = alive.expect("it wrote");
+        let last = alive.lines().filter(|line| line.contains('.')).next_back();
+        Duration::from_secs_f64(last.expect("a line").parse().expect("seconds"))
     }
 
     fn code(&mut self) -> Option<i32> {
@@ -63,16 +69,22 @@ impl Drop for Run {
     }
 }
 
+/// How long the machine has been up.
+fn now() -> Duration {
+    let time = rustix::time::clock_gettime(ClockId::Boottime);
+    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.try_into().expect("below a second"))
+}
+
 fn number_in(file: &Path) -> Option<u32> {
     std::fs::read_to_string(file).ok()?.strip_suffix('\n')?.parse().ok()
 }
 
 /// Waits until the lease was just renewed; when the server will give the key away, unless it is
 /// renewed again, which is not due for most of a second.
-fn freshly_renewed(server: &Server) -> Instant {
-    let mut end = Instant::now();
+fn freshly_renewed(server: &Server) -> Duration {
+    let mut end = now();
     wait_until("a renewal", || {
-        let asked = Instant::now();
+        let asked = now();
         let left = server.command(&["PTTL", "k"]).int();
         end = asked + Duration::from_millis(u64::try_from(left).unwrap_or(0));
         left > TTL_MS - 100
@@ -88,8 +100,8 @@ fn cmd_is_gone_before_a_stopped_server_could_give_its_key_away() {
         let end = freshly_renewed(&server);
         server.stop();
         let gone = run.gone();
-        println!("{flavour}: CMD was gone {:?} before the lease's end", end - gone);
         assert!(gone <= end, "CMD lived {:?} beyond the lease", gone - end);
+        println!("{flavour}: CMD was gone {:?} before the lease's end", end - gone);
         assert_eq!(run.code(), Some(79));
         server.cont();
     }
@@ -103,8 +115,8 @@ fn cmd_is_gone_within_one_renewal_interval_after_its_server_came_back_empty() {
         let interval = Duration::from_secs(3);
         let mut run = Run::with(&server, &["--ttl", "9s", "--kill-grace", "3s"]);
         server.restart_empty();
-        let back = Instant::now();
-        let after = run.gone() - back;
+        let back = now();
+        let after = run.gone().saturating_sub(back);
         println!("{flavour}: CMD was gone {after:?} after an empty restart");
         assert!(after < interval, "{after:?}");
         assert_eq!(run.code(), Some(79));
