@@ -17,6 +17,7 @@ mod pushes;
 mod restart;
 mod rights;
 mod secrets;
+mod told;
 mod traces;
 mod verdicts;
 mod ways;

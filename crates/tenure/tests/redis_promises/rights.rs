@@ -2,15 +2,13 @@
 //! one is missing.
 
 use std::collections::BTreeSet;
-use std::fmt::Debug;
 use std::path::PathBuf;
-use std::sync::{Mutex, Once};
+use std::sync::Mutex;
 
 use tenure::ErrorKind;
 use tenure_testkit::{Flavour, Server};
-use tracing::field::{Field, Visit};
-use tracing::span;
 
+use crate::told::listen;
 use crate::world::{
     channels, connect, granted, ms, nothing_but_memories, take, until_waiting, waiting, within,
 };
@@ -106,40 +104,9 @@ async fn a_key_beyond_the_rights_is_refused_with_its_reason() {
 /// What this program was warned of, by all of its tests.
 static WARNINGS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-struct Warnings;
-
-struct Line(String);
-
-impl Visit for Line {
-    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        self.0 += &format!("{}={value:?} ", field.name());
-    }
-}
-
-impl tracing::Subscriber for Warnings {
-    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
-        metadata.target().starts_with("tenure") && *metadata.level() == tracing::Level::WARN
-    }
-
-    fn event(&self, event: &tracing::Event<'_>) {
-        let mut line = Line(String::new());
-        event.record(&mut line);
-        WARNINGS.lock().expect("no panic").push(line.0);
-    }
-
-    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
-        span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
-    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
-    fn enter(&self, _: &span::Id) {}
-    fn exit(&self, _: &span::Id) {}
-}
-
-fn listen_to_warnings() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| tracing::subscriber::set_global_default(Warnings).expect("the first"));
+/// Keeps a warning of Tenure's.
+pub(crate) fn warned(line: String) {
+    WARNINGS.lock().expect("no panic").push(line);
 }
 
 /// What was said about a store.
@@ -150,7 +117,7 @@ fn warnings_of(store: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn without_channels_a_waiter_looks_at_intervals_and_one_warning_says_so() {
-    listen_to_warnings();
+    listen();
     for flavour in Flavour::ALL {
         let rules = documented().replace("&tenure:inbox:* ", "");
         let server = Server::of(flavour).with_user("tenure", &rules).start();

@@ -2,16 +2,13 @@
 //! level or a `Debug` text, however it came here.
 
 use std::error::Error as _;
-use std::fmt::{Debug, Write as _};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tenure::Error;
 use tenure_testkit::{Fate, Flavour, Proxy, Server, Which};
-use tracing::field::{Field, Visit};
-use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Metadata, Subscriber};
 
+use crate::told::listen;
 use crate::world::{ms, within};
 
 /// A part of the password that is the same in every spelling.
@@ -30,51 +27,11 @@ const ECHOES: [&str; 4] = [
 /// As servers do with long arguments.
 const CUT_OFF: &str = "ERR unknown command 'HELLO', with args beginning with: 'AUTH' 's3cr3t/t";
 
-/// Listens to all that is logged anywhere in this process, and keeps what gives the password away.
-struct Listener;
-
 static HEARD: AtomicUsize = AtomicUsize::new(0);
 static LEAKS: AtomicUsize = AtomicUsize::new(0);
 
-#[derive(Default)]
-struct Text(String);
-
-impl Visit for Text {
-    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        write!(self.0, "{}={value:?} ", field.name()).expect("a string takes everything");
-    }
-}
-
-impl Subscriber for Listener {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
-    }
-
-    fn new_span(&self, span: &Attributes<'_>) -> Id {
-        let mut text = Text::default();
-        span.record(&mut text);
-        heard(&text.0);
-        Id::from_u64(1)
-    }
-
-    fn record(&self, _: &Id, values: &Record<'_>) {
-        let mut text = Text::default();
-        values.record(&mut text);
-        heard(&text.0);
-    }
-
-    fn event(&self, event: &Event<'_>) {
-        let mut text = Text::default();
-        event.record(&mut text);
-        heard(&text.0);
-    }
-
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
-    fn enter(&self, _: &Id) {}
-    fn exit(&self, _: &Id) {}
-}
-
-fn heard(text: &str) {
+/// Looks at all that is logged anywhere in this process.
+pub(crate) fn heard(text: &str) {
     HEARD.fetch_add(1, Ordering::Relaxed);
     if text.contains(CANARY) {
         println!("logged: {text}");
@@ -126,7 +83,7 @@ fn ways(at: std::net::SocketAddr, file: &Path) -> [String; 2] {
 
 #[tokio::test]
 async fn a_server_that_repeats_a_password_gives_it_to_nobody() {
-    tracing::subscriber::set_global_default(Listener).expect("nobody else listens");
+    listen();
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("password");
     std::fs::write(&file, format!("{PASSWORD}\n")).expect("it can be written");
