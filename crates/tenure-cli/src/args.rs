@@ -108,7 +108,7 @@ pub(crate) struct RunArgs {
     pub(crate) verbose: bool,
     /// What is locked: 1 to 512 bytes of UTF-8 without control characters
     pub(crate) key: String,
-    /// The command and its arguments; no shell is involved
+    /// The command and its arguments; no shell is involved (for one: sh -c LINE)
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
     #[arg(value_name = "CMD")]
     pub(crate) cmd: Vec<OsString>,

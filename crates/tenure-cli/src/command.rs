@@ -2,15 +2,17 @@
 //! of its own. It is never looked up a second time.
 
 use std::ffi::{OsStr, OsString};
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use rustix::fs::{Access, AtFlags, CWD};
+use rustix::io::Errno;
 
-use crate::terminal;
+use crate::{shell, terminal};
 
 /// The name under which `tenure` starts itself.
 pub(crate) const OWN_NAME: &str = "tenure";
@@ -72,14 +74,36 @@ impl Cmd {
                 Some(None) => {}
             }
         }
-        let name = name.to_string_lossy();
+        let is_path = name.as_encoded_bytes().contains(&b'/');
+        let is_path = is_path && shell::instead_of(&words).is_none();
+        let name = shell::name_of(&name.to_string_lossy());
         Err(match refused {
             Some((path, why)) => {
                 NoCmd::NotExecutable(format!("cannot run {}: {why}", path.display()))
             }
-            None if name.contains('/') => NoCmd::NotFound(format!("{name}: no such file")),
+            None if is_path => NoCmd::NotFound(format!("{name}: no such file")),
             None => NoCmd::NotFound(format!("{name}: command not found")),
         })
+    }
+
+    /// What there is to say when the system has refused to run it.
+    pub(crate) fn not_started(&self, error: &io::Error) -> String {
+        let name = self.name();
+        let mut start = [0; 256];
+        let count = File::open(&self.path).and_then(|mut file| file.read(&mut start));
+        let start = String::from_utf8_lossy(&start[..count.unwrap_or_default()]).into_owned();
+        let interpreter = start.strip_prefix("#!").and_then(|line| line.split('\n').next());
+        let hint = match (error.raw_os_error().map(Errno::from_raw_os_error), interpreter) {
+            (Some(Errno::NOEXEC), None) => {
+                let script = shell::quoted(&self.path.to_string_lossy());
+                format!("; it has no #! line, and no shell is involved: use sh {script}")
+            }
+            (Some(Errno::NOENT), Some(line)) => {
+                format!("; its first line names {:?}", line.trim_start())
+            }
+            _ => String::new(),
+        };
+        format!("cannot run {name}: {error}{hint}")
     }
 
     /// The name as it was typed.

@@ -34,6 +34,7 @@ mod relay;
 mod report;
 mod run;
 mod sentry;
+mod shell;
 mod signals;
 mod store;
 mod terminal;

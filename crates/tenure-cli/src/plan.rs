@@ -15,6 +15,7 @@ use crate::duration::show;
 use crate::exit::{Exit, Refusal};
 use crate::nest;
 use crate::procs;
+use crate::shell;
 use crate::store::{Choice, Located};
 use crate::voice::{Level, Voice};
 
@@ -63,8 +64,9 @@ impl Plan {
         }
         let choice = Choice::of(&args.store, |name| env::var_os(name))?;
         let warning = choice.warning();
+        let hint = hint_for(&key, &args.cmd);
         let cmd = Cmd::find(args.cmd, env::var_os("PATH").as_deref()).map_err(|e| match e {
-            NoCmd::NotFound(message) => Refusal { exit: Exit::NOT_FOUND, message },
+            NoCmd::NotFound(message) => Refusal { exit: Exit::NOT_FOUND, message: message + &hint },
             NoCmd::NotExecutable(message) => Refusal { exit: Exit::NOT_EXECUTABLE, message },
         })?;
         if !procs::is_mounted() {
@@ -170,6 +172,26 @@ fn check_holds(min_hold: Duration, max_hold: Option<Duration>) -> Result<(), Ref
         }
         _ => Ok(()),
     }
+}
+
+/// What to type instead, if CMD looks like words for a shell, or like options of ours.
+fn hint_for(key: &Key, words: &[OsString]) -> String {
+    let typed: Vec<OsString> = env::args_os().collect();
+    let before = typed.len().saturating_sub(words.len());
+    let separated = typed.get(before.saturating_sub(1)).is_some_and(|word| word == "--");
+    // Options are not repeated: a store's URL may carry a password.
+    let options = if before - usize::from(separated) > 3 { " [OPTIONS]" } else { "" };
+    let key = shell::quoted(key.as_str());
+    if let Some(instead) = shell::instead_of(words) {
+        return format!(
+            "; no shell is involved: use {instead}, so: tenure run{options} {key} -- {instead}"
+        );
+    }
+    let is_option = |word: &OsString| word.as_encoded_bytes().starts_with(b"-");
+    if !separated && words.first().is_some_and(is_option) {
+        return "; tenure run has no such option: see tenure run --help".into();
+    }
+    String::new()
 }
 
 fn nested(key: &Key) -> String {

@@ -226,11 +226,9 @@ impl Flow<'_> {
     fn not_started(&self, not_started: &NotStarted) -> Verdict {
         let (exit, message) = match not_started {
             NotStarted::Cmd(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                (Exit::NOT_FOUND, format!("cannot run {}: {e}", self.plan.cmd.name()))
+                (Exit::NOT_FOUND, self.plan.cmd.not_started(e))
             }
-            NotStarted::Cmd(e) => {
-                (Exit::NOT_EXECUTABLE, format!("cannot run {}: {e}", self.plan.cmd.name()))
-            }
+            NotStarted::Cmd(e) => (Exit::NOT_EXECUTABLE, self.plan.cmd.not_started(e)),
             NotStarted::Sentry(e) => (Exit::INTERNAL, format!("cannot start the sentry: {e}")),
         };
         self.plan.voice.error(&message);

@@ -133,3 +133,55 @@ fn an_empty_store_is_refused_and_not_the_local_file() {
         (&["run", "--store-file", "", "k", "echo"], &["'--store-file <PATH>'"]),
     ]);
 }
+
+#[test]
+fn a_line_for_a_shell_is_answered_with_the_line_to_type() {
+    let place = Place::new();
+    for (words, line) in [
+        (&["k", "echo a && echo b"][..], "k -- sh -c 'echo a && echo b'"),
+        (&["k", "-c", "echo hi"], "k -- sh -c 'echo hi'"),
+        (&["k", "--", "FOO=bar", "env"], "k -- sh -c 'FOO=bar env'"),
+        (&["k", "--", "cd", "/tmp", "&&", "pwd"], "k -- sh -c 'cd /tmp && pwd'"),
+        (&["k", "--", "export", "A=1"], "k -- sh -c 'export A=1'"),
+        (&["a key", "echo a | cat"], "'a key' -- sh -c 'echo a | cat'"),
+        (&["k", "echo *"], "k -- sh -c 'echo *'"),
+        (&["k", "echo a > /dev/null"], "k -- sh -c 'echo a > /dev/null'"),
+        (&["k", "ll"], "k -- bash -ic ll"),
+    ] {
+        let ended = place.run(&[&["run"], words].concat());
+        assert_eq!((ended.code, &*ended.stdout), (Some(127), ""), "{words:?}: {ended:?}");
+        assert!(ended.stderr.contains(": command not found; no shell is involved: use "));
+        assert!(ended.stderr.ends_with(&format!(", so: tenure run {line}\n")), "{ended:?}");
+    }
+    assert!(!place.store().exists(), "nothing was touched");
+    // The lines work as they are.
+    for (line, output) in
+        [("k -- sh -c 'echo a && echo b'", "a\nb\n"), ("k -- sh -c 'FOO=bar env'", "FOO=bar\n")]
+    {
+        let ended = place.sh(&format!("\"$TENURE\" run {line}"));
+        assert!(ended.stdout.contains(output), "{ended:?}");
+    }
+}
+
+#[test]
+fn a_hint_repeats_no_secret() {
+    let place = Place::new();
+    let store = "redis://:s3cret@host";
+    for words in [
+        &["run", "k", "--", "PGPASSWORD=s3cret", "psql"][..],
+        &["run", "k", "--", "A=1", "API_KEY=s3cret", "curl"],
+        &["run", "--store", store, "k", "--", "cd", "/"],
+    ] {
+        let ended = place.run(words);
+        assert_eq!(ended.code, Some(127), "{words:?}: {ended:?}");
+        assert!(!ended.stderr.contains("s3cret"), "{words:?}: {ended:?}");
+    }
+}
+
+#[test]
+fn an_unknown_option_behind_the_key_is_no_cmd() {
+    let place = Place::new();
+    let ended = place.run(&["run", "k", "--tll", "10s", "--", "echo", "ran"]);
+    assert_eq!((ended.code, &*ended.stdout), (Some(127), ""), "{ended:?}");
+    assert!(ended.stderr.contains("--tll: command not found; tenure run has no such option"));
+}

@@ -75,8 +75,22 @@ fn a_cmd_that_the_system_refuses_is_not_executable() {
     let ended = place.run(&["run", "--report", "r", "k", "--", "./script"]);
     assert_eq!(ended.code, Some(127), "{ended:?}");
     assert!(ended.stderr.contains("cannot run ./script"), "{ended:?}");
+    assert!(ended.stderr.contains("names \"/no/such/interpreter\""), "{ended:?}");
     let report = place.report("r");
     assert_eq!((&report["outcome"], &report["exit"]), (&"failed".into(), &127.into()));
+    assert_eq!(place.status("k")["state"], "free");
+}
+
+#[test]
+fn a_script_without_an_interpreter_needs_a_shell() {
+    let place = Place::new();
+    fs::write(place.path("my script"), "echo ran\n").expect("a file");
+    let rights = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(place.path("my script"), rights).expect("executable");
+    let ended = place.run(&["run", "k", "--", "./my script"]);
+    assert_eq!((ended.code, &*ended.stdout), (Some(126), ""), "{ended:?}");
+    let hint = "it has no #! line, and no shell is involved: use sh './my script'";
+    assert!(ended.stderr.contains(hint), "{ended:?}");
     assert_eq!(place.status("k")["state"], "free");
 }
 
