@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tenure::seam::Seam;
-use tenure::store::Reach;
+use tenure::store::{Reach, spelling};
 use tenure::{DefaultStore, Error, ErrorKind, Locks, LocksOptions, Operation};
 
 use crate::args::StoreArgs;
@@ -193,6 +193,7 @@ fn of_url(url: &str, from: &str) -> Result<Place, Refusal> {
             known()
         )));
     }
+    spelling::url(from, url).map_err(Refusal::usage)?;
     let Some((scheme, rest)) = url.split_once(':') else {
         let message = format!("{from} is no URL; a store's URL is one like {}", known());
         return Err(Refusal::usage(message));
@@ -216,7 +217,8 @@ fn of_url(url: &str, from: &str) -> Result<Place, Refusal> {
         let hint = "a file with a ? in its name can be given by --store-file";
         return Err(Refusal::usage(format!("{from}: the unknown parameter {name:?}; {hint}")));
     }
-    of_file(Path::new(rest), from)
+    let path = spelling::sqlite_path(rest);
+    of_file(Path::new(path.map_err(|e| Refusal::usage(format!("{from}: {e}")))?), from)
 }
 
 /// A quorum of the stores behind several URLs, and perhaps its parameters behind them.
@@ -247,6 +249,7 @@ fn of_file(path: &Path, from: &str) -> Result<Place, Refusal> {
     if path.to_str().is_none() {
         return Err(not_text(from));
     }
+    spelling::file(path).map_err(|e| Refusal::usage(format!("{from}: {e}")))?;
     let full = std::path::absolute(path);
     full.map(Place::File).map_err(|e| Refusal::config(format!("{from}: {e}")))
 }
@@ -330,6 +333,43 @@ mod tests {
             assert_eq!(refusal.exit, Exit::USAGE, "{url}: {refusal:?}");
         }
         assert!(choose(None, Some(""), &[]).is_err());
+    }
+
+    #[test]
+    fn what_would_name_another_store_in_silence_is_refused() {
+        for (value, says) in [
+            ("sqlite:/x/n.db\r", "ends with a carriage return"),
+            ("sqlite:/x/n.db ", "ends with a blank"),
+            ("redis://h:6379\n", "ends with a line break"),
+            ("quorum:redis://a redis://b redis://c\n", "ends with a line break"),
+            ("sqlite://rel.db", "sqlite:rel.db"),
+            ("sqlite::memory:", "URL memory:"),
+            ("sqlite:file:/x.db", "give the path alone"),
+        ] {
+            for (choice, from) in [
+                (choose(Some(value), None, &[]), "--store"),
+                (choose(None, None, &[(URL_VARIABLE, value)]), URL_VARIABLE),
+            ] {
+                let refusal = choice.err().unwrap_or_else(|| panic!("{value:?}"));
+                assert_eq!(refusal.exit, Exit::USAGE, "{refusal:?}");
+                let message = refusal.message;
+                assert!(message.contains(says) && message.contains(from), "{value:?}: {message}");
+            }
+        }
+        for (path, says) in [
+            ("/x/n.db\n", "ends with a line break"),
+            (":memory:", "URL memory:"),
+            ("sqlite:/x/n.db", "give the path alone"),
+            ("~/n.db", "$HOME"),
+        ] {
+            for choice in
+                [choose(None, Some(path), &[]), choose(None, None, &[(FILE_VARIABLE, path)])]
+            {
+                let refusal = choice.err().unwrap_or_else(|| panic!("{path:?}"));
+                assert_eq!(refusal.exit, Exit::USAGE, "{refusal:?}");
+                assert!(refusal.message.contains(says), "{path:?}: {refusal:?}");
+            }
+        }
     }
 
     #[test]

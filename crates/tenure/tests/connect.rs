@@ -52,6 +52,33 @@ async fn parameters_of_a_path_are_refused() {
     assert!(is_empty(dir.path()), "something was made");
 }
 
+/// From the environment or a file, often with the end of a line. It named another file, in silence,
+/// so that two held one lock.
+#[tokio::test]
+async fn a_path_with_an_odd_end_names_no_file() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let place = dir.path().display();
+    for (end, says) in [
+        ("locks.db\r", "carriage return"),
+        ("locks.db\n", "line break"),
+        ("locks.db ", "ends with a blank"),
+        ("locks.db\u{200b}", "U+200B"),
+        ("lo\tcks.db", "has in it a tab"),
+        (":memory:", "URL memory:"),
+        ("locks.db/", "names a directory"),
+    ] {
+        let url = format!("sqlite:{place}/{end}");
+        let error = connect(&url).await.expect_err(&url);
+        assert_eq!(error.kind(), ErrorKind::Config, "{error}");
+        assert!(error.message().contains(says), "{url:?}: {error}");
+    }
+    for url in ["sqlite://rel.db", "sqlite::memory:", "sqlite:///rel.db", "sqlite:file:rel.db"] {
+        let error = connect(url).await.expect_err(url);
+        assert_eq!(error.kind(), ErrorKind::Config, "{error}");
+    }
+    assert!(is_empty(dir.path()), "something was made");
+}
+
 fn is_empty(dir: &Path) -> bool {
     std::fs::read_dir(dir).expect("a directory").next().is_none()
 }

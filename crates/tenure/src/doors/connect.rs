@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::engine::{Locks, LocksOptions};
 use crate::process::{Forked, of_process};
 use crate::seam::{self, Seam};
-use crate::store::{Answer, Memory, Store, StoreError, StoreErrorClass};
+use crate::store::{Answer, Memory, Store, StoreError, StoreErrorClass, spelling};
 use crate::words::{Error, ErrorKind, Operation, Result};
 
 type Opening = Answer<'static, Arc<dyn Store>>;
@@ -61,8 +61,9 @@ const STORES: &[StoreEntry] = &[
         reads_parameters: false,
         name: |_| "sqlite".into(),
         open: |url, seam| {
-            let path = std::path::PathBuf::from(behind_scheme(url));
+            let path = spelling::sqlite_path(behind_scheme(url)).map(std::path::PathBuf::from);
             Box::pin(async move {
+                let path = path.map_err(StoreError::config)?;
                 if path.as_os_str().is_empty() {
                     let message = "sqlite: needs a path, such as sqlite:/var/lib/myapp/locks.db";
                     return Err(StoreError::config(message.into()));
@@ -120,6 +121,9 @@ pub fn stores() -> &'static [StoreEntry] {
 /// | `connect_timeout=1s`, `call_timeout=500ms` | limits, 10 ms to 60 min | 2 s each |
 /// | `restart_guard=5m` | a server up for less grants nothing new; the longest ttl allowed | off |
 /// | `ca=PATH`, `cert=PATH`, `key=PATH`, `server_name=NAME` | TLS | the system's authorities |
+///
+/// White space or another invisible character at either end of a URL, and control characters in
+/// it, are refused: they would name another store than the one that is meant.
 ///
 /// A quorum is named by `quorum:` and the URLs of its nodes with spaces between, an odd number
 /// and at least 3. Its own parameters are the last word: `?max_ttl=5m` (the longest ttl, 10 ms
@@ -195,7 +199,8 @@ async fn open(url: &str, options: LocksOptions) -> Result<Locks> {
 pub(super) fn entry_of(url: &str) -> Result<&'static StoreEntry, StoreError> {
     let config = |message: String| Err(StoreError::config(message));
     let known = || STORES.iter().map(|s| s.example).collect::<Vec<_>>().join(", ");
-    // Neither message repeats the URL: it may carry a password.
+    // No message repeats the URL: it may carry a password.
+    spelling::url("the store's URL", url).map_err(StoreError::config)?;
     let Some((scheme, _)) = url.split_once(':') else {
         return config(format!("a store is named by a URL, such as: {}", known()));
     };

@@ -6,6 +6,8 @@ mod memory;
 mod quorum;
 #[cfg(feature = "redis")]
 mod redis;
+#[doc(hidden)]
+pub mod spelling;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 

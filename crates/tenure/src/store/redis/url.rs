@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 
-use crate::store::StoreError;
+use crate::store::{StoreError, spelling};
 
 use super::layout::Template;
 use super::login::{Login, Password, RestartGuard};
@@ -61,6 +61,8 @@ pub(super) struct TlsFiles {
 impl RedisUrl {
     /// Reads `redis://`, `rediss://` and `redis+unix://`.
     pub(super) fn parse(text: &str) -> Result<Self, StoreError> {
+        // The parser would leave some of them out.
+        spelling::check("the store's URL", text).map_err(config)?;
         let url = url::Url::parse(text).map_err(|e| {
             config(format!(
                 "the URL cannot be read ({e}): it is written as redis://user:password@host:6379/0, \
@@ -110,6 +112,7 @@ impl RedisUrl {
 
 fn host_of(url: &url::Url) -> Result<Place, StoreError> {
     let host = decoded(url.host_str().unwrap_or_default())?;
+    spelling::check("the host of the URL", &host).map_err(config)?;
     if host.is_empty() {
         return Err(config("the URL names no host: it is written as redis://host:6379/0"));
     }
@@ -126,7 +129,9 @@ fn socket_of(url: &url::Url) -> Result<Place, StoreError> {
              user: redis+unix://user:password@localhost/run/redis.sock",
         ));
     }
-    let path = PathBuf::from(decoded(url.path())?);
+    let path = decoded(url.path())?;
+    spelling::check("the socket's path in the URL", &path).map_err(config)?;
+    let path = PathBuf::from(path);
     if path.is_absolute() && path != Path::new("/") {
         return Ok(Place::Socket(path));
     }
@@ -186,6 +191,7 @@ impl Parameters {
                 )));
             }
             let value = decoded(value)?;
+            spelling::check(&format!("the parameter {name} of the URL"), &value).map_err(config)?;
             if value.is_empty() {
                 return Err(config(format!("the parameter {name} of the URL is empty")));
             }
@@ -345,6 +351,16 @@ mod tests {
             ("redis://h?connect_timeout=999999999999999999m", "from 10ms to 60m"),
             ("redis://:%ff@h", "no UTF-8"),
             ("redis+unix://host/path", "three slashes"),
+            ("redis://h\r", "ends with a carriage return"),
+            ("redis://h/0 ", "ends with a blank"),
+            ("redis://:se\ncret@h", "has in it a line break"),
+            ("redis+unix:///run/r.sock%20", "the socket's path in the URL ends with a blank"),
+            ("redis+unix:///run/r.sock ?db=1", "the socket's path in the URL ends with a blank"),
+            ("redis://h?password_file=/x%0A", "password_file of the URL ends with a line break"),
+            ("redis://h?password_file=/x &db=1", "password_file of the URL ends with a blank"),
+            ("rediss://h?ca=/x%0d", "ca of the URL ends with a carriage return"),
+            ("rediss://h?cert=%20/x&key=/y", "cert of the URL begins with a blank"),
+            ("rediss://h?cert=/x&key=/y%09", "key of the URL ends with a tab"),
             ("redis+unix:///", "needs the path"),
             ("http://h", "redis+unix://"),
         ] {

@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use super::beside;
 use super::fault;
 use super::mount;
-use crate::store::{StoreError, StoreErrorClass};
+use crate::store::{StoreError, StoreErrorClass, spelling};
 
 fn config(message: String) -> StoreError {
     fault::plain(StoreErrorClass::Config, message)
@@ -26,6 +26,9 @@ pub(super) fn at(path: &Path) -> String {
 /// The absolute path behind links.
 pub(super) fn locate(path: &Path) -> Result<PathBuf, StoreError> {
     let shown = path.display();
+    if !path.as_os_str().is_empty() {
+        spelling::file(path).map_err(config)?;
+    }
     let Some(name) = path.file_name() else {
         return Err(config(format!("{shown:?} names no file: give the path of a file")));
     };
