@@ -52,7 +52,7 @@ impl Run {
         wait_until("CMD is gone", || !is_running(self.cmd));
         let alive = std::fs::read_to_string(self.directory.path().join("alive"));
         let alive = alive.expect("it wrote");
-        let last = alive.lines().filter(|line| line.contains('.')).next_back();
+        let last = alive.lines().rfind(|line| line.contains('.'));
         Duration::from_secs_f64(last.expect("a line").parse().expect("seconds"))
     }
 

@@ -90,9 +90,12 @@ async fn away_and_back(flavour: Flavour) {
         .collect();
     tokio::time::sleep(ms(300)).await;
     let links = proxy.links();
+    let killed = Instant::now();
     server.kill9();
     tokio::time::sleep(ms(2000)).await;
     let early = proxy.links() - links;
+    // A busy machine makes the two seconds longer.
+    let early_max = 5 + 2 * (killed.elapsed().as_secs().saturating_sub(2));
     tokio::time::sleep(AWAY - ms(2000)).await;
     let late = proxy.links() - links;
     server.restart();
@@ -101,8 +104,8 @@ async fn away_and_back(flavour: Flavour) {
     let fresh = acquire(&locks.mutex("fresh")).await;
     let again = back.elapsed();
     println!("{flavour}: {early} attempts in 2 s, {late} in {AWAY:?}; a new lock after {again:?}");
-    assert!((1..=5).contains(&early), "{early} attempts in the first 2 s");
-    assert!(again < ms(2000), "a new lock came only after {again:?}");
+    assert!((1..=early_max).contains(&early), "{early} attempts in the first 2 s");
+    assert!(again < AWAY / 2, "a new lock came only after {again:?}");
     assert_eq!(within("the loss", held.lost()).await, LostReason::Expired);
     fresh.release().await.expect("released");
     for task in crowd {

@@ -1,6 +1,6 @@
 //! Control by hand: looking, forcing, stealing.
 
-use tenure::{ErrorKind, LostReason};
+use tenure::{ErrorKind, LostReason, Renewal};
 
 use crate::world::{PATIENCE, World, acquire, grows, ms, outcome, waiting, within};
 
@@ -13,6 +13,9 @@ crate::over_every_store! {
     list_all_streams_every_page,
     watch_tells_each_change,
 }
+
+/// So long before the end that no pause of a busy machine loses the lease.
+const OFTEN: Renewal = Renewal::Every(ms(50));
 
 async fn held_by_anyone_and_by_me(world: World) {
     let mine = world.locks().mutex("key").with_owner("worker-1");
@@ -32,7 +35,7 @@ async fn held_by_anyone_and_by_me(world: World) {
 }
 
 async fn force_release_hands_on(world: World) {
-    let guard = acquire(&world.locks().mutex("key").with_ttl(ms(600))).await;
+    let guard = acquire(&world.locks().mutex("key").with_renewal(OFTEN)).await;
     let waiter = waiting(world.rival().mutex("key"));
     world.until_waiting("key", 1).await;
     assert_eq!(world.rival().mutex("key").force_release().await.expect("forced"), 1);
@@ -50,7 +53,7 @@ async fn force_release_of_nothing_forces_nobody(world: World) {
 }
 
 async fn steal_goes_ahead_of_the_line(world: World) {
-    let robbed = acquire(&world.locks().mutex("key").with_ttl(ms(600))).await;
+    let robbed = acquire(&world.locks().mutex("key").with_renewal(OFTEN)).await;
     let waiter = waiting(world.rival().mutex("key"));
     world.until_waiting("key", 1).await;
     let mut fence = robbed.fence();
@@ -94,7 +97,7 @@ async fn watch_tells_each_change(world: World) {
         next.expect("it never ends").expect("a look")
     };
     assert!(next().await.holders.is_empty());
-    let guard = acquire(&world.locks().mutex("key").with_ttl(ms(300))).await;
+    let guard = acquire(&world.locks().mutex("key").with_renewal(OFTEN)).await;
     assert_eq!(next().await.holders[0].fence, guard.fence());
     let waiter = waiting(world.rival().mutex("key"));
     assert_eq!(next().await.waiters.len(), 1);

@@ -45,11 +45,12 @@ async fn unadopted_ticket_ends_by_its_time(world: World) {
 }
 
 async fn adopted_lease_is_renewed_on_new_terms(world: World) {
-    let mutex = world.locks().mutex("key").with_ttl(ms(400)).with_renewal(Renewal::Off);
-    let ticket = acquire(&mutex).await.hand_over(ms(400)).await.expect("a ticket");
-    let guard = world.rival().mutex("key").with_ttl(ms(500)).adopt(&ticket).await.expect("adopted");
+    let mutex = world.locks().mutex("key").with_ttl(ms(3000)).with_renewal(Renewal::Off);
+    let ticket = acquire(&mutex).await.hand_over(ms(3000)).await.expect("a ticket");
+    let often = world.rival().mutex("key").with_ttl(ms(3000)).with_renewal(Renewal::Every(ms(100)));
+    let guard = often.adopt(&ticket).await.expect("adopted");
     let first = guard.deadline();
-    within("a renewal", PATIENCE, guard.renewed(first + ms(600))).await;
+    within("a renewal", PATIENCE, guard.renewed(first + ms(3000))).await;
     guard.check().expect("held far beyond the time of the ticket");
     let holder = &world.inspect("key").await.holders[0];
     assert_eq!(&holder.owner, guard.owner());

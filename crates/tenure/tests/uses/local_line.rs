@@ -154,7 +154,7 @@ async fn lost_holder_is_succeeded_by_the_line(world: World) {
 }
 
 async fn min_hold_is_kept_in_front_of_the_line(world: World) {
-    let guard = acquire(&world.locks().mutex("key").with_min_hold(ms(500))).await;
+    let guard = acquire(&world.locks().mutex("key").with_min_hold(ms(3_000))).await;
     let next = waiting(world.locks().mutex("key"));
     world.until_waiting("key", 1).await;
     guard.release().await.expect("released");
