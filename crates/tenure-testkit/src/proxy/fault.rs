@@ -171,7 +171,7 @@ impl Fault {
     }
 
     fn deliver_copy(&self, greeting: &[Vec<u8>], call: &[u8]) -> Reply {
-        let mut client = Client::connect(self.shared.upstream).expect("the server is there");
+        let mut client = Client::connect(self.shared.upstream()).expect("the server is there");
         for bytes in greeting.iter().map(Vec::as_slice).chain([call]) {
             client.send_bytes(bytes).expect("the server reads");
         }

@@ -103,6 +103,13 @@ impl Proxy {
         Self { address, shared, listener: Some(listener) }
     }
 
+    /// Leads to another server from here on, as an address does that was given to another machine.
+    /// The links that there are end.
+    pub fn lead_to(&self, upstream: SocketAddr) {
+        self.shared.set_upstream(upstream);
+        self.cut();
+    }
+
     // Faults at single calls.
 
     /// From now on, `fate` strikes the call that is meant. If several mean the same call, the first

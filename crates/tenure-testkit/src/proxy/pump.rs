@@ -38,7 +38,7 @@ fn run(name: String, task: impl FnOnce() + Send + 'static) {
 
 fn open(number: u64, client: TcpStream, shared: &Arc<Shared>) {
     // Without a server the client's link ends at once, as it would there.
-    let Ok(server) = TcpStream::connect_timeout(&shared.upstream, LIMIT) else { return };
+    let Ok(server) = TcpStream::connect_timeout(&shared.upstream(), LIMIT) else { return };
     let again = |stream: &TcpStream| stream.try_clone().expect("a file descriptor");
     let nodelay = [&client, &server].map(|stream| stream.set_nodelay(true));
     assert!(nodelay.iter().all(Result::is_ok), "TCP can be told not to wait");

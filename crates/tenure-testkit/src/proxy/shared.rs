@@ -11,7 +11,7 @@ use crate::condition::LIMIT;
 /// Everything of one proxy.
 #[derive(Debug)]
 pub(super) struct Shared {
-    pub(super) upstream: SocketAddr,
+    upstream: Mutex<SocketAddr>,
     pub(super) understands: bool,
     state: Mutex<State>,
     changed: Condvar,
@@ -19,7 +19,17 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new(upstream: SocketAddr, understands: bool) -> Self {
+        let upstream = Mutex::new(upstream);
         Self { upstream, understands, state: Mutex::default(), changed: Condvar::new() }
+    }
+
+    /// Where new links lead.
+    pub(super) fn upstream(&self) -> SocketAddr {
+        *self.upstream.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn set_upstream(&self, upstream: SocketAddr) {
+        *self.upstream.lock().unwrap_or_else(PoisonError::into_inner) = upstream;
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -42,6 +42,10 @@ async fn look_once(engine: &Arc<Engine>, order: &Order) -> Result<Option<Guard>>
     let mut attempt = Attempt::new(engine, order)?;
     match attempt.look(Moment::NEVER).await {
         Ok(Look::Granted(held)) => Ok(Some(attempt.into_guard(held))),
+        // Nobody has it: that is no answer to whether others do.
+        Ok(Look::Busy {
+            blocker: Some(Blocker { guarded: Some(guarded), report, .. }), ..
+        }) => Err(refusal::guarded(engine, &order.key, guarded, report.as_deref())),
         Ok(Look::Busy { .. }) => {
             observe::busy(&engine.name, &order.key, Duration::ZERO);
             Ok(None)

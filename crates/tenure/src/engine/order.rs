@@ -109,7 +109,7 @@ pub(crate) fn check_ttl(ttl: Duration, ttl_max: Duration) -> Result<(), String> 
     if ttl > ttl_max {
         return Err(format!(
             "a ttl of {ttl:?} is above this store's limit of {ttl_max:?}; ask for less, or raise \
-             max_ttl for everybody who uses the store"
+             a server's restart_guard, or a quorum's max_ttl, for everybody who uses the store"
         ));
     }
     Ok(())

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::logic::{Blocker, Reply};
+use crate::logic::{Blocker, Guarded, Reply};
 use crate::seam::Moment;
 use crate::words::{Error, ErrorKind, Key, Operation};
 
@@ -18,6 +18,14 @@ pub(super) fn busy(
 ) -> Error {
     let now = engine.now();
     let waited = round(now.since(started));
+    if let Some((Blocker { guarded: Some(guarded), report, .. }, seen)) = &seen {
+        let passed = now.since(*seen);
+        let guarded = Guarded {
+            known_for: guarded.known_for + passed,
+            left: guarded.left.saturating_sub(passed),
+        };
+        return self::guarded(engine, key, guarded, report.as_deref());
+    }
     observe::busy(&engine.name, key, waited);
     let message = match seen {
         Some((blocker, seen)) => {
@@ -35,6 +43,14 @@ pub(super) fn busy(
         None => format!("waited {waited:?}; others hold it or stand in front"),
     };
     engine.error(Operation::Acquire, key, ErrorKind::Busy)(message)
+}
+
+/// Nobody holds it, as far as the store knows, and it grants nothing new for now.
+pub(super) fn guarded(engine: &Engine, key: &Key, guarded: Guarded, report: Option<&str>) -> Error {
+    let told = guarded.told(engine.seam.wall_micros());
+    let report = report.map(|nodes| format!(" ({nodes})")).unwrap_or_default();
+    let message = format!("{told}{report}; try again then, or wait without a limit");
+    engine.error(Operation::Acquire, key, ErrorKind::Unavailable)(message)
 }
 
 /// What a reply means that is neither a grant nor a place in line.

@@ -20,6 +20,39 @@ pub struct Inspection {
     pub waiters: Vec<WaiterView>,
     /// What each node of a quorum said; empty for every other store.
     pub nodes: Vec<NodeView>,
+    /// Whether the store grants nothing new for now, whatever the state.
+    pub guarded: Option<Guarded>,
+}
+
+/// The restart guard: a store that may have forgotten leases grants nothing new until they are over.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Guarded {
+    /// Since when the store is known: since it restarted, lost its memory, or was first asked.
+    pub known_for: Duration,
+    /// For how long it grants nothing new.
+    pub left: Duration,
+}
+
+impl Guarded {
+    /// What people are told of it, with the time of day at which it ends (UTC); `now` is the wall
+    /// clock in microseconds.
+    #[must_use]
+    pub fn told(&self, now: u64) -> String {
+        let left = u64::try_from(self.left.as_micros()).unwrap_or(u64::MAX);
+        // The second in which it has ended.
+        let end = now.saturating_add(left).div_ceil(1_000_000) % 86_400;
+        let seconds = |span: Duration| Duration::from_secs(span.as_secs());
+        format!(
+            "nothing new is granted until {:02}:{:02}:{:02} UTC (for {:?} more): the store's \
+             memory is known for {:?} only, since it restarted, was emptied, or is new here, and \
+             a lease that it forgot may still be held",
+            end / 3_600,
+            end / 60 % 60,
+            end % 60,
+            seconds(self.left + Duration::from_millis(999)),
+            seconds(self.known_for),
+        )
+    }
 }
 
 /// One node of a quorum.
@@ -80,6 +113,14 @@ impl Inspection {
     #[must_use]
     pub fn free() -> Self {
         let state = State::Free;
-        Self { state, limit: None, fence: None, holders: vec![], waiters: vec![], nodes: vec![] }
+        Self {
+            state,
+            limit: None,
+            fence: None,
+            holders: vec![],
+            waiters: vec![],
+            nodes: vec![],
+            guarded: None,
+        }
     }
 }

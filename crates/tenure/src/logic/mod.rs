@@ -8,7 +8,7 @@ pub(crate) mod validity;
 mod votes;
 
 pub use backoff::Backoff;
-pub use inspection::{HolderView, Inspection, NodeView, State, WaiterView};
+pub use inspection::{Guarded, HolderView, Inspection, NodeView, State, WaiterView};
 pub use resource::{At, Holder, Place, Resource, Tombstone};
 pub use step::{Acquire, Blocker, FenceRule, Grant, Op, Queueing, Reply, Step};
 pub use votes::{Verdict, Vote, Votes, majority};

@@ -159,6 +159,7 @@ impl Resource {
                 })
                 .collect(),
             nodes: Vec::new(),
+            guarded: None,
         }
     }
 
@@ -354,7 +355,7 @@ impl Resource {
     fn blocker(&self, now: StoreTime) -> Option<Blocker> {
         let holder = self.holders.first()?;
         let held_for = now.since(holder.since);
-        Some(Blocker { label: holder.label.clone(), held_for, report: None })
+        Some(Blocker { label: holder.label.clone(), held_for, report: None, guarded: None })
     }
 
     fn is_sound(&self) -> bool {

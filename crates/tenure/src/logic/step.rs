@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::words::{Claim, Fence, Key, Label, Owner};
 
-use super::Inspection;
+use super::{Guarded, Inspection};
 
 /// One request to one key. A store carries it out as one atomic step.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -236,6 +236,9 @@ pub struct Blocker {
     pub held_for: Duration,
     /// What each node of a quorum said; `None` for every other store.
     pub report: Option<Box<str>>,
+    /// Nobody holds it, as far as is known: the store grants nothing new for now. The label is
+    /// empty then.
+    pub guarded: Option<Guarded>,
 }
 
 /// A grant that happened while somebody else's step ran: its waiter wants to be told.

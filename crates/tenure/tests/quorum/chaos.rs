@@ -1,4 +1,4 @@
-//! Five servers that are killed, stopped and restarted at random, with their data and without,
+//! Five servers that are killed, stopped, emptied and restarted at random, with their data and without,
 //! under six processes that want one lock. `TENURE_CHAOS_SECONDS=300` is the long form, and
 //! `TENURE_CHAOS_RESULT` names a file for what it came to.
 
@@ -100,7 +100,7 @@ async fn hold_once(locks: &Locks) -> Option<Held> {
 fn trouble(servers: &[Server]) -> &'static str {
     let server = &servers[usize::try_from(random(5)).expect("small")];
     let away = Duration::from_millis(random(1_200));
-    match random(4) {
+    match random(5) {
         0 => {
             server.kill9();
             std::thread::sleep(away);
@@ -116,6 +116,11 @@ fn trouble(servers: &[Server]) -> &'static str {
         2 => {
             server.restart_empty();
             "restart, empty"
+        }
+        3 => {
+            // All links to it live on.
+            server.command(&["FLUSHALL"]);
+            "emptied"
         }
         _ => {
             server.stop();

@@ -6,6 +6,7 @@
 #![allow(clippy::print_stdout, reason = "tests say what they measured")]
 
 mod fences;
+mod forgetting;
 mod given_up;
 mod interop;
 mod life;

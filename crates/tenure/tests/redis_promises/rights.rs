@@ -31,7 +31,7 @@ fn scripts() -> String {
 }
 
 /// What the store calls besides its script.
-const CALLS: [&str; 6] = ["EVAL", "EVALSHA", "PING", "SCAN", "SELECT", "SUBSCRIBE"];
+const CALLS: [&str; 7] = ["EVAL", "EVALSHA", "INFO", "PING", "SCAN", "SELECT", "SUBSCRIBE"];
 
 /// The rule as SAFETY.md has it.
 fn documented() -> String {
@@ -98,6 +98,22 @@ async fn a_key_beyond_the_rights_is_refused_with_its_reason() {
             assert!(text.contains(word), "{word} is missing in: {text}");
         }
         assert!(!text.contains("PASSWORD"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_restart_guard_without_the_rights_that_it_needs_is_refused_with_its_reason() {
+    for (right, command) in [("~tenure:?known ", "EVAL"), ("+info ", "INFO")] {
+        let rules = documented().replace(right, "");
+        let server = Server::redis().with_user("tenure", &rules).start();
+        let url = format!("{}?restart_guard=2s", url(&server));
+        let error = tenure::connect(&url).await.expect_err("no right to it");
+        assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
+        let text = error.to_string();
+        for word in ["right", "NOPERM", command] {
+            assert!(text.contains(word), "{word} is missing in: {text}");
+        }
+        connect(&self::url(&server)).await;
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::logic::{HolderView, Inspection, State, majority};
+use crate::logic::{Guarded, HolderView, Inspection, State, majority};
 use crate::words::Owner;
 
 /// Puts together what nodes have seen of one key; `nodes` is how many there are, and those that
@@ -28,7 +28,21 @@ pub(super) fn merged(seen: &[&Inspection], nodes: usize) -> Inspection {
         holders,
         waiters: Vec::new(),
         nodes: Vec::new(),
+        guarded: guarded(seen.iter().map(|one| one.guarded), majority),
     }
+}
+
+/// Whether nothing new can be granted yet, and until when, if `needed` nodes must be able to; one
+/// item for each of those that could otherwise.
+pub(super) fn guarded(
+    nodes: impl Iterator<Item = Option<Guarded>>,
+    needed: usize,
+) -> Option<Guarded> {
+    let (guarded, awake): (Vec<_>, Vec<_>) = nodes.partition(Option::is_some);
+    let mut guarded: Vec<_> = guarded.into_iter().flatten().collect();
+    guarded.sort_by_key(|one| one.left);
+    let missing = needed.checked_sub(awake.len() + 1)?;
+    guarded.get(missing).or(guarded.last()).copied()
 }
 
 /// One holder, as a majority sees it.

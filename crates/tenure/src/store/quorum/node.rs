@@ -2,23 +2,26 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 use crate::logic::{Reply, Step};
-use crate::store::{Forgets, Identity, Store, StoreError};
+use crate::store::{Forgets, Identity, Links, Store, StoreError};
 use crate::words::Key;
 
 /// The answer of a node, which needs no caller to live.
 pub(super) type Asking =
     Pin<Box<dyn Future<Output = Result<Vec<Reply>, StoreError>> + Send + 'static>>;
 
-/// Who the nodes of a quorum are, as far as they have told.
+/// Who the nodes of a quorum are, as each has told last.
 #[derive(Debug, Default)]
 pub(super) struct Register(Mutex<Vec<(usize, Arc<str>)>>);
 
-/// A node. Its votes count once it has shown that it is nobody's copy and no other's double.
+/// A node. Its votes count once it has shown that it is nobody's copy and no other's double, and
+/// again with each new link: another server may stand behind the same address now.
 pub(super) struct Node {
     pub(super) index: usize,
     pub(super) name: Arc<str>,
@@ -26,7 +29,9 @@ pub(super) struct Node {
     register: Arc<Register>,
     /// What a node that forgets must guard against.
     ttl_max: Duration,
-    vetted: AtomicBool,
+    links: Option<watch::Receiver<Links>>,
+    /// One more than the number of links that had been made when it told who it is; 0: never.
+    vetted: AtomicU64,
 }
 
 impl Node {
@@ -37,8 +42,8 @@ impl Node {
         ttl_max: Duration,
     ) -> Arc<Self> {
         let (name, register) = (store.name(), Arc::clone(register));
-        let vetted = AtomicBool::new(false);
-        Arc::new(Self { index, name, store, register, ttl_max, vetted })
+        let (links, vetted) = (store.links(), AtomicU64::new(0));
+        Arc::new(Self { index, name, store, register, ttl_max, links, vetted })
     }
 
     /// Carries steps to the node. They are sent when this is first polled.
@@ -49,7 +54,11 @@ impl Node {
             if steps.is_empty() {
                 return Ok(Vec::new());
             }
-            node.store.call(steps).await
+            let replies = node.store.call(steps).await?;
+            // The link that brought them may be another one than that by which it told who it is.
+            let vetted = node.vet().await;
+            vetted.map_err(|failure| StoreError { may_have_run: true, ..failure })?;
+            Ok(replies)
         })
     }
 
@@ -63,17 +72,20 @@ impl Node {
         self.store.check_key(key).map_err(|why| format!("{}: {why}", self.name))
     }
 
-    /// Finds out who it is, until it has told once.
+    /// Finds out who it is, unless it has told by the link that it has now.
     pub(super) async fn vet(&self) -> Result<(), StoreError> {
-        if self.vetted.load(Ordering::Acquire) {
-            return Ok(());
+        loop {
+            let link = self.links.as_ref().map_or(0, |links| links.borrow().made) + 1;
+            if self.vetted.load(Ordering::Acquire) == link {
+                return Ok(());
+            }
+            let identity = self.store.identity().await;
+            // Nothing of the caller's was sent.
+            let identity = identity.map_err(|e| StoreError { may_have_run: false, ..e })?;
+            self.admit(&identity)?;
+            // If another link was made meanwhile, this may have been said by the last one.
+            self.vetted.store(link, Ordering::Release);
         }
-        let identity = self.store.identity().await;
-        // Nothing of the caller's was sent.
-        let identity = identity.map_err(|e| StoreError { may_have_run: false, ..e })?;
-        self.admit(&identity)?;
-        self.vetted.store(true, Ordering::Release);
-        Ok(())
     }
 
     fn admit(&self, identity: &Identity) -> Result<(), StoreError> {
@@ -99,6 +111,7 @@ impl Node {
                 other + 1
             )));
         }
+        known.retain(|(index, _)| *index != self.index);
         known.push((self.index, Arc::clone(&identity.unique)));
         Ok(())
     }

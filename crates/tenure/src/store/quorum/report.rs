@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::logic::{Inspection, NodeView, Reply, State};
+use crate::logic::{Blocker, Guarded, Inspection, NodeView, Reply, State};
 use crate::store::{StoreError, StoreErrorClass};
 
 use super::node::Node;
@@ -78,6 +78,9 @@ fn failure_of(heard: &Heard) -> Option<&StoreError> {
 fn of_reply(reply: &Reply) -> String {
     match reply {
         Reply::Granted { .. } => "granted".into(),
+        Reply::Busy { blocker: Some(Blocker { guarded: Some(guarded), .. }), .. } => {
+            nothing_new(*guarded)
+        }
         Reply::Busy { blocker: Some(by), .. } | Reply::Queued { blocker: Some(by), .. } => {
             format!("held by {} for {:?}", by.label, by.held_for)
         }
@@ -96,7 +99,21 @@ fn of_reply(reply: &Reply) -> String {
     }
 }
 
+fn nothing_new(guarded: Guarded) -> String {
+    let left = Duration::from_secs(guarded.left.as_secs() + 1);
+    let known_for = Duration::from_secs(guarded.known_for.as_secs());
+    format!("grants nothing new for {left:?}, since it is known for {known_for:?} only")
+}
+
 fn of_inspection(seen: &Inspection) -> String {
+    let state = of_state(seen);
+    match seen.guarded {
+        Some(guarded) => format!("{state}, but {}", nothing_new(guarded)),
+        None => state,
+    }
+}
+
+fn of_state(seen: &Inspection) -> String {
     match (&seen.state, seen.holders.first()) {
         (_, Some(holder)) => format!("held by {} for {:?}", holder.label, holder.since),
         (State::Foreign(what), None) => format!("something else: {what}"),

@@ -9,7 +9,7 @@ use crate::logic::{Acquire, Blocker, FenceRule, Op, Reply, Step, Verdict, Vote, 
 use crate::mutants::{self, Mutant};
 use crate::seam::Moment;
 use crate::store::StoreError;
-use crate::words::{Key, Owner};
+use crate::words::{Key, Label, Owner};
 
 use super::ask::vote;
 use super::leases::{Lease, Standing};
@@ -347,6 +347,11 @@ fn answer(shared: &Shared, asked: &Asked, index: usize, words: &[Word], verdict:
         }
         (Op::Release { .. } | Op::Withdraw { .. }, Some(_)) => let_go(&replies, words.len()),
         (_, Some(_)) => Reply::Renewed,
+        (Op::Transfer { .. }, None) => {
+            let line = report::line(&report::nodes(&shared.nodes, words, index));
+            let guarded = guarded(&replies, shared.nodes.len(), &line);
+            guarded.or_else(|| most_frequent(&replies)).unwrap_or(Reply::Gone)
+        }
         (_, None) => most_frequent(&replies).unwrap_or(Reply::Gone),
     }
 }
@@ -373,6 +378,9 @@ fn not_granted(replies: &[&Reply], nodes: usize, line: String) -> Reply {
     {
         return other;
     }
+    if let Some(guarded) = guarded(replies, nodes, &line) {
+        return guarded;
+    }
     let busy = refusals().filter_map(|reply| match reply {
         Reply::Busy { look_in, blocker } => Some((*look_in, blocker.as_ref())),
         _ => None,
@@ -383,9 +391,32 @@ fn not_granted(replies: &[&Reply], nodes: usize, line: String) -> Reply {
     let granted = replies.len() - refusals().count();
     let needed = majority(nodes).saturating_sub(granted).max(1);
     let look_in = look_ins.get(needed - 1).or(look_ins.last()).copied().unwrap_or_default();
-    let longest = blockers.into_iter().flatten().max_by_key(|blocker| blocker.held_for);
+    let holders = blockers.into_iter().flatten().filter(|blocker| blocker.guarded.is_none());
+    let longest = holders.max_by_key(|blocker| blocker.held_for);
     let blocker = longest.map(|by| Blocker { report: Some(line.into()), ..by.clone() });
     Reply::Busy { look_in, blocker }
+}
+
+/// That restart guards are in the way, and not others: without them enough nodes would do it.
+fn guarded(replies: &[&Reply], nodes: usize, line: &str) -> Option<Reply> {
+    let willing = replies.iter().filter_map(|reply| match reply {
+        Reply::Granted { .. } | Reply::Transferred { .. } => Some(None),
+        Reply::Busy { blocker: Some(Blocker { guarded: Some(guarded), .. }), .. } => {
+            Some(Some(*guarded))
+        }
+        _ => None,
+    });
+    if willing.clone().count() < majority(nodes) {
+        return None;
+    }
+    let guarded = look::guarded(willing, majority(nodes))?;
+    let blocker = Blocker {
+        label: Label::new(""),
+        held_for: guarded.known_for,
+        report: Some(line.into()),
+        guarded: Some(guarded),
+    };
+    Some(Reply::Busy { look_in: guarded.left, blocker: Some(blocker) })
 }
 
 fn most_frequent(replies: &[&Reply]) -> Option<Reply> {

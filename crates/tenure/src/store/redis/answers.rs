@@ -3,13 +3,17 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::logic::{Blocker, HolderView, Inspection, Op, Reply, State, Step, WaiterView};
+use crate::logic::{Blocker, Guarded, HolderView, Inspection, Op, Reply, State, Step, WaiterView};
 use crate::words::{Fence, Key, Label, Owner};
 
 use super::super::Push;
+use super::marker::Marker;
 use super::resp::Value;
 use super::scripts::By;
 use super::wire::Request;
+
+/// In place of the time for which a holder has held: the restart guard is in the way.
+const GUARDED: i64 = -2;
 
 /// What the script answered to a step.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,16 +23,25 @@ pub(super) enum Answered {
     AskInFull,
 }
 
-/// Reads the script's answer, in the order of the steps; `None` if it is none of its.
-pub(super) fn decode(answer: Value, request: &Request, steps: &[Step]) -> Option<Vec<Answered>> {
-    let replies = match (request.by, answer) {
-        (By::Crowd, answer) => return decode_crowd(answer, request, steps),
+/// Reads the script's answer, in the order of the steps, and the marker of a server that grants
+/// nothing new; `None` if it is none of its.
+pub(super) fn decode(
+    answer: Value,
+    request: &Request,
+    steps: &[Step],
+) -> Option<(Vec<Answered>, Option<Marker>)> {
+    let mut marker = None;
+    let mut replies = match (request.by, answer) {
+        (By::Crowd, answer) => return Some((decode_crowd(answer, request, steps)?, None)),
         (_, Value::Array(replies)) => replies,
         (By::All, _) => return None,
         // A lone step's script says no more.
         (_, Value::Int(number)) => vec![Value::Int(number)],
         _ => return None,
     };
+    if replies.len() == steps.len() + 1 {
+        marker = Some(decode_marker(replies.pop()?)?);
+    }
     if replies.len() != steps.len() {
         return None;
     }
@@ -36,7 +49,31 @@ pub(super) fn decode(answer: Value, request: &Request, steps: &[Step]) -> Option
     for (&index, reply) in request.order.iter().zip(replies) {
         answered[index] = decode_step(reply, &steps[index].op)?;
     }
-    Some(answered)
+    Some((answered, marker))
+}
+
+/// What a server says of its marker: how it begins, and for how long the server is known.
+pub(super) fn decode_marker(answer: Value) -> Option<Marker> {
+    let mut parts = Parts::of(answer)?;
+    Some(Marker { mark: parts.text()?, known_for: parts.span()? })
+}
+
+/// What a guarded server has said, with what only this side knows: for how long it is guarded.
+pub(super) fn guarded(reply: &mut Reply, guarded: Guarded) {
+    match reply {
+        Reply::Busy { look_in, blocker: Some(blocker) }
+        | Reply::Queued { look_in, blocker: Some(blocker), .. }
+            if blocker.guarded.is_some() =>
+        {
+            blocker.guarded = Some(guarded);
+            blocker.held_for = guarded.known_for;
+            // Not before: it would be told the same again.
+            *look_in = guarded.left;
+        }
+        Reply::Passed { acquired, .. } => self::guarded(acquired, guarded),
+        Reply::Inspected(seen) => seen.guarded = Some(guarded),
+        _ => {}
+    }
 }
 
 /// A crowd's answer: the fence of those who were granted, and whatever is not as usual.
@@ -164,7 +201,7 @@ pub(super) fn decode_scan(answer: Value) -> Option<(String, Vec<String>)> {
 }
 
 /// What an INFO says of a server's identity.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Told {
     pub(super) run_id: String,
     pub(super) replica_of: Option<String>,
@@ -235,9 +272,13 @@ impl Parts {
     fn blocker(&mut self) -> Option<Option<Blocker>> {
         let label = self.text()?;
         let held_for = self.number()?;
-        let Ok(held_for) = u64::try_from(held_for) else { return Some(None) };
-        let held_for = Duration::from_micros(held_for);
-        Some(Some(Blocker { label: Label::new(label), held_for, report: None }))
+        let is_guarded = held_for == GUARDED;
+        if held_for < 0 && !is_guarded {
+            return Some(None);
+        }
+        let held_for = Duration::from_micros(u64::try_from(held_for).unwrap_or_default());
+        let guarded = is_guarded.then(Guarded::default);
+        Some(Some(Blocker { label: Label::new(label), held_for, report: None, guarded }))
     }
 
     fn list<T>(&mut self, read: impl Fn(&mut Self) -> Option<T>) -> Option<Vec<T>> {
@@ -271,7 +312,7 @@ impl Parts {
         };
         let limit = (limit > 0).then_some(limit);
         let fence = (fence > Fence::default()).then_some(fence);
-        Some(Inspection { state, limit, fence, holders, waiters, nodes: Vec::new() })
+        Some(Inspection { state, limit, fence, holders, waiters, nodes: Vec::new(), guarded: None })
     }
 }
 
@@ -318,7 +359,7 @@ mod tests {
         let op = Op::Renew { owner: Owner::from_parts("job", 1), ttl: Duration::from_secs(1) };
         let steps = [Step { key: Key::new("stock").expect("a key"), op }];
         let request = Request::new(&steps, &terms, false);
-        let read = |answer| decode(answer, &request, &steps);
+        let read = |answer| Some(decode(answer, &request, &steps)?.0);
         let renewed = Some(vec![Answered::Reply(Reply::Renewed)]);
         let named = Value::Array(vec![Value::BulkString(b"renewed".to_vec())]);
         assert_eq!(read(Value::Array(vec![named])), renewed);

@@ -22,6 +22,9 @@ pub(super) struct Template {
 /// The largest fence of all locks without a record. Neither a key nor a template has a control
 /// character, so that no lock is called like this.
 pub(super) const FENCE: &str = "tenure:\u{1}fence";
+/// What a server that forgets forgets as well, and a run of it leaves to the next: the marker of
+/// the restart guard. It has no ttl.
+pub(super) const MARKER: &str = "tenure:\u{1}known";
 /// What is counted of each sender's calls; behind it stands who the sender is.
 pub(super) const CALLS: &str = "tenure:\u{1}calls:";
 

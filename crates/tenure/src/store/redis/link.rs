@@ -11,16 +11,19 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::logic::Guarded;
 use crate::seam::Moment;
 use crate::store::Links;
 
+use super::answers::Told;
 use super::failure::{Cause, Failure};
 use super::gate::LONGEST_WAIT;
+use super::marker::{Marker, Watch};
 use super::pipe::{Driver, Pipe};
 use super::resp::{Command, Value};
 use super::server::Server;
@@ -51,8 +54,7 @@ impl Script {
 /// Which of a script's arguments are known only when they leave.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Late<'a> {
-    /// A guard against servers that have not been up for long: one that has been, as far as its
-    /// connection shows, is told `0` in its place.
+    /// What the marker of a guarded server must be.
     pub(super) guard: Option<usize>,
     /// The call's number, and the last one that was given: numbers grow in order of sending.
     pub(super) number: Option<(usize, &'a AtomicU64)>,
@@ -71,6 +73,8 @@ struct Line {
     name: &'static str,
     phase: watch::Sender<Phase>,
     links: watch::Sender<Links>,
+    /// What the last connection to a guarded server knew.
+    watch: Mutex<Option<Arc<Watch>>>,
 }
 
 #[derive(Debug, Clone)]
@@ -83,12 +87,11 @@ enum Phase {
 }
 
 /// A connection that works, as far as is known.
-struct Live {
+pub(super) struct Live {
     pipe: Pipe,
     opened: Moment,
-    /// From here on its server has been up for the restart guard: as long as the connection
-    /// lives, it is the same server.
-    awake_at: Moment,
+    /// Who is at the other end, and what is expected of its marker; `None`: no restart guard.
+    guarded: Option<(Told, Arc<Watch>)>,
     /// Calls in a row that were not answered, each sent after the one before had been given up.
     silent: AtomicU32,
     /// When the last of them was given up, in microseconds.
@@ -97,6 +100,17 @@ struct Live {
     probed: AtomicBool,
     /// Ends the driver, and so the connection.
     cut: CancellationToken,
+}
+
+impl Live {
+    fn is_awake(&self, now: Moment) -> bool {
+        self.guarded.as_ref().is_none_or(|(_, watch)| watch.is_awake(now))
+    }
+
+    /// What a script is told of the marker.
+    fn told(&self, now: Moment) -> Option<String> {
+        self.guarded.as_ref().map(|(_, watch)| watch.told(now).word())
+    }
 }
 
 impl Drop for Live {
@@ -111,15 +125,37 @@ impl Link {
     pub(super) fn new(server: &Arc<Server>, name: &'static str) -> Self {
         let (phase, _) = watch::channel(Phase::Closed);
         let (links, _) = watch::channel(Links::default());
-        Self { line: Arc::new(Line { server: Arc::clone(server), name, phase, links }) }
+        let watch = Mutex::default();
+        Self { line: Arc::new(Line { server: Arc::clone(server), name, phase, links, watch }) }
     }
 
-    /// Whether the server, as far as the connection shows, has been up for the restart guard.
+    /// Whether the server may grant, as far as is known.
     pub(super) fn is_awake(&self) -> bool {
         match &*self.line.phase.borrow() {
-            Phase::Open(live) => self.line.server.seam.now() >= live.awake_at,
+            Phase::Open(live) => live.is_awake(self.line.server.seam.now()),
             Phase::Closed | Phase::Opening | Phase::Failed(_) => false,
         }
+    }
+
+    /// Who a guarded server is, as it has told when this link was made; `None`: it was not asked.
+    pub(super) async fn told(&self) -> Result<Option<Told>, Failure> {
+        Ok(self.live().await?.guarded.as_ref().map(|(told, _)| told.clone()))
+    }
+
+    /// A server answered that it grants nothing new, since this marker stands there. Answers what
+    /// people are told of it.
+    pub(super) fn guarded(&self, live: &Live, marker: &Marker) -> Option<Guarded> {
+        let (_, watch) = live.guarded.as_ref()?;
+        let now = self.line.server.seam.now();
+        if watch.found(marker, now) {
+            tracing::warn!(
+                store = %self.line.server.name,
+                "the server has lost its memory: nothing new is granted for the restart guard"
+            );
+            // As if it were another server: what is held is verified.
+            self.line.links.send_modify(|links| links.made += 1);
+        }
+        Some(watch.guarded(now))
     }
 
     /// Runs a script by its digest, or by its source where the server does not know it.
@@ -130,20 +166,20 @@ impl Link {
         keys: &Words,
         args: &Words,
     ) -> Result<Value, Failure> {
-        self.eval_late(script, keys, args, Late::default()).await
+        Ok(self.eval_late(script, keys, args, Late::default()).await?.0)
     }
 
-    /// The same, with arguments that are known only when they leave.
+    /// The same, with arguments that are known only when they leave. Answers as well who answered.
     pub(super) async fn eval_late(
         &self,
         script: &Script,
         keys: &Words,
         args: &Words,
         late: Late<'_>,
-    ) -> Result<Value, Failure> {
+    ) -> Result<(Value, Arc<Live>), Failure> {
         let by = |live: &Live, command: &str, what: &str| {
-            let is_awake = |_: &usize| self.line.server.seam.now() >= live.awake_at;
-            let guard = late.guard.filter(is_awake);
+            let told = || live.told(self.line.server.seam.now());
+            let guard = late.guard.and_then(|at| Some((at, told()?)));
             let number = late.number.map(|(at, calls)| (at, calls.fetch_add(1, Ordering::Relaxed)));
             let count = 3 + keys.len() + args.len();
             let size = command.len() + what.len() + 24 + keys.bytes() + args.bytes();
@@ -155,8 +191,10 @@ impl Link {
             for (at, word) in args.iter().enumerate() {
                 match number {
                     Some((number_at, before)) if number_at == at => packed.number(before + 1),
-                    _ if guard == Some(at) => packed.word(b"0"),
-                    _ => packed.word(word),
+                    _ => match &guard {
+                        Some((guard_at, told)) if *guard_at == at => packed.word(told.as_bytes()),
+                        _ => packed.word(word),
+                    },
                 }
             }
             packed
@@ -166,9 +204,9 @@ impl Link {
             Err(failure) if failure.is_no_script() => {
                 tracing::debug!(store = %self.line.server.name, script.name, "sends a script");
                 let live = self.live().await?;
-                self.send(&live, &by(&live, "EVAL", &script.source)).await
+                Ok((self.send(&live, &by(&live, "EVAL", &script.source)).await?, live))
             }
-            answer => answer,
+            answer => Ok((answer?, live)),
         }
     }
 
@@ -255,22 +293,36 @@ impl Line {
                 let live = Arc::new(Live {
                     pipe,
                     opened,
-                    awake_at: greeting.asleep_for.map_or(Moment::NEVER, |span| opened + span),
+                    guarded: greeting.told.map(|(told, marker)| {
+                        let watch = self.watch(&told.run_id, marker, opened);
+                        (told, watch)
+                    }),
                     silent: AtomicU32::new(0),
                     silent_at: AtomicU64::new(0),
                     probed: AtomicBool::new(false),
                     cut: CancellationToken::new(),
                 });
                 let drive = drive(Arc::downgrade(&self), &live, driver);
+                // Before anything can be asked of it: what was known of the last is void.
+                self.links.send_modify(|links| links.made += 1);
                 // First this, then the driver: it reports the end of what is known.
                 self.phase.send_replace(Phase::Open(live));
-                self.links.send_modify(|links| links.made += 1);
                 self.server.seam.spawn(Box::pin(drive));
             }
             Err(failure) => {
                 self.phase.send_replace(Phase::Failed(failure));
             }
         }
+    }
+
+    /// What to expect of the marker from here on.
+    fn watch(&self, run_id: &str, marker: Option<Marker>, now: Moment) -> Arc<Watch> {
+        let mut last = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        let guard = &self.server.login.guard;
+        let watch = Watch::new(guard, (run_id, marker), now, last.as_deref());
+        let watch = Arc::new(watch);
+        *last = Some(Arc::clone(&watch));
+        watch
     }
 
     /// What an answer means, to the caller and to the link.
@@ -340,7 +392,11 @@ impl Line {
             _ => false,
         });
         if was_current {
-            let lived = self.server.seam.now().since(live.opened);
+            let now = self.server.seam.now();
+            if let Some((_, watch)) = &live.guarded {
+                watch.ended(now);
+            }
+            let lived = now.since(live.opened);
             tracing::debug!(store = %self.server.name, link = self.name, %failure, "link given up");
             let failure = Failure { may_have_run: false, ..failure.clone() };
             self.server.gate.fell(lived, failure);

@@ -1,16 +1,21 @@
 //! How a new connection introduces itself: protocol, user and password, database, name; and what
-//! it learns of the server. It sends nothing for callers.
+//! it learns of the server: its version and, with a restart guard, who it is and what its marker
+//! says. It sends nothing for callers.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use super::answers::{self, Told};
 use super::failure::{Cause, Failure, Seen};
+use super::layout;
+use super::marker::{Marker, RestartGuard};
 use super::resp::{Command, Reader, Value};
+use super::scripts::{self, with_clock};
 use super::secrets::Secrets;
 use super::server_error::ServerSays;
 use super::stream::ByteStream;
@@ -30,15 +35,6 @@ pub(super) struct Login {
     pub(super) secrets: Secrets,
 }
 
-/// A server that has been up for less than so long must not be trusted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct RestartGuard {
-    /// Zero: off.
-    pub(super) span: Duration,
-    /// What a test says in place of the server.
-    pub(super) up_for: Option<Duration>,
-}
-
 /// Where the password comes from.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub(super) enum Password {
@@ -55,8 +51,8 @@ pub(super) struct Greeting {
     /// `redis` or `valkey`.
     pub(super) server: String,
     pub(super) version: String,
-    /// How long the restart guard holds yet; `None`: nobody knows.
-    pub(super) asleep_for: Option<Duration>,
+    /// Who the server is, and its marker unless it is a replica; `None`: it was not asked.
+    pub(super) told: Option<(Told, Option<Marker>)>,
 }
 
 impl Login {
@@ -65,7 +61,7 @@ impl Login {
         &self,
         stream: Box<dyn ByteStream>,
         is_tls: bool,
-        name: &str,
+        (name, asks_who_it_is): (&str, bool),
     ) -> Result<(Box<dyn ByteStream>, Reader, Greeting), Failure> {
         let secrets = &self.secrets;
         let mut talk =
@@ -75,17 +71,35 @@ impl Login {
         let hello = hello.map_err(|e| if has_password { e.after_password() } else { e });
         let mut greeting = Greeting::read(hello?, secrets);
         greeting.check()?;
-        greeting.asleep_for = if self.guard.span.is_zero() {
-            Some(Duration::ZERO)
-        } else {
-            let told = talk.ask(&Command::of(&["INFO", "server"])).await;
-            let told = told.ok().as_ref().and_then(uptime);
-            self.guard.up_for.or(told).map(|up_for| self.guard.left(up_for))
-        };
         if self.database != 0 {
             talk.ask(&Command::of(&["SELECT", &self.database.to_string()])).await?;
         }
+        if asks_who_it_is && self.guard.is_on() {
+            greeting.told = Some(self.meet(&mut talk).await?);
+        }
         Ok((talk.stream, talk.reader, greeting))
+    }
+
+    /// Who the server is, and what its marker says. A replica, which must not be written to, has
+    /// none of its own.
+    async fn meet(&self, talk: &mut Talk<'_>) -> Result<(Told, Option<Marker>), Failure> {
+        let nonsense = |command: &str| {
+            let text = format!("{command} was answered with something else");
+            Failure::unsent(Cause::Nonsense { text })
+        };
+        let info = talk.ask(&Command::of(&["INFO"])).await?;
+        let told = answers::decode_info(&info).ok_or_else(|| nonsense("INFO"))?;
+        if told.replica_of.is_some() {
+            return Ok((told, None));
+        }
+        let script = match &self.guard.clock {
+            Some(key) => with_clock(scripts::MEET, key).into(),
+            None => Cow::Borrowed(scripts::MEET),
+        };
+        let known_for = self.guard.up_for.unwrap_or_default().as_micros().to_string();
+        let words = ["EVAL", &*script, "1", layout::MARKER, &told.run_id, &known_for];
+        let marker = answers::decode_marker(talk.ask(&Command::of(&words)).await?);
+        Ok((told, Some(marker.ok_or_else(|| nonsense("EVAL"))?)))
     }
 
     /// The first command, and whether there is a password in it.
@@ -213,23 +227,6 @@ impl Greeting {
         let (server, version) = (self.server.clone(), self.version.clone());
         Err(Failure::unsent(Cause::TooOld { server, version }))
     }
-}
-
-impl RestartGuard {
-    /// How long it holds yet, on our clock, which may run faster than the server's.
-    fn left(self, up_for: Duration) -> Duration {
-        // Whole seconds from one second's beginning to another's: up to one is not over yet.
-        let sure = up_for.saturating_sub(Duration::from_secs(1));
-        self.span.saturating_sub(sure).mul_f64(1.02)
-    }
-}
-
-/// For how long a server has been up, by its INFO.
-fn uptime(info: &Value) -> Option<Duration> {
-    let text = text_of(info)?;
-    let mut lines = text.lines();
-    let seconds = lines.find_map(|line| line.strip_prefix("uptime_in_seconds:"))?;
-    Some(Duration::from_secs(seconds.trim().parse().ok()?))
 }
 
 fn text_of(value: &Value) -> Option<String> {

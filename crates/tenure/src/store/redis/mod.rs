@@ -12,6 +12,7 @@ mod gate;
 mod layout;
 mod link;
 mod login;
+mod marker;
 mod pipe;
 mod push;
 mod resp;
@@ -46,7 +47,7 @@ use batch::{Batches, Carrying};
 use layout::Template;
 use link::{Late, Link, Script};
 use resp::Command;
-use scripts::Scripts;
+use scripts::{Scripts, with_clock};
 use server::Server;
 use url::RedisUrl;
 use wire::{Request, Terms};
@@ -67,7 +68,7 @@ const LOOKS: usize = 100;
 pub struct RedisOptions {
     /// How long a fence is remembered after its key was last used.
     pub fence_retention: Duration,
-    /// In place of the time that the server has been up.
+    /// For how long a server is known at once, in place of its clock.
     pub up_for: Option<Duration>,
     /// A key of the server whose value is the time, in microseconds, in place of its clock.
     pub clock: Option<String>,
@@ -82,12 +83,7 @@ impl Default for RedisOptions {
 impl RedisOptions {
     fn change(&self, mut script: Script) -> Script {
         if let Some(key) = &self.clock {
-            let clock = format!("{{ 0, redis.call('GET', '{key}') }}");
-            script.source = script.source.replacen("redis.call('TIME')", &clock, 1).into();
-        }
-        if let Some(up_for) = self.up_for {
-            let info = format!("'uptime_in_seconds:{}'", up_for.as_secs());
-            script.source = script.source.replacen("redis.call('INFO', 'server')", &info, 1).into();
+            script.source = with_clock(&script.source, key).into();
         }
         script
     }
@@ -107,6 +103,7 @@ struct Shared {
     server: Arc<Server>,
     link: Arc<Link>,
     batches: Batches,
+    capabilities: Capabilities,
     restart_guard: Duration,
 }
 
@@ -144,6 +141,7 @@ impl Redis {
     ) -> Result<Self, StoreError> {
         let mut url = RedisUrl::parse(url)?;
         url.login.guard.up_for = options.up_for;
+        url.login.guard.clock.clone_from(&options.clock);
         let url = &url;
         let server = Server::of_url(url, Arc::clone(seam))?;
         let link = Arc::new(Link::new(&server, "tenure"));
@@ -165,7 +163,13 @@ impl Redis {
         let template = url.key_template.clone();
         let restart_guard = url.restart_guard;
         let name = url.name();
-        let shared = Shared { name, template, server, link, batches, restart_guard };
+        let mut capabilities =
+            Capabilities { fifo: true, many_units: true, reach: Reach::Network, ttl_max: TTL_MAX };
+        if !restart_guard.is_zero() {
+            // What a server forgets must be over when it grants again.
+            capabilities.ttl_max = restart_guard.min(TTL_MAX);
+        }
+        let shared = Shared { name, template, server, link, batches, capabilities, restart_guard };
         Ok(Self { shared: OfProcess::new(Arc::new(shared)) })
     }
 
@@ -290,8 +294,17 @@ impl Carrier {
         let late = Late { guard: request.guard, number };
         let Request { keys, args, .. } = &request;
         let script = self.scripts.get(request.by);
-        let answer = self.link.eval_late(script, keys, args, late).await?;
-        answers::decode(answer, &request, steps).ok_or_else(nonsense)
+        let (answer, live) = self.link.eval_late(script, keys, args, late).await?;
+        let (mut answered, marker) =
+            answers::decode(answer, &request, steps).ok_or_else(nonsense)?;
+        if let Some(guarded) = marker.and_then(|marker| self.link.guarded(&live, &marker)) {
+            for answer in &mut answered {
+                if let Answered::Reply(reply) = answer {
+                    answers::guarded(reply, guarded);
+                }
+            }
+        }
+        Ok(answered)
     }
 
     fn request(&self, steps: &[Step], in_full: bool) -> Request {
@@ -325,7 +338,7 @@ impl fmt::Debug for Redis {
 
 impl Store for Redis {
     fn capabilities(&self) -> &Capabilities {
-        &Capabilities { fifo: true, many_units: true, reach: Reach::Network, ttl_max: TTL_MAX }
+        &self.shared.capabilities
     }
 
     fn name(&self) -> Arc<str> {
@@ -379,9 +392,14 @@ impl Store for Redis {
 
     fn identity(&self) -> Answer<'_, Identity> {
         Box::pin(async move {
-            let answer = self.shared.here()?.link.command(&Command::of(&["INFO"])).await?;
-            let told = answers::decode_info(&answer)
-                .ok_or_else(|| defect("an INFO was answered with something else".into()))?;
+            let link = &self.shared.here()?.link;
+            // A guarded server has told when the link was made, and so whenever one is.
+            let told = match link.told().await? {
+                // A replica may have been promoted meanwhile.
+                Some(told) if told.replica_of.is_none() => told,
+                _ => answers::decode_info(&link.command(&Command::of(&["INFO"])).await?)
+                    .ok_or_else(|| defect("an INFO was answered with something else".into()))?,
+            };
             let forgets = Forgets::GuardedFor(self.shared.restart_guard);
             let unique = format!("redis:{}", told.run_id).into();
             Ok(Identity { unique, replica_of: told.replica_of, forgets })

@@ -9,18 +9,61 @@ macro_rules! source {
 }
 
 const ALL: &str = source!(
-    "words", "clock", "begin", "calls", "propose", "pass", "line", "take", "lock", "machine",
-    "simple", "call"
+    "words", "clock", "begin", "marker", "calls", "known", "propose", "pass", "line", "take",
+    "lock", "machine", "simple", "call"
 );
-const CROWD: &str =
-    source!("words", "clock", "crowd/looked_up", "calls", "take", "lock", "busy", "crowd/steps");
-const ACQUIRE: &str =
-    source!("words", "clock", "lone/granting", "calls", "take", "lock", "busy", "lone/acquire");
-const PROPOSE: &str =
-    source!("words", "clock", "lone/granting", "calls", "propose", "lock", "busy", "lone/propose");
-const PASS: &str = source!("words", "clock", "lone/holding", "pass", "lone/pass");
-const RELEASE: &str =
-    source!("words", "lone/holding", "lone/whole", "clock", "line", "lock", "busy", "lone/release");
+const CROWD: &str = source!(
+    "words",
+    "clock",
+    "crowd/looked_up",
+    "marker",
+    "calls",
+    "take",
+    "lock",
+    "busy",
+    "crowd/steps"
+);
+const ACQUIRE: &str = source!(
+    "words",
+    "clock",
+    "lone/granting",
+    "marker",
+    "calls",
+    "take",
+    "lock",
+    "busy",
+    "lone/acquire"
+);
+const PROPOSE: &str = source!(
+    "words",
+    "clock",
+    "lone/granting",
+    "marker",
+    "calls",
+    "propose",
+    "lock",
+    "busy",
+    "lone/propose"
+);
+const PASS: &str = source!("words", "clock", "lone/holding", "marker", "pass", "lone/pass");
+const RELEASE: &str = source!(
+    "words",
+    "lone/holding",
+    "marker",
+    "lone/whole",
+    "clock",
+    "line",
+    "lock",
+    "busy",
+    "lone/release"
+);
+/// The first words on each new connection to a guarded server.
+pub(super) const MEET: &str = source!("words", "clock", "meet");
+
+/// A script that reads the time from a key of the server, in microseconds.
+pub(super) fn with_clock(source: &str, key: &str) -> String {
+    source.replacen("redis.call('TIME')", &format!("{{ 0, redis.call('GET', '{key}') }}"), 1)
+}
 
 /// Which script carries a request out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

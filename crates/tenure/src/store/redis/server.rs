@@ -86,6 +86,9 @@ impl Server {
             let seam = &*self.seam;
             let until = seam.now() + self.limits.connect;
             let stream = self.dial.dial(seam, until).await?;
+            // Where pushes arrive it does not matter who sends them.
+            let asks_who_it_is = on_push.is_none();
+            let name = (name, asks_who_it_is);
             let login = self.login.enter(stream, self.dial.is_tls(), name);
             let (stream, reader, greeting) =
                 within(seam, until, login).await.unwrap_or_else(|| {

@@ -10,7 +10,8 @@ use percent_encoding::percent_decode_str;
 use crate::store::{StoreError, spelling};
 
 use super::layout::Template;
-use super::login::{Login, Password, RestartGuard};
+use super::login::{Login, Password};
+use super::marker::RestartGuard;
 use super::secrets::Secrets;
 use super::server::Limits;
 
@@ -24,7 +25,7 @@ const PARAMETERS: &[(&str, &str)] = &[
     ("key", "a file with the private key of our certificate"),
     ("key_template", "what a lock is called in the server, with {name} in it (default {name})"),
     ("password_file", "a file with the password"),
-    ("restart_guard", "the longest ttl: a server up for less grants nothing new (default: off)"),
+    ("restart_guard", "the longest ttl: a server known for less grants nothing new (default: off)"),
     ("server_name", "the name that the server's certificate is for, if not the host's"),
 ];
 
@@ -87,7 +88,7 @@ impl RedisUrl {
         let key_template = given.take("key_template").map(|text| template(&text));
         let key_template = key_template.unwrap_or_else(|| Ok(Template::default()))?;
         let restart_guard = given.limit("restart_guard")?.unwrap_or_default();
-        let guard = RestartGuard { span: restart_guard, up_for: None };
+        let guard = RestartGuard { span: restart_guard, ..RestartGuard::default() };
         let login = Login { guard, ..login };
         let files = given.tls_files(is_tls)?;
         Ok(Self { place, tls: is_tls.then_some(files), login, limits, key_template, restart_guard })

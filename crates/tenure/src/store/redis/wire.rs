@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::logic::{Acquire, FenceRule, Op, Queueing, Step};
 use crate::words::{Fence, Owner};
 
-use super::layout::Template;
+use super::layout::{self, Template};
 use super::resp;
 use super::scripts::By;
 
@@ -34,7 +34,7 @@ pub(super) struct Request {
     pub(super) by: By,
     pub(super) keys: Words,
     pub(super) args: Words,
-    /// Which of the arguments a server that has been up for long enough need not be told.
+    /// Which of the arguments says what the marker of a guarded server must be.
     pub(super) guard: Option<usize>,
     /// Which of the arguments is the number of a call that may grant.
     pub(super) number: Option<usize>,
@@ -132,10 +132,8 @@ impl Request {
         let with_others = simple.len() <= WITH_OTHERS_MAX;
         let (mut keys, mut others, mut args) = <(Words, Words, Words)>::default();
         let may_grant = steps.iter().any(|step| may_grant(&step.op));
-        if may_grant {
-            terms.own_keys.iter().for_each(|key| _ = keys.text(key));
-        }
-        args.span(terms.restart_guard);
+        let guard = terms.first_keys(may_grant, &mut keys).then_some(0);
+        args.text("0");
         if simple.iter().any(|(run, _)| matches!(run, Run::Proposals(..))) {
             terms.proposes.store(true, Ordering::Relaxed);
         }
@@ -164,15 +162,6 @@ impl Request {
         }
         let mut order: Vec<_> = simple.drain(..).map(|(_, index)| index).collect();
         order.append(&mut full);
-        let guard = (!terms.restart_guard.is_zero()).then_some(0);
-        // The script says which of the two is too long.
-        let is_guarded = |step: &Step| match &step.op {
-            Op::Acquire(Acquire { ttl, .. }) | Op::Steal(Acquire { ttl, .. }) => {
-                *ttl > terms.restart_guard
-            }
-            _ => false,
-        };
-        let guard = guard.filter(|_| !steps.iter().any(is_guarded));
         Self { by: By::All, keys, args, guard, number, order }
     }
 }
@@ -200,6 +189,18 @@ fn append_runs(
 }
 
 impl Terms {
+    /// The keys in front of all others, and whether the server is guarded.
+    fn first_keys(&self, may_grant: bool, keys: &mut Words) -> bool {
+        if may_grant {
+            self.own_keys.iter().for_each(|key| _ = keys.text(key));
+        }
+        let is_guarded = !self.restart_guard.is_zero();
+        if is_guarded {
+            keys.text(layout::MARKER);
+        }
+        is_guarded
+    }
+
     /// What stands in front of every script.
     pub(super) fn preface(&self) -> String {
         let (before, behind) = self.template.around();

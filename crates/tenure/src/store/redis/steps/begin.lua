@@ -3,6 +3,8 @@
 -- KEYS    of a call that may grant, first
 --           fence   string, the largest fence of any lock that says everything itself
 --           calls   string, the number of the last such call of the same sender
+--         of a call with a restart guard, next
+--           marker  string, as in marker.lua
 --         then, what a key of ours has on the server:
 --           lock    string, the holder; what other libraries use. Claim 1 of 1
 --           record  string: what else is known, see below
@@ -13,7 +15,9 @@
 --         lock and record of each simple step (of those with "r" the lock alone, if ARGV says so),
 --         then (if ARGV says so) the other four of each simple step but those with "a", "h" or "p", then
 --         all six of each key of the other steps.
--- ARGV    1 restart guard: a server that has been up for less grants nothing new; 0: off
+-- ARGV    1 restart guard: what the marker must begin with, or else nothing new is granted; the same
+--           behind `?`, a time and `:`: nothing new is granted, and so long is the marker known to
+--           the sender, by its own clock; 0: there is no guard
 --         2 the number of simple steps, which are on different keys and come first
 --         3 how many locks and records of simple steps there are, 4 "1": and their other keys
 --         5 the number of this call among its sender's that may grant; 0: it may not
@@ -40,7 +44,8 @@
 --           S steal     as A
 --           I inspect
 -- answer  for each step a list: the name of the reply and its values. In short, for simple steps:
---         0 done, a fence: granted, -1: ask again with all keys, since its lock does not say all
+--         0 done, a fence: granted, -1: ask again with all keys, since its lock does not say all.
+--         Behind the last of them, if nothing new is granted, what marker.lua says
 -- atomic  because a look and the write that rests on it must not be parted; a release grants the
 --         next waiter in the same step
 --
@@ -62,11 +67,12 @@
 -- commands as text, since the server would format each anew. A step that travels alone has a
 -- script of its own (lone/*.lua), which is set up in a fraction of the time.
 
-local guard, simple = tonumber(ARGV[1]), tonumber(ARGV[2])
+local told, simple = ARGV[1], tonumber(ARGV[2])
 local looked_up, with_others = tonumber(ARGV[3]), ARGV[4] == '1'
 local with_records, number, at = looked_up == 2 * simple, ARGV[5], 6
 -- A call that may grant has two keys of its own in front of all others.
 local base = number ~= '0' and 2 or 0
+if told ~= '0' then base = base + 1 end
 local first, others = base + 1, base + looked_up + 1
 -- Without simple steps the first key of the others stands next, and is looked up as well.
 local known = simple > 0 and others - 1 or math.min(others + 1, #KEYS)

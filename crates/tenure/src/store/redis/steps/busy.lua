@@ -1,7 +1,7 @@
 -- What the machine says where another one holds, and nobody stands in line; -1: it must be asked.
 local function busy(first, claim)
   local lock, record = found[first], found[first + 1]
-  if not lock or guard > 0 then return -1 end
+  if not lock or is_guarded then return -1 end
   local owner, label, since, expires, attempt, _
   if not record then
     local holder = lock_of(lock)

@@ -35,7 +35,7 @@ while nth <= simple do
       local has_record = with_records or letter == 'n'
       local expires, tail = held(first, claim, has_record)
       local has_queue = tail == 43
-      if not expires or (letter == 'r' and has_queue and not (with_others and guard == 0)) then
+      if not expires or (letter == 'r' and has_queue and (is_guarded or not with_others)) then
         local owner, attempt = sub(claim, 1, -19), sub(claim, -16)
         if letter == 'r' then
           reply = in_full(first, others, 'R', { owner, attempt, 0, -1 })
@@ -84,5 +84,6 @@ while at <= #ARGV do
   for _, reply in ipairs(done) do replies[#replies + 1] = reply end
   others = others + 6
 end
-if base > 0 then remember() end
+if number ~= '0' then remember() end
+replies[#replies + 1] = note
 return replies

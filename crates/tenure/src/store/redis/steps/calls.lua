@@ -2,10 +2,10 @@
 -- everything themselves: it is the largest of them, and only grows. The other is the number of the
 -- last such call of the same sender: a request that arrives again, late, carries out nothing.
 local LATE_MS = '600000'
-if base > 0 and found[2] and tonumber(found[2]) >= tonumber(number) then
+if number ~= '0' and found[2] and tonumber(found[2]) >= tonumber(number) then
   return redis.error_reply('LATE a later call of the same sender was carried out before this one')
 end
-local floor = base > 0 and tonumber(found[1] or 0) or 0
+local floor = number ~= '0' and tonumber(found[1] or 0) or 0
 -- The fence of a lease that begins in this call. As text it is always as long, as are times.
 local fence_before, fence_now = floor, math.max(floor + 1, now)
 local now_text = format('%016d', now)

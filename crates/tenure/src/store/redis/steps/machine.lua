@@ -6,6 +6,8 @@ local function machine()
   local FOREIGN_LOOK = 100000
   local NEAR = 16
   local MANY = 1000
+  -- In place of the time for which a holder has held: nobody holds, the restart guard is in the way.
+  local GUARDED = -2
 
   -- The key in hand: its names, the lock's value, its record, whether the record has changed, and
   -- whether what has expired is forgotten.
@@ -51,19 +53,6 @@ local function machine()
   -- Whether somebody who is not Tenure holds the lock.
   local function foreign()
     return lock and not (mutex() and record.holders[1])
-  end
-
-  -- How long the restart guard holds yet: a server that came back empty may have forgotten a
-  -- lease that its holder still trusts.
-  local guarded
-  local function asleep()
-    if guard == 0 then return 0 end
-    if not guarded then
-      local up = string.match(redis.call('INFO', 'server'), 'uptime_in_seconds:(%d+)')
-      -- Whole seconds from one second's beginning to another's: up to one is not over yet.
-      guarded = math.max(0, guard - (tonumber(up) - 1) * 1000000)
-    end
-    return guarded
   end
 
   local function used()
@@ -237,7 +226,7 @@ local function machine()
   end
 
   local function grant_from_queue()
-    while record.waiting > 0 and used() < record.limit and not foreign() and asleep() == 0 do
+    while record.waiting > 0 and used() < record.limit and not foreign() and not is_guarded do
       local id = redis.call('ZRANGE', queue_key, '0', '0')[1]
       local place = place_of(id)
       if used() + place[4] > record.limit then return end
@@ -258,7 +247,8 @@ local function machine()
       return math.max(1000, math.min(left, FOREIGN_LOOK))
     end
     if ahead > NEAR then return window end
-    if asleep() > 0 then return asleep() end
+    -- How long the restart guard holds yet its sender knows better.
+    if is_guarded and not record.holders[1] then return window end
     local ends, sum = {}, 0
     for _, holder in ipairs(record.holders) do
       ends[#ends + 1] = { holder[7], holder[4] }
@@ -284,8 +274,12 @@ local function machine()
     local holder = record.holders[1]
     if holder then return holder[3], age(holder[6]) end
     if foreign() then return 'a holder that is not Tenure', 0 end
-    if asleep() > 0 then return 'the restart guard of the server', guard - asleep() end
-    return '', -1
+    return '', is_guarded and GUARDED or -1
+  end
+
+  -- What is told instead of a grant by a server that may have forgotten leases.
+  local function refused_by_guard()
+    return { 'busy', 0, '', GUARDED }
   end
 
   local function other_limit(limit)
@@ -311,10 +305,6 @@ local function machine()
     local units, limit, ttl = tonumber(a[4]), tonumber(a[5]), tonumber(a[6])
     local window, stamp, inbox = tonumber(a[7]), tonumber(a[8]), a[9]
     if is_buried(owner, attempt) then return { 'withdrawn' } end
-    if guard > 0 and ttl > guard then
-      return { 'mismatch', format(
-        'a ttl of %.0f ms is longer than the restart guard of %.0f ms', ttl / 1000, guard / 1000) }
-    end
     local index = find(owner, attempt)
     if index then
       extend(record.holders[index], ttl)
@@ -331,7 +321,7 @@ local function machine()
     end
     local id = id_of(owner, attempt)
     local mine = record.waiting > 0 and place_of(id)
-    if not mine and record.waiting == 0 and not foreign() and asleep() == 0
+    if not mine and record.waiting == 0 and not foreign() and not is_guarded
       and used() + units <= limit then
       local written = { ok = 'OK' }
       if mutex() then
@@ -439,7 +429,7 @@ local function machine()
     ahead = ahead and not itself and index and not is_buried(owner, attempt)
       and math.min(record.holders[index][6], now) + min_hold <= now
     local released = release(a)
-    local is_free = not foreign() and asleep() == 0 and (guard == 0 or lease <= guard)
+    local is_free = not foreign() and not is_guarded
       and (#record.holders == 0 and record.waiting == 0 or record.limit == limit)
     if ahead and is_free and used() + units <= limit and not find(next_owner, next_attempt)
       and not is_buried(next_owner, next_attempt) then
@@ -474,6 +464,8 @@ local function machine()
     end
     index = not is_buried(owner, attempt) and find(owner, attempt)
     if not index then return { 'gone' } end
+    -- It may have been handed over before, which a server that went back in time does not know.
+    if is_guarded then return refused_by_guard() end
     local holder = record.holders[index]
     holder[1], holder[2], holder[3] = next_owner, next_attempt, label
     holder[7] = math.max(holder[7], now + ttl)
@@ -515,6 +507,7 @@ local function machine()
       extend(record.holders[index], ttl)
       return { 'granted', record.holders[index][5] }
     end
+    if is_guarded then return refused_by_guard() end
     if record.waiting > 0 and record.limit ~= limit then return other_limit(limit) end
     local reason = lock == false and not_a_lock()
     if reason then return { 'mismatch', reason } end

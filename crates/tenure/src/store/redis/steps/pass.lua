@@ -3,7 +3,7 @@
 -- machine; nothing is written then.
 local function pass_ahead(first, claim, next_claim, ttl)
   local lock, record = found[first], found[first + 1]
-  if not record or guard > 0 then return end
+  if not record or is_guarded then return end
   local form = sub(record, 1, 2)
   local tail = form == '1Q' and 43 or form == '1S' and 27
   if not tail or sub(claim, 1, -19) ~= lock or find(record, claim, tail, true) ~= tail then return end

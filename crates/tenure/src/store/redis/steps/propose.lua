@@ -11,7 +11,7 @@ end
 -- may have had any fence up to the floor.
 local function take_proposed(first, claim, ttl, rule)
   local record, fence = found[first + 1], math.max(floor + 1, least_by(rule))
-  if found[first] or guard > 0 then return end
+  if found[first] or is_guarded then return end
   if record then
     if sub(record, 1, 2) ~= '1S' then return end
     fence = math.max(unpack_from('>d', record, 3) + 1, fence)

@@ -26,7 +26,7 @@ end
 -- machine should look at: a mutex with a record, given back on the spot.
 local function pass_on(first, args)
   local owner, attempt, next_owner, next_attempt = args[1], args[2], args[6], args[7]
-  local is_plain = guard == 0 and args[3] == '0' and args[4] == '-1' and args[5] == '1'
+  local is_plain = not is_guarded and args[3] == '0' and args[4] == '-1' and args[5] == '1'
     and args[9] == '1' and args[10] == '1' and args[15] == ''
   if not is_plain or (owner == next_owner and attempt == next_attempt) then return end
   local _, tail = held(first, owner .. '\n1' .. attempt, true)

@@ -16,7 +16,7 @@ local gone = {}
 -- The fence of a new lease of a mutex, if nothing stands in its way that the machine should look at.
 local function take(first, claim, head)
   local record, fence, stamp = found[first + 1], fence_now, head.stamp
-  if found[first] or guard > 0 then return end
+  if found[first] or is_guarded then return end
   if record then
     if sub(record, 1, 2) ~= '1S' then return end
     local last_fence = unpack_from('>d', record, 3)

@@ -133,16 +133,3 @@ async fn a_crowd_of_acquires_and_releases_has_a_script_of_its_own() {
     let again = carrier.carry(&crowd).await;
     assert!(again.is_err_and(|error| error.message.contains("LATE")), "nobody waits for it");
 }
-
-/// The script for all steps says what is wrong with it.
-#[tokio::test]
-async fn a_lease_longer_than_the_restart_guard_is_not_for_the_crowd() {
-    let real = RealServer::redis().start();
-    let mut carrier = carrier(&real);
-    let crowd: Vec<_> = (0..10)
-        .map(|number| step(&format!("key {number}"), Op::Acquire(acquire(number, FenceRule::Mint))))
-        .collect();
-    carrier.terms.restart_guard = Duration::from_secs(29);
-    let answer = carrier.carry(&crowd).await;
-    assert!(answer.is_err_and(|error| error.message.contains("the long way")));
-}

@@ -9,12 +9,7 @@ use super::{By, Request, Run, Terms, WITH_OTHERS_MAX, Words, append_runs};
 impl Request {
     /// The simple steps of a call that has no others, if they are such a crowd.
     pub(super) fn crowd(simple: &[(Run, usize)], steps: &[Step], terms: &Terms) -> Option<Self> {
-        let is_guarded = !terms.restart_guard.is_zero();
-        let is_fit = |run| match run {
-            Run::Acquires(ttl) => !is_guarded || ttl <= terms.restart_guard,
-            Run::Releases => true,
-            Run::Proposals(..) | Run::Passes(_) | Run::Renewals(_) => false,
-        };
+        let is_fit = |run| matches!(run, Run::Acquires(_) | Run::Releases);
         let proposes = terms.proposes.load(Ordering::Relaxed);
         if simple.len() <= WITH_OTHERS_MAX
             || proposes
@@ -24,10 +19,8 @@ impl Request {
         }
         let (mut keys, mut args) = <(Words, Words)>::default();
         let may_grant = matches!(simple.first(), Some((Run::Acquires(_), _)));
-        if may_grant {
-            terms.own_keys.iter().for_each(|key| _ = keys.text(key));
-        }
-        args.span(terms.restart_guard);
+        let is_guarded = terms.first_keys(may_grant, &mut keys);
+        args.text("0");
         let number = may_grant.then_some(args.len());
         args.text("0");
         let has_record = |run| run != Run::Releases;

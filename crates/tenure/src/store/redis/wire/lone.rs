@@ -17,15 +17,9 @@ impl Request {
             Run::Releases => (By::Release, None),
             Run::Renewals(_) => return None,
         };
-        let is_guarded = !terms.restart_guard.is_zero();
-        if is_guarded && ttl.is_some_and(|ttl| ttl > terms.restart_guard) {
-            return None;
-        }
         let (mut keys, mut args) = (Words::with_room(), Words::with_room());
         let is_numbered = matches!(by, By::Acquire | By::Propose);
-        if is_numbered {
-            terms.own_keys.iter().for_each(|key| _ = keys.text(key));
-        }
+        let is_guarded = terms.first_keys(is_numbered, &mut keys);
         let names = terms.template.names(&step.key);
         names.lock(&mut keys).record(&mut keys);
         let (owner, label) = match &step.op {
@@ -34,7 +28,7 @@ impl Request {
             other => unreachable!("{other:?} is not simple"),
         };
         args.claim(owner, label);
-        args.span(terms.restart_guard);
+        args.text("0");
         ttl.iter().for_each(|ttl| _ = args.span(*ttl));
         let number = is_numbered.then_some(args.len());
         match (&step.op, run) {

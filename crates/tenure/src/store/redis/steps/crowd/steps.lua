@@ -1,7 +1,7 @@
 -- Many acquires and releases of mutexes, each of another key.
 --
 -- KEYS    if there are acquires: fence and calls, as in begin.lua, then lock and record of each;
---         then the lock of each release
+--         then the lock of each release; with a restart guard the marker stands before all of them
 -- ARGV    1 restart guard, as in begin.lua
 --         2 the number of this call among its sender's that may grant; 0: it may not
 --         then the steps in runs, as in begin.lua, but only with "a" or "r"
@@ -46,5 +46,5 @@ while at <= #ARGV do
   at = at + count
 end
 if gone[1] then call('DEL', unpack(gone)) end
-if base > 0 then remember() end
+if number ~= '0' then remember() end
 return replies

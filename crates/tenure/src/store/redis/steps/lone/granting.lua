@@ -1,4 +1,4 @@
 -- A lone step that grants: what it is told, and what is known of its key.
-local claim, guard, ttl, number, base = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4], 2
-local found = call('MGET', KEYS[1], KEYS[2], KEYS[3], KEYS[4])
+local claim, told, ttl, number, base = ARGV[1], ARGV[2], ARGV[3], ARGV[4], #KEYS - 2
+local found = call('MGET', unpack(KEYS))
 

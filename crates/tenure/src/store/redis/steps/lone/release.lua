@@ -1,17 +1,17 @@
 -- A lone release of a mutex, without min_hold and tombstone. Others may wait for it.
 --
--- KEYS    lock, record, queue and places, alive and buried, as in begin.lua
+-- KEYS    marker if it is guarded, lock, record, queue and places, alive and buried, as in begin.lua
 -- ARGV    1 claim: owner, line feed, 1, attempt
 --         2 restart guard, as in begin.lua
 -- answer  0: released; a list with the reply of a key that is not its sender's; or -1: to be asked
 --         in full
 -- atomic  because it grants the next waiter in the same step
-local expires, tail = held(1, claim, true)
-if not expires then return busy(1, claim) == -1 and -1 or { { 'others' } } end
-if tail == 43 and guard > 0 then return -1 end
+local expires, tail = held(base + 1, claim, true)
+if not expires then return busy(base + 1, claim) == -1 and -1 or { { 'others' } } end
+if tail == 43 and is_guarded then return -1 end
 if tail == 43 then
-  hand_on(1, 3)
+  hand_on(base + 1, base + 3)
 else
-  call('DEL', KEYS[1])
+  call('DEL', KEYS[base + 1])
 end
 return 0

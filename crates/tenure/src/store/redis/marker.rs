@@ -1,0 +1,177 @@
+//! The restart guard: whether a server may have forgotten leases that somebody still trusts. Then
+//! it grants nothing new until they are over.
+//!
+//! A server that forgets loses its marker (`steps/marker.lua`), and a server that restarts is
+//! another run. A new connection asks which marker stands there, and for how long the server is
+//! known by its own clock: so long a newcomer trusts that clock. From then on our own clock counts,
+//! which nobody sets: also over the end of a connection, for a server that is still the same.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::logic::Guarded;
+use crate::seam::Moment;
+
+/// A server must be known for so long before it grants anything new.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct RestartGuard {
+    /// Zero: off.
+    pub(super) span: Duration,
+    /// For how long a server is known at once, as a test says in place of its clock.
+    pub(super) up_for: Option<Duration>,
+    /// A key of the server whose value is the time in place of its clock, for tests.
+    pub(super) clock: Option<String>,
+}
+
+/// What a server says of its marker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Marker {
+    /// How it begins: by which run of the server it was set, and when.
+    pub(super) mark: String,
+    /// For how long the server is known, by its own clock.
+    pub(super) known_for: Duration,
+}
+
+/// What one connection expects of the marker.
+pub(super) struct Watch {
+    span: Duration,
+    known: Mutex<Known>,
+}
+
+/// A server's memory that we know.
+#[derive(Debug, Clone)]
+struct Known {
+    mark: Arc<str>,
+    /// When we saw it first, and for how long the server had been known then.
+    first: (Moment, Duration),
+    /// Until then a lease may be held that it has forgotten.
+    awake_at: Moment,
+    /// When the last connection to it ended; `None`: it has not.
+    ended: Option<Moment>,
+}
+
+impl RestartGuard {
+    pub(super) fn is_on(&self) -> bool {
+        !self.span.is_zero()
+    }
+}
+
+impl Watch {
+    /// What a connection to this run of a server, made at `now`, has to expect after those before
+    /// it; `None`: it has no marker of its own, since it is a replica.
+    pub(super) fn new(
+        guard: &RestartGuard,
+        (run_id, marker): (&str, Option<Marker>),
+        now: Moment,
+        before: Option<&Self>,
+    ) -> Self {
+        let span = guard.span;
+        let before = before.map(|watch| watch.known().clone());
+        let known = match (marker, before) {
+            (None, _) => Known {
+                mark: format!("{run_id} ").into(),
+                first: (now, Duration::ZERO),
+                awake_at: Moment::NEVER,
+                ended: None,
+            },
+            // The same memory: our own clock is better than the server's.
+            (Some(marker), Some(before)) if *before.mark == *marker.mark => {
+                Known { ended: None, ..before }
+            }
+            (Some(marker), before) => {
+                let left = span.saturating_sub(marker.known_for);
+                // The server before it may have granted until our link to it ended.
+                let since = before.map(|before| before.ended.unwrap_or(now));
+                let since = since.filter(|_| guard.up_for.is_none());
+                let awake_at = since.map_or(now, |since| since + by_our_clock(span));
+                let awake_at = awake_at.max(now + by_our_clock(left));
+                let first = (now, marker.known_for);
+                Known { mark: marker.mark.into(), first, awake_at, ended: None }
+            }
+        };
+        Self { span, known: Mutex::new(known) }
+    }
+
+    /// Whether no lease can be held any more that the server has forgotten, as far as is known.
+    pub(super) fn is_awake(&self, now: Moment) -> bool {
+        now >= self.known().awake_at
+    }
+
+    /// What a call is told: what it must find, or else grant nothing new.
+    pub(super) fn told(&self, now: Moment) -> Told {
+        let known = self.known();
+        let elapsed = (now < known.awake_at).then(|| known.elapsed(now));
+        Told { elapsed, mark: Arc::clone(&known.mark) }
+    }
+
+    /// A call was granted nothing new, since this marker stands there. Answers whether the server
+    /// has forgotten, as nobody knew before.
+    pub(super) fn found(&self, marker: &Marker, now: Moment) -> bool {
+        let mut known = self.known();
+        if *known.mark == *marker.mark {
+            return false;
+        }
+        // Another run's is none of this connection's: nothing granted is all that it is worth.
+        let is_same_run = run_of(&known.mark) == run_of(&marker.mark);
+        known.awake_at = now + by_our_clock(self.span);
+        if is_same_run {
+            known.mark = marker.mark.as_str().into();
+            known.first = (now, marker.known_for);
+        }
+        is_same_run
+    }
+
+    /// What people are told of it.
+    pub(super) fn guarded(&self, now: Moment) -> Guarded {
+        let known = self.known();
+        Guarded { known_for: known.elapsed(now), left: known.awake_at.since(now).min(self.span) }
+    }
+
+    /// The connection has ended.
+    pub(super) fn ended(&self, now: Moment) {
+        self.known().ended = Some(now);
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    fn elapsed(&self, now: Moment) -> Duration {
+        let (first, known_for) = self.first;
+        known_for + now.since(first)
+    }
+}
+
+/// The argument of a script.
+#[derive(Debug)]
+pub(super) struct Told {
+    elapsed: Option<Duration>,
+    mark: Arc<str>,
+}
+
+impl Told {
+    pub(super) fn word(&self) -> String {
+        match self.elapsed {
+            Some(elapsed) => format!("?{}:{}", elapsed.as_micros(), self.mark),
+            None => self.mark.as_ref().to_owned(),
+        }
+    }
+}
+
+/// Our clock may run faster than the server's.
+fn by_our_clock(span: Duration) -> Duration {
+    span.mul_f64(1.02)
+}
+
+fn run_of(mark: &str) -> &str {
+    mark.split(' ').next().unwrap_or_default()
+}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watch").field("known", &*self.known()).finish_non_exhaustive()
+    }
+}
