@@ -122,6 +122,11 @@ fn trouble(servers: &[Server]) -> &'static str {
             server.command(&["FLUSHALL"]);
             "emptied"
         }
+        3 => {
+            // All links to it live on.
+            server.command(&["FLUSHALL"]);
+            "emptied"
+        }
         _ => {
             server.stop();
             std::thread::sleep(away);

@@ -5,6 +5,8 @@
 
 #[cfg(feature = "redis")]
 mod chaos;
+#[cfg(feature = "redis")]
+mod forgetting;
 mod late;
 mod nodes;
 mod opening;
