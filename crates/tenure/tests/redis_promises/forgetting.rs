@@ -15,10 +15,10 @@ const HOUR: Duration = Duration::from_secs(3_600);
 
 /// A handle of its own, whose restart guard lasts longer than any test. A marker that it sets is
 /// old at once.
-fn store(server: &Server, options: RedisOptions) -> Arc<Redis> {
+fn store(server: &Server, options: &RedisOptions) -> Arc<Redis> {
     let url = format!("{}?restart_guard=1h", server.url());
     let seam = seam::machine().expect("threads");
-    Arc::new(Redis::unopened(&url, &seam, &options).expect("a good URL"))
+    Arc::new(Redis::unopened(&url, &seam, options).expect("a good URL"))
 }
 
 fn old() -> RedisOptions {
@@ -28,7 +28,7 @@ fn old() -> RedisOptions {
 /// A handle that trusts the server, whatever others think of it.
 async fn well_known(server: &Server) -> Arc<Redis> {
     server.command(&["DEL", MARKER]);
-    let store = store(server, old());
+    let store = store(server, &old());
     let Reply::Inspected(seen) = ask_one(&store, "a", Op::Inspect).await else { panic!("a look") };
     assert_eq!(seen.guarded, None);
     store
@@ -90,9 +90,30 @@ fn is_guarded(reply: &Reply) -> bool {
 }
 
 /// Every way to a new lease, by every script.
+fn ways() -> Vec<(&'static str, Vec<Step>)> {
+    let take = |key: &str, number| step(key, Op::Acquire(claim(number, false)));
+    let with_fence = |key: &str, number, fence| {
+        vec![step(key, Op::Acquire(Acquire { fence, ..claim(number, false) }))]
+    };
+    let fence = tenure::Fence::new(7);
+    let proposed = FenceRule::Propose { fence, within: Duration::from_secs(60) };
+    let transfer =
+        Op::Transfer { from: owner(2), to: owner(25), label: Label::new("next"), ttl: ms(1_000) };
+    vec![
+        ("lone acquire", vec![take("free", 20)]),
+        ("lone proposal", with_fence("proposed", 21, proposed)),
+        ("top-up", with_fence("carried", 22, FenceRule::Carry(fence))),
+        ("place in line", vec![step("queue", Op::Acquire(claim(23, true)))]),
+        ("crowd", (0..12).map(|number| take(&format!("crowd {number}"), 30 + number)).collect()),
+        ("steal", vec![step("held 1", Op::Steal(claim(24, false)))]),
+        ("transfer", vec![step("held 2", transfer)]),
+        ("lone pass", vec![step("held 3", pass(3, 26))]),
+        ("passes", vec![step("held 4", pass(4, 27)), step("held 5", pass(5, 28))]),
+    ]
+}
+
 #[tokio::test]
 async fn a_server_without_its_marker_grants_nothing_new_in_that_same_step() {
-    const CROWD: u64 = 12;
     for flavour in Flavour::ALL {
         let server = Server::of(flavour).start();
         let mut store = well_known(&server).await;
@@ -103,34 +124,10 @@ async fn a_server_without_its_marker_grants_nothing_new_in_that_same_step() {
             let reply = ask_one(&store, &key, Op::Acquire(claim(90, true))).await;
             assert!(matches!(reply, Reply::Queued { .. }), "{reply:?}");
         }
-        let ways: [(&str, fn() -> Vec<Step>); 9] = [
-            ("lone acquire", || vec![step("free", Op::Acquire(claim(20, false)))]),
-            ("lone proposal", || {
-                let within = Duration::from_secs(60);
-                let fence = FenceRule::Propose { fence: tenure::Fence::new(7), within };
-                vec![step("proposed", Op::Acquire(Acquire { fence, ..claim(21, false) }))]
-            }),
-            ("top-up", || {
-                let fence = FenceRule::Carry(tenure::Fence::new(7));
-                vec![step("carried", Op::Acquire(Acquire { fence, ..claim(22, false) }))]
-            }),
-            ("place in line", || vec![step("queue", Op::Acquire(claim(23, true)))]),
-            ("crowd", || {
-                let take = |n| step(&format!("crowd {n}"), Op::Acquire(claim(30 + n, false)));
-                (0..CROWD).map(take).collect()
-            }),
-            ("steal", || vec![step("held 1", Op::Steal(claim(24, false)))]),
-            ("transfer", || {
-                let (from, to, label) = (owner(2), owner(25), Label::new("next"));
-                vec![step("held 2", Op::Transfer { from, to, label, ttl: ms(1_000) })]
-            }),
-            ("lone pass", || vec![step("held 3", pass(3, 26))]),
-            ("passes", || vec![step("held 4", pass(4, 27)), step("held 5", pass(5, 28))]),
-        ];
-        for (way, steps) in ways {
+        for (way, steps) in ways() {
             store = well_known(&server).await;
             server.command(&["DEL", MARKER]);
-            let replies = ask(&store, steps()).await;
+            let replies = ask(&store, steps).await;
             assert!(replies.iter().all(is_guarded), "{flavour}, {way}: {replies:?}");
         }
         store = well_known(&server).await;
@@ -187,7 +184,7 @@ async fn a_flushed_server_is_noticed_at_once_by_all_and_nobody_overlaps() {
 #[tokio::test]
 async fn the_first_to_notice_verifies_what_it_holds() {
     let server = Server::redis().start();
-    let locks = over(store(&server, old()));
+    let locks = over(store(&server, &old()));
     let mutex = locks.mutex("held").with_ttl(HOUR).with_renewal(tenure::Renewal::Off);
     let guard = acquire(&mutex).await;
     server.command(&["FLUSHALL"]);
@@ -251,22 +248,22 @@ async fn a_server_whose_clock_is_set_forward_is_not_known_for_longer() {
         let set = |secs: u64| _ = server.command(&["SET", CLOCK, &format!("{secs}000000")]);
         let on_it = || RedisOptions { clock: Some(CLOCK.into()), ..RedisOptions::default() };
         set(1_700_000_000);
-        let connected = store(&server, on_it());
+        let connected = store(&server, &on_it());
         assert!(is_guarded(&ask_one(&connected, "a", Op::Acquire(claim(1, false))).await));
         set(1_700_000_000 + 2 * 3_600);
         // By its own clock a second has passed, and it says so to those who come.
         let reply = ask_one(&connected, "a", Op::Acquire(claim(2, false))).await;
         assert!(is_guarded(&reply), "{flavour}, connected: {reply:?}");
-        let newcomer = store(&server, on_it());
+        let newcomer = store(&server, &on_it());
         let reply = ask_one(&newcomer, "a", Op::Acquire(claim(3, false))).await;
         assert!(is_guarded(&reply), "{flavour}, newcomer: {reply:?}");
         // Nor for shorter than it is, nor for a time to come.
         set(1_600_000_000);
-        let newcomer = store(&server, on_it());
+        let newcomer = store(&server, &on_it());
         let reply = ask_one(&newcomer, "a", Op::Acquire(claim(4, false))).await;
         assert!(is_guarded(&reply), "{flavour}, set back: {reply:?}");
         set(1_600_000_000 + 3_600);
-        let newcomer = store(&server, on_it());
+        let newcomer = store(&server, &on_it());
         let reply = ask_one(&newcomer, "a", Op::Acquire(claim(5, false))).await;
         assert!(matches!(reply, Reply::Granted { .. }), "{flavour}, an hour later: {reply:?}");
     }
@@ -275,7 +272,7 @@ async fn a_server_whose_clock_is_set_forward_is_not_known_for_longer() {
 #[tokio::test]
 async fn a_link_that_was_cut_costs_nobody_who_knows_the_server() {
     let server = Server::redis().start();
-    let store = store(&server, old());
+    let store = store(&server, &old());
     assert!(matches!(
         ask_one(&store, "a", Op::Acquire(claim(1, false))).await,
         Reply::Granted { .. }
@@ -296,7 +293,7 @@ async fn another_server_behind_the_same_address_is_not_trusted_at_once() {
     let [one, other] = &servers;
     // Both are well known to others.
     for server in &servers {
-        let known = store(server, old());
+        let known = store(server, &old());
         assert!(matches!(
             ask_one(&known, "warm", Op::Acquire(claim(1, false))).await,
             Reply::Granted { .. }
