@@ -32,8 +32,10 @@ pub enum Defect {
     RenewalRefused,
     /// The server's clock runs 3 % faster than the clients': beyond the allowance.
     ClockTooFast,
-    /// A quorum's node that restarted empty grants at once.
+    /// A quorum's node that lost its memory grants at once.
     CountsAtOnce,
+    /// A quorum's node that was emptied while it ran grants at once: it looks at its uptime alone.
+    TrustsUptime,
 }
 
 impl Defect {
@@ -99,7 +101,7 @@ impl Defect {
                 (after, (reply, grants))
             }
             // Built in elsewhere: into its clock, and into its restart guard.
-            Self::ClockTooFast | Self::CountsAtOnce => parts.apply(op, at),
+            Self::ClockTooFast | Self::CountsAtOnce | Self::TrustsUptime => parts.apply(op, at),
         }
     }
 }

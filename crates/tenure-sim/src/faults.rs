@@ -1,5 +1,5 @@
 //! What befalls processes and servers, at random moments until the weather turns good: pauses,
-//! crashes, cuts, a stopped server, a server that restarts with or without its memory, and an
+//! crashes, cuts, a stopped server, a server that loses its memory, by a restart or while it runs, and an
 //! operator who takes a key away.
 
 use std::sync::Arc;
@@ -30,12 +30,14 @@ pub(crate) enum Fault {
     Restart,
     /// A server restarts empty.
     Forget,
+    /// A server is emptied, and goes on.
+    Flush,
     /// An operator takes a key away.
     Force,
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Pause,
         Self::Block,
         Self::Crash,
@@ -43,6 +45,7 @@ impl Fault {
         Self::Stall,
         Self::Restart,
         Self::Forget,
+        Self::Flush,
         Self::Force,
     ];
 }
@@ -97,6 +100,7 @@ impl Faults {
             Fault::Stall => server.stall(until),
             Fault::Restart => server.crash(until, false),
             Fault::Forget => server.crash(until, true),
+            Fault::Flush => server.flush(),
             Fault::Force => {
                 let key = &self.keys[self.dice.index(self.keys.len())];
                 let grants = server.force(key);

@@ -38,7 +38,7 @@ pub(crate) struct Plan {
     pub(crate) clocks: Vec<Clock>,
     /// The clocks of the servers: of the one, or of a quorum's nodes.
     pub(crate) servers: Vec<Clock>,
-    /// How long a quorum's node that restarted empty grants nothing new: the longest ttl.
+    /// How long a quorum's node that lost its memory grants nothing new: the longest ttl.
     pub(crate) guard: Duration,
     /// The same after a restart with its memory.
     pub(crate) guards_memory: bool,

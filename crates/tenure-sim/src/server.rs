@@ -7,8 +7,8 @@ use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tenure::logic::{At, Grant, Inspection, Op, Reply, Resource, State, Step};
-use tenure::{Key, StoreTime};
+use tenure::logic::{At, Blocker, Grant, Guarded, Inspection, Op, Reply, Resource, State, Step};
+use tenure::{Key, Label, StoreTime};
 
 use crate::brief;
 use crate::clock::Clock;
@@ -31,7 +31,7 @@ pub(crate) struct Server {
 pub(crate) struct Terms {
     pub(crate) clock: Clock,
     pub(crate) retention: Duration,
-    /// Once it has restarted empty, it grants nothing new for so long.
+    /// Once it has lost its memory, it grants nothing new for so long.
     pub(crate) guard: Duration,
     /// The same after any restart: it does not know what it has lost.
     pub(crate) guards_memory: bool,
@@ -45,7 +45,7 @@ struct Hall {
     /// No fence is minted at or below it: the largest fence that was ever forgotten.
     floor: u64,
     down_until: u64,
-    /// The restart guard holds until then.
+    /// It grants nothing new until then.
     young_until: StoreTime,
     stalled_until: u64,
     /// So many crashes; a reply from before the last one never arrives.
@@ -135,6 +135,19 @@ impl Server {
         }
     }
 
+    /// Loses its memory, and nothing else: whatever is under way to it arrives, and its answers too.
+    pub(crate) fn flush(&self) {
+        let mut hall = self.hall();
+        let Terms { guard, defect, .. } = self.terms;
+        let is_guarded = !guard.is_zero();
+        if is_guarded && !matches!(defect, Some(Defect::CountsAtOnce | Defect::TrustsUptime)) {
+            hall.young_until = hall.young_until.max(self.now() + guard);
+        }
+        hall.resources.clear();
+        hall.floor = 0;
+        self.judge.forgotten(self.node);
+    }
+
     pub(crate) fn is_down(&self) -> bool {
         self.hall().down_until > self.world.now()
     }
@@ -163,8 +176,15 @@ impl Server {
         let before = hall.resources.remove(&step.key).unwrap_or_default();
         let (after, (reply, grants)) = match defect {
             _ if at.now < hall.young_until && grants_anew(&before, &step.op, at.now) => {
-                let look_in = hall.young_until.since(at.now);
-                (before, (Reply::Busy { look_in, blocker: None }, vec![]))
+                let left = hall.young_until.since(at.now);
+                let known_for = self.terms.guard.saturating_sub(left);
+                let blocker = Blocker {
+                    label: Label::new(""),
+                    held_for: known_for,
+                    report: None,
+                    guarded: Some(Guarded { known_for, left }),
+                };
+                (before, (Reply::Busy { look_in: left, blocker: Some(blocker) }, vec![]))
             }
             None => {
                 let mut after = before.clone();

@@ -1,6 +1,6 @@
 //! The quorum's protocol, as a model: every history of three nodes and three clients in a small
 //! scope, with messages that are late or lost, leases that end at any moment that clocks allow,
-//! nodes that restart empty, renewals and top-ups. In each state at most one client holds, and
+//! nodes that forget, renewals and top-ups. In each state at most one client holds, and
 //! each fence that is handed out is larger than all before it.
 //!
 //! A node that crashes and keeps its memory is one whose messages are late or lost meanwhile: such
@@ -9,12 +9,13 @@
 //! Rules that look as good and are not are refuted by the same model, each by a shortest history,
 //! which is printed. The model knows nothing of the shipped code, which the simulation runs.
 //!
-//! What it says about a node that restarted empty and is counted again once it has been up for
-//! longer than `max_ttl`:
+//! A node forgets by an empty restart, or in the midst of its work: what is under way to it
+//! arrives, and what it has answered counts. What it says about such a node, which is counted again
+//! once its new memory has been known for longer than `max_ttl`:
 //!
 //! - *Exclusion* holds whatever the clients' wall clocks do, if the node refuses every lease until
-//!   then: top-ups as well as acquires. A client that read the node's answer from before the
-//!   restart may still count it; were a top-up taken, the node would vote twice.
+//!   then: top-ups as well as acquires. A client that read the node's answer from before
+//!   that may still count it; were a top-up taken, the node would vote twice.
 //! - *Fences grow* as long as all that the node grants from then on exceeds all that it forgot.
 //!   Clocks see to that: fences begin with them, and a node brings a proposal near its own clock
 //!   before it counts. So servers' clocks must differ by less than `max_ttl` minus twice what is
@@ -41,7 +42,7 @@ use rules::{Ballot, Clocks, Owners, Rejoin, Rules, SOUND, Scope, TopUp};
 /// With any proposals, only exclusion is promised.
 const ANY_PROPOSALS: Rules = Rules { clocks: Clocks::Any, fences: false, ..SOUND };
 /// With any proposals, fences need more than patience.
-const FENCE_GIVEN: Rules = Rules { clocks: Clocks::Any, rejoin: Rejoin::UptimeAndFence, ..SOUND };
+const FENCE_GIVEN: Rules = Rules { clocks: Clocks::Any, rejoin: Rejoin::KnownAndFence, ..SOUND };
 
 const BALLOT: Scope = Scope { clients: 3, rounds: 3, proposals: 2, renewals: 0, crashes: 0 };
 const RENEWING: Scope = Scope { clients: 3, rounds: 3, proposals: 1, renewals: 1, crashes: 0 };
@@ -82,12 +83,12 @@ fn renewals_and_top_ups_hold() {
 }
 
 #[test]
-fn a_restart_without_memory_holds() {
+fn a_node_that_forgets_holds() {
     holds(SOUND, CRASHING, 900_000);
 }
 
 #[test]
-fn renewals_around_a_restart_hold() {
+fn renewals_around_a_loss_of_memory_hold() {
     holds(SOUND, LONG_LIVED, 300_000);
 }
 
@@ -112,7 +113,7 @@ fn a_maximum_that_is_not_written_is_refuted() {
 }
 
 #[test]
-fn a_restarted_node_that_counts_at_once_is_refuted() {
+fn a_node_that_forgot_and_counts_at_once_is_refuted() {
     refuted(Rules { rejoin: Rejoin::AtOnce, ..SOUND }, CRASHING, EXCLUSION);
 }
 
@@ -133,7 +134,7 @@ fn patience_without_clocks_is_refuted() {
 
 #[test]
 fn a_fence_given_by_a_top_up_is_refuted() {
-    let rules = Rules { rejoin: Rejoin::UptimeAndTopUp, ..FENCE_GIVEN };
+    let rules = Rules { rejoin: Rejoin::KnownAndTopUp, ..FENCE_GIVEN };
     let scope = Scope { clients: 2, rounds: 3, renewals: 1, ..CRASHING };
     refuted(rules, scope, FENCES);
 }

@@ -53,8 +53,8 @@ impl fmt::Display for Event {
             Self::WithdrawalArrives(r, n) => {
                 write!(f, "the late withdrawal of r{r} arrives at {}", node(n))
             }
-            Self::Forgets(n) => write!(f, "{} restarts EMPTY", node(n)),
-            Self::IsOldEnough(n) => write!(f, "{} has been up for longer than max_ttl", node(n)),
+            Self::Forgets(n) => write!(f, "{} FORGETS all", node(n)),
+            Self::IsOldEnough(n) => write!(f, "{} has been known for longer than max_ttl", node(n)),
         }
     }
 }
@@ -79,7 +79,7 @@ impl Moves {
             }
         }
         for n in 0..NODES {
-            self.restarts(state, n, next);
+            self.forgets(state, n, next);
         }
     }
 
@@ -225,7 +225,7 @@ impl Moves {
         }
     }
 
-    /// With clocks that agree, what a node grants so long after its restart proposes more than
+    /// With clocks that agree, what a node grants so long after it forgot proposes more than
     /// any clock showed before.
     fn may_come(&self, state: &State, r: usize, n: usize) -> bool {
         let round = &state.rounds[r];
@@ -267,7 +267,7 @@ impl Moves {
         if !taken && !refused {
             cell.lease = cell.lease.max(renewal);
             node.stored = node.stored.max(round.value);
-            if node.memory == Memory::Forgetful && self.rules.rejoin == Rejoin::UptimeAndTopUp {
+            if node.memory == Memory::Forgetful && self.rules.rejoin == Rejoin::KnownAndTopUp {
                 node.memory = Memory::Whole;
             }
             if self.rules.top_up == TopUp::AtOnce && round.sent + 1 == renewal {
@@ -278,11 +278,11 @@ impl Moves {
         state
     }
 
-    fn restarts(&self, state: &State, n: usize, next: Next<'_>) {
+    fn forgets(&self, state: &State, n: usize, next: Next<'_>) {
         let waits = |r: &Round| r.cells[n].quarantine > r.passed;
         if state.nodes[n].memory == Memory::Young && !state.rounds.iter().any(waits) {
             let mut state = *state;
-            let enough = matches!(self.rules.rejoin, Rejoin::AtOnce | Rejoin::Uptime);
+            let enough = matches!(self.rules.rejoin, Rejoin::AtOnce | Rejoin::Known);
             state.nodes[n].memory = if enough { Memory::Whole } else { Memory::Forgetful };
             state.rounds.iter_mut().for_each(|r| r.cells[n].quarantine = 0);
             next(Event::IsOldEnough(n), state);

@@ -13,16 +13,16 @@ pub(crate) enum Ballot {
     PlainMaximum,
 }
 
-/// When a node that restarted empty is counted again.
+/// When a node that forgot is counted again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rejoin {
     AtOnce,
-    /// Once it has been up for longer than the longest lease.
-    Uptime,
+    /// Once it has been known for longer than the longest lease.
+    Known,
     /// The same, and a round that won without it has written its fence there.
-    UptimeAndFence,
+    KnownAndFence,
     /// The same, or a top-up has.
-    UptimeAndTopUp,
+    KnownAndTopUp,
 }
 
 /// What clocks do for the fences that are proposed.
@@ -30,7 +30,7 @@ pub(crate) enum Rejoin {
 pub(crate) enum Clocks {
     /// Nothing: a proposal is any number.
     Any,
-    /// What a node grants so long after it restarted empty exceeds any fence from before, since
+    /// What a node grants so long after it forgot exceeds any fence from before, since
     /// its clock and those that those fences came from agree.
     Agree,
 }
@@ -46,11 +46,11 @@ pub(crate) enum Owners {
 /// What becomes of a top-up, the lease given to a node that lacks it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TopUp {
-    /// Counted by the next renewal; refused by a node that has not been up for long enough.
+    /// Counted by the next renewal; refused by a node that has not been known for long enough.
     NextTime,
     /// Counted by the renewal that adds it.
     AtOnce,
-    /// Taken also by a node that has not been up for long enough.
+    /// Taken also by a node that has not been known for long enough.
     OfTheYoung,
 }
 
@@ -68,7 +68,7 @@ pub(crate) struct Rules {
 /// The protocol as it is meant.
 pub(crate) const SOUND: Rules = Rules {
     ballot: Ballot::WriteBack,
-    rejoin: Rejoin::Uptime,
+    rejoin: Rejoin::Known,
     clocks: Clocks::Agree,
     owners: Owners::PerRound,
     top_up: TopUp::NextTime,
@@ -86,6 +86,6 @@ pub(crate) struct Scope {
     pub(crate) proposals: u8,
     /// Renewals of one lease.
     pub(crate) renewals: u8,
-    /// Restarts without memory.
+    /// How often nodes forget.
     pub(crate) crashes: u8,
 }

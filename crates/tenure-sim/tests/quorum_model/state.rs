@@ -50,7 +50,7 @@ pub(crate) struct Cell {
     pub(crate) topping: u8,
     /// The lease at the node: the renewal that it was last granted by, plus one.
     pub(crate) lease: u8,
-    /// The node restarted empty: so many of this round's deadlines must pass before it counts.
+    /// The node forgot: so many of this round's deadlines must pass before it counts.
     pub(crate) quarantine: u8,
     /// A withdrawal of an earlier round of the same name is under way.
     pub(crate) undo: bool,
@@ -72,9 +72,9 @@ pub(crate) struct Round {
 pub(crate) enum Memory {
     #[default]
     Whole,
-    /// Restarted empty, and not up for long enough.
+    /// It forgot, and is not known for long enough.
     Young,
-    /// Up for long enough, but without the fences from before.
+    /// Known for long enough, but without the fences from before.
     Forgetful,
 }
 
@@ -82,7 +82,7 @@ pub(crate) enum Memory {
 pub(crate) struct Node {
     pub(crate) stored: u8,
     pub(crate) memory: Memory,
-    /// The largest fence anywhere when it last restarted empty.
+    /// The largest fence anywhere when it last forgot.
     pub(crate) mark: u8,
 }
 

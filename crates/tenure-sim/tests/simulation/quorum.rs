@@ -23,9 +23,10 @@ const MUTANTS: [(Mutant, Rule); 7] = [
 ];
 
 /// Bugs of the servers, as above.
-const DEFECTS: [(Defect, Rule); 4] = [
+const DEFECTS: [(Defect, Rule); 5] = [
     (Defect::ClockTooFast, Rule::Exclusion),
     (Defect::CountsAtOnce, Rule::Exclusion),
+    (Defect::TrustsUptime, Rule::Exclusion),
     (Defect::ReleaseOfAnybody, Rule::Successor),
     (Defect::LeaseForEver, Rule::Throughput),
 ];

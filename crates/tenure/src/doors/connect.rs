@@ -119,7 +119,7 @@ pub fn stores() -> &'static [StoreEntry] {
 /// | `db=N` | the database | 0 |
 /// | `key_template=lock:{name}` | what a lock is called in the server | `{name}` |
 /// | `connect_timeout=1s`, `call_timeout=500ms` | limits, 10 ms to 60 min | 2 s each |
-/// | `restart_guard=5m` | a server up for less grants nothing new; the longest ttl allowed | off |
+/// | `restart_guard=5m` | a server known for less grants nothing new; the longest ttl | off |
 /// | `ca=PATH`, `cert=PATH`, `key=PATH`, `server_name=NAME` | TLS | the system's authorities |
 ///
 /// White space or another invisible character at either end of a URL, and control characters in
@@ -128,7 +128,7 @@ pub fn stores() -> &'static [StoreEntry] {
 /// A quorum is named by `quorum:` and the URLs of its nodes with spaces between, an odd number
 /// and at least 3. Its own parameters are the last word: `?max_ttl=5m` (the longest ttl, 10 ms
 /// to 60 min with servers among the nodes, the same for all programs, default 5 min; a server
-/// that has been up for less grants nothing) and `?node_timeout=500ms` (default 1 s).
+/// whose memory is known for less, be it new or restarted, grants nothing) and `?node_timeout=500ms` (default 1 s).
 ///
 /// # Cancel safety
 /// Dropping the future opens nothing that stays.

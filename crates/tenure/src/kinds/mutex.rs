@@ -136,7 +136,8 @@ impl Mutex {
     /// `tenure:{a}:record` in a server.
     /// [`ErrorKind::Unavailable`] if the store cannot be reached at first contact (see
     /// [`LocksOptions::with_store_timeout`](crate::LocksOptions::with_store_timeout)); later
-    /// outages are ridden out within the time limit.
+    /// outages are ridden out within the time limit. The same kind if the restart guard of a server
+    /// or a quorum outlasts the time limit: as far as is known nobody holds the lock then.
     ///
     /// # Examples
     /// ```
@@ -161,7 +162,8 @@ impl Mutex {
     /// Dropping the future withdraws the claim in the background.
     ///
     /// # Errors
-    /// As with [`acquire`](Self::acquire), but for `Busy`. The store is asked once.
+    /// As with [`acquire`](Self::acquire), but for `Busy`. The store is asked once, so a restart
+    /// guard is an error at once, and never `None`.
     ///
     /// # Examples
     /// ```

@@ -107,7 +107,7 @@ pub struct Identity {
 pub enum Forgets {
     /// It never forgets a lease that anybody still trusts.
     Never,
-    /// It may come back empty, and then grants nothing new for so long.
+    /// It may forget, and then grants nothing new for so long.
     GuardedFor(Duration),
 }
 
