@@ -1,6 +1,6 @@
 //! What befalls processes and servers, at random moments until the weather turns good: pauses,
-//! crashes, cuts, a stopped server, a server that loses its memory, by a restart or while it runs, and an
-//! operator who takes a key away.
+//! crashes, cuts, a stopped server, a server that restarts with or without its memory or loses it
+//! while it runs, and an operator who takes a key away.
 
 use std::sync::Arc;
 

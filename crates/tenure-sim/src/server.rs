@@ -135,7 +135,7 @@ impl Server {
         }
     }
 
-    /// Loses its memory, and nothing else: whatever is under way to it arrives, and its answers too.
+    /// Loses its memory, and nothing else: whatever is under way arrives, and its answers too.
     pub(crate) fn flush(&self) {
         let mut hall = self.hall();
         let Terms { guard, defect, .. } = self.terms;

@@ -58,7 +58,8 @@ impl Default for QuorumOptions {
 
 impl QuorumOptions {
     /// The longest ttl of any lock here, and so for how long a node grants nothing new that is new
-    /// here, has restarted or was emptied. It must be the same for all programs that share the quorum. Default: 5 min.
+    /// here, has restarted or was emptied. It must be the same for all programs that share the
+    /// quorum. Default: 5 min.
     #[must_use]
     pub fn with_max_ttl(mut self, limit: Duration) -> Self {
         self.max_ttl = limit;

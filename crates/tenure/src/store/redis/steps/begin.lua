@@ -15,9 +15,9 @@
 --         lock and record of each simple step (of those with "r" the lock alone, if ARGV says so),
 --         then (if ARGV says so) the other four of each simple step but those with "a", "h" or "p", then
 --         all six of each key of the other steps.
--- ARGV    1 restart guard: what the marker must begin with, or else nothing new is granted; the same
---           behind `?`, a time and `:`: nothing new is granted, and so long is the marker known to
---           the sender, by its own clock; 0: there is no guard
+-- ARGV    1 restart guard: how the marker must begin, or else nothing new is granted; the same
+--           behind `?`, a time and `:`: nothing new is granted, and for so long the server is known
+--           to the sender, by its own clock; 0: there is no guard
 --         2 the number of simple steps, which are on different keys and come first
 --         3 how many locks and records of simple steps there are, 4 "1": and their other keys
 --         5 the number of this call among its sender's that may grant; 0: it may not

@@ -1,7 +1,7 @@
--- What a server that grants nothing new says of its marker: how the one that stands there now begins,
--- and for how long the server is known. It sets one if there is none, or if that is of another run.
--- A clock that is set forward does not end the guard early: whoever has seen the marker for a shorter
--- time by its own clock puts that right, for those who will come.
+-- What a server that grants nothing new says of its marker: how the one that stands there now
+-- begins, and for how long the server is known. It sets one if there is none, or if that is of
+-- another run. A clock that is set forward does not end the guard early: whoever has seen the
+-- marker for a shorter time by its own clock puts that right, for those who will come.
 local note
 if is_guarded then
   local elapsed, expected = string.match(told, '^%?(%d+):(.*)$')

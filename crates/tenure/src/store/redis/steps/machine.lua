@@ -6,7 +6,7 @@ local function machine()
   local FOREIGN_LOOK = 100000
   local NEAR = 16
   local MANY = 1000
-  -- In place of the time for which a holder has held: nobody holds, the restart guard is in the way.
+  -- In place of the time for which one has held: nobody does, the restart guard is in the way.
   local GUARDED = -2
 
   -- The key in hand: its names, the lock's value, its record, whether the record has changed, and
