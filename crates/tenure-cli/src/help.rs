@@ -40,6 +40,13 @@ Environment of CMD:
 Environment of the --on-lost-exec line: the same, and
   TENURE_LOST_REASON expired, gone, max-hold or closed";
 
+const SIGNALS: &str = r#"Signals:
+  INT, TERM, HUP, QUIT, USR1 and USR2 to tenure are passed on to CMD's process group; one that came
+  to all processes of a service is not, since CMD has it. What was ignored when tenure started is
+  ignored in CMD as well, but for SIGPIPE and SIGCHLD: CMD starts with their default action, under
+  systemd too, which ignores SIGPIPE. To ignore SIGPIPE:
+      sh -c 'trap "" PIPE; exec CMD'"#;
+
 fn stores() -> String {
     let mut text = "Stores (without --store: a file of this user on this host):".to_owned();
     for store in tenure::stores() {
@@ -60,7 +67,8 @@ pub(crate) static OVERVIEW: LazyLock<String> = LazyLock::new(|| {
 /// For `tenure run --help`.
 pub(crate) static RUN: LazyLock<String> = LazyLock::new(|| {
     let stores = stores();
-    let parts = [EXAMPLES, DURATIONS, &stores, ENVIRONMENT, ENVIRONMENT_OF_CMD, exit::HELP];
+    let env = [ENVIRONMENT, ENVIRONMENT_OF_CMD].join("\n\n");
+    let parts = [EXAMPLES, DURATIONS, &stores, &env, SIGNALS, exit::HELP];
     parts.join("\n\n")
 });
 

@@ -256,6 +256,28 @@ fn nohup_reaches_cmd() {
     assert_eq!(running.wait().code, Some(143), "it was SIGTERM that ended it");
 }
 
+/// As the help says: what Rust's start-up does to SIGPIPE hides how `tenure` was started, and
+/// `tenure` has to hear of its children.
+#[test]
+fn sigpipe_and_sigchld_have_their_default_action_in_cmd() {
+    let place = Place::new();
+    let script = "import os, signal, sys\n\
+        for number in [signal.SIGPIPE, signal.SIGCHLD]: signal.signal(number, signal.SIG_IGN)\n\
+        os.execv(os.environ['TENURE'], ['tenure', 'run', 'k', '--', *sys.argv[1:]])";
+    let run = |cmd: &[&str]| {
+        let ended = Running::of(place.command("python3").args(["-c", script]).args(cmd)).wait();
+        let mask = ended.stdout.trim().strip_prefix("SigIgn:").expect("a mask").trim().to_owned();
+        let mask = u64::from_str_radix(&mask, 16).expect("a number");
+        [Signal::PIPE, Signal::CHILD].map(|signal| mask & (1 << (signal.as_raw() - 1)) != 0)
+    };
+    assert_eq!(run(&["grep", "SigIgn", "/proc/self/status"]), [false, false]);
+    // The line that the help names.
+    let line = "trap \"\" PIPE; exec grep SigIgn /proc/self/status";
+    assert_eq!(run(&["sh", "-c", line]), [true, false]);
+    let help = place.run(&["run", "--help"]).stdout;
+    assert!(help.contains("sh -c 'trap \"\" PIPE; exec CMD'"), "{help}");
+}
+
 #[test]
 fn descriptors_that_are_closed() {
     let place = Place::new();
