@@ -12,7 +12,8 @@ const TTL_MS: i64 = 3000;
 /// CMD ignores the polite signal: it is killed at the deadline. It writes down how long the machine
 /// has been up, in seconds: a test that is itself held up still sees when CMD was last alive.
 const STUBBORN: &str = "trap '' TERM; echo $$ > pid; \
-                        while :; do read up idle < /proc/uptime; echo $up >> alive; sleep 0.02; done";
+                        while :; do read up idle < /proc/uptime; echo $up >> alive; \
+                        sleep 0.02; done";
 
 /// `tenure run` with a CMD that never ends by itself.
 struct Run {

@@ -45,8 +45,8 @@ fn check_owner(directory: &Path, owner: u32, me: u32) -> Result<()> {
         return Ok(());
     }
     let message = format!(
-        "the directory {} belongs to user {owner} and this is user {me}, so that it is no place for \
-         the locks of this user alone: see HOME and XDG_STATE_HOME, or {ANOTHER}",
+        "the directory {} belongs to user {owner} and this is user {me}, so that it is no place \
+         for the locks of this user alone: see HOME and XDG_STATE_HOME, or {ANOTHER}",
         directory.display()
     );
     Err(Error::new(ErrorKind::Config, Operation::Connect, message))
