@@ -117,6 +117,17 @@ impl Resource {
         &self.tombstones
     }
 
+    /// Adds one. A store may keep most of them elsewhere, and bring those of [`Op::owners`] and of
+    /// the holders before a step.
+    pub fn add_tombstone(&mut self, tombstone: &Tombstone) {
+        self.bury(&tombstone.owner, tombstone.until);
+    }
+
+    /// Takes all of them out.
+    pub fn take_tombstones(&mut self) -> Vec<Tombstone> {
+        std::mem::take(&mut self.tombstones)
+    }
+
     /// The last fence that was minted.
     #[must_use]
     pub fn fence(&self) -> Fence {

@@ -93,6 +93,23 @@ pub enum Op {
     Inspect,
 }
 
+impl Op {
+    /// The owners that the step is about. Whether they are refused decides about it.
+    pub fn owners(&self) -> impl Iterator<Item = &Owner> {
+        let (one, other) = match self {
+            Self::Acquire(acquire) | Self::Steal(acquire) => (Some(&acquire.owner), None),
+            Self::Renew { owner, .. }
+            | Self::Release { owner, .. }
+            | Self::Withdraw { owner, .. }
+            | Self::Raise { owner, .. } => (Some(owner), None),
+            Self::Pass { owner, to, .. } => (Some(owner), Some(&to.owner)),
+            Self::Transfer { from, to, .. } => (Some(from), Some(to)),
+            Self::Force { .. } | Self::Inspect => (None, None),
+        };
+        one.into_iter().chain(other)
+    }
+}
+
 /// A claim with all that a grant needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Acquire {

@@ -19,6 +19,7 @@ use super::cut_off;
 use super::fault::{self, Stage};
 use super::locate::{at, locate};
 use super::mount;
+use super::tombstones;
 use super::wake_dir::{self, WakeDir};
 use super::{SqliteOptions, busy};
 use crate::seam::{Seam, random_u32};
@@ -330,6 +331,7 @@ fn prepare(db: &mut Connection, path: &Path, boot_id: &str) -> Result<(), StoreE
     let mut tune = || {
         db.pragma_update(None, "journal_mode", "WAL")?;
         db.pragma_update(None, "synchronous", "NORMAL")?;
+        db.execute_batch(tombstones::INDEXES)?;
         reboot(db, boot_id)
     };
     tune().map_err(fault)
@@ -340,6 +342,7 @@ fn create(db: &mut Connection, boot_id: &str) -> rusqlite::Result<()> {
     db.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     let tx = db.transaction_with_behavior(TransactionBehavior::Exclusive)?;
     tx.execute_batch(SCHEMA)?;
+    tx.execute_batch(tombstones::INDEXES)?;
     tx.execute("INSERT INTO meta (one, boot_id, fence_floor) VALUES (1, ?1, 0)", [boot_id])?;
     tx.pragma_update(None, "application_id", APPLICATION_ID)?;
     tx.pragma_update(None, "user_version", LAYOUT)?;

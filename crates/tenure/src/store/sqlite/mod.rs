@@ -27,6 +27,7 @@ mod journal;
 mod locate;
 mod mount;
 mod rows;
+mod tombstones;
 mod transaction;
 mod wake_dir;
 mod wakeup;

@@ -9,7 +9,8 @@ use std::time::Duration;
 use rusqlite::types::Type;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Result, Row, params};
 
-use crate::logic::{Holder, Place, Resource, Tombstone};
+use super::tombstones;
+use crate::logic::{Holder, Op, Place, Resource};
 use crate::words::{Claim, Fence, Key, Label, Owner, StoreTime};
 
 /// A key's rows as they were found, and the machine that they make.
@@ -20,7 +21,9 @@ pub(super) struct Loaded {
     before: Resource,
     holders: Vec<i64>,
     places: Vec<i64>,
-    tombstones: Vec<i64>,
+    /// When the first of the tombstones ends that are in the file; `None` without any. Those that
+    /// a step asks for are loaded for it and leave with [`Loaded::store`]: there may be very many.
+    first_end: Option<StoreTime>,
     /// The end of the record's time; `None` without a record.
     forget_at: Option<StoreTime>,
 }
@@ -50,17 +53,39 @@ impl Loaded {
                 before: Resource::default(),
                 holders: Vec::new(),
                 places: Vec::new(),
-                tombstones: Vec::new(),
+                first_end: None,
                 forget_at: None,
             });
         };
         let (holders, held) = read_all::<Holder>(db, key)?;
         let (places, queue) = read_all::<Place>(db, key)?;
-        let (tombstones, buried) = read_all::<Tombstone>(db, key)?;
-        let before = Resource::from_parts(held, VecDeque::from(queue), buried, fence, forget_at);
-        let resource = before.clone();
+        let queue = VecDeque::from(queue);
+        let before = Resource::from_parts(held, queue, Vec::new(), fence, forget_at);
+        let (resource, first_end) = (before.clone(), tombstones::first_end(db, key)?);
         let forget_at = Some(forget_at);
-        Ok(Self { resource, before, holders, places, tombstones, forget_at })
+        Ok(Self { resource, before, holders, places, first_end, forget_at })
+    }
+
+    /// Loads the tombstones that decide about a step.
+    pub(super) fn prepare(&mut self, db: &Connection, key: &Key, op: &Op) -> Result<()> {
+        if self.first_end.is_none() || matches!(op, Op::Inspect) {
+            return Ok(());
+        }
+        let takes_all = matches!(op, Op::Force { .. } | Op::Steal(_));
+        let holders = self.resource.holders().iter().map(|h| &h.owner);
+        let is_asked =
+            |holder: &&Owner| takes_all || op.owners().any(|owner| owner.value() == holder.value());
+        let owners: Vec<_> = op.owners().chain(holders.filter(is_asked)).cloned().collect();
+        for owner in owners {
+            if self.before.tombstones().iter().any(|t| t.owner == owner) {
+                continue;
+            }
+            if let Some(tombstone) = tombstones::find(db, key, owner)? {
+                self.before.add_tombstone(&tombstone);
+                self.resource.add_tombstone(&tombstone);
+            }
+        }
+        Ok(())
     }
 
     /// Writes what differs from what was read or stored before. The record may stay up to
@@ -72,11 +97,16 @@ impl Loaded {
         now: StoreTime,
         slack: Duration,
     ) -> Result<Stored> {
-        let (before, after) = (&self.before, &self.resource);
-        if before == after {
+        if self.first_end.is_some_and(|end| end <= now) {
+            self.first_end = tombstones::prune(db, key, now)?;
+        }
+        if self.before == self.resource {
+            self.before.take_tombstones();
+            self.resource.take_tombstones();
             return Ok(Stored::Kept);
         }
-        if after.is_forgettable(now) {
+        let (before, after) = (&self.before, &self.resource);
+        if after.is_forgettable(now) && !tombstones::last_beyond(db, key, now)? {
             if self.forget_at.is_some() {
                 forget(db, key.as_str())?;
             }
@@ -84,8 +114,8 @@ impl Loaded {
         }
         write_all(db, key, &mut self.holders, before.holders().iter(), after.holders().iter())?;
         write_all(db, key, &mut self.places, before.queue().iter(), after.queue().iter())?;
-        let (buried, bury) = (before.tombstones().iter(), after.tombstones().iter());
-        write_all(db, key, &mut self.tombstones, buried, bury)?;
+        let first_end = tombstones::write(db, key, before.tombstones(), after.tombstones())?;
+        self.first_end = first_end.into_iter().chain(self.first_end).min();
         let needed = needed_until(after, now);
         let lasting = self.forget_at.filter(|until| *until >= needed);
         if lasting.is_none() || before.fence() != after.fence() {
@@ -103,6 +133,7 @@ impl Loaded {
             ])?;
             self.forget_at = Some(forget_at);
         }
+        self.resource.take_tombstones();
         self.before.clone_from(&self.resource);
         Ok(Stored::Kept)
     }
@@ -280,37 +311,16 @@ impl Item for Place {
     }
 }
 
-impl Item for Tombstone {
-    const SELECT: &str =
-        "SELECT seq, owner, attempt, until FROM tombstone WHERE key = ?1 ORDER BY seq";
-    const PUT: &str = "INSERT OR REPLACE INTO tombstone (key, seq, owner, attempt, until) \
-         VALUES (?1, ?2, ?3, ?4, ?5)";
-    const DELETE: &str = "DELETE FROM tombstone WHERE key = ?1 AND seq = ?2";
-
-    fn owner(&self) -> &Owner {
-        &self.owner
-    }
-
-    fn read(row: &Row<'_>) -> Result<Self> {
-        Ok(Self { owner: owner(row, 1)?, until: StoreTime::from_micros(unsigned(row, 3)?) })
-    }
-
-    fn put(&self, put: &mut CachedStatement<'_>, key: &str, seq: i64) -> Result<usize> {
-        let attempt = self.owner.attempt().cast_signed();
-        put.execute(params![key, seq, self.owner.value(), attempt, at(self.until)])
-    }
-}
-
 /// SQLite's integers are signed; moments and fences stay far below the sign.
 fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-fn at(time: StoreTime) -> i64 {
+pub(super) fn at(time: StoreTime) -> i64 {
     signed(time.as_micros())
 }
 
-fn unsigned(row: &Row<'_>, column: usize) -> Result<u64> {
+pub(super) fn unsigned(row: &Row<'_>, column: usize) -> Result<u64> {
     let number: i64 = row.get(column)?;
     u64::try_from(number).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, number))
 }

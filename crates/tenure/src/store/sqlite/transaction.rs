@@ -160,7 +160,9 @@ fn step(tx: &Connection, cache: &mut Cache, calls: &[Call], at: At, floor: Fence
     for call in calls {
         let mut replies = Vec::with_capacity(call.steps.len());
         for Step { key, op } in &call.steps {
-            let (reply, grants) = cache.get(tx, key)?.resource.apply(op, at);
+            let loaded = cache.get(tx, key)?;
+            loaded.prepare(tx, key, op)?;
+            let (reply, grants) = loaded.resource.apply(op, at);
             done.grants.extend(grants.into_iter().map(|grant| (key.clone(), grant)));
             replies.push(reply);
             touched.insert(key);
