@@ -4,7 +4,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 
 use tenure::seam::{Moment, Seam, Task};
 
@@ -47,12 +47,36 @@ impl Seam for SimSeam {
         Box::pin(Sleep { at, pid: self.pid, world: Arc::clone(&self.world), timer: None })
     }
 
+    /// It rings as a task of the process does: not while that is stopped.
+    fn alarm(&self, at: Moment, bell: Waker) -> Task {
+        let knock = Waker::from(Arc::new(Knock { pid: self.pid, world: self.world.clone(), bell }));
+        let mut alarm = self.sleep_until(at);
+        if alarm.as_mut().poll(&mut Context::from_waker(&knock)).is_ready() {
+            knock.wake();
+        }
+        alarm
+    }
+
     fn spawn(&self, task: Task) {
         self.world.spawn(self.pid, Part::Engine, task);
     }
 
     fn random(&self, bytes: &mut [u8]) {
         self.dice.lock().unwrap_or_else(PoisonError::into_inner).fill(bytes);
+    }
+}
+
+/// Rings the bell from a task.
+struct Knock {
+    pid: Pid,
+    world: Arc<World>,
+    bell: Waker,
+}
+
+impl Wake for Knock {
+    fn wake(self: Arc<Self>) {
+        let bell = self.bell.clone();
+        self.world.spawn(self.pid, Part::Engine, Box::pin(async move { bell.wake() }));
     }
 }
 

@@ -1,29 +1,39 @@
 //! The one place where clocks, timers, spawning and randomness enter. All the rest asks a
 //! [`Seam`], so that it runs the same on the machine's clock and in a simulation.
 //!
-//! The machine's seam runs on two threads of its own (one for tasks, one for alarms): leases are
-//! renewed and losses announced even while every thread of the program is busy. Its clock is
-//! `CLOCK_BOOTTIME`, which goes on while the machine sleeps, and its timers (one timerfd) fire as
-//! soon as the machine wakes up.
+//! The machine's seam runs on threads of its own: leases are renewed and losses announced even
+//! while every thread of the program is busy. One thread runs tasks, and one rings alarms. These
+//! two call no foreign code that may block: wakers and files have threads *aside*, loggers and
+//! metrics the *reporter*. Its clock is `CLOCK_BOOTTIME`, which goes on while the machine sleeps,
+//! and its timers (one timerfd) fire as soon as the machine wakes up.
 
-use std::collections::BTreeMap;
+mod aside;
+mod reporter;
+mod timers;
+
+use std::cell::Cell;
 use std::fmt;
 use std::future::{Future, ready};
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Waker};
 use std::time::{Duration, SystemTime};
 
-use rustix::fd::OwnedFd;
-use rustix::time::{
-    ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec,
-};
+use rustix::time::ClockId;
 
 use crate::process::{PerProcess, Process};
 
+use aside::Aside;
+use reporter::Reporter;
+use timers::Timers;
+
 /// A boxed future that may move between threads.
 pub type Task = Pin<Box<dyn Future<Output = ()> + Send + 'static>>;
+
+/// Something to be called once, on another thread.
+pub type Call = Box<dyn FnOnce() + Send + 'static>;
 
 /// A moment on this process's clock, in microseconds since the machine was booted.
 ///
@@ -81,8 +91,31 @@ pub trait Seam: fmt::Debug + Send + Sync + 'static {
     /// Ends at `at`, or a little later; at once if `at` has passed.
     fn sleep_until(&self, at: Moment) -> Task;
 
+    /// Rings at `at`, or a little later, unless what it answers is dropped before; never from
+    /// within this call. `bell` must neither block nor call foreign code: it rings on the thread
+    /// of the alarms.
+    fn alarm(&self, at: Moment, bell: Waker) -> Task {
+        let mut alarm = self.sleep_until(at);
+        if alarm.as_mut().poll(&mut Context::from_waker(&bell)).is_ready() {
+            self.spawn(Box::pin(async move { bell.wake() }));
+        }
+        alarm
+    }
+
     /// Runs a task beside the program, whatever the program's own threads do.
     fn spawn(&self, task: Task);
+
+    /// Calls what may block or panic: a waker of the program, or a look at a file. It holds up
+    /// nothing else. The default calls it in place.
+    fn aside(&self, call: Call) {
+        shielded(call);
+    }
+
+    /// Tells a logger or a recorder of numbers, which may block or panic. What is told keeps its
+    /// order; what finds no room is counted, and that is told. The default tells it in place.
+    fn report(&self, event: Call) {
+        shielded(event);
+    }
 
     /// Fills `bytes` from a cryptographically secure generator.
     fn random(&self, bytes: &mut [u8]);
@@ -95,9 +128,45 @@ pub(crate) fn random_u32(seam: &dyn Seam) -> u32 {
     u32::from_le_bytes(bytes)
 }
 
-/// The machine's own clock, timers and generator, and the threads `tenure` and `tenure-timer`,
-/// which are started with the first use and shared by all of this process. After a fork the child
-/// starts its own, also if it is asked by a seam that it inherited.
+/// Calls foreign code. If it panics, that ends here, and there is no answer; the panic hook has
+/// told of it.
+pub(crate) fn shielded<T>(call: impl FnOnce() -> T) -> Option<T> {
+    // The payload may panic in its turn when it is dropped.
+    catch_unwind(AssertUnwindSafe(call)).map_err(std::mem::forget).ok()
+}
+
+/// Runs `work`, which may block, aside, and answers what it answers; `None` if it panicked.
+#[cfg(feature = "redis")]
+pub(crate) async fn blocking<T: Send + 'static>(
+    seam: &dyn Seam,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    let (answer, coming) = tokio::sync::oneshot::channel();
+    seam.aside(Box::new(move || {
+        // Whoever asked may have gone.
+        let _gone = answer.send(work());
+    }));
+    coming.await.ok()
+}
+
+thread_local! {
+    static OURS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// From here on this thread is one that no foreign code may hold up.
+pub(crate) fn claim_thread() {
+    OURS.set(true);
+}
+
+/// Whether this thread is one that no foreign code may hold up.
+pub(crate) fn is_own_thread() -> bool {
+    OURS.get()
+}
+
+/// The machine's own clock, timers and generator, and the threads `tenure`, `tenure-timer`,
+/// `tenure-aside` and `tenure-report`, which are started with the first use and shared by all of
+/// this process. After a fork the child starts its own, also if it is asked by a seam that it
+/// inherited.
 ///
 /// # Errors
 /// A thread, the runtime or the timer could not be made.
@@ -110,6 +179,8 @@ struct Machine {
     process: Process,
     runtime: tokio::runtime::Handle,
     timers: Arc<Timers>,
+    aside: Arc<Aside>,
+    reporter: Reporter,
     entropy: Mutex<Entropy>,
 }
 
@@ -126,15 +197,24 @@ impl Machine {
     fn start() -> io::Result<Arc<Self>> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
         let timers = Arc::new(Timers::new()?);
+        let aside = Aside::start(&timers)?;
         let machine = Arc::new(Self {
             process: Process::current(),
             runtime: runtime.handle().clone(),
             timers: Arc::clone(&timers),
+            aside: Arc::clone(&aside),
+            reporter: Reporter::start()?,
             entropy: Mutex::new(Entropy::none()),
         });
         let named = |name: &str| std::thread::Builder::new().name(name.into());
-        named("tenure-timer").spawn(move || timers.drive())?;
-        named("tenure").spawn(move || runtime.block_on(std::future::pending::<()>()))?;
+        named("tenure-timer").spawn(move || {
+            claim_thread();
+            timers.drive(&aside);
+        })?;
+        named("tenure").spawn(move || {
+            claim_thread();
+            runtime.block_on(std::future::pending::<()>());
+        })?;
         Ok(machine)
     }
 }
@@ -156,8 +236,15 @@ impl Seam for Machine {
             return Self::of_this_process()
                 .map_or_else(|_| Box::pin(ready(())) as Task, |own| own.sleep_until(at));
         }
-        let (process, timers) = (self.process.clone(), Arc::clone(&self.timers));
-        Box::pin(Sleep { process, at, entry: None, timers })
+        Box::pin(self.timers.sleep_until(at))
+    }
+
+    fn alarm(&self, at: Moment, bell: Waker) -> Task {
+        if !self.process.is_current() {
+            return Self::of_this_process()
+                .map_or_else(|_| Box::pin(ready(())) as Task, |own| own.alarm(at, bell));
+        }
+        Box::pin(self.timers.alarm(at, bell))
     }
 
     fn spawn(&self, task: Task) {
@@ -165,6 +252,22 @@ impl Seam for Machine {
             self.runtime.spawn(task);
         } else if let Ok(own) = Self::of_this_process() {
             own.spawn(task);
+        }
+    }
+
+    fn aside(&self, call: Call) {
+        if self.process.is_current() {
+            self.aside.call(call);
+        } else if let Ok(own) = Self::of_this_process() {
+            own.aside(call);
+        }
+    }
+
+    fn report(&self, event: Call) {
+        if self.process.is_current() {
+            self.reporter.tell(event);
+        } else if let Ok(own) = Self::of_this_process() {
+            own.report(event);
         }
     }
 
@@ -225,117 +328,6 @@ fn fill(bytes: &mut [u8]) {
 fn now() -> Moment {
     let time = rustix::time::clock_gettime(ClockId::Boottime);
     Moment(time.tv_sec.unsigned_abs() * 1_000_000 + time.tv_nsec.unsigned_abs() / 1_000)
-}
-
-/// All sleepers of the process, woken by one timerfd.
-#[derive(Debug)]
-struct Timers {
-    timer: OwnedFd,
-    /// Ordered by time; the number tells sleepers of the same moment apart.
-    sleepers: Mutex<Sleepers>,
-}
-
-#[derive(Debug)]
-struct Sleepers {
-    due: BTreeMap<(Moment, u64), Waker>,
-    last: u64,
-    /// When the timer rings. That may be for a sleeper who has left: most do, since most are the
-    /// time limits of calls, and setting the timer costs more than ringing for nothing now and
-    /// then.
-    armed: Moment,
-}
-
-impl Timers {
-    fn new() -> io::Result<Self> {
-        let clock = TimerfdClockId::Boottime;
-        let timer = rustix::time::timerfd_create(clock, TimerfdFlags::CLOEXEC)?;
-        let sleepers = Sleepers { due: BTreeMap::new(), last: 0, armed: Moment::NEVER };
-        Ok(Self { timer, sleepers: Mutex::new(sleepers) })
-    }
-
-    fn sleepers(&self) -> MutexGuard<'_, Sleepers> {
-        self.sleepers.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn arm(&self, sleepers: &mut Sleepers, at: Moment) {
-        sleepers.armed = at;
-        // A value of zero would disarm the timer.
-        let micros = at.0.max(1);
-        let value = Timespec {
-            tv_sec: i64::try_from(micros / 1_000_000).unwrap_or(i64::MAX),
-            tv_nsec: i64::try_from(micros % 1_000_000 * 1_000).unwrap_or(0),
-        };
-        let once = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value: value };
-        rustix::time::timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &once)
-            .expect("a timerfd takes any absolute time");
-    }
-
-    /// Runs on a thread of its own, so that no task can make an alarm late.
-    fn drive(&self) {
-        let mut count = [0; 8];
-        loop {
-            match rustix::io::read(&self.timer, &mut count) {
-                Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                Err(e) => unreachable!("a timerfd of our own can be read: {e}"),
-            }
-            for waker in self.take_due() {
-                waker.wake();
-            }
-        }
-    }
-
-    fn take_due(&self) -> Vec<Waker> {
-        let mut sleepers = self.sleepers();
-        let later = sleepers.due.split_off(&(Moment(now().0 + 1), 0));
-        let due = std::mem::replace(&mut sleepers.due, later);
-        sleepers.armed = Moment::NEVER;
-        if let Some(((at, _), _)) = sleepers.due.first_key_value() {
-            let at = *at;
-            self.arm(&mut sleepers, at);
-        }
-        due.into_values().collect()
-    }
-}
-
-/// One sleeper. Its entry leaves with it.
-struct Sleep {
-    process: Process,
-    at: Moment,
-    entry: Option<u64>,
-    timers: Arc<Timers>,
-}
-
-impl Future for Sleep {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        // In another process nobody would wake it: whatever is waited for there is over.
-        if now() >= self.at || !self.process.is_current() {
-            return Poll::Ready(());
-        }
-        let timers = Arc::clone(&self.timers);
-        let mut sleepers = timers.sleepers();
-        let number = *self.entry.get_or_insert_with(|| {
-            sleepers.last += 1;
-            sleepers.last
-        });
-        let entry = (self.at, number);
-        sleepers.due.insert(entry, cx.waker().clone());
-        if self.at < sleepers.armed {
-            timers.arm(&mut sleepers, self.at);
-        }
-        Poll::Pending
-    }
-}
-
-impl Drop for Sleep {
-    fn drop(&mut self) {
-        if let Some(number) = self.entry
-            && self.process.is_current()
-        {
-            self.timers.sleepers().due.remove(&(self.at, number));
-        }
-    }
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ mod around;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
@@ -89,6 +89,7 @@ const SPANS_AND_EVENTS: &[(&str, &[&str])] = &[
     ("tenure.release_failed", &["error", "key"]),
     ("tenure.outlived", &["key", "reason"]),
     ("tenure.waits_for_itself", &["key", "store"]),
+    ("tenure.events_dropped", &["count"]),
 ];
 
 /// The names of metrics, and their labels; written out for the same reason.
@@ -101,6 +102,7 @@ const METRICS: &[(&str, &[&str])] = &[
     ("tenure_renewals_total", &["store"]),
     ("tenure_lost_total", &["reason", "store"]),
     ("tenure_store_errors_total", &["class", "store"]),
+    ("tenure_events_dropped_total", &[]),
 ];
 
 /// Names, and what is told with each.
@@ -164,12 +166,38 @@ async fn everything(told: &Told) {
         _ = twice.acquire() => unreachable!("this task has it"),
         () = until("the warning", warned) => {}
     }
+    hold_up_the_reporter(&*seam);
+}
+
+/// Until more waits to be told than there is room for.
+fn hold_up_the_reporter(seam: &dyn Seam) {
+    let (go_on, held_up) = mpsc::channel::<()>();
+    seam.report(Box::new(move || {
+        let _gone = held_up.recv();
+    }));
+    for _ in 0..10_000 {
+        seam.report(Box::new(|| {}));
+    }
+    drop(go_on);
 }
 
 #[test]
 fn the_names_are_documented_as_they_are_written_here() {
     assert_eq!(documented(0, 4), written(SPANS_AND_EVENTS));
     assert_eq!(documented(1, 3), written(METRICS));
+}
+
+/// What happens in the background is told there, a little later.
+fn told_within_a_while(told: &Told, expected: &Names) -> Names {
+    let began = Instant::now();
+    loop {
+        let now = told.0.lock().expect("no panic").clone();
+        let is_all = expected.keys().all(|name| now.contains_key(name));
+        if is_all || began.elapsed() > Duration::from_secs(20) {
+            return now;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 #[test]
@@ -185,7 +213,7 @@ fn every_name_is_told_and_no_other() {
     let mut expected = written(SPANS_AND_EVENTS);
     // Only a store that fails between the work and the release brings it.
     expected.remove("tenure.release_failed");
-    let told = told.0.lock().expect("no panic").clone();
+    let told = told_within_a_while(&told, &expected);
     let named = |name: &&String| name.starts_with("tenure.");
     assert_eq!(told.keys().filter(named).collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
     for (name, fields) in expected {

@@ -46,8 +46,12 @@ async fn open_node(
     if entry.scheme == "redis" {
         // A server that is away for now must not keep the others from being used.
         let url = guarded(url, options.max_ttl());
-        let store = crate::store::Redis::unopened(&url, seam, &Default::default())?;
-        return Ok(Arc::new(store));
+        let its_seam = Arc::clone(seam);
+        // Certificates are files, which may hang.
+        let open = move || crate::store::Redis::unopened(&url, &its_seam, &Default::default());
+        let opened = crate::seam::blocking(&**seam, open).await;
+        let panicked = || StoreError::config("opening it panicked: this is a defect".into());
+        return Ok(Arc::new(opened.ok_or_else(panicked)??));
     }
     #[cfg(not(feature = "redis"))]
     let _ = options;

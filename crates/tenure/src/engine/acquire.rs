@@ -376,8 +376,9 @@ impl<'a> Attempt<'a> {
         held.lease.taken_by(Taker::present());
         // The clock was read for the verdict, and no more: after it nothing may take time.
         let waited = held.lease.since.since(self.started);
-        observe::granted(&self.engine.name, &self.order.key, held.lease.fence, waited);
-        Guard::new(Arc::clone(self.engine), held)
+        let guard = Guard::new(Arc::clone(self.engine), held);
+        observe::granted(&self.engine.name, &self.order.key, guard.fence(), waited);
+        guard
     }
 
     /// The outcome of a look is unknown; the claim is withdrawn when this attempt is dropped.

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Wake, Waker};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Wake, Waker};
 
 use tokio::sync::Notify;
 
+use crate::mutants::{self, Mutant};
 use crate::seam::{Moment, Seam, Task};
 use crate::words::Key;
 
@@ -28,10 +29,15 @@ pub(crate) enum Duty {
 
 #[derive(Debug)]
 pub(crate) struct Agenda {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
     table: Mutex<Table>,
     seam: Arc<dyn Seam>,
-    /// Wakes the keeper when something is due earlier than it thinks.
-    keeper: Waker,
+    /// Wakes the keeper.
+    changed: Arc<Notify>,
 }
 
 #[derive(Debug)]
@@ -40,21 +46,25 @@ struct Table {
     by_time: BTreeSet<(Moment, DutyId)>,
     by_id: HashMap<DutyId, (Moment, Duty)>,
     last: u64,
-    /// When the keeper will look next: never later than the first entry is due.
-    keeper_wakes: Moment,
-    /// What wakes it then, if that is earlier than it thinks. It is set in place: the keeper is
-    /// woken when there is something to do, not to set its alarm.
+    /// When the bell rings next: never later than the first entry is due that was not yet rung
+    /// for. It may be sooner, if an entry has left or was moved: locks that are held for a
+    /// moment, one after the other, would otherwise set it each time.
+    rings: Moment,
+    /// It is set in place: the keeper is woken when there is something to do, not to set it.
     alarm: Option<Alarm>,
 }
 
 struct Alarm(#[allow(dead_code, reason = "it rings unless it is dropped")] Task);
 
-/// Wakes the keeper.
-struct Nudge(Arc<Notify>);
+/// Rings on the thread of the alarms. The verdicts that are due are given there and then; the
+/// keeper does the rest, whatever may hold it up.
+struct Bell(Weak<Shared>);
 
-impl Wake for Nudge {
+impl Wake for Bell {
     fn wake(self: Arc<Self>) {
-        self.0.notify_one();
+        let Some(shared) = self.0.upgrade() else { return };
+        shared.give_verdicts();
+        shared.changed.notify_one();
     }
 }
 
@@ -64,11 +74,10 @@ impl Agenda {
             by_time: BTreeSet::new(),
             by_id: HashMap::new(),
             last: 0,
-            keeper_wakes: Moment::NEVER,
+            rings: Moment::NEVER,
             alarm: None,
         };
-        let keeper = Waker::from(Arc::new(Nudge(changed)));
-        Self { table: Mutex::new(table), seam, keeper }
+        Self { shared: Arc::new(Shared { table: Mutex::new(table), seam, changed }) }
     }
 
     pub(crate) fn enter(&self, at: Moment, duty: Duty) -> DutyId {
@@ -77,7 +86,7 @@ impl Agenda {
         let id = DutyId(table.last);
         table.by_time.insert((at, id));
         table.by_id.insert(id, (at, duty));
-        self.wake_keeper(&mut table, at);
+        self.shared.ring_by(&mut table, at);
         id
     }
 
@@ -99,7 +108,7 @@ impl Agenda {
         let was = std::mem::replace(was, at);
         table.by_time.remove(&(was, id));
         table.by_time.insert((at, id));
-        self.wake_keeper(table, at);
+        self.shared.ring_by(table, at);
     }
 
     /// Takes an entry out, and says whether it was there.
@@ -136,33 +145,66 @@ impl Agenda {
         leases.collect()
     }
 
-    /// Tells the keeper, who looks at `now`, when to look next, and remembers what it was told.
-    ///
-    /// A look that was planned stays planned, even if its entry has left: locks that are held
-    /// for a moment, one after the other, would otherwise wake the keeper each time.
-    pub(crate) fn next(&self, now: Moment) -> Moment {
+    /// The keeper has done what was due at `now`, and is woken when there is more.
+    pub(crate) fn rest(&self, now: Moment) {
         let mut table = self.table();
-        table.alarm = None;
         let first = table.by_time.first().map_or(Moment::NEVER, |(at, _)| *at);
-        let planned = table.keeper_wakes;
-        table.keeper_wakes = if planned > now { planned.min(first) } else { first };
-        table.keeper_wakes
-    }
-
-    fn wake_keeper(&self, table: &mut Table, at: Moment) {
-        if at < table.keeper_wakes {
-            table.keeper_wakes = at;
-            let mut alarm = self.seam.sleep_until(at);
-            if alarm.as_mut().poll(&mut Context::from_waker(&self.keeper)).is_ready() {
-                self.keeper.wake_by_ref();
-            } else {
-                table.alarm = Some(Alarm(alarm));
-            }
+        if table.rings <= now {
+            table.rings = Moment::NEVER;
         }
+        self.shared.ring_by(&mut table, first);
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
+        self.shared.table()
+    }
+}
+
+impl Shared {
+    fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sees to it that the bell rings at `at` at the latest.
+    fn ring_by(self: &Arc<Self>, table: &mut Table, at: Moment) {
+        if at < table.rings {
+            table.rings = at;
+            let bell = Waker::from(Arc::new(Bell(Arc::downgrade(self))));
+            table.alarm = Some(Alarm(self.seam.alarm(at, bell)));
+        }
+    }
+
+    /// Gives all verdicts that are due, then tells of them. Rings again for those that are due
+    /// next: the keeper, which sets the bell when it has done its part, may not come to it.
+    fn give_verdicts(self: &Arc<Self>) {
+        let now = self.seam.now();
+        let mut table = self.table();
+        let due = table.by_time.iter().take_while(|(at, _)| *at <= now);
+        let leases: Vec<_> = due
+            .filter_map(|(_, id)| match &table.by_id.get(id)?.1 {
+                Duty::Lease(lease) => Some(Arc::clone(lease)),
+                Duty::Waiter(_) | Duty::Undo(_) => None,
+            })
+            .collect();
+        let later = table.by_time.range((now, DutyId(u64::MAX))..).next();
+        let mut next = later.map_or(Moment::NEVER, |(at, _)| *at);
+        let mut lost = Vec::new();
+        for lease in leases.iter().filter(|lease| lease.is_held()) {
+            if mutants::is_set(Mutant::AlarmWaitsForCall) {
+                continue;
+            }
+            if now < lease.alarm() {
+                next = next.min(lease.alarm());
+            } else if lease.set_lost(lease.expiry()) {
+                lost.push(lease);
+            }
+        }
+        table.rings = Moment::NEVER;
+        self.ring_by(&mut table, next);
+        drop(table);
+        for lease in lost {
+            lease.announce(lease.expiry());
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::logic::{Backoff, Op, Reply, Step};
 use crate::process::{Forked, OfProcess, Process};
-use crate::seam::{Moment, Seam, Task, random_u32};
+use crate::seam::{Moment, Seam, Task, random_u32, shielded};
 use crate::store::{Store, StoreError, StoreErrorClass};
 use crate::words::{Error, ErrorKind, Fence, Key, Operation, Owner, Result};
 
@@ -140,7 +140,7 @@ impl Engine {
             }
             _ = self.sleep_until(limit) => Err(timed_out()),
         };
-        let replies = replies.inspect_err(|e| observe::store_error(&self.name, e))?;
+        let replies = replies.inspect_err(|e| observe::store_error(&*self.seam, &self.name, e))?;
         debug_assert_eq!(replies.len(), asked, "one reply for each step");
         Ok(replies)
     }
@@ -209,9 +209,10 @@ impl Engine {
                     };
                     let Some(engine) = Weak::upgrade(&engine) else { return };
                     match push {
-                        Some(push) => keeper::push_arrived(&engine, &push),
-                        None => engine.look_again(),
-                    }
+                        // It wakes a task of the program.
+                        Some(push) => shielded(|| keeper::push_arrived(&engine, &push)),
+                        None => shielded(|| engine.look_again()),
+                    };
                 }
             }));
             Ok(Some(inbox.address))
@@ -219,7 +220,7 @@ impl Engine {
         match opened.await {
             Ok(address) => address.clone(),
             Err(error) => {
-                tracing::debug!(%error, "no inbox; waiting by timed looks");
+                observe::no_inbox(&*self.seam, &error);
                 None
             }
         }
@@ -273,7 +274,8 @@ impl Engine {
         (now, turn): (Moment, Turn),
     ) -> Held {
         let (key, owner) = (key.clone(), owner.clone());
-        let lease = Lease::new((key, &self.name), owner, fence, terms, granted, (now, turn));
+        let at = (key, &self.name, &self.seam);
+        let lease = Lease::new(at, owner, fence, terms, granted, (now, turn));
         let first = lease.alarm().min(lease.next_renewal());
         let lease = Arc::new(lease);
         let id = self.agenda.enter(first, Duty::Lease(Arc::clone(&lease)));
@@ -296,11 +298,21 @@ impl Engine {
     /// The keeper has no more to do with this lease. What is left of it at the store must be
     /// owed already.
     pub(crate) fn let_go(&self, held: &Held) {
-        if held.lease.let_go() {
-            let Lease { key, fence, since, .. } = &*held.lease;
-            observe::given_back(&self.name, key, *fence, self.now().since(*since));
+        if self.end_keeping(held) {
+            self.tell_given_back(&held.lease);
         }
+    }
+
+    /// The same, and nobody is told of it yet. Answers whether there is something to tell.
+    pub(crate) fn end_keeping(&self, held: &Held) -> bool {
+        let was_held = held.lease.let_go();
         self.agenda.leave(held.id);
+        was_held
+    }
+
+    pub(crate) fn tell_given_back(&self, lease: &Lease) {
+        let held_for = self.now().since(lease.since);
+        observe::given_back(&*self.seam, &self.name, &lease.key, lease.fence, held_for);
     }
 
     /// Declares every lease on `key` lost, as a test wants it.

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tokio::sync::Notify;
 
 use crate::process::Process;
+use crate::seam::shielded;
 
 /// All that is owed.
 #[derive(Debug)]
@@ -49,7 +50,7 @@ impl Debts {
     pub(crate) fn pay(&self) {
         let was_last = self.count.fetch_sub(1, Ordering::SeqCst) == 1;
         if was_last && self.is_awaited.load(Ordering::SeqCst) {
-            self.none.notify_waiters();
+            shielded(|| self.none.notify_waiters());
         }
     }
 

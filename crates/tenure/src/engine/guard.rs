@@ -156,10 +156,14 @@ impl Drop for Guard {
             return engine.let_go(self.lease.hold());
         }
         let debt = engine.debts.owe();
-        engine.let_go(self.lease.hold());
+        let was_held = engine.end_keeping(self.lease.hold());
         // Whoever closed before that gives it back.
         if self.lease.known().verdict(engine.now()) != Err(LostReason::Closed) {
             engine.release_later(debt, self.lease.known());
+        }
+        // Last: a logger may block.
+        if was_held {
+            engine.tell_given_back(self.lease.known());
         }
     }
 }

@@ -1,5 +1,6 @@
-//! Renews leases, sends heartbeats and undoings in batches, and rings the alarms. An alarm never
-//! waits for a call: calls run beside the keeper.
+//! Renews leases, sends heartbeats and undoings in batches, and ends what has expired. It never
+//! waits for a call: calls run beside it. Should it be held up, the agenda's bell still tells of
+//! leases that expire.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
@@ -9,7 +10,7 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::logic::{Op, Reply, Step};
-use crate::seam::Moment;
+use crate::seam::{Moment, shielded};
 use crate::store::{Links, Push, StoreError, StoreErrorClass};
 use crate::words::{Error, Fence, Operation};
 
@@ -29,15 +30,33 @@ use crate::mutants::{self, Mutant};
 const BATCH: usize = 1_000;
 /// How far the keeper looks ahead for what may as well be done now.
 const HORIZON: Duration = Duration::from_secs(10);
+/// How soon the keeper goes on after a panic.
+const AFTER_PANIC: Duration = Duration::from_millis(10);
 /// How often the head of a queue looks where the store cannot push.
 const TIMED_LOOK: Duration = Duration::from_millis(50);
 
 /// What travels in a batch, and what its reply is for.
 enum Errand {
     /// And for what ttl.
-    Renewal(DutyId, Arc<Lease>, Duration),
+    Renewal(DutyId, Asking, Duration),
     Heartbeat(DutyId, Arc<Waiter>),
     Undoing(DutyId, Arc<Undo>),
+}
+
+/// A renewal that is under way.
+struct Asking(Arc<Lease>);
+
+impl Asking {
+    fn of(lease: Arc<Lease>) -> Self {
+        lease.asking.fetch_add(1, Ordering::AcqRel);
+        Self(lease)
+    }
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        self.0.asking.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 /// Runs until the engine is gone.
@@ -49,9 +68,18 @@ pub(crate) async fn run(
 ) {
     let mut known = Links::default();
     loop {
-        let Some((wake, seam)) = engine.upgrade().map(|e| (turn(&e), Arc::clone(&e.seam))) else {
+        let Some((turned, seam)) = engine.upgrade().map(|engine| {
+            let turned = shielded(|| turn(&engine));
+            (turned, Arc::clone(&engine.seam))
+        }) else {
             return;
         };
+        if turned.is_none() {
+            // A defect must not end the keeping of leases, nor take all of a processor.
+            seam.sleep_until(seam.now() + AFTER_PANIC).await;
+            continue;
+        }
+        drop(seam);
         tokio::select! {
             biased;
             () = gone.cancelled() => return,
@@ -59,10 +87,9 @@ pub(crate) async fn run(
             now = become_of(&mut links) => {
                 let before = std::mem::replace(&mut known, now);
                 if let Some(engine) = engine.upgrade() {
-                    doubt(&engine, now.cut > before.cut);
+                    shielded(|| doubt(&engine, now.cut > before.cut));
                 }
             }
-            () = seam.sleep_until(wake) => {}
         }
     }
 }
@@ -93,8 +120,8 @@ fn doubt(engine: &Arc<Engine>, is_cut: bool) {
     engine.look_again();
 }
 
-/// Does what is due, and says when to come back.
-fn turn(engine: &Arc<Engine>) -> Moment {
+/// Does what is due.
+fn turn(engine: &Arc<Engine>) {
     let now = engine.now();
     engine.turned_at.store(now.as_micros(), Ordering::Release);
     let mut errands = Vec::new();
@@ -118,7 +145,7 @@ fn turn(engine: &Arc<Engine>) -> Moment {
             }
             Duty::Undo(undo) if is_due => {
                 if now > undo.until {
-                    tracing::debug!(key = %undo.key, "gave up undoing: it has ended by itself");
+                    observe::gave_up_undoing(&*engine.seam, &undo.key);
                     engine.undone(id);
                     continue;
                 }
@@ -136,7 +163,7 @@ fn turn(engine: &Arc<Engine>) -> Moment {
         let rest = errands.split_off(errands.len().min(BATCH));
         send(engine, std::mem::replace(&mut errands, rest), now);
     }
-    engine.agenda.next(now)
+    engine.agenda.rest(now);
 }
 
 fn visit_lease(
@@ -165,8 +192,7 @@ fn visit_lease(
         let op = Op::Renew { owner: lease.owner.clone(), ttl };
         let step = Step { key: lease.key.clone(), op };
         engine.agenda.move_to(id, next.min(lease.alarm()));
-        lease.asking.fetch_add(1, Ordering::AcqRel);
-        errands.push((step, Errand::Renewal(id, lease, ttl)));
+        errands.push((step, Errand::Renewal(id, Asking::of(lease), ttl)));
     } else if is_due {
         engine.agenda.move_to(id, lease.next_renewal().min(lease.alarm()));
     }
@@ -186,13 +212,16 @@ fn send(engine: &Arc<Engine>, errands: Vec<(Step, Errand)>, sent: Moment) {
     engine.seam.spawn(Box::pin(async move {
         match this.call(steps, sent + this.options.store_timeout).await {
             Ok(replies) => {
+                let renewed = replies.iter().filter(|reply| **reply == Reply::Renewed).count();
+                observe::renewals(&*this.seam, &this.name, renewed);
                 for (errand, reply) in errands.into_iter().zip(replies) {
-                    answered(&this, errand, reply, sent);
+                    // It wakes tasks of the program.
+                    shielded(|| answered(&this, errand, reply, sent));
                 }
             }
             Err(failure) => {
                 for errand in errands {
-                    failed(&this, errand, &failure);
+                    shielded(|| failed(&this, errand, &failure));
                 }
             }
         }
@@ -205,9 +234,8 @@ fn answered(engine: &Arc<Engine>, errand: Errand, reply: Reply, sent: Moment) {
         Err(failure) => return failed(engine, errand, &failure),
     };
     match errand {
-        Errand::Renewal(id, lease, ttl) => {
-            lease.asking.fetch_sub(1, Ordering::AcqRel);
-            renewal_answered(engine, id, &lease, &reply, (sent, ttl));
+        Errand::Renewal(id, asking, ttl) => {
+            renewal_answered(engine, id, &asking.0, &reply, (sent, ttl));
         }
         Errand::Heartbeat(id, waiter) => heartbeat_answered(engine, id, &waiter, reply, sent),
         Errand::Undoing(id, undo) => {
@@ -232,7 +260,7 @@ fn renewal_answered(
         Reply::Renewed => {
             let from = if mutants::is_set(Mutant::ValidityFromReply) { engine.now() } else { sent };
             lease.confirm(from, ttl, engine.now());
-            observe::renewed(&engine.name, &lease.key, lease.fence);
+            observe::renewed(&*engine.seam, &lease.key, lease.fence);
             let next = lease.terms.renew_every.map_or(Moment::NEVER, |every| sent + every);
             lease.renew_at(next);
             engine.agenda.move_to(id, next.min(lease.alarm()));
@@ -324,9 +352,9 @@ pub(crate) fn push_arrived(engine: &Arc<Engine>, push: &Push) {
 fn failed(engine: &Arc<Engine>, errand: Errand, failure: &StoreError) {
     let now = engine.now();
     match errand {
-        Errand::Renewal(id, lease, _) => {
-            lease.asking.fetch_sub(1, Ordering::AcqRel);
-            let pause = retry_pause(&lease, now);
+        Errand::Renewal(id, asking, _) => {
+            let lease = &asking.0;
+            let pause = retry_pause(lease, now);
             let jitter = f64::from(engine.jitter()) / f64::from(u32::MAX);
             let next = now + pause + pause.mul_f64(jitter);
             lease.renew_at(next);

@@ -6,15 +6,15 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering, fe
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::seam::Moment;
+use crate::seam::{Moment, Seam, shielded};
 use crate::words::{Fence, Key, Owner, TTL_MIN};
 
 use super::agenda::DutyId;
 use super::observe;
 use super::order::Terms;
+use super::signal::Signal;
 use super::taker::Taker;
 use super::turn::Turn;
 use crate::logic::validity;
@@ -71,6 +71,7 @@ pub(crate) struct Lease {
     pub(crate) key: Key,
     /// The store's name.
     store: Arc<str>,
+    seam: Arc<dyn Seam>,
     pub(crate) owner: Owner,
     pub(crate) fence: Fence,
     pub(crate) terms: Terms,
@@ -97,8 +98,10 @@ pub(crate) struct Lease {
     pub(crate) passed: AtomicBool,
     /// Made for whoever asks for one.
     lost: OnceLock<CancellationToken>,
-    /// Told of a renewal, of the loss and of the letting go.
-    changed: Notify,
+    /// Given with the loss, and with the letting go.
+    ending: Signal,
+    /// Given with each renewal.
+    renewal: Signal,
 }
 
 impl Lease {
@@ -106,7 +109,7 @@ impl Lease {
     /// lease of a grant from the queue, which the keeper then confirms at once). Its holder has
     /// it from `now` on: a waiter may have sent that request a whole heartbeat before.
     pub(crate) fn new(
-        (key, store): (Key, &Arc<str>),
+        (key, store, seam): (Key, &Arc<str>, &Arc<dyn Seam>),
         owner: Owner,
         fence: Fence,
         terms: Terms,
@@ -122,6 +125,7 @@ impl Lease {
         Self {
             key,
             store: Arc::clone(store),
+            seam: Arc::clone(seam),
             owner,
             fence,
             terms,
@@ -138,7 +142,8 @@ impl Lease {
             bury: AtomicBool::new(true),
             passed: AtomicBool::new(false),
             lost: OnceLock::new(),
-            changed: Notify::new(),
+            ending: Signal::default(),
+            renewal: Signal::default(),
         }
     }
 
@@ -201,17 +206,36 @@ impl Lease {
         if self.deadline() == self.end { LostReason::MaxHold } else { LostReason::Expired }
     }
 
-    /// Declares it lost, unless it was let go before.
+    /// Declares it lost, unless it was let go before, and tells its holder.
     pub(crate) fn lose(&self, reason: LostReason) {
+        if self.set_lost(reason) {
+            self.announce(reason);
+        }
+    }
+
+    /// Declares it lost, unless it was let go before. Answers whether that is news.
+    pub(crate) fn set_lost(&self, reason: LostReason) -> bool {
         let index = REASONS.iter().position(|r| *r == reason).unwrap_or(0);
         let lost = LOST_FIRST + u8::try_from(index).unwrap_or(0);
-        if self.verdict.compare_exchange(HELD, lost, Ordering::AcqRel, Ordering::Acquire).is_ok() {
-            observe::lost(&self.store, &self.key, self.fence, reason);
-            self.changed.notify_waiters();
-            // Of who loses and then looks for a token, and who makes one and then looks whether
-            // it is lost, one sees the other.
-            fence(Ordering::SeqCst);
-            self.lost.get().into_iter().for_each(CancellationToken::cancel);
+        let was = self.verdict.compare_exchange(HELD, lost, Ordering::AcqRel, Ordering::Acquire);
+        was.is_ok()
+    }
+
+    /// Tells whoever waits for the loss, and then the loggers. None of them holds up the caller.
+    pub(crate) fn announce(&self, reason: LostReason) {
+        self.wake_aside(&self.ending);
+        // Of who loses and then looks for a token, and who makes one and then looks whether it is
+        // lost, one sees the other.
+        fence(Ordering::SeqCst);
+        if let Some(token) = self.lost.get().cloned() {
+            self.seam.aside(Box::new(move || token.cancel()));
+        }
+        observe::lost(&*self.seam, &self.store, &self.key, self.fence, reason);
+    }
+
+    fn wake_aside(&self, signal: &Signal) {
+        for waker in signal.given() {
+            self.seam.aside(Box::new(|| waker.wake()));
         }
     }
 
@@ -220,7 +244,7 @@ impl Lease {
         let token = self.lost.get_or_init(CancellationToken::new);
         fence(Ordering::SeqCst);
         if self.verdict.load(Ordering::Acquire) >= LOST_FIRST {
-            token.cancel();
+            shielded(|| token.cancel());
         }
         token.clone()
     }
@@ -229,19 +253,15 @@ impl Lease {
     /// whether it was held until now.
     pub(crate) fn let_go(&self) -> bool {
         let was = self.verdict.compare_exchange(HELD, LET_GO, Ordering::AcqRel, Ordering::Acquire);
-        self.changed.notify_waiters();
+        for waker in self.ending.given() {
+            shielded(|| waker.wake());
+        }
         was.is_ok()
     }
 
     /// Ends when it is lost or was let go.
     pub(crate) async fn ended(&self) {
-        loop {
-            let changed = self.changed.notified();
-            if !self.is_held() {
-                return;
-            }
-            changed.await;
-        }
+        self.ending.until(|| (!self.is_held()).then_some(())).await;
     }
 
     /// A renewal that was sent at `sent` for `ttl` was confirmed, and the answer read at `now`.
@@ -252,19 +272,12 @@ impl Lease {
         let deadline = validity::deadline(sent, ttl).min(self.end);
         self.deadline.fetch_max(deadline.as_micros(), Ordering::AcqRel);
         self.is_short.store(false, Ordering::Release);
-        self.changed.notify_waiters();
+        self.wake_aside(&self.renewal);
     }
 
     /// Ends when the deadline is later than `after`.
     pub(crate) async fn renewed(&self, after: Moment) -> Moment {
-        loop {
-            let changed = self.changed.notified();
-            let deadline = self.deadline();
-            if deadline > after {
-                return deadline;
-            }
-            changed.await;
-        }
+        self.renewal.until(|| Some(self.deadline()).filter(|deadline| *deadline > after)).await
     }
 }
 
@@ -282,7 +295,7 @@ mod tests {
         let [sent, now] = [0, 1_000_000].map(Moment::from_micros);
         let (key, owner) = (Key::new("k").unwrap(), Owner::random(&[0; 28]));
         let lease = Lease::new(
-            (key, &"test".into()),
+            (key, &"test".into(), &crate::seam::machine().unwrap()),
             owner,
             Fence::new(1),
             terms,

@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::logic::{Backoff, Blocker};
-use crate::seam::Moment;
+use crate::seam::{Moment, shielded};
 use crate::store::{StoreError, StoreErrorClass};
 use crate::words::{Error, ErrorKind, Key, Operation, Result};
 
@@ -46,14 +46,25 @@ struct Line {
 impl Looks {
     /// The key was released by this process.
     pub(crate) fn freed(&self, key: &Key) {
-        if let Some(line) = self.lines().get(key) {
-            line.freed.notify_one();
+        // Whoever is woken may want the table.
+        let line = self.lines().get(key).cloned();
+        if let Some(line) = line {
+            shielded(|| line.freed.notify_one());
+            self.forget_unless_used(key, &line);
         }
     }
 
     /// Ends all waiting.
     pub(crate) fn close(&self) {
-        self.closed.cancel();
+        shielded(|| self.closed.cancel());
+    }
+
+    /// Takes the line out of the table if nobody but that and the caller has it.
+    fn forget_unless_used(&self, key: &Key, line: &Arc<Line>) {
+        let mut lines = self.lines();
+        if Arc::strong_count(line) == 2 {
+            lines.remove(key);
+        }
     }
 
     fn line(&self, key: &Key) -> Arc<Line> {
@@ -62,6 +73,16 @@ impl Looks {
 
     fn lines(&self) -> MutexGuard<'_, HashMap<Key, Arc<Line>>> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The first of a line, until it is dropped: that wakes the next.
+struct Front<'a>(Option<tokio::sync::MutexGuard<'a, ()>>);
+
+impl Drop for Front<'_> {
+    fn drop(&mut self) {
+        let turn = self.0.take();
+        shielded(|| drop(turn));
     }
 }
 
@@ -82,7 +103,7 @@ pub(super) async fn acquire(engine: &Arc<Engine>, order: &Order) -> Result<Guard
     let waiting = Waiting { engine, order, line, started, give_up };
     let turn = tokio::select! {
         biased;
-        turn = waiting.line.turn.lock() => turn,
+        turn = waiting.line.turn.lock() => Front(Some(turn)),
         () = engine.looks.closed.cancelled() => return Err(waiting.closed()),
         () = engine.seam.sleep_until(give_up) => {
             return Err(waiting.in_vain(None));
@@ -201,10 +222,6 @@ impl Waiting<'_> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        let mut lines = self.engine.looks.lines();
-        // The table's own, and ours.
-        if Arc::strong_count(&self.line) == 2 {
-            lines.remove(&self.order.key);
-        }
+        self.engine.looks.forget_unless_used(&self.order.key, &self.line);
     }
 }

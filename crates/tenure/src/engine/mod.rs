@@ -18,6 +18,7 @@ mod pass;
 mod refusal;
 mod rounds;
 mod scope;
+mod signal;
 mod source;
 mod span;
 mod streams;

@@ -15,6 +15,12 @@
 //! | `tenure.release_failed` | event | warn | `key`, `error` |
 //! | `tenure.outlived` | event | warn | `key`, `reason` |
 //! | `tenure.waits_for_itself` | event | warn | `key`, `store` |
+//! | `tenure.events_dropped` | event | warn | `count` |
+//!
+//! A logger or recorder that blocks or panics holds up no renewal and no announcement of a loss.
+//! What happens on the caller's own thread is told there, within the caller's spans. All else,
+//! and every loss, is told by a thread `tenure-report`, a little later; if it is held up, 8,192
+//! events wait for it, and `tenure.events_dropped` says how many came after them.
 //!
 //! A child of a fork tells nothing of what it inherited.
 //!
@@ -31,22 +37,25 @@
 //! | `tenure_renewals_total` | counter | `store` |
 //! | `tenure_lost_total` | counter | `store`, `reason` |
 //! | `tenure_store_errors_total` | counter | `store`, `class` |
+//! | `tenure_events_dropped_total` | counter | |
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::Span;
+use tracing::level_filters::LevelFilter;
 
+use crate::seam::{Seam, shielded};
 use crate::store::{StoreError, StoreErrorClass};
 use crate::words::{Error, ErrorKind, Fence, Key};
 
 use super::lease::LostReason;
 
-/// Counts one, or a duration, where the facade is built in.
+/// Counts one or more, or a duration, where the facade is built in.
 #[cfg(feature = "metrics")]
 macro_rules! measure {
-    (counter $name:literal, $($label:literal => $value:expr),+) => {
-        metrics::counter!($name, $($label => $value),+).increment(1);
+    (counter $name:literal += $count:expr $(, $label:literal => $value:expr)*) => {
+        metrics::counter!($name $(, $label => $value)*).increment($count);
     };
     (histogram $name:literal, $span:expr, $($label:literal => $value:expr),+) => {
         metrics::histogram!($name, $($label => $value),+).record($span);
@@ -55,85 +64,181 @@ macro_rules! measure {
 
 #[cfg(not(feature = "metrics"))]
 macro_rules! measure {
-    (counter $name:literal, $($label:literal => $value:expr),+) => {
-        $(let _never_made = || $value;)+
+    (counter $name:literal += $count:expr $(, $label:literal => $value:expr)*) => {
+        let _never_counted = || $count;
+        $(let _never_made = || $value;)*
     };
     (histogram $name:literal, $span:expr, $($label:literal => $value:expr),+) => {
         $(let _never_made = || $value;)+
     };
 }
 
+/// Tells by `say` of what is named, which is cloned where it has to travel: a thread of ours
+/// leaves it to the reporter, any other thread tells in place.
+macro_rules! tell {
+    ($seam:expr, $say:expr, $($what:expr),+) => {
+        if $crate::seam::is_own_thread() {
+            $crate::engine::observe::report!($seam, $say, $($what),+);
+        } else {
+            $crate::seam::shielded(|| ($say)($($what),+));
+        }
+    };
+}
+
+/// The same, always by the reporter.
+macro_rules! report {
+    ($seam:expr, $say:expr, $what:expr) => {{
+        let (say, what) = ($say, Clone::clone($what));
+        $seam.report(Box::new(move || say(&what)));
+    }};
+    ($seam:expr, $say:expr, $what:expr, $more:expr) => {{
+        let (say, what, more) = ($say, Clone::clone($what), Clone::clone($more));
+        $seam.report(Box::new(move || say(&what, &more)));
+    }};
+}
+
+pub(crate) use report;
+#[cfg(feature = "sqlite")]
+pub(crate) use tell;
+
 pub(crate) fn acquiring(store: &Arc<str>, key: &Key) -> Span {
-    tracing::debug_span!(target: "tenure", "tenure.acquire", %key, store = &**store)
+    let make = || tracing::debug_span!(target: "tenure", "tenure.acquire", %key, store = &**store);
+    shielded(make).unwrap_or_else(Span::none)
 }
 
 pub(crate) fn working(key: &Key, fence: Fence) -> Span {
-    tracing::debug_span!(target: "tenure", "tenure.work", %key, %fence)
+    let make = || tracing::debug_span!(target: "tenure", "tenure.work", %key, %fence);
+    shielded(make).unwrap_or_else(Span::none)
 }
 
 pub(crate) fn attempt(store: &Arc<str>) {
-    measure!(counter "tenure_attempts_total", "store" => Arc::clone(store));
+    shielded(|| {
+        measure!(counter "tenure_attempts_total" += 1, "store" => Arc::clone(store));
+    });
 }
 
 pub(crate) fn granted(store: &Arc<str>, key: &Key, fence: Fence, waited: Duration) {
-    let waited_ms = millis(waited);
-    tracing::debug!(name: "tenure.granted", target: "tenure", %key, %fence, waited_ms);
-    measure!(counter "tenure_grants_total", "store" => Arc::clone(store));
-    measure!(histogram "tenure_wait_seconds", waited, "store" => Arc::clone(store));
+    shielded(|| {
+        let waited_ms = millis(waited);
+        tracing::debug!(name: "tenure.granted", target: "tenure", %key, %fence, waited_ms);
+        measure!(counter "tenure_grants_total" += 1, "store" => Arc::clone(store));
+        measure!(histogram "tenure_wait_seconds", waited, "store" => Arc::clone(store));
+    });
 }
 
 pub(crate) fn busy(store: &Arc<str>, key: &Key, waited: Duration) {
-    tracing::debug!(name: "tenure.busy", target: "tenure", %key, waited_ms = millis(waited));
-    measure!(counter "tenure_busy_total", "store" => Arc::clone(store));
+    shielded(|| {
+        tracing::debug!(name: "tenure.busy", target: "tenure", %key, waited_ms = millis(waited));
+        measure!(counter "tenure_busy_total" += 1, "store" => Arc::clone(store));
+    });
 }
 
-pub(crate) fn renewed(store: &Arc<str>, key: &Key, fence: Fence) {
-    tracing::trace!(name: "tenure.renewed", target: "tenure", %key, %fence);
-    measure!(counter "tenure_renewals_total", "store" => Arc::clone(store));
-}
-
-pub(crate) fn given_back(store: &Arc<str>, key: &Key, fence: Fence, held: Duration) {
-    let held_ms = millis(held);
-    tracing::debug!(name: "tenure.given_back", target: "tenure", %key, %fence, held_ms);
-    measure!(histogram "tenure_hold_seconds", held, "store" => Arc::clone(store));
-}
-
-pub(crate) fn lost(store: &Arc<str>, key: &Key, fence: Fence, reason: LostReason) {
-    // A program that closes its locks knows that it does.
-    if reason != LostReason::Closed {
-        tracing::warn!(name: "tenure.lost", target: "tenure", %key, %fence, %reason, "lock lost");
+/// A crowd of leases is renewed at once: their number is told in one piece by
+/// [`renewals`], and each of them only if somebody listens.
+pub(crate) fn renewed(seam: &dyn Seam, key: &Key, fence: Fence) {
+    if LevelFilter::current() < LevelFilter::TRACE {
+        return;
     }
-    measure!(
-        counter "tenure_lost_total",
-        "store" => Arc::clone(store),
-        "reason" => match reason {
-            LostReason::Expired => "expired",
-            LostReason::Gone => "gone",
-            LostReason::MaxHold => "max_hold",
-            LostReason::Closed => "closed",
-            LostReason::GivenBack => "given_back",
-            LostReason::Forked => "forked",
-        }
-    );
+    let say = move |key: &Key| {
+        tracing::trace!(name: "tenure.renewed", target: "tenure", %key, %fence);
+    };
+    tell!(seam, say, key);
 }
 
-pub(crate) fn store_error(store: &Arc<str>, error: &StoreError) {
+pub(crate) fn renewals(seam: &dyn Seam, store: &Arc<str>, count: usize) {
+    if count == 0 || cfg!(not(feature = "metrics")) {
+        return;
+    }
+    let say = move |store: &Arc<str>| {
+        let count = u64::try_from(count).unwrap_or(u64::MAX);
+        measure!(counter "tenure_renewals_total" += count, "store" => Arc::clone(store));
+    };
+    tell!(seam, say, store);
+}
+
+pub(crate) fn given_back(
+    seam: &dyn Seam,
+    store: &Arc<str>,
+    key: &Key,
+    fence: Fence,
+    held: Duration,
+) {
+    let say = move |store: &Arc<str>, key: &Key| {
+        let held_ms = millis(held);
+        tracing::debug!(name: "tenure.given_back", target: "tenure", %key, %fence, held_ms);
+        measure!(histogram "tenure_hold_seconds", held, "store" => Arc::clone(store));
+    };
+    tell!(seam, say, store, key);
+}
+
+/// Whoever finds out, be it a `check` of the holder's own, is not held up by a logger.
+pub(crate) fn lost(seam: &dyn Seam, store: &Arc<str>, key: &Key, fence: Fence, reason: LostReason) {
+    let say = move |store: &Arc<str>, key: &Key| {
+        // A program that closes its locks knows that it does.
+        if reason != LostReason::Closed {
+            tracing::warn!(
+                name: "tenure.lost", target: "tenure", %key, %fence, %reason, "lock lost"
+            );
+        }
+        measure!(
+            counter "tenure_lost_total" += 1,
+            "store" => Arc::clone(store),
+            "reason" => match reason {
+                LostReason::Expired => "expired",
+                LostReason::Gone => "gone",
+                LostReason::MaxHold => "max_hold",
+                LostReason::Closed => "closed",
+                LostReason::GivenBack => "given_back",
+                LostReason::Forked => "forked",
+            }
+        );
+    };
+    report!(seam, say, store, key);
+}
+
+pub(crate) fn store_error(seam: &dyn Seam, store: &Arc<str>, error: &StoreError) {
     if error.class == StoreErrorClass::Forked {
         return;
     }
-    let name = &**store;
-    tracing::debug!(name: "tenure.store_error", target: "tenure", store = name, %error);
-    measure!(
-        counter "tenure_store_errors_total",
-        "store" => Arc::clone(store),
-        "class" => match error.class {
-            StoreErrorClass::Transient => "transient",
-            StoreErrorClass::Refused => "refused",
-            StoreErrorClass::Config => "config",
-            StoreErrorClass::Forked => "forked",
-            StoreErrorClass::Internal => "internal",
-        }
+    let say = |store: &Arc<str>, error: &StoreError| {
+        let name = &**store;
+        tracing::debug!(name: "tenure.store_error", target: "tenure", store = name, %error);
+        measure!(
+            counter "tenure_store_errors_total" += 1,
+            "store" => Arc::clone(store),
+            "class" => match error.class {
+                StoreErrorClass::Transient => "transient",
+                StoreErrorClass::Refused => "refused",
+                StoreErrorClass::Config => "config",
+                StoreErrorClass::Forked => "forked",
+                StoreErrorClass::Internal => "internal",
+            }
+        );
+    };
+    tell!(seam, say, store, error);
+}
+
+pub(crate) fn gave_up_undoing(seam: &dyn Seam, key: &Key) {
+    let say = |key: &Key| {
+        tracing::debug!(%key, "gave up undoing: it has ended by itself");
+    };
+    tell!(seam, say, key);
+}
+
+pub(crate) fn no_inbox(seam: &dyn Seam, error: &StoreError) {
+    let say = |error: &StoreError| tracing::debug!(%error, "no inbox; waiting by timed looks");
+    tell!(seam, say, error);
+}
+
+/// By the reporter itself.
+pub(crate) fn dropped(count: u64) {
+    tracing::warn!(
+        name: "tenure.events_dropped",
+        target: "tenure",
+        count,
+        "events were not told: a logger or recorder was held up"
     );
+    measure!(counter "tenure_events_dropped_total" += count);
 }
 
 /// The work's result must not suffer from it.
@@ -141,37 +246,43 @@ pub(crate) fn release_failed(key: &Key, error: &Error) {
     if error.kind() == ErrorKind::Forked {
         return;
     }
-    tracing::warn!(
-        name: "tenure.release_failed",
-        target: "tenure",
-        %key,
-        %error,
-        "release failed; it goes on in the background"
-    );
+    shielded(|| {
+        tracing::warn!(
+            name: "tenure.release_failed",
+            target: "tenure",
+            %key,
+            %error,
+            "release failed; it goes on in the background"
+        );
+    });
 }
 
 pub(crate) fn outlived(key: &Key, reason: LostReason) {
     if reason == LostReason::Forked {
         return;
     }
-    tracing::warn!(
-        name: "tenure.outlived",
-        target: "tenure",
-        %key,
-        %reason,
-        "the work outlived its lock, and its value is used all the same"
-    );
+    shielded(|| {
+        tracing::warn!(
+            name: "tenure.outlived",
+            target: "tenure",
+            %key,
+            %reason,
+            "the work outlived its lock, and its value is used all the same"
+        );
+    });
 }
 
 pub(crate) fn waits_for_itself(store: &Arc<str>, key: &Key) {
-    tracing::warn!(
-        name: "tenure.waits_for_itself",
-        target: "tenure",
-        %key,
-        store = &**store,
-        "this task holds the lock that it waits for without limit: unless another task releases \
-         its guard, it waits for itself"
-    );
+    shielded(|| {
+        tracing::warn!(
+            name: "tenure.waits_for_itself",
+            target: "tenure",
+            %key,
+            store = &**store,
+            "this task holds the lock that it waits for without limit: unless another task \
+             releases its guard, it waits for itself"
+        );
+    });
 }
 
 fn millis(span: Duration) -> u64 {

@@ -1,5 +1,6 @@
-//! A future within a span: `tracing`'s own, but for forks. A subscriber may hold locks, so the
-//! child neither enters nor closes a span that it inherited.
+//! A future within a span: `tracing`'s own, but for forks and for subscribers that panic. A
+//! subscriber may hold locks, so the child of a fork neither enters nor closes a span that it
+//! inherited; and one that panics must end neither the future nor its cleaning up.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -7,13 +8,15 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 use tracing::Span;
+use tracing::span::Entered;
 
 use crate::process::OfProcess;
+use crate::seam::shielded;
 
 pin_project! {
     /// What [`within`] answers.
     pub(super) struct Within<F> {
-        span: OfProcess<Span>,
+        span: OfProcess<Closing>,
         #[pin]
         work: F,
     }
@@ -21,7 +24,7 @@ pin_project! {
 
 /// `work`, whose every poll is within `span`.
 pub(super) fn within<F: Future>(span: Span, work: F) -> Within<F> {
-    Within { span: OfProcess::new(span), work }
+    Within { span: OfProcess::new(Closing(Some(span))), work }
 }
 
 impl<F: Future> Future for Within<F> {
@@ -37,5 +40,31 @@ impl<F: Future> Future for Within<F> {
             std::mem::forget(entered);
         }
         polled
+    }
+}
+
+/// A span whose end may panic.
+struct Closing(Option<Span>);
+
+impl Closing {
+    fn enter(&self) -> Leaving<'_> {
+        Leaving(self.0.as_ref().and_then(|span| shielded(|| span.enter())))
+    }
+}
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        let span = self.0.take();
+        shielded(|| drop(span));
+    }
+}
+
+/// Within a span, whose leaving may panic.
+struct Leaving<'a>(Option<Entered<'a>>);
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        let entered = self.0.take();
+        shielded(|| drop(entered));
     }
 }

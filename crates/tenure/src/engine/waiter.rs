@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use crate::logic::{Acquire, Backoff, Blocker, Op, Queueing, Step};
-use crate::seam::Moment;
+use crate::seam::{Moment, shielded};
 use crate::words::{Error, Key};
 
 use super::lease::Held;
@@ -135,7 +135,8 @@ impl Waiter {
         }
         held.lease.bury.store(state.unanswered > 0, Ordering::Release);
         state.outcome = Outcome::Granted(held.clone());
-        self.done.notify_one();
+        drop(state);
+        self.tell();
         true
     }
 
@@ -144,7 +145,8 @@ impl Waiter {
         let mut state = self.state();
         if matches!(state.outcome, Outcome::Waiting) {
             state.outcome = Outcome::Failed(error);
-            self.done.notify_one();
+            drop(state);
+            self.tell();
         }
     }
 
@@ -175,6 +177,11 @@ impl Waiter {
     pub(crate) fn has_asked(&self) -> bool {
         let state = self.state();
         state.stamp > 0 || state.unanswered > 0
+    }
+
+    /// Whoever brings the news, such as a holder that releases, does not suffer from a waker.
+    fn tell(&self) {
+        shielded(|| self.done.notify_one());
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

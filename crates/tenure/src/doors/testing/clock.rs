@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use crate::seam::{self, Moment, Seam, Task};
+use crate::seam::{self, Call, Moment, Seam, Task};
 
 /// A clock that the test moves. Clones are one clock.
 ///
@@ -97,6 +97,14 @@ impl Seam for Clock {
 
     fn spawn(&self, task: Task) {
         self.machine.spawn(task);
+    }
+
+    fn aside(&self, call: Call) {
+        self.machine.aside(call);
+    }
+
+    fn report(&self, event: Call) {
+        self.machine.report(event);
     }
 
     fn random(&self, bytes: &mut [u8]) {

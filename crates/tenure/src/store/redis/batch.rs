@@ -21,7 +21,7 @@ use tokio_util::sync::{CancellationToken, ReusableBoxFuture};
 
 use crate::logic::{Reply, Step};
 use crate::process::{Forked, Process};
-use crate::seam::Seam;
+use crate::seam::{Seam, shielded};
 use crate::store::StoreError;
 
 /// A script call takes no further call once it has so many steps: a script blocks its server.
@@ -335,12 +335,13 @@ fn answer(callers: Callers, replies: Replies) {
             let mut replies = replies.into_iter();
             for (count, answer) in callers {
                 // A caller that has gone withdraws by itself.
-                let _gone = answer.send(Ok(replies.by_ref().take(count).collect()));
+                let replies = replies.by_ref().take(count).collect();
+                let _gone = shielded(|| answer.send(Ok(replies)).is_err());
             }
         }
         Err(failure) => {
             for (_, answer) in callers {
-                let _gone = answer.send(Err(failure.clone()));
+                let _gone = shielded(|| answer.send(Err(failure.clone())).is_err());
             }
         }
     }

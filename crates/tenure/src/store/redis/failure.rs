@@ -39,6 +39,8 @@ pub(super) enum Cause {
     ClosedAtOnce { tls: bool },
     /// The file with the password cannot be read.
     PasswordFile { path: Arc<str>, text: String },
+    /// The file with the password was not read within the limit.
+    PasswordFileHangs { path: Arc<str>, limit: Duration },
     /// The server is older than what is supported.
     TooOld { server: String, version: String },
     /// The connection was being made until the request's own limit came.
@@ -204,6 +206,7 @@ impl Cause {
             | Self::NobodyListens { .. }
             | Self::CannotConnect { .. }
             | Self::NotInTime { .. }
+            | Self::PasswordFileHangs { .. }
             | Self::ClosedAtOnce { .. }
             | Self::StillConnecting { .. }
             | Self::Silent { .. }
@@ -242,6 +245,11 @@ impl fmt::Display for Cause {
             Self::PasswordFile { path, text } => {
                 write!(f, "the password cannot be read from {path} ({text}): check the file")
             }
+            Self::PasswordFileHangs { path, limit } => write!(
+                f,
+                "the password was not read from {path} within {limit:?}: is it a pipe, or does \
+                 its file system hang?"
+            ),
             Self::TooOld { server, version } => write!(
                 f,
                 "the server is {server} {version}; needed is Redis 6.2 or Valkey 7.2, or newer"

@@ -16,8 +16,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::engine::observe::report;
 use crate::logic::Guarded;
-use crate::seam::Moment;
+use crate::seam::{Moment, shielded};
 use crate::store::Links;
 
 use super::answers::Told;
@@ -202,7 +203,11 @@ impl Link {
         let live = self.live().await?;
         match self.send(&live, &by(&live, "EVALSHA", script.sha1())).await {
             Err(failure) if failure.is_no_script() => {
-                tracing::debug!(store = %self.line.server.name, script.name, "sends a script");
+                let script_name = script.name;
+                let say = move |store: &Arc<str>| {
+                    tracing::debug!(%store, script.name = script_name, "sends a script");
+                };
+                report!(self.line.server.seam, say, &self.line.server.name);
                 let live = self.live().await?;
                 Ok((self.send(&live, &by(&live, "EVAL", &script.source)).await?, live))
             }
@@ -306,11 +311,11 @@ impl Line {
                 // Before anything can be asked of it: what was known of the last is void.
                 self.links.send_modify(|links| links.made += 1);
                 // First this, then the driver: it reports the end of what is known.
-                self.phase.send_replace(Phase::Open(live));
+                shielded(|| self.phase.send_replace(Phase::Open(live)));
                 self.server.seam.spawn(Box::pin(drive));
             }
             Err(failure) => {
-                self.phase.send_replace(Phase::Failed(failure));
+                shielded(|| self.phase.send_replace(Phase::Failed(failure)));
             }
         }
     }
@@ -397,7 +402,11 @@ impl Line {
                 watch.ended(now);
             }
             let lived = now.since(live.opened);
-            tracing::debug!(store = %self.server.name, link = self.name, %failure, "link given up");
+            let link = self.name;
+            let say = move |store: &Arc<str>, failure: &Failure| {
+                tracing::debug!(%store, link, %failure, "link given up");
+            };
+            report!(self.server.seam, say, &self.server.name, failure);
             let failure = Failure { may_have_run: false, ..failure.clone() };
             self.server.gate.fell(lived, failure);
             self.links.send_modify(|links| links.cut += 1);

@@ -5,10 +5,12 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::watch;
+
+use crate::seam::{Moment, Seam};
 
 use super::answers::{self, Told};
 use super::failure::{Cause, Failure, Seen};
@@ -18,7 +20,7 @@ use super::resp::{Command, Reader, Value};
 use super::scripts::{self, with_clock};
 use super::secrets::Secrets;
 use super::server_error::ServerSays;
-use super::stream::ByteStream;
+use super::stream::{ByteStream, within};
 
 /// The oldest servers with what the scripts use.
 const OLDEST_REDIS: (u32, u32) = (6, 2);
@@ -42,8 +44,65 @@ pub(super) enum Password {
     None,
     Given(Arc<str>),
     /// Read at every connection, so that it may be changed while the program runs.
-    File(PathBuf),
+    File(PasswordFile),
 }
+
+/// A file with a password. Clones are one.
+#[derive(Clone)]
+pub(super) struct PasswordFile {
+    path: Arc<str>,
+    /// The last attempt to read it. While that hangs, there is no second one: each would cost a
+    /// thread.
+    reading: Arc<Mutex<Option<Reading>>>,
+}
+
+/// What was read, when it has been.
+type Reading = watch::Receiver<Option<Result<String, String>>>;
+
+impl PasswordFile {
+    pub(super) fn at(path: &str) -> Self {
+        Self { path: path.into(), reading: Arc::default() }
+    }
+
+    /// Reads it on a thread that may block: it may be a pipe, or lie on a mount that hangs.
+    async fn read(&self, seam: &dyn Seam) -> Result<String, Failure> {
+        let mut reading = self.begin(seam);
+        let text = match reading.wait_for(Option::is_some).await {
+            Ok(read) => read.clone().unwrap_or_else(|| Err("no answer".to_owned())),
+            Err(_) => Err("the reading was broken off".to_owned()),
+        };
+        text.map(|text| text.trim_end_matches(['\r', '\n']).to_owned()).map_err(|text| {
+            Failure::unsent(Cause::PasswordFile { path: Arc::clone(&self.path), text })
+        })
+    }
+
+    fn begin(&self, seam: &dyn Seam) -> Reading {
+        let mut last = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(reading) = last.as_ref().filter(|reading| {
+            let has_ended = reading.borrow().is_some() || reading.has_changed().is_err();
+            !has_ended
+        }) {
+            return reading.clone();
+        }
+        let (tell, reading) = watch::channel(None);
+        *last = Some(reading.clone());
+        drop(last);
+        let path = Arc::clone(&self.path);
+        seam.aside(Box::new(move || {
+            let text = std::fs::read_to_string(&*path).map_err(|error| error.to_string());
+            tell.send_replace(Some(text));
+        }));
+        reading
+    }
+}
+
+impl PartialEq for PasswordFile {
+    fn eq(&self, other: &Self) -> bool {
+        self.path == other.path
+    }
+}
+
+impl Eq for PasswordFile {}
 
 /// What the server says of itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -56,19 +115,39 @@ pub(super) struct Greeting {
 }
 
 impl Login {
+    /// The password as it is now; `None`, where there is none. Ends at `until`, or a little
+    /// later.
+    pub(super) async fn password(
+        &self,
+        seam: &dyn Seam,
+        until: Moment,
+    ) -> Result<Option<String>, Failure> {
+        match &self.password {
+            // A user without a password is let in by an empty one.
+            Password::None => Ok(self.user.as_ref().map(|_| String::new())),
+            Password::Given(password) => Ok(Some(password.as_ref().to_owned())),
+            Password::File(file) => {
+                let limit = until.since(seam.now());
+                let read = within(seam, until, file.read(seam)).await;
+                let path = Arc::clone(&file.path);
+                let slow = || Err(Failure::unsent(Cause::PasswordFileHangs { path, limit }));
+                read.unwrap_or_else(slow).map(Some)
+            }
+        }
+    }
+
     /// Introduces us over a stream. Nothing of a caller's is sent before it is done.
     pub(super) async fn enter(
         &self,
-        stream: Box<dyn ByteStream>,
-        is_tls: bool,
+        password: Option<&str>,
+        (stream, is_tls): (Box<dyn ByteStream>, bool),
         (name, asks_who_it_is): (&str, bool),
     ) -> Result<(Box<dyn ByteStream>, Reader, Greeting), Failure> {
         let secrets = &self.secrets;
         let mut talk =
             Talk { stream, reader: Reader::default(), first: Vec::new(), is_tls, secrets };
-        let (hello, has_password) = self.hello(name)?;
-        let hello = talk.ask(&hello).await;
-        let hello = hello.map_err(|e| if has_password { e.after_password() } else { e });
+        let hello = talk.ask(&self.hello(password, name)).await;
+        let hello = hello.map_err(|e| if password.is_some() { e.after_password() } else { e });
         let mut greeting = Greeting::read(hello?, secrets);
         greeting.check()?;
         if self.database != 0 {
@@ -102,28 +181,15 @@ impl Login {
         Ok((told, Some(marker.ok_or_else(|| nonsense("EVAL"))?)))
     }
 
-    /// The first command, and whether there is a password in it.
-    fn hello(&self, name: &str) -> Result<(Command, bool), Failure> {
-        let password = match &self.password {
-            // A user without a password is let in by an empty one.
-            Password::None => self.user.as_ref().map(|_| String::new()),
-            Password::Given(password) => Some(password.as_ref().to_owned()),
-            Password::File(path) => {
-                let text = std::fs::read_to_string(path).map_err(|error| {
-                    let path = path.display().to_string().into();
-                    Failure::unsent(Cause::PasswordFile { path, text: error.to_string() })
-                })?;
-                Some(text.trim_end_matches(['\r', '\n']).to_owned())
-            }
-        };
-        Ok(match &password {
+    fn hello(&self, password: Option<&str>, name: &str) -> Command {
+        match password {
             Some(password) => {
                 self.secrets.add(password);
                 let user = self.user.as_deref().unwrap_or("default");
-                (Command::of(&["HELLO", "3", "AUTH", user, password, "SETNAME", name]), true)
+                Command::of(&["HELLO", "3", "AUTH", user, password, "SETNAME", name])
             }
-            None => (Command::of(&["HELLO", "3", "SETNAME", name]), false),
-        })
+            None => Command::of(&["HELLO", "3", "SETNAME", name]),
+        }
     }
 }
 

@@ -35,7 +35,7 @@ use tokio::sync::watch;
 
 use crate::logic::{Inspection, Op, Reply, State, Step};
 use crate::process::OfProcess;
-use crate::seam::Seam;
+use crate::seam::{Seam, blocking};
 use crate::words::{Key, TTL_MAX};
 
 use super::{
@@ -118,15 +118,16 @@ impl Redis {
     /// Like [`Redis::open`], for tests.
     #[doc(hidden)]
     #[must_use]
-    #[allow(clippy::needless_pass_by_value, reason = "as with `open`")]
     pub fn open_with(
         url: &str,
         seam: Arc<dyn Seam>,
         options: RedisOptions,
     ) -> Answer<'static, Self> {
-        let made = Self::unopened(url, &seam, &options);
+        let (url, its_seam) = (url.to_owned(), Arc::clone(&seam));
         Box::pin(async move {
-            let store = made?;
+            // Certificates are files, which may hang.
+            let made = blocking(&*seam, move || Self::unopened(&url, &its_seam, &options)).await;
+            let store = made.unwrap_or_else(|| Err(defect("opening it panicked".into())))?;
             store.shared.link.command(&Command::of(&["PING"])).await?;
             Ok(store)
         })

@@ -16,6 +16,8 @@ use std::task::{Context, Poll, Waker, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::oneshot;
 
+use crate::seam::shielded;
+
 use super::failure::{Cause, Failure};
 use super::resp::{Command, Reader, Value};
 use super::stream::ByteStream;
@@ -141,7 +143,7 @@ impl Pipe {
         // Without the lock: whoever is woken may want it.
         let Some(asker) = self.state().awaiting.pop_front() else { return false };
         // One that has gone does not care.
-        let _gone = asker.send(Ok(value));
+        let _gone = shielded(|| asker.send(Ok(value)).is_err());
         true
     }
 
@@ -154,7 +156,7 @@ impl Pipe {
         };
         drop(stream);
         for asker in askers {
-            let _gone = asker.send(Err(cause.clone()));
+            let _gone = shielded(|| asker.send(Err(cause.clone())).is_err());
         }
     }
 

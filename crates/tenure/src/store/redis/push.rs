@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use crate::engine::observe::report;
 use crate::seam::Moment;
 use crate::store::{Inbox, Push};
 
@@ -54,10 +55,13 @@ pub(super) async fn open(server: &Arc<Server>, decode: Decode) -> Result<Option<
     match verdict {
         Ok(()) => Ok(Some(Inbox { address, pushes, missed })),
         Err(failure) if failure.is_forbidden() || failure.is_unknown_command() => {
-            tracing::warn!(
-                store = %server.name, %failure,
-                "no subscription for wake-ups: waiters look at intervals instead"
-            );
+            let say = |store: &Arc<str>, failure: &Failure| {
+                tracing::warn!(
+                    %store, %failure,
+                    "no subscription for wake-ups: waiters look at intervals instead"
+                );
+            };
+            report!(server.seam, say, &server.name, &failure);
             Ok(None)
         }
         Err(failure) => Err(failure),
@@ -110,7 +114,10 @@ impl Subscriber {
                 () = self.pushes.closed() => return,
                 ended = self.listen(&subscribed) => ended,
             };
-            tracing::debug!(store = %self.server.name, failure = %listened, "inbox cut off");
+            let say = |store: &Arc<str>, failure: &Failure| {
+                tracing::debug!(%store, %failure, "inbox cut off");
+            };
+            report!(self.server.seam, say, &self.server.name, &listened);
             let lived = self.server.seam.now().since(subscribed.opened);
             self.server.gate.fell(lived, listened);
             drop(subscribed);
@@ -133,7 +140,10 @@ impl Subscriber {
                 Ok(subscribed) => return subscribed,
                 Err(failure) => {
                     if !std::mem::replace(&mut warned, true) {
-                        tracing::warn!(store = %self.server.name, %failure, "no wake-ups for now");
+                        let say = |store: &Arc<str>, failure: &Failure| {
+                            tracing::warn!(%store, %failure, "no wake-ups for now");
+                        };
+                        report!(self.server.seam, say, &self.server.name, &failure);
                     }
                     let seam = &self.server.seam;
                     seam.sleep_until(seam.now() + REFUSED_PAUSE).await;

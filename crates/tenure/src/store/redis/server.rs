@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::engine::observe::report;
 use crate::seam::Seam;
 use crate::store::StoreError;
 
@@ -85,11 +86,12 @@ impl Server {
         let attempt = async || {
             let seam = &*self.seam;
             let until = seam.now() + self.limits.connect;
-            let stream = self.dial.dial(seam, until).await?;
+            let password = self.login.password(seam, until).await?;
+            let stream = (self.dial.dial(seam, until).await?, self.dial.is_tls());
             // Where pushes arrive it does not matter who sends them.
             let asks_who_it_is = on_push.is_none();
             let name = (name, asks_who_it_is);
-            let login = self.login.enter(stream, self.dial.is_tls(), name);
+            let login = self.login.enter(password.as_deref(), stream, name);
             let (stream, reader, greeting) =
                 within(seam, until, login).await.unwrap_or_else(|| {
                     let limit = self.limits.connect;
@@ -101,13 +103,21 @@ impl Server {
         let verdict = self.gate.attempt(attempt).await;
         match &verdict {
             Ok((.., greeting)) => {
-                tracing::debug!(
-                    store = %self.name, link = name, server = greeting.server,
-                    version = greeting.version, "connected"
-                );
+                let link = name.to_owned();
+                let say = move |store: &Arc<str>, greeting: &Greeting| {
+                    tracing::debug!(
+                        %store, link, server = greeting.server, version = greeting.version,
+                        "connected"
+                    );
+                };
+                report!(self.seam, say, &self.name, greeting);
             }
             Err(failure) => {
-                tracing::debug!(store = %self.name, link = name, %failure, "not connected");
+                let link = name.to_owned();
+                let say = move |store: &Arc<str>, failure: &Failure| {
+                    tracing::debug!(%store, link, %failure, "not connected");
+                };
+                report!(self.seam, say, &self.name, failure);
             }
         }
         verdict

@@ -10,7 +10,7 @@ use percent_encoding::percent_decode_str;
 use crate::store::{StoreError, spelling};
 
 use super::layout::Template;
-use super::login::{Login, Password};
+use super::login::{Login, Password, PasswordFile};
 use super::marker::RestartGuard;
 use super::secrets::Secrets;
 use super::server::Limits;
@@ -149,7 +149,7 @@ fn login_of(url: &url::Url, place: &Place, given: &mut Parameters) -> Result<Log
     let password = match (password, given.take("password_file")) {
         (None, None) => Password::None,
         (Some(password), None) => Password::Given(password.into()),
-        (None, Some(path)) => Password::File(path.into()),
+        (None, Some(path)) => Password::File(PasswordFile::at(&path)),
         (Some(_), Some(_)) => {
             return Err(config("the URL has a password and a password_file: leave one out"));
         }
@@ -306,7 +306,7 @@ mod tests {
         let url = parse("redis+unix:///run/my%20redis.sock?db=2&password_file=/run/secret");
         assert_eq!(url.place, Place::Socket("/run/my redis.sock".into()));
         assert_eq!(url.login.database, 2);
-        assert_eq!(url.login.password, Password::File("/run/secret".into()));
+        assert_eq!(url.login.password, Password::File(PasswordFile::at("/run/secret")));
         assert_eq!(&*url.name(), "redis+unix:///run/my redis.sock?db=2");
         let url = parse("redis+unix://user:secret@localhost/run/redis.sock");
         assert_eq!(url.login.user.as_deref(), Some("user"));

@@ -44,7 +44,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::logic::{Inspection, Reply, Step};
 use crate::process::OfProcess;
-use crate::seam::Seam;
+use crate::seam::{Seam, claim_thread};
 use crate::words::{Key, TTL_MAX};
 
 use super::{
@@ -162,6 +162,7 @@ fn serve(
     options: SqliteOptions,
     opened: oneshot::Sender<Result<Sqlite, StoreError>>,
 ) {
+    claim_thread();
     let start = || {
         let file = File::open(path, &*seam, &options)?;
         let inboxes = Inboxes::new(Arc::clone(&file.wake_dir));
@@ -231,7 +232,7 @@ impl Store for Sqlite {
     }
 
     fn inbox(&self) -> Answer<'_, Option<Inbox>> {
-        let opened = self.shared.here().map(|shared| shared.inboxes.open(&*shared.seam));
+        let opened = self.shared.here().map(|shared| shared.inboxes.open(&shared.seam));
         Box::pin(ready(opened.map_err(StoreError::from)))
     }
 

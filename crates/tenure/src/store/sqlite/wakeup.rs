@@ -12,8 +12,9 @@ use tokio::sync::mpsc;
 
 use super::datagram;
 use super::wake_dir::{WakeDir, is_dead};
+use crate::engine::observe::tell;
 use crate::logic::Grant;
-use crate::seam::{Seam, random_u32};
+use crate::seam::{Seam, random_u32, shielded};
 use crate::store::{Inbox, Push};
 use crate::words::Key;
 
@@ -46,15 +47,17 @@ impl Inboxes {
     }
 
     /// Opens an inbox; `None`, with one warning, where no socket can be made.
-    pub(super) fn open(&self, seam: &dyn Seam) -> Option<Inbox> {
-        let name = format!("{:x}-{:08x}", std::process::id(), random_u32(seam));
+    pub(super) fn open(&self, seam: &Arc<dyn Seam>) -> Option<Inbox> {
+        let name = format!("{:x}-{:08x}", std::process::id(), random_u32(&**seam));
         let socket = match self.dir.bind(&name) {
             Ok(socket) => socket,
             Err(error) => {
-                tracing::warn!(
-                    directory = %self.dir.path().display(), %error,
-                    "no socket for wake-ups: waiters look at intervals instead"
-                );
+                shielded(|| {
+                    tracing::warn!(
+                        directory = %self.dir.path().display(), %error,
+                        "no socket for wake-ups: waiters look at intervals instead"
+                    );
+                });
                 return None;
             }
         };
@@ -66,6 +69,7 @@ impl Inboxes {
             address: Arc::clone(&address),
             dir: Arc::clone(&self.dir),
             neighbours: Arc::clone(&self.neighbours),
+            seam: Arc::clone(seam),
         };
         seam.spawn(Box::pin(listen(listening, socket, sender)));
         Some(Inbox { address, pushes, missed: Arc::default() })
@@ -78,12 +82,15 @@ struct Listening {
     address: Arc<str>,
     dir: Arc<WakeDir>,
     neighbours: Arc<Neighbours>,
+    seam: Arc<dyn Seam>,
 }
 
 impl Drop for Listening {
     fn drop(&mut self) {
         self.neighbours.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.address);
-        self.dir.remove(&self.address);
+        // A file system may take its time, and other stores' leases are kept on this thread.
+        let (dir, address) = (Arc::clone(&self.dir), Arc::clone(&self.address));
+        self.seam.aside(Box::new(move || dir.remove(&address)));
     }
 }
 
@@ -92,7 +99,10 @@ async fn listen(inbox: Listening, socket: UnixDatagram, pushes: mpsc::UnboundedS
     let socket = match tokio::net::UnixDatagram::from_std(socket) {
         Ok(socket) => socket,
         Err(error) => {
-            tracing::warn!(%error, "the socket for wake-ups does not work");
+            let say = |error: &Arc<io::Error>| {
+                tracing::warn!(%error, "the socket for wake-ups does not work");
+            };
+            tell!(inbox.seam, say, &Arc::new(error));
             return;
         }
     };
@@ -110,7 +120,10 @@ async fn listen(inbox: Listening, socket: UnixDatagram, pushes: mpsc::UnboundedS
                 }
             }
             Err(error) => {
-                tracing::warn!(%error, inbox = %inbox.address, "wake-ups cannot be received");
+                let say = |error: &Arc<io::Error>, inbox: &Arc<str>| {
+                    tracing::warn!(%error, %inbox, "wake-ups cannot be received");
+                };
+                tell!(inbox.seam, say, &Arc::new(error), &inbox.address);
                 break;
             }
         }

@@ -16,8 +16,9 @@ use super::file::File;
 use super::journal::{self, Journal};
 use super::transaction::{self, Clocks, Done};
 use super::wakeup::Postman;
+use crate::engine::observe::tell;
 use crate::logic::{Inspection, Reply, Step};
-use crate::seam::Seam;
+use crate::seam::{Seam, shielded};
 use crate::store::{StoreError, StoreErrorClass};
 use crate::words::{Key, StoreTime};
 
@@ -49,6 +50,11 @@ pub(super) struct List {
     pub(super) after: Option<Key>,
     pub(super) limit: usize,
     pub(super) answer: Answer<Vec<(Key, Inspection)>>,
+}
+
+/// Whoever asked may have gone, or have a waker that panics.
+fn answer<T>(to: Answer<T>, answer: Result<T, StoreError>) {
+    shielded(|| to.send(answer).is_ok());
 }
 
 #[derive(Debug)]
@@ -101,7 +107,7 @@ impl Worker {
             }
             for list in lists {
                 let page = self.list(&list);
-                let _ = list.answer.send(page);
+                answer(list.answer, page);
             }
             // Nobody waits for an answer now.
             if let Some(file) = &self.file {
@@ -149,12 +155,12 @@ impl Worker {
                 // Waiters first: they have waited longest.
                 self.postman.tell(done.grants);
                 for (call, replies) in calls.into_iter().zip(done.replies) {
-                    let _ = call.answer.send(Ok(replies));
+                    answer(call.answer, Ok(replies));
                 }
             }
             Err(error) => {
                 for call in calls {
-                    let _ = call.answer.send(Err(error.clone()));
+                    answer(call.answer, Err(error.clone()));
                 }
             }
         }
@@ -222,8 +228,11 @@ impl Worker {
 
     /// Closes the file first: within a process, SQLite has one shared memory for all connections
     /// to it.
-    fn close(&mut self, why: &str) {
-        tracing::warn!(file = %self.path.display(), "{why} while in use: opened anew");
+    fn close(&mut self, why: &'static str) {
+        let say = move |path: &PathBuf| {
+            tracing::warn!(file = %path.display(), "{why} while in use: opened anew");
+        };
+        tell!(self.clocks.seam, say, &self.path);
         (self.file, self.cut_off_until) = (None, None);
         self.cache = Cache::default();
     }

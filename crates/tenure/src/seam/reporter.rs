@@ -1,0 +1,43 @@
+//! The thread that tells loggers and recorders of numbers what happened on threads of ours.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
+
+use super::{Call, shielded};
+use crate::engine::observe;
+
+/// So many events wait while a logger blocks; those that come after them are counted.
+const ROOM: usize = 8_192;
+
+#[derive(Debug)]
+pub(super) struct Reporter {
+    events: SyncSender<Call>,
+    dropped: Arc<AtomicU64>,
+}
+
+impl Reporter {
+    pub(super) fn start() -> io::Result<Self> {
+        let (events, coming) = sync_channel::<Call>(ROOM);
+        let dropped = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&dropped);
+        let thread = std::thread::Builder::new().name("tenure-report".into());
+        thread.spawn(move || {
+            for event in coming {
+                shielded(event);
+                let count = counted.swap(0, Ordering::Relaxed);
+                if count > 0 {
+                    shielded(|| observe::dropped(count));
+                }
+            }
+        })?;
+        Ok(Self { events, dropped })
+    }
+
+    pub(super) fn tell(&self, event: Call) {
+        if self.events.try_send(event).is_err() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! All sleepers of the process, woken by one timerfd.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use rustix::fd::OwnedFd;
+use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec};
+
+use crate::process::Process;
+
+use super::aside::Aside;
+use super::{Moment, is_own_thread, now, shielded};
+
+#[derive(Debug)]
+pub(super) struct Timers {
+    timer: OwnedFd,
+    sleepers: Mutex<Sleepers>,
+}
+
+#[derive(Debug)]
+struct Sleepers {
+    /// Ordered by time; the number tells sleepers of the same moment apart.
+    due: BTreeMap<(Moment, u64), Bell>,
+    last: u64,
+    /// When the timer rings. That may be for a sleeper who has left: most do, since most are the
+    /// time limits of calls, and setting the timer costs more than ringing for nothing now and
+    /// then.
+    armed: Moment,
+}
+
+/// How to wake a sleeper.
+#[derive(Debug)]
+struct Bell {
+    waker: Waker,
+    /// Whether it is known to be quick: it wakes a task of ours, or is an alarm of ours.
+    is_ours: bool,
+}
+
+impl Timers {
+    pub(super) fn new() -> io::Result<Self> {
+        let clock = TimerfdClockId::Boottime;
+        let timer = rustix::time::timerfd_create(clock, TimerfdFlags::CLOEXEC)?;
+        let sleepers = Sleepers { due: BTreeMap::new(), last: 0, armed: Moment::NEVER };
+        Ok(Self { timer, sleepers: Mutex::new(sleepers) })
+    }
+
+    pub(super) fn sleep_until(self: &Arc<Self>, at: Moment) -> Sleep {
+        Sleep { process: Process::current(), at, entry: None, timers: Arc::clone(self) }
+    }
+
+    /// An alarm of ours; it is set as long as what is answered lives.
+    pub(super) fn alarm(self: &Arc<Self>, at: Moment, waker: Waker) -> Sleep {
+        let entry = Some(self.enter(at, None, Bell { waker, is_ours: true }));
+        Sleep { process: Process::current(), at, entry, timers: Arc::clone(self) }
+    }
+
+    /// Wakes by `bell` at `at`; answers the number of the entry, which is `entry` if it had one.
+    fn enter(&self, at: Moment, entry: Option<u64>, bell: Bell) -> u64 {
+        let mut sleepers = self.sleepers();
+        let number = entry.unwrap_or(sleepers.last + 1);
+        sleepers.last = sleepers.last.max(number);
+        let before = sleepers.due.insert((at, number), bell);
+        if at < sleepers.armed {
+            self.arm(&mut sleepers, at);
+        }
+        drop(sleepers);
+        // Without the lock: to drop a waker is a call of foreign code.
+        drop(before);
+        number
+    }
+
+    fn sleepers(&self) -> MutexGuard<'_, Sleepers> {
+        self.sleepers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn arm(&self, sleepers: &mut Sleepers, at: Moment) {
+        sleepers.armed = at;
+        // A value of zero would disarm the timer.
+        let micros = at.0.max(1);
+        let value = Timespec {
+            tv_sec: i64::try_from(micros / 1_000_000).unwrap_or(i64::MAX),
+            tv_nsec: i64::try_from(micros % 1_000_000 * 1_000).unwrap_or(0),
+        };
+        let once = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value: value };
+        rustix::time::timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &once)
+            .expect("a timerfd takes any absolute time");
+    }
+
+    /// Runs on a thread of its own, so that no task can make an alarm late.
+    pub(super) fn drive(&self, aside: &Arc<Aside>) {
+        let mut count = [0; 8];
+        loop {
+            match rustix::io::read(&self.timer, &mut count) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(e) => unreachable!("a timerfd of our own can be read: {e}"),
+            }
+            // Ours first: all that is due of them is done before anybody else is woken.
+            let (ours, others): (Vec<_>, Vec<_>) =
+                self.take_due().into_iter().partition(|bell| bell.is_ours);
+            for bell in ours {
+                shielded(|| bell.waker.wake());
+            }
+            for bell in others {
+                aside.call(Box::new(|| bell.waker.wake()));
+            }
+        }
+    }
+
+    fn take_due(&self) -> Vec<Bell> {
+        let mut sleepers = self.sleepers();
+        let later = sleepers.due.split_off(&(Moment(now().0 + 1), 0));
+        let due = std::mem::replace(&mut sleepers.due, later);
+        sleepers.armed = Moment::NEVER;
+        if let Some(((at, _), _)) = sleepers.due.first_key_value() {
+            let at = *at;
+            self.arm(&mut sleepers, at);
+        }
+        due.into_values().collect()
+    }
+}
+
+/// One sleeper. Its entry leaves with it.
+pub(super) struct Sleep {
+    process: Process,
+    at: Moment,
+    entry: Option<u64>,
+    timers: Arc<Timers>,
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        // In another process nobody would wake it: whatever is waited for there is over.
+        if now() >= self.at || !self.process.is_current() {
+            return Poll::Ready(());
+        }
+        // The engine's thread polls tasks of ours alone.
+        let bell = Bell { waker: cx.waker().clone(), is_ours: is_own_thread() };
+        self.entry = Some(self.timers.enter(self.at, self.entry, bell));
+        Poll::Pending
+    }
+}
+
+impl Drop for Sleep {
+    fn drop(&mut self) {
+        if let Some(number) = self.entry
+            && self.process.is_current()
+        {
+            let left = self.timers.sleepers().due.remove(&(self.at, number));
+            drop(left);
+        }
+    }
+}
