@@ -60,7 +60,7 @@ Exit codes:
   0..255   CMD's own, where CMD ended by itself (--report tells it from those below)
   64       usage: the command line or an option was refused, nothing was touched
   65       the key is something else at the store: another kind of lock, a foreign value
-  69       the store cannot be reached, or failed
+  69       the store cannot be reached, failed, or grants nothing new yet (restart guard)
   70       internal: a defect of tenure, its sentry was killed, or the system refused a process
   75       busy: others held the key (--busy-exit N changes it)
   77       the store refused: credentials, rights, a full disk

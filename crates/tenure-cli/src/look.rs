@@ -21,12 +21,12 @@ const PAGE: usize = 256;
 /// `tenure status KEY`.
 pub(crate) fn status(args: &StatusArgs) -> Result<Exit, Refusal> {
     let key = key_of(&args.key)?;
-    with_store(&args.store, async |locks, store| {
+    with_store(&args.store, async |locks, store, now| {
         let seen = locks.mutex(key.as_str()).inspect().await.map_err(failed)?;
         let text = if args.json {
             KeyView::of(&key, &seen).json()
         } else {
-            format!("{}\n  at {}", view::text(&key, &seen), store.describe(locks))
+            format!("{}\n  at {}", view::text(&key, &seen, now()), store.describe(locks))
         };
         print(&text)
     })
@@ -34,12 +34,12 @@ pub(crate) fn status(args: &StatusArgs) -> Result<Exit, Refusal> {
 
 /// `tenure list [PREFIX]`: page by page, so that a long list begins at once.
 pub(crate) fn list(args: &ListArgs) -> Result<Exit, Refusal> {
-    with_store(&args.store, async |locks, _| {
+    with_store(&args.store, async |locks, _, now| {
         let mut after: Option<Key> = None;
         loop {
             let page = locks.list(&args.prefix, after.as_ref(), PAGE).await.map_err(failed)?;
             for (key, seen) in &page {
-                print(&line(args, key, seen))?;
+                print(&line(args, key, seen, now()))?;
             }
             match page.last() {
                 Some((last, _)) if page.len() == PAGE => after = Some(last.clone()),
@@ -49,8 +49,8 @@ pub(crate) fn list(args: &ListArgs) -> Result<Exit, Refusal> {
     })
 }
 
-fn line(args: &ListArgs, key: &Key, seen: &Inspection) -> String {
-    if args.json { KeyView::of(key, seen).json() } else { view::text(key, seen) }
+fn line(args: &ListArgs, key: &Key, seen: &Inspection, now: u64) -> String {
+    if args.json { KeyView::of(key, seen).json() } else { view::text(key, seen, now) }
 }
 
 /// Why a look ended early.
@@ -67,7 +67,7 @@ fn failed(error: tenure::Error) -> Early {
 
 fn with_store(
     args: &StoreArgs,
-    look: impl AsyncFnOnce(&Locks, &Located) -> Result<(), Early>,
+    look: impl AsyncFnOnce(&Locks, &Located, &dyn Fn() -> u64) -> Result<(), Early>,
 ) -> Result<Exit, Refusal> {
     check_store_timeout(args)?;
     let choice = Choice::of(args, |name| std::env::var_os(name))?;
@@ -80,7 +80,7 @@ fn with_store(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
     let done = runtime.map_err(defect)?.block_on(async {
         let locks = store.open(args.store_timeout, &*seam).await.map_err(failed)?;
-        let done = look(&locks, &store).await;
+        let done = look(&locks, &store, &|| seam.wall_micros()).await;
         // Nothing is held here; closing cannot leave anything behind.
         let _ = locks.close(Duration::ZERO).await;
         done

@@ -36,7 +36,7 @@ impl Progress {
             seam.sleep_until(at).await;
             // A store that does not answer now is the business of the acquire.
             let line = match mutex.inspect().await {
-                Ok(seen) => line(key, &seen, seam.now().since(began)),
+                Ok(seen) => line(key, &seen, seam.now().since(began), seam.wall_micros()),
                 Err(e) => format!("waiting for {key:?}: {}", e.message()),
             };
             if self.in_place {
@@ -63,11 +63,13 @@ impl Drop for Progress {
     }
 }
 
-fn line(key: &str, seen: &Inspection, waited: Duration) -> String {
+fn line(key: &str, seen: &Inspection, waited: Duration, now: u64) -> String {
     let waited = show(Duration::from_secs(waited.as_secs()));
     let Some(holder) = seen.holders.first() else {
-        let what = match &seen.state {
-            State::Foreign(what) => what,
+        let guarded = seen.guarded.map(|guarded| guarded.told(now));
+        let what = match (&seen.state, &guarded) {
+            (State::Foreign(what), _) => what,
+            (_, Some(guarded)) => guarded.as_str(),
             _ => "it is changing hands",
         };
         return format!("waiting for {key:?} for {waited}: {what}");

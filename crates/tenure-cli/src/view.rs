@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 use tenure::Key;
-use tenure::logic::{HolderView, Inspection, State, WaiterView};
+use tenure::logic::{Guarded, HolderView, Inspection, State, WaiterView};
 
 use crate::duration::show;
 use crate::report::millis;
@@ -17,6 +17,14 @@ pub(crate) struct KeyView<'a> {
     fence: Option<u64>,
     holders: Vec<Holder<'a>>,
     waiters: Vec<Waiter<'a>>,
+    guarded: Option<Restart>,
+}
+
+/// Nothing new is granted, whatever the state.
+#[derive(Debug, Serialize)]
+struct Restart {
+    known_ms: u64,
+    remaining_ms: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -45,6 +53,7 @@ impl<'a> KeyView<'a> {
             fence: seen.fence.map(tenure::Fence::get),
             holders: seen.holders.iter().map(holder).collect(),
             waiters: seen.waiters.iter().map(waiter).collect(),
+            guarded: seen.guarded.as_ref().map(restart),
         }
     }
 
@@ -69,6 +78,10 @@ fn waiter(seen: &WaiterView) -> Waiter<'_> {
     Waiter { label: seen.label.as_str(), units: seen.units, waiting_ms: millis(seen.waiting) }
 }
 
+fn restart(seen: &Guarded) -> Restart {
+    Restart { known_ms: millis(seen.known_for), remaining_ms: millis(seen.left) }
+}
+
 /// The state's word, and what there is to add for people.
 fn state(state: &State) -> (&'static str, Option<&str>) {
     match state {
@@ -80,8 +93,9 @@ fn state(state: &State) -> (&'static str, Option<&str>) {
     }
 }
 
-/// The key for people: a line, then one for each holder and waiter.
-pub(crate) fn text(key: &Key, seen: &Inspection) -> String {
+/// The key for people: a line, then one for each holder and waiter, and one where nothing new is
+/// granted. `now` is the wall clock in microseconds.
+pub(crate) fn text(key: &Key, seen: &Inspection, now: u64) -> String {
     let (word, more) = state(&seen.state);
     let mut text = format!("{key}: {word}");
     if let Some(more) = more {
@@ -99,6 +113,9 @@ pub(crate) fn text(key: &Key, seen: &Inspection) -> String {
     for waiter in &seen.waiters {
         text += &format!("\n  waiting: {} for {}", waiter.label, show(waiter.waiting));
         text += &units(waiter.units, seen.limit);
+    }
+    if let Some(guarded) = &seen.guarded {
+        text += &format!("\n  {}", guarded.told(now));
     }
     text
 }

@@ -40,8 +40,8 @@ on_every_store! {
 fn status_of_a_key_that_is_free_or_held(home: Home) {
     let place = Place::at(home);
     let unknown = place.run(&["status", "--json", "k"]).stdout;
-    let free = r#"{"key":"k","state":"free","limit":null,"fence":null,"holders":[],"waiters":[]}"#;
-    assert_eq!(unknown, format!("{free}\n"));
+    let free = r#"{"key":"k","state":"free","limit":null,"fence":null,"holders":[],"waiters":[]"#;
+    assert_eq!(unknown, format!("{free},\"guarded\":null}}\n"));
     conforms(KEY, &serde_json::from_str(&unknown).expect("JSON"));
 
     let script = "\"$TENURE\" status --json k; \"$TENURE\" status k";
@@ -53,7 +53,7 @@ fn status_of_a_key_that_is_free_or_held(home: Home) {
     let expected = r#"{"key":"k","state":"held","limit":N,"fence":N,"#.to_owned()
         + r#""holders":[{"owner":"OWNER","label":"first","units":N,"fence":N,"#
         + r#""since_ms":N,"remaining_ms":N}],"#
-        + r#""waiters":[{"label":"second","units":N,"waiting_ms":N}]}"#;
+        + r#""waiters":[{"label":"second","units":N,"waiting_ms":N}],"guarded":null}"#;
     let line = held.lines().next().expect("a line");
     assert_eq!(snapshot(line), expected);
     let value: Value = serde_json::from_str(line).expect("JSON");

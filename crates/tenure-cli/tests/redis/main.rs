@@ -6,6 +6,7 @@
 
 mod faults;
 mod foreign;
+mod guarded;
 mod scenes;
 mod secrets;
 mod sentry;

@@ -1,0 +1,64 @@
+//! A server that grants nothing new yet: nobody holds the lock, and no job is skipped as if
+//! somebody did.
+
+use std::process::{Command, Output, Stdio};
+
+use tenure_testkit::{Flavour, Server, clean};
+
+/// With a store whose restart guard outlasts every test.
+fn tenure(store: &str, words: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tenure"));
+    clean(&mut command).args(words).env("TENURE_STORE", store);
+    command.stdin(Stdio::null()).output().expect("it starts")
+}
+
+/// Servers of their own, and the stores over them: one server and a quorum.
+fn stores() -> (Vec<Server>, [String; 2]) {
+    let servers: Vec<_> =
+        [Flavour::Redis, Flavour::Valkey, Flavour::Redis].map(|f| Server::of(f).start()).into();
+    let one = format!("{}?restart_guard=5m", servers[0].url());
+    let urls: Vec<_> = servers.iter().map(Server::url).collect();
+    (servers, [one, format!("quorum:{}", urls.join(" "))])
+}
+
+#[test]
+fn a_job_is_not_skipped_as_busy_while_nobody_has_the_lock() {
+    let (_servers, stores) = stores();
+    for store in &stores {
+        for patience in [&["--try"][..], &["--wait", "1500ms"]] {
+            let words = [&["run"], patience, &["--busy-exit", "0", "k", "--", "true"]].concat();
+            let refused = tenure(store, &words);
+            let text = String::from_utf8_lossy(&refused.stderr);
+            assert_eq!(refused.status.code(), Some(69), "{patience:?}: {refused:?}");
+            let line = text.lines().find(|line| line.contains("cannot acquire"));
+            let line = line.unwrap_or_else(|| panic!("no error in: {text}"));
+            for words in ["nothing new is granted until", "UTC", "known for", "try again"] {
+                assert!(line.contains(words), "{words} is missing in: {line}");
+            }
+            assert!(!text.contains("changing hands") && !text.contains("held by"), "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_look_and_who_waits_are_told_until_when_nothing_new_is_granted() {
+    let (_servers, stores) = stores();
+    for store in &stores {
+        let seen = tenure(store, &["status", "k"]);
+        let text = String::from_utf8_lossy(&seen.stdout);
+        assert_eq!(seen.status.code(), Some(0), "{seen:?}");
+        for words in ["k: free", "nothing new is granted until", "UTC"] {
+            assert!(text.contains(words), "{words} is missing in: {text}");
+        }
+        let seen = tenure(store, &["status", "--json", "k"]);
+        let seen: serde_json::Value = serde_json::from_slice(&seen.stdout).expect("JSON");
+        let left = seen["guarded"]["remaining_ms"].as_u64().expect("a number");
+        assert!((200_000..=300_000).contains(&left), "{seen}");
+        let waited = tenure(store, &["run", "--wait", "2s", "k", "--", "true"]);
+        let text = String::from_utf8_lossy(&waited.stderr);
+        let told = |line: &str| {
+            line.contains("waiting for \"k\"") && line.contains("nothing new is granted until")
+        };
+        assert!(text.lines().any(told), "{text}");
+    }
+}
