@@ -128,7 +128,8 @@ pub fn stores() -> &'static [StoreEntry] {
 /// A quorum is named by `quorum:` and the URLs of its nodes with spaces between, an odd number
 /// and at least 3. Its own parameters are the last word: `?max_ttl=5m` (the longest ttl, 10 ms
 /// to 60 min with servers among the nodes, the same for all programs, default 5 min; a server
-/// whose memory is known for less, be it new or restarted, grants nothing) and `?node_timeout=500ms` (default 1 s).
+/// whose memory is known for less, be it new or restarted, grants nothing) and
+/// `?node_timeout=500ms` (default 1 s).
 ///
 /// # Cancel safety
 /// Dropping the future opens nothing that stays.

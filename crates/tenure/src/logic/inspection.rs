@@ -24,7 +24,7 @@ pub struct Inspection {
     pub guarded: Option<Guarded>,
 }
 
-/// The restart guard: a store that may have forgotten leases grants nothing new until they are over.
+/// The restart guard: a store that may have forgotten leases grants nothing new until they end.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Guarded {
     /// Since when the store is known: since it restarted, lost its memory, or was first asked.
