@@ -148,8 +148,11 @@ impl Engine {
     /// Sends one step, within the store's time limit.
     pub(crate) async fn ask(&self, key: &Key, op: Op, limit: Moment) -> Result<Reply, StoreError> {
         let limit = limit.min(self.now() + self.options.store_timeout);
+        // Whoever claims is told why he was refused; what cannot be refused has failed then.
+        let is_claim = matches!(op, Op::Acquire(_) | Op::Steal(_) | Op::Transfer { .. });
         let mut replies = self.call(vec![Step { key: key.clone(), op }], limit).await?;
-        StoreError::unless_known(replies.swap_remove(0))
+        let reply = replies.swap_remove(0);
+        if is_claim { StoreError::unless_known(reply) } else { StoreError::unless_failed(reply) }
     }
 
     /// Asks once, for a caller who waits for the answer.

@@ -208,7 +208,7 @@ pub(crate) fn store_error(seam: &dyn Seam, store: &Arc<str>, error: &StoreError)
             "store" => Arc::clone(store),
             "class" => match error.class {
                 StoreErrorClass::Transient => "transient",
-                StoreErrorClass::Refused => "refused",
+                StoreErrorClass::Refused | StoreErrorClass::Full => "refused",
                 StoreErrorClass::Config => "config",
                 StoreErrorClass::Forked => "forked",
                 StoreErrorClass::Internal => "internal",

@@ -58,7 +58,7 @@ pub(super) fn of(engine: &Engine, key: &Key, reply: Reply) -> Error {
     let error = |kind, message: String| engine.error(Operation::Acquire, key, kind)(message);
     match reply {
         Reply::Mismatch(what) => error(ErrorKind::Mismatch, what.into()),
-        Reply::Refused(why) => error(ErrorKind::Refused, why.into()),
+        Reply::Refused(why) | Reply::Full(why) => error(ErrorKind::Refused, why.into()),
         Reply::SelfHeld => error(
             ErrorKind::Invalid,
             "a holder with the same fixed owner value has it, and waiting for it would be \

@@ -73,7 +73,8 @@ pub enum Op {
         ttl: Duration,
     },
     /// Take the key from who holds it with a fence of at most `up_to`: repeated because a reply
-    /// was lost, it does not hit the successor.
+    /// was lost, it does not hit the successor. What another library holds has no fence, and is
+    /// left alone.
     Force {
         /// The largest fence that the caller has seen. A number beyond that reaches whoever
         /// holds when the request arrives, a successor as well.
@@ -152,15 +153,16 @@ pub struct Queueing {
     /// The place is kept for so long after a heartbeat; a grant from the queue lasts
     /// [`Acquire::claim_lease`] until the waiter confirms it.
     pub window: Duration,
-    /// The heartbeat's number, echoed in the grant's push. The first is 1 and is sent once: whoever
-    /// sends it has no place yet, on which a store may rely.
+    /// The heartbeat's number, echoed in the grant's push. The first is 1: whoever sends it has most
+    /// likely no place yet. A store may count on that to be quick, but not on its being so: the
+    /// request can come after the next heartbeat.
     pub stamp: u64,
     /// Where a grant is announced; `None`: nowhere, the waiter looks by itself.
     pub inbox: Option<Arc<str>>,
 }
 
 impl Queueing {
-    /// Whether its waiter cannot have a place yet.
+    /// Whether its waiter has most likely no place yet.
     #[must_use]
     pub fn is_first_sign(&self) -> bool {
         self.stamp == 1
@@ -208,9 +210,13 @@ pub enum Reply {
     Withdrawn,
     /// The key is something else; the text says what.
     Mismatch(Box<str>),
-    /// Acquire, steal: the store would not write this step, and nothing was changed; the text
-    /// says why (its memory is full). Other steps of the same call are not concerned.
+    /// The store would not carry out this step, and would not if it were repeated; the text says
+    /// why. Other steps of the same call are not concerned. Acquire, steal, transfer: nothing was
+    /// changed.
     Refused(Box<str>),
+    /// As [`Reply::Refused`], but the store has no room for what this step would write, which may
+    /// pass: its memory is full.
+    Full(Box<str>),
     /// Renew: the lease lasts at least the asked time. Raise: done.
     Renewed,
     /// Release, withdraw: done; nothing is left of this owner but a remainder of `min_hold`.

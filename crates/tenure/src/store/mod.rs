@@ -181,8 +181,10 @@ pub struct StoreError {
 pub enum StoreErrorClass {
     /// It may pass: try again.
     Transient,
-    /// The store refused, and would again: credentials, rights, a full disk.
+    /// The store refused, and would again: credentials, rights.
     Refused,
+    /// The store has no room for it, which may pass: a full disk, memory used up.
+    Full,
     /// What was asked for is not such a store: wrong path, foreign or newer file, bad URL.
     Config,
     /// The store was opened by a parent of this process, before a fork: open it again here.
@@ -224,12 +226,37 @@ impl StoreError {
         Err(Self { class, message, may_have_run: true, source: None })
     }
 
+    /// A reply to a step that nobody can be refused for good (a renewal, a release): if it was
+    /// not carried out, that is a failure.
+    pub(crate) fn unless_failed(reply: Reply) -> Result<Reply, Self> {
+        let (class, message) = match Self::unless_known(reply)? {
+            Reply::Refused(why) => (StoreErrorClass::Refused, why),
+            Reply::Full(why) => (StoreErrorClass::Full, why),
+            reply => return Ok(reply),
+        };
+        Err(Self { class, message: message.into(), may_have_run: true, source: None })
+    }
+
+    /// What it is as the answer to one step of a call whose others are not concerned.
+    #[cfg(feature = "redis")]
+    pub(crate) fn into_reply(self) -> Reply {
+        let message = self.message.into();
+        match self.class {
+            StoreErrorClass::Transient => Reply::Unknown(message),
+            StoreErrorClass::Full => Reply::Full(message),
+            StoreErrorClass::Refused
+            | StoreErrorClass::Config
+            | StoreErrorClass::Internal
+            | StoreErrorClass::Forked => Reply::Refused(message),
+        }
+    }
+
     /// The public error for it.
     #[must_use]
     pub fn into_error(self, operation: Operation, store: &Arc<str>) -> Error {
         let kind = match self.class {
             StoreErrorClass::Transient => ErrorKind::Unavailable,
-            StoreErrorClass::Refused => ErrorKind::Refused,
+            StoreErrorClass::Refused | StoreErrorClass::Full => ErrorKind::Refused,
             StoreErrorClass::Config => ErrorKind::Config,
             StoreErrorClass::Forked => ErrorKind::Forked,
             StoreErrorClass::Internal => ErrorKind::Internal,

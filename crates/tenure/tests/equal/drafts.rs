@@ -274,12 +274,6 @@ impl Model {
         Self { shows_old_fences: true, ..Self::default() }
     }
 
-    /// Whether the owner stands in line there, or did and is not forgotten yet.
-    pub(crate) fn has_place(&self, key: &Key, owner: &Owner) -> bool {
-        let queue = self.keys.get(key).map(Resource::queue);
-        queue.is_some_and(|queue| queue.iter().any(|place| place.owner == *owner))
-    }
-
     fn apply(&mut self, step: &Step, at: At) -> (Reply, Vec<Grant>) {
         self.keys.entry(step.key.clone()).or_default().apply(&step.op, at)
     }

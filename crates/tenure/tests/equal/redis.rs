@@ -118,10 +118,10 @@ fn stretched(op: Op) -> Op {
     }
 }
 
-/// Whoever is passed to without having a place gives its first sign of life with that, mostly.
-fn first_sign(step: &mut Step, model: &Model) {
+/// Whoever is passed to gives its first sign of life with that, mostly; if it has a place by now,
+/// because the pass comes late.
+fn first_sign(step: &mut Step) {
     if let Op::Pass { to, .. } = &mut step.op
-        && !model.has_place(&step.key, &to.owner)
         && let Some(queue) = &mut to.queue
         && queue.stamp % 4 != 1
     {
@@ -170,7 +170,7 @@ impl Scene {
             let mut steps = steps(&asks, &inbox.address);
             for step in &mut steps {
                 step.op = stretched(step.op.clone());
-                first_sign(step, &model);
+                first_sign(step);
             }
             steps.extend((0..self.company).map(|number| Step {
                 key: Key::new(format!("company-{number}")).expect("a good key"),

@@ -18,6 +18,7 @@ mod pushes;
 mod restart;
 mod rights;
 mod secrets;
+mod steps;
 mod told;
 mod traces;
 mod verdicts;

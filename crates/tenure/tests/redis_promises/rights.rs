@@ -34,7 +34,7 @@ fn scripts() -> String {
 const CALLS: [&str; 7] = ["EVAL", "EVALSHA", "INFO", "PING", "SCAN", "SELECT", "SUBSCRIBE"];
 
 /// The rule as SAFETY.md has it.
-fn documented() -> String {
+pub(crate) fn documented() -> String {
     let (_, rest) = include_str!("../../../../SAFETY.md").split_once("user tenure ").unwrap();
     let (rules, _) = rest.split_once("```").expect("the end of the block");
     rules.split_whitespace().collect::<Vec<_>>().join(" ")

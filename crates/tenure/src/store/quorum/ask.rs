@@ -313,7 +313,7 @@ pub(super) fn vote(op: &Op, word: &Word, index: usize) -> Vote {
     };
     match (op, reply) {
         (_, Some(Reply::Granted { fence } | Reply::Transferred { fence })) => Vote::For(*fence),
-        (_, None | Some(Reply::Refused(_) | Reply::Unknown(_))) => Vote::Fault,
+        (_, None | Some(Reply::Refused(_) | Reply::Full(_) | Reply::Unknown(_))) => Vote::Fault,
         (Op::Acquire(_) | Op::Steal(_), Some(_)) => Vote::Against,
         (_, Some(Reply::Renewed | Reply::Inspected(_) | Reply::Forced { .. })) => {
             Vote::For(Fence::default())

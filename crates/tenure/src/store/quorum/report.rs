@@ -86,7 +86,7 @@ fn of_reply(reply: &Reply) -> String {
         }
         Reply::Busy { .. } | Reply::Queued { .. } => "held".into(),
         Reply::Mismatch(what) => format!("mismatch: {what}"),
-        Reply::Refused(why) => format!("refused: {why}"),
+        Reply::Refused(why) | Reply::Full(why) => format!("refused: {why}"),
         Reply::Withdrawn => "withdrawn".into(),
         Reply::Renewed => "renewed".into(),
         Reply::Released => "released".into(),

@@ -6,7 +6,8 @@ use std::time::Duration;
 use crate::logic::{Blocker, Guarded, HolderView, Inspection, Op, Reply, State, Step, WaiterView};
 use crate::words::{Fence, Key, Label, Owner};
 
-use super::super::Push;
+use super::super::{Push, StoreError, StoreErrorClass};
+use super::failure::Failure;
 use super::marker::Marker;
 use super::resp::Value;
 use super::scripts::By;
@@ -148,20 +149,21 @@ fn decode_one(reply: Value) -> Option<Reply> {
         "gone" => Reply::Gone,
         "others" => Reply::Others,
         "inspected" => Reply::Inspected(parts.inspection()?),
-        "failed" => Reply::Refused(refused(&parts.text()?).into()),
+        "failed" => failed(&parts.text()?),
         _ => return None,
     };
     Some(reply)
 }
 
-/// What it means that the server would not write.
-fn refused(says: &str) -> String {
-    if says.starts_with("OOM") {
-        return "the server's memory is full (maxmemory); free some or raise the limit. What is \
-                held is renewed and released all the same"
-            .into();
+/// What it means that a step broke off with an error of the server.
+fn failed(says: &str) -> Reply {
+    let failure = Failure::answered("EVALSHA", says);
+    if failure.class() == StoreErrorClass::Full {
+        let why = "the server's memory is full (maxmemory); free some or raise the limit. What is \
+                   held is renewed and released all the same";
+        return Reply::Full(why.into());
     }
-    format!("the server would not write: {says}")
+    StoreError::from(failure).into_reply()
 }
 
 /// Which of some locks say by themselves that they are ours, from the answer to MGET.

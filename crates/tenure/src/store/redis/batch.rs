@@ -32,8 +32,18 @@ pub(super) const SECOND_MIN: usize = 8;
 
 /// The replies to some steps, in their order.
 type Replies = Result<Vec<Reply>, StoreError>;
+
+/// What became of the steps of a batch.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// They travelled together.
+    Together(Replies),
+    /// Some were refused, which concerns no other.
+    Apart(Vec<Result<Reply, StoreError>>),
+}
+
 /// A call under way. It is large, and its memory serves one call after the other.
-pub(super) type Carrying = ReusableBoxFuture<'static, Replies>;
+pub(super) type Carrying = ReusableBoxFuture<'static, Outcome>;
 
 /// Carries out many steps at once: the script over the link. It may use the memory of a call
 /// that has ended.
@@ -106,8 +116,8 @@ impl Batches {
                 () = async {
                     loop {
                         // Without the lock: whoever is woken may want it.
-                        let (callers, replies) = poll_fn(|cx| lock(&work).receive(cx)).await;
-                        answer(callers, replies);
+                        let (callers, outcome) = poll_fn(|cx| lock(&work).receive(cx)).await;
+                        answer(callers, outcome);
                     }
                 } => {}
             }
@@ -193,16 +203,16 @@ impl Drop for Going<'_> {
 
 impl Work {
     /// What is answered next, on the engine's thread.
-    fn receive(&mut self, cx: &mut Context<'_>) -> Poll<(Callers, Replies)> {
+    fn receive(&mut self, cx: &mut Context<'_>) -> Poll<(Callers, Outcome)> {
         self.waker.get_or_insert_with(|| cx.waker().clone()).clone_from(cx.waker());
         self.send();
         let Some(first) = self.under_way.front_mut() else { return Poll::Pending };
-        let replies = ready!(first.poll(cx));
+        let outcome = ready!(first.poll(cx));
         let Some(first) = self.under_way.pop_front() else { return Poll::Pending };
         self.rooms.push(first.carrying);
         // The next one is under way before the callers of this one wake up.
         self.send();
-        Poll::Ready((first.callers, replies))
+        Poll::Ready((first.callers, outcome))
     }
 
     /// Sends what can be sent now; before the engine's task has first come by, nothing.
@@ -239,7 +249,7 @@ impl Work {
     fn add(&mut self, mut carrying: Carrying, callers: Callers) {
         let Some(waker) = &self.waker else { return };
         let early = match carrying.poll(&mut Context::from_waker(waker)) {
-            Poll::Ready(replies) => Some(replies),
+            Poll::Ready(outcome) => Some(outcome),
             Poll::Pending => None,
         };
         if early.is_some() {
@@ -283,9 +293,9 @@ impl Work {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Replies>> {
         match carrying.poll(cx) {
-            Poll::Ready(replies) => {
+            Poll::Ready(outcome) => {
                 self.rooms.push(carrying);
-                Poll::Ready(Some(replies))
+                Poll::Ready(Some(outcome.of_one_call()))
             }
             Poll::Pending => {
                 self.alone = Some(Alone::Own { carrying, steps, caller: cx.waker().clone() });
@@ -317,21 +327,53 @@ struct Batch {
     callers: Callers,
     carrying: Carrying,
     /// The outcome, if nothing had to be waited for.
-    early: Option<Replies>,
+    early: Option<Outcome>,
 }
 
 impl Batch {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Replies> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
         match self.early.take() {
-            Some(replies) => Poll::Ready(replies),
+            Some(outcome) => Poll::Ready(outcome),
             None => self.carrying.poll(cx),
         }
     }
 }
 
-fn answer(callers: Callers, replies: Replies) {
-    match replies {
-        Ok(replies) => {
+impl Outcome {
+    /// What became of each of so many steps.
+    pub(super) fn each(self, count: usize) -> Vec<Result<Reply, StoreError>> {
+        match self {
+            Self::Together(Ok(replies)) => replies.into_iter().map(Ok).collect(),
+            Self::Together(Err(failure)) => vec![Err(failure); count],
+            Self::Apart(results) => results,
+        }
+    }
+
+    fn of_one_call(self) -> Replies {
+        match self {
+            Self::Together(replies) => replies,
+            Self::Apart(results) => of_one_call(results),
+        }
+    }
+}
+
+/// What a call is told whose steps were asked apart: why it failed if all did, else the replies.
+fn of_one_call(results: Vec<Result<Reply, StoreError>>) -> Replies {
+    if results.iter().any(Result::is_ok) {
+        return Ok(results.into_iter().map(|r| r.unwrap_or_else(StoreError::into_reply)).collect());
+    }
+    results.into_iter().collect()
+}
+
+fn answer(callers: Callers, outcome: Outcome) {
+    match outcome {
+        Outcome::Apart(results) => {
+            let mut results = results.into_iter();
+            for (count, answer) in callers {
+                let _gone = answer.send(of_one_call(results.by_ref().take(count).collect()));
+            }
+        }
+        Outcome::Together(Ok(replies)) => {
             let mut replies = replies.into_iter();
             for (count, answer) in callers {
                 // A caller that has gone withdraws by itself.
@@ -339,7 +381,7 @@ fn answer(callers: Callers, replies: Replies) {
                 let _gone = shielded(|| answer.send(Ok(replies)).is_err());
             }
         }
-        Err(failure) => {
+        Outcome::Together(Err(failure)) => {
             for (_, answer) in callers {
                 let _gone = shielded(|| answer.send(Err(failure.clone())).is_err());
             }
@@ -389,7 +431,7 @@ impl Waiting {
 /// A call, in the memory of one that has ended if there is any.
 pub(super) fn carrying(
     room: Option<Carrying>,
-    call: impl Future<Output = Replies> + Send + 'static,
+    call: impl Future<Output = Outcome> + Send + 'static,
 ) -> Carrying {
     match room {
         Some(mut room) => {

@@ -164,6 +164,11 @@ impl Failure {
         matches!(self.code(), Some("READONLY" | "MASTERDOWN"))
     }
 
+    /// Whether it can be the fault of one of the steps of a call, so that the others are innocent.
+    pub(super) fn may_be_of_one(&self) -> bool {
+        matches!(&self.cause, Cause::Server(says) if says.may_be_of_one())
+    }
+
     /// No right to do it.
     pub(super) fn is_forbidden(&self) -> bool {
         self.code() == Some("NOPERM")

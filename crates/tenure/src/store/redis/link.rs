@@ -130,6 +130,11 @@ impl Link {
         Self { line: Arc::new(Line { server: Arc::clone(server), name, phase, links, watch }) }
     }
 
+    /// The time, on this process's clock.
+    pub(super) fn now(&self) -> Moment {
+        self.line.server.seam.now()
+    }
+
     /// Whether the server may grant, as far as is known.
     pub(super) fn is_awake(&self) -> bool {
         match &*self.line.phase.borrow() {

@@ -7,6 +7,7 @@
 
 mod answers;
 mod batch;
+mod carrier;
 mod failure;
 mod gate;
 mod layout;
@@ -21,6 +22,7 @@ mod secrets;
 mod server;
 mod server_error;
 mod stream;
+mod suspects;
 #[cfg(feature = "tls")]
 mod tls;
 mod url;
@@ -42,15 +44,15 @@ use super::{
     Answer, Capabilities, Forgets, Identity, Inbox, Links, Reach, Store, StoreError,
     StoreErrorClass,
 };
-use answers::Answered;
 use batch::{Batches, Carrying};
+use carrier::Carrier;
 use layout::Template;
-use link::{Late, Link, Script};
+use link::{Link, Script};
 use resp::Command;
 use scripts::{Scripts, with_clock};
 use server::Server;
 use url::RedisUrl;
-use wire::{Request, Terms};
+use wire::Terms;
 
 #[cfg(test)]
 mod tests;
@@ -155,7 +157,7 @@ impl Redis {
             restart_guard: url.restart_guard,
         };
         let scripts = Scripts::new(&terms.preface(), |script| options.change(script));
-        let carrier = Arc::new(Carrier { link: Arc::clone(&link), scripts, terms });
+        let carrier = Arc::new(Carrier::new(Arc::clone(&link), scripts, terms));
         let carry = move |steps: Vec<Step>, room: Option<Carrying>| {
             let carrier = Arc::clone(&carrier);
             batch::carrying(room, async move { carrier.carry(&steps).await })
@@ -260,68 +262,6 @@ fn sender(seam: &dyn Seam) -> String {
     let mut random = [0; 16];
     seam.random(&mut random);
     u128::from_ne_bytes(random).to_string()
-}
-
-/// Carries steps to the server: one script call for a whole batch.
-struct Carrier {
-    link: Arc<Link>,
-    scripts: Scripts,
-    terms: Terms,
-}
-
-impl Carrier {
-    async fn carry(&self, steps: &[Step]) -> Result<Vec<Reply>, StoreError> {
-        let mut answered = self.ask(steps, false).await?;
-        let is_open = |answer: &Answered| *answer == Answered::AskInFull;
-        if answered.iter().any(is_open) {
-            let open = steps.iter().zip(&answered).filter(|(_, answer)| is_open(answer));
-            let again: Vec<_> = open.map(|(step, _)| step.clone()).collect();
-            let rest = self.ask(&again, true).await;
-            // The others have been carried out, whatever became of these.
-            let rest = rest.map_err(|failure| StoreError { may_have_run: true, ..failure })?;
-            let open = answered.iter_mut().filter(|answer| is_open(answer));
-            open.zip(rest).for_each(|(answer, better)| *answer = better);
-        }
-        let replies = answered.into_iter().map(|answer| match answer {
-            Answered::Reply(reply) => Some(reply),
-            Answered::AskInFull => None,
-        });
-        replies.collect::<Option<_>>().ok_or_else(nonsense)
-    }
-
-    async fn ask(&self, steps: &[Step], in_full: bool) -> Result<Vec<Answered>, StoreError> {
-        let request = self.request(steps, in_full);
-        let number = request.number.map(|index| (index, &self.terms.calls));
-        let late = Late { guard: request.guard, number };
-        let Request { keys, args, .. } = &request;
-        let script = self.scripts.get(request.by);
-        let (answer, live) = self.link.eval_late(script, keys, args, late).await?;
-        let (mut answered, marker) =
-            answers::decode(answer, &request, steps).ok_or_else(nonsense)?;
-        if let Some(guarded) = marker.and_then(|marker| self.link.guarded(&live, &marker)) {
-            for answer in &mut answered {
-                if let Answered::Reply(reply) = answer {
-                    answers::guarded(reply, guarded);
-                }
-            }
-        }
-        Ok(answered)
-    }
-
-    fn request(&self, steps: &[Step], in_full: bool) -> Request {
-        let Self { link, terms, .. } = self;
-        if let ([step], false) = (steps, in_full)
-            && (terms.restart_guard.is_zero() || link.is_awake())
-            && let Some(request) = Request::lone(step, terms)
-        {
-            return request;
-        }
-        Request::new(steps, terms, in_full)
-    }
-}
-
-fn nonsense() -> StoreError {
-    defect("the script was answered with something else".into())
 }
 
 fn defect(message: String) -> StoreError {

@@ -9,11 +9,12 @@ macro_rules! source {
 }
 
 const ALL: &str = source!(
-    "words", "clock", "begin", "marker", "calls", "known", "propose", "pass", "line", "take",
-    "lock", "machine", "simple", "call"
+    "words", "failed", "clock", "begin", "marker", "calls", "known", "propose", "pass", "line",
+    "take", "lock", "machine", "simple", "call"
 );
 const CROWD: &str = source!(
     "words",
+    "failed",
     "clock",
     "crowd/looked_up",
     "marker",

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::store::StoreErrorClass::{self, Config, Internal, Refused, Transient};
+use crate::store::StoreErrorClass::{self, Config, Full, Internal, Refused, Transient};
 
 use super::secrets::Secrets;
 
@@ -34,7 +34,7 @@ impl ServerSays {
     pub(super) fn read(command: &str, error: &str) -> Self {
         let (code, text) = error.split_once(' ').unwrap_or((error, ""));
         let mut code = code.to_owned();
-        if code == "ERR" {
+        if code == "ERR" || !is_code(&code) {
             // Within scripts, Redis 6.2 puts the code in the middle, and all leave NOPERM out.
             let mut words = text.split_whitespace().filter_map(|word| word.strip_prefix('-'));
             if let Some(inner) = words.find(|word| is_code(word)) {
@@ -80,6 +80,15 @@ impl ServerSays {
     pub(super) fn may_have_run(&self) -> bool {
         // An error inside a script may come after its first writes.
         self.in_script || self.meaning.is_none()
+    }
+
+    /// Whether it can be the fault of one of the keys or steps of a request.
+    pub(super) fn may_be_of_one(&self) -> bool {
+        match self.meaning {
+            Some((code, ..)) => OF_ONE.contains(code),
+            // A script whose request came twice is not carried out, whoever is in it.
+            None => self.code != "LATE",
+        }
     }
 
     pub(super) fn class(&self) -> StoreErrorClass {
@@ -151,9 +160,23 @@ const MEANINGS: &[Meaning] = &[
          password or `bind` at the server",
     ),
     (
-        "OOM",
+        "WRONGTYPE",
         "",
         Refused,
+        "one of the keys that Tenure keeps beside the lock (they end in :record, :queue, :places, \
+         :alive and :buried) holds something of somebody else: delete it",
+    ),
+    (
+        "CLOCK",
+        "",
+        Refused,
+        "the server's clock, or a fence in it, is past the year 2255, so nothing is locked: set the \
+         clock right, or delete the key `tenure:\\x01fence`",
+    ),
+    (
+        "OOM",
+        "",
+        Full,
         "the server's memory is used up (maxmemory), so nothing new can be locked: raise the \
          limit or free some",
     ),
@@ -210,5 +233,8 @@ const MEANINGS: &[Meaning] = &[
     ),
     ("ERR", "DB index", Config, "the server has fewer databases: name a lower number"),
 ];
+
+/// What can be wrong with one of the keys of a request.
+const OF_ONE: &[&str] = &["NOPERM", "OOM", "WRONGTYPE", "CROSSSLOT"];
 
 const IN_CLUSTER: &str = "this server is a node of a cluster: a single server is needed here";

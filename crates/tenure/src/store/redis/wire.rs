@@ -146,7 +146,7 @@ impl Request {
         args.text("0");
         append_runs(&simple, steps, terms, has_record, (&mut keys, &mut args));
         for Step { key, op } in simple.iter().map(|(_, index)| &steps[*index]) {
-            if with_others && !matches!(op, Op::Acquire(_) | Op::Pass { .. }) {
+            if with_others && !matches!(op, Op::Acquire(_)) {
                 terms.template.names(key).other_four(&mut others);
             }
         }

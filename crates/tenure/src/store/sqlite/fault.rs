@@ -33,10 +33,10 @@ pub(super) fn of_system(what: &str, error: io::Error) -> StoreError {
         | io::ErrorKind::NotADirectory
         | io::ErrorKind::InvalidInput
         | io::ErrorKind::InvalidFilename => StoreErrorClass::Config,
-        io::ErrorKind::PermissionDenied
-        | io::ErrorKind::ReadOnlyFilesystem
-        | io::ErrorKind::StorageFull
-        | io::ErrorKind::QuotaExceeded => StoreErrorClass::Refused,
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            StoreErrorClass::Refused
+        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreErrorClass::Full,
         _ => StoreErrorClass::Transient,
     };
     let message = format!("{what}: {error}");
@@ -49,7 +49,7 @@ pub(super) fn of_sqlite(file: &Path, stage: Stage, error: Error) -> StoreError {
     let full = code == Some(ErrorCode::DiskFull)
         || code == Some(ErrorCode::SystemIoFailure) && is_full(file);
     let (class, message) = match code {
-        _ if full => (StoreErrorClass::Refused, disk_full(file)),
+        _ if full => (StoreErrorClass::Full, disk_full(file)),
         Some(
             ErrorCode::DatabaseBusy
             | ErrorCode::DatabaseLocked

@@ -142,7 +142,7 @@ impl Worker {
 
     fn carry_out(&mut self, calls: Vec<Call>) {
         let mut done = self.transact(&calls);
-        if done.as_ref().is_err_and(|e| e.class == StoreErrorClass::Refused) {
+        if done.as_ref().is_err_and(|e| e.class == StoreErrorClass::Full) {
             // On a full disk the journal cannot grow; emptied into the file, it begins anew, and
             // what frees or renews goes on.
             let written_back = |file: &File| journal::write_back(&file.db).is_ok();

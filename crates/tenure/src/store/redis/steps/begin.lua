@@ -13,7 +13,7 @@
 --           alive   zset, waiter -> when its place is forgotten, in microseconds
 --           buried  zset, owner -> until when it is refused, in microseconds
 --         lock and record of each simple step (of those with "r" the lock alone, if ARGV says so),
---         then (if ARGV says so) the other four of each simple step but those with "a", "h" or "p", then
+--         then (if ARGV says so) the other four of each simple step but those with "a" or "p", then
 --         all six of each key of the other steps.
 -- ARGV    1 restart guard: how the marker must begin, or else nothing new is granted; the same
 --           behind `?`, a time and `:`: nothing new is granted, and for so long the server is known
@@ -25,8 +25,9 @@
 --         that they share, and for each step a claim in one word: owner, line feed, 1, attempt
 --           a acquire   (1 of 1, without a place in the queue) and the label behind the attempt
 --           p acquire   as a; after the ttl comes the fence that all of the run propose: pN:W
---           h pass      (ahead of the line, 1 of 1, without min_hold and tombstone, to one who has no
---                       place) and, as a word of its own, the claim of the next, as with a
+--           h pass      (ahead of the line, 1 of 1, without min_hold and tombstone, to one who has
+--                       most likely no place) and, as a word of its own, the claim of the next, as
+--                       with a
 --           n renew
 --           r release   (no ttl; without min_hold and tombstone)
 --         then for each other key the number of its steps, and for each of them the letter of its

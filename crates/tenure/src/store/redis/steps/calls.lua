@@ -1,11 +1,14 @@
 -- The two numbers of a call that may grant. The first stands for the fences of all locks that say
 -- everything themselves: it is the largest of them, and only grows. The other is the number of the
 -- last such call of the same sender: a request that arrives again, late, carries out nothing.
-local LATE_MS = '600000'
-if number ~= '0' and found[2] and tonumber(found[2]) >= tonumber(number) then
+local LATE_MS = '60000'
+if number ~= '0' and (tonumber(found[2] or 0) or 0) >= tonumber(number) then
   return redis.error_reply('LATE a later call of the same sender was carried out before this one')
 end
 local floor = number ~= '0' and tonumber(found[1] or 0) or 0
+if floor >= LAST then
+  return redis.error_reply('CLOCK the last fence of the server is past the year 2255')
+end
 -- The fence of a lease that begins in this call. As text it is always as long, as are times.
 local fence_before, fence_now = floor, math.max(floor + 1, now)
 local now_text = format('%016d', now)

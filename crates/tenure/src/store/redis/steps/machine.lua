@@ -13,8 +13,9 @@ local function machine()
   -- whether what has expired is forgotten.
   local lock_key, record_key, queue_key, places_key, alive_key, buried_key
   local lock, record, dirty, is_purged
-  -- Whether the lock says everything itself.
-  local is_whole
+  -- Whether the lock says everything itself; and whether a step of this call keeps or ends a lease,
+  -- which memory pressure must not forbid.
+  local is_whole, keeps
   -- Its places as far as they are known, `false` for none; the waiters whose place is yet to be
   -- written; and, if many ask for theirs, who stands where.
   local places, unwritten, ranks
@@ -28,22 +29,21 @@ local function machine()
     return attempt .. ':' .. owner
   end
 
-  -- Writes, or answers why memory pressure forbids it to this step. Whatever else forbids it (a
-  -- replica, a full disk) concerns the whole call, and ends it.
-  local function try_write(...)
-    local written = redis.pcall(...)
-    local refused = type(written) == 'table' and written.err
-    if refused and not string.find(refused, 'OOM', 1, true) then return redis.call(...) end
-    return written
+  -- Under memory pressure a script may write what it likes once it has written something. This
+  -- changes nothing and needs no memory.
+  local function make_room(zset)
+    redis.call('ZREM', zset, '')
   end
 
-  local function set_lock(owner, expires, only_if_free)
+  local function set_lock(owner, expires)
     is_whole = false
-    local px = digits(ms(expires - now))
-    if only_if_free then
-      return try_write('SET', lock_key, owner, 'PX', px, 'NX')
-    end
-    return redis.call('SET', lock_key, owner, 'PX', px)
+    redis.call('SET', lock_key, owner, 'PX', digits(ms(expires - now)))
+  end
+
+  -- Writes nothing, and answers so, where anything stands under the lock's name.
+  local function set_free_lock(owner, expires)
+    is_whole = false
+    return redis.call('SET', lock_key, owner, 'PX', digits(ms(expires - now)), 'NX')
   end
 
   local function mutex()
@@ -78,21 +78,21 @@ local function machine()
 
   local function extend(holder, ttl)
     if now + ttl > holder[7] then
+      if mutex() then redis.call('PEXPIRE', lock_key, digits(ms(ttl))) end
       holder[7] = now + ttl
       dirty = true
-      if mutex() then redis.call('PEXPIRE', lock_key, digits(ms(ttl))) end
     end
   end
 
-  local function mint(rule)
-    dirty = true
+  -- Larger fences could not be counted on from.
+  local function certain(fence)
+    if fence > LAST then error('a fence of ' .. digits(fence) .. ' is too large', 0) end
+    return fence
+  end
+
+  local function next_fence(rule)
     local carried = tonumber(string.match(rule or '', '^c(%d+)$'))
-    if carried then
-      record.fence = math.max(record.fence, carried)
-      return carried
-    end
-    record.fence = math.max(record.fence + 1, least_by(rule))
-    return record.fence
+    return certain(carried or math.max(record.fence + 1, least_by(rule)))
   end
 
   local function bury(owner, attempt, span)
@@ -133,8 +133,9 @@ local function machine()
   -- Writes what was put off. It begins with a write that needs no memory, so that who waits
   -- already keeps its place under memory pressure.
   local function write_places()
-    local packed, alive, px = {}, {}, 10000
-    for _, id in ipairs(unwritten) do
+    local packed, alive, px, ids = {}, {}, 10000, unwritten
+    unwritten = {}
+    for _, id in ipairs(ids) do
       local place = places[id]
       if place then
         packed[#packed + 1], packed[#packed + 2] = id, cmsgpack.pack(place)
@@ -143,7 +144,6 @@ local function machine()
         px = math.max(px, ms(place[9] - now))
       end
     end
-    unwritten = {}
     if not packed[1] then return end
     redis.call('PEXPIRE', queue_key, digits(px))
     redis.call('HSET', places_key, unpack(packed))
@@ -155,7 +155,6 @@ local function machine()
   local function put_place(id, place)
     places[id] = place
     unwritten[#unwritten + 1] = id
-    if #unwritten == MANY then write_places() end
   end
 
   -- How many stand before a waiter.
@@ -217,24 +216,52 @@ local function machine()
     end
   end
 
-  local function add_holder(place, expires, rule)
-    local fence = mint(rule)
+  local function add_holder(place, expires, fence)
     local owner, attempt, label, units = place[1], place[2], place[3], place[4]
     table.insert(record.holders, { owner, attempt, label, units, fence, now, expires })
+    record.fence, dirty = math.max(record.fence, fence), true
     if mutex() then lock = owner end
     return fence
+  end
+
+  -- What stands under the lock's name, if it can be no lock; `nil` if it can.
+  local function not_a_lock()
+    local kind = redis.call('TYPE', lock_key).ok
+    if kind == 'none' then return nil end
+    if kind ~= 'string' then
+      return 'the key holds a ' .. kind .. ' of somebody else; choose another key'
+    end
+    if redis.call('PTTL', lock_key) == -1 then
+      return 'the key holds a string without a ttl, which would stay for ever; it is no lock of '
+        .. 'Tenure: delete it, or choose another key'
+    end
+  end
+
+  -- Gives the lock to the head of the queue, if nothing of somebody else stands there.
+  local function take_for(place, expires)
+    if not mutex() then return record.holders[1] or not not_a_lock() end
+    make_room(queue_key)
+    return set_free_lock(place[1], expires)
   end
 
   local function grant_from_queue()
     while record.waiting > 0 and used() < record.limit and not foreign() and not is_guarded do
       local id = redis.call('ZRANGE', queue_key, '0', '0')[1]
-      local place = place_of(id)
-      if used() + place[4] > record.limit then return end
-      local expires = now + place[5]
-      if mutex() then set_lock(place[1], expires) end
-      remove_place(id)
-      local fence = add_holder(place, expires)
-      if place[7] ~= '' then announce(lock_key, place, fence) end
+      local place = id and place_of(id)
+      if not id then
+        record.waiting, dirty = 0, true
+      elseif not place or place[9] <= now then
+        -- A place can be lost, by an eviction or between two writes, and so can the moment when
+        -- it dies.
+        remove_place(id)
+      else
+        if used() + place[4] > record.limit then return end
+        local expires, fence = now + place[5], next_fence()
+        if not take_for(place, expires) then return end
+        remove_place(id)
+        add_holder(place, expires, fence)
+        if place[7] ~= '' then announce(lock_key, place, fence) end
+      end
     end
   end
 
@@ -287,19 +314,6 @@ local function machine()
       'it is in use with a limit of %d, and a limit of %d was asked for', record.limit, limit) }
   end
 
-  -- What stands under the lock's name, if it can be no lock; `nil` if it can.
-  local function not_a_lock()
-    local kind = redis.call('TYPE', lock_key).ok
-    if kind == 'none' then return nil end
-    if kind ~= 'string' then
-      return 'the key holds a ' .. kind .. ' of somebody else; choose another key'
-    end
-    if redis.call('PTTL', lock_key) == -1 then
-      return 'the key holds a string without a ttl, which would stay for ever; it is no lock of '
-        .. 'Tenure: delete it, or choose another key'
-    end
-  end
-
   local function acquire(a)
     local owner, attempt, label = a[1], a[2], a[3]
     local units, limit, ttl = tonumber(a[4]), tonumber(a[5]), tonumber(a[6])
@@ -321,25 +335,29 @@ local function machine()
     end
     local id = id_of(owner, attempt)
     local mine = record.waiting > 0 and place_of(id)
+    -- The queue itself can have been lost: then it stands at the end of the new one.
+    local rank = mine and rank_of(id)
+    if not rank then mine = false end
     if not mine and record.waiting == 0 and not foreign() and not is_guarded
       and used() + units <= limit then
-      local written = { ok = 'OK' }
+      local fence = next_fence(a[10])
       if mutex() then
-        written = set_lock(owner, now + ttl, true)
+        if not set_free_lock(owner, now + ttl) then
+          return { 'mismatch', not_a_lock() or 'the key is in use' }
+        end
       elseif #record.holders == 0 then
         local reason = not_a_lock()
         if reason then return { 'mismatch', reason } end
       end
-      if written and written.err then return { 'failed', written.err } end
-      if not written then return { 'mismatch', not_a_lock() or 'the key is in use' } end
-      return { 'granted', add_holder({ owner, attempt, label, units }, now + ttl, a[10]) }
+      return { 'granted', add_holder({ owner, attempt, label, units }, now + ttl, fence) }
     end
-    if foreign() then
+    -- Nobody holds, and still the head of the queue has nothing: is there something else?
+    if foreign() or (#record.holders == 0 and not is_guarded) then
       local reason = not_a_lock()
       if reason then return { 'mismatch', reason } end
     end
     if window == 0 then
-      local ahead = mine and rank_of(id) or record.waiting
+      local ahead = rank or record.waiting
       return { 'busy', look_in(units, limit, ahead, FOREIGN_LOOK), blocker() }
     end
     if not mine then
@@ -350,12 +368,10 @@ local function machine()
     end
     local since, ahead = now, record.waiting
     if mine then
-      ahead, since, stamp = rank_of(id), mine[6], math.max(stamp, mine[8])
+      ahead, since, stamp = rank, mine[6], math.max(stamp, mine[8])
     else
-      record.arrivals = record.arrivals + 1
-      local written = try_write('ZADD', queue_key, digits(record.arrivals), id)
-      if type(written) == 'table' and written.err then return { 'failed', written.err } end
-      record.waiting = record.waiting + 1
+      redis.call('ZADD', queue_key, digits(record.arrivals + 1), id)
+      record.arrivals, record.waiting = record.arrivals + 1, record.waiting + 1
       dirty = true
     end
     put_place(id, {
@@ -378,7 +394,7 @@ local function machine()
     if is_buried(owner, attempt) then return { 'withdrawn' } end
     local index = find(owner, attempt)
     if not index then return { 'gone' } end
-    record.fence = math.max(record.fence, tonumber(a[3]))
+    record.fence = math.max(record.fence, certain(tonumber(a[3])))
     record.holders[index][5] = record.fence
     dirty = true
     return { 'renewed' }
@@ -392,12 +408,13 @@ local function machine()
       remove_place(id)
       reply = { 'released' }
     elseif index then
+      if tombstone >= 0 and not mutex() then make_room(buried_key) end
       local holder = record.holders[index]
       local till = math.min(holder[6], now) + min_hold
       if till > now then
+        if mutex() then redis.call('PEXPIRE', lock_key, digits(ms(till - now))) end
         holder[7] = till
         dirty = true
-        if mutex() then redis.call('PEXPIRE', lock_key, digits(ms(till - now))) end
         tombstone = math.max(tombstone, till - now, TOMBSTONE_MIN)
       else
         remove_holder(index)
@@ -433,15 +450,16 @@ local function machine()
       and (#record.holders == 0 and record.waiting == 0 or record.limit == limit)
     if ahead and is_free and used() + units <= limit and not find(next_owner, next_attempt)
       and not is_buried(next_owner, next_attempt) then
-      local id = id_of(next_owner, next_attempt)
+      local id, fence = id_of(next_owner, next_attempt), next_fence(to[10])
       if record.waiting > 0 and redis.call('ZSCORE', queue_key, id) then
+        local place = place_of(id)
         -- No shorter than what its place would have brought it.
-        lease = math.max(lease, place_of(id)[5])
+        if place then lease = math.max(lease, place[5]) end
         remove_place(id)
       end
       record.limit = limit
       if mutex() then set_lock(next_owner, now + lease) end
-      add_holder({ next_owner, next_attempt, label, units }, now + lease, to[10])
+      add_holder({ next_owner, next_attempt, label, units }, now + lease, fence)
     end
     grant_from_queue()
     -- Granted above or not: an acquire answers either way. To oneself it would grant anew
@@ -466,6 +484,10 @@ local function machine()
     if not index then return { 'gone' } end
     -- It may have been handed over before, which a server that went back in time does not know.
     if is_guarded then return refused_by_guard() end
+    local waiting = record.waiting > 0 and id_of(next_owner, next_attempt)
+    if waiting and redis.call('ZSCORE', queue_key, waiting) then remove_place(waiting) end
+    -- Before the lock changes hands: if this is refused, nothing has changed.
+    bury(owner, attempt, math.max(ttl, TOMBSTONE_MIN))
     local holder = record.holders[index]
     holder[1], holder[2], holder[3] = next_owner, next_attempt, label
     holder[7] = math.max(holder[7], now + ttl)
@@ -474,24 +496,20 @@ local function machine()
       set_lock(next_owner, holder[7])
       lock = next_owner
     end
-    local waiting = record.waiting > 0 and id_of(next_owner, next_attempt)
-    if waiting and redis.call('ZSCORE', queue_key, waiting) then remove_place(waiting) end
-    bury(owner, attempt, math.max(ttl, TOMBSTONE_MIN))
     return { 'transferred', holder[5] }
   end
 
+  -- It reaches leases up to a fence. What another library holds has none: it may be newer than
+  -- whatever was seen when this was sent.
   local function force(a)
     local up_to, count = tonumber(a[1]), 0
-    if foreign() then
-      redis.call('DEL', lock_key)
-      lock, count = false, 1
-    end
     for index = #record.holders, 1, -1 do
       local holder = record.holders[index]
       if holder[5] <= up_to then
-        remove_holder(index)
+        make_room(buried_key)
         -- Its heartbeat or repeated acquire may still be under way.
         bury(holder[1], holder[2], math.max(holder[7] - now, TOMBSTONE_MIN))
+        remove_holder(index)
         count = count + 1
       end
     end
@@ -509,15 +527,20 @@ local function machine()
     end
     if is_guarded then return refused_by_guard() end
     if record.waiting > 0 and record.limit ~= limit then return other_limit(limit) end
-    local reason = lock == false and not_a_lock()
+    local reason = (not lock or foreign()) and not_a_lock()
     if reason then return { 'mismatch', reason } end
+    local fence = next_fence(a[10])
+    if foreign() then
+      redis.call('DEL', lock_key)
+      lock = false
+    end
     force({ record.fence })
     record.limit = limit
     if record.waiting > 0 and redis.call('ZSCORE', queue_key, id_of(owner, attempt)) then
       remove_place(id_of(owner, attempt))
     end
     if mutex() then set_lock(owner, now + ttl) end
-    return { 'granted', add_holder({ owner, attempt, label, units }, now + ttl, a[10]) }
+    return { 'granted', add_holder({ owner, attempt, label, units }, now + ttl, fence) }
   end
 
   -- Looks, and writes nothing; what has expired is left out.
@@ -603,18 +626,18 @@ local function machine()
     else
       text = LAYOUT .. 'G' .. cmsgpack.pack(record)
     end
-    local written = try_write('SET', record_key, text, 'PX', digits(px))
-    -- Whoever finds a lock that says everything need not look for a record.
-    if is_whole and holder and lock == holder[1] and not written.err then
-      set_lock(lock, holder[7])
+    local written = redis.pcall('SET', record_key, text, 'PX', digits(px))
+    if written.err and keeps then
+      -- As in `make_room`.
+      redis.call('PEXPIRE', record_key, digits(px))
+      written = redis.pcall('SET', record_key, text, 'PX', digits(px))
     end
-    return written
+    if written.err then error(written, 0) end
+    -- Whoever finds a lock that says everything need not look for a record.
+    if is_whole and holder and lock == holder[1] then set_lock(lock, holder[7]) end
   end
 
-  local function carry_out(letter, args)
-    if letter == 'I' then return inspect() end
-    local was_dirty, was_fence = dirty, record.fence
-    dirty = false
+  local function transition(letter, args)
     -- The record may be of a step that did not know the fences of locks without one.
     if not record.holders[1] then record.fence = math.max(record.fence, fence_before) end
     if not is_purged then
@@ -623,15 +646,53 @@ local function machine()
       grant_from_queue()
       is_purged = true
     end
-    local reply = OPS[letter](args)
-    grant_from_queue()
+    local was_dirty = dirty
+    dirty = false
+    local is_done, reply = pcall(OPS[letter], args)
+    local has_changed = dirty
+    -- What becomes of the next in line is not this step's.
+    local is_granted, why = pcall(grant_from_queue)
+    dirty = dirty or was_dirty
+    if not is_done then error(reply, 0) end
+    if not is_granted then failed(why) end
+    return reply, has_changed
+  end
+
+  -- One step: its reply, and whether that rests on a changed record.
+  local function carry_out(letter, args)
+    if letter == 'I' then
+      local is_done, seen = pcall(inspect)
+      return is_done and seen or failed(seen), false
+    end
+    local was_dirty, was_fence = dirty, record.fence
+    dirty = false
+    local is_done, reply, has_changed = pcall(transition, letter, args)
     if not dirty then record.fence = was_fence end
     dirty = dirty or was_dirty
-    return reply
+    if not is_done then return failed(reply), false end
+    return reply, has_changed
+  end
+
+  local function fail_all(replies, is_meant, failure)
+    local reply = failed(failure)
+    for index, old in ipairs(replies) do
+      if is_meant(index, old) then replies[index] = reply end
+    end
+  end
+
+  local function is_queued(_, reply)
+    return reply[1] == 'queued' or (reply[1] == 'passed' and reply[3][1] == 'queued')
+  end
+
+  local function refuse(count, reply)
+    local replies = {}
+    for index = 1, count do replies[index] = reply end
+    return replies
   end
 
   -- Carries out steps of one key, whose record is read and written once for all of them. `first`
-  -- is where its lock and record stand in KEYS, `others` where the rest does.
+  -- is where its lock and record stand in KEYS, `others` where the rest does. Each step answers for
+  -- itself; one whose outcome could not be saved has failed.
   return function(first, others, lock_value, text, letters, arguments)
     lock_key, record_key = KEYS[first], KEYS[first + 1]
     queue_key, places_key = KEYS[others], KEYS[others + 1]
@@ -640,29 +701,32 @@ local function machine()
     if lock_value then seen, layout = lock_of(lock_value) end
     lock, dirty, is_purged = seen and seen[1] or lock_value, false, false
     is_whole = seen ~= nil
-    record = not layout and load(lock_value, text, seen)
-    places, unwritten, ranks = {}, {}, nil
-    if record then read_ahead(letters, arguments) end
-    local replies = {}
+    local is_read = true
+    if not layout then is_read, record = pcall(load, lock_value, text, seen) end
+    if not is_read then return refuse(#letters, failed(record)) end
+    if layout or not record then
+      return refuse(#letters, {
+        'mismatch', 'it has a layout that this program does not know ('
+          .. format('%q', layout or sub(text, 1, 2)) .. '); use one version of Tenure',
+      })
+    end
+    places, unwritten, ranks, keeps = {}, {}, nil, false
+    local replies, rests = {}, {}
+    local is_near, why = pcall(read_ahead, letters, arguments)
+    if not is_near then failed(why) end
     for index, letter in ipairs(letters) do
-      if record then
-        replies[index] = carry_out(letter, arguments[index])
-      else
-        replies[index] = {
-          'mismatch', 'it has a layout that this program does not know ('
-            .. format('%q', layout or sub(text, 1, 2)) .. '); use one version of Tenure',
-        }
+      replies[index], rests[index] = carry_out(letter, arguments[index])
+      keeps = keeps or (rests[index] and letter ~= 'A' and letter ~= 'S')
+      if #unwritten >= MANY or index == #letters then
+        local is_done, failure = pcall(write_places)
+        if not is_done then fail_all(replies, is_queued, failure) end
       end
     end
-    write_places()
-    local written = dirty and save()
-    if written and written.err then
-      -- Refused under memory pressure if nothing was written before. A lease that ended is found
-      -- out again by the next step; one that begins must not be without its record.
-      for _, reply in ipairs(replies) do
-        local won = reply[1] == 'passed' and reply[3] or reply
-        if won[1] == 'granted' then won[1], won[2] = 'failed', written.err end
-      end
+    if not dirty then return replies end
+    local is_saved, failure = pcall(save)
+    if not is_saved then
+      -- A lease that ended is found out again by the next step. Whatever else changed is nothing.
+      fail_all(replies, function(index) return rests[index] end, failure)
     end
     return replies
   end

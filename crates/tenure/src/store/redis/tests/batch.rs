@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 
 use crate::logic::{Op, Reply, Step};
 use crate::seam;
-use crate::store::redis::batch::{Batches, Carrier, SECOND_MIN, carrying};
+use crate::store::redis::batch::{Batches, Carrier, Outcome, SECOND_MIN, carrying};
 use crate::words::Key;
 
 /// How many steps a batch had, and the name of the thread that sent it.
@@ -33,7 +33,7 @@ fn scene(open: usize) -> Scene {
             let thread = std::thread::current().name().map(str::to_owned);
             notes.lock().unwrap().push((steps.len(), thread));
             passage.acquire().await.expect("it is never closed").forget();
-            Ok(steps.iter().map(|step| Reply::Mismatch(step.key.as_str().into())).collect())
+            Outcome::Together(Ok(echo(&steps)))
         })
     });
     let batches = Batches::start(&*seam::machine().expect("threads"), carry);
@@ -41,6 +41,10 @@ fn scene(open: usize) -> Scene {
     // Once the task on the engine's thread has come by, callers send by themselves.
     wait_until("callers send by themselves", || scene.batches.is_adopted());
     scene
+}
+
+fn echo(steps: &[Step]) -> Vec<Reply> {
+    steps.iter().map(|step| Reply::Mismatch(step.key.as_str().into())).collect()
 }
 
 fn step(text: &str) -> Step {
@@ -116,7 +120,7 @@ async fn what_breaks_down_alone_breaks_nobody_elses_call() {
     let carry: Carrier = Box::new(|steps, room| {
         carrying(room, async move {
             assert_ne!(steps[0].key.as_str(), "bad", "as ordered");
-            Ok(steps.iter().map(|step| Reply::Mismatch(step.key.as_str().into())).collect())
+            Outcome::Together(Ok(echo(&steps)))
         })
     });
     let batches = Batches::start(&*seam::machine().expect("threads"), carry);

@@ -6,7 +6,7 @@ use tenure_testkit::{Flavour, Server as RealServer};
 use super::fake::{HELLO, fake};
 use super::{ECHO, NAME, link, ping, server, words};
 use crate::store::StoreError;
-use crate::store::StoreErrorClass::{self, Config, Refused, Transient};
+use crate::store::StoreErrorClass::{self, Config, Full, Refused, Transient};
 use crate::store::redis::failure::Failure;
 use crate::store::redis::link::{Link, Script};
 use crate::store::redis::resp::{Command, Value};
@@ -100,7 +100,7 @@ async fn memory_used_up() {
         let real = RealServer::of(flavour).with_maxmemory(1).start();
         let link = link(&real, "");
         let set = link.eval(&SET, &words(&["key"]), &words(&[])).await;
-        expect(set, Refused, MAY_HAVE_RUN, &["memory", "maxmemory", "OOM"]);
+        expect(set, Full, MAY_HAVE_RUN, &["memory", "maxmemory", "OOM"]);
         assert!(link.eval(&ECHO, &words(&["key"]), &words(&["x"])).await.is_ok(), "no write");
     }
 }
@@ -191,7 +191,7 @@ async fn answers_of_a_server_in_trouble() {
         ("-MOVED 3999 127.0.0.1:6381\r\n", Config, NOT_RUN, "cluster"),
         (
             "-ERR Error running script (call to f_1): @user_script:1: -OOM command not allowed\r\n",
-            Refused,
+            Full,
             MAY_HAVE_RUN,
             "maxmemory",
         ),

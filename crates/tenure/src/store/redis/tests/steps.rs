@@ -8,13 +8,14 @@ use tenure_testkit::Server as RealServer;
 
 use crate::logic::{Acquire, FenceRule, Op, Queueing, Reply, Step};
 use crate::store::StoreError;
+use crate::store::redis::carrier::Carrier;
 use crate::store::redis::scripts::Scripts;
-use crate::store::redis::{Carrier, RETENTION, wire::Terms};
+use crate::store::redis::{RETENTION, wire::Terms};
 use crate::words::{Claim, Fence, Key, Label, Owner};
 
 use super::{RedisUrl, Script, link};
 
-/// A store whose script for all steps only complains.
+/// A store whose script for all steps only complains, of something that is nobody's fault.
 fn carrier(real: &RealServer) -> Carrier {
     let terms = Terms {
         own_keys: ["fence".to_owned(), "calls".to_owned()],
@@ -25,11 +26,11 @@ fn carrier(real: &RealServer) -> Carrier {
         restart_guard: Duration::ZERO,
     };
     let complains = |script: Script| match script.name {
-        "steps" => Script::new("steps", "return redis.error_reply('goes the long way')"),
+        "steps" => Script::new("steps", "return redis.error_reply('LOADING goes the long way')"),
         _ => script,
     };
     let scripts = Scripts::new(&terms.preface(), complains);
-    Carrier { link: Arc::new(link(real, "")), scripts, terms }
+    Carrier::new(Arc::new(link(real, "")), scripts, terms)
 }
 
 fn acquire(number: u64, fence: FenceRule) -> Acquire {
@@ -52,8 +53,12 @@ fn step(key: &str, op: Op) -> Step {
     Step { key: Key::new(key).expect("a key"), op }
 }
 
+async fn carry_all(carrier: &Carrier, steps: &[Step]) -> Result<Vec<Reply>, StoreError> {
+    carrier.carry(steps).await.each(steps.len()).into_iter().collect()
+}
+
 async fn carry(carrier: &Carrier, op: Op) -> Result<Reply, StoreError> {
-    Ok(carrier.carry(&[step("key", op)]).await?.remove(0))
+    Ok(carry_all(carrier, &[step("key", op)]).await?.remove(0))
 }
 
 fn goes_the_long_way(answer: Result<Reply, StoreError>) -> bool {
@@ -90,7 +95,7 @@ async fn lone_steps_have_scripts_of_their_own() {
     }
     assert_eq!(carry(&carrier, release(3)).await.ok(), Some(Reply::Released));
     assert_eq!(carry(&carrier, release(3)).await.ok(), Some(Reply::Gone));
-    let nothing = carrier.carry(&[step("another key", release(3))]).await;
+    let nothing = carry_all(&carrier, &[step("another key", release(3))]).await;
     assert_eq!(nothing.ok(), Some(vec![Reply::Gone]));
     // The last of them arrives again.
     carrier.terms.calls.fetch_sub(1, Ordering::Relaxed);
@@ -107,7 +112,7 @@ async fn a_crowd_of_acquires_and_releases_has_a_script_of_its_own() {
     let key = |number: u64| format!("key {number}");
     let take = |number: u64, key: &str| step(key, Op::Acquire(acquire(number, FenceRule::Mint)));
     let crowd: Vec<_> = (0..MANY).map(|number| take(number, &key(number))).collect();
-    let granted = carrier.carry(&crowd).await.expect("an answer");
+    let granted = carry_all(&carrier, &crowd).await.expect("an answer");
     let Reply::Granted { fence: first } = granted[0] else { panic!("{granted:?}") };
     assert_eq!(granted, vec![Reply::Granted { fence: first }; crowd.len()], "one for all");
     // Another one wants the key that is not released; the rest takes turns.
@@ -117,7 +122,7 @@ async fn a_crowd_of_acquires_and_releases_has_a_script_of_its_own() {
         crowd.push(take(MANY + number, &key(MANY + number)));
     }
     crowd.push(take(MANY, &key(0)));
-    let mut replies = carrier.carry(&crowd).await.expect("an answer");
+    let mut replies = carry_all(&carrier, &crowd).await.expect("an answer");
     let Some(Reply::Busy { blocker, .. }) = replies.pop() else { panic!("{replies:?}") };
     assert_eq!(blocker.map(|blocker| blocker.label), Some(Label::new("label")));
     for pair in replies.chunks(2) {
@@ -126,10 +131,10 @@ async fn a_crowd_of_acquires_and_releases_has_a_script_of_its_own() {
     }
     // Whatever it does not know it leaves to the script of all steps, and this one is not ours.
     let not_ours = (1..MANY).map(|number| step(&key(MANY + number), release(number)));
-    let answer = carrier.carry(&not_ours.collect::<Vec<_>>()).await;
+    let answer = carry_all(&carrier, &not_ours.collect::<Vec<_>>()).await;
     assert!(answer.is_err_and(|error| error.message.contains("the long way")));
     // The request arrives again.
     carrier.terms.calls.fetch_sub(1, Ordering::Relaxed);
-    let again = carrier.carry(&crowd).await;
+    let again = carry_all(&carrier, &crowd).await;
     assert!(again.is_err_and(|error| error.message.contains("LATE")), "nobody waits for it");
 }

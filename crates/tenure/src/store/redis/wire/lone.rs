@@ -32,7 +32,10 @@ impl Request {
         ttl.iter().for_each(|ttl| _ = args.span(*ttl));
         let number = is_numbered.then_some(args.len());
         match (&step.op, run) {
-            (Op::Pass { to, .. }, _) => args.claim(&to.owner, to.label.as_str()),
+            (Op::Pass { to, .. }, _) => {
+                names.queue(&mut keys);
+                args.claim(&to.owner, to.label.as_str());
+            }
             (Op::Release { .. }, _) => {
                 names.other_four(&mut keys);
             }

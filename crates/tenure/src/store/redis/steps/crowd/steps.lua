@@ -16,35 +16,42 @@ local function say(reply)
   replies[#replies + 1] = reply
 end
 
-while at <= #ARGV do
-  local letter, count = ARGV[at], ARGV[at + 1]
-  if letter == 'a' then
-    local head = head_of(ARGV[at + 2])
-    at = at + 3
-    for each = at, at + count - 1 do
-      nth = nth + 1
-      local claim = ARGV[each]
-      local fence = take(first, claim, head)
-      if fence ~= fence_now then say(fence or busy(first, claim)) end
-      first = first + 2
+local letter, left, head = nil, 0, nil
+
+-- Carries out steps until none is left. Where it is broken off, the state is that of the next.
+local function carry_out()
+  while at <= #ARGV do
+    if left == 0 then
+      letter, left, at = ARGV[at], tonumber(ARGV[at + 1]), at + 2
+      if letter == 'a' then
+        head = head_of(ARGV[at])
+        at = at + 1
+      end
     end
-  else
-    at = at + 2
-    for each = at, at + count - 1 do
-      nth = nth + 1
-      local lock = found[first]
+    local claim, mine = ARGV[at], first
+    at, left, nth = at + 1, left - 1, nth + 1
+    if letter == 'a' then
+      first = mine + 2
+      local fence = take(mine, claim, head)
+      if fence ~= fence_now then say(fence or busy(mine, claim)) end
+    else
+      first = mine + 1
+      local lock = found[mine]
       -- One that says everything itself ends with its key, so its time needs no look. Any other
       -- has a record, which was not looked up.
-      if lock and find(lock, ARGV[each], 1, true) == 1 then
-        gone[#gone + 1] = KEYS[first]
+      if lock and find(lock, claim, 1, true) == 1 then
+        gone[#gone + 1] = KEYS[mine]
       else
         say(-1)
       end
-      first = first + 1
     end
   end
-  at = at + count
 end
+
+repeat
+  local is_done, failure = pcall(carry_out)
+  if not is_done then say(failed(failure)) end
+until is_done
 if gone[1] then call('DEL', unpack(gone)) end
 if number ~= '0' then remember() end
 return replies

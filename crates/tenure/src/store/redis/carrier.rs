@@ -1,0 +1,278 @@
+//! Carries steps to the server: one script call for a whole batch. Where the server turns such a call
+//! away because of one of its keys, the steps of each key are asked apart, so that nobody is refused
+//! for the key of another.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use crate::logic::{Op, Reply, Step};
+use crate::store::StoreError;
+
+use super::answers::{self, Answered};
+use super::batch::Outcome;
+use super::defect;
+use super::failure::Failure;
+use super::link::{Late, Link};
+use super::scripts::Scripts;
+use super::suspects::Suspects;
+use super::wire::{Request, Terms};
+
+pub(super) struct Carrier {
+    pub(super) link: Arc<Link>,
+    pub(super) scripts: Scripts,
+    pub(super) terms: Terms,
+    /// Keys whose steps must not travel with others.
+    suspects: Suspects,
+}
+
+/// Why a script call came to nothing.
+struct Rejection {
+    error: StoreError,
+    /// Whether that can be the fault of one of its steps.
+    may_be_of_one: bool,
+}
+
+type Result<T, E = Rejection> = std::result::Result<T, E>;
+/// What became of some steps, by their places in the batch.
+type Part = Vec<(usize, Result<Reply, StoreError>)>;
+
+impl Carrier {
+    pub(super) fn new(link: Arc<Link>, scripts: Scripts, terms: Terms) -> Self {
+        Self { link, scripts, terms, suspects: Suspects::default() }
+    }
+
+    pub(super) async fn carry(&self, steps: &[Step]) -> Outcome {
+        if self.suspects.are_there()
+            && let Some((suspicious, rest)) = self.suspects.apart(steps, self.link.now())
+        {
+            return Box::pin(self.carry_around(steps, suspicious, rest)).await;
+        }
+        self.carry_together(steps).await
+    }
+
+    /// Those whose key has got others refused before travel by themselves.
+    async fn carry_around(
+        &self,
+        steps: &[Step],
+        suspicious: Vec<Vec<usize>>,
+        rest: Vec<usize>,
+    ) -> Outcome {
+        let mut parts: Vec<Pin<Box<dyn Future<Output = Part> + Send + '_>>> = Vec::new();
+        parts.push(Box::pin(async {
+            let outcome = self.carry_together(&of_these(steps, &rest)).await;
+            rest.iter().copied().zip(outcome.each(rest.len())).collect()
+        }));
+        for places in suspicious {
+            parts.push(Box::pin(self.carry_of_one_key(steps, places, None)));
+        }
+        in_order(steps.len(), all(parts).await)
+    }
+
+    async fn carry_together(&self, steps: &[Step]) -> Outcome {
+        let answered = match self.ask(steps, false).await {
+            Ok(answered) => answered,
+            Err(rejection) => return self.after(rejection, steps).await,
+        };
+        if answered.iter().any(is_open) {
+            return Box::pin(self.carry_rest(steps, answered)).await;
+        }
+        let replies = answered.into_iter().filter_map(reply);
+        Outcome::Together(Ok(replies.collect()))
+    }
+
+    /// Asks the open ones again, with all that the script may want to know of them.
+    async fn carry_rest(&self, steps: &[Step], answered: Vec<Answered>) -> Outcome {
+        let places = |wanted: bool| {
+            let numbered = answered.iter().enumerate();
+            numbered.filter(move |(_, a)| is_open(a) == wanted).map(|(place, _)| place)
+        };
+        let open: Vec<_> = places(true).collect();
+        let again = of_these(steps, &open);
+        let rest = match self.ask_in_full(&again).await {
+            Ok(rest) => Outcome::Together(Ok(rest)),
+            Err(rejection) => self.after(rejection, &again).await,
+        };
+        if let Outcome::Together(Err(failure)) = &rest
+            && open.len() == steps.len()
+        {
+            return Outcome::Together(Err(failure.clone()));
+        }
+        let done: Vec<_> = places(false).collect();
+        let done = done.into_iter().zip(answered.into_iter().filter_map(reply).map(Ok)).collect();
+        let rest = open.iter().copied().zip(rest.each(open.len())).collect();
+        in_order(steps.len(), vec![done, rest])
+    }
+
+    /// A call was turned away. Unless that is nobody's fault, the steps are asked key by key.
+    async fn after(&self, rejection: Rejection, steps: &[Step]) -> Outcome {
+        let by_key = by_key(steps);
+        if !rejection.may_be_of_one || by_key.len() < 2 {
+            self.suspect(&rejection, steps);
+            return Outcome::Together(Err(rejection.error));
+        }
+        Box::pin(async {
+            let part = |places| self.carry_of_one_key(steps, places, Some(&rejection.error));
+            let parts = by_key.into_iter().map(|places| Box::pin(part(places))).collect();
+            in_order(steps.len(), all(parts).await)
+        })
+        .await
+    }
+
+    /// Steps of one key, by their places; `tried` says how they fared before.
+    async fn carry_of_one_key(
+        &self,
+        steps: &[Step],
+        places: Vec<usize>,
+        tried: Option<&StoreError>,
+    ) -> Part {
+        let steps = of_these(steps, &places);
+        let answered = async {
+            let mut answered = self.ask(&steps, false).await?;
+            if answered.iter().any(is_open) {
+                answered =
+                    self.ask_in_full(&steps).await?.into_iter().map(Answered::Reply).collect();
+            }
+            Ok(answered)
+        };
+        match answered.await {
+            Ok(answered) => {
+                let told =
+                    answered.into_iter().filter_map(reply).zip(&steps).map(|(reply, step)| {
+                        match tried.filter(|failure| failure.may_have_run) {
+                            Some(failure) => repeated(&step.op, reply, failure),
+                            None => Ok(reply),
+                        }
+                    });
+                places.into_iter().zip(told).collect()
+            }
+            Err(rejection) => {
+                self.suspect(&rejection, &steps);
+                places.into_iter().map(|place| (place, Err(rejection.error.clone()))).collect()
+            }
+        }
+    }
+
+    /// A call about one key was turned away: is it the key's fault?
+    fn suspect(&self, rejection: &Rejection, steps: &[Step]) {
+        if let ([first, rest @ ..], true) = (steps, rejection.may_be_of_one)
+            && rest.iter().all(|step| step.key == first.key)
+        {
+            self.suspects.add(&first.key, self.link.now());
+        }
+    }
+
+    async fn ask_in_full(&self, steps: &[Step]) -> Result<Vec<Reply>> {
+        let answered = self.ask(steps, true).await?;
+        let replies: Vec<_> = answered.into_iter().filter_map(reply).collect();
+        if replies.len() == steps.len() { Ok(replies) } else { Err(nonsense()) }
+    }
+
+    async fn ask(&self, steps: &[Step], in_full: bool) -> Result<Vec<Answered>> {
+        let request = self.request(steps, in_full);
+        let number = request.number.map(|index| (index, &self.terms.calls));
+        let late = Late { guard: request.guard, number };
+        let Request { keys, args, .. } = &request;
+        let script = self.scripts.get(request.by);
+        let (answer, live) = self.link.eval_late(script, keys, args, late).await?;
+        let (mut answered, marker) =
+            answers::decode(answer, &request, steps).ok_or_else(nonsense)?;
+        if let Some(guarded) = marker.and_then(|marker| self.link.guarded(&live, &marker)) {
+            for answer in &mut answered {
+                if let Answered::Reply(reply) = answer {
+                    answers::guarded(reply, guarded);
+                }
+            }
+        }
+        Ok(answered)
+    }
+
+    fn request(&self, steps: &[Step], in_full: bool) -> Request {
+        let Self { link, terms, .. } = self;
+        if let ([step], false) = (steps, in_full)
+            && (terms.restart_guard.is_zero() || link.is_awake())
+            && let Some(request) = Request::lone(step, terms)
+        {
+            return request;
+        }
+        Request::new(steps, terms, in_full)
+    }
+}
+
+fn is_open(answered: &Answered) -> bool {
+    *answered == Answered::AskInFull
+}
+
+fn reply(answered: Answered) -> Option<Reply> {
+    match answered {
+        Answered::Reply(reply) => Some(reply),
+        Answered::AskInFull => None,
+    }
+}
+
+fn nonsense() -> Rejection {
+    let error = defect("the script was answered with something else".into());
+    Rejection { error, may_be_of_one: true }
+}
+
+impl From<Failure> for Rejection {
+    fn from(failure: Failure) -> Self {
+        Self { may_be_of_one: failure.may_be_of_one(), error: failure.into() }
+    }
+}
+
+/// What the reply to a step says whose first try failed and may have been carried out.
+fn repeated(op: &Op, reply: Reply, failure: &StoreError) -> Result<Reply, StoreError> {
+    let given_back = |reply| match reply {
+        Reply::Gone | Reply::Others => Reply::Released,
+        reply => reply,
+    };
+    Ok(match (op, reply) {
+        (Op::Release { .. } | Op::Withdraw { .. }, reply) => given_back(reply),
+        (_, Reply::Passed { released, acquired }) => {
+            Reply::Passed { released: Box::new(given_back(*released)), acquired }
+        }
+        // Whom the first try may have forced out is not told any more.
+        (_, Reply::Forced { holders: 0 }) => return Err(failure.clone()),
+        (_, reply) => reply,
+    })
+}
+
+fn of_these(steps: &[Step], places: &[usize]) -> Vec<Step> {
+    places.iter().map(|&place| steps[place].clone()).collect()
+}
+
+/// The places of the steps of each key.
+fn by_key(steps: &[Step]) -> Vec<Vec<usize>> {
+    let mut places: Vec<_> = (0..steps.len()).collect();
+    places.sort_by_key(|&place| &steps[place].key);
+    let runs = places.chunk_by(|&one, &other| steps[one].key == steps[other].key);
+    runs.map(<[usize]>::to_vec).collect()
+}
+
+fn in_order(count: usize, parts: Vec<Part>) -> Outcome {
+    let mut all: Part = parts.into_iter().flatten().collect();
+    all.sort_unstable_by_key(|(place, _)| *place);
+    if all.len() != count {
+        return Outcome::Together(Err(nonsense().error));
+    }
+    Outcome::Apart(all.into_iter().map(|(_, result)| result).collect())
+}
+
+/// Waits for all of them side by side.
+async fn all<F: Future + Unpin>(mut futures: Vec<F>) -> Vec<F::Output> {
+    let mut outputs: Vec<_> = futures.iter().map(|_| None).collect();
+    poll_fn(|cx| {
+        for (future, output) in futures.iter_mut().zip(&mut outputs) {
+            if output.is_none()
+                && let Poll::Ready(ready) = Pin::new(future).poll(cx)
+            {
+                *output = Some(ready);
+            }
+        }
+        if outputs.iter().all(Option::is_some) { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    outputs.into_iter().flatten().collect()
+}
