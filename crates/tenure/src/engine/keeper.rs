@@ -229,7 +229,10 @@ fn send(engine: &Arc<Engine>, errands: Vec<(Step, Errand)>, sent: Moment) {
 }
 
 fn answered(engine: &Arc<Engine>, errand: Errand, reply: Reply, sent: Moment) {
-    let reply = match StoreError::unless_known(reply) {
+    if let Errand::Heartbeat(id, waiter) = errand {
+        return heartbeat_answered(engine, id, &waiter, reply, sent);
+    }
+    let reply = match StoreError::unless_failed(reply) {
         Ok(reply) => reply,
         Err(failure) => return failed(engine, errand, &failure),
     };
@@ -237,7 +240,7 @@ fn answered(engine: &Arc<Engine>, errand: Errand, reply: Reply, sent: Moment) {
         Errand::Renewal(id, asking, ttl) => {
             renewal_answered(engine, id, &asking.0, &reply, (sent, ttl));
         }
-        Errand::Heartbeat(id, waiter) => heartbeat_answered(engine, id, &waiter, reply, sent),
+        Errand::Heartbeat(..) => {}
         Errand::Undoing(id, undo) => {
             let first = engine.lobby.first(&undo.key).filter(|_| undo.then_look);
             if let Some((waiter, _)) = first {
@@ -293,14 +296,23 @@ pub(super) fn heartbeat_answered(
             // When its next heartbeat is due at the latest was settled when this one was sent.
             let mut look = now + look_in;
             if waiter.acquire.queue.as_ref().is_none_or(|q| q.inbox.is_none()) {
-                look = look.min(sent + TIMED_LOOK * (ahead + 1));
+                look = look.min(sent + TIMED_LOOK * ahead.saturating_add(1));
             }
             engine.agenda.bring_forward(id, look);
         }
+        Reply::Unknown(_) => put_off(engine, id, waiter, false),
+        // It keeps its place in line, here or at the store, until there is room again.
+        Reply::Full(_) if waiter.is_in_line() => put_off(engine, id, waiter, true),
         other => {
             end_waiting(engine, waiter, refusal::of(engine, &waiter.key, other));
         }
     }
+}
+
+/// A heartbeat brought nothing; the next is sent a little later than the last.
+fn put_off(engine: &Engine, id: DutyId, waiter: &Waiter, was_answered: bool) {
+    let pause = waiter.put_off(engine.jitter(), was_answered);
+    engine.agenda.move_to(id, engine.now() + pause);
 }
 
 /// A waiter waits in vain. What it asked for is withdrawn at once: its caller may take its time
@@ -361,9 +373,13 @@ fn failed(engine: &Arc<Engine>, errand: Errand, failure: &StoreError) {
             engine.agenda.move_to(id, next.min(lease.alarm()));
         }
         Errand::Heartbeat(id, waiter) => {
-            if failure.class == StoreErrorClass::Transient {
-                let pause = waiter.unanswered(engine.jitter());
-                engine.agenda.move_to(id, now + pause);
+            let passes = match failure.class {
+                StoreErrorClass::Transient => true,
+                StoreErrorClass::Full => waiter.is_in_line(),
+                _ => false,
+            };
+            if passes {
+                put_off(engine, id, &waiter, false);
             } else {
                 let (key, failure) = (&waiter.key, failure.clone());
                 let error = engine.store_error(Operation::Acquire, key, failure, true);

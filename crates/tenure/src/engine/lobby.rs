@@ -55,6 +55,7 @@ impl Lobby {
             let number = rooms.last;
             match rooms.lines.get_mut(&waiter.key) {
                 Some(line) => {
+                    waiter.stand_behind();
                     line.behind.insert(number, Arc::clone(waiter));
                     Spot::Behind(number)
                 }

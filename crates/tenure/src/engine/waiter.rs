@@ -39,6 +39,8 @@ struct State {
     blocker: Option<(Blocker, Moment)>,
     /// The turn of this process that a grant belongs to; `None`: it begins one.
     turn: Option<Turn>,
+    /// Whether it has stood in line, here or at the store.
+    is_in_line: bool,
     outcome: Outcome,
 }
 
@@ -70,6 +72,7 @@ impl Waiter {
             backoff,
             blocker,
             turn: None,
+            is_in_line: false,
             outcome: Outcome::Waiting,
         };
         Self { key, acquire, terms, state: Mutex::new(state), done: Notify::new() }
@@ -104,11 +107,24 @@ impl Waiter {
         state.unanswered = state.unanswered.saturating_sub(1);
         state.blocker = blocker.map(|b| (b, now));
         state.backoff = fresh;
+        state.is_in_line = true;
     }
 
-    /// A heartbeat was not answered: how long to wait before the next.
-    pub(crate) fn unanswered(&self, random: u32) -> Duration {
-        self.state().backoff.next(random)
+    /// A heartbeat was not answered, or brought nothing: how long to wait before the next.
+    pub(crate) fn put_off(&self, random: u32, was_answered: bool) -> Duration {
+        let mut state = self.state();
+        state.unanswered = state.unanswered.saturating_sub(was_answered.into());
+        state.backoff.next(random)
+    }
+
+    /// It stands in line from here on: behind others of this process.
+    pub(crate) fn stand_behind(&self) {
+        self.state().is_in_line = true;
+    }
+
+    /// Whether it has stood in line, here or at the store.
+    pub(crate) fn is_in_line(&self) -> bool {
+        self.state().is_in_line
     }
 
     /// The turn of this process that a grant from now on belongs to, unless it begins one.

@@ -15,6 +15,7 @@ mod names;
 mod outage;
 mod pressure;
 mod pushes;
+mod refused;
 mod restart;
 mod rights;
 mod secrets;
