@@ -153,8 +153,8 @@ pub struct Queueing {
     /// The place is kept for so long after a heartbeat; a grant from the queue lasts
     /// [`Acquire::claim_lease`] until the waiter confirms it.
     pub window: Duration,
-    /// The heartbeat's number, echoed in the grant's push. The first is 1: whoever sends it has most
-    /// likely no place yet. A store may count on that to be quick, but not on its being so: the
+    /// The heartbeat's number, echoed in the grant's push. The first is 1: whoever sends it has
+    /// most likely no place yet. A store may be quick about that, but must not rely on it: the
     /// request can come after the next heartbeat.
     pub stamp: u64,
     /// Where a grant is announced; `None`: nowhere, the waiter looks by itself.

@@ -1,6 +1,6 @@
-//! Carries steps to the server: one script call for a whole batch. Where the server turns such a call
-//! away because of one of its keys, the steps of each key are asked apart, so that nobody is refused
-//! for the key of another.
+//! Carries steps to the server: one script call for a whole batch. Where the server turns such a
+//! call away because of one of its keys, the steps of each key are asked apart, so that nobody is
+//! refused for the key of another.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;

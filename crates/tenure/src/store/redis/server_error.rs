@@ -170,8 +170,8 @@ const MEANINGS: &[Meaning] = &[
         "CLOCK",
         "",
         Refused,
-        "the server's clock, or a fence in it, is past the year 2255, so nothing is locked: set the \
-         clock right, or delete the key `tenure:\\x01fence`",
+        "the server's clock, or a fence in it, is past the year 2255, so nothing is locked: set \
+         the clock right, or delete the key `tenure:\\x01fence`",
     ),
     (
         "OOM",
