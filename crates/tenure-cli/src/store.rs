@@ -140,7 +140,10 @@ impl Located {
                 let file = file.canonicalize().ok().or(directory.map(|d| d.join(name)));
                 file.unwrap_or_else(|| self.file.clone().unwrap_or_default()).display().to_string()
             }
-            None => without_user(&self.url),
+            // Two spellings of one scheme.
+            None => each(&without_user(&self.url), |node| {
+                node.strip_prefix("valkey").map(|rest| format!("redis{rest}"))
+            }),
         }
     }
 
@@ -183,27 +186,18 @@ fn of_environment(error: &Error) -> Refusal {
 }
 
 fn of_url(url: &str, from: &str) -> Result<Place, Refusal> {
-    let known = || {
-        let examples: Vec<_> = tenure::stores().iter().map(|store| store.example).collect();
-        examples.join(", ")
-    };
-    if url.is_empty() {
-        return Err(Refusal::usage(format!(
-            "{from} is empty; a store's URL is one like {}",
-            known()
-        )));
+    if !url.is_empty() {
+        spelling::url(from, url).map_err(Refusal::usage)?;
     }
-    spelling::url(from, url).map_err(Refusal::usage)?;
-    let Some((scheme, rest)) = url.split_once(':') else {
-        let message = format!("{from} is no URL; a store's URL is one like {}", known());
-        return Err(Refusal::usage(message));
-    };
-    let is_known =
-        |store: &tenure::StoreEntry| store.scheme == scheme || store.also.contains(&scheme);
-    if !tenure::stores().iter().any(is_known) {
-        let message = format!("{from}: {scheme:?} is no known store; known are {}", known());
-        return Err(Refusal::usage(message));
-    }
+    let scheme = tenure::StoreEntry::of(url).map(|store| store.scheme).map_err(|error| {
+        let what = match url {
+            "" => " is empty",
+            _ if !url.contains(':') => " is no URL",
+            _ => "",
+        };
+        Refusal::usage(format!("{from}{what}: {}", error.message()))
+    })?;
+    let rest = url.split_once(':').map_or("", |(_, rest)| rest);
     if scheme == "quorum" {
         let nodes: Vec<_> = rest.split_whitespace().map(str::to_owned).collect();
         return of_nodes(&nodes, from);
@@ -374,7 +368,9 @@ mod tests {
 
     #[test]
     fn every_scheme_of_a_store_is_known_and_keeps_its_parameters() {
-        for url in ["redis://h", "rediss://h?ca=/x", "redis+unix:///s?db=1", "memory:"] {
+        for url in
+            ["redis://h", "rediss://h?ca=/x", "redis+unix:///s?db=1", "valkey://h", "memory:"]
+        {
             assert_eq!(place(Some(url), None, &[]), Place::Url(url.into()));
         }
     }
@@ -433,7 +429,7 @@ mod tests {
 
     #[test]
     fn a_store_is_the_same_whoever_logs_in() {
-        for url in ["redis://ada:s3cret@host/0", "redis://ada@host/0", "redis://host/0"] {
+        for url in ["redis://ada:s3cret@host/0", "redis://ada@host/0", "valkey://host/0"] {
             let located = choose(Some(url), None, &[]).and_then(Choice::located).expect("a store");
             assert_eq!(located.identity(), "redis://host/0");
         }

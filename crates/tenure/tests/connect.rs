@@ -6,7 +6,7 @@ use tenure::{ErrorKind, Operation, connect};
 
 #[tokio::test]
 async fn urls_that_name_no_store_are_refused() {
-    let cases: [(&str, &str); 8] = [
+    let cases: [(&str, &str); 14] = [
         ("", "named by a URL"),
         ("locks.db", "named by a URL"),
         ("/var/lib/locks.db", "named by a URL"),
@@ -15,6 +15,12 @@ async fn urls_that_name_no_store_are_refused() {
         ("memory:shared", "takes nothing"),
         ("memory:?cache=1", "no parameter \"cache\""),
         ("sqlite:", "needs a path"),
+        ("localhost:6379", "redis://HOST:6379"),
+        ("unix:///run/redis.sock", "redis+unix:///"),
+        ("redis+sentinel://h:26379/main", "name the primary itself"),
+        ("quorum:redis://a redis+cluster://b redis://c", "a cluster cannot be used"),
+        ("http://h:6379", "web server"),
+        ("redis://[fe80::1%25eth0]", "zone"),
     ];
     for (url, needle) in cases {
         let error = connect(url).await.expect_err(url);
@@ -33,7 +39,17 @@ async fn refusals_name_the_stores_that_are_known() {
 
 #[tokio::test]
 async fn refusals_do_not_repeat_a_password() {
-    for url in ["nosuch://joe:hunter2@host/0", "memory:joe:hunter2@host", "hunter2"] {
+    for url in [
+        "nosuch://joe:hunter2@host/0",
+        "memory:joe:hunter2@host",
+        "hunter2",
+        "hunter2:word@host",
+        "joe:hunter2@host:6379",
+        "hunter2@host:6379",
+        "unix://joe:hunter2@/s",
+        "redis://:hunter2@[fe80::1%25eth0]",
+        "quorum:redis://a joe:hunter2@b redis://c",
+    ] {
         let error = connect(url).await.expect_err(url);
         for text in [error.to_string(), format!("{error:?}")] {
             assert!(!text.contains("hunter2"), "{text}");

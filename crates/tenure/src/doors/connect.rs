@@ -9,6 +9,8 @@ use crate::seam::{self, Seam};
 use crate::store::{Answer, Memory, Store, StoreError, StoreErrorClass, spelling};
 use crate::words::{Error, ErrorKind, Operation, Result};
 
+use super::schemes;
+
 type Opening = Answer<'static, Arc<dyn Store>>;
 
 /// A store that [`connect`] knows.
@@ -76,7 +78,7 @@ const STORES: &[StoreEntry] = &[
     #[cfg(feature = "redis")]
     StoreEntry {
         scheme: "redis",
-        also: &["rediss", "redis+unix"],
+        also: &["rediss", "redis+unix", "valkey", "valkeys", "valkey+unix"],
         example: "redis://cache.internal:6379/0",
         about: "a Redis (6.2 or newer) or Valkey (7.2 or newer) server, shared by all hosts that \
                 reach it",
@@ -111,7 +113,8 @@ pub fn stores() -> &'static [StoreEntry] {
 /// Opens a store by its URL: `memory:`, `sqlite:PATH`, `redis://HOST`; see [`stores`].
 ///
 /// A server is named by `redis://USER:PASSWORD@HOST:PORT/DATABASE`, by `rediss://` for TLS
-/// (feature `tls`), or by `redis+unix:///PATH`, and takes these parameters behind a `?`:
+/// (feature `tls`), or by `redis+unix:///PATH` (`valkey://`, `valkeys://` and `valkey+unix://` are
+/// the same), and takes these parameters behind a `?`:
 ///
 /// | parameter | what for | default |
 /// |---|---|---|
@@ -196,22 +199,57 @@ async fn open(url: &str, options: LocksOptions) -> Result<Locks> {
     Ok(Locks::over(store, seam, options))
 }
 
-/// The store that a URL leads to.
+impl StoreEntry {
+    /// The store that a URL leads to, by what stands before its colon. Nothing is opened.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`], with the right spelling where it can be guessed, and without what
+    /// may be a password.
+    ///
+    /// ```
+    /// assert_eq!(tenure::StoreEntry::of("memory:")?.scheme, "memory");
+    /// assert!(tenure::StoreEntry::of("localhost:6379").is_err());
+    /// # Ok::<(), tenure::Error>(())
+    /// ```
+    pub fn of(url: &str) -> Result<&'static Self> {
+        by_scheme(url).map_err(|e| Error::new(ErrorKind::Config, Operation::Connect, e.message))
+    }
+
+    fn answers_to(&self, scheme: &str) -> bool {
+        self.scheme == scheme || self.also.contains(&scheme)
+    }
+}
+
+fn by_scheme(url: &str) -> Result<&'static StoreEntry, StoreError> {
+    let (scheme, rest) = url.split_once(':').unwrap_or_default();
+    if let Some(entry) = STORES.iter().find(|entry| entry.answers_to(scheme)) {
+        return Ok(entry);
+    }
+    let is_known = |scheme: &str| STORES.iter().any(|entry| entry.answers_to(scheme));
+    let hint = schemes::hint(url, is_known).map(|hint| format!(": {hint}")).unwrap_or_default();
+    // Neither message repeats the URL: it may carry a password.
+    let what = if !url.contains(':') {
+        "a store is named by a URL".to_owned()
+    } else if schemes::is_scheme(scheme, rest) {
+        format!("{scheme:?} is no known store")
+    } else {
+        "this is the URL of no known store".to_owned()
+    };
+    Err(StoreError::config(format!("{what}{hint}; known are: {}", examples())))
+}
+
+fn examples() -> String {
+    STORES.iter().map(|s| s.example).collect::<Vec<_>>().join(", ")
+}
+
+/// The store that a URL leads to, if it takes the URL's parameters.
 pub(super) fn entry_of(url: &str) -> Result<&'static StoreEntry, StoreError> {
-    let config = |message: String| Err(StoreError::config(message));
-    let known = || STORES.iter().map(|s| s.example).collect::<Vec<_>>().join(", ");
-    // No message repeats the URL: it may carry a password.
     spelling::url("the store's URL", url).map_err(StoreError::config)?;
-    let Some((scheme, _)) = url.split_once(':') else {
-        return config(format!("a store is named by a URL, such as: {}", known()));
-    };
-    let Some(entry) = STORES.iter().find(|s| s.scheme == scheme || s.also.contains(&scheme)) else {
-        return config(format!("{scheme:?} is no known store; known are: {}", known()));
-    };
+    let entry = by_scheme(url)?;
     if let Some(name) = parameter(url).filter(|_| !entry.reads_parameters) {
-        let message =
-            format!("{scheme}: has no parameter {name:?}; the known URLs are: {}", known());
-        return config(message);
+        let (scheme, known) = (entry.scheme, examples());
+        let message = format!("{scheme}: has no parameter {name:?}; the known URLs are: {known}");
+        return Err(StoreError::config(message));
     }
     Ok(entry)
 }

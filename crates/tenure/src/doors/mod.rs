@@ -8,6 +8,7 @@ mod default;
 mod embedded;
 mod environment;
 mod quorum;
+mod schemes;
 
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -60,24 +60,25 @@ pub(super) struct TlsFiles {
 }
 
 impl RedisUrl {
-    /// Reads `redis://`, `rediss://` and `redis+unix://`.
+    /// Reads `redis://`, `rediss://` and `redis+unix://`, and the same of `valkey`.
     pub(super) fn parse(text: &str) -> Result<Self, StoreError> {
         // The parser would leave some of them out.
         spelling::check("the store's URL", text).map_err(config)?;
-        let url = url::Url::parse(text).map_err(|e| {
-            config(format!(
+        let url = url::Url::parse(text).map_err(|e| match address_fault(text) {
+            Some(fault) => config(fault),
+            None => config(format!(
                 "the URL cannot be read ({e}): it is written as redis://user:password@host:6379/0, \
                  with @ / ? # % in user and password as %40 %2F %3F %23 %25"
-            ))
+            )),
         })?;
         if url.fragment().is_some() {
             return Err(config("the URL has a # in it: in a password it is written as %23"));
         }
         let mut given = Parameters::read(&url)?;
-        let is_tls = url.scheme() == "rediss";
+        let is_tls = matches!(url.scheme(), "rediss" | "valkeys");
         let place = match url.scheme() {
-            "redis" | "rediss" => host_of(&url)?,
-            "redis+unix" => socket_of(&url)?,
+            "redis" | "rediss" | "valkey" | "valkeys" => host_of(&url)?,
+            "redis+unix" | "valkey+unix" => socket_of(&url)?,
             _ => return Err(config("a Redis is named by redis://, rediss:// or redis+unix://")),
         };
         let login = login_of(&url, &place, &mut given)?;
@@ -109,6 +110,26 @@ impl RedisUrl {
             Place::Socket(path) => format!("redis+unix://{}?db={database}", path.display()).into(),
         }
     }
+}
+
+/// What is wrong with an address of IPv6, where the URL cannot be read for it.
+fn address_fault(text: &str) -> Option<&'static str> {
+    let (_, rest) = text.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let address = authority.rsplit('@').next()?;
+    if address.matches(':').count() < 2 {
+        return None;
+    }
+    if address.contains('%') {
+        return Some(
+            "an IPv6 address in a URL cannot have a zone (%eth0): give the host's name, or an \
+             address without a zone",
+        );
+    }
+    (!address.starts_with('[')).then_some(
+        "an IPv6 address in a URL stands in brackets, as in redis://[::1]:6379/0; in a password, \
+         a : is written as %3A",
+    )
 }
 
 fn host_of(url: &url::Url) -> Result<Place, StoreError> {
@@ -302,6 +323,14 @@ mod tests {
     }
 
     #[test]
+    fn valkey_is_another_word_for_redis() {
+        assert_eq!(parse("valkey://h").place, host("h", 6379));
+        assert!(parse("valkey://h").tls.is_none() && parse("valkeys://h").tls.is_some());
+        assert_eq!(&*parse("valkeys://:secret@h/3").name(), "rediss://h:6379/3");
+        assert_eq!(parse("valkey+unix:///s").place, Place::Socket("/s".into()));
+    }
+
+    #[test]
     fn a_socket_is_a_path() {
         let url = parse("redis+unix:///run/my%20redis.sock?db=2&password_file=/run/secret");
         assert_eq!(url.place, Place::Socket("/run/my redis.sock".into()));
@@ -332,6 +361,11 @@ mod tests {
             ("redis://:se?cret@h", ""),
             ("redis://:se#cret@h", ""),
             ("redis://:se/cret@h", ""),
+            ("redis://[fe80::1%25eth0]:6379", "zone"),
+            ("redis://:secret@[fe80::1%eth0]", "zone"),
+            ("redis://fe80::1%eth0:6379", "zone"),
+            ("redis://::1:6379", "in brackets"),
+            ("redis://:secret@::1", "in brackets"),
             ("redis://", "no host"),
             ("redis:h", ""),
             ("redis://h:99999", "%40"),
