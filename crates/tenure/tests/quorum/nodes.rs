@@ -14,8 +14,9 @@ use tenure::store::{
 use tenure::{Key, Locks, LocksOptions};
 use tokio::sync::{Notify, oneshot, watch};
 
-/// No condition takes so long, on any machine that runs tests.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// No condition takes so long, on any machine that runs tests; and no lease ends by itself in this
+/// time (30 s), or what nobody gave back would look as if somebody had.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)

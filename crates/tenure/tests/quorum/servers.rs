@@ -38,7 +38,7 @@ async fn locks(urls: &[String], node_timeout: Duration) -> Locks {
     let opened = Quorum::open(urls.iter().map(node).collect(), machine(), options).await;
     let quorum = Arc::new(opened.expect("a majority answers"));
     // The nodes' limit is what decides.
-    let options = LocksOptions::default().with_store_timeout(PATIENCE);
+    let options = LocksOptions::default().with_store_timeout(2 * PATIENT);
     Locks::over(quorum, machine(), options)
 }
 
