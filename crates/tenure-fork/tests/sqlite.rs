@@ -1,6 +1,8 @@
 //! SQLite on both sides of a fork. What is open counts for the whole process, so the tests here
 //! run one after the other.
 
+use std::fs::{self, DirEntry, File};
+use std::io::{self, Read, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
@@ -99,24 +101,28 @@ fn a_parent_that_has_closed_its_file_may_fork() {
 #[test]
 fn a_child_that_was_forked_during_an_opening_locks_nobody_out() {
     let _alone = alone();
-    let (_here, url) = file();
+    let (here, url) = file();
+    acquire_and_release(&url, "k");
+    let directory = here.path().join("locks.db.wake");
+    let others = File::open(&directory).expect("the directory of the wake-ups");
+    others.lock().expect("nobody opens the file now");
     thread::scope(|scope| {
-        let opening = scope.spawn(|| (0..100).for_each(|_| drop(blocking::connect(&url).unwrap())));
-        // Children that live as long as the openings go on.
-        let (read, write) = std::io::pipe().expect("a pipe");
-        let mut children = Vec::new();
-        while !opening.is_finished() && children.len() < 50 {
-            let (mut until, write) = (read.try_clone().unwrap(), write.try_clone().unwrap());
-            children.push(fork(move || {
-                drop(write);
-                std::io::Read::read(&mut until, &mut [0]).expect("the end");
-                "done"
-            }));
-        }
-        opening.join().expect("every opening succeeds, in time");
-        for child in children {
-            std::io::Write::write_all(&mut &write, &[1]).expect("it listens");
-            drop(child);
-        }
+        let opening = scope.spawn(|| blocking::connect(&url).expect("it is its turn"));
+        let is_it = |fd: &io::Result<DirEntry>| {
+            fd.as_ref().is_ok_and(|fd| fs::read_link(fd.path()).is_ok_and(|path| path == directory))
+        };
+        let opened = || fs::read_dir("/proc/self/fd").expect("/proc");
+        // Ours, that of the store, and the one under which it waits for the lock.
+        wait_until("it waits", || opened().filter(&is_it).count() == 3);
+        let (mut until, end) = io::pipe().expect("a pipe");
+        let child = fork(move || {
+            until.read_exact(&mut [0]).expect("the parent says when");
+            "done"
+        });
+        others.unlock().expect("it was locked");
+        drop(opening.join().expect("no panic"));
+        blocking::connect(&url).expect("the child keeps nobody out");
+        (&end).write_all(&[1]).expect("it listens");
+        assert_eq!(child.says(), "done");
     });
 }

@@ -19,7 +19,7 @@ fn poll<T>(future: &mut Pending<T>) -> Poll<T> {
 }
 
 /// All that a program may have in its hands when it forks.
-struct Hands {
+pub(crate) struct Hands {
     locks: Locks,
     guards: Vec<Guard>,
     ticket: Ticket,
@@ -40,8 +40,7 @@ fn mutex(locks: &Locks, key: &str) -> tenure::Mutex {
 }
 
 impl Hands {
-    fn full(place: &Place) -> Self {
-        let locks = place.connect();
+    pub(crate) fn full(locks: Locks) -> Self {
         let acquired = |key: String| block_on(mutex(&locks, &key).acquire()).expect("free");
         let guards: Vec<_> = (0..GUARDS).map(|n| acquired(format!("key {n}"))).collect();
         let handed_over = acquired("ticket".to_owned()).hand_over(Duration::from_secs(30));
@@ -50,7 +49,9 @@ impl Hands {
         let mut waiting: Pending<_> = Box::pin(async move { held.acquire().await });
         let fifo = locks.capabilities().fifo;
         wait_until("it waits", || {
-            assert!(poll(&mut waiting).is_pending());
+            if let Poll::Ready(answer) = poll(&mut waiting) {
+                panic!("granted beside the first: {answer:?}");
+            }
             let seen = block_on(locks.mutex("key 0").inspect()).expect("the store answers");
             !fifo || seen.waiters.len() == 1
         });
@@ -66,12 +67,18 @@ impl Hands {
     }
 
     /// What the child does with it.
-    fn poke(mut self) {
+    pub(crate) fn poke(mut self) {
         self.futures();
         forked("list", block_on(async { self.list_to_its_end().await }));
         forked("watch", block_on(self.watch.next()).expect("a state or an error"));
         self.verbs();
         self.leases();
+    }
+
+    /// What the parent does with it: nothing stays held.
+    pub(crate) fn give_back(self) {
+        let adopted = block_on(self.locks.adopt(&self.ticket)).expect("nobody has used it");
+        block_on(adopted.release()).expect("an answer");
     }
 
     fn futures(&mut self) {
@@ -176,7 +183,7 @@ fn lost<T>(what: &str, answer: Result<T>) {
 }
 
 fn inherited_handles_answer_at_once(place: &Place) {
-    let hands = Hands::full(place);
+    let hands = Hands::full(place.connect());
     let mut hands = Some(hands);
     let before = place.calls();
     for ending in [Ending::AtOnce, Ending::Exit] {

@@ -6,6 +6,7 @@
 
 mod anew;
 mod crowd;
+mod held;
 mod inherited;
 mod servers;
 mod stores;
