@@ -39,6 +39,44 @@ impl Certificates {
         made
     }
 
+    /// Makes a server's certificate that nobody else has signed, as an authority's (as `openssl req
+    /// -x509` does) or not. It is also [`ca`](Self::ca).
+    ///
+    /// # Panics
+    /// If a name is none.
+    #[must_use]
+    pub fn self_signed(names: &[&str], is_authority: bool) -> Self {
+        let made = Self { directory: TempDir::with_prefix("tenure-tls-").expect("a directory") };
+        let mut server = params("server", names);
+        let ours = BasicConstraints::Unconstrained;
+        server.is_ca = if is_authority { IsCa::Ca(ours) } else { IsCa::ExplicitNoCa };
+        made.sign_itself(&server);
+        made
+    }
+
+    /// Makes a server's certificate that has run out long ago, signed by itself.
+    ///
+    /// # Panics
+    /// If a name is none.
+    #[must_use]
+    pub fn run_out(names: &[&str]) -> Self {
+        let made = Self { directory: TempDir::with_prefix("tenure-tls-").expect("a directory") };
+        let mut server = params("server", names);
+        server.is_ca = IsCa::ExplicitNoCa;
+        server.not_before = rcgen::date_time_ymd(2001, 1, 1);
+        server.not_after = rcgen::date_time_ymd(2002, 1, 1);
+        made.sign_itself(&server);
+        made
+    }
+
+    fn sign_itself(&self, server: &CertificateParams) {
+        let key = KeyPair::generate().expect("a key");
+        let certificate = server.self_signed(&key).expect("a certificate");
+        self.write("ca.pem", &certificate.pem());
+        self.write("server.pem", &certificate.pem());
+        self.write("server.key", &key.serialize_pem());
+    }
+
     fn sign(
         &self,
         name: &str,

@@ -42,6 +42,7 @@ pub struct ServerOptions {
     lines: Vec<String>,
     tls: Option<Arc<Certificates>>,
     replica: bool,
+    sentinel: bool,
 }
 
 impl ServerOptions {
@@ -92,6 +93,13 @@ impl ServerOptions {
             .with(format!("tls-cert-file {}", certificate.display()))
             .with(format!("tls-key-file {}", key.display()))
             .with("tls-replication yes")
+    }
+
+    /// A Sentinel: it watches servers and keeps no data.
+    #[must_use]
+    pub fn as_sentinel(mut self) -> Self {
+        self.sentinel = true;
+        self
     }
 
     /// A replica of `primary`, over plain text; linked when [`start`](Self::start) returns.
@@ -146,7 +154,7 @@ impl Server {
     /// One of the given flavour.
     #[must_use]
     pub fn of(flavour: Flavour) -> ServerOptions {
-        ServerOptions { flavour, lines: Vec::new(), tls: None, replica: false }
+        ServerOptions { flavour, lines: Vec::new(), tls: None, replica: false, sentinel: false }
     }
 
     // Its life.
@@ -324,6 +332,9 @@ impl Server {
         let flavour = self.options.flavour;
         let process = Process::start(&self.file("log"), |command| {
             command.arg(flavour.program()).arg(self.file("conf"));
+            if self.options.sentinel {
+                command.arg("--sentinel");
+            }
             if let Some(libraries) = flavour.libraries() {
                 command.env("LD_LIBRARY_PATH", libraries);
             }

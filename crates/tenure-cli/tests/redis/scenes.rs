@@ -132,6 +132,35 @@ pub(crate) const SCENES: &[(&str, Play)] = &[
         let url = format!("rediss://{}?connect_timeout=1s", server.address());
         Scene::at(url, vec![Box::new(server)])
     }),
+    ("self-signed as an authority", |_| {
+        with_certificates(Certificates::self_signed(&["127.0.0.1"], true), Trusted::Itself)
+    }),
+    ("self-signed, and named by ca", |_| {
+        with_certificates(Certificates::self_signed(&["127.0.0.1"], false), Trusted::Itself)
+    }),
+    ("self-signed, and unknown", |_| {
+        with_certificates(Certificates::self_signed(&["127.0.0.1"], false), Trusted::Another)
+    }),
+    ("self-signed as an authority, and unknown", |_| {
+        with_certificates(Certificates::self_signed(&["127.0.0.1"], true), Trusted::Another)
+    }),
+    ("certificate run out", |_| {
+        with_certificates(Certificates::run_out(&["127.0.0.1"]), Trusted::Itself)
+    }),
+    ("certificate without a name", |_| {
+        with_certificates(Certificates::self_signed(&[], false), Trusted::Itself)
+    }),
+    ("old TLS only", |_| {
+        let own = Arc::new(Certificates::for_names(&["127.0.0.1"]));
+        let server = Server::redis().with_tls(&own, ClientCertificates::Unasked);
+        let server = server.with("tls-protocols \"TLSv1.1\"").start();
+        let url = format!("{}?ca={}", server.url(), own.ca().display());
+        Scene::at(url, vec![Box::new(server), Box::new(own)])
+    }),
+    ("Sentinel", |flavour| Scene::of_server(Server::of(flavour).as_sentinel().start())),
+    ("node of a cluster", |flavour| {
+        Scene::of_server(Server::of(flavour).with("cluster-enabled yes").start())
+    }),
     ("plain text to a TLS port", |_| {
         let scene = with_tls("127.0.0.1", ClientCertificates::Unasked, |own, _| own.ca());
         let (url, _) = scene.url.split_once('?').expect("parameters");
@@ -219,6 +248,25 @@ fn with_tls(
     let other = Certificates::for_names(&[name]);
     let server = Server::redis().with_tls(&own, ask).start();
     let url = format!("{}?ca={}", server.url(), trusted(&own, &other).display());
+    Scene::at(url, vec![Box::new(server), Box::new(own), Box::new(other)])
+}
+
+/// The authority that a client trusts.
+#[derive(Debug, Clone, Copy)]
+enum Trusted {
+    Itself,
+    Another,
+}
+
+/// A server with a certificate that it has signed itself.
+fn with_certificates(own: Certificates, trusted: Trusted) -> Scene {
+    let (own, other) = (Arc::new(own), Certificates::for_names(&["127.0.0.1"]));
+    let server = Server::redis().with_tls(&own, ClientCertificates::Unasked).start();
+    let ca = match trusted {
+        Trusted::Itself => own.ca(),
+        Trusted::Another => other.ca(),
+    };
+    let url = format!("{}?ca={}", server.url(), ca.display());
     Scene::at(url, vec![Box::new(server), Box::new(own), Box::new(other)])
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::store::{StoreError, StoreErrorClass};
 
 use super::secrets::Secrets;
-use super::server_error::ServerSays;
+use super::server_error::{IN_CLUSTER, ServerSays};
 
 /// Why a request was not answered as it should have been.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +41,10 @@ pub(super) enum Cause {
     PasswordFile { path: Arc<str>, text: String },
     /// The file with the password was not read within the limit.
     PasswordFileHangs { path: Arc<str>, limit: Duration },
+    /// It is no server for data but one that watches some.
+    Sentinel,
+    /// It is a node of a cluster.
+    Cluster,
     /// The server is older than what is supported.
     TooOld { server: String, version: String },
     /// The connection was being made until the request's own limit came.
@@ -75,8 +79,14 @@ pub(super) enum Stage {
 pub(super) enum TlsFault {
     /// The server's certificate is signed by nobody whom we trust.
     UnknownIssuer,
+    /// The server shows an authority's certificate as its own, as self-signed ones often are.
+    Authority,
     /// The certificate is for another name.
-    OtherName { asked: Arc<str> },
+    OtherName { asked: Arc<str>, names_none: bool },
+    /// The server's certificate cannot be used for another reason.
+    Unusable { text: String },
+    /// No version or cipher in common.
+    NothingInCommon { text: String },
     /// The certificate is not valid today.
     NotValidNow,
     /// The server wants a certificate from us, or another one.
@@ -205,7 +215,7 @@ impl Cause {
             | Self::Tls(TlsFault::ClientCertificate { .. }) => Refused,
             Self::Tls(TlsFault::Other { .. }) => Transient,
             Self::Tls(_) | Self::NotRedis { .. } | Self::PasswordFile { .. } => Config,
-            Self::TooOld { .. } => Config,
+            Self::TooOld { .. } | Self::Sentinel | Self::Cluster => Config,
             Self::Server(says) => says.class(),
             Self::NoAddress { .. }
             | Self::NobodyListens { .. }
@@ -255,6 +265,11 @@ impl fmt::Display for Cause {
                 "the password was not read from {path} within {limit:?}: is it a pipe, or does \
                  its file system hang?"
             ),
+            Self::Sentinel => f.write_str(
+                "a Sentinel answered there, which keeps no data: name the primary that it watches, \
+                 usually at port 6379 (redis-cli -p 26379 SENTINEL MASTERS lists it)",
+            ),
+            Self::Cluster => f.write_str(IN_CLUSTER),
             Self::TooOld { server, version } => write!(
                 f,
                 "the server is {server} {version}; needed is Redis 6.2 or Valkey 7.2, or newer"
@@ -313,7 +328,29 @@ impl fmt::Display for TlsFault {
                 "the server's certificate is signed by nobody whom this machine trusts: give the \
                  right authority by ca=PATH",
             ),
-            Self::OtherName { asked } => write!(
+            Self::Authority => f.write_str(
+                "the server's certificate is self-signed as an authority's (CA:TRUE), and cannot \
+                 be a server's as well: make one that its authority has signed, or a self-signed \
+                 one with CA:FALSE (openssl req -x509 -addext basicConstraints=critical,CA:FALSE \
+                 -addext subjectAltName=DNS:HOST), and give the authority's, or that one itself, \
+                 by ca=PATH",
+            ),
+            Self::OtherName { asked, names_none: true } => write!(
+                f,
+                "the server's certificate names no host, so it is not for {asked:?}: make one with \
+                 a subjectAltName; a common name alone does not count"
+            ),
+            Self::Unusable { text } => write!(
+                f,
+                "the server's certificate cannot be used ({text}): make a new one, of version 3 \
+                 and for servers, and give the authority that has signed it by ca=PATH"
+            ),
+            Self::NothingInCommon { text } => write!(
+                f,
+                "the server speaks no TLS that is accepted here, 1.2 or newer ({text}): set its \
+                 tls-protocols and tls-ciphers"
+            ),
+            Self::OtherName { asked, .. } => write!(
                 f,
                 "the server's certificate is not for {asked:?}: check the host, or give the name \
                  that it is for by server_name=NAME"

@@ -347,7 +347,7 @@ mod tests {
 
     #[test]
     fn what_is_for_all_locks_has_a_control_character_in_its_name() {
-        for name in [FENCE, CALLS] {
+        for name in [FENCE, CALLS, MARKER] {
             assert!(name.contains('\u{1}'), "{name:?}");
         }
     }

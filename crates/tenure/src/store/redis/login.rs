@@ -110,6 +110,8 @@ pub(super) struct Greeting {
     /// `redis` or `valkey`.
     pub(super) server: String,
     pub(super) version: String,
+    /// `standalone`, `cluster` or `sentinel`.
+    mode: String,
     /// Who the server is, and its marker unless it is a replica; `None`: it was not asked.
     pub(super) told: Option<(Told, Option<Marker>)>,
 }
@@ -275,6 +277,7 @@ impl Greeting {
                 match text_of(&entry[0]).as_deref() {
                     Some("server") => greeting.server = said(&entry[1]),
                     Some("version") => greeting.version = said(&entry[1]),
+                    Some("mode") => greeting.mode = said(&entry[1]),
                     _ => {}
                 }
             }
@@ -282,8 +285,14 @@ impl Greeting {
         greeting
     }
 
-    /// Refuses a server that is too old. One that does not say its version is given a chance.
+    /// Refuses a server that is no single one, or too old. One that does not say its version is
+    /// given a chance.
     fn check(&self) -> Result<(), Failure> {
+        match &*self.mode {
+            "sentinel" => return Err(Failure::unsent(Cause::Sentinel)),
+            "cluster" => return Err(Failure::unsent(Cause::Cluster)),
+            _ => {}
+        }
         let mut numbers = self.version.split('.').map_while(|part| part.parse::<u32>().ok());
         let (Some(major), Some(minor)) = (numbers.next(), numbers.next()) else { return Ok(()) };
         let oldest = if self.server == "valkey" { OLDEST_VALKEY } else { OLDEST_REDIS };

@@ -237,4 +237,6 @@ const MEANINGS: &[Meaning] = &[
 /// What can be wrong with one of the keys of a request.
 const OF_ONE: &[&str] = &["NOPERM", "OOM", "WRONGTYPE", "CROSSSLOT"];
 
-const IN_CLUSTER: &str = "this server is a node of a cluster: a single server is needed here";
+/// What a node of a cluster is told that it is.
+pub(super) const IN_CLUSTER: &str =
+    "this server is a node of a cluster: a single server is needed here";

@@ -71,9 +71,9 @@ impl Tls {
             Some(Ok(stream)) => Ok(Box::new(stream)),
             Some(Err(error)) => {
                 let cause = match fault_in(&error) {
-                    Some(TlsFault::OtherName { .. }) => {
+                    Some(TlsFault::OtherName { names_none, .. }) => {
                         let asked = self.name.to_str().as_ref().into();
-                        Cause::Tls(TlsFault::OtherName { asked })
+                        Cause::Tls(TlsFault::OtherName { asked, names_none })
                     }
                     Some(fault) => Cause::Tls(fault),
                     None if is_end(&error) => Cause::ClosedAtOnce { tls: true },
@@ -94,15 +94,31 @@ pub(super) fn fault_in(error: &io::Error) -> Option<TlsFault> {
             CertificateError::UnknownIssuer | CertificateError::BadSignature => {
                 TlsFault::UnknownIssuer
             }
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-                TlsFault::OtherName { asked: "".into() }
+            CertificateError::NotValidForName => {
+                TlsFault::OtherName { asked: "".into(), names_none: false }
+            }
+            CertificateError::NotValidForNameContext { presented, .. } => {
+                TlsFault::OtherName { asked: "".into(), names_none: presented.is_empty() }
             }
             CertificateError::Expired
             | CertificateError::ExpiredContext { .. }
             | CertificateError::NotValidYet
             | CertificateError::NotValidYetContext { .. } => TlsFault::NotValidNow,
-            _ => TlsFault::Other { text: inner.to_string() },
+            // Of another crate, whose words are all that is known of it here.
+            CertificateError::Other(other) if format!("{:?}", other.0) == "CaUsedAsEndEntity" => {
+                TlsFault::Authority
+            }
+            CertificateError::Other(other) => TlsFault::Unusable { text: other.0.to_string() },
+            other => TlsFault::Unusable { text: other.to_string() },
         },
+        rustls::Error::AlertReceived(
+            AlertDescription::HandshakeFailure
+            | AlertDescription::ProtocolVersion
+            | AlertDescription::InsufficientSecurity,
+        )
+        | rustls::Error::PeerIncompatible(_) => {
+            TlsFault::NothingInCommon { text: inner.to_string() }
+        }
         rustls::Error::AlertReceived(
             AlertDescription::CertificateRequired
             | AlertDescription::BadCertificate
