@@ -58,8 +58,8 @@ async fn a_template_with_a_control_character_or_of_another_locks_part_is_refused
     let server = Server::redis().start();
     let proxy = Proxy::to(server.address());
     for (template, words) in [
-        ("tenure:%01{name}", "control character"),
-        ("{name}%0A", "control character"),
+        ("tenure:%01{name}", "key_template"),
+        ("{name}%0A", "key_template"),
         ("tenure:{{name}}:record", ":record"),
         ("{{name}}:tenure:places", ":queue"),
     ] {

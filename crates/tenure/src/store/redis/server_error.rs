@@ -32,7 +32,7 @@ pub(super) enum Text {
 impl ServerSays {
     /// An error as an answer to `command`.
     pub(super) fn read(command: &str, error: &str) -> Self {
-        let (code, text) = error.split_once(' ').unwrap_or((error, ""));
+        let (code, mut text) = error.split_once(' ').unwrap_or((error, ""));
         let mut code = code.to_owned();
         if code == "ERR" || !is_code(&code) {
             // Within scripts, Redis 6.2 puts the code in the middle, and all leave NOPERM out.
@@ -41,6 +41,13 @@ impl ServerSays {
                 inner.clone_into(&mut code);
             } else if FORBIDDEN_IN_SCRIPT.iter().any(|part| text.contains(part)) {
                 "NOPERM".clone_into(&mut code);
+            } else if let Some((inner, rest)) = text.split_once(' ')
+                && code == "ERR"
+                && MEANINGS.iter().any(|(known, ..)| *known == inner)
+            {
+                // A script's own reply, of an error that a command in it met.
+                inner.clone_into(&mut code);
+                text = rest;
             }
         }
         let fits = |(known, begins, ..): &&Meaning| code == *known && text.starts_with(begins);
