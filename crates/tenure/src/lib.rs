@@ -27,6 +27,24 @@
 //! kinds    mutex                                  thin: a claim and its options
 //! doors    connect(url)                           how people come in
 //! ```
+//!
+//! # Fork
+//!
+//! When a process forks, its locks stay with it. The child holds none of them, whatever it has in
+//! memory:
+//!
+//! - What was made before the fork ([`Locks`], [`Mutex`], guards, streams, futures under way)
+//!   answers [`ErrorKind::Forked`] at once when the child uses it. [`Lease::check`] fails, and
+//!   [`Lease::lost`] ends with [`LostReason::Forked`]. Nothing is sent.
+//! - Dropping it in the child releases nothing and frees no memory. The parent is not disturbed.
+//! - A new [`connect`] in the child starts threads of the child's own and works. So does the
+//!   default store of [`lock`], unless the parent has called [`set_default`].
+//! - SQLite is the exception: a child whose parent had an SQLite store open at the fork cannot use
+//!   one. Connect after the fork, or start a new program (exec).
+//! - A future that nobody polls in the child is not woken there.
+//!
+//! To give a lock to a child, hand it over before the fork ([`Guard::hand_over`]) and adopt the
+//! ticket over a connection of the child's own ([`Locks::adopt`]).
 #![doc = include_str!("../docs/uses.md")]
 
 mod doors;

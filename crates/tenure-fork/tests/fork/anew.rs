@@ -91,6 +91,24 @@ fn a_quorum() {
     works_anew(&Place::quorum());
 }
 
+#[test]
+fn a_lock_is_handed_over_to_a_child_by_a_ticket() {
+    let place = Place::redis();
+    let locks = place.connect();
+    let guard = block_on(locks.mutex("k").acquire()).expect("free");
+    let fence = guard.fence();
+    let ticket = block_on(guard.hand_over(Duration::from_secs(60))).expect("held");
+    let child = fork(|| {
+        let guard = block_on(place.connect().adopt(&ticket)).expect("nobody has used it");
+        guard.check().expect("held by the child");
+        assert_eq!(guard.fence(), fence);
+        block_on(guard.release()).expect("an answer");
+        "done"
+    });
+    assert_eq!(child.says(), "done");
+    drop(block_on(locks.mutex("k").acquire()).expect("the child has released it"));
+}
+
 /// The environment of the test program names no store: a child of it names one for itself.
 #[test]
 fn the_default_store_and_the_attribute() {
