@@ -206,17 +206,35 @@ impl Machine {
             reporter: Reporter::start()?,
             entropy: Mutex::new(Entropy::none()),
         });
-        let named = |name: &str| std::thread::Builder::new().name(name.into());
-        named("tenure-timer").spawn(move || {
+        start_thread("tenure-timer", move || {
             claim_thread();
             timers.drive(&aside);
         })?;
-        named("tenure").spawn(move || {
+        start_thread("tenure", move || {
             claim_thread();
             runtime.block_on(std::future::pending::<()>());
         })?;
         Ok(machine)
     }
+}
+
+/// How long a new thread may take until it runs.
+const THREAD_START_MAX: Duration = Duration::from_secs(10);
+
+/// Starts a thread, and waits until it runs. In a child of a fork it never does if a thread of the
+/// parent was just starting or ending: Rust's runtime has a lock of its own around that.
+fn start_thread(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    let (runs, is_running) = std::sync::mpsc::channel();
+    std::thread::Builder::new().name(name.into()).spawn(move || {
+        let _waits = runs.send(());
+        work();
+    })?;
+    is_running.recv_timeout(THREAD_START_MAX).map_err(|_| {
+        let message = "a new thread does not run; if this process was forked, a thread of its \
+                       parent was starting or ending at that moment: fork again, or start a new \
+                       program (exec)";
+        io::Error::new(io::ErrorKind::TimedOut, message)
+    })
 }
 
 impl Seam for Machine {

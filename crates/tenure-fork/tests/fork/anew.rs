@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use pollster::block_on;
 use tenure::{ErrorKind, LostReason, Released, blocking};
-use tenure_fork::{Ending, fork, fork_to};
+use tenure_fork::{Ending, alone, fork, fork_to};
 
 use crate::stores::Place;
 
@@ -78,90 +78,104 @@ fn works_anew(place: &Place) {
 
 #[test]
 fn memory() {
-    works_anew(&Place::Memory);
+    alone("anew::memory", || {
+        works_anew(&Place::Memory);
+    });
 }
 
 #[test]
 fn redis() {
-    works_anew(&Place::redis());
+    alone("anew::redis", || {
+        works_anew(&Place::redis());
+    });
 }
 
 #[test]
 fn a_quorum() {
-    works_anew(&Place::quorum());
+    alone("anew::a_quorum", || {
+        works_anew(&Place::quorum());
+    });
 }
 
 #[test]
 fn a_lock_is_handed_over_to_a_child_by_a_ticket() {
-    let place = Place::redis();
-    let locks = place.connect();
-    let guard = block_on(locks.mutex("k").acquire()).expect("free");
-    let fence = guard.fence();
-    let ticket = block_on(guard.hand_over(Duration::from_secs(60))).expect("held");
-    let child = fork(|| {
-        let guard = block_on(place.connect().adopt(&ticket)).expect("nobody has used it");
-        guard.check().expect("held by the child");
-        assert_eq!(guard.fence(), fence);
-        block_on(guard.release()).expect("an answer");
-        "done"
+    alone("anew::a_lock_is_handed_over_to_a_child_by_a_ticket", || {
+        let place = Place::redis();
+        let locks = place.connect();
+        let guard = block_on(locks.mutex("k").acquire()).expect("free");
+        let fence = guard.fence();
+        let ticket = block_on(guard.hand_over(Duration::from_secs(60))).expect("held");
+        let child = fork(|| {
+            let guard = block_on(place.connect().adopt(&ticket)).expect("nobody has used it");
+            guard.check().expect("held by the child");
+            assert_eq!(guard.fence(), fence);
+            block_on(guard.release()).expect("an answer");
+            "done"
+        });
+        assert_eq!(child.says(), "done");
+        drop(block_on(locks.mutex("k").acquire()).expect("the child has released it"));
     });
-    assert_eq!(child.says(), "done");
-    drop(block_on(locks.mutex("k").acquire()).expect("the child has released it"));
 }
 
 /// The environment of the test program names no store: a child of it names one for itself.
 #[test]
 fn the_default_store_and_the_attribute() {
-    #[tenure::locked("attribute")]
-    async fn work() -> tenure::Result<u32> {
-        Ok(7)
-    }
-    let server = Place::redis();
-    let program = fork(|| {
-        tenure::set_default(server.connect());
-        assert_eq!(block_on(work()).expect("the default store works"), 7);
-        let child = fork(|| {
-            let error = block_on(work()).expect_err("another store was taken in silence");
-            assert_eq!(error.kind(), ErrorKind::Forked, "{error}");
-            assert!(error.to_string().contains("set_default"), "{error}");
-            let guard = blocking::lock("k").acquire();
-            assert_eq!(guard.expect_err("the parent's store").kind(), ErrorKind::Forked);
+    alone("anew::the_default_store_and_the_attribute", || {
+        #[tenure::locked("attribute")]
+        async fn work() -> tenure::Result<u32> {
+            Ok(7)
+        }
+        let server = Place::redis();
+        let program = fork(|| {
             tenure::set_default(server.connect());
             assert_eq!(block_on(work()).expect("the default store works"), 7);
-            blocking::lock("k").acquire().expect("free").release().expect("an answer");
-            "done"
+            let child = fork(|| {
+                let error = block_on(work()).expect_err("another store was taken in silence");
+                assert_eq!(error.kind(), ErrorKind::Forked, "{error}");
+                assert!(error.to_string().contains("set_default"), "{error}");
+                let guard = blocking::lock("k").acquire();
+                assert_eq!(guard.expect_err("the parent's store").kind(), ErrorKind::Forked);
+                tenure::set_default(server.connect());
+                assert_eq!(block_on(work()).expect("the default store works"), 7);
+                blocking::lock("k").acquire().expect("free").release().expect("an answer");
+                "done"
+            });
+            child.says()
         });
-        child.says()
+        assert_eq!(program.says(), "done");
     });
-    assert_eq!(program.says(), "done");
 }
 
 /// A seam that a program holds goes over to threads of the child's own.
 #[test]
 fn an_inherited_seam_starts_threads_of_the_childs_own() {
-    let machine = tenure::seam::machine().expect("threads");
-    let child = fork(|| {
-        let (tell, told) = std::sync::mpsc::channel();
-        machine.spawn(Box::pin(async move { tell.send("spawned").expect("the test waits") }));
-        block_on(machine.sleep_until(machine.now() + Duration::from_millis(20)));
-        let mut random = [[0; 16]; 2];
-        random.iter_mut().for_each(|bytes| machine.random(bytes));
-        assert_ne!(random[0], random[1]);
-        told.recv().expect("the task runs")
+    alone("anew::an_inherited_seam_starts_threads_of_the_childs_own", || {
+        let machine = tenure::seam::machine().expect("threads");
+        let child = fork(|| {
+            let (tell, told) = std::sync::mpsc::channel();
+            machine.spawn(Box::pin(async move { tell.send("spawned").expect("the test waits") }));
+            block_on(machine.sleep_until(machine.now() + Duration::from_millis(20)));
+            let mut random = [[0; 16]; 2];
+            random.iter_mut().for_each(|bytes| machine.random(bytes));
+            assert_ne!(random[0], random[1]);
+            told.recv().expect("the task runs")
+        });
+        assert_eq!(child.says(), "spawned");
     });
-    assert_eq!(child.says(), "spawned");
 }
 
 /// A child that gave out the same random bytes as its parent would claim with the same owner.
 #[test]
 fn a_child_draws_other_random_bytes_than_its_parent() {
-    let machine = tenure::seam::machine().expect("threads");
-    let draw = || {
-        let mut bytes = [0; 16];
-        machine.random(&mut bytes);
-        format!("{bytes:?}")
-    };
-    draw();
-    let child = fork(draw);
-    assert_ne!(draw(), child.says());
+    alone("anew::a_child_draws_other_random_bytes_than_its_parent", || {
+        let machine = tenure::seam::machine().expect("threads");
+        let draw = || {
+            let mut bytes = [0; 16];
+            machine.random(&mut bytes);
+            format!("{bytes:?}")
+        };
+        draw();
+        let child = fork(draw);
+        assert_ne!(draw(), child.says());
+    });
 }

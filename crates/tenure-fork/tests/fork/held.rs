@@ -10,7 +10,7 @@ use pollster::block_on;
 use tenure::seam::{self, Moment, Seam, Task};
 use tenure::store::{Memory, Redis, Store};
 use tenure::{Locks, LocksOptions};
-use tenure_fork::fork;
+use tenure_fork::{alone, fork};
 use tenure_testkit::{LIMIT, Server, wait_until};
 
 use crate::inherited::Hands;
@@ -124,13 +124,17 @@ fn fork_at_every_call(store: impl Fn(Arc<dyn Seam>) -> Arc<dyn Store>) {
 
 #[test]
 fn with_a_store_in_memory() {
-    fork_at_every_call(|seam| Arc::new(Memory::new(seam)));
+    alone("held::with_a_store_in_memory", || {
+        fork_at_every_call(|seam| Arc::new(Memory::new(seam)));
+    });
 }
 
 #[test]
 fn with_redis() {
-    let server = Server::redis().start();
-    fork_at_every_call(|seam| {
-        Arc::new(block_on(Redis::open(&server.url(), seam)).expect("the server is up"))
+    alone("held::with_redis", || {
+        let server = Server::redis().start();
+        fork_at_every_call(|seam| {
+            Arc::new(block_on(Redis::open(&server.url(), seam)).expect("the server is up"))
+        });
     });
 }

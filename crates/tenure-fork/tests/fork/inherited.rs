@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use pollster::block_on;
 use tenure::{Error, ErrorKind, Guard, Locks, LostReason, Released, Result, Ticket, blocking};
-use tenure_fork::{Ending, fork_to};
+use tenure_fork::{Ending, alone, fork_to};
 use tenure_testkit::wait_until;
 
 use crate::stores::Place;
@@ -213,41 +213,51 @@ fn inherited_handles_answer_at_once(place: &Place) {
 
 #[test]
 fn memory() {
-    inherited_handles_answer_at_once(&Place::Memory);
+    alone("inherited::memory", || {
+        inherited_handles_answer_at_once(&Place::Memory);
+    });
 }
 
 #[test]
 fn sqlite() {
-    inherited_handles_answer_at_once(&Place::sqlite());
+    alone("inherited::sqlite", || {
+        inherited_handles_answer_at_once(&Place::sqlite());
+    });
 }
 
 #[test]
 fn redis() {
-    inherited_handles_answer_at_once(&Place::redis());
+    alone("inherited::redis", || {
+        inherited_handles_answer_at_once(&Place::redis());
+    });
 }
 
 #[test]
 fn a_quorum() {
-    inherited_handles_answer_at_once(&Place::quorum());
+    alone("inherited::a_quorum", || {
+        inherited_handles_answer_at_once(&Place::quorum());
+    });
 }
 
 #[test]
 fn a_fork_within_the_work_of_a_lock_is_told_at_its_end() {
-    let locks = blocking::Locks::from(Place::Memory.connect());
-    // The child comes back out of the work, as a program does that forgets to exit.
-    let child = tenure_fork::fork(|| {
-        let locks = blocking::connect("memory:").expect("its own");
-        let mut grandchild = None;
-        let done = locks.mutex("k").run(|lease| {
-            grandchild = Some(tenure_fork::fork(|| {
-                assert!(lease.check().is_err());
-                "lost"
-            }));
-            tenure::ok(())
+    alone("inherited::a_fork_within_the_work_of_a_lock_is_told_at_its_end", || {
+        let locks = blocking::Locks::from(Place::Memory.connect());
+        // The child comes back out of the work, as a program does that forgets to exit.
+        let child = tenure_fork::fork(|| {
+            let locks = blocking::connect("memory:").expect("its own");
+            let mut grandchild = None;
+            let done = locks.mutex("k").run(|lease| {
+                grandchild = Some(tenure_fork::fork(|| {
+                    assert!(lease.check().is_err());
+                    "lost"
+                }));
+                tenure::ok(())
+            });
+            done.expect("the one that connected holds it");
+            grandchild.expect("forked").says()
         });
-        done.expect("the one that connected holds it");
-        grandchild.expect("forked").says()
+        assert_eq!(child.says(), "lost");
+        drop(locks);
     });
-    assert_eq!(child.says(), "lost");
-    drop(locks);
 }

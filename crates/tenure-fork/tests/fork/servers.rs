@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pollster::block_on;
 use tenure::blocking;
-use tenure_fork::{Ending, fork, fork_to};
+use tenure_fork::{Ending, alone, fork, fork_to};
 use tenure_testkit::wait_until;
 
 use crate::stores::Place;
@@ -13,30 +13,32 @@ use crate::stores::Place;
 /// The parent connects and ends; the child goes on, with a connection of its own.
 #[test]
 fn a_daemon_connects_again_when_its_parent_has_gone() {
-    let server = Place::redis();
-    let told = tempfile::NamedTempFile::new().expect("a file");
-    let program = fork_to(Ending::Exit, || {
-        let locks = server.connect();
-        let guard = block_on(locks.mutex("job").with_ttl(Duration::from_secs(2)).acquire());
-        let guard = guard.expect("free");
-        let parent = std::process::id();
-        let daemon = fork(|| {
-            wait_until("its parent has ended", || nix_parent() != parent);
-            assert!(guard.check().is_err());
-            // The parent's lease ends, since nobody renews it: and then the daemon has it.
-            let own = blocking::connect(&server.url()).expect("the server is up");
-            let job = own.mutex("job").acquire().expect("it is free after the ttl");
-            fs::write(told.path(), format!("fence {}", job.fence())).expect("a file");
-            job.release().expect("an answer");
-            "done"
+    alone("servers::a_daemon_connects_again_when_its_parent_has_gone", || {
+        let server = Place::redis();
+        let told = tempfile::NamedTempFile::new().expect("a file");
+        let program = fork_to(Ending::Exit, || {
+            let locks = server.connect();
+            let guard = block_on(locks.mutex("job").with_ttl(Duration::from_secs(2)).acquire());
+            let guard = guard.expect("free");
+            let parent = std::process::id();
+            let daemon = fork(|| {
+                wait_until("its parent has ended", || nix_parent() != parent);
+                assert!(guard.check().is_err());
+                // The parent's lease ends, since nobody renews it: and then the daemon has it.
+                let own = blocking::connect(&server.url()).expect("the server is up");
+                let job = own.mutex("job").acquire().expect("it is free after the ttl");
+                fs::write(told.path(), format!("fence {}", job.fence())).expect("a file");
+                job.release().expect("an answer");
+                "done"
+            });
+            // It is not waited for: its parent ends now, with all that it holds.
+            std::mem::forget(daemon);
+            "forked"
         });
-        // It is not waited for: its parent ends now, with all that it holds.
-        std::mem::forget(daemon);
-        "forked"
+        assert_eq!(program.says(), "forked");
+        let text = || fs::read_to_string(told.path()).unwrap_or_default();
+        wait_until("the daemon has had the lock", || text().starts_with("fence "));
     });
-    assert_eq!(program.says(), "forked");
-    let text = || fs::read_to_string(told.path()).unwrap_or_default();
-    wait_until("the daemon has had the lock", || text().starts_with("fence "));
 }
 
 fn nix_parent() -> u32 {
@@ -68,18 +70,22 @@ fn workers_exclude_each_other(place: &Place, workers: usize, each: usize) {
 
 #[test]
 fn a_server_that_forks_its_workers_first() {
-    let place = Place::redis();
-    workers_exclude_each_other(&place, 4, 25);
+    alone("servers::a_server_that_forks_its_workers_first", || {
+        let place = Place::redis();
+        workers_exclude_each_other(&place, 4, 25);
+    });
 }
 
 /// As with a pool of processes: the parent has a connection and a lock, and goes on using them.
 #[test]
 fn a_pool_of_workers_beside_a_parent_that_works() {
-    for place in [Place::redis(), Place::quorum()] {
-        let locks = place.connect();
-        let guard = block_on(locks.mutex("parent's").acquire()).expect("free");
-        workers_exclude_each_other(&place, 4, 10);
-        guard.check().expect("held");
-        block_on(guard.release()).expect("an answer");
-    }
+    alone("servers::a_pool_of_workers_beside_a_parent_that_works", || {
+        for place in [Place::redis(), Place::quorum()] {
+            let locks = place.connect();
+            let guard = block_on(locks.mutex("parent's").acquire()).expect("free");
+            workers_exclude_each_other(&place, 4, 10);
+            guard.check().expect("held");
+            block_on(guard.release()).expect("an answer");
+        }
+    });
 }

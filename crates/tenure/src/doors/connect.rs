@@ -1,6 +1,7 @@
 //! From a URL to a store, by one table. Adding a store is one line here: URL parsing, the
 //! command line's help, the documentation and the conformance suite read it.
 
+use std::io;
 use std::sync::Arc;
 
 use crate::engine::{Locks, LocksOptions};
@@ -181,7 +182,10 @@ async fn open(url: &str, options: LocksOptions) -> Result<Locks> {
     let entry =
         entry_of(url).map_err(|e| Error::new(ErrorKind::Config, Operation::Connect, e.message))?;
     let seam = seam::machine().map_err(|e| {
-        let message = "this process cannot start its timer threads; raise its limits".to_owned();
+        let message = match e.kind() {
+            io::ErrorKind::TimedOut => e.to_string(),
+            _ => format!("this process cannot start its threads ({e}): raise its limits"),
+        };
         Error::new(ErrorKind::Internal, Operation::Connect, message).with_source(Arc::new(e))
     })?;
     let limit = options.store_timeout();

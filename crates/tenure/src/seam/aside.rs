@@ -9,7 +9,7 @@ use std::task::{Wake, Waker};
 use std::time::Duration;
 
 use super::timers::{Sleep, Timers};
-use super::{Call, now, shielded};
+use super::{Call, now, shielded, start_thread};
 
 /// A queue that has not moved for so long gets more threads.
 const STUCK_AFTER: Duration = Duration::from_millis(3);
@@ -52,7 +52,9 @@ impl Aside {
     pub(super) fn start(timers: &Arc<Timers>) -> io::Result<Arc<Self>> {
         let (state, more) = (Mutex::default(), Condvar::new());
         let aside = Arc::new(Self { state, more, timers: Arc::clone(timers) });
-        aside.start_thread()?;
+        aside.state().threads += 1;
+        let first = Arc::clone(&aside);
+        start_thread("tenure-aside", move || first.work())?;
         Ok(aside)
     }
 
@@ -94,11 +96,11 @@ impl Aside {
         drop(state);
         for _ in 0..missing {
             // Should there be none to be had, the next look asks again.
-            let _none = self.start_thread();
+            let _none = self.start_another();
         }
     }
 
-    fn start_thread(self: &Arc<Self>) -> io::Result<()> {
+    fn start_another(self: &Arc<Self>) -> io::Result<()> {
         let aside = Arc::clone(self);
         self.state().threads += 1;
         let thread = std::thread::Builder::new().name("tenure-aside".into());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 
-use super::{Call, shielded};
+use super::{Call, shielded, start_thread};
 use crate::engine::observe;
 
 /// So many events wait while a logger blocks; those that come after them are counted.
@@ -22,8 +22,7 @@ impl Reporter {
         let (events, coming) = sync_channel::<Call>(ROOM);
         let dropped = Arc::new(AtomicU64::new(0));
         let counted = Arc::clone(&dropped);
-        let thread = std::thread::Builder::new().name("tenure-report".into());
-        thread.spawn(move || {
+        start_thread("tenure-report", move || {
             for event in coming {
                 shielded(event);
                 let count = counted.swap(0, Ordering::Relaxed);
