@@ -14,7 +14,7 @@ Examples:
   A job that cron starts on every host, and that one of them runs; the hosts share the store, and
   the key stays taken for those that start a little late. In each crontab:
     TENURE_STORE=redis://locks.internal
-    0 3 * * * tenure run --try --busy-exit 0 --min-hold 50s nightly-report -- write-report";
+    0 3 * * * tenure run --try --busy-exit 0 --min-hold 50s -q nightly-report -- write-report";
 
 const ENVIRONMENT: &str = "\
 Environment:

@@ -1,21 +1,12 @@
-//! The program of the README, word for word.
+//! The first program of the README, word for word.
 
 #![allow(clippy::print_stdout, reason = "it is a program")]
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let locks = tenure::connect("sqlite:locks.db").await?;
+async fn main() -> tenure::Result<()> {
+    let locks = tenure::connect("sqlite:locks.db").await?; // or redis://HOST
     let guard = locks.mutex("nightly-report").acquire().await?;
-    tokio::select! {
-        done = write_report(guard.fence()) => done?,
-        reason = guard.lost() => return Err(format!("stopped half-way: {reason}").into()),
-    }
+    println!("only one of us prints this; the fence is {}", guard.fence());
     guard.release().await?;
-    Ok(())
-}
-
-/// The resource keeps the largest fence it has seen, and refuses a smaller one.
-async fn write_report(fence: tenure::Fence) -> std::io::Result<()> {
-    println!("UPDATE report SET body = ..., fence = {fence} WHERE fence <= {fence}");
-    Ok(())
+    locks.close(std::time::Duration::from_secs(5)).await
 }

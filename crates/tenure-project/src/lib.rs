@@ -17,3 +17,8 @@ pub mod readme {}
 #[cfg(doctest)]
 #[doc = include_str!("../../../DESIGN.md")]
 pub mod design {}
+
+/// The Rust blocks of the guide.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/guide.md")]
+pub mod guide {}

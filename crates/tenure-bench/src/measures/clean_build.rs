@@ -14,7 +14,7 @@ pub(crate) fn measure(_: Scale) -> Result<Vec<Figure>, Failure> {
     let directory = tempfile::tempdir()?;
     let (begun, core_begun) = (Instant::now(), core_seconds_of_children());
     let status = Command::new("cargo")
-        .args(["run", "-q", "-p", "tenure-cli", "--", "run", "nightly-report", "--", "true"])
+        .args(["run", "-p", "tenure-cli", "--", "run", "nightly-report", "--", "true"])
         .current_dir(root())
         .env("CARGO_TARGET_DIR", directory.path().join("target"))
         .env("TENURE_STORE_FILE", directory.path().join("locks.db"))
