@@ -6,7 +6,7 @@ mod blocks;
 mod tree;
 
 pub use blocks::{Block, blocks};
-pub use tree::{File, files, root};
+pub use tree::{File, documents, files, root};
 
 /// The Rust blocks of the README.
 #[cfg(doctest)]

@@ -52,3 +52,21 @@ pub fn files() -> Vec<File> {
     files.sort_by(|a, b| a.path.cmp(&b.path));
     files
 }
+
+/// The names of all documents: those at the root of the repository, and those below `docs`.
+///
+/// # Panics
+/// As [`files`], and if one is missing that readers look for.
+#[must_use]
+pub fn documents() -> Vec<String> {
+    let is_document = |path: &Path| {
+        let is_at_the_root = path.parent() == Some(Path::new(""));
+        path.extension() == Some("md".as_ref()) && (is_at_the_root || path.starts_with("docs"))
+    };
+    let paths = files().into_iter().map(|file| file.path).filter(|path| is_document(path));
+    let documents: Vec<_> = paths.map(|path| path.display().to_string()).collect();
+    for name in ["README.md", "DESIGN.md", "SAFETY.md", "CHANGELOG.md", "docs/README.md"] {
+        assert!(documents.iter().any(|found| found == name), "{name} is not among {documents:?}");
+    }
+    documents
+}
