@@ -120,6 +120,38 @@ fn published_crates_say_what_they_are() {
     }
 }
 
+/// The public features of a crate: those that are not internal.
+fn public_features(package: &Value) -> BTreeSet<&str> {
+    let features = package["features"].as_object().expect("a table of features");
+    let names = features.keys().map(String::as_str);
+    names.filter(|name| *name != "default" && !name.starts_with("__")).collect()
+}
+
+#[test]
+fn the_pages_of_published_crates_show_every_feature() {
+    for package in published().into_iter().filter(|p| !public_features(p).is_empty()) {
+        let (name, public) = (text(package, "name"), public_features(package));
+        let shown = package["metadata"]["docs"]["rs"]["features"].as_array();
+        let shown = shown.unwrap_or_else(|| panic!("{name}: [package.metadata.docs.rs] features"));
+        let shown: BTreeSet<_> = shown.iter().filter_map(Value::as_str).collect();
+        assert_eq!(shown, public, "{name}: [package.metadata.docs.rs]");
+    }
+}
+
+#[test]
+fn the_documentation_of_the_library_has_every_feature_in_its_table() {
+    let package = published().into_iter().find(|p| text(p, "name") == "tenure").expect("tenure");
+    let source = std::fs::read_to_string(root().join("crates/tenure/src/lib.rs")).expect("lib.rs");
+    let rows = source.lines().filter_map(|line| line.strip_prefix("//! | `"));
+    let rows: BTreeMap<_, _> = rows.filter_map(|row| row.split_once("` | ")).collect();
+    assert_eq!(rows.keys().copied().collect::<BTreeSet<_>>(), public_features(package));
+    let default = package["features"]["default"].as_array().expect("default features");
+    for (name, row) in rows {
+        let is_default = default.iter().any(|feature| feature == name);
+        assert_eq!(row.starts_with("yes |"), is_default, "{name}: default");
+    }
+}
+
 #[test]
 fn published_crates_forbid_unsafe_code() {
     let workspace = std::fs::read_to_string(root().join("Cargo.toml")).expect("Cargo.toml");

@@ -17,7 +17,24 @@
 //! ```
 //!
 //! Begin with [`connect`], [`Locks`], [`Mutex`] and [`Guard`]. For those who write a store of their
-//! own there are [`store::Store`], [`logic::Resource`] and [`seam::Seam`].
+//! own there are [`store::Store`], [`logic::Resource`] and [`seam::Seam`]; a minor version may
+//! change these three modules.
+//!
+//! # Features
+//!
+//! | feature | default | what it brings |
+//! |---|---|---|
+//! | `redis` | yes | Redis and Valkey: `redis://`, `redis+unix://`, and quorums of them |
+//! | `sqlite` | yes | the embedded store: one SQLite file, shared by the processes of one host |
+//! | `tls` | | `rediss://`, with rustls and ring |
+//! | `blocking` | | `tenure::blocking`: the same locks for programs without `async` |
+//! | `macros` | | the attribute `#[tenure::locked]` |
+//! | `metrics` | | numbers for the `metrics` facade; [`observe`] names them |
+//! | `testing` | | `tenure::testing`: a clock and faults for the tests of programs that use locks |
+//!
+//! The store `memory:` is always there.
+//!
+//! # Layers
 //!
 //! ```text
 //! words    key owner claim fence label error      plain data: no I/O, no clock
