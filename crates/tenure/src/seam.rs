@@ -18,7 +18,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Waker};
+use std::task::{Context, Wake, Waker};
 use std::time::{Duration, SystemTime};
 
 use rustix::time::ClockId;
@@ -115,6 +115,12 @@ pub trait Seam: fmt::Debug + Send + Sync + 'static {
     /// order; what finds no room is counted, and that is told. The default tells it in place.
     fn report(&self, event: Call) {
         shielded(event);
+    }
+
+    /// Blocks this thread until `task` ends, for `limit` at most; not where that would hold up
+    /// others, as in an async runtime. The default does not block at all.
+    fn linger(&self, task: Task, limit: Duration) {
+        let _ = (task, limit);
     }
 
     /// Fills `bytes` from a cryptographically secure generator.
@@ -289,11 +295,36 @@ impl Seam for Machine {
         }
     }
 
+    fn linger(&self, mut task: Task, limit: Duration) {
+        let is_in_runtime = tokio::runtime::Handle::try_current().is_ok();
+        if is_own_thread() || is_in_runtime || std::thread::panicking() {
+            return;
+        }
+        let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+        let until = self.now() + limit;
+        while task.as_mut().poll(&mut Context::from_waker(&waker)).is_pending() {
+            let left = until.since(self.now());
+            if left.is_zero() {
+                return;
+            }
+            std::thread::park_timeout(left);
+        }
+    }
+
     fn random(&self, bytes: &mut [u8]) {
         if !self.process.is_current() {
             return fill(bytes);
         }
         self.entropy.lock().unwrap_or_else(PoisonError::into_inner).take(bytes);
+    }
+}
+
+/// Wakes a thread that is parked.
+struct Unpark(std::thread::Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
     }
 }
 

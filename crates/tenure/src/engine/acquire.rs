@@ -411,7 +411,8 @@ impl Drop for Attempt<'_> {
         });
         // Before it leaves the books: who closes meanwhile finds it there or here.
         if let Some(debt) = debt.filter(|_| !mutants::is_set(Mutant::NoWithdrawal)) {
-            engine.withdraw_later(debt, &order.key, &self.owner, order.terms);
+            let may_arrive = self.unanswered > 0 || waiter.as_ref().is_some_and(|w| w.may_arrive());
+            engine.withdraw_later(debt, &order.key, &self.owner, (order.terms, may_arrive));
         }
         if waiter.is_some() {
             engine.leave_waiter(&self.owner);

@@ -328,20 +328,27 @@ impl Engine {
 
     /// Gives a lease back in the background.
     pub(crate) fn release_later(self: &Arc<Self>, debt: Debt<'_>, lease: &Lease) {
-        let until = lease.deadline().max(self.now()) + lease.terms.ttl;
+        // A request that is under way yet may still arrive.
+        let until = lease.reach().max(self.now()) + lease.terms.ttl;
         let then_look = lease.passed.load(Ordering::Acquire);
         self.undo(debt, lease.key.clone(), release_of(lease), (until, then_look));
     }
 
-    /// Withdraws an acquire in the background, whatever became of it.
+    /// Withdraws an acquire in the background, whatever became of it. Only one with requests that
+    /// may still arrive needs a tombstone, which the store has to keep.
     pub(crate) fn withdraw_later(
         self: &Arc<Self>,
         debt: Debt<'_>,
         key: &Key,
         owner: &Owner,
-        terms: Terms,
+        (terms, may_arrive): (Terms, bool),
     ) {
-        let op = Op::Withdraw { owner: owner.clone(), tombstone: terms.tombstone() };
+        let owner = owner.clone();
+        let op = if may_arrive {
+            Op::Withdraw { owner, tombstone: terms.tombstone() }
+        } else {
+            Op::Release { owner, min_hold: Duration::ZERO, tombstone: None }
+        };
         let longest = terms.ttl.max(terms.window());
         let until = self.now() + longest + validity::allowance(longest);
         self.undo(debt, key.clone(), op, (until, false));
@@ -402,7 +409,8 @@ impl Engine {
     pub(crate) fn withdraw_if_asked(self: &Arc<Self>, waiter: &Waiter) {
         if waiter.has_asked() {
             let debt = self.debts.owe();
-            self.withdraw_later(debt, &waiter.key, &waiter.acquire.owner, waiter.terms);
+            let terms = (waiter.terms, waiter.may_arrive());
+            self.withdraw_later(debt, &waiter.key, &waiter.acquire.owner, terms);
         }
     }
 

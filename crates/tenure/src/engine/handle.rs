@@ -219,8 +219,8 @@ impl Lease {
         self.check_process(Operation::Renew)?;
         let invalid = |message| self.error(Operation::Renew, ErrorKind::Invalid, message);
         let ttl_max = self.engine().store.capabilities().ttl_max;
-        let ttl = validity::ttl_for(span);
         // The general limit is meant for what the caller asks, a store's own for what it gets.
+        let ttl = if span > TTL_MAX { span } else { validity::ttl_for(span) };
         check_ttl(if ttl_max < TTL_MAX { ttl } else { span }, ttl_max).map_err(invalid)?;
         self.extend(ttl).await
     }
@@ -246,7 +246,7 @@ impl Lease {
     /// # Ok(()) }
     /// ```
     pub async fn extend_by(&self, span: Duration) -> Result<()> {
-        self.extend_to(self.remaining() + span).await
+        self.extend_to(self.remaining().saturating_add(span)).await
     }
 
     /// Whether the lock is held at this moment: [`check`](Self::check) as a bool.
@@ -260,6 +260,7 @@ impl Lease {
         let sent = engine.now();
         self.verdict(Operation::Renew)?;
         let op = Op::Renew { owner: known.owner.clone(), ttl };
+        known.asks(sent, ttl);
         let reply = engine
             .ask(&known.key, op, Moment::NEVER)
             .await

@@ -189,6 +189,7 @@ fn visit_lease(
         let next = now + retry_pause(&lease, now) * 3;
         lease.renew_at(next);
         let ttl = lease.renewal();
+        lease.asks(now, ttl);
         let op = Op::Renew { owner: lease.owner.clone(), ttl };
         let step = Step { key: lease.key.clone(), op };
         engine.agenda.move_to(id, next.min(lease.alarm()));

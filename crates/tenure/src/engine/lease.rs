@@ -84,6 +84,9 @@ pub(crate) struct Lease {
     end: Moment,
     /// Moves forward only; written by whoever got a renewal confirmed.
     deadline: AtomicU64,
+    /// When it ends at the store at the latest, by all that was asked for and whatever of it has
+    /// arrived: what is given back must be repeated until then. Moves forward only.
+    reach: AtomicU64,
     /// `HELD`, `LET_GO`, or `LOST_FIRST` + index in `REASONS`; leaves `HELD` once and for good.
     verdict: AtomicU8,
     /// When the keeper renews next; `Moment::NEVER`: not.
@@ -134,6 +137,7 @@ impl Lease {
             turn,
             end,
             deadline: AtomicU64::new(validity::deadline(sent, span).min(end).as_micros()),
+            reach: AtomicU64::new(reach(sent, span).as_micros()),
             verdict: AtomicU8::new(HELD),
             next_renewal: AtomicU64::new(next_renewal.as_micros()),
             asking: AtomicU32::new(0),
@@ -149,6 +153,16 @@ impl Lease {
 
     pub(crate) fn deadline(&self) -> Moment {
         Moment::from_micros(self.deadline.load(Ordering::Acquire))
+    }
+
+    /// A renewal for `ttl` is about to be sent, at `sent`.
+    pub(crate) fn asks(&self, sent: Moment, ttl: Duration) {
+        self.reach.fetch_max(reach(sent, ttl).as_micros(), Ordering::AcqRel);
+    }
+
+    /// When it ends at the store at the latest, if it is not given back.
+    pub(crate) fn reach(&self) -> Moment {
+        Moment::from_micros(self.reach.load(Ordering::Acquire))
     }
 
     /// When the alarm for the deadline rings.
@@ -279,6 +293,11 @@ impl Lease {
     pub(crate) async fn renewed(&self, after: Moment) -> Moment {
         self.renewal.until(|| Some(self.deadline()).filter(|deadline| *deadline > after)).await
     }
+}
+
+/// When a lease ends at the latest that was asked for at `sent`, for `ttl`, and came in time.
+fn reach(sent: Moment, ttl: Duration) -> Moment {
+    sent + ttl + validity::allowance(ttl)
 }
 
 #[cfg(test)]

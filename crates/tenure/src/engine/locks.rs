@@ -22,9 +22,38 @@ use super::turn::TurnLimit;
 /// Make one per program and store with [`connect`](crate::connect) and keep it. It may be used
 /// from any number of runtimes, also short-lived ones: leases are kept by a thread of Tenure's
 /// own.
+///
+/// Call [`close`](Self::close) before the program ends: what is given back in the background is
+/// otherwise cut off with the process, and such a key stays taken until its ttl ends. When the
+/// last handle is dropped outside an async runtime, it waits for the background itself, for 100 ms
+/// at most. Within tokio's it never blocks, so there a `main` that returns early closes first. A
+/// panic and `std::process::exit` promise nothing, nor does the default store of
+/// [`lock`](crate::lock), which is never dropped.
 #[derive(Debug, Clone)]
 pub struct Locks {
     engine: OfProcess<Arc<Engine>>,
+    /// Shared by all handles.
+    _last: OfProcess<Arc<Last>>,
+}
+
+/// How long the last handle waits for the background.
+const LINGER: Duration = Duration::from_millis(100);
+
+/// Goes with the last handle.
+#[derive(Debug)]
+struct Last(Arc<Engine>);
+
+impl Drop for Last {
+    fn drop(&mut self) {
+        let engine = Arc::clone(&self.0);
+        if engine.debts.count() > 0 {
+            let seam = Arc::clone(&engine.seam);
+            let rest = async move {
+                engine.rest(engine.now() + LINGER).await;
+            };
+            seam.linger(Box::pin(rest), LINGER);
+        }
+    }
 }
 
 /// How a [`Locks`] treats its store.
@@ -72,7 +101,9 @@ impl Locks {
     #[must_use]
     #[allow(clippy::needless_pass_by_value, reason = "a constructor takes what it is made of")]
     pub fn over(store: Arc<dyn Store>, seam: Arc<dyn Seam>, options: LocksOptions) -> Self {
-        Self { engine: OfProcess::new(Engine::start(store, &seam, options)) }
+        let engine = Engine::start(store, &seam, options);
+        let last = OfProcess::new(Arc::new(Last(Arc::clone(&engine))));
+        Self { engine: OfProcess::new(engine), _last: last }
     }
 
     /// A mutex on `key`: at most one holder at a time.
@@ -164,7 +195,7 @@ impl Locks {
     /// from one ticket. For other terms see [`Mutex::adopt`].
     ///
     /// # If the reply is lost
-    /// The same request is repeated, and the store recognises it.
+    /// As with [`Mutex::adopt`].
     ///
     /// # Cancel safety
     /// Dropping the future leaves the ticket as good as it was, or gives the lock back in the

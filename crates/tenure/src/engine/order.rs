@@ -76,7 +76,7 @@ impl Terms {
             Renewal::Every(every) if every.is_zero() => {
                 return Err("the renewal interval is zero; use Renewal::Off to never renew".into());
             }
-            Renewal::Every(every) if every * 2 >= ttl => {
+            Renewal::Every(every) if every.saturating_mul(2) >= ttl => {
                 return Err(format!(
                     "the renewal interval of {every:?} is not shorter than half the ttl of \
                      {ttl:?}; one lost renewal would lose the lock"

@@ -195,6 +195,11 @@ impl Waiter {
         state.stamp > 0 || state.unanswered > 0
     }
 
+    /// Whether a request is under way. Once it waits no more, none is sent.
+    pub(crate) fn may_arrive(&self) -> bool {
+        self.state().unanswered > 0
+    }
+
     /// Whoever brings the news, such as a holder that releases, does not suffer from a waker.
     fn tell(&self) {
         shielded(|| self.done.notify_one());

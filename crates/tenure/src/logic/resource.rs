@@ -306,7 +306,9 @@ impl Resource {
         };
         holder.owner = to.clone();
         holder.label = label.clone();
-        holder.expires = holder.expires.max(now + ttl);
+        // Not what is left of the ticket's time: should the adopter die, or never hear of this,
+        // the key is free when its own ttl ends.
+        holder.expires = now + ttl;
         let fence = holder.fence;
         self.queue.retain(|p| p.owner != *to);
         self.bury(from, now + ttl.max(TOMBSTONE_MIN));

@@ -119,10 +119,14 @@ impl Mutex {
     }
 
     /// Turns a ticket into a guard on the terms of this mutex, once: the lease changes hands in
-    /// one step, with its fence. [`Locks::adopt`](crate::Locks::adopt) does it on default terms.
+    /// one step, with its fence, and lasts for the ttl of this mutex from then on.
+    /// [`Locks::adopt`](crate::Locks::adopt) does it on default terms.
     ///
     /// # If the reply is lost
-    /// The same request is repeated, and the store recognises it.
+    /// The same request is repeated, and the store recognises it. If no answer comes within the
+    /// store's time limit, that is an error with [`Error::may_hold`]: either the ticket is as good
+    /// as it was, or it is used up, and then the lock is given back in the background. Adopting
+    /// again tells which.
     ///
     /// # Cancel safety
     /// Dropping the future leaves the ticket as good as it was, or gives the lock back in the

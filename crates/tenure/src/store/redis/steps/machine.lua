@@ -490,7 +490,7 @@ local function machine()
     bury(owner, attempt, math.max(ttl, TOMBSTONE_MIN))
     local holder = record.holders[index]
     holder[1], holder[2], holder[3] = next_owner, next_attempt, label
-    holder[7] = math.max(holder[7], now + ttl)
+    holder[7] = now + ttl
     dirty = true
     if mutex() then
       set_lock(next_owner, holder[7])
