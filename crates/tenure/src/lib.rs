@@ -37,7 +37,7 @@
 //! # Layers
 //!
 //! ```text
-//! words    key owner claim fence label error      plain data: no I/O, no clock
+//! types    key owner claim fence label error      plain data: no I/O, no clock
 //! logic    resource step votes backoff            pure: `now` and randomness are arguments
 //! store    Store: memory sqlite redis quorum      one atomic step per request; never waits
 //! engine   acquire keeper guard locks             the only code that waits and renews
@@ -77,7 +77,7 @@ pub mod mutants;
 mod process;
 pub mod seam;
 pub mod store;
-mod words;
+mod types;
 
 #[doc(hidden)]
 pub use doors::DefaultStore;
@@ -96,4 +96,4 @@ pub use engine::{
 pub use kinds::Mutex;
 #[cfg(feature = "macros")]
 pub use tenure_macros::locked;
-pub use words::*;
+pub use types::*;

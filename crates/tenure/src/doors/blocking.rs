@@ -34,7 +34,7 @@ use crate::engine::{
 };
 use crate::logic::Inspection;
 use crate::seam::Moment;
-use crate::words::{Error, Key, Result};
+use crate::types::{Error, Key, Result};
 
 /// [`tenure::connect`](crate::connect), blocking.
 ///

@@ -8,7 +8,7 @@ use crate::engine::{Locks, LocksOptions};
 use crate::process::{Forked, of_process};
 use crate::seam::{self, Seam};
 use crate::store::{Answer, Memory, Store, StoreError, StoreErrorClass, spelling};
-use crate::words::{Error, ErrorKind, Operation, Result};
+use crate::types::{Error, ErrorKind, Operation, Result};
 
 use super::schemes;
 

@@ -9,7 +9,7 @@ use tokio::sync::OnceCell;
 use crate::engine::{Locks, LocksOptions, Opening, Source};
 use crate::kinds::Mutex;
 use crate::process::{OfProcess, PerProcess, of_process};
-use crate::words::{Error, ErrorKind, Key, Operation, Result};
+use crate::types::{Error, ErrorKind, Key, Operation, Result};
 
 use super::connect;
 use super::environment::{DefaultStore, FILE, URL};

@@ -7,7 +7,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::words::{Error, ErrorKind, Operation, Result};
+use crate::types::{Error, ErrorKind, Operation, Result};
 
 const FILE: &str = "locks.db";
 const ANOTHER: &str = "name a file with --store-file or TENURE_STORE_FILE";

@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::words::{Error, ErrorKind, Operation, Result};
+use crate::types::{Error, ErrorKind, Operation, Result};
 
 /// The store's URL.
 pub(super) const URL: &str = "TENURE_STORE";

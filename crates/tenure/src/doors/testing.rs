@@ -58,7 +58,7 @@ use crate::engine::{Locks, LocksOptions};
 use crate::logic::{Acquire, FenceRule, Op, Reply, Step};
 use crate::seam::{self, Seam, random_u32};
 use crate::store::{Memory, Store};
-use crate::words::{Claim, Fence, Key, Label, Owner, TTL_MAX};
+use crate::types::{Claim, Fence, Key, Label, Owner, TTL_MAX};
 
 pub use clock::Clock;
 use faults::Faulty;

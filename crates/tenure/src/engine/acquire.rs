@@ -8,7 +8,7 @@ use crate::logic::{Acquire, Blocker, FenceRule, Op, Queueing, Reply};
 use crate::process::of_process;
 use crate::seam::Moment;
 use crate::store::{StoreError, StoreErrorClass};
-use crate::words::{Error, ErrorKind, Operation, Owner, Result};
+use crate::types::{Error, ErrorKind, Operation, Owner, Result};
 
 use super::core::Engine;
 use super::debt::Debt;

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 use crate::mutants::{self, Mutant};
 use crate::seam::{Moment, Seam, Task};
-use crate::words::Key;
+use crate::types::Key;
 
 use super::lease::Lease;
 use super::undo::Undo;

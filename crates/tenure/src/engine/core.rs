@@ -11,7 +11,7 @@ use crate::logic::{Backoff, Op, Reply, Step};
 use crate::process::{Forked, OfProcess, Process};
 use crate::seam::{Moment, Seam, Task, random_u32, shielded};
 use crate::store::{Store, StoreError, StoreErrorClass};
-use crate::words::{Error, ErrorKind, Fence, Key, Operation, Owner, Result};
+use crate::types::{Error, ErrorKind, Fence, Key, Operation, Owner, Result};
 
 use super::agenda::{Agenda, Duty, DutyId};
 use super::debt::{Debt, Debts};

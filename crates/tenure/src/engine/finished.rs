@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::future::Future;
 
-use crate::words::{Error, Result};
+use crate::types::{Error, Result};
 
 use super::guard::Released;
 use super::handle::Lease;

@@ -9,7 +9,7 @@ use std::task::Poll;
 
 use crate::logic::Reply;
 use crate::process::OfProcess;
-use crate::words::{ErrorKind, Operation, Result};
+use crate::types::{ErrorKind, Operation, Result};
 
 use super::core::Engine;
 use super::handle::Lease;

@@ -10,7 +10,7 @@ use tracing::Span;
 use crate::logic::{Op, Reply};
 use crate::process::{OfProcess, of_process};
 use crate::seam::Moment;
-use crate::words::{Error, ErrorKind, Fence, Key, Operation, Owner, Result, TTL_MAX};
+use crate::types::{Error, ErrorKind, Fence, Key, Operation, Owner, Result, TTL_MAX};
 
 use super::core::Engine;
 use super::lease::{self, Held, LostReason};

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::logic::{Op, Reply, Step};
 use crate::seam::{Moment, shielded};
 use crate::store::{Links, Push, StoreError, StoreErrorClass};
-use crate::words::{Error, Fence, Operation};
+use crate::types::{Error, Fence, Operation};
 
 use super::agenda::{Duty, DutyId};
 use super::core::Engine;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::seam::{Moment, Seam, shielded};
-use crate::words::{Fence, Key, Owner, TTL_MIN};
+use crate::types::{Fence, Key, Owner, TTL_MIN};
 
 use super::agenda::DutyId;
 use super::observe;

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::logic::Blocker;
 use crate::seam::Moment;
-use crate::words::{Key, Owner};
+use crate::types::{Key, Owner};
 
 use super::agenda::{Agenda, Duty, DutyId};
 use super::waiter::Waiter;

@@ -8,7 +8,7 @@ use crate::logic::Inspection;
 use crate::process::{Forked, OfProcess, of_process};
 use crate::seam::Seam;
 use crate::store::{Capabilities, Store};
-use crate::words::{Error, ErrorKind, Key, Operation, Result};
+use crate::types::{Error, ErrorKind, Key, Operation, Result};
 
 use super::core::Engine;
 use super::guard::{Guard, Released};

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::logic::{Backoff, Blocker};
 use crate::seam::{Moment, shielded};
 use crate::store::{StoreError, StoreErrorClass};
-use crate::words::{Error, ErrorKind, Key, Operation, Result};
+use crate::types::{Error, ErrorKind, Key, Operation, Result};
 
 use super::acquire::{Attempt, CONTACT_MIN, Look};
 use super::agenda::Duty;

@@ -47,7 +47,7 @@ use tracing::level_filters::LevelFilter;
 
 use crate::seam::{Seam, shielded};
 use crate::store::{StoreError, StoreErrorClass};
-use crate::words::{Error, ErrorKind, Fence, Key};
+use crate::types::{Error, ErrorKind, Fence, Key};
 
 use super::lease::LostReason;
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::store::Capabilities;
-use crate::words::{
+use crate::types::{
     Claim, Error, ErrorKind, InvalidKey, Key, Label, Operation, Owner, Result, TTL_MAX, TTL_MIN,
 };
 

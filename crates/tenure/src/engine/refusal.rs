@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::logic::{Blocker, Guarded, Reply};
 use crate::seam::Moment;
-use crate::words::{Error, ErrorKind, Key, Operation};
+use crate::types::{Error, ErrorKind, Key, Operation};
 
 use super::core::Engine;
 use super::observe;

@@ -4,7 +4,7 @@
 use std::future::Future;
 use std::pin::pin;
 
-use crate::words::{Error, Operation, Result};
+use crate::types::{Error, Operation, Result};
 
 use super::finished::{Compensated, Failure, Finished};
 use super::guard::{Guard, Released};

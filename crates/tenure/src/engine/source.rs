@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use crate::process::{Forked, OfProcess};
-use crate::words::{Key, Operation, Result};
+use crate::types::{Key, Operation, Result};
 
 use super::core::Engine;
 use super::locks::Locks;

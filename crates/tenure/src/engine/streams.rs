@@ -13,7 +13,7 @@ use futures_core::Stream;
 
 use crate::logic::{Inspection, Op, Reply, State};
 use crate::process::OfProcess;
-use crate::words::{Fence, InvalidKey, Key, Operation, Result};
+use crate::types::{Fence, InvalidKey, Key, Operation, Result};
 
 use super::core::Engine;
 use super::locks::Locks;

@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::words::{Fence, InvalidKey, InvalidOwner, Key, Owner, Result};
+use crate::types::{Fence, InvalidKey, InvalidOwner, Key, Owner, Result};
 
 use super::guard::Guard;
 

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 
 use crate::logic::{Backoff, Op};
 use crate::seam::Moment;
-use crate::words::Key;
+use crate::types::Key;
 
 use super::core::Engine;
 

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 use crate::logic::{Acquire, Backoff, Blocker, Op, Queueing, Step};
 use crate::seam::{Moment, shielded};
-use crate::words::{Error, Key};
+use crate::types::{Error, Key};
 
 use super::lease::Held;
 use super::order::Terms;

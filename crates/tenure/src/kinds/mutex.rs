@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::engine::{self, Guard, Order, Renewal, Source, Terms};
 use crate::logic::{Inspection, Op, Reply};
-use crate::words::{Error, ErrorKind, InvalidKey, Key, Label, Operation, Result};
+use crate::types::{Error, ErrorKind, InvalidKey, Key, Label, Operation, Result};
 
 /// A lock that one at a time can hold.
 ///

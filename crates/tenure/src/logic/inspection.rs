@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::words::{Fence, Label, Owner};
+use crate::types::{Fence, Label, Owner};
 
 /// The state of a key at the moment that the store looked.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,7 +9,7 @@ mod room;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::words::{Claim, Fence, Label, Owner, StoreTime};
+use crate::types::{Claim, Fence, Label, Owner, StoreTime};
 
 use super::inspection::{HolderView, Inspection, State, WaiterView};
 use super::step::{Acquire, Blocker, Grant, Op, Reply};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::words::{Claim, Fence, Key, Label, Owner};
+use crate::types::{Claim, Fence, Key, Label, Owner};
 
 use super::{Guarded, Inspection};
 

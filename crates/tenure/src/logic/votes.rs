@@ -6,7 +6,7 @@
 //! majority shares a node with this one, so its fence is larger. (A plain maximum is not enough:
 //! counters of 6, 2 and 2 bring first 6, and then, without the first node, 3.)
 
-use crate::words::Fence;
+use crate::types::Fence;
 
 /// How many of so many nodes are a majority.
 #[must_use]

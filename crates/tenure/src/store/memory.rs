@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, watch};
 use crate::logic::{At, Grant, Inspection, Reply, Resource, State, Step};
 use crate::process::OfProcess;
 use crate::seam::Seam;
-use crate::words::{Key, StoreTime, TTL_MAX};
+use crate::types::{Key, StoreTime, TTL_MAX};
 
 use super::{Answer, Capabilities, Forgets, Identity, Inbox, Links, Push, Reach, Store};
 

@@ -21,7 +21,7 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use crate::logic::{Inspection, Reply, Step};
 use crate::process::Forked;
-use crate::words::{Error, ErrorKind, Fence, Key, Operation, Owner};
+use crate::types::{Error, ErrorKind, Fence, Key, Operation, Owner};
 
 pub use memory::Memory;
 pub use quorum::{Quorum, QuorumOptions};

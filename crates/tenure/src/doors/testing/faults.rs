@@ -10,7 +10,7 @@ use crate::logic::{Inspection, Reply, Step};
 use crate::store::{
     Answer, Capabilities, Identity, Inbox, Links, Memory, Store, StoreError, StoreErrorClass,
 };
-use crate::words::Key;
+use crate::types::Key;
 
 #[derive(Debug)]
 pub(super) struct Faulty {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::engine::{self, Guard, Released, Ticket};
 use crate::logic::{Op, Reply, State};
-use crate::words::{Error, ErrorKind, Operation, Owner, Result};
+use crate::types::{Error, ErrorKind, Operation, Owner, Result};
 
 use super::Mutex;
 

@@ -3,7 +3,7 @@
 use std::future::Future;
 
 use crate::engine::{Compensated, Failure, Finished, Lease};
-use crate::words::{Error, Result};
+use crate::types::{Error, Result};
 
 use super::Mutex;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::words::Fence;
+use crate::types::Fence;
 
 use super::super::step::{Acquire, FenceRule, Grant};
 use super::{At, Holder, Resource};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::words::{Claim, Fence, Label, Owner, StoreTime};
+use crate::types::{Claim, Fence, Label, Owner, StoreTime};
 
 /// A lease in the store's eyes.
 #[derive(Debug, Clone, PartialEq, Eq)]

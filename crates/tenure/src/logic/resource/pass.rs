@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::words::{Owner, StoreTime};
+use crate::types::{Owner, StoreTime};
 
 use super::super::step::{Acquire, Grant, Reply};
 use super::{At, Resource};

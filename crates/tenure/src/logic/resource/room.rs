@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::words::{Claim, StoreTime};
+use crate::types::{Claim, StoreTime};
 
 use super::super::step::Reply;
 use super::Resource;

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use crate::logic::{Acquire, FenceRule, Op, Reply, Step, Verdict, Vote, Votes, majority};
 use crate::mutants::{self, Mutant};
 use crate::store::{StoreError, StoreErrorClass};
-use crate::words::{Claim, Fence};
+use crate::types::{Claim, Fence};
 
 use super::leases::Standing;
 use super::round::{Heard, Round, Word};

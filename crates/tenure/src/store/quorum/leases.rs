@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::logic::{Acquire, FenceRule, Op, Step};
 use crate::seam::Moment;
-use crate::words::{Claim, Fence, Key, Label, Owner};
+use crate::types::{Claim, Fence, Key, Label, Owner};
 
 /// What a node has of a lease, as far as is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

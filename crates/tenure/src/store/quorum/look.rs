@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::logic::{Guarded, HolderView, Inspection, State, majority};
-use crate::words::Owner;
+use crate::types::Owner;
 
 /// Puts together what nodes have seen of one key; `nodes` is how many there are, and those that
 /// are missing in `seen` have said nothing.

@@ -31,7 +31,7 @@ use crate::logic::{FenceRule, Inspection, Reply, Step};
 use crate::mutants::{self, Mutant};
 use crate::process::OfProcess;
 use crate::seam::{Moment, Seam};
-use crate::words::{Fence, Key, TTL_MIN};
+use crate::types::{Fence, Key, TTL_MIN};
 
 use super::{Answer, Capabilities, Forgets, Identity, Inbox, Links, Reach, Store, StoreError};
 use debts::Debts;

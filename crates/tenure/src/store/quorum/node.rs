@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use crate::logic::{Reply, Step};
 use crate::store::{Forgets, Identity, Links, Store, StoreError};
-use crate::words::Key;
+use crate::types::Key;
 
 /// The answer of a node, which needs no caller to live.
 pub(super) type Asking =

@@ -7,7 +7,7 @@ use std::task::Poll;
 
 use crate::logic::{Inspection, State, majority};
 use crate::store::{Answer, StoreError, StoreErrorClass};
-use crate::words::Key;
+use crate::types::Key;
 
 use super::{Shared, look};
 

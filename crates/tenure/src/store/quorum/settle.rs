@@ -9,7 +9,7 @@ use crate::logic::{Acquire, Blocker, FenceRule, Op, Reply, Step, Verdict, Vote, 
 use crate::mutants::{self, Mutant};
 use crate::seam::Moment;
 use crate::store::StoreError;
-use crate::words::{Key, Label, Owner};
+use crate::types::{Key, Label, Owner};
 
 use super::ask::vote;
 use super::leases::{Lease, Standing};

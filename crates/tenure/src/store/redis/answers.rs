@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::logic::{Blocker, Guarded, HolderView, Inspection, Op, Reply, State, Step, WaiterView};
-use crate::words::{Fence, Key, Label, Owner};
+use crate::types::{Fence, Key, Label, Owner};
 
 use super::super::{Push, StoreError, StoreErrorClass};
 use super::failure::Failure;

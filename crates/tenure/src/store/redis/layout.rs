@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use crate::words::Key;
+use crate::types::Key;
 
 use super::wire::Words;
 

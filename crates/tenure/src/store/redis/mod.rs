@@ -38,7 +38,7 @@ use tokio::sync::watch;
 use crate::logic::{Inspection, Op, Reply, State, Step};
 use crate::process::OfProcess;
 use crate::seam::{Seam, blocking};
-use crate::words::{Key, TTL_MAX};
+use crate::types::{Key, TTL_MAX};
 
 use super::{
     Answer, Capabilities, Forgets, Identity, Inbox, Links, Reach, Store, StoreError,

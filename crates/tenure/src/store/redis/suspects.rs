@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::logic::Step;
 use crate::seam::Moment;
-use crate::words::Key;
+use crate::types::Key;
 
 /// How long a key is remembered after it was last turned away.
 const SPAN: Duration = Duration::from_secs(10);

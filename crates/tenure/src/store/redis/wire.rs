@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::logic::{Acquire, FenceRule, Op, Queueing, Step};
-use crate::words::{Fence, Owner};
+use crate::types::{Fence, Owner};
 
 use super::layout::{self, Template};
 use super::resp;

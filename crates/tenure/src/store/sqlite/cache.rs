@@ -7,7 +7,7 @@ use std::collections::btree_map::Entry;
 use rusqlite::{Connection, Result};
 
 use super::rows::Loaded;
-use crate::words::Key;
+use crate::types::Key;
 
 /// So many keys are remembered between transactions.
 const KEYS_MAX: usize = 256;

@@ -19,7 +19,7 @@ use super::culprit::Culprit;
 use super::fault::{self, Stage};
 use super::file::File;
 use crate::store::{StoreError, StoreErrorClass};
-use crate::words::StoreTime;
+use crate::types::StoreTime;
 
 /// How often a process that has nothing to do looks whether the file is whole.
 pub(super) const LOOK_EVERY: Duration = Duration::from_secs(1);

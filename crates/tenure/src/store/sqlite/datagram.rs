@@ -4,7 +4,7 @@
 //! the length of the key and of the owner's value (2 bytes each), the key, the value.
 
 use crate::store::Push;
-use crate::words::{Fence, Key, Owner};
+use crate::types::{Fence, Key, Owner};
 
 const VERSION: u8 = 1;
 /// The longest datagram, in bytes.

@@ -45,7 +45,7 @@ use tokio::sync::{oneshot, watch};
 use crate::logic::{Inspection, Reply, Step};
 use crate::process::OfProcess;
 use crate::seam::{Seam, claim_thread};
-use crate::words::{Key, TTL_MAX};
+use crate::types::{Key, TTL_MAX};
 
 use super::{
     Answer, Capabilities, Forgets, Identity, Inbox, Links, Reach, Store, StoreError,

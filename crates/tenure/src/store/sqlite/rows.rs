@@ -11,7 +11,7 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, Result, Row, para
 
 use super::tombstones;
 use crate::logic::{Holder, Op, Place, Resource};
-use crate::words::{Claim, Fence, Key, Label, Owner, StoreTime};
+use crate::types::{Claim, Fence, Key, Label, Owner, StoreTime};
 
 /// A key's rows as they were found, and the machine that they make.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Result, params};
 
 use super::rows::{at, unsigned};
 use crate::logic::Tombstone;
-use crate::words::{Key, Owner, StoreTime};
+use crate::types::{Key, Owner, StoreTime};
 
 /// So many whose time is over leave with a transaction that touches their key.
 const PRUNE_MAX: u32 = 64;

@@ -16,7 +16,7 @@ use super::worker::{Call, List};
 use crate::logic::{At, Grant, Inspection, Op, Reply, State, Step};
 use crate::seam::Seam;
 use crate::store::{StoreError, StoreErrorClass};
-use crate::words::{Fence, Key, StoreTime};
+use crate::types::{Fence, Key, StoreTime};
 
 /// So many keys whose time is over leave with a transaction, and so many free pages; a few free
 /// pages stay, for the next keys.

@@ -16,7 +16,7 @@ use crate::engine::observe::tell;
 use crate::logic::Grant;
 use crate::seam::{Seam, random_u32, shielded};
 use crate::store::{Inbox, Push};
-use crate::words::Key;
+use crate::types::Key;
 
 /// A datagram that its receiver had no room for is offered again for so long: by then a waiter
 /// has looked by itself. Of those that wait for it no more than this many are kept.

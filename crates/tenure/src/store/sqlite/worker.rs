@@ -20,7 +20,7 @@ use crate::engine::observe::tell;
 use crate::logic::{Inspection, Reply, Step};
 use crate::seam::{Seam, shielded};
 use crate::store::{StoreError, StoreErrorClass};
-use crate::words::{Key, StoreTime};
+use crate::types::{Key, StoreTime};
 
 /// A transaction takes no further call once it has so many steps: others want their turn.
 const STEPS_MAX: usize = 256;

@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use crate::logic::{Op, Reply, Step};
 use crate::seam;
 use crate::store::redis::batch::{Batches, Carrier, Outcome, SECOND_MIN, carrying};
-use crate::words::Key;
+use crate::types::Key;
 
 /// How many steps a batch had, and the name of the thread that sent it.
 type Carried = Vec<(usize, Option<String>)>;

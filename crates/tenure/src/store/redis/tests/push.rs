@@ -5,7 +5,7 @@ use tenure_testkit::{Flavour, LIMIT, Server as RealServer, wait_until};
 use super::{established, server};
 use crate::store::redis::push::{self, CHANNELS};
 use crate::store::{Inbox, Push};
-use crate::words::{Fence, Key, Owner};
+use crate::types::{Fence, Key, Owner};
 
 /// The payload is the stamp.
 fn decode(payload: &[u8]) -> Option<Push> {

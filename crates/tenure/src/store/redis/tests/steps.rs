@@ -11,7 +11,7 @@ use crate::store::StoreError;
 use crate::store::redis::carrier::Carrier;
 use crate::store::redis::scripts::Scripts;
 use crate::store::redis::{RETENTION, wire::Terms};
-use crate::words::{Claim, Fence, Key, Label, Owner};
+use crate::types::{Claim, Fence, Key, Label, Owner};
 
 use super::{RedisUrl, Script, link};
 

@@ -1,4 +1,4 @@
-//! Plain data: the words of a lock. No I/O, no clock, no randomness.
+//! Plain data types of a lock. No I/O, no clock, no randomness.
 
 mod claim;
 mod error;
