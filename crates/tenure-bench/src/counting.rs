@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tenure::Key;
-use tenure::logic::{Inspection, Op, Reply, Step};
+use tenure::protocol::{Inspection, Op, Reply, Step};
 use tenure::store::{Answer, Capabilities, Identity, Inbox, Links, Store};
 use tokio::sync::watch;
 

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tenure::logic::Inspection;
+use tenure::protocol::Inspection;
 use tenure::seam::Seam;
 use tenure::{Key, Locks};
 

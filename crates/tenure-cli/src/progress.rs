@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use tenure::Mutex;
-use tenure::logic::{Inspection, State};
+use tenure::protocol::{Inspection, State};
 use tenure::seam::{Moment, Seam};
 
 use crate::duration::show;

@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 use tenure::Key;
-use tenure::logic::{Guarded, HolderView, Inspection, State, WaiterView};
+use tenure::protocol::{Guarded, HolderView, Inspection, State, WaiterView};
 
 use crate::duration::show;
 use crate::report::millis;

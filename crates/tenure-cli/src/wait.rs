@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use rustix::process::Signal;
-use tenure::logic::State;
+use tenure::protocol::State;
 use tenure::seam::Seam;
 use tenure::{Error, ErrorKind, Guard, Mutex};
 

@@ -1,7 +1,7 @@
 //! Steps, replies and owners in few words, for the trace.
 
 use tenure::Owner;
-use tenure::logic::{Acquire, FenceRule, Op, Reply, Step};
+use tenure::protocol::{Acquire, FenceRule, Op, Reply, Step};
 
 pub(crate) fn owner(owner: &Owner) -> String {
     let value: String = owner.value().chars().take(6).collect();

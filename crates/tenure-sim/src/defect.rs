@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tenure::Claim;
 use tenure::Label;
-use tenure::logic::{At, Grant, Holder, Op, Place, Reply, Resource};
+use tenure::protocol::{At, Grant, Holder, Op, Place, Reply, Resource};
 
 /// A fault of the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,7 +111,7 @@ struct Parts<'a> {
     of: &'a Resource,
     holders: Vec<Holder>,
     queue: VecDeque<Place>,
-    tombstones: Vec<tenure::logic::Tombstone>,
+    tombstones: Vec<tenure::protocol::Tombstone>,
     fence: u64,
 }
 

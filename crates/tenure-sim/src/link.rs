@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tenure::logic::{Grant, Inspection, Reply, Step};
+use tenure::protocol::{Grant, Inspection, Reply, Step};
 use tenure::store::{
     Answer, Capabilities, Forgets, Identity, Inbox, Links, Push, Reach, Store, StoreError,
     StoreErrorClass,

@@ -7,7 +7,7 @@ use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tenure::logic::{At, Blocker, Grant, Guarded, Inspection, Op, Reply, Resource, State, Step};
+use tenure::protocol::{At, Blocker, Grant, Guarded, Inspection, Op, Reply, Resource, State, Step};
 use tenure::{Key, Label, StoreTime};
 
 use crate::brief;

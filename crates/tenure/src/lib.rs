@@ -17,7 +17,7 @@
 //! ```
 //!
 //! Begin with [`connect`], [`Locks`], [`Mutex`] and [`Guard`]. For those who write a store of their
-//! own there are [`store::Store`], [`logic::Resource`] and [`seam::Seam`]; a minor version may
+//! own there are [`store::Store`], [`protocol::Resource`] and [`seam::Seam`]; a minor version may
 //! change these three modules.
 //!
 //! # Features
@@ -38,7 +38,7 @@
 //!
 //! ```text
 //! types    key owner claim fence label error      plain data: no I/O, no clock
-//! logic    resource step votes backoff            pure: `now` and randomness are arguments
+//! protocol resource step votes backoff            pure: `now` and randomness are arguments
 //! store    Store: memory sqlite redis quorum      one atomic step per request; never waits
 //! engine   acquire keeper guard locks             the only code that waits and renews
 //! kinds    mutex                                  thin: a claim and its options
@@ -67,7 +67,6 @@
 mod doors;
 mod engine;
 mod kinds;
-pub mod logic;
 #[cfg(not(feature = "__mutants"))]
 #[allow(unreachable_pub, reason = "public with the feature")]
 mod mutants;
@@ -75,6 +74,7 @@ mod mutants;
 #[doc(hidden)]
 pub mod mutants;
 mod process;
+pub mod protocol;
 pub mod seam;
 pub mod store;
 mod types;

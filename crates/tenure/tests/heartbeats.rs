@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tenure::logic::{Op, Reply, Step};
+use tenure::protocol::{Op, Reply, Step};
 use tenure::seam::{Moment, Seam, Task};
 use tenure::store::{Answer, Memory, Store};
 use tenure::testing::Clock;

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tenure::logic::{Op, Reply, Step};
+use tenure::protocol::{Op, Reply, Step};
 use tenure::seam::{self, Seam};
 use tenure::store::{Answer, Memory, Store};
 use tenure::{Locks, LocksOptions, blocking};

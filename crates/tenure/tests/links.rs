@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use tenure::logic::{Op, Reply, Step};
+use tenure::protocol::{Op, Reply, Step};
 use tenure::store::{Answer, Links, Memory, Store};
 use tenure::{Guard, Locks, LocksOptions, LostReason, Renewal, seam};
 use tokio::sync::{Semaphore, watch};

@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use tenure::logic::State;
+use tenure::protocol::State;
 use tenure::testing::{Clock, World};
 use tenure::{LocksOptions, Mutex, Renewal};
 use tenure_testkit::{Call, Fate, Proxy, Server, Which};

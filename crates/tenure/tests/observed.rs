@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
-use tenure::logic::{Reply, Step};
+use tenure::protocol::{Reply, Step};
 use tenure::seam::{self, Seam};
 use tenure::store::{Answer, Memory, Store, StoreError, StoreErrorClass};
 use tenure::{Lease, Locks, LocksOptions, Renewal};

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
-use tenure::logic::State;
+use tenure::protocol::State;
 use tenure::{Locks, LostReason, Released, Renewal};
 use tracing::span;
 

@@ -17,7 +17,7 @@ use rusqlite::Connection;
 use sqlite_world::{
     acquire, ask, closed, fence, in_role, key, open, owner, play, release, unprivileged,
 };
-use tenure::logic::{Op, Reply, State};
+use tenure::protocol::{Op, Reply, State};
 use tenure::seam;
 use tenure::store::StoreErrorClass::{Config, Refused, Transient};
 use tenure::store::{Sqlite, SqliteOptions, Store, StoreError, StoreErrorClass};

@@ -16,7 +16,7 @@ use sqlite_world::{
     Clock, LIMIT, acquire, ask, closed, fence, key, open, owner, pages, release, until, wait_for,
 };
 use tenure::Fence;
-use tenure::logic::{Op, Reply, State, Step};
+use tenure::protocol::{Op, Reply, State, Step};
 use tenure::store::{Inbox, Push, Sqlite, SqliteOptions, Store};
 
 const TTL: Duration = Duration::from_secs(30);

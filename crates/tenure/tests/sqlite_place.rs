@@ -17,7 +17,7 @@ use sqlite_world::actor::{Actor, told};
 use sqlite_world::{
     LIMIT, acquire, ask, closed, fence, in_role, open, owner, play, release, until,
 };
-use tenure::logic::{Op, Reply};
+use tenure::protocol::{Op, Reply};
 use tenure::seam::{self, Moment};
 use tenure::store::StoreErrorClass::{Config, Transient};
 use tenure::store::{Sqlite, SqliteOptions, StoreError, StoreErrorClass};

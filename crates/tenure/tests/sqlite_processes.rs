@@ -20,7 +20,7 @@ use sqlite_world::actor::{Actor, told};
 use sqlite_world::{
     LIMIT, acquire, ask, closed, fence, in_role, open, owner, play, release, unprivileged, wait_for,
 };
-use tenure::logic::{Op, Reply, State};
+use tenure::protocol::{Op, Reply, State};
 use tenure::store::Store;
 
 const TTL: Duration = Duration::from_secs(3600);

@@ -13,7 +13,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use sqlite_world::{acquire, ask, closed, fence, in_role, key, open, owner, play, unprivileged};
-use tenure::logic::{Op, Reply, State, Step};
+use tenure::protocol::{Op, Reply, State, Step};
 use tenure::seam;
 use tenure::store::StoreErrorClass::{Config, Refused};
 use tenure::store::{Sqlite, Store, StoreError, StoreErrorClass};

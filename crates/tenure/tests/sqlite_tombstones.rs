@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use sqlite_world::{Clock, acquire, ask, fence, key, open, owner, release};
-use tenure::logic::{Op, Reply, Step};
+use tenure::protocol::{Op, Reply, Step};
 use tenure::store::{Sqlite, SqliteOptions, Store};
 
 const TTL: Duration = Duration::from_secs(3600);

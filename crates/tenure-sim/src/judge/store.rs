@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tenure::logic::{Op, Reply, Step};
+use tenure::protocol::{Op, Reply, Step};
 
 use crate::process::TIMER_LATE;
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use tenure::logic::{Op, Resource};
+use tenure::protocol::{Op, Resource};
 use tenure::{Fence, Key, Owner, StoreTime};
 
 use crate::clock::Clock;

@@ -32,7 +32,7 @@ use pollster::block_on;
 use crate::engine::{
     Compensated, Failure, Finished, Lease, LocksOptions, LostReason, Released, Renewal, Ticket,
 };
-use crate::logic::Inspection;
+use crate::protocol::Inspection;
 use crate::seam::Moment;
 use crate::types::{Error, Key, Result};
 

@@ -55,7 +55,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use crate::engine::{Locks, LocksOptions};
-use crate::logic::{Acquire, FenceRule, Op, Reply, Step};
+use crate::protocol::{Acquire, FenceRule, Op, Reply, Step};
 use crate::seam::{self, Seam, random_u32};
 use crate::store::{Memory, Store};
 use crate::types::{Claim, Fence, Key, Label, Owner, TTL_MAX};

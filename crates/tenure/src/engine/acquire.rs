@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::logic::{Acquire, Blocker, FenceRule, Op, Queueing, Reply};
 use crate::process::of_process;
+use crate::protocol::{Acquire, Blocker, FenceRule, Op, Queueing, Reply};
 use crate::seam::Moment;
 use crate::store::{StoreError, StoreErrorClass};
 use crate::types::{Error, ErrorKind, Operation, Owner, Result};
@@ -22,8 +22,8 @@ use super::span::within;
 use super::taker::Taker;
 use super::turn::Turn;
 use super::waiter::Waiter;
-use crate::logic::validity;
 use crate::mutants::{self, Mutant};
+use crate::protocol::validity;
 
 /// However short the wait is, the store gets so long to answer at all.
 pub(super) const CONTACT_MIN: Duration = Duration::from_millis(100);

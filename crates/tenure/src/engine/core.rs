@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::sync::{Notify, OnceCell};
 use tokio_util::sync::CancellationToken;
 
-use crate::logic::{Backoff, Op, Reply, Step};
 use crate::process::{Forked, OfProcess, Process};
+use crate::protocol::{Backoff, Op, Reply, Step};
 use crate::seam::{Moment, Seam, Task, random_u32, shielded};
 use crate::store::{Store, StoreError, StoreErrorClass};
 use crate::types::{Error, ErrorKind, Fence, Key, Operation, Owner, Result};
@@ -25,7 +25,7 @@ use super::order::Terms;
 use super::turn::Turn;
 use super::undo::Undo;
 use super::waiter::Waiter;
-use crate::logic::validity;
+use crate::protocol::validity;
 
 /// For how long the next of a line puts off its place at the store, after a grant to the one in
 /// front of it: longer than many a lock is held, and less than anybody notices.

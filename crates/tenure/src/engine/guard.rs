@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
 
-use crate::logic::Reply;
 use crate::process::OfProcess;
+use crate::protocol::Reply;
 use crate::types::{ErrorKind, Operation, Result};
 
 use super::core::Engine;

@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
-use crate::logic::{Op, Reply};
 use crate::process::{OfProcess, of_process};
+use crate::protocol::{Op, Reply};
 use crate::seam::Moment;
 use crate::types::{Error, ErrorKind, Fence, Key, Operation, Owner, Result, TTL_MAX};
 
@@ -16,8 +16,8 @@ use super::core::Engine;
 use super::lease::{self, Held, LostReason};
 use super::observe;
 use super::order::check_ttl;
-use crate::logic::validity;
 use crate::mutants::{self, Mutant};
+use crate::protocol::validity;
 
 /// What the work under a lock is given: it may ask about the lease and extend it, but not end it.
 ///

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::logic::{Op, Reply, Step};
+use crate::protocol::{Op, Reply, Step};
 use crate::seam::{Moment, shielded};
 use crate::store::{Links, Push, StoreError, StoreErrorClass};
 use crate::types::{Error, Fence, Operation};
@@ -23,8 +23,8 @@ use super::rounds::Rounds;
 use super::turn::Turn;
 use super::undo::Undo;
 use super::waiter::Waiter;
-use crate::logic::validity;
 use crate::mutants::{self, Mutant};
+use crate::protocol::validity;
 
 /// How many steps travel in one call.
 const BATCH: usize = 1_000;

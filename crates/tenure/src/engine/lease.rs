@@ -17,8 +17,8 @@ use super::order::Terms;
 use super::signal::Signal;
 use super::taker::Taker;
 use super::turn::Turn;
-use crate::logic::validity;
 use crate::mutants::{self, Mutant};
+use crate::protocol::validity;
 
 /// Why a lease can no longer be guaranteed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

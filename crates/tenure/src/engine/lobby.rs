@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::logic::Blocker;
+use crate::protocol::Blocker;
 use crate::seam::Moment;
 use crate::types::{Key, Owner};
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::kinds::Mutex;
-use crate::logic::Inspection;
 use crate::process::{Forked, OfProcess, of_process};
+use crate::protocol::Inspection;
 use crate::seam::Seam;
 use crate::store::{Capabilities, Store};
 use crate::types::{Error, ErrorKind, Key, Operation, Result};

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::logic::{Backoff, Blocker};
+use crate::protocol::{Backoff, Blocker};
 use crate::seam::{Moment, shielded};
 use crate::store::{StoreError, StoreErrorClass};
 use crate::types::{Error, ErrorKind, Key, Operation, Result};
@@ -204,7 +204,7 @@ impl Waiting<'_> {
             Duty::Waiter(_) | Duty::Undo(_) => false,
         };
         if self.engine.agenda.all().iter().any(|(_, duty)| is_mine(duty)) {
-            let reply = crate::logic::Reply::SelfHeld;
+            let reply = crate::protocol::Reply::SelfHeld;
             return Err(refusal::of(self.engine, &self.order.key, reply));
         }
         Ok(())

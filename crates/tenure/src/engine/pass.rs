@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::logic::{Op, Reply, Step};
+use crate::protocol::{Op, Reply, Step};
 use crate::seam::Moment;
 use crate::store::StoreError;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::logic::{Blocker, Guarded, Reply};
+use crate::protocol::{Blocker, Guarded, Reply};
 use crate::seam::Moment;
 use crate::types::{Error, ErrorKind, Key, Operation};
 

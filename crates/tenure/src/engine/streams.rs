@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use futures_core::Stream;
 
-use crate::logic::{Inspection, Op, Reply, State};
 use crate::process::OfProcess;
+use crate::protocol::{Inspection, Op, Reply, State};
 use crate::types::{Fence, InvalidKey, Key, Operation, Result};
 
 use super::core::Engine;

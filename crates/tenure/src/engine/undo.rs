@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::Mutex;
 
-use crate::logic::{Backoff, Op};
+use crate::protocol::{Backoff, Op};
 use crate::seam::Moment;
 use crate::types::Key;
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::logic::{Acquire, Backoff, Blocker, Op, Queueing, Step};
+use crate::protocol::{Acquire, Backoff, Blocker, Op, Queueing, Step};
 use crate::seam::{Moment, shielded};
 use crate::types::{Error, Key};
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::engine::{self, Guard, Order, Renewal, Source, Terms};
-use crate::logic::{Inspection, Op, Reply};
+use crate::protocol::{Inspection, Op, Reply};
 use crate::types::{Error, ErrorKind, InvalidKey, Key, Label, Operation, Result};
 
 /// A lock that one at a time can hold.

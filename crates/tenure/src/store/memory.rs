@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
-use crate::logic::{At, Grant, Inspection, Reply, Resource, State, Step};
 use crate::process::OfProcess;
+use crate::protocol::{At, Grant, Inspection, Reply, Resource, State, Step};
 use crate::seam::Seam;
 use crate::types::{Key, StoreTime, TTL_MAX};
 

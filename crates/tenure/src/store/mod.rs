@@ -19,8 +19,8 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, watch};
 
-use crate::logic::{Inspection, Reply, Step};
 use crate::process::Forked;
+use crate::protocol::{Inspection, Reply, Step};
 use crate::types::{Error, ErrorKind, Fence, Key, Operation, Owner};
 
 pub use memory::Memory;
@@ -114,7 +114,7 @@ pub enum Forgets {
 /// Where the pushes of a store arrive in this process.
 #[derive(Debug)]
 pub struct Inbox {
-    /// What a waiter gives as [`Queueing::inbox`](crate::logic::Queueing::inbox).
+    /// What a waiter gives as [`Queueing::inbox`](crate::protocol::Queueing::inbox).
     pub address: Arc<str>,
     /// The pushes. A hint only: one may be lost, late or twice.
     pub pushes: mpsc::UnboundedReceiver<Push>,

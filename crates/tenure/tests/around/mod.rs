@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use tenure::Key;
-use tenure::logic::{Inspection, Reply, Step};
+use tenure::protocol::{Inspection, Reply, Step};
 use tenure::store::{Answer, Capabilities, Identity, Inbox, Links, Store};
 use tokio::sync::watch;
 

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use tenure::logic::{Op, Reply, Step};
+use tenure::protocol::{Op, Reply, Step};
 use tenure::store::{Answer, Store, StoreError, StoreErrorClass};
 
 use crate::around::Change;

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use tenure::logic::{Inspection, Reply};
+use tenure::protocol::{Inspection, Reply};
 use tenure::seam::{self, Seam};
 use tenure::store::{Memory, Store};
 use tenure::{ErrorKind, Locks, LocksOptions, Released};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
-use tenure::logic::{Acquire, FenceRule, Inspection, Op, Queueing, Reply, Step};
+use tenure::protocol::{Acquire, FenceRule, Inspection, Op, Queueing, Reply, Step};
 use tenure::store::{Memory, Store};
 use tenure::{Claim, Fence, Guard, Key, Label, Locks, LocksOptions, Mutex, Owner, seam};
 use tenure_testkit::{Flavour, Server};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tenure::Key;
-use tenure::logic::{Inspection, Op, Reply, Step};
+use tenure::protocol::{Inspection, Op, Reply, Step};
 use tenure::store::{Answer, Inbox, Store};
 
 use crate::around::Change;

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
-use tenure::logic::Inspection;
+use tenure::protocol::Inspection;
 use tenure::seam::Seam;
 use tenure::store::{Memory, Sqlite, Store};
 use tenure::{Guard, Locks, LocksOptions};

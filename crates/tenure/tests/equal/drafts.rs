@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use tenure::logic::{Acquire, At, FenceRule, Grant, Op, Queueing, Reply, Resource, Step};
+use tenure::protocol::{Acquire, At, FenceRule, Grant, Op, Queueing, Reply, Resource, Step};
 use tenure::store::{Inbox, Push, Store};
 use tenure::{Claim, Fence, Key, Label, Owner};
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::drafts::{Draft, Model, asks, steps};
 use proptest::prelude::*;
 use tenure::StoreTime;
-use tenure::logic::At;
+use tenure::protocol::At;
 use tenure::seam::Seam;
 use tenure::store::{Memory, Store};
 use tenure::testing::Clock;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use tenure::logic::{Acquire, At, FenceRule, Op, Step};
+use tenure::protocol::{Acquire, At, FenceRule, Op, Step};
 use tenure::seam;
 use tenure::store::{Redis, RedisOptions, Store};
 use tenure::{Key, Owner, StoreTime};

@@ -8,7 +8,7 @@ use crate::drafts::{Draft, Model, asks, steps};
 use crate::sqlite_world::Clock;
 use proptest::prelude::*;
 use tenure::StoreTime;
-use tenure::logic::At;
+use tenure::protocol::At;
 use tenure::seam::Seam;
 use tenure::store::{Sqlite, SqliteOptions, Store};
 

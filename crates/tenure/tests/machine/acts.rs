@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use tenure::logic::{Acquire, At, FenceRule, Op, Queueing, Resource};
+use tenure::protocol::{Acquire, At, FenceRule, Op, Queueing, Resource};
 use tenure::{Claim, Fence, Label, Owner, StoreTime};
 
 /// One request, some time after the one before.
@@ -64,7 +64,7 @@ pub(crate) fn line(window: Duration, stamp: u64) -> Option<Queueing> {
 }
 
 /// Carries out an op and forgets the grants.
-pub(crate) fn apply(resource: &mut Resource, op: &Op, now: StoreTime) -> tenure::logic::Reply {
+pub(crate) fn apply(resource: &mut Resource, op: &Op, now: StoreTime) -> tenure::protocol::Reply {
     resource.apply(op, at(now)).0
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tenure::logic::{At, Op, Reply};
+use tenure::protocol::{At, Op, Reply};
 
 use super::checks::{Taken, Verdict, ensure};
 

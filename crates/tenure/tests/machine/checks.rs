@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use tenure::logic::{At, Grant, Holder, Op, Place, Reply, Resource};
+use tenure::protocol::{At, Grant, Holder, Op, Place, Reply, Resource};
 use tenure::{Claim, Owner, StoreTime};
 
 use super::acts::ms;

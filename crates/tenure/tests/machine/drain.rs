@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use tenure::logic::{Op, Reply, Resource};
+use tenure::protocol::{Op, Reply, Resource};
 use tenure::{Claim, Owner, StoreTime};
 
 use super::acts::{acquire, at, line, ms};

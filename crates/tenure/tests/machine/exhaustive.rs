@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use tenure::logic::{Op, Resource};
+use tenure::protocol::{Op, Resource};
 use tenure::{Claim, Fence, Label, Owner, StoreTime};
 
 use super::acts::{acquire, at, line, ms, owner, start};

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use tenure::Owner;
-use tenure::logic::{Op, Reply};
+use tenure::protocol::{Op, Reply};
 
 use super::checks::{Taken, Verdict, ensure};
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
-use tenure::logic::{At, Op, Reply, Resource};
+use tenure::protocol::{At, Op, Reply, Resource};
 use tenure::{Claim, StoreTime};
 
 use super::acts::{Act, OWNERS, RETENTION, acquire, at, histories, line, ms, owner, start};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tenure::logic::{Op, Reply, Resource};
+use tenure::protocol::{Op, Reply, Resource};
 use tenure::{Claim, Fence, Label};
 
 use super::acts::{RETENTION, acquire, apply, line, ms, owner, start};

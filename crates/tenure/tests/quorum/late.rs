@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use tenure::Released;
-use tenure::logic::{FenceRule, Op, Reply};
+use tenure::protocol::{FenceRule, Op, Reply};
 use tenure::store::{QuorumOptions, Store};
 use tenure::{Label, Owner, Renewal};
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use tenure::logic::{Inspection, Op, Reply, Step};
+use tenure::protocol::{Inspection, Op, Reply, Step};
 use tenure::seam::{self, Seam};
 use tenure::store::{
     Answer, Capabilities, Forgets, Identity, Inbox, Links, Memory, Quorum, QuorumOptions, Store,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use tenure::logic::{Acquire, FenceRule, Op, Reply, Step};
+use tenure::protocol::{Acquire, FenceRule, Op, Reply, Step};
 use tenure::store::Store;
 use tenure::{Claim, ErrorKind, Fence, Key, Label, LostReason, Owner, Released, Renewal};
 

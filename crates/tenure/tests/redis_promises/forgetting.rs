@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tenure::logic::{Acquire, Blocker, FenceRule, Op, Queueing, Reply, Step};
+use tenure::protocol::{Acquire, Blocker, FenceRule, Op, Queueing, Reply, Step};
 use tenure::store::{Redis, RedisOptions, Store};
 use tenure::{Claim, ErrorKind, Key, Label, Locks, LocksOptions, LostReason, Owner, seam};
 use tenure_testkit::{Flavour, Server};

@@ -5,7 +5,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tenure::ErrorKind;
-use tenure::logic::State;
+use tenure::protocol::State;
 use tenure_testkit::{Flavour, Reply, Server, clean, redis_py};
 
 use crate::world::{acquire, connect, exists, ms, take, until, until_waiting, waiting};

@@ -1,6 +1,6 @@
 //! `list` scans the keyspace of a real server: keys in use, in order, by pages.
 
-use tenure::logic::State;
+use tenure::protocol::State;
 use tenure_testkit::{Flavour, Server};
 
 use crate::world::{connect, take, until_waiting, waiting};

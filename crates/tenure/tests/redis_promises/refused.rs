@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tenure::ErrorKind;
-use tenure::logic::{Op, Reply};
+use tenure::protocol::{Op, Reply};
 use tenure::store::Store;
 use tenure_testkit::{Flavour, Server, ServerOptions};
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tenure::logic::{Acquire, FenceRule, Inspection, Op, Queueing, Reply, Step};
+use tenure::protocol::{Acquire, FenceRule, Inspection, Op, Queueing, Reply, Step};
 use tenure::seam;
 use tenure::store::{Redis, RedisOptions, Store, StoreError};
 use tenure::{Claim, Fence, Key, Label, Owner};

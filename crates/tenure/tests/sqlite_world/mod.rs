@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use tenure::logic::{Acquire, FenceRule, Op, Queueing, Reply, Step};
+use tenure::protocol::{Acquire, FenceRule, Op, Queueing, Reply, Step};
 use tenure::seam::{self, Moment, Seam, Task};
 use tenure::store::{Sqlite, Store, StoreError};
 use tenure::{Claim, Fence, Key, Label, Owner};

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use tenure::logic::{Acquire, FenceRule, Op, Queueing, Step};
+use tenure::protocol::{Acquire, FenceRule, Op, Queueing, Step};
 use tenure::store::{Redis, Store};
 use tenure::{Claim, Key, Label, Locks, Mutex, Owner, Renewal, seam};
 use tenure_testkit::Server;

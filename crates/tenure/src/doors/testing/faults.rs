@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::sync::watch;
 
-use crate::logic::{Inspection, Reply, Step};
+use crate::protocol::{Inspection, Reply, Step};
 use crate::store::{
     Answer, Capabilities, Identity, Inbox, Links, Memory, Store, StoreError, StoreErrorClass,
 };

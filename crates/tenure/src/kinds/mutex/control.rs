@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::engine::{self, Guard, Released, Ticket};
-use crate::logic::{Op, Reply, State};
+use crate::protocol::{Op, Reply, State};
 use crate::types::{Error, ErrorKind, Operation, Owner, Result};
 
 use super::Mutex;

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use crate::logic::{Acquire, FenceRule, Op, Reply, Step, Verdict, Vote, Votes, majority};
 use crate::mutants::{self, Mutant};
+use crate::protocol::{Acquire, FenceRule, Op, Reply, Step, Verdict, Vote, Votes, majority};
 use crate::store::{StoreError, StoreErrorClass};
 use crate::types::{Claim, Fence};
 

@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::logic::{Backoff, Step};
+use crate::protocol::{Backoff, Step};
 use crate::seam::{Moment, Seam, random_u32};
 
 use super::node::Node;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::logic::{Acquire, FenceRule, Op, Step};
+use crate::protocol::{Acquire, FenceRule, Op, Step};
 use crate::seam::Moment;
 use crate::types::{Claim, Fence, Key, Label, Owner};
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::logic::{Guarded, HolderView, Inspection, State, majority};
+use crate::protocol::{Guarded, HolderView, Inspection, State, majority};
 use crate::types::Owner;
 
 /// Puts together what nodes have seen of one key; `nodes` is how many there are, and those that

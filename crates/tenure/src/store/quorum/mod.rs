@@ -1,7 +1,7 @@
 //! A store made of stores: a lock is held where a majority of independent nodes grants it.
 //!
 //! It outlives the loss of a minority of its nodes without copying anything between them (the
-//! idea of Redlock), and its fences grow all the same (the ballot of `logic::votes`). It carries
+//! idea of Redlock), and its fences grow all the same (the ballot of `protocol::votes`). It carries
 //! locks of one holder only, and has no queue: each client can win a majority of "2 of 3 units"
 //! on nodes that are all within their limit, and N queues do not agree on who came first.
 //!
@@ -27,9 +27,9 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::logic::{FenceRule, Inspection, Reply, Step};
 use crate::mutants::{self, Mutant};
 use crate::process::OfProcess;
+use crate::protocol::{FenceRule, Inspection, Reply, Step};
 use crate::seam::{Moment, Seam};
 use crate::types::{Fence, Key, TTL_MIN};
 

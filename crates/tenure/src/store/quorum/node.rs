@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::logic::{Reply, Step};
+use crate::protocol::{Reply, Step};
 use crate::store::{Forgets, Identity, Links, Store, StoreError};
 use crate::types::Key;
 

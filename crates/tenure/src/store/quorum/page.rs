@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
 
-use crate::logic::{Inspection, State, majority};
+use crate::protocol::{Inspection, State, majority};
 use crate::store::{Answer, StoreError, StoreErrorClass};
 use crate::types::Key;
 

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::logic::{Blocker, Guarded, Inspection, NodeView, Reply, State};
+use crate::protocol::{Blocker, Guarded, Inspection, NodeView, Reply, State};
 use crate::store::{StoreError, StoreErrorClass};
 
 use super::node::Node;
@@ -68,7 +68,7 @@ pub(super) fn failure(nodes: &[Arc<Node>], words: &[Word], step: usize) -> Store
 }
 
 fn majority(nodes: usize) -> usize {
-    crate::logic::majority(nodes)
+    crate::protocol::majority(nodes)
 }
 
 fn failure_of(heard: &Heard) -> Option<&StoreError> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use crate::logic::{Reply, Step};
+use crate::protocol::{Reply, Step};
 use crate::seam::{Moment, Seam, Task};
 use crate::store::{StoreError, StoreErrorClass};
 

@@ -4,9 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::logic::validity;
-use crate::logic::{Acquire, Blocker, FenceRule, Op, Reply, Step, Verdict, Vote, majority};
 use crate::mutants::{self, Mutant};
+use crate::protocol::validity;
+use crate::protocol::{Acquire, Blocker, FenceRule, Op, Reply, Step, Verdict, Vote, majority};
 use crate::seam::Moment;
 use crate::store::StoreError;
 use crate::types::{Key, Label, Owner};

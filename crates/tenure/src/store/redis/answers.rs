@@ -3,7 +3,9 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::logic::{Blocker, Guarded, HolderView, Inspection, Op, Reply, State, Step, WaiterView};
+use crate::protocol::{
+    Blocker, Guarded, HolderView, Inspection, Op, Reply, State, Step, WaiterView,
+};
 use crate::types::{Fence, Key, Label, Owner};
 
 use super::super::{Push, StoreError, StoreErrorClass};

@@ -19,8 +19,8 @@ use std::task::{Context, Poll, Waker, ready};
 use tokio::sync::oneshot;
 use tokio_util::sync::{CancellationToken, ReusableBoxFuture};
 
-use crate::logic::{Reply, Step};
 use crate::process::{Forked, Process};
+use crate::protocol::{Reply, Step};
 use crate::seam::{Seam, shielded};
 use crate::store::StoreError;
 

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 
-use crate::logic::{Op, Reply, Step};
+use crate::protocol::{Op, Reply, Step};
 use crate::store::StoreError;
 
 use super::answers::{self, Answered};

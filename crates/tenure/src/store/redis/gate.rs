@@ -7,7 +7,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::logic::Backoff;
+use crate::protocol::Backoff;
 use crate::seam::{Moment, Seam, random_u32};
 use crate::store::StoreErrorClass;
 

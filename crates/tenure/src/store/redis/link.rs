@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::observe::report;
-use crate::logic::Guarded;
+use crate::protocol::Guarded;
 use crate::seam::{Moment, shielded};
 use crate::store::Links;
 

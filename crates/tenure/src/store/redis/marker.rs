@@ -10,7 +10,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::logic::Guarded;
+use crate::protocol::Guarded;
 use crate::seam::Moment;
 
 /// A server must be known for so long before it grants anything new.

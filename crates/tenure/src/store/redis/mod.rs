@@ -35,8 +35,8 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::logic::{Inspection, Op, Reply, State, Step};
 use crate::process::OfProcess;
+use crate::protocol::{Inspection, Op, Reply, State, Step};
 use crate::seam::{Seam, blocking};
 use crate::types::{Key, TTL_MAX};
 

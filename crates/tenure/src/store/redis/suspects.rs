@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::logic::Step;
+use crate::protocol::Step;
 use crate::seam::Moment;
 use crate::types::Key;
 
@@ -70,7 +70,7 @@ impl Suspects {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::logic::Op;
+    use crate::protocol::Op;
 
     fn key(number: usize) -> Key {
         Key::new(format!("key {number}")).expect("a key")

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::logic::{Acquire, FenceRule, Op, Queueing, Step};
+use crate::protocol::{Acquire, FenceRule, Op, Queueing, Step};
 use crate::types::{Fence, Owner};
 
 use super::layout::{self, Template};

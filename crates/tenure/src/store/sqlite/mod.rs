@@ -42,8 +42,8 @@ use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 
-use crate::logic::{Inspection, Reply, Step};
 use crate::process::OfProcess;
+use crate::protocol::{Inspection, Reply, Step};
 use crate::seam::{Seam, claim_thread};
 use crate::types::{Key, TTL_MAX};
 

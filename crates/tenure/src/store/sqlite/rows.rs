@@ -10,7 +10,7 @@ use rusqlite::types::Type;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Result, Row, params};
 
 use super::tombstones;
-use crate::logic::{Holder, Op, Place, Resource};
+use crate::protocol::{Holder, Op, Place, Resource};
 use crate::types::{Claim, Fence, Key, Label, Owner, StoreTime};
 
 /// A key's rows as they were found, and the machine that they make.

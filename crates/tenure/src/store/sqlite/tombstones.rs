@@ -4,7 +4,7 @@
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
 use super::rows::{at, unsigned};
-use crate::logic::Tombstone;
+use crate::protocol::Tombstone;
 use crate::types::{Key, Owner, StoreTime};
 
 /// So many whose time is over leave with a transaction that touches their key.

@@ -13,7 +13,7 @@ use super::fault::{self, Stage};
 use super::file::File;
 use super::rows::{self, Loaded, Stored};
 use super::worker::{Call, List};
-use crate::logic::{At, Grant, Inspection, Op, Reply, State, Step};
+use crate::protocol::{At, Grant, Inspection, Op, Reply, State, Step};
 use crate::seam::Seam;
 use crate::store::{StoreError, StoreErrorClass};
 use crate::types::{Fence, Key, StoreTime};

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use super::datagram;
 use super::wake_dir::{WakeDir, is_dead};
 use crate::engine::observe::tell;
-use crate::logic::Grant;
+use crate::protocol::Grant;
 use crate::seam::{Seam, random_u32, shielded};
 use crate::store::{Inbox, Push};
 use crate::types::Key;

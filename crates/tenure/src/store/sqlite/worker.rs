@@ -17,7 +17,7 @@ use super::journal::{self, Journal};
 use super::transaction::{self, Clocks, Done};
 use super::wakeup::Postman;
 use crate::engine::observe::tell;
-use crate::logic::{Inspection, Reply, Step};
+use crate::protocol::{Inspection, Reply, Step};
 use crate::seam::{Seam, shielded};
 use crate::store::{StoreError, StoreErrorClass};
 use crate::types::{Key, StoreTime};

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 use tenure_testkit::wait_until;
 use tokio::sync::Semaphore;
 
-use crate::logic::{Op, Reply, Step};
+use crate::protocol::{Op, Reply, Step};
 use crate::seam;
 use crate::store::redis::batch::{Batches, Carrier, Outcome, SECOND_MIN, carrying};
 use crate::types::Key;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tenure_testkit::Server as RealServer;
 
-use crate::logic::{Acquire, FenceRule, Op, Queueing, Reply, Step};
+use crate::protocol::{Acquire, FenceRule, Op, Queueing, Reply, Step};
 use crate::store::StoreError;
 use crate::store::redis::carrier::Carrier;
 use crate::store::redis::scripts::Scripts;

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::logic::Step;
+use crate::protocol::Step;
 
 use super::{By, Request, Run, Terms, WITH_OTHERS_MAX, Words, append_runs};
 

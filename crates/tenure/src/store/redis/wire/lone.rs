@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::logic::{Op, Step};
+use crate::protocol::{Op, Step};
 
 use super::{By, Request, Run, Terms, Words, run_of};
 

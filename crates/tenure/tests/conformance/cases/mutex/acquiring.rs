@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use tenure::logic::{Acquire, Op, Queueing, Reply, State};
+use tenure::protocol::{Acquire, Op, Queueing, Reply, State};
 use tenure::{Claim, ErrorKind};
 
 use crate::world::{World, acquire, ms, outcome, until, waiting};

@@ -1,6 +1,6 @@
 //! Who holds: owners, labels, fences, and requests that come twice.
 
-use tenure::logic::{Op, Reply};
+use tenure::protocol::{Op, Reply};
 use tenure::{Claim, ErrorKind, Fence, Renewal};
 
 use crate::world::{PATIENCE, World, acquire, grows, ms, outcome, until, waiting, within};

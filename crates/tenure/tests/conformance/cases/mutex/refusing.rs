@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use tenure::logic::{Op, Reply, State};
+use tenure::protocol::{Op, Reply, State};
 use tenure::{Claim, ErrorKind, Key, Mutex, Renewal};
 
 use crate::world::{World, acquire, ms};

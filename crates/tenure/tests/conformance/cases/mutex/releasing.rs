@@ -70,7 +70,7 @@ pub(crate) async fn close_gives_all_back(world: World) {
 
 pub(crate) async fn close_ends_waiting(world: World) {
     let holder = World::crashed(1, tenure::Claim::MUTEX, ms(60_000), false);
-    world.ask("key", tenure::logic::Op::Acquire(holder)).await;
+    world.ask("key", tenure::protocol::Op::Acquire(holder)).await;
     let waiter = waiting(world.locks().mutex("key"));
     world.until_waiting("key", 1).await;
     within("the close", PATIENCE, world.locks().close(PATIENCE)).await.expect("answered");

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use tenure::logic::{Op, Reply};
+use tenure::protocol::{Op, Reply};
 use tenure::{Claim, ErrorKind, Renewal};
 
 use crate::world::{PATIENCE, World, acquire, ms, outcome, until, waiting, within};

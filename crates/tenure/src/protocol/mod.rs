@@ -1,4 +1,4 @@
-//! Pure logic: what a key does, when to retry. `now` and randomness are arguments.
+//! The protocol of one key: what a key does, when to retry. `now` and randomness are arguments.
 
 mod backoff;
 mod inspection;
