@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
-use tenure::seam::{Moment, Seam};
+use tenure::runtime::{Moment, Runtime};
 
 use crate::command::{Cmd, Environment};
 use crate::link::{Order, Start};
@@ -58,11 +58,11 @@ impl Child {
     }
 
     /// Ends when [`Child::look`] may have something to tell; a SIGCHLD is another reason.
-    pub(crate) async fn ready(&self, seam: &dyn Seam) {
+    pub(crate) async fn ready(&self, runtime: &dyn Runtime) {
         match &self.parent {
             Parent::Sentry(post) => post.ready().await,
             Parent::Us(watch) => match watch.next_look() {
-                Some(at) => seam.sleep_until(at).await,
+                Some(at) => runtime.sleep_until(at).await,
                 None => std::future::pending().await,
             },
         }

@@ -8,7 +8,7 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::time::{
     ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec,
 };
-use tenure::seam::Moment;
+use tenure::runtime::Moment;
 
 /// The moment now.
 #[allow(clippy::disallowed_methods, reason = "the sentry is an edge of its own")]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
 use tenure::LostReason;
-use tenure::seam::Seam;
+use tenure::runtime::Runtime;
 
 use crate::command::Environment;
 use crate::signals::{self, Signals};
@@ -34,7 +34,7 @@ pub(crate) async fn run(
     reason: LostReason,
     env: &Environment,
     signals: &mut Signals,
-    seam: &dyn Seam,
+    runtime: &dyn Runtime,
     voice: Voice,
 ) {
     let mut command = Command::new("/bin/sh");
@@ -44,7 +44,7 @@ pub(crate) async fn run(
         Ok(shell) => Pid::from_child(&shell),
         Err(e) => return voice.error(format!("--on-lost-exec: sh cannot be started: {e}")),
     };
-    let limit = seam.now() + LIMIT;
+    let limit = runtime.now() + LIMIT;
     let status = loop {
         if let Some(status) = end_of(shell) {
             break status;
@@ -58,7 +58,7 @@ pub(crate) async fn run(
                 let name = signals::name(signal.as_raw());
                 voice.error(format!("--on-lost-exec: ended by {name}"));
             }
-            () = seam.sleep_until(limit) => {
+            () = runtime.sleep_until(limit) => {
                 voice.error("--on-lost-exec: not ready within 30s; killed");
             }
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rustix::process::Signal;
-use tenure::seam::{Moment, Seam};
+use tenure::runtime::{Moment, Runtime};
 use tenure::{Guard, LostReason};
 
 use crate::args::OnLost;
@@ -46,10 +46,10 @@ pub(crate) async fn run(
     guard: &Guard,
     signals: &mut Signals,
     job: &Job,
-    seam: &dyn Seam,
+    runtime: &dyn Runtime,
 ) -> Result<Held, NotRun> {
-    let deadline = long_enough(plan, guard, signals, job, seam).await?;
-    let granted = seam.now();
+    let deadline = long_enough(plan, guard, signals, job, runtime).await?;
+    let granted = runtime.now();
     let micros = |span: Duration| u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
     let start = Start {
         lease: Lease { deadline_us: deadline.as_micros(), slack_us: micros(plan.slack()) },
@@ -65,7 +65,7 @@ pub(crate) async fn run(
     });
     let max_hold = plan.max_hold.map_or(Moment::NEVER, |span| granted + span);
     let (lost, overdue, rest) = (None, Moment::NEVER, Moment::NEVER);
-    Hold { plan, guard, job, seam, child, deadline, lost, max_hold, overdue, rest }
+    Hold { plan, guard, job, runtime, child, deadline, lost, max_hold, overdue, rest }
         .until_end(signals)
         .await
 }
@@ -77,12 +77,12 @@ async fn long_enough(
     guard: &Guard,
     signals: &mut Signals,
     job: &Job,
-    seam: &dyn Seam,
+    runtime: &dyn Runtime,
 ) -> Result<Moment, NotRun> {
     let confirmed = async {
         loop {
             let deadline = guard.deadline();
-            if deadline.since(seam.now()) > plan.grace + plan.slack() {
+            if deadline.since(runtime.now()) > plan.grace + plan.slack() {
                 return Ok(deadline);
             }
             tokio::select! {
@@ -99,7 +99,7 @@ struct Hold<'a> {
     plan: &'a Plan,
     guard: &'a Guard,
     job: &'a Job,
-    seam: &'a dyn Seam,
+    runtime: &'a dyn Runtime,
     child: Child,
     /// The last deadline that the sentry was told.
     deadline: Moment,
@@ -116,7 +116,7 @@ struct Hold<'a> {
 impl Hold<'_> {
     async fn until_end(mut self, signals: &mut Signals) -> Result<Held, NotRun> {
         loop {
-            for event in self.child.look(self.seam.now()) {
+            for event in self.child.look(self.runtime.now()) {
                 match event {
                     Event::Ended(end) => return Ok(self.ended(end)),
                     Event::Stopped { signal } => self.stopped(signal),
@@ -142,19 +142,19 @@ impl Hold<'_> {
                     self.deadline = deadline;
                     self.child.extend(deadline);
                 }
-                () = self.seam.sleep_until(self.max_hold), if self.max_hold != Moment::NEVER => {
+                () = self.runtime.sleep_until(self.max_hold), if self.max_hold != Moment::NEVER => {
                     self.max_hold = Moment::NEVER;
                     self.make_end(Cause::MaxHold, Moment::NEVER);
                 }
-                () = self.seam.sleep_until(self.overdue), if self.overdue != Moment::NEVER => {
+                () = self.runtime.sleep_until(self.overdue), if self.overdue != Moment::NEVER => {
                     self.overdue = Moment::NEVER;
                     self.child.dismiss_sentry();
                 }
-                () = self.seam.sleep_until(self.rest), if self.rest != Moment::NEVER => {
+                () = self.runtime.sleep_until(self.rest), if self.rest != Moment::NEVER => {
                     self.rest = Moment::NEVER;
                     self.job.serve_the_rest(&self.child);
                 }
-                () = self.child.ready(self.seam) => {}
+                () = self.child.ready(self.runtime) => {}
             }
         }
     }
@@ -172,7 +172,7 @@ impl Hold<'_> {
 
     fn stopped(&mut self, signal: i32) {
         match self.job.cmd_stopped(&self.child, signal) {
-            Stop::Served => self.rest = self.seam.now() + REST,
+            Stop::Served => self.rest = self.runtime.now() + REST,
             Stop::Stuck => {
                 let name = signals::name(signal);
                 self.plan.voice.notice(format!(
@@ -184,7 +184,7 @@ impl Hold<'_> {
     }
 
     fn lose(&mut self, reason: LostReason) {
-        self.lost = Some((reason, self.seam.now()));
+        self.lost = Some((reason, self.runtime.now()));
         let key = self.plan.key.as_str();
         if self.plan.on_lost == OnLost::Ignore {
             self.plan.voice.notice(format!("lost {key:?}: {reason}; CMD goes on"));
@@ -195,7 +195,7 @@ impl Hold<'_> {
     }
 
     fn make_end(&mut self, cause: Cause, at_the_latest: Moment) {
-        let now = self.seam.now();
+        let now = self.runtime.now();
         let grace = cause.grace(self.plan.grace);
         self.overdue = (now + grace + PATIENCE).min(at_the_latest);
         self.child.end(cause, now);

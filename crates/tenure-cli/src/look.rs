@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tenure::protocol::Inspection;
-use tenure::seam::Seam;
+use tenure::runtime::Runtime;
 use tenure::{Key, Locks};
 
 use crate::args::{ListArgs, StatusArgs, StoreArgs};
@@ -76,11 +76,11 @@ fn with_store(
     }
     let store = choice.located()?;
     let defect = |e: io::Error| Refusal { exit: Exit::INTERNAL, message: e.to_string() };
-    let seam: Arc<dyn Seam> = tenure::seam::machine().map_err(defect)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
-    let done = runtime.map_err(defect)?.block_on(async {
-        let locks = store.open(args.store_timeout, &*seam).await.map_err(failed)?;
-        let done = look(&locks, &store, &|| seam.wall_micros()).await;
+    let runtime: Arc<dyn Runtime> = tenure::runtime::machine().map_err(defect)?;
+    let tokio_runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
+    let done = tokio_runtime.map_err(defect)?.block_on(async {
+        let locks = store.open(args.store_timeout, &*runtime).await.map_err(failed)?;
+        let done = look(&locks, &store, &|| runtime.wall_micros()).await;
         // Nothing is held here; closing cannot leave anything behind.
         let _ = locks.close(Duration::ZERO).await;
         done

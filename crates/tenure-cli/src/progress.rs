@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tenure::Mutex;
 use tenure::protocol::{Inspection, State};
-use tenure::seam::{Moment, Seam};
+use tenure::runtime::{Moment, Runtime};
 
 use crate::duration::show;
 use crate::voice::Voice;
@@ -29,14 +29,14 @@ impl Progress {
     }
 
     /// Tells, until it is dropped.
-    pub(crate) async fn tell(&self, mutex: &Mutex, key: &str, seam: &dyn Seam) {
-        let began = seam.now();
+    pub(crate) async fn tell(&self, mutex: &Mutex, key: &str, runtime: &dyn Runtime) {
+        let began = runtime.now();
         let mut at = began + FIRST;
         loop {
-            seam.sleep_until(at).await;
+            runtime.sleep_until(at).await;
             // A store that does not answer now is the business of the acquire.
             let line = match mutex.inspect().await {
-                Ok(seen) => line(key, &seen, seam.now().since(began), seam.wall_micros()),
+                Ok(seen) => line(key, &seen, runtime.now().since(began), runtime.wall_micros()),
                 Err(e) => format!("waiting for {key:?}: {}", e.message()),
             };
             if self.in_place {
@@ -45,7 +45,7 @@ impl Progress {
             } else {
                 self.voice.notice(line);
             }
-            at = next(at, seam.now(), if self.in_place { IN_PLACE } else { IN_A_LOG });
+            at = next(at, runtime.now(), if self.in_place { IN_PLACE } else { IN_A_LOG });
         }
     }
 }

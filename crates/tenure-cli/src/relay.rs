@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::process::{Pid, Signal};
-use tenure::seam::Moment;
+use tenure::runtime::Moment;
 
 use crate::procs::{Disposition, Table};
 use crate::signals;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rustix::process::Signal;
-use tenure::seam::{Moment, Seam};
+use tenure::runtime::{Moment, Runtime};
 use tenure::store::Reach;
 use tenure::{Guard, Locks, LostReason};
 
@@ -54,22 +54,22 @@ pub(crate) fn run(args: RunArgs) -> Result<Fate, Refusal> {
         exit: Exit::INTERNAL,
         message: format!("{what}: {e}"),
     };
-    let seam = tenure::seam::machine().map_err(|e| defect("cannot start the timers", e))?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
-    let runtime = runtime.map_err(|e| defect("cannot start the runtime", e))?;
-    runtime.block_on(async {
+    let runtime = tenure::runtime::machine().map_err(|e| defect("cannot start the timers", e))?;
+    let tokio_runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
+    let tokio_runtime = tokio_runtime.map_err(|e| defect("cannot start the runtime", e))?;
+    tokio_runtime.block_on(async {
         let signals = Signals::listen().map_err(|e| defect("cannot listen to signals", e))?;
         let own = Some(rustix::process::getpid());
         rustix::process::set_child_subreaper(own)
             .map_err(|e| defect("cannot become a subreaper", e.into()))?;
         let job = Job::new(signals.no_jobs());
-        Ok(Flow { plan: &plan, seam, signals, job }.until_end(destination.as_ref()).await)
+        Ok(Flow { plan: &plan, runtime, signals, job }.until_end(destination.as_ref()).await)
     })
 }
 
 struct Flow<'a> {
     plan: &'a Plan,
-    seam: Arc<dyn Seam>,
+    runtime: Arc<dyn Runtime>,
     signals: Signals,
     job: Job,
 }
@@ -119,9 +119,9 @@ impl Flow<'_> {
     async fn until_end(mut self, destination: Option<&Destination>) -> Fate {
         let mut times = Times::default();
         let plan = self.plan;
-        let seam = Arc::clone(&self.seam);
+        let runtime = Arc::clone(&self.runtime);
         warnings::tell(plan.voice);
-        let opening = plan.store.open(plan.store_timeout, &*seam);
+        let opening = plan.store.open(plan.store_timeout, &*runtime);
         let verdict = match wait::or_signal(opening, &mut self.signals, &self.job).await {
             Err(signal) => Verdict::interrupted(signal),
             Ok(Err(e)) => {
@@ -148,7 +148,7 @@ impl Flow<'_> {
         if locks.capabilities().reach == Reach::Process {
             plan.voice.notice("this store is seen by this process only: nobody is kept out");
         }
-        let began = self.seam.now();
+        let began = self.runtime.now();
         let mut mutex = locks
             .mutex(plan.key.as_str())
             .with_ttl(plan.ttl)
@@ -160,8 +160,9 @@ impl Flow<'_> {
         if let Some(limit) = plan.wait {
             mutex = mutex.with_wait(limit);
         }
-        let waited = wait::for_lock(plan, &mutex, &mut self.signals, &self.job, &*self.seam).await;
-        let granted = self.seam.now();
+        let waited =
+            wait::for_lock(plan, &mutex, &mut self.signals, &self.job, &*self.runtime).await;
+        let granted = self.runtime.now();
         times.waited = Some(millis(granted.since(began)));
         match waited {
             Waited::Signal(signal) => Verdict::interrupted(signal),
@@ -195,8 +196,8 @@ impl Flow<'_> {
     ) -> Verdict {
         let plan = self.plan;
         let env = environment(plan, locks, &guard);
-        let seam = Arc::clone(&self.seam);
-        let ran = hold::run(plan, &env, &guard, &mut self.signals, &self.job, &*seam).await;
+        let runtime = Arc::clone(&self.runtime);
+        let ran = hold::run(plan, &env, &guard, &mut self.signals, &self.job, &*runtime).await;
         let (verdict, lost) = match ran {
             Ok(held) => {
                 let end = Moment::from_micros(held.end.at_us);
@@ -218,7 +219,7 @@ impl Flow<'_> {
         // What may be left of the lease is given back beside what follows, and nobody waits.
         drop(guard);
         if let Some(line) = &plan.on_lost_exec {
-            epilogue::run(line, reason, &env, &mut self.signals, &*seam, plan.voice).await;
+            epilogue::run(line, reason, &env, &mut self.signals, &*runtime, plan.voice).await;
         }
         verdict
     }
@@ -237,13 +238,13 @@ impl Flow<'_> {
 
     /// Gives the lock back. Whatever happens here does not hide how CMD ended.
     async fn release(&mut self, guard: Guard) {
-        let limit = self.seam.now() + self.plan.store_timeout;
-        let seam = Arc::clone(&self.seam);
+        let limit = self.runtime.now() + self.plan.store_timeout;
+        let runtime = Arc::clone(&self.runtime);
         let releasing = async {
             tokio::select! {
                 biased;
                 released = guard.release() => released.err().map(|e| e.to_string()),
-                () = seam.sleep_until(limit) => Some("the store did not answer the release".into()),
+                () = runtime.sleep_until(limit) => Some("the store did not answer the release".into()),
             }
         };
         let failed = wait::or_signal(releasing, &mut self.signals, &self.job).await;

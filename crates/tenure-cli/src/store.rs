@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tenure::seam::Seam;
+use tenure::runtime::Runtime;
 use tenure::store::{Reach, spelling};
 use tenure::{DefaultStore, Error, ErrorKind, Locks, LocksOptions, Operation};
 
@@ -107,12 +107,16 @@ pub(crate) struct Located {
 
 impl Located {
     /// Opens the store, within that time.
-    pub(crate) async fn open(&self, limit: Duration, seam: &dyn Seam) -> tenure::Result<Locks> {
+    pub(crate) async fn open(
+        &self,
+        limit: Duration,
+        runtime: &dyn Runtime,
+    ) -> tenure::Result<Locks> {
         let options = LocksOptions::default().with_store_timeout(limit);
         tokio::select! {
             biased;
             locks = tenure::connect_with(&self.url, options) => locks,
-            () = seam.sleep_until(seam.now() + limit) => {
+            () = runtime.sleep_until(runtime.now() + limit) => {
                 let message = format!("{} did not open within {}", self.identity(), show(limit));
                 Err(Error::new(ErrorKind::Unavailable, Operation::Connect, message))
             }

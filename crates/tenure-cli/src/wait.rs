@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use tenure::protocol::State;
-use tenure::seam::Seam;
+use tenure::runtime::Runtime;
 use tenure::{Error, ErrorKind, Guard, Mutex};
 
 use crate::job::Job;
@@ -31,10 +31,10 @@ pub(crate) async fn for_lock(
     mutex: &Mutex,
     signals: &mut Signals,
     job: &Job,
-    seam: &dyn Seam,
+    runtime: &dyn Runtime,
 ) -> Waited {
     let progress = Progress::new(plan.voice);
-    let telling = progress.tell(mutex, plan.key.as_str(), seam);
+    let telling = progress.tell(mutex, plan.key.as_str(), runtime);
     let acquiring = async {
         if plan.wait == Some(Duration::ZERO) {
             return match mutex.try_acquire().await {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
 use serde::{Deserialize, Serialize};
-use tenure::seam::Moment;
+use tenure::runtime::Moment;
 
 use crate::family::{Change, Family, Status, Survivor};
 

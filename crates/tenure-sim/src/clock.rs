@@ -1,7 +1,7 @@
 //! A clock that is wrong: it began somewhere else and runs too fast or too slow, but never
 //! jumps. True time is known to the simulation alone.
 
-use tenure::seam::Moment;
+use tenure::runtime::Moment;
 
 const MILLION: i128 = 1_000_000;
 /// Wall clocks began here: some day in 2026.

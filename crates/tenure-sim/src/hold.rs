@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tenure::seam::Seam;
+use tenure::runtime::Runtime;
 use tenure::{Guard, Result};
 
 use crate::judge::{Rule, Wish};
@@ -36,7 +36,7 @@ impl User {
             self.home.sleep(self.dice.below(200) * MS).await;
             let span = Duration::from_micros(self.dice.between(10, 4_000) * MS);
             self.home.judge.extends(number, span);
-            let asked = self.home.seam.now();
+            let asked = self.home.runtime.now();
             let interrupt = self.interrupt();
             let extended: Option<Result<()>> = if self.dice.per_mille(500) {
                 self.unless(interrupt, guard.extend_by(span)).await
@@ -62,7 +62,7 @@ impl User {
             if guard.remaining().is_zero() {
                 return;
             }
-            self.home.seam.sleep_until(guard.deadline()).await;
+            self.home.runtime.sleep_until(guard.deadline()).await;
         }
     }
 
@@ -70,7 +70,7 @@ impl User {
     async fn hold_to_the_brink(&mut self, number: u64, guard: &Arc<Guard>, wish: &Wish) {
         let home = Arc::clone(&self.home);
         let grace = wish.ttl.mul_f64(0.2);
-        let [before, most] = [guard.deadline(), home.seam.now()];
+        let [before, most] = [guard.deadline(), home.runtime.now()];
         let most = most + Duration::from_micros(self.dice.below(4_000) * MS);
         tokio::select! {
             biased;
@@ -87,7 +87,7 @@ impl User {
                     home.judge.complain(Rule::Validity, text);
                 }
             }
-            () = home.seam.sleep_until(most) => {}
+            () = home.runtime.sleep_until(most) => {}
         }
         self.look(number, guard);
     }

@@ -1,10 +1,10 @@
-//! Where the users of one process live: its seam, its link to the store, and its `Locks`, which
+//! Where the users of one process live: its runtime, its link to the store, and its `Locks`, which
 //! any of them may close and replace.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tenure::seam::Seam;
+use tenure::runtime::Runtime;
 use tenure::store::Store;
 use tenure::{Locks, LocksOptions};
 
@@ -20,7 +20,7 @@ pub(crate) struct Home {
     pub(crate) world: Arc<World>,
     pub(crate) judge: Arc<Judge>,
     pub(crate) pid: Pid,
-    pub(crate) seam: Arc<SimSeam>,
+    pub(crate) runtime: Arc<SimSeam>,
     store: Arc<dyn Store>,
     locks: Mutex<Locks>,
 }
@@ -30,11 +30,11 @@ impl Home {
         world: Arc<World>,
         judge: Arc<Judge>,
         pid: Pid,
-        seam: Arc<SimSeam>,
+        runtime: Arc<SimSeam>,
         store: Arc<dyn Store>,
     ) -> Arc<Self> {
-        let locks = Mutex::new(open(&store, &seam));
-        Arc::new(Self { world, judge, pid, seam, store, locks })
+        let locks = Mutex::new(open(&store, &runtime));
+        Arc::new(Self { world, judge, pid, runtime, store, locks })
     }
 
     pub(crate) fn locks(&self) -> Locks {
@@ -42,8 +42,8 @@ impl Home {
     }
 
     pub(crate) async fn sleep(&self, micros: u64) {
-        let until = self.seam.now() + Duration::from_micros(micros);
-        self.seam.sleep_until(until).await;
+        let until = self.runtime.now() + Duration::from_micros(micros);
+        self.runtime.sleep_until(until).await;
     }
 
     /// Closes the `Locks`; others use a new one meanwhile.
@@ -59,15 +59,15 @@ impl Home {
     }
 
     fn replace(&self) -> Locks {
-        let fresh = open(&self.store, &self.seam);
+        let fresh = open(&self.store, &self.runtime);
         let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::replace(&mut *locks, fresh)
     }
 }
 
-fn open(store: &Arc<dyn Store>, seam: &Arc<SimSeam>) -> Locks {
+fn open(store: &Arc<dyn Store>, runtime: &Arc<SimSeam>) -> Locks {
     let store = Arc::clone(store);
-    let seam = Arc::clone(seam) as Arc<dyn Seam>;
+    let runtime = Arc::clone(runtime) as Arc<dyn Runtime>;
     let options = LocksOptions::default().with_store_timeout(Duration::from_secs(3));
-    Locks::over(store, seam, options)
+    Locks::over(store, runtime, options)
 }

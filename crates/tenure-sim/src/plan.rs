@@ -24,7 +24,7 @@ pub(crate) enum Stream {
     World,
     Faults,
     Quorum,
-    Seam = 1_000,
+    Runtime = 1_000,
     User = 1_000_000,
 }
 

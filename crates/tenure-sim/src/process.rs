@@ -1,4 +1,4 @@
-//! A process: its seam to the world. Its clock is wrong by its own offset and rate, its timers
+//! A process: its runtime to the world. Its clock is wrong by its own offset and rate, its timers
 //! are late, and it may be stopped at any call.
 
 use std::future::Future;
@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
-use tenure::seam::{Moment, Seam, Task};
+use tenure::runtime::{Moment, Runtime, Task};
 
 use crate::dice::Dice;
 use crate::world::{EventId, Part, Pid, World};
@@ -14,7 +14,7 @@ use crate::world::{EventId, Part, Pid, World};
 /// Timers fire up to so much late.
 pub(crate) const TIMER_LATE: u64 = 20_000;
 
-/// The seam of one process.
+/// The runtime of one process.
 #[derive(Debug)]
 pub(crate) struct SimSeam {
     world: Arc<World>,
@@ -32,7 +32,7 @@ impl SimSeam {
     }
 }
 
-impl Seam for SimSeam {
+impl Runtime for SimSeam {
     fn now(&self) -> Moment {
         // Before the reading: after it, no program could know.
         self.world.may_stumble(self.pid);
@@ -154,13 +154,13 @@ mod tests {
     #[test]
     fn a_timer_is_late_and_never_early() {
         let world = world();
-        let seam = SimSeam::new(Arc::clone(&world), 0, Dice::new(1, 2));
-        let at = seam.now() + std::time::Duration::from_secs(1);
-        let (ended, sleep) = (Arc::new(Mutex::new(None)), seam.sleep_until(at));
+        let runtime = SimSeam::new(Arc::clone(&world), 0, Dice::new(1, 2));
+        let at = runtime.now() + std::time::Duration::from_secs(1);
+        let (ended, sleep) = (Arc::new(Mutex::new(None)), runtime.sleep_until(at));
         let end = Arc::clone(&ended);
         let task = async move {
             sleep.await;
-            *end.lock().expect("nobody panics") = Some(seam.now());
+            *end.lock().expect("nobody panics") = Some(runtime.now());
         };
         world.spawn(0, Part::Engine, Box::pin(task));
         world.run(3_000_000, || false);

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use tenure::Key;
-use tenure::seam::Seam;
+use tenure::runtime::Runtime;
 use tenure::store::{Quorum, QuorumOptions, Store};
 
 use crate::clock::Clock;
@@ -203,25 +203,25 @@ impl Town {
         let (world, nodes) = (Arc::clone(&self.world), self.nodes.clone());
         let (living, move_in) = (Arc::clone(&self.living), self.mover());
         Arc::new(move |pid| {
-            let dice = Dice::new(seed, Stream::Seam as u64 + pid as u64);
-            let seam = SimSeam::new(Arc::clone(&world), pid, dice);
+            let dice = Dice::new(seed, Stream::Runtime as u64 + pid as u64);
+            let runtime = SimSeam::new(Arc::clone(&world), pid, dice);
             let store = |(_, network): &(_, Arc<Network>)| -> Arc<dyn Store> {
                 SimStore::new(Arc::clone(network), pid)
             };
             let stores: Vec<_> = nodes.iter().map(store).collect();
             if let [store] = &*stores {
-                return move_in(&seam, Arc::clone(store));
+                return move_in(&runtime, Arc::clone(store));
             }
             let options = QuorumOptions::default().with_max_ttl(guard).with_node_timeout(limit);
             let (present, move_in) = (Presence::new(&living), Arc::clone(&move_in));
             let opening = async move {
                 let _present = present;
                 loop {
-                    let machine = Arc::clone(&seam) as Arc<dyn Seam>;
+                    let machine = Arc::clone(&runtime) as Arc<dyn Runtime>;
                     if let Ok(quorum) = Quorum::open(stores.clone(), machine, options).await {
-                        return move_in(&seam, Arc::new(quorum));
+                        return move_in(&runtime, Arc::new(quorum));
                     }
-                    seam.sleep_until(seam.now() + limit).await;
+                    runtime.sleep_until(runtime.now() + limit).await;
                 }
             };
             world.spawn(pid, Part::Program, Box::pin(opening));
@@ -235,9 +235,9 @@ impl Town {
         let keys = Arc::clone(&self.keys);
         let (living, homes) = (Arc::clone(&self.living), Arc::clone(&self.homes));
         let (users, over, idle) = (plan.users, Arc::clone(&self.over), plan.idle);
-        Arc::new(move |seam, store| {
-            let (pid, seam) = (seam.pid(), Arc::clone(seam));
-            let home = Home::new(Arc::clone(&world), Arc::clone(&judge), pid, seam, store);
+        Arc::new(move |runtime, store| {
+            let (pid, runtime) = (runtime.pid(), Arc::clone(runtime));
+            let home = Home::new(Arc::clone(&world), Arc::clone(&judge), pid, runtime, store);
             for user in 0..users {
                 let stream = Stream::User as u64 + (pid * users + user) as u64;
                 let user = User {

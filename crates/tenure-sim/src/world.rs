@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::task::{Context, Poll, Wake, Waker};
 
-use tenure::seam::Task;
+use tenure::runtime::Task;
 
 use crate::clock::Clock;
 use crate::dice::Dice;

@@ -17,7 +17,7 @@
 //! ```
 //!
 //! Begin with [`connect`], [`Locks`], [`Mutex`] and [`Guard`]. For those who write a store of their
-//! own there are [`store::Store`], [`protocol::Resource`] and [`seam::Seam`]; a minor version may
+//! own there are [`store::Store`], [`protocol::Resource`] and [`runtime::Runtime`]; a minor version may
 //! change these three modules.
 //!
 //! # Features
@@ -75,7 +75,7 @@ mod mutants;
 pub mod mutants;
 mod process;
 pub mod protocol;
-pub mod seam;
+pub mod runtime;
 pub mod store;
 mod types;
 

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tenure::store::Memory;
-use tenure::{ErrorKind, Guard, Locks, LocksOptions, Mutex, seam};
+use tenure::{ErrorKind, Guard, Locks, LocksOptions, Mutex, runtime};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const PEOPLE: u64 = 16;
@@ -116,9 +116,10 @@ async fn crowd(locks: [Locks; 2]) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn crowd_over_memory() {
-    let seam = seam::machine().expect("a clock and timers");
-    let store = Memory::new(Arc::clone(&seam));
-    let over = || Locks::over(Arc::new(store.clone()), Arc::clone(&seam), LocksOptions::default());
+    let runtime = runtime::machine().expect("a clock and timers");
+    let store = Memory::new(Arc::clone(&runtime));
+    let over =
+        || Locks::over(Arc::new(store.clone()), Arc::clone(&runtime), LocksOptions::default());
     crowd([over(), over()]).await;
 }
 

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use tenure::protocol::{Op, Reply, Step};
-use tenure::seam::{self, Seam};
+use tenure::runtime::{self, Runtime};
 use tenure::store::{Answer, Memory, Redis, Sqlite, Store};
 use tenure::{ErrorKind, Locks, LocksOptions};
 use tenure_testkit::{Reply as Said, Server};
@@ -49,11 +49,11 @@ impl Change for Counted {
 /// A thousand tasks wait for a key that another has, and give up; answers how many tombstones
 /// that took. Each has a place of its own at the store.
 async fn give_up(store: Arc<dyn Store>) -> usize {
-    let seam = seam::machine().expect("a clock and timers");
+    let runtime = runtime::machine().expect("a clock and timers");
     let tombstones = Arc::new(AtomicUsize::new(0));
     let over = |store: Arc<dyn Store>| {
         let options = LocksOptions::default().with_store_timeout(PATIENCE);
-        Locks::over(store, Arc::clone(&seam), options)
+        Locks::over(store, Arc::clone(&runtime), options)
     };
     let other = over(Arc::clone(&store));
     let counted = Counted { store, tombstones: Arc::clone(&tombstones) };
@@ -89,7 +89,7 @@ const FEW: usize = WAITS / 10;
 
 #[tokio::test]
 async fn in_memory() {
-    let store = Memory::new(seam::machine().expect("a clock and timers"));
+    let store = Memory::new(runtime::machine().expect("a clock and timers"));
     let wanted = give_up(Arc::new(store)).await;
     assert!(wanted < FEW, "{wanted} tombstones for {WAITS} waits");
 }
@@ -98,8 +98,8 @@ async fn in_memory() {
 async fn in_a_file() {
     let dir = tempfile::tempdir().expect("a directory");
     let file = dir.path().join("locks.db");
-    let seam: Arc<dyn Seam> = seam::machine().expect("a clock and timers");
-    let store = Sqlite::open(&file, seam).await.expect("a file");
+    let runtime: Arc<dyn Runtime> = runtime::machine().expect("a clock and timers");
+    let store = Sqlite::open(&file, runtime).await.expect("a file");
     let wanted = give_up(Arc::new(store)).await;
     assert!(wanted < FEW, "{wanted} tombstones for {WAITS} waits");
     let db = rusqlite::Connection::open(&file).expect("the file");
@@ -111,8 +111,8 @@ async fn in_a_file() {
 #[tokio::test]
 async fn in_a_server() {
     let server = Server::redis().start();
-    let seam: Arc<dyn Seam> = seam::machine().expect("a clock and timers");
-    let store = Redis::open(&server.url(), seam).await.expect("a server");
+    let runtime: Arc<dyn Runtime> = runtime::machine().expect("a clock and timers");
+    let store = Redis::open(&server.url(), runtime).await.expect("a server");
     let wanted = give_up(Arc::new(store)).await;
     assert!(wanted < FEW, "{wanted} tombstones for {WAITS} waits");
     let all = "local count = 0 for _, name in ipairs(redis.call('KEYS', '*:buried')) do \

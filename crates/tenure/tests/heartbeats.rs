@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tenure::protocol::{Op, Reply, Step};
-use tenure::seam::{Moment, Seam, Task};
+use tenure::runtime::{Moment, Runtime, Task};
 use tenure::store::{Answer, Memory, Store};
 use tenure::testing::Clock;
 use tenure::{Guard, Locks, LocksOptions, Renewal};
@@ -27,7 +27,7 @@ const WAITERS: usize = 40;
 #[derive(Debug)]
 struct Stepped(Clock);
 
-impl Seam for Stepped {
+impl Runtime for Stepped {
     fn now(&self) -> Moment {
         self.0.now()
     }
@@ -66,7 +66,7 @@ impl Stepped {
 #[derive(Debug)]
 struct Slow {
     within: Memory,
-    seam: Arc<Stepped>,
+    runtime: Arc<Stepped>,
     answers_after: Mutex<Duration>,
     calls: Mutex<Vec<(Moment, Vec<String>)>>,
 }
@@ -82,18 +82,18 @@ impl Change for Slow {
         if beats.is_empty() {
             return self.within.call(steps);
         }
-        self.calls.lock().expect("no panic").push((self.seam.now(), beats));
-        let answered = self.seam.now() + *self.answers_after.lock().expect("no panic");
+        self.calls.lock().expect("no panic").push((self.runtime.now(), beats));
+        let answered = self.runtime.now() + *self.answers_after.lock().expect("no panic");
         Box::pin(async move {
             let replies = self.within.call(steps).await;
-            self.seam.sleep_until(answered).await;
+            self.runtime.sleep_until(answered).await;
             replies
         })
     }
 }
 
 struct World {
-    seam: Arc<Stepped>,
+    runtime: Arc<Stepped>,
     store: Arc<Around<Slow>>,
     _held: Vec<Guard>,
 }
@@ -101,17 +101,17 @@ struct World {
 impl World {
     /// Waiters of one process, each behind a holder elsewhere, who came one after the other.
     async fn with_waiters(apart: Duration) -> Self {
-        let seam = Arc::new(Stepped(Clock::new()));
-        let within = Memory::new(Arc::clone(&seam) as _);
+        let runtime = Arc::new(Stepped(Clock::new()));
+        let within = Memory::new(Arc::clone(&runtime) as _);
         let options = LocksOptions::default;
-        let holders = Locks::over(Arc::new(within.clone()), Arc::clone(&seam) as _, options());
+        let holders = Locks::over(Arc::new(within.clone()), Arc::clone(&runtime) as _, options());
         let store = Arc::new(Around(Slow {
             within,
-            seam: Arc::clone(&seam),
+            runtime: Arc::clone(&runtime),
             answers_after: Mutex::default(),
             calls: Mutex::default(),
         }));
-        let locks = Locks::over(Arc::clone(&store) as _, Arc::clone(&seam) as _, options());
+        let locks = Locks::over(Arc::clone(&store) as _, Arc::clone(&runtime) as _, options());
         let mut guards = Vec::new();
         for number in 0..WAITERS {
             let key = format!("key-{number}");
@@ -119,9 +119,9 @@ impl World {
             guards.push(held.acquire().await.expect("it is free"));
             let waiter = locks.mutex(&key);
             tokio::spawn(async move { waiter.acquire().await });
-            seam.pass(apart).await;
+            runtime.pass(apart).await;
         }
-        Self { seam, store, _held: guards }
+        Self { runtime, store, _held: guards }
     }
 
     fn answer_after(&self, span: Duration) {
@@ -147,9 +147,9 @@ impl World {
 async fn waiters_that_came_one_after_the_other_come_into_one_round() {
     let world = World::with_waiters(HEARTBEAT / 30).await;
     let mut last = HashMap::new();
-    world.seam.pass(HEARTBEAT * 2).await;
+    world.runtime.pass(HEARTBEAT * 2).await;
     world.calls(&mut last);
-    world.seam.pass(HEARTBEAT * 10).await;
+    world.runtime.pass(HEARTBEAT * 10).await;
     let calls = world.calls(&mut last);
     assert!((9..=11).contains(&calls.len()), "{calls:?}");
     assert!(calls.iter().all(|beats| *beats == WAITERS), "{calls:?}");
@@ -161,11 +161,11 @@ async fn waiters_that_came_one_after_the_other_come_into_one_round() {
 async fn a_store_that_answers_late_is_not_asked_more_often() {
     let world = World::with_waiters(Duration::ZERO).await;
     let mut last = HashMap::new();
-    world.seam.pass(HEARTBEAT * 2).await;
+    world.runtime.pass(HEARTBEAT * 2).await;
     world.calls(&mut last);
     for late in [HEARTBEAT * 3 / 2, HEARTBEAT * 5 / 4, Duration::ZERO] {
         world.answer_after(late);
-        world.seam.pass(HEARTBEAT * 10).await;
+        world.runtime.pass(HEARTBEAT * 10).await;
         let calls = world.calls(&mut last);
         assert!((9..=11).contains(&calls.len()), "answered after {late:?}: {calls:?}");
         assert!(calls.iter().all(|beats| *beats == WAITERS), "{calls:?}");

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tenure::store::{Answer, Inbox, Memory, Push, Store};
-use tenure::{ErrorKind, Locks, LocksOptions, seam};
+use tenure::{ErrorKind, Locks, LocksOptions, runtime};
 use tokio::sync::{Notify, mpsc};
 
 use around::{Around, Change};
@@ -35,10 +35,10 @@ impl Change for Deaf {
 /// Found by simulation: opening the inbox counted against the store's time limit alone.
 #[tokio::test]
 async fn a_wait_keeps_its_limit_while_the_inbox_does_not_open() {
-    let seam = seam::machine().expect("a clock and timers");
-    let store = Arc::new(Around(Deaf(Memory::new(Arc::clone(&seam)))));
+    let runtime = runtime::machine().expect("a clock and timers");
+    let store = Arc::new(Around(Deaf(Memory::new(Arc::clone(&runtime)))));
     let options = LocksOptions::default().with_store_timeout(PATIENCE * 10);
-    let locks = Locks::over(store, seam, options);
+    let locks = Locks::over(store, runtime, options);
     let guard = locks.mutex("key").acquire().await.expect("granted");
     let waiter = locks.mutex("key").with_wait(Duration::from_millis(200));
     let outcome = tokio::time::timeout(PATIENCE, waiter.acquire()).await.expect("an end");
@@ -83,14 +83,14 @@ impl Change for Forgetful {
 /// The clock stands still, so that no heartbeat comes to find the grant.
 #[tokio::test]
 async fn waiters_look_again_as_soon_as_pushes_may_have_been_missed() {
-    let seam: Arc<dyn seam::Seam> = Arc::new(still::Still::default());
+    let runtime: Arc<dyn runtime::Runtime> = Arc::new(still::Still::default());
     let (missed, lost) = (Arc::new(Notify::new()), Arc::default());
-    let within = Memory::new(Arc::clone(&seam));
+    let within = Memory::new(Arc::clone(&runtime));
     let store = Forgetful { within, missed: Arc::clone(&missed), lost: Arc::clone(&lost) };
     // The heirs are told by pushes alone: a holder of the same `Locks` would tell them itself.
     let holders =
-        Locks::over(Arc::new(store.within.clone()), Arc::clone(&seam), LocksOptions::default());
-    let locks = Locks::over(Arc::new(Around(store)), seam, LocksOptions::default());
+        Locks::over(Arc::new(store.within.clone()), Arc::clone(&runtime), LocksOptions::default());
+    let locks = Locks::over(Arc::new(Around(store)), runtime, LocksOptions::default());
     let settled = async |what: &str, so: &dyn Fn() -> bool| {
         let begun = std::time::Instant::now();
         while !so() {

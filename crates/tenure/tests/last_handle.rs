@@ -12,7 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use tenure::protocol::{Op, Reply, Step};
-use tenure::seam::{self, Seam};
+use tenure::runtime::{self, Runtime};
 use tenure::store::{Answer, Memory, Store};
 use tenure::{Locks, LocksOptions, blocking};
 use tokio::sync::Semaphore;
@@ -46,27 +46,30 @@ impl Change for Slow {
 
 struct World {
     memory: Memory,
-    seam: Arc<dyn Seam>,
+    runtime: Arc<dyn Runtime>,
     let_through: Arc<Semaphore>,
     asked: Arc<AtomicUsize>,
 }
 
 impl World {
     fn new() -> Self {
-        let seam = seam::machine().expect("a clock and timers");
-        let memory = Memory::new(Arc::clone(&seam));
-        Self { memory, seam, let_through: Arc::new(Semaphore::new(0)), asked: Arc::default() }
+        let runtime = runtime::machine().expect("a clock and timers");
+        let memory = Memory::new(Arc::clone(&runtime));
+        Self { memory, runtime, let_through: Arc::new(Semaphore::new(0)), asked: Arc::default() }
     }
 
     fn locks(&self) -> Locks {
         let (let_through, asked) = (Arc::clone(&self.let_through), Arc::clone(&self.asked));
         let slow = Slow { memory: self.memory.clone(), let_through, asked };
-        Locks::over(Arc::new(Around(slow)), Arc::clone(&self.seam), LocksOptions::default())
+        Locks::over(Arc::new(Around(slow)), Arc::clone(&self.runtime), LocksOptions::default())
     }
 
     fn is_free(&self) -> bool {
-        let locks =
-            Locks::over(Arc::new(self.memory.clone()), Arc::clone(&self.seam), Default::default());
+        let locks = Locks::over(
+            Arc::new(self.memory.clone()),
+            Arc::clone(&self.runtime),
+            Default::default(),
+        );
         !blocking::Locks::from(locks).mutex("key").held_by_anyone().expect("a look")
     }
 }

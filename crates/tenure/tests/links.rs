@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use tenure::protocol::{Op, Reply, Step};
 use tenure::store::{Answer, Links, Memory, Store};
-use tenure::{Guard, Locks, LocksOptions, LostReason, Renewal, seam};
+use tenure::{Guard, Locks, LocksOptions, LostReason, Renewal, runtime};
 use tokio::sync::{Semaphore, watch};
 
 use around::{Around, Change};
@@ -68,16 +68,16 @@ impl Linked {
 
 /// The clock stands still, so that no renewal is due by itself.
 fn world() -> (Arc<Around<Linked>>, Locks) {
-    let seam: Arc<dyn seam::Seam> = Arc::new(still::Still::default());
+    let runtime: Arc<dyn runtime::Runtime> = Arc::new(still::Still::default());
     let store = Arc::new(Around(Linked {
-        within: Memory::new(Arc::clone(&seam)),
+        within: Memory::new(Arc::clone(&runtime)),
         links: watch::channel(Links::default()).0,
         has_forgotten: AtomicBool::new(false),
         answers: Semaphore::new(0),
         calls: AtomicUsize::new(0),
         renewals: AtomicUsize::new(0),
     }));
-    let locks = Locks::over(Arc::clone(&store) as _, seam, LocksOptions::default());
+    let locks = Locks::over(Arc::clone(&store) as _, runtime, LocksOptions::default());
     (store, locks)
 }
 

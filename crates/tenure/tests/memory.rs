@@ -6,16 +6,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tenure::store::Memory;
-use tenure::{Fence, Locks, LocksOptions, seam};
+use tenure::{Fence, Locks, LocksOptions, runtime};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const RETENTION: Duration = Duration::from_millis(300);
 
 #[tokio::test]
 async fn two_thousand_one_off_keys_leave_nothing() {
-    let seam = seam::machine().expect("a clock and timers");
-    let store = Memory::with_retention(Arc::clone(&seam), RETENTION);
-    let locks = Locks::over(Arc::new(store.clone()), seam, LocksOptions::default());
+    let runtime = runtime::machine().expect("a clock and timers");
+    let store = Memory::with_retention(Arc::clone(&runtime), RETENTION);
+    let locks = Locks::over(Arc::new(store.clone()), runtime, LocksOptions::default());
     let mut largest = Fence::default();
     let mut most = 0;
     for number in 0..2_000 {

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use tenure::protocol::{Reply, Step};
-use tenure::seam::{self, Seam};
+use tenure::runtime::{self, Runtime};
 use tenure::store::{Answer, Memory, Store, StoreError, StoreErrorClass};
 use tenure::{Lease, Locks, LocksOptions, Renewal};
 use tracing::field::{Field, Visit};
@@ -144,7 +144,7 @@ async fn until(what: &str, so: impl Fn() -> bool) {
 
 /// Everything that there is to tell.
 async fn everything(told: &Told) {
-    let seam: Arc<dyn Seam> = seam::machine().expect("a clock and timers");
+    let runtime: Arc<dyn Runtime> = runtime::machine().expect("a clock and timers");
     let locks = tenure::connect("memory:").await.expect("memory");
     let short = locks.mutex("short").with_ttl(Duration::from_millis(60));
     let guard = short.acquire().await.expect("granted");
@@ -155,9 +155,9 @@ async fn everything(told: &Told) {
     let late = |lease: Lease| async move { lease.lost().await };
     let finished = short.with_renewal(Renewal::Off).run_to_end(late).await.expect("acquired");
     let _reason = finished.value();
-    let apart = Arc::new(Around(OutOfReach(Memory::new(Arc::clone(&seam)))));
+    let apart = Arc::new(Around(OutOfReach(Memory::new(Arc::clone(&runtime)))));
     let options = LocksOptions::default().with_store_timeout(Duration::from_millis(50));
-    let unreachable = Locks::over(apart, Arc::clone(&seam), options);
+    let unreachable = Locks::over(apart, Arc::clone(&runtime), options);
     unreachable.mutex("key").acquire().await.expect_err("out of reach");
     let twice = locks.mutex("twice");
     let _guard = twice.acquire().await.expect("granted");
@@ -166,17 +166,17 @@ async fn everything(told: &Told) {
         _ = twice.acquire() => unreachable!("this task has it"),
         () = until("the warning", warned) => {}
     }
-    hold_up_the_reporter(&*seam);
+    hold_up_the_reporter(&*runtime);
 }
 
 /// Until more waits to be told than there is room for.
-fn hold_up_the_reporter(seam: &dyn Seam) {
+fn hold_up_the_reporter(runtime: &dyn Runtime) {
     let (go_on, held_up) = mpsc::channel::<()>();
-    seam.report(Box::new(move || {
+    runtime.report(Box::new(move || {
         let _gone = held_up.recv();
     }));
     for _ in 0..10_000 {
-        seam.report(Box::new(|| {}));
+        runtime.report(Box::new(|| {}));
     }
     drop(go_on);
 }
@@ -207,8 +207,8 @@ fn every_name_is_told_and_no_other() {
     let recorder = DebuggingRecorder::new();
     let numbers = recorder.snapshotter();
     recorder.install().expect("the first");
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.expect("a runtime").block_on(everything(&told));
+    let tokio_runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    tokio_runtime.expect("a runtime").block_on(everything(&told));
 
     let mut expected = written(SPANS_AND_EVENTS);
     // Only a store that fails between the work and the release brings it.

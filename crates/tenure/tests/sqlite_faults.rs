@@ -18,14 +18,14 @@ use sqlite_world::{
     acquire, ask, closed, fence, in_role, key, open, owner, play, release, unprivileged,
 };
 use tenure::protocol::{Op, Reply, State};
-use tenure::seam;
+use tenure::runtime;
 use tenure::store::StoreErrorClass::{Config, Refused, Transient};
 use tenure::store::{Sqlite, SqliteOptions, Store, StoreError, StoreErrorClass};
 
 const TTL: Duration = Duration::from_secs(3600);
 
 async fn open_with(path: &Path, options: SqliteOptions) -> Result<Sqlite, StoreError> {
-    Sqlite::open_with(path, seam::machine().expect("the machine's seam"), options).await
+    Sqlite::open_with(path, runtime::machine().expect("the machine's runtime"), options).await
 }
 
 async fn refusal(path: &Path) -> StoreError {

@@ -23,8 +23,8 @@ const TTL: Duration = Duration::from_secs(30);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 async fn open_on(path: &Path, clock: &Arc<Clock>, options: SqliteOptions) -> Sqlite {
-    let seam = Arc::clone(clock) as Arc<_>;
-    Sqlite::open_with(path, seam, options).await.expect("the store opens")
+    let runtime = Arc::clone(clock) as Arc<_>;
+    Sqlite::open_with(path, runtime, options).await.expect("the store opens")
 }
 
 async fn next(inbox: &mut Inbox) -> Push {

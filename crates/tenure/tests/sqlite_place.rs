@@ -18,21 +18,21 @@ use sqlite_world::{
     LIMIT, acquire, ask, closed, fence, in_role, open, owner, play, release, until,
 };
 use tenure::protocol::{Op, Reply};
-use tenure::seam::{self, Moment};
+use tenure::runtime::{self, Moment};
 use tenure::store::StoreErrorClass::{Config, Transient};
 use tenure::store::{Sqlite, SqliteOptions, StoreError, StoreErrorClass};
 
 const LONG: Duration = Duration::from_secs(3600);
 
 fn now() -> Moment {
-    seam::machine().expect("the machine's seam").now()
+    runtime::machine().expect("the machine's runtime").now()
 }
 
 /// Opens without much patience.
 async fn try_open(path: &Path) -> Result<Sqlite, StoreError> {
     let options =
         SqliteOptions { busy_limit: Duration::from_millis(200), ..SqliteOptions::default() };
-    Sqlite::open_with(path, seam::machine().expect("the machine's seam"), options).await
+    Sqlite::open_with(path, runtime::machine().expect("the machine's runtime"), options).await
 }
 
 async fn is_busy(store: &Sqlite, name: &str) -> bool {

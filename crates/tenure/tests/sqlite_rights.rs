@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use sqlite_world::{acquire, ask, closed, fence, in_role, key, open, owner, play, unprivileged};
 use tenure::protocol::{Op, Reply, State, Step};
-use tenure::seam;
+use tenure::runtime;
 use tenure::store::StoreErrorClass::{Config, Refused};
 use tenure::store::{Sqlite, Store, StoreError, StoreErrorClass};
 
@@ -23,7 +23,7 @@ const TTL: Duration = Duration::from_secs(3600);
 const NOBODY: u32 = 65534;
 
 async fn refusal(path: &Path) -> StoreError {
-    let opened = Sqlite::open(path, seam::machine().expect("the machine's seam")).await;
+    let opened = Sqlite::open(path, runtime::machine().expect("the machine's runtime")).await;
     opened.expect_err("it is refused")
 }
 

@@ -1,4 +1,4 @@
-//! Wakers are foreign code: here they block, or panic. And a seam that panics once.
+//! Wakers are foreign code: here they block, or panic. And a runtime that panics once.
 
 #![cfg(all(feature = "redis", feature = "sqlite"))]
 #![allow(clippy::disallowed_methods, reason = "tests block threads and limit their time")]
@@ -13,7 +13,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
-use tenure::seam::{self, Moment, Seam, Task};
+use tenure::runtime::{self, Moment, Runtime, Task};
 use tenure::store::Memory;
 use tenure::{Guard, Locks, LocksOptions, LostReason, Renewal};
 use tenure_testkit::wait_until;
@@ -137,14 +137,14 @@ async fn waker_that_panics_silences_nobody() {
     }
 }
 
-/// The machine's seam, which panics when it is told to.
+/// The machine's runtime, which panics when it is told to.
 #[derive(Debug)]
 struct Stumbles {
-    machine: Arc<dyn Seam>,
+    machine: Arc<dyn Runtime>,
     at_next_spawn: AtomicBool,
 }
 
-impl Seam for Stumbles {
+impl Runtime for Stumbles {
     fn now(&self) -> Moment {
         self.machine.now()
     }
@@ -169,14 +169,14 @@ impl Seam for Stumbles {
 
 #[tokio::test]
 async fn keeper_that_panics_goes_on() {
-    let machine = seam::machine().expect("a clock and timers");
-    let seam = Arc::new(Stumbles { machine, at_next_spawn: AtomicBool::new(false) });
-    let store = Arc::new(Memory::new(Arc::clone(&seam) as Arc<dyn Seam>));
-    let locks = Locks::over(store, Arc::clone(&seam) as _, LocksOptions::default());
+    let machine = runtime::machine().expect("a clock and timers");
+    let runtime = Arc::new(Stumbles { machine, at_next_spawn: AtomicBool::new(false) });
+    let store = Arc::new(Memory::new(Arc::clone(&runtime) as Arc<dyn Runtime>));
+    let locks = Locks::over(store, Arc::clone(&runtime) as _, LocksOptions::default());
     let kept = hold(&locks, "kept", LONG, OFTEN).await;
     for _ in 0..3 {
-        seam.at_next_spawn.store(true, Ordering::SeqCst);
-        wait_until("a panic", || !seam.at_next_spawn.load(Ordering::SeqCst));
+        runtime.at_next_spawn.store(true, Ordering::SeqCst);
+        wait_until("a panic", || !runtime.at_next_spawn.load(Ordering::SeqCst));
         within("a renewal", &locks, kept.renewed(kept.deadline())).await;
     }
 }

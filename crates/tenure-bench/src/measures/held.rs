@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use tenure::store::Memory;
-use tenure::{Locks, LocksOptions, seam};
+use tenure::{Locks, LocksOptions, runtime};
 
 use crate::counting::Counting;
 use crate::crew::block_on;
@@ -20,9 +20,9 @@ const GROUPS: u32 = 50;
 pub(crate) fn measure(scale: Scale) -> Result<Vec<Figure>, Failure> {
     let rounds = scale.pick(1, 6);
     block_on(async {
-        let seam = seam::machine()?;
-        let store = Arc::new(Counting::new(Memory::new(Arc::clone(&seam))));
-        let locks = Locks::over(Arc::clone(&store) as _, seam, LocksOptions::default());
+        let runtime = runtime::machine()?;
+        let store = Arc::new(Counting::new(Memory::new(Arc::clone(&runtime))));
+        let locks = Locks::over(Arc::clone(&store) as _, runtime, LocksOptions::default());
         // What an engine needs once does not belong to a lock.
         locks.mutex("first").acquire().await?.release().await?;
 

@@ -146,11 +146,11 @@ fn the_default_store_and_the_attribute() {
     });
 }
 
-/// A seam that a program holds goes over to threads of the child's own.
+/// A runtime that a program holds goes over to threads of the child's own.
 #[test]
 fn an_inherited_seam_starts_threads_of_the_childs_own() {
     alone("anew::an_inherited_seam_starts_threads_of_the_childs_own", || {
-        let machine = tenure::seam::machine().expect("threads");
+        let machine = tenure::runtime::machine().expect("threads");
         let child = fork(|| {
             let (tell, told) = std::sync::mpsc::channel();
             machine.spawn(Box::pin(async move { tell.send("spawned").expect("the test waits") }));
@@ -168,7 +168,7 @@ fn an_inherited_seam_starts_threads_of_the_childs_own() {
 #[test]
 fn a_child_draws_other_random_bytes_than_its_parent() {
     alone("anew::a_child_draws_other_random_bytes_than_its_parent", || {
-        let machine = tenure::seam::machine().expect("threads");
+        let machine = tenure::runtime::machine().expect("threads");
         let draw = || {
             let mut bytes = [0; 16];
             machine.random(&mut bytes);

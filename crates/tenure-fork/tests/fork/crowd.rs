@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use pollster::block_on;
-use tenure::{ErrorKind, Guard, Locks, LostReason, Released, seam};
+use tenure::{ErrorKind, Guard, Locks, LostReason, Released, runtime};
 use tenure_fork::{Child, Ending, alone, fork_to};
 
 use crate::stores::Place;
@@ -145,7 +145,7 @@ fn a_child_that_can_start_no_thread_says_so() {
             (0..4).for_each(|_| drop(scope.spawn(churn)));
             let connects = || match Place::Memory.try_connect() {
                 Ok(_) => {
-                    let own = seam::machine().expect("it has started its threads");
+                    let own = runtime::machine().expect("it has started its threads");
                     block_on(own.sleep_until(own.now() + Duration::from_millis(1)));
                     "works".to_owned()
                 }

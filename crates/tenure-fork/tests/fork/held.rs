@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use pollster::block_on;
-use tenure::seam::{self, Moment, Seam, Task};
+use tenure::runtime::{self, Moment, Runtime, Task};
 use tenure::store::{Memory, Redis, Store};
 use tenure::{Locks, LocksOptions};
 use tenure_fork::{alone, fork};
@@ -18,10 +18,10 @@ use crate::inherited::Hands;
 /// The thread that stops on its way.
 const THREAD: &str = "stops";
 
-/// The machine's seam, on which one thread stops at a call, with whatever it holds then.
+/// The machine's runtime, on which one thread stops at a call, with whatever it holds then.
 #[derive(Debug)]
 struct Stops {
-    machine: Arc<dyn Seam>,
+    machine: Arc<dyn Runtime>,
     /// How many calls it makes before that.
     before: AtomicI64,
     has_stopped: AtomicBool,
@@ -31,7 +31,7 @@ struct Stops {
 impl Stops {
     fn at_call(number: i64) -> Arc<Self> {
         Arc::new(Self {
-            machine: seam::machine().expect("threads"),
+            machine: runtime::machine().expect("threads"),
             before: AtomicI64::new(number),
             has_stopped: AtomicBool::new(false),
             goes_on: AtomicBool::new(false),
@@ -48,7 +48,7 @@ impl Stops {
     }
 }
 
-impl Seam for Stops {
+impl Runtime for Stops {
     fn now(&self) -> Moment {
         self.pass();
         self.machine.now()
@@ -88,9 +88,9 @@ fn work(locks: &Locks) {
 }
 
 /// Answers whether the thread came to that call at all.
-fn fork_at_call(number: i64, store: impl FnOnce(Arc<dyn Seam>) -> Arc<dyn Store>) -> bool {
-    let seam = Stops::at_call(number);
-    let dyn_seam: Arc<dyn Seam> = Arc::clone(&seam) as _;
+fn fork_at_call(number: i64, store: impl FnOnce(Arc<dyn Runtime>) -> Arc<dyn Store>) -> bool {
+    let runtime = Stops::at_call(number);
+    let dyn_seam: Arc<dyn Runtime> = Arc::clone(&runtime) as _;
     let options = LocksOptions::default().with_store_timeout(LIMIT);
     let locks = Locks::over(store(Arc::clone(&dyn_seam)), dyn_seam, options);
     let mut hands = Some(Hands::full(locks.clone()));
@@ -98,9 +98,9 @@ fn fork_at_call(number: i64, store: impl FnOnce(Arc<dyn Seam>) -> Arc<dyn Store>
     let busy = thread::Builder::new().name(THREAD.to_owned()).spawn(move || work(&of_thread));
     let busy = busy.expect("a thread");
     wait_until("it stops, or has done all", || {
-        seam.has_stopped.load(Ordering::Acquire) || busy.is_finished()
+        runtime.has_stopped.load(Ordering::Acquire) || busy.is_finished()
     });
-    let has_stopped = seam.has_stopped.load(Ordering::Acquire);
+    let has_stopped = runtime.has_stopped.load(Ordering::Acquire);
     let mut inherited = Some(locks);
     let child = fork(|| {
         hands.take().expect("its own").poke();
@@ -108,7 +108,7 @@ fn fork_at_call(number: i64, store: impl FnOnce(Arc<dyn Seam>) -> Arc<dyn Store>
         "done"
     });
     let said = child.says();
-    seam.goes_on.store(true, Ordering::Release);
+    runtime.goes_on.store(true, Ordering::Release);
     busy.join().expect("it goes on as if nothing had happened");
     assert_eq!(said, "done", "call {number}");
     hands.take().expect("the parent's").give_back();
@@ -117,7 +117,7 @@ fn fork_at_call(number: i64, store: impl FnOnce(Arc<dyn Seam>) -> Arc<dyn Store>
     has_stopped
 }
 
-fn fork_at_every_call(store: impl Fn(Arc<dyn Seam>) -> Arc<dyn Store>) {
+fn fork_at_every_call(store: impl Fn(Arc<dyn Runtime>) -> Arc<dyn Store>) {
     let calls = (0..).take_while(|number| fork_at_call(*number, &store)).count();
     assert!(calls > 15, "only {calls} calls");
 }
@@ -125,7 +125,7 @@ fn fork_at_every_call(store: impl Fn(Arc<dyn Seam>) -> Arc<dyn Store>) {
 #[test]
 fn with_a_store_in_memory() {
     alone("held::with_a_store_in_memory", || {
-        fork_at_every_call(|seam| Arc::new(Memory::new(seam)));
+        fork_at_every_call(|runtime| Arc::new(Memory::new(runtime)));
     });
 }
 
@@ -133,8 +133,8 @@ fn with_a_store_in_memory() {
 fn with_redis() {
     alone("held::with_redis", || {
         let server = Server::redis().start();
-        fork_at_every_call(|seam| {
-            Arc::new(block_on(Redis::open(&server.url(), seam)).expect("the server is up"))
+        fork_at_every_call(|runtime| {
+            Arc::new(block_on(Redis::open(&server.url(), runtime)).expect("the server is up"))
         });
     });
 }

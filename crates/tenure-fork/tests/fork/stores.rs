@@ -6,7 +6,7 @@ use std::time::Duration;
 use pollster::block_on;
 use tempfile::TempDir;
 use tenure::store::{Quorum, QuorumOptions, Redis, RedisOptions, Store};
-use tenure::{Locks, LocksOptions, seam};
+use tenure::{Locks, LocksOptions, runtime};
 use tenure_testkit::{Flavour, Server};
 
 /// A store, and how to connect to it.
@@ -82,7 +82,7 @@ impl Place {
 
 /// Servers of tests are young, and are taken for old.
 fn quorum(servers: &[Server]) -> Locks {
-    let machine = || seam::machine().expect("threads");
+    let machine = || runtime::machine().expect("threads");
     let old = RedisOptions { up_for: Some(Duration::from_secs(86_400)), ..RedisOptions::default() };
     let node = |server: &Server| {
         let url = format!("{}?restart_guard=60s", server.url());

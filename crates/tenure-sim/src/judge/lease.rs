@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use tenure::seam::Moment;
+use tenure::runtime::Moment;
 use tenure::{Fence, Guard, Owner};
 use tokio_util::sync::CancellationToken;
 

@@ -33,7 +33,7 @@ use crate::engine::{
     Compensated, Failure, Finished, Lease, LocksOptions, LostReason, Released, Renewal, Ticket,
 };
 use crate::protocol::Inspection;
-use crate::seam::Moment;
+use crate::runtime::Moment;
 use crate::types::{Error, Key, Result};
 
 /// [`tenure::connect`](crate::connect), blocking.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::engine::{Locks, LocksOptions};
 use crate::process::{Forked, of_process};
-use crate::seam::{self, Seam};
+use crate::runtime::{self, Runtime};
 use crate::store::{Answer, Memory, Store, StoreError, StoreErrorClass, spelling};
 use crate::types::{Error, ErrorKind, Operation, Result};
 
@@ -31,7 +31,7 @@ pub struct StoreEntry {
     reads_parameters: bool,
     /// What an error calls it before it is open, without secrets.
     name: fn(&str) -> Arc<str>,
-    pub(super) open: fn(&str, Arc<dyn Seam>) -> Opening,
+    pub(super) open: fn(&str, Arc<dyn Runtime>) -> Opening,
 }
 
 const STORES: &[StoreEntry] = &[
@@ -43,14 +43,14 @@ const STORES: &[StoreEntry] = &[
         survives: "nothing: the locks end with the process",
         reads_parameters: false,
         name: |_| "memory".into(),
-        open: |url, seam| {
+        open: |url, runtime| {
             let is_bare = behind_scheme(url).is_empty();
             Box::pin(async move {
                 if !is_bare {
                     let message = "memory: takes nothing behind its colon".into();
                     return Err(StoreError::config(message));
                 }
-                Ok(Arc::new(Memory::new(seam)) as Arc<dyn Store>)
+                Ok(Arc::new(Memory::new(runtime)) as Arc<dyn Store>)
             })
         },
     },
@@ -63,7 +63,7 @@ const STORES: &[StoreEntry] = &[
         survives: "crashes and kills of every process; a reboot frees all locks, fences go on",
         reads_parameters: false,
         name: |_| "sqlite".into(),
-        open: |url, seam| {
+        open: |url, runtime| {
             let path = spelling::sqlite_path(behind_scheme(url)).map(std::path::PathBuf::from);
             Box::pin(async move {
                 let path = path.map_err(StoreError::config)?;
@@ -71,7 +71,7 @@ const STORES: &[StoreEntry] = &[
                     let message = "sqlite: needs a path, such as sqlite:/var/lib/myapp/locks.db";
                     return Err(StoreError::config(message.into()));
                 }
-                let store = crate::store::Sqlite::open(&path, seam).await?;
+                let store = crate::store::Sqlite::open(&path, runtime).await?;
                 Ok(Arc::new(store) as Arc<dyn Store>)
             })
         },
@@ -87,8 +87,8 @@ const STORES: &[StoreEntry] = &[
                    failover only what was replicated before",
         reads_parameters: true,
         name: crate::store::Redis::name_in,
-        open: |url, seam| {
-            let opened = crate::store::Redis::open(url, seam);
+        open: |url, runtime| {
+            let opened = crate::store::Redis::open(url, runtime);
             Box::pin(async move { Ok(Arc::new(opened.await?) as Arc<dyn Store>) })
         },
     },
@@ -181,7 +181,7 @@ pub async fn connect_with(url: &str, options: LocksOptions) -> Result<Locks> {
 async fn open(url: &str, options: LocksOptions) -> Result<Locks> {
     let entry =
         entry_of(url).map_err(|e| Error::new(ErrorKind::Config, Operation::Connect, e.message))?;
-    let seam = seam::machine().map_err(|e| {
+    let runtime = runtime::machine().map_err(|e| {
         let message = match e.kind() {
             io::ErrorKind::TimedOut => e.to_string(),
             _ => format!("this process cannot start its threads ({e}): raise its limits"),
@@ -191,8 +191,8 @@ async fn open(url: &str, options: LocksOptions) -> Result<Locks> {
     let limit = options.store_timeout();
     let store = tokio::select! {
         biased;
-        store = (entry.open)(url, Arc::clone(&seam)) => store,
-        () = seam.sleep_until(seam.now() + limit) => Err(StoreError {
+        store = (entry.open)(url, Arc::clone(&runtime)) => store,
+        () = runtime.sleep_until(runtime.now() + limit) => Err(StoreError {
             class: StoreErrorClass::Transient,
             message: format!("no answer within {limit:?}; is it up, and reachable from here?"),
             may_have_run: false,
@@ -200,7 +200,7 @@ async fn open(url: &str, options: LocksOptions) -> Result<Locks> {
         }),
     };
     let store = store.map_err(|e| e.into_error(Operation::Connect, &(entry.name)(url)))?;
-    Ok(Locks::over(store, seam, options))
+    Ok(Locks::over(store, runtime, options))
 }
 
 impl StoreEntry {

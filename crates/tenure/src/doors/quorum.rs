@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::seam::Seam;
+use crate::runtime::Runtime;
 use crate::store::{Answer, Quorum, QuorumOptions, Store, StoreError};
 
 use super::connect::entry_of;
@@ -16,26 +16,26 @@ struct QuorumUrl {
 }
 
 /// Opens the quorum behind `quorum:`.
-pub(super) fn open(url: &str, seam: Arc<dyn Seam>) -> Answer<'static, Arc<dyn Store>> {
+pub(super) fn open(url: &str, runtime: Arc<dyn Runtime>) -> Answer<'static, Arc<dyn Store>> {
     let read = QuorumUrl::read(url);
     Box::pin(async move {
         let QuorumUrl { nodes, options } = read?;
         let mut stores = Vec::with_capacity(nodes.len());
         for (index, node) in nodes.iter().enumerate() {
-            let opened = open_node(node, &seam, options).await;
+            let opened = open_node(node, &runtime, options).await;
             stores.push(opened.map_err(|error| {
                 let message = format!("node {}: {}", index + 1, error.message);
                 StoreError { message, ..error }
             })?);
         }
-        let quorum = Quorum::open(stores, seam, options).await?;
+        let quorum = Quorum::open(stores, runtime, options).await?;
         Ok(Arc::new(quorum) as Arc<dyn Store>)
     })
 }
 
 async fn open_node(
     url: &str,
-    seam: &Arc<dyn Seam>,
+    runtime: &Arc<dyn Runtime>,
     options: QuorumOptions,
 ) -> Result<Arc<dyn Store>, StoreError> {
     let entry = entry_of(url)?;
@@ -46,16 +46,16 @@ async fn open_node(
     if entry.scheme == "redis" {
         // A server that is away for now must not keep the others from being used.
         let url = guarded(url, options.max_ttl());
-        let its_seam = Arc::clone(seam);
+        let its_seam = Arc::clone(runtime);
         // Certificates are files, which may hang.
         let open = move || crate::store::Redis::unopened(&url, &its_seam, &Default::default());
-        let opened = crate::seam::blocking(&**seam, open).await;
+        let opened = crate::runtime::blocking(&**runtime, open).await;
         let panicked = || StoreError::config("opening it panicked: this is a defect".into());
         return Ok(Arc::new(opened.ok_or_else(panicked)??));
     }
     #[cfg(not(feature = "redis"))]
     let _ = options;
-    (entry.open)(url, Arc::clone(seam)).await
+    (entry.open)(url, Arc::clone(runtime)).await
 }
 
 /// The URL with the quorum's restart guard, unless it has one.

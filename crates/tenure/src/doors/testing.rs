@@ -56,7 +56,7 @@ use std::time::Duration;
 
 use crate::engine::{Locks, LocksOptions};
 use crate::protocol::{Acquire, FenceRule, Op, Reply, Step};
-use crate::seam::{self, Seam, random_u32};
+use crate::runtime::{self, Runtime, random_u32};
 use crate::store::{Memory, Store};
 use crate::types::{Claim, Fence, Key, Label, Owner, TTL_MAX};
 
@@ -67,7 +67,7 @@ use faults::Faulty;
 #[derive(Debug)]
 pub struct World {
     store: Arc<Faulty>,
-    seam: Arc<dyn Seam>,
+    runtime: Arc<dyn Runtime>,
     locks: Locks,
 }
 
@@ -84,7 +84,7 @@ impl World {
     /// If the machine gives no thread or timer.
     #[must_use]
     pub fn new() -> Self {
-        Self::over(seam::machine().expect("a thread and a timer"))
+        Self::over(runtime::machine().expect("a thread and a timer"))
     }
 
     /// A world on a clock that the test moves. Nothing that takes time ends by itself: not a
@@ -94,12 +94,13 @@ impl World {
         Self::over(Arc::new(clock.clone()))
     }
 
-    fn over(seam: Arc<dyn Seam>) -> Self {
-        let store = Arc::new(Faulty::new(Memory::new(Arc::clone(&seam))));
+    fn over(runtime: Arc<dyn Runtime>) -> Self {
+        let store = Arc::new(Faulty::new(Memory::new(Arc::clone(&runtime))));
         // A store that fails on request is not worth waiting for.
         let options = LocksOptions::default().with_store_timeout(Duration::from_millis(200));
-        let locks = Locks::over(Arc::clone(&store) as Arc<dyn Store>, Arc::clone(&seam), options);
-        Self { store, seam, locks }
+        let locks =
+            Locks::over(Arc::clone(&store) as Arc<dyn Store>, Arc::clone(&runtime), options);
+        Self { store, runtime, locks }
     }
 
     /// The locks; clones of one `Locks`, as a program would share them.
@@ -112,7 +113,7 @@ impl World {
     #[must_use]
     pub fn another(&self) -> Locks {
         let store = Arc::clone(&self.store) as Arc<dyn Store>;
-        Locks::over(store, Arc::clone(&self.seam), LocksOptions::default())
+        Locks::over(store, Arc::clone(&self.runtime), LocksOptions::default())
     }
 
     /// Lets somebody else hold `key`, under the label `somebody else`, until the answer is
@@ -123,7 +124,7 @@ impl World {
     #[must_use = "the key is free again when it is dropped"]
     pub fn busy(&self, key: &str) -> Busy {
         let key = Key::new(key).expect("a valid key");
-        let attempt = u64::from(random_u32(&*self.seam));
+        let attempt = u64::from(random_u32(&*self.runtime));
         let owner = Owner::from_parts("somebody else", attempt);
         let acquire = Acquire {
             owner: owner.clone(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::process::of_process;
 use crate::protocol::{Acquire, Blocker, FenceRule, Op, Queueing, Reply};
-use crate::seam::Moment;
+use crate::runtime::Moment;
 use crate::store::{StoreError, StoreErrorClass};
 use crate::types::{Error, ErrorKind, Operation, Owner, Result};
 
@@ -308,9 +308,9 @@ impl<'a> Attempt<'a> {
         }
         // Whoever closes from here on finds the waiter, and withdraws what it has asked for.
         self.debt = None;
-        let mut alarm = engine.seam.sleep_until(give_up);
+        let mut alarm = engine.runtime.sleep_until(give_up);
         let long = if give_up == Moment::NEVER { started + SUSPICION } else { Moment::NEVER };
-        let mut suspicion = engine.seam.sleep_until(long);
+        let mut suspicion = engine.runtime.sleep_until(long);
         loop {
             tokio::select! {
                 biased;
@@ -320,7 +320,7 @@ impl<'a> Attempt<'a> {
                     return Err(self.busy(seen, started));
                 }
                 () = &mut suspicion => {
-                    suspicion = engine.seam.sleep_until(Moment::NEVER);
+                    suspicion = engine.runtime.sleep_until(Moment::NEVER);
                     self.tell_who_waits_for_itself();
                 }
             }

@@ -8,7 +8,7 @@ use std::task::{Wake, Waker};
 use tokio::sync::Notify;
 
 use crate::mutants::{self, Mutant};
-use crate::seam::{Moment, Seam, Task};
+use crate::runtime::{Moment, Runtime, Task};
 use crate::types::Key;
 
 use super::lease::Lease;
@@ -35,7 +35,7 @@ pub(crate) struct Agenda {
 #[derive(Debug)]
 struct Shared {
     table: Mutex<Table>,
-    seam: Arc<dyn Seam>,
+    runtime: Arc<dyn Runtime>,
     /// Wakes the keeper.
     changed: Arc<Notify>,
 }
@@ -69,7 +69,7 @@ impl Wake for Bell {
 }
 
 impl Agenda {
-    pub(crate) fn new(seam: Arc<dyn Seam>, changed: Arc<Notify>) -> Self {
+    pub(crate) fn new(runtime: Arc<dyn Runtime>, changed: Arc<Notify>) -> Self {
         let table = Table {
             by_time: BTreeSet::new(),
             by_id: HashMap::new(),
@@ -77,7 +77,7 @@ impl Agenda {
             rings: Moment::NEVER,
             alarm: None,
         };
-        Self { shared: Arc::new(Shared { table: Mutex::new(table), seam, changed }) }
+        Self { shared: Arc::new(Shared { table: Mutex::new(table), runtime, changed }) }
     }
 
     pub(crate) fn enter(&self, at: Moment, duty: Duty) -> DutyId {
@@ -170,14 +170,14 @@ impl Shared {
         if at < table.rings {
             table.rings = at;
             let bell = Waker::from(Arc::new(Bell(Arc::downgrade(self))));
-            table.alarm = Some(Alarm(self.seam.alarm(at, bell)));
+            table.alarm = Some(Alarm(self.runtime.alarm(at, bell)));
         }
     }
 
     /// Gives all verdicts that are due, then tells of them. Rings again for those that are due
     /// next: the keeper, which sets the bell when it has done its part, may not come to it.
     fn give_verdicts(self: &Arc<Self>) {
-        let now = self.seam.now();
+        let now = self.runtime.now();
         let mut table = self.table();
         let due = table.by_time.iter().take_while(|(at, _)| *at <= now);
         let leases: Vec<_> = due

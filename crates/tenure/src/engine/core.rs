@@ -1,4 +1,4 @@
-//! One engine: a store, a seam, and what is held or awaited through them by this process.
+//! One engine: a store, a runtime, and what is held or awaited through them by this process.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::process::{Forked, OfProcess, Process};
 use crate::protocol::{Backoff, Op, Reply, Step};
-use crate::seam::{Moment, Seam, Task, random_u32, shielded};
+use crate::runtime::{Moment, Runtime, Task, random_u32, shielded};
 use crate::store::{Store, StoreError, StoreErrorClass};
 use crate::types::{Error, ErrorKind, Fence, Key, Operation, Owner, Result};
 
@@ -36,7 +36,7 @@ pub(crate) struct Engine {
     /// Whose it is: a child of it uses none of this.
     pub(crate) process: Process,
     pub(crate) store: Arc<dyn Store>,
-    pub(crate) seam: Arc<dyn Seam>,
+    pub(crate) runtime: Arc<dyn Runtime>,
     /// The store's, without secrets.
     pub(crate) name: Arc<str>,
     pub(crate) options: LocksOptions,
@@ -59,7 +59,7 @@ pub(crate) struct Engine {
 impl Engine {
     pub(crate) fn start(
         store: Arc<dyn Store>,
-        seam: &Arc<dyn Seam>,
+        runtime: &Arc<dyn Runtime>,
         options: LocksOptions,
     ) -> Arc<Self> {
         let changed = Arc::new(Notify::new());
@@ -70,9 +70,9 @@ impl Engine {
             process: Process::current(),
             name: store.name(),
             store,
-            seam: Arc::clone(seam),
+            runtime: Arc::clone(runtime),
             options,
-            agenda: Agenda::new(Arc::clone(seam), Arc::clone(&changed)),
+            agenda: Agenda::new(Arc::clone(runtime), Arc::clone(&changed)),
             lobby: Lobby::default(),
             looks: Looks::default(),
             inbox: OnceCell::new(),
@@ -81,17 +81,17 @@ impl Engine {
             gone: gone.clone(),
             turned_at: AtomicU64::new(0),
         });
-        seam.spawn(Box::pin(keeper::run(Arc::downgrade(&engine), changed, links, gone)));
+        runtime.spawn(Box::pin(keeper::run(Arc::downgrade(&engine), changed, links, gone)));
         engine
     }
 
     pub(crate) fn now(&self) -> Moment {
-        self.seam.now()
+        self.runtime.now()
     }
 
     pub(crate) fn random_owner(&self, value: Option<&str>) -> Owner {
         let mut random = [0; 28];
-        self.seam.random(&mut random);
+        self.runtime.random(&mut random);
         match value {
             // Its value was checked with the order.
             Some(value) => {
@@ -108,12 +108,12 @@ impl Engine {
     }
 
     pub(crate) fn jitter(&self) -> u32 {
-        random_u32(&*self.seam)
+        random_u32(&*self.runtime)
     }
 
     /// Ends at `at`, and at once in a forked process.
     pub(crate) fn sleep_until(&self, at: Moment) -> OfProcess<Task> {
-        OfProcess::new(self.seam.sleep_until(at))
+        OfProcess::new(self.runtime.sleep_until(at))
     }
 
     /// What a forked process is told that uses what it inherited.
@@ -140,7 +140,8 @@ impl Engine {
             }
             _ = self.sleep_until(limit) => Err(timed_out()),
         };
-        let replies = replies.inspect_err(|e| observe::store_error(&*self.seam, &self.name, e))?;
+        let replies =
+            replies.inspect_err(|e| observe::store_error(&*self.runtime, &self.name, e))?;
         debug_assert_eq!(replies.len(), asked, "one reply for each step");
         Ok(replies)
     }
@@ -185,7 +186,7 @@ impl Engine {
         tokio::select! {
             biased;
             inbox = self.open_inbox() => inbox,
-            () = self.seam.sleep_until(patience) => None,
+            () = self.runtime.sleep_until(patience) => None,
         }
     }
 
@@ -195,11 +196,11 @@ impl Engine {
             let inbox = tokio::select! {
                 biased;
                 inbox = self.store.inbox() => inbox?,
-                () = self.seam.sleep_until(limit) => return Err(timed_out()),
+                () = self.runtime.sleep_until(limit) => return Err(timed_out()),
             };
             let Some(mut inbox) = inbox else { return Ok::<_, StoreError>(None) };
             let (engine, gone) = (Arc::downgrade(self), self.gone.clone());
-            self.seam.spawn(Box::pin(async move {
+            self.runtime.spawn(Box::pin(async move {
                 loop {
                     let push = tokio::select! {
                         biased;
@@ -223,7 +224,7 @@ impl Engine {
         match opened.await {
             Ok(address) => address.clone(),
             Err(error) => {
-                observe::no_inbox(&*self.seam, &error);
+                observe::no_inbox(&*self.runtime, &error);
                 None
             }
         }
@@ -277,7 +278,7 @@ impl Engine {
         (now, turn): (Moment, Turn),
     ) -> Held {
         let (key, owner) = (key.clone(), owner.clone());
-        let at = (key, &self.name, &self.seam);
+        let at = (key, &self.name, &self.runtime);
         let lease = Lease::new(at, owner, fence, terms, granted, (now, turn));
         let first = lease.alarm().min(lease.next_renewal());
         let lease = Arc::new(lease);
@@ -315,7 +316,7 @@ impl Engine {
 
     pub(crate) fn tell_given_back(&self, lease: &Lease) {
         let held_for = self.now().since(lease.since);
-        observe::given_back(&*self.seam, &self.name, &lease.key, lease.fence, held_for);
+        observe::given_back(&*self.runtime, &self.name, &lease.key, lease.fence, held_for);
     }
 
     /// Declares every lease on `key` lost, as a test wants it.
@@ -419,7 +420,7 @@ impl Engine {
         tokio::select! {
             biased;
             () = self.debts.paid() => 0,
-            () = self.seam.sleep_until(limit) => self.debts.count(),
+            () = self.runtime.sleep_until(limit) => self.debts.count(),
         }
     }
 

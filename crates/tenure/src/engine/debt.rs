@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tokio::sync::Notify;
 
 use crate::process::Process;
-use crate::seam::shielded;
+use crate::runtime::shielded;
 
 /// All that is owed.
 #[derive(Debug)]

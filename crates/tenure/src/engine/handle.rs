@@ -9,7 +9,7 @@ use tracing::Span;
 
 use crate::process::{OfProcess, of_process};
 use crate::protocol::{Op, Reply};
-use crate::seam::Moment;
+use crate::runtime::Moment;
 use crate::types::{Error, ErrorKind, Fence, Key, Operation, Owner, Result, TTL_MAX};
 
 use super::core::Engine;

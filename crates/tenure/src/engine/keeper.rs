@@ -10,7 +10,7 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::protocol::{Op, Reply, Step};
-use crate::seam::{Moment, shielded};
+use crate::runtime::{Moment, shielded};
 use crate::store::{Links, Push, StoreError, StoreErrorClass};
 use crate::types::{Error, Fence, Operation};
 
@@ -68,18 +68,18 @@ pub(crate) async fn run(
 ) {
     let mut known = Links::default();
     loop {
-        let Some((turned, seam)) = engine.upgrade().map(|engine| {
+        let Some((turned, runtime)) = engine.upgrade().map(|engine| {
             let turned = shielded(|| turn(&engine));
-            (turned, Arc::clone(&engine.seam))
+            (turned, Arc::clone(&engine.runtime))
         }) else {
             return;
         };
         if turned.is_none() {
             // A defect must not end the keeping of leases, nor take all of a processor.
-            seam.sleep_until(seam.now() + AFTER_PANIC).await;
+            runtime.sleep_until(runtime.now() + AFTER_PANIC).await;
             continue;
         }
-        drop(seam);
+        drop(runtime);
         tokio::select! {
             biased;
             () = gone.cancelled() => return,
@@ -145,7 +145,7 @@ fn turn(engine: &Arc<Engine>) {
             }
             Duty::Undo(undo) if is_due => {
                 if now > undo.until {
-                    observe::gave_up_undoing(&*engine.seam, &undo.key);
+                    observe::gave_up_undoing(&*engine.runtime, &undo.key);
                     engine.undone(id);
                     continue;
                 }
@@ -210,11 +210,11 @@ fn retry_pause(lease: &Lease, now: Moment) -> Duration {
 fn send(engine: &Arc<Engine>, errands: Vec<(Step, Errand)>, sent: Moment) {
     let (steps, errands): (Vec<_>, Vec<_>) = errands.into_iter().unzip();
     let this = Arc::clone(engine);
-    engine.seam.spawn(Box::pin(async move {
+    engine.runtime.spawn(Box::pin(async move {
         match this.call(steps, sent + this.options.store_timeout).await {
             Ok(replies) => {
                 let renewed = replies.iter().filter(|reply| **reply == Reply::Renewed).count();
-                observe::renewals(&*this.seam, &this.name, renewed);
+                observe::renewals(&*this.runtime, &this.name, renewed);
                 for (errand, reply) in errands.into_iter().zip(replies) {
                     // It wakes tasks of the program.
                     shielded(|| answered(&this, errand, reply, sent));
@@ -264,7 +264,7 @@ fn renewal_answered(
         Reply::Renewed => {
             let from = if mutants::is_set(Mutant::ValidityFromReply) { engine.now() } else { sent };
             lease.confirm(from, ttl, engine.now());
-            observe::renewed(&*engine.seam, &lease.key, lease.fence);
+            observe::renewed(&*engine.runtime, &lease.key, lease.fence);
             let next = lease.terms.renew_every.map_or(Moment::NEVER, |every| sent + every);
             lease.renew_at(next);
             engine.agenda.move_to(id, next.min(lease.alarm()));

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::seam::{Moment, Seam, shielded};
+use crate::runtime::{Moment, Runtime, shielded};
 use crate::types::{Fence, Key, Owner, TTL_MIN};
 
 use super::agenda::DutyId;
@@ -71,7 +71,7 @@ pub(crate) struct Lease {
     pub(crate) key: Key,
     /// The store's name.
     store: Arc<str>,
-    seam: Arc<dyn Seam>,
+    runtime: Arc<dyn Runtime>,
     pub(crate) owner: Owner,
     pub(crate) fence: Fence,
     pub(crate) terms: Terms,
@@ -112,7 +112,7 @@ impl Lease {
     /// lease of a grant from the queue, which the keeper then confirms at once). Its holder has
     /// it from `now` on: a waiter may have sent that request a whole heartbeat before.
     pub(crate) fn new(
-        (key, store, seam): (Key, &Arc<str>, &Arc<dyn Seam>),
+        (key, store, runtime): (Key, &Arc<str>, &Arc<dyn Runtime>),
         owner: Owner,
         fence: Fence,
         terms: Terms,
@@ -128,7 +128,7 @@ impl Lease {
         Self {
             key,
             store: Arc::clone(store),
-            seam: Arc::clone(seam),
+            runtime: Arc::clone(runtime),
             owner,
             fence,
             terms,
@@ -242,14 +242,14 @@ impl Lease {
         // lost, one sees the other.
         fence(Ordering::SeqCst);
         if let Some(token) = self.lost.get().cloned() {
-            self.seam.aside(Box::new(move || token.cancel()));
+            self.runtime.aside(Box::new(move || token.cancel()));
         }
-        observe::lost(&*self.seam, &self.store, &self.key, self.fence, reason);
+        observe::lost(&*self.runtime, &self.store, &self.key, self.fence, reason);
     }
 
     fn wake_aside(&self, signal: &Signal) {
         for waker in signal.given() {
-            self.seam.aside(Box::new(|| waker.wake()));
+            self.runtime.aside(Box::new(|| waker.wake()));
         }
     }
 
@@ -314,7 +314,7 @@ mod tests {
         let [sent, now] = [0, 1_000_000].map(Moment::from_micros);
         let (key, owner) = (Key::new("k").unwrap(), Owner::random(&[0; 28]));
         let lease = Lease::new(
-            (key, &"test".into(), &crate::seam::machine().unwrap()),
+            (key, &"test".into(), &crate::runtime::machine().unwrap()),
             owner,
             Fence::new(1),
             terms,

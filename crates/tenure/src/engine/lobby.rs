@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::protocol::Blocker;
-use crate::seam::Moment;
+use crate::runtime::Moment;
 use crate::types::{Key, Owner};
 
 use super::agenda::{Agenda, Duty, DutyId};

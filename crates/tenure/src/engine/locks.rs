@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::kinds::Mutex;
 use crate::process::{Forked, OfProcess, of_process};
 use crate::protocol::Inspection;
-use crate::seam::Seam;
+use crate::runtime::Runtime;
 use crate::store::{Capabilities, Store};
 use crate::types::{Error, ErrorKind, Key, Operation, Result};
 
@@ -47,11 +47,11 @@ impl Drop for Last {
     fn drop(&mut self) {
         let engine = Arc::clone(&self.0);
         if engine.debts.count() > 0 {
-            let seam = Arc::clone(&engine.seam);
+            let runtime = Arc::clone(&engine.runtime);
             let rest = async move {
                 engine.rest(engine.now() + LINGER).await;
             };
-            seam.linger(Box::pin(rest), LINGER);
+            runtime.linger(Box::pin(rest), LINGER);
         }
     }
 }
@@ -100,8 +100,8 @@ impl Locks {
     /// Locks over a store of one's own; [`connect`](crate::connect) is the usual way.
     #[must_use]
     #[allow(clippy::needless_pass_by_value, reason = "a constructor takes what it is made of")]
-    pub fn over(store: Arc<dyn Store>, seam: Arc<dyn Seam>, options: LocksOptions) -> Self {
-        let engine = Engine::start(store, &seam, options);
+    pub fn over(store: Arc<dyn Store>, runtime: Arc<dyn Runtime>, options: LocksOptions) -> Self {
+        let engine = Engine::start(store, &runtime, options);
         let last = OfProcess::new(Arc::new(Last(Arc::clone(&engine))));
         Self { engine: OfProcess::new(engine), _last: last }
     }

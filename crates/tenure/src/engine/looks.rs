@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::protocol::{Backoff, Blocker};
-use crate::seam::{Moment, shielded};
+use crate::runtime::{Moment, shielded};
 use crate::store::{StoreError, StoreErrorClass};
 use crate::types::{Error, ErrorKind, Key, Operation, Result};
 
@@ -105,7 +105,7 @@ pub(super) async fn acquire(engine: &Arc<Engine>, order: &Order) -> Result<Guard
         biased;
         turn = waiting.line.turn.lock() => Front(Some(turn)),
         () = engine.looks.closed.cancelled() => return Err(waiting.closed()),
-        () = engine.seam.sleep_until(give_up) => {
+        () = engine.runtime.sleep_until(give_up) => {
             return Err(waiting.in_vain(None));
         }
     };
@@ -192,7 +192,7 @@ impl Waiting<'_> {
             biased;
             () = engine.looks.closed.cancelled() => Err(self.closed()),
             () = line.freed.notified() => Ok(()),
-            () = engine.seam.sleep_until((engine.now() + pause).min(*give_up)) => Ok(()),
+            () = engine.runtime.sleep_until((engine.now() + pause).min(*give_up)) => Ok(()),
         }
     }
 

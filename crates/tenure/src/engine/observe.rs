@@ -45,7 +45,7 @@ use std::time::Duration;
 use tracing::Span;
 use tracing::level_filters::LevelFilter;
 
-use crate::seam::{Seam, shielded};
+use crate::runtime::{Runtime, shielded};
 use crate::store::{StoreError, StoreErrorClass};
 use crate::types::{Error, ErrorKind, Fence, Key};
 
@@ -76,24 +76,24 @@ macro_rules! measure {
 /// Tells by `say` of what is named, which is cloned where it has to travel: a thread of ours
 /// leaves it to the reporter, any other thread tells in place.
 macro_rules! tell {
-    ($seam:expr, $say:expr, $($what:expr),+) => {
-        if $crate::seam::is_own_thread() {
-            $crate::engine::observe::report!($seam, $say, $($what),+);
+    ($runtime:expr, $say:expr, $($what:expr),+) => {
+        if $crate::runtime::is_own_thread() {
+            $crate::engine::observe::report!($runtime, $say, $($what),+);
         } else {
-            $crate::seam::shielded(|| ($say)($($what),+));
+            $crate::runtime::shielded(|| ($say)($($what),+));
         }
     };
 }
 
 /// The same, always by the reporter.
 macro_rules! report {
-    ($seam:expr, $say:expr, $what:expr) => {{
+    ($runtime:expr, $say:expr, $what:expr) => {{
         let (say, what) = ($say, Clone::clone($what));
-        $seam.report(Box::new(move || say(&what)));
+        $runtime.report(Box::new(move || say(&what)));
     }};
-    ($seam:expr, $say:expr, $what:expr, $more:expr) => {{
+    ($runtime:expr, $say:expr, $what:expr, $more:expr) => {{
         let (say, what, more) = ($say, Clone::clone($what), Clone::clone($more));
-        $seam.report(Box::new(move || say(&what, &more)));
+        $runtime.report(Box::new(move || say(&what, &more)));
     }};
 }
 
@@ -135,17 +135,17 @@ pub(crate) fn busy(store: &Arc<str>, key: &Key, waited: Duration) {
 
 /// A crowd of leases is renewed at once: their number is told in one piece by
 /// [`renewals`], and each of them only if somebody listens.
-pub(crate) fn renewed(seam: &dyn Seam, key: &Key, fence: Fence) {
+pub(crate) fn renewed(runtime: &dyn Runtime, key: &Key, fence: Fence) {
     if LevelFilter::current() < LevelFilter::TRACE {
         return;
     }
     let say = move |key: &Key| {
         tracing::trace!(name: "tenure.renewed", target: "tenure", %key, %fence);
     };
-    tell!(seam, say, key);
+    tell!(runtime, say, key);
 }
 
-pub(crate) fn renewals(seam: &dyn Seam, store: &Arc<str>, count: usize) {
+pub(crate) fn renewals(runtime: &dyn Runtime, store: &Arc<str>, count: usize) {
     if count == 0 || cfg!(not(feature = "metrics")) {
         return;
     }
@@ -153,11 +153,11 @@ pub(crate) fn renewals(seam: &dyn Seam, store: &Arc<str>, count: usize) {
         let count = u64::try_from(count).unwrap_or(u64::MAX);
         measure!(counter "tenure_renewals_total" += count, "store" => Arc::clone(store));
     };
-    tell!(seam, say, store);
+    tell!(runtime, say, store);
 }
 
 pub(crate) fn given_back(
-    seam: &dyn Seam,
+    runtime: &dyn Runtime,
     store: &Arc<str>,
     key: &Key,
     fence: Fence,
@@ -168,11 +168,17 @@ pub(crate) fn given_back(
         tracing::debug!(name: "tenure.given_back", target: "tenure", %key, %fence, held_ms);
         measure!(histogram "tenure_hold_seconds", held, "store" => Arc::clone(store));
     };
-    tell!(seam, say, store, key);
+    tell!(runtime, say, store, key);
 }
 
 /// Whoever finds out, be it a `check` of the holder's own, is not held up by a logger.
-pub(crate) fn lost(seam: &dyn Seam, store: &Arc<str>, key: &Key, fence: Fence, reason: LostReason) {
+pub(crate) fn lost(
+    runtime: &dyn Runtime,
+    store: &Arc<str>,
+    key: &Key,
+    fence: Fence,
+    reason: LostReason,
+) {
     let say = move |store: &Arc<str>, key: &Key| {
         // A program that closes its locks knows that it does.
         if reason != LostReason::Closed {
@@ -193,10 +199,10 @@ pub(crate) fn lost(seam: &dyn Seam, store: &Arc<str>, key: &Key, fence: Fence, r
             }
         );
     };
-    report!(seam, say, store, key);
+    report!(runtime, say, store, key);
 }
 
-pub(crate) fn store_error(seam: &dyn Seam, store: &Arc<str>, error: &StoreError) {
+pub(crate) fn store_error(runtime: &dyn Runtime, store: &Arc<str>, error: &StoreError) {
     if error.class == StoreErrorClass::Forked {
         return;
     }
@@ -215,19 +221,19 @@ pub(crate) fn store_error(seam: &dyn Seam, store: &Arc<str>, error: &StoreError)
             }
         );
     };
-    tell!(seam, say, store, error);
+    tell!(runtime, say, store, error);
 }
 
-pub(crate) fn gave_up_undoing(seam: &dyn Seam, key: &Key) {
+pub(crate) fn gave_up_undoing(runtime: &dyn Runtime, key: &Key) {
     let say = |key: &Key| {
         tracing::debug!(%key, "gave up undoing: it has ended by itself");
     };
-    tell!(seam, say, key);
+    tell!(runtime, say, key);
 }
 
-pub(crate) fn no_inbox(seam: &dyn Seam, error: &StoreError) {
+pub(crate) fn no_inbox(runtime: &dyn Runtime, error: &StoreError) {
     let say = |error: &StoreError| tracing::debug!(%error, "no inbox; waiting by timed looks");
-    tell!(seam, say, error);
+    tell!(runtime, say, error);
 }
 
 /// By the reporter itself.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::protocol::{Op, Reply, Step};
-use crate::seam::Moment;
+use crate::runtime::Moment;
 use crate::store::StoreError;
 
 use super::core::{Engine, release_of};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::protocol::{Blocker, Guarded, Reply};
-use crate::seam::Moment;
+use crate::runtime::Moment;
 use crate::types::{Error, ErrorKind, Key, Operation};
 
 use super::core::Engine;
@@ -47,7 +47,7 @@ pub(super) fn busy(
 
 /// Nobody holds it, as far as the store knows, and it grants nothing new for now.
 pub(super) fn guarded(engine: &Engine, key: &Key, guarded: Guarded, report: Option<&str>) -> Error {
-    let told = guarded.told(engine.seam.wall_micros());
+    let told = guarded.told(engine.runtime.wall_micros());
     let report = report.map(|nodes| format!(" ({nodes})")).unwrap_or_default();
     let message = format!("{told}{report}; try again then, or wait without a limit");
     engine.error(Operation::Acquire, key, ErrorKind::Unavailable)(message)

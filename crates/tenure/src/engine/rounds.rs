@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::seam::Moment;
+use crate::runtime::Moment;
 
 use super::agenda::{Duty, DutyId};
 

@@ -11,7 +11,7 @@ use tracing::Span;
 use tracing::span::Entered;
 
 use crate::process::OfProcess;
-use crate::seam::shielded;
+use crate::runtime::shielded;
 
 pin_project! {
     /// What [`within`] answers.

@@ -166,7 +166,7 @@ impl Watch {
         let (engine, key) = (self.engine.clone(), self.key.clone());
         OfProcess::new(Box::pin(async move {
             if !pause.is_zero() && engine.is_here() {
-                engine.seam.sleep_until(engine.now() + pause).await;
+                engine.runtime.sleep_until(engine.now() + pause).await;
             }
             let key = super::order::checked(key, Operation::Inspect)?;
             match engine.request(Operation::Inspect, &key, Op::Inspect).await? {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::seam::Moment;
+use crate::runtime::Moment;
 
 /// A process's turn with a key, from a grant by the store on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

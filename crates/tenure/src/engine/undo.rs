@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::Mutex;
 
 use crate::protocol::{Backoff, Op};
-use crate::seam::Moment;
+use crate::runtime::Moment;
 use crate::types::Key;
 
 use super::core::Engine;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use crate::protocol::{Acquire, Backoff, Blocker, Op, Queueing, Step};
-use crate::seam::{Moment, shielded};
+use crate::runtime::{Moment, shielded};
 use crate::types::{Error, Key};
 
 use super::lease::Held;

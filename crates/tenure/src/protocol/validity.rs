@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::seam::Moment;
+use crate::runtime::Moment;
 
 const ALLOWANCE: Duration = Duration::from_millis(2);
 const SLACK: Duration = Duration::from_millis(10);

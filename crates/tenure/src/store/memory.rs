@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::process::OfProcess;
 use crate::protocol::{At, Grant, Inspection, Reply, Resource, State, Step};
-use crate::seam::Seam;
+use crate::runtime::Runtime;
 use crate::types::{Key, StoreTime, TTL_MAX};
 
 use super::{Answer, Capabilities, Forgets, Identity, Inbox, Links, Push, Reach, Store};
@@ -32,7 +32,7 @@ pub struct Memory {
 
 #[derive(Debug)]
 struct Shared {
-    seam: Arc<dyn Seam>,
+    runtime: Arc<dyn Runtime>,
     retention: Duration,
     table: Mutex<Table>,
     inboxes: AtomicU64,
@@ -51,17 +51,17 @@ struct Table {
 }
 
 impl Memory {
-    /// An empty store on the clock of `seam`.
+    /// An empty store on the clock of `runtime`.
     #[must_use]
-    pub fn new(seam: Arc<dyn Seam>) -> Self {
-        Self::with_retention(seam, RETENTION)
+    pub fn new(runtime: Arc<dyn Runtime>) -> Self {
+        Self::with_retention(runtime, RETENTION)
     }
 
     /// An empty store that remembers fences of unused keys for `retention`.
     #[must_use]
-    pub fn with_retention(seam: Arc<dyn Seam>, retention: Duration) -> Self {
+    pub fn with_retention(runtime: Arc<dyn Runtime>, retention: Duration) -> Self {
         let table = Mutex::default();
-        let shared = Shared { seam, retention, table, inboxes: AtomicU64::new(0) };
+        let shared = Shared { runtime, retention, table, inboxes: AtomicU64::new(0) };
         Self { shared: OfProcess::new(Arc::new(shared)) }
     }
 
@@ -86,7 +86,7 @@ impl Memory {
     }
 
     fn now(&self) -> StoreTime {
-        StoreTime::from_micros(self.shared.seam.now().as_micros())
+        StoreTime::from_micros(self.shared.runtime.now().as_micros())
     }
 }
 
@@ -152,7 +152,7 @@ impl Store for Memory {
             let mut table = self.table();
             let at = At {
                 now: self.now(),
-                fence_seed: self.shared.seam.wall_micros(),
+                fence_seed: self.shared.runtime.wall_micros(),
                 retention: self.shared.retention,
             };
             let mut replies = Vec::with_capacity(steps.len());

@@ -4,18 +4,18 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{self, ThreadId};
 
-use tenure::seam::{Moment, Seam, Task};
+use tenure::runtime::{Moment, Runtime, Task};
 
 type Deed = Box<dyn FnOnce() + Send>;
 
-/// The machine's seam, but for one reading of the clock.
+/// The machine's runtime, but for one reading of the clock.
 pub(crate) struct Interrupted {
-    machine: Arc<dyn Seam>,
+    machine: Arc<dyn Runtime>,
     next: Mutex<Option<(ThreadId, usize, Deed)>>,
 }
 
 impl Interrupted {
-    pub(crate) fn new(machine: Arc<dyn Seam>) -> Self {
+    pub(crate) fn new(machine: Arc<dyn Runtime>) -> Self {
         Self { machine, next: Mutex::new(None) }
     }
 
@@ -40,7 +40,7 @@ impl std::fmt::Debug for Interrupted {
     }
 }
 
-impl Seam for Interrupted {
+impl Runtime for Interrupted {
     fn now(&self) -> Moment {
         let mut next = self.next();
         let deed = match &mut *next {

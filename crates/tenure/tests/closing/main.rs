@@ -16,7 +16,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tenure::protocol::{Inspection, Reply};
-use tenure::seam::{self, Seam};
+use tenure::runtime::{self, Runtime};
 use tenure::store::{Memory, Store};
 use tenure::{ErrorKind, Locks, LocksOptions, Released};
 
@@ -29,9 +29,10 @@ const ROUNDS: u32 = 2_000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn grant_that_meets_a_close_is_given_back() {
-    let seam = seam::machine().expect("a clock and timers");
-    let store = Memory::new(Arc::clone(&seam));
-    let over = || Locks::over(Arc::new(store.clone()), Arc::clone(&seam), LocksOptions::default());
+    let runtime = runtime::machine().expect("a clock and timers");
+    let store = Memory::new(Arc::clone(&runtime));
+    let over =
+        || Locks::over(Arc::new(store.clone()), Arc::clone(&runtime), LocksOptions::default());
     let rival = over();
     let mut met = 0;
     for round in 0..ROUNDS {
@@ -119,10 +120,10 @@ async fn close_waits_for_an_acquire_that_another_task_awaits() {
 /// never answered may still be on its way there.
 #[tokio::test]
 async fn waiter_that_a_close_sends_away_is_withdrawn() {
-    let seam = seam::machine().expect("a clock and timers");
-    let memory = Memory::new(Arc::clone(&seam));
+    let runtime = runtime::machine().expect("a clock and timers");
+    let memory = Memory::new(Arc::clone(&runtime));
     let late = Arc::new(Around(Late::new(Arc::new(memory.clone()))));
-    let over = |store: Arc<dyn Store>| Locks::over(store, Arc::clone(&seam), Default::default());
+    let over = |store: Arc<dyn Store>| Locks::over(store, Arc::clone(&runtime), Default::default());
     let (closing, other) = (over(Arc::clone(&late) as _), over(Arc::new(memory.clone())));
     let held = other.mutex("key").acquire().await.expect("granted");
 
@@ -153,7 +154,7 @@ async fn waiter_that_a_close_sends_away_is_withdrawn() {
 struct World {
     closing: Locks,
     other: Locks,
-    seam: Arc<Interrupted>,
+    runtime: Arc<Interrupted>,
     store: Memory,
     /// At which reading of the clock.
     reading: usize,
@@ -166,15 +167,15 @@ struct World {
 /// that it gives up.
 async fn for_every_reading(story: impl AsyncFn(&mut World)) {
     for reading in 0..100 {
-        let machine = seam::machine().expect("a clock and timers");
+        let machine = runtime::machine().expect("a clock and timers");
         let store = Memory::new(Arc::clone(&machine));
-        let seam = Arc::new(Interrupted::new(machine));
+        let runtime = Arc::new(Interrupted::new(machine));
         let over = || {
-            let seam: Arc<dyn Seam> = Arc::clone(&seam) as _;
-            Locks::over(Arc::new(store.clone()), seam, LocksOptions::default())
+            let runtime: Arc<dyn Runtime> = Arc::clone(&runtime) as _;
+            Locks::over(Arc::new(store.clone()), runtime, LocksOptions::default())
         };
         let (closing, other) = (over(), over());
-        let mut world = World { closing, other, seam, store, reading, came_to_it: false };
+        let mut world = World { closing, other, runtime, store, reading, came_to_it: false };
         story(&mut world).await;
         if !world.came_to_it {
             assert!(reading > 1, "the clock was hardly read at all");
@@ -193,14 +194,14 @@ impl World {
         let begun: Arc<Mutex<Option<(Closing, bool)>>> = Arc::default();
         let (closing, store, begin) =
             (self.closing.clone(), self.store.clone(), Arc::clone(&begun));
-        self.seam.interrupt(self.reading, move || {
+        self.runtime.interrupt(self.reading, move || {
             let mut close: Closing = Box::pin(async move { closing.close(PATIENCE).await });
             let ended = poll(close.as_mut()).is_some();
             assert!(!ended || clean(&look(&store)), "ended before its time");
             *begin.lock().expect("no panic") = Some((close, ended));
         });
         step();
-        self.came_to_it = !self.seam.forget();
+        self.came_to_it = !self.runtime.forget();
         let close = begun.lock().expect("no panic").take();
         let Some((close, has_ended)) = close else { return };
         if has_ended {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
-use tenure::seam::{self, Seam};
+use tenure::runtime::{self, Runtime};
 use tenure::store::{Memory, Quorum, QuorumOptions, Redis, RedisOptions, Sqlite, Store};
 use tenure::{Locks, LocksOptions};
 use tenure_testkit::{Direction, Flavour, Proxy, Server};
@@ -44,7 +44,7 @@ const SLOWNESS: Duration = Duration::from_millis(150);
 /// Makes handles of one quorum, as many as are wanted.
 struct Maker {
     nodes: Nodes,
-    seam: Arc<dyn Seam>,
+    runtime: Arc<dyn Runtime>,
     memories: Vec<Memory>,
     urls: Vec<String>,
     ground: Ground,
@@ -52,7 +52,7 @@ struct Maker {
 
 impl Maker {
     fn of(nodes: Nodes) -> Self {
-        let seam = seam::machine().expect("a clock and timers");
+        let runtime = runtime::machine().expect("a clock and timers");
         let (mut ground, mut urls) = (Ground::default(), Vec::new());
         match nodes {
             Nodes::Memories => {}
@@ -84,8 +84,8 @@ impl Maker {
                 }
             }
         }
-        let memories = (0..3).map(|_| Memory::new(Arc::clone(&seam))).collect();
-        Self { nodes, seam, memories, urls, ground }
+        let memories = (0..3).map(|_| Memory::new(Arc::clone(&runtime))).collect();
+        Self { nodes, runtime, memories, urls, ground }
     }
 
     async fn handle(&self) -> Arc<dyn Store> {
@@ -101,14 +101,14 @@ impl Maker {
             }
             Nodes::Files => {
                 for path in &self.urls {
-                    let opened = Sqlite::open(path.as_ref(), Arc::clone(&self.seam)).await;
+                    let opened = Sqlite::open(path.as_ref(), Arc::clone(&self.runtime)).await;
                     stores.push(Arc::new(opened.expect("a good file")));
                 }
             }
             Nodes::Servers(..) => {
                 for url in &self.urls {
                     let url = format!("{url}?restart_guard=60m");
-                    let opened = Redis::unopened(&url, &self.seam, &old);
+                    let opened = Redis::unopened(&url, &self.runtime, &old);
                     stores.push(Arc::new(opened.expect("a good URL")));
                 }
             }
@@ -116,7 +116,7 @@ impl Maker {
         // No slow machine comes near the limit: what is decided without the dead waits for none.
         let options = QuorumOptions::default().with_max_ttl(Duration::from_secs(3_600));
         let options = options.with_node_timeout(Duration::from_secs(3));
-        let quorum = Quorum::open(stores, Arc::clone(&self.seam), options).await;
+        let quorum = Quorum::open(stores, Arc::clone(&self.runtime), options).await;
         Arc::new(quorum.expect("a majority answers"))
     }
 }
@@ -125,8 +125,8 @@ impl World {
     pub(crate) async fn quorum(nodes: Nodes, handles: usize) -> Self {
         let maker = Maker::of(nodes);
         let over = async || {
-            let (store, seam) = (maker.handle().await, Arc::clone(&maker.seam));
-            Locks::over(store, seam, LocksOptions::default())
+            let (store, runtime) = (maker.handle().await, Arc::clone(&maker.runtime));
+            Locks::over(store, runtime, LocksOptions::default())
         };
         let locks = over().await;
         let rival = if handles == 1 { locks.clone() } else { over().await };

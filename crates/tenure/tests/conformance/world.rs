@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tenure::protocol::{Acquire, FenceRule, Inspection, Op, Queueing, Reply, Step};
 use tenure::store::{Memory, Store};
-use tenure::{Claim, Fence, Guard, Key, Label, Locks, LocksOptions, Mutex, Owner, seam};
+use tenure::{Claim, Fence, Guard, Key, Label, Locks, LocksOptions, Mutex, Owner, runtime};
 use tenure_testkit::{Flavour, Server};
 
 /// No condition of a healthy store takes so long, on any machine that runs tests.
@@ -38,11 +38,11 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn memory(handles: usize) -> Self {
-        let seam = seam::machine().expect("a clock and timers");
-        let store = Memory::new(Arc::clone(&seam));
+        let runtime = runtime::machine().expect("a clock and timers");
+        let store = Memory::new(Arc::clone(&runtime));
         let over = || {
             let store = Arc::new(store.clone());
-            Locks::over(store, Arc::clone(&seam), LocksOptions::default())
+            Locks::over(store, Arc::clone(&runtime), LocksOptions::default())
         };
         let locks = over();
         let rival = if handles == 1 { locks.clone() } else { over() };
@@ -56,8 +56,8 @@ impl World {
         let locks = tenure::connect(&url).await.expect("a fresh file");
         let rival =
             if handles == 1 { locks.clone() } else { tenure::connect(&url).await.expect("opens") };
-        let seam = seam::machine().expect("a clock and timers");
-        let store = tenure::store::Sqlite::open(&path, seam).await.expect("opens a third time");
+        let runtime = runtime::machine().expect("a clock and timers");
+        let store = tenure::store::Sqlite::open(&path, runtime).await.expect("opens a third time");
         Self { locks, rival, store: Arc::new(store), _home: Home::Dir(dir) }
     }
 
@@ -85,8 +85,8 @@ impl World {
         } else {
             tenure::connect(url).await.expect("connects")
         };
-        let seam = seam::machine().expect("a clock and timers");
-        let store = tenure::store::Redis::open(url, seam).await.expect("connects a third time");
+        let runtime = runtime::machine().expect("a clock and timers");
+        let store = tenure::store::Redis::open(url, runtime).await.expect("connects a third time");
         Self { locks, rival, store: Arc::new(store), _home: Home::Server(server) }
     }
 
@@ -114,8 +114,8 @@ impl World {
     }
 
     pub(crate) fn another_with(&self, options: LocksOptions) -> Locks {
-        let seam = seam::machine().expect("a clock and timers");
-        Locks::over(Arc::clone(&self.store), seam, options)
+        let runtime = runtime::machine().expect("a clock and timers");
+        Locks::over(Arc::clone(&self.store), runtime, options)
     }
 
     /// Carries out one step at the store, past every client.
@@ -166,8 +166,8 @@ impl World {
 
 /// Runs a case on a runtime of its own.
 pub(crate) fn run<F: Future<Output = ()>>(case: impl FnOnce() -> F) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.expect("a runtime").block_on(within("the case", Duration::from_secs(90), case()));
+    let tokio_runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    tokio_runtime.expect("a runtime").block_on(within("the case", Duration::from_secs(90), case()));
 }
 
 /// `future`'s output, or a panic after `limit`.

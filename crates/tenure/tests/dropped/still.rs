@@ -1,8 +1,8 @@
-//! A seam whose clock stands still: no lease ends, no place in line dies, no retry comes.
+//! A runtime whose clock stands still: no lease ends, no place in line dies, no retry comes.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tenure::seam::{Moment, Seam, Task};
+use tenure::runtime::{Moment, Runtime, Task};
 
 #[derive(Debug, Default)]
 pub(crate) struct Still {
@@ -11,7 +11,7 @@ pub(crate) struct Still {
 
 const NOW: Moment = Moment::from_micros(1_000_000_000);
 
-impl Seam for Still {
+impl Runtime for Still {
     fn now(&self) -> Moment {
         NOW
     }

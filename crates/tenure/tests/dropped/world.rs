@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use tenure::protocol::Inspection;
-use tenure::seam::Seam;
+use tenure::runtime::Runtime;
 use tenure::store::{Memory, Sqlite, Store};
 use tenure::{Guard, Locks, LocksOptions};
 
@@ -62,13 +62,13 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn new(pace: Pace, options: LocksOptions) -> Self {
-        let seam: Arc<dyn Seam> = Arc::new(Still::default());
+        let runtime: Arc<dyn Runtime> = Arc::new(Still::default());
         let (store, dir): (Arc<dyn Store>, _) = if pace.is_sqlite() {
             let dir = tempfile::tempdir().expect("a directory");
-            let opened = Sqlite::open(&dir.path().join("locks.db"), Arc::clone(&seam)).await;
+            let opened = Sqlite::open(&dir.path().join("locks.db"), Arc::clone(&runtime)).await;
             (Arc::new(opened.expect("a fresh file")), Some(dir))
         } else {
-            (Arc::new(Memory::new(Arc::clone(&seam))), None)
+            (Arc::new(Memory::new(Arc::clone(&runtime))), None)
         };
         let slow = |before, after, acquire_behind, detached| -> Arc<dyn Store> {
             let inner = Arc::clone(&store);
@@ -80,7 +80,7 @@ impl World {
             Pace::Overtaken | Pace::SqliteOvertaken => slow(2, 2, 7, true),
             Pace::Sqlite => Arc::clone(&store),
         };
-        let locks = Locks::over(seen_by_client, seam, options);
+        let locks = Locks::over(seen_by_client, runtime, options);
         Self { locks, store, pace, _dir: dir }
     }
 

@@ -8,7 +8,7 @@ use crate::drafts::{Draft, Model, asks, steps};
 use proptest::prelude::*;
 use tenure::StoreTime;
 use tenure::protocol::At;
-use tenure::seam::Seam;
+use tenure::runtime::Runtime;
 use tenure::store::{Memory, Store};
 use tenure::testing::Clock;
 
@@ -57,7 +57,7 @@ proptest! {
 
     #[test]
     fn memory_answers_as_the_machine_does(events in prop::collection::vec(event(), 1..60)) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
-        runtime.expect("a runtime").block_on(run(events));
+        let tokio_runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+        tokio_runtime.expect("a runtime").block_on(run(events));
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use tenure::protocol::{Acquire, At, FenceRule, Op, Step};
-use tenure::seam;
+use tenure::runtime;
 use tenure::store::{Redis, RedisOptions, Store};
 use tenure::{Key, Owner, StoreTime};
 use tenure_testkit::{Flavour, Server};
@@ -134,19 +134,19 @@ struct Scene {
     company: u32,
     server: Server,
     store: Redis,
-    runtime: tokio::runtime::Runtime,
+    tokio_runtime: tokio::runtime::Runtime,
 }
 
 impl Scene {
     fn start(flavour: Flavour, company: u32) -> Self {
         let server = Server::of(flavour).start();
-        let runtime =
+        let tokio_runtime =
             tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
-        let seam = seam::machine().expect("the machine's seam starts");
+        let runtime = runtime::machine().expect("the machine's runtime starts");
         let options = RedisOptions { clock: Some(CLOCK.into()), ..RedisOptions::default() };
-        let opened = Redis::open_with(&server.url(), seam, options);
-        let store = runtime.block_on(opened).expect("the server answers");
-        Self { company, server, store, runtime }
+        let opened = Redis::open_with(&server.url(), runtime, options);
+        let store = tokio_runtime.block_on(opened).expect("the server answers");
+        Self { company, server, store, tokio_runtime }
     }
 
     async fn run(&self, events: Vec<Event>) {
@@ -218,7 +218,7 @@ fn equal_on(flavour: Flavour, keys: &[Keys], company: u32, cases: u32) {
     let config = ProptestConfig { cases, max_shrink_time: 30_000, ..ProptestConfig::default() };
     let sequence = sequence(keys);
     let ran = proptest::test_runner::TestRunner::new(config).run(&sequence, |(_, events)| {
-        scene.runtime.block_on(scene.run(events));
+        scene.tokio_runtime.block_on(scene.run(events));
         Ok(())
     });
     if let Err(failure) = ran {
@@ -277,7 +277,7 @@ fn a_pass_is_only_the_holders() {
     for flavour in Flavour::ALL {
         let scene = Scene::start(flavour, 0);
         let events = calls.iter().map(|draft| Event::Ask(vec![(0, draft.clone())])).collect();
-        scene.runtime.block_on(scene.run(events));
+        scene.tokio_runtime.block_on(scene.run(events));
     }
 }
 
@@ -297,6 +297,6 @@ fn a_release_in_company_sees_who_waits_behind_a_lock_that_said_everything() {
     for flavour in Flavour::ALL {
         let scene = Scene::start(flavour, 9);
         let events = calls.iter().map(|draft| Event::Ask(vec![(0, draft.clone())])).collect();
-        scene.runtime.block_on(scene.run(events));
+        scene.tokio_runtime.block_on(scene.run(events));
     }
 }

@@ -9,7 +9,7 @@ use crate::sqlite_world::Clock;
 use proptest::prelude::*;
 use tenure::StoreTime;
 use tenure::protocol::At;
-use tenure::seam::Seam;
+use tenure::runtime::Runtime;
 use tenure::store::{Sqlite, SqliteOptions, Store};
 
 /// What happens next: time passes, or one of two connections is asked for a batch of steps, or
@@ -35,8 +35,8 @@ async fn run(events: Vec<Event>) {
     let clock = Clock::new();
     let retention = Duration::from_secs(24 * 3600);
     let open = || {
-        let seam = Arc::clone(&clock) as Arc<dyn Seam>;
-        Sqlite::open_with(&path, seam, SqliteOptions::default())
+        let runtime = Arc::clone(&clock) as Arc<dyn Runtime>;
+        Sqlite::open_with(&path, runtime, SqliteOptions::default())
     };
     let mut stores = [open().await.expect("it opens"), open().await.expect("it opens")];
     let mut inbox = stores[0].inbox().await.expect("an answer").expect("an inbox");
@@ -67,7 +67,7 @@ proptest! {
 
     #[test]
     fn the_file_answers_as_the_machine_does(events in prop::collection::vec(event(), 1..60)) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
-        runtime.expect("a runtime").block_on(run(events));
+        let tokio_runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+        tokio_runtime.expect("a runtime").block_on(run(events));
     }
 }

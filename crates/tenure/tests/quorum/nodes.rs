@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tenure::protocol::{Inspection, Op, Reply, Step};
-use tenure::seam::{self, Seam};
+use tenure::runtime::{self, Runtime};
 use tenure::store::{
     Answer, Capabilities, Forgets, Identity, Inbox, Links, Memory, Quorum, QuorumOptions, Store,
     StoreError, StoreErrorClass,
@@ -22,8 +22,8 @@ pub(crate) const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-pub(crate) fn machine() -> Arc<dyn Seam> {
-    seam::machine().expect("a clock and timers")
+pub(crate) fn machine() -> Arc<dyn Runtime> {
+    runtime::machine().expect("a clock and timers")
 }
 
 const UP: u8 = 0;

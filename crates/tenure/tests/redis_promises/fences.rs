@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tenure::store::{Redis, RedisOptions};
-use tenure::{Fence, Locks, LocksOptions, seam};
+use tenure::{Fence, Locks, LocksOptions, runtime};
 use tenure_testkit::{Flavour, Server};
 
 use crate::world::{acquire, connect, ms};
@@ -64,10 +64,10 @@ async fn fences_grow_across_flushall_while_held() {
 const CLOCK: &str = "test:clock";
 
 async fn with_clock(server: &Server) -> Locks {
-    let seam = seam::machine().expect("the machine's seam starts");
+    let runtime = runtime::machine().expect("the machine's runtime starts");
     let options = RedisOptions { clock: Some(CLOCK.into()), ..RedisOptions::default() };
-    let store = Redis::open_with(&server.url(), Arc::clone(&seam), options).await;
-    Locks::over(Arc::new(store.expect("the server answers")), seam, LocksOptions::default())
+    let store = Redis::open_with(&server.url(), Arc::clone(&runtime), options).await;
+    Locks::over(Arc::new(store.expect("the server answers")), runtime, LocksOptions::default())
 }
 
 #[tokio::test]

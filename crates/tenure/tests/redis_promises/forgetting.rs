@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tenure::protocol::{Acquire, Blocker, FenceRule, Op, Queueing, Reply, Step};
 use tenure::store::{Redis, RedisOptions, Store};
-use tenure::{Claim, ErrorKind, Key, Label, Locks, LocksOptions, LostReason, Owner, seam};
+use tenure::{Claim, ErrorKind, Key, Label, Locks, LocksOptions, LostReason, Owner, runtime};
 use tenure_testkit::{Flavour, Server};
 
 use crate::world::{PATIENCE, acquire, connect, granted, ms, until_waiting, waiting, within};
@@ -17,8 +17,8 @@ const HOUR: Duration = Duration::from_secs(3_600);
 /// old at once.
 fn store(server: &Server, options: &RedisOptions) -> Arc<Redis> {
     let url = format!("{}?restart_guard=1h", server.url());
-    let seam = seam::machine().expect("threads");
-    Arc::new(Redis::unopened(&url, &seam, options).expect("a good URL"))
+    let runtime = runtime::machine().expect("threads");
+    Arc::new(Redis::unopened(&url, &runtime, options).expect("a good URL"))
 }
 
 fn old() -> RedisOptions {
@@ -35,7 +35,7 @@ async fn well_known(server: &Server) -> Arc<Redis> {
 }
 
 fn over(store: Arc<Redis>) -> Locks {
-    Locks::over(store, seam::machine().expect("threads"), LocksOptions::default())
+    Locks::over(store, runtime::machine().expect("threads"), LocksOptions::default())
 }
 
 fn claim(number: u64, queued: bool) -> Acquire {
@@ -154,7 +154,7 @@ async fn a_server_without_its_marker_grants_nothing_new_in_that_same_step() {
 
 #[tokio::test]
 async fn a_flushed_server_is_noticed_at_once_by_all_and_nobody_overlaps() {
-    let clock = seam::machine().expect("a clock");
+    let clock = runtime::machine().expect("a clock");
     for flavour in Flavour::ALL {
         let server = Server::of(flavour).start();
         let url = format!("{}?restart_guard=2s", server.url());
@@ -301,8 +301,8 @@ async fn another_server_behind_the_same_address_is_not_trusted_at_once() {
     }
     let proxy = Proxy::to(one.address());
     let url = format!("{}?restart_guard=1h", proxy.url());
-    let seam = seam::machine().expect("threads");
-    let behind = Redis::unopened(&url, &seam, &RedisOptions::default()).expect("a good URL");
+    let runtime = runtime::machine().expect("threads");
+    let behind = Redis::unopened(&url, &runtime, &RedisOptions::default()).expect("a good URL");
     let reply = ask_one(&behind, "a", Op::Acquire(claim(2, false))).await;
     assert!(matches!(reply, Reply::Granted { .. }), "known, by the server's clock: {reply:?}");
     proxy.lead_to(other.address());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use tenure::seam;
+use tenure::runtime;
 use tenure::{ErrorKind, LostReason, Released};
 use tenure_testkit::{Flavour, Proxy, Server};
 
@@ -19,7 +19,7 @@ const CROWD: usize = 40;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stopped_server_loses_a_lock_by_its_deadline() {
-    let clock = seam::machine().expect("a clock");
+    let clock = runtime::machine().expect("a clock");
     for flavour in Flavour::ALL {
         let server = Server::of(flavour).start();
         let locks = connect(&server.url()).await;

@@ -116,8 +116,9 @@ fn script_calls(server: &Server) -> i64 {
 async fn a_key_that_is_refused_again_and_again_is_soon_asked_for_by_itself() {
     const ROUNDS: u64 = 50;
     let server = limited(Flavour::Redis, &rules()).start();
-    let seam = tenure::seam::machine().expect("the machine's seam starts");
-    let store = tenure::store::Redis::open(&url(&server), seam).await.expect("the server answers");
+    let runtime = tenure::runtime::machine().expect("the machine's runtime starts");
+    let store =
+        tenure::store::Redis::open(&url(&server), runtime).await.expect("the server answers");
     let before = script_calls(&server);
     for round in 0..ROUNDS {
         let good = |number: u64| {

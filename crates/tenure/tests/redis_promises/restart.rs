@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use tenure::seam;
+use tenure::runtime;
 use tenure::{ErrorKind, LostReason};
 use tenure_testkit::{Flavour, Server};
 
@@ -53,7 +53,7 @@ async fn a_link_that_is_cut_verifies_the_leases_and_costs_none() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_restart_guard_leaves_no_overlap_at_all() {
-    let clock = seam::machine().expect("a clock");
+    let clock = runtime::machine().expect("a clock");
     for flavour in Flavour::ALL {
         let server = Server::of(flavour).start();
         let url = format!("{}?restart_guard=3s&call_timeout=500ms", server.url());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tenure::protocol::{Acquire, FenceRule, Inspection, Op, Queueing, Reply, Step};
-use tenure::seam;
+use tenure::runtime;
 use tenure::store::{Redis, RedisOptions, Store, StoreError};
 use tenure::{Claim, Fence, Key, Label, Owner};
 use tenure_testkit::{Flavour, Server};
@@ -52,8 +52,9 @@ pub(crate) async fn open(server: &Server) -> Redis {
 }
 
 async fn open_with(server: &Server, options: RedisOptions) -> Redis {
-    let seam: Arc<dyn seam::Seam> = seam::machine().expect("the machine's seam starts");
-    Redis::open_with(&server.url(), seam, options).await.expect("the server answers")
+    let runtime: Arc<dyn runtime::Runtime> =
+        runtime::machine().expect("the machine's runtime starts");
+    Redis::open_with(&server.url(), runtime, options).await.expect("the server answers")
 }
 
 pub(crate) async fn ask(store: &Redis, key: &str, op: Op) -> Result<Reply, StoreError> {

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tenure::protocol::{Acquire, FenceRule, Op, Queueing, Reply, Step};
-use tenure::seam::{self, Moment, Seam, Task};
+use tenure::runtime::{self, Moment, Runtime, Task};
 use tenure::store::{Sqlite, Store, StoreError};
 use tenure::{Claim, Fence, Key, Label, Owner};
 use tenure_testkit::clean;
@@ -24,17 +24,17 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 const ROLE: &str = "TENURE_TEST_ROLE";
 const PLACE: &str = "TENURE_TEST_PLACE";
 
-/// The machine's seam with a clock of its own.
+/// The machine's runtime with a clock of its own.
 #[derive(Debug)]
 pub(crate) struct Clock {
     now: AtomicU64,
     wall: AtomicU64,
-    machine: Arc<dyn Seam>,
+    machine: Arc<dyn Runtime>,
 }
 
 impl Clock {
     pub(crate) fn new() -> Arc<Self> {
-        let machine = seam::machine().expect("the machine's seam starts");
+        let machine = runtime::machine().expect("the machine's runtime starts");
         Arc::new(Self { now: 1_000_000.into(), wall: 1_700_000_000_000_000.into(), machine })
     }
 
@@ -49,7 +49,7 @@ impl Clock {
     }
 }
 
-impl Seam for Clock {
+impl Runtime for Clock {
     fn now(&self) -> Moment {
         Moment::from_micros(self.now.load(Ordering::SeqCst))
     }
@@ -127,7 +127,7 @@ pub(crate) fn fence(reply: &Reply) -> Fence {
 }
 
 pub(crate) async fn open(path: &Path) -> Sqlite {
-    let machine = seam::machine().expect("the machine's seam starts");
+    let machine = runtime::machine().expect("the machine's runtime starts");
     Sqlite::open(path, machine).await.expect("the store opens")
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 use tenure::protocol::{Acquire, FenceRule, Op, Queueing, Step};
 use tenure::store::{Redis, Store};
-use tenure::{Claim, Key, Label, Locks, Mutex, Owner, Renewal, seam};
+use tenure::{Claim, Key, Label, Locks, Mutex, Owner, Renewal, runtime};
 use tenure_testkit::Server;
 
 use crate::Failure;
@@ -47,7 +47,7 @@ pub(crate) fn measure(scale: Scale) -> Result<Vec<Figure>, Failure> {
 async fn on(server: &Server, waiters: u32, handoffs: u32) -> Result<(f64, f64), Failure> {
     let holders = tenure::connect(&server.url()).await?;
     let locks = tenure::connect(&server.url()).await?;
-    let opened = Redis::open(&server.url(), seam::machine()?).await;
+    let opened = Redis::open(&server.url(), runtime::machine()?).await;
     let store = opened.map_err(|error| format!("{error:?}"))?;
     let (mut all, mut sent) = (Vec::new(), Vec::new());
     for round in 0..handoffs {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tenure::store::Redis;
-use tenure::{Guard, Locks, LocksOptions, Renewal, seam};
+use tenure::{Guard, Locks, LocksOptions, Renewal, runtime};
 use tenure_testkit::Server;
 use tokio::task::JoinSet;
 
@@ -77,11 +77,11 @@ async fn waiting(server: &Server, waiters: u32, seconds: u32) -> Result<Figure, 
 }
 
 async fn holding(server: &Server, leases: u32, rounds: u32) -> Result<Figure, Failure> {
-    let seam = seam::machine()?;
-    let opened = Redis::open(&server.url(), Arc::clone(&seam)).await;
+    let runtime = runtime::machine()?;
+    let opened = Redis::open(&server.url(), Arc::clone(&runtime)).await;
     let store = opened.map_err(|error| format!("{error:?}"))?;
     let store = Arc::new(Counting::new(store));
-    let locks = Locks::over(Arc::clone(&store) as _, seam, LocksOptions::default());
+    let locks = Locks::over(Arc::clone(&store) as _, runtime, LocksOptions::default());
     let mut guards = Vec::new();
     for group in 0..GROUPS {
         let next = Instant::now() + TTL / 3 / GROUPS;

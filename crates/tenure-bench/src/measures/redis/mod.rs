@@ -12,7 +12,7 @@ mod tasks;
 use std::sync::Arc;
 
 use tenure::store::Redis;
-use tenure::{Locks, LocksOptions, seam};
+use tenure::{Locks, LocksOptions, runtime};
 use tenure_testkit::{Flavour, Server};
 
 use crate::Failure;
@@ -41,7 +41,7 @@ fn on_each(
 
 /// A store, and locks over it.
 async fn open(server: &Server) -> Result<(Redis, Locks), Failure> {
-    let machine = seam::machine()?;
+    let machine = runtime::machine()?;
     let opened = Redis::open(&server.url(), Arc::clone(&machine)).await;
     let store = opened.map_err(|error| format!("{error:?}"))?;
     let locks = Locks::over(Arc::new(store.clone()), machine, LocksOptions::default());

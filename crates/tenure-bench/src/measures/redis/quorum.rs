@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tenure::store::{Quorum, QuorumOptions, Redis, RedisOptions, Store};
-use tenure::{Locks, LocksOptions, seam};
+use tenure::{Locks, LocksOptions, runtime};
 use tenure_testkit::{Direction, Flavour, Proxy, Server};
 
 use crate::Failure;
@@ -35,7 +35,7 @@ pub(crate) fn measure(scale: Scale) -> Result<Vec<Figure>, Failure> {
 
 /// A client of its own. These servers are young, and are taken for old.
 async fn locks(urls: Vec<String>) -> Result<Locks, Failure> {
-    let machine = seam::machine()?;
+    let machine = runtime::machine()?;
     let old = RedisOptions { up_for: Some(Duration::from_secs(86_400)), ..RedisOptions::default() };
     let mut stores: Vec<Arc<dyn Store>> = Vec::new();
     for url in urls {

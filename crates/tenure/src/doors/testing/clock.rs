@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use crate::seam::{self, Call, Moment, Seam, Task};
+use crate::runtime::{self, Call, Moment, Runtime, Task};
 
 /// A clock that the test moves. Clones are one clock.
 ///
@@ -33,7 +33,7 @@ use crate::seam::{self, Call, Moment, Seam, Task};
 /// ```
 #[derive(Debug, Clone)]
 pub struct Clock {
-    machine: Arc<dyn Seam>,
+    machine: Arc<dyn Runtime>,
     shared: Arc<Mutex<Face>>,
 }
 
@@ -60,7 +60,7 @@ impl Clock {
     pub fn new() -> Self {
         let now = Moment::from_micros(3_600_000_000);
         let face = Face { now, sleepers: BTreeMap::new(), last: 0 };
-        let machine = seam::machine().expect("a thread and a timer");
+        let machine = runtime::machine().expect("a thread and a timer");
         Self { machine, shared: Arc::new(Mutex::new(face)) }
     }
 
@@ -81,7 +81,7 @@ impl Clock {
     }
 }
 
-impl Seam for Clock {
+impl Runtime for Clock {
     fn now(&self) -> Moment {
         self.face().now
     }

@@ -24,8 +24,8 @@ const STRAGGLERS: Duration = Duration::from_millis(100);
 /// Lets all nodes tell who they are; a minority may be out of reach.
 pub(super) async fn introduce(shared: &Arc<Shared>) -> Result<(), StoreError> {
     // No steps: what remains of asking is that each tells who it is.
-    let (seam, limit) = (&shared.seam, shared.options.node_timeout);
-    let mut round = Round::new(seam, &shared.nodes, limit, |_| Some(Vec::new()));
+    let (runtime, limit) = (&shared.runtime, shared.options.node_timeout);
+    let mut round = Round::new(runtime, &shared.nodes, limit, |_| Some(Vec::new()));
     let fit = |words: &[Word]| words.iter().filter(|word| word.reply_came()).count();
     let majority = majority(shared.nodes.len());
     round.listen(|words| fit(words) >= majority).await;
@@ -63,7 +63,7 @@ fn defect(what: &str) -> StoreError {
     StoreError { class: StoreErrorClass::Internal, message, may_have_run: true, source: None }
 }
 
-/// Sends in place, from the caller's thread, and leaves the rest to a task of the seam: the caller
+/// Sends in place, from the caller's thread, and leaves the rest to a task of the runtime: the caller
 /// wakes up once, when the answer is certain, and not for each node. If it goes away, so does the
 /// task.
 async fn apart(shared: &Arc<Shared>, steps: Arc<[Step]>) -> Result<Vec<Reply>, StoreError> {
@@ -74,7 +74,7 @@ async fn apart(shared: &Arc<Shared>, steps: Arc<[Step]>) -> Result<Vec<Reply>, S
         return answer;
     }
     let (mut tell, told) = oneshot::channel();
-    shared.seam.spawn(Box::pin(async move {
+    shared.runtime.spawn(Box::pin(async move {
         tokio::select! {
             biased;
             answer = rounds => drop(tell.send(answer)),
@@ -91,7 +91,7 @@ async fn rounds(shared: Arc<Shared>, steps: Arc<[Step]>) -> Result<Vec<Reply>, S
     let asked = Asked { steps, sent, standings };
     let limit = limit(shared, &asked.steps);
     let proposal = shared.proposal();
-    let mut first = Round::new(&shared.seam, &shared.nodes, limit, |node| {
+    let mut first = Round::new(&shared.runtime, &shared.nodes, limit, |node| {
         let prepared = |(index, step): (usize, &Step)| asked.prepared(index, step, node, proposal);
         // A release leaves out who has not answered the acquire: it is told when it has.
         let is_early = |index| asked.standing(index, node) == Some(Standing::Awaited);
@@ -195,7 +195,7 @@ async fn raise(
         differ.iter().for_each(|it| verdicts[it.step] = Verdict::Won(it.fence));
         return;
     }
-    let mut second = Round::new(&shared.seam, &shared.nodes, limit, |node| {
+    let mut second = Round::new(&shared.runtime, &shared.nodes, limit, |node| {
         let below = differ.iter().filter(|it| it.is_below(node));
         let raises: Vec<_> = below.filter_map(|it| it.raise(steps)).collect();
         (!raises.is_empty()).then_some(raises)

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::protocol::{Backoff, Step};
-use crate::seam::{Moment, Seam, random_u32};
+use crate::runtime::{Moment, Runtime, random_u32};
 
 use super::node::Node;
 
@@ -22,7 +22,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// The debts to one node.
 pub(super) struct Debts {
     node: Arc<Node>,
-    seam: Arc<dyn Seam>,
+    runtime: Arc<dyn Runtime>,
     limit: Duration,
     book: Mutex<Book>,
 }
@@ -34,9 +34,9 @@ struct Book {
 }
 
 impl Debts {
-    pub(super) fn new(node: &Arc<Node>, seam: &Arc<dyn Seam>, limit: Duration) -> Arc<Self> {
-        let (node, seam) = (Arc::clone(node), Arc::clone(seam));
-        Arc::new(Self { node, seam, limit, book: Mutex::default() })
+    pub(super) fn new(node: &Arc<Node>, runtime: &Arc<dyn Runtime>, limit: Duration) -> Arc<Self> {
+        let (node, runtime) = (Arc::clone(node), Arc::clone(runtime));
+        Arc::new(Self { node, runtime, limit, book: Mutex::default() })
     }
 
     /// The node is told this as soon as it can be reached, but not after `until`: by then
@@ -48,7 +48,7 @@ impl Debts {
             book.owed.pop_front();
         }
         if !std::mem::replace(&mut book.is_running, true) {
-            self.seam.spawn(Box::pin(Arc::clone(self).run()));
+            self.runtime.spawn(Box::pin(Arc::clone(self).run()));
         }
     }
 
@@ -60,21 +60,21 @@ impl Debts {
             let answer = tokio::select! {
                 biased;
                 answer = self.node.ask(steps) => answer.is_ok(),
-                () = self.seam.sleep_until(self.seam.now() + self.limit) => false,
+                () = self.runtime.sleep_until(self.runtime.now() + self.limit) => false,
             };
             if answer {
                 backoff = fresh();
                 continue;
             }
             self.put_back(batch);
-            let pause = backoff.next(random_u32(&*self.seam));
-            self.seam.sleep_until(self.seam.now() + pause).await;
+            let pause = backoff.next(random_u32(&*self.runtime));
+            self.runtime.sleep_until(self.runtime.now() + pause).await;
         }
     }
 
     /// The next steps to send; `None` ends the runner.
     fn take(&self) -> Option<Vec<(Step, Moment)>> {
-        let now = self.seam.now();
+        let now = self.runtime.now();
         let mut book = self.book();
         book.owed.retain(|(_, until)| *until > now);
         if book.owed.is_empty() {

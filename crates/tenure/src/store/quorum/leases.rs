@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::protocol::{Acquire, FenceRule, Op, Step};
-use crate::seam::Moment;
+use crate::runtime::Moment;
 use crate::types::{Claim, Fence, Key, Label, Owner};
 
 /// What a node has of a lease, as far as is known.

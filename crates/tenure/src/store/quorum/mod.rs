@@ -6,7 +6,7 @@
 //! on nodes that are all within their limit, and N queues do not agree on who came first.
 //!
 //! A question goes to all nodes at once and is answered as soon as the answer is certain. Unlike
-//! other stores this one spawns: answers are listened to by a task of the seam, also those that
+//! other stores this one spawns: answers are listened to by a task of the runtime, also those that
 //! come after the decision, and what nodes must still be told (releases, withdrawals, top-ups)
 //! outlives the call. It retries nothing else, and waits for no lock.
 
@@ -30,7 +30,7 @@ use tokio::sync::watch;
 use crate::mutants::{self, Mutant};
 use crate::process::OfProcess;
 use crate::protocol::{FenceRule, Inspection, Reply, Step};
-use crate::seam::{Moment, Seam};
+use crate::runtime::{Moment, Runtime};
 use crate::types::{Fence, Key, TTL_MIN};
 
 use super::{Answer, Capabilities, Forgets, Identity, Inbox, Links, Reach, Store, StoreError};
@@ -109,7 +109,7 @@ struct Shared {
     nodes: Vec<Arc<Node>>,
     debts: Vec<Arc<Debts>>,
     leases: Leases,
-    seam: Arc<dyn Seam>,
+    runtime: Arc<dyn Runtime>,
     options: QuorumOptions,
     /// The largest fence that this process has seen here.
     highest: AtomicU64,
@@ -127,10 +127,10 @@ impl Quorum {
     #[allow(clippy::needless_pass_by_value, reason = "a constructor takes what it is made of")]
     pub fn open(
         stores: Vec<Arc<dyn Store>>,
-        seam: Arc<dyn Seam>,
+        runtime: Arc<dyn Runtime>,
         options: QuorumOptions,
     ) -> Answer<'static, Self> {
-        let made = Shared::new(&stores, &seam, options);
+        let made = Shared::new(&stores, &runtime, options);
         Box::pin(async move {
             let shared = Arc::new(made?);
             ask::introduce(&shared).await?;
@@ -142,7 +142,7 @@ impl Quorum {
 impl Shared {
     fn new(
         stores: &[Arc<dyn Store>],
-        seam: &Arc<dyn Seam>,
+        runtime: &Arc<dyn Runtime>,
         options: QuorumOptions,
     ) -> Result<Self, StoreError> {
         check(stores, options)?;
@@ -152,7 +152,7 @@ impl Shared {
         };
         let nodes: Vec<_> = stores.iter().enumerate().map(node).collect();
         let names: Vec<_> = nodes.iter().map(|node| &*node.name).collect();
-        let debts = nodes.iter().map(|node| Debts::new(node, seam, options.node_timeout));
+        let debts = nodes.iter().map(|node| Debts::new(node, runtime, options.node_timeout));
         let farthest = stores.iter().map(|store| store.capabilities().reach).max();
         let ttl_max = stores.iter().map(|store| store.capabilities().ttl_max).min();
         let capabilities = Capabilities {
@@ -167,14 +167,14 @@ impl Shared {
             debts: debts.collect(),
             nodes,
             leases: Leases::default(),
-            seam: Arc::clone(seam),
+            runtime: Arc::clone(runtime),
             options,
             highest: AtomicU64::new(0),
         })
     }
 
     fn now(&self) -> Moment {
-        self.seam.now()
+        self.runtime.now()
     }
 
     /// What to propose: above all that was seen, and at least the clock. Nodes hold it to their
@@ -182,7 +182,7 @@ impl Shared {
     /// ahead of its clock, what is granted then is at most that behind.
     fn proposal(&self) -> FenceRule {
         let seen = self.highest.load(Ordering::Acquire);
-        let fence = Fence::new(self.seam.wall_micros().max(seen + 1));
+        let fence = Fence::new(self.runtime.wall_micros().max(seen + 1));
         if mutants::is_set(Mutant::PlainMaximum) {
             return FenceRule::Propose { fence: Fence::default(), within: Duration::ZERO };
         }

@@ -55,7 +55,7 @@ async fn pages(
     after: Option<&Key>,
     limit: usize,
 ) -> Result<Vec<Page>, StoreError> {
-    let mut alarm = shared.seam.sleep_until(shared.now() + shared.options.node_timeout);
+    let mut alarm = shared.runtime.sleep_until(shared.now() + shared.options.node_timeout);
     let ask = |node: &'_ Arc<super::Node>| -> Answer<'_, Page> {
         let node = Arc::clone(node);
         let (prefix, after) = (prefix.to_owned(), after.cloned());

@@ -7,7 +7,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use crate::protocol::{Reply, Step};
-use crate::seam::{Moment, Seam, Task};
+use crate::runtime::{Moment, Runtime, Task};
 use crate::store::{StoreError, StoreErrorClass};
 
 use super::node::{Asking, Node};
@@ -29,7 +29,7 @@ pub(super) enum Word {
 }
 
 pub(super) struct Round {
-    seam: Arc<dyn Seam>,
+    runtime: Arc<dyn Runtime>,
     started: Moment,
     limit: Duration,
     alarm: Task,
@@ -39,19 +39,19 @@ pub(super) struct Round {
 impl Round {
     /// Asks each node what `steps` says; `None`: nothing. Nothing is sent before the first poll.
     pub(super) fn new(
-        seam: &Arc<dyn Seam>,
+        runtime: &Arc<dyn Runtime>,
         nodes: &[Arc<Node>],
         limit: Duration,
         mut steps: impl FnMut(usize) -> Option<Vec<Step>>,
     ) -> Self {
-        let started = seam.now();
+        let started = runtime.now();
         let ask = |node: &Arc<Node>| match steps(node.index) {
             Some(steps) => Word::Awaited(node.ask(steps)),
             None => Word::Unasked,
         };
         let words = nodes.iter().map(ask).collect();
-        let alarm = seam.sleep_until(started + limit);
-        Self { seam: Arc::clone(seam), started, limit, alarm, words }
+        let alarm = runtime.sleep_until(started + limit);
+        Self { runtime: Arc::clone(runtime), started, limit, alarm, words }
     }
 
     /// Listens until `decided`, until all have answered, or until the limit is over: then those
@@ -62,7 +62,7 @@ impl Round {
             for word in &mut self.words {
                 let Word::Awaited(asking) = word else { continue };
                 if let Poll::Ready(result) = asking.as_mut().poll(cx) {
-                    let took = self.seam.now().since(self.started);
+                    let took = self.runtime.now().since(self.started);
                     *word = Word::Heard(Heard { result, took });
                     heard_more = true;
                 }
@@ -83,9 +83,9 @@ impl Round {
 
     /// Those who are still awaited get so much longer, and no more than the limit.
     pub(super) fn shorten(&mut self, span: Duration) {
-        let end = (self.started + self.limit).min(self.seam.now() + span);
+        let end = (self.started + self.limit).min(self.runtime.now() + span);
         self.limit = end.since(self.started);
-        self.alarm = self.seam.sleep_until(end);
+        self.alarm = self.runtime.sleep_until(end);
     }
 
     /// Nobody is listened to any longer.

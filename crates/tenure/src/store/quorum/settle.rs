@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::mutants::{self, Mutant};
 use crate::protocol::validity;
 use crate::protocol::{Acquire, Blocker, FenceRule, Op, Reply, Step, Verdict, Vote, majority};
-use crate::seam::Moment;
+use crate::runtime::Moment;
 use crate::store::StoreError;
 use crate::types::{Key, Label, Owner};
 
@@ -58,7 +58,7 @@ pub(super) async fn settle(
     if give_back.iter().any(|steps| !steps.is_empty()) {
         let limit = shared.options.node_timeout;
         let ask = |node: usize| (!give_back[node].is_empty()).then(|| give_back[node].clone());
-        let mut round = Round::new(&shared.seam, &shared.nodes, limit, ask);
+        let mut round = Round::new(&shared.runtime, &shared.nodes, limit, ask);
         // Before the next attempt, which would otherwise be in its own way.
         round.listen(|_| false).await;
         for (node, word) in round.words.iter().enumerate() {
@@ -91,8 +91,8 @@ fn follow_up(
     account(shared, &asked, &round.words, &verdicts, |node| before[node], &mut give_back);
     if before.iter().any(|heard| !heard) {
         let shared = Arc::clone(shared);
-        let seam = Arc::clone(&shared.seam);
-        seam.spawn(Box::pin(async move {
+        let runtime = Arc::clone(&shared.runtime);
+        runtime.spawn(Box::pin(async move {
             round.listen(|_| false).await;
             let mut late = vec![Vec::new(); shared.nodes.len()];
             account(&shared, &asked, &round.words, &verdicts, |node| !before[node], &mut late);
@@ -225,7 +225,7 @@ fn standing(vote: Vote, may_have_run: bool) -> Standing {
 fn top_up(shared: &Arc<Shared>, node: usize, top_ups: Vec<(Owner, Step)>) {
     let this = Arc::clone(shared);
     let limit = shared.now() + shared.options.node_timeout;
-    shared.seam.spawn(Box::pin(async move {
+    shared.runtime.spawn(Box::pin(async move {
         let (owners, mut steps): (Vec<_>, Vec<_>) = top_ups.into_iter().unzip();
         if mutants::is_set(Mutant::TopUpMints) {
             for step in &mut steps {
@@ -237,7 +237,7 @@ fn top_up(shared: &Arc<Shared>, node: usize, top_ups: Vec<(Owner, Step)>) {
         let answer = tokio::select! {
             biased;
             answer = this.nodes[node].ask(steps) => Some(answer),
-            () = this.seam.sleep_until(limit) => None,
+            () = this.runtime.sleep_until(limit) => None,
         };
         for (index, owner) in owners.iter().enumerate() {
             let standing = match &answer {

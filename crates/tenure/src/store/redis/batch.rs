@@ -21,7 +21,7 @@ use tokio_util::sync::{CancellationToken, ReusableBoxFuture};
 
 use crate::process::{Forked, Process};
 use crate::protocol::{Reply, Step};
-use crate::seam::{Seam, shielded};
+use crate::runtime::{Runtime, shielded};
 use crate::store::StoreError;
 
 /// A script call takes no further call once it has so many steps: a script blocks its server.
@@ -95,7 +95,7 @@ enum Alone {
 }
 
 impl Batches {
-    pub(super) fn start(seam: &dyn Seam, carry: Carrier) -> Self {
+    pub(super) fn start(runtime: &dyn Runtime, carry: Carrier) -> Self {
         let waiting = Arc::new(Mutex::new(Waiting::default()));
         let work = Work {
             waiting: Arc::clone(&waiting),
@@ -109,7 +109,7 @@ impl Batches {
         let gone = CancellationToken::new();
         let process = Process::current();
         let batches = Self { process, waiting, work: Arc::clone(&work), gone: gone.clone() };
-        seam.spawn(Box::pin(async move {
+        runtime.spawn(Box::pin(async move {
             tokio::select! {
                 biased;
                 () = gone.cancelled() => {}

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::protocol::Backoff;
-use crate::seam::{Moment, Seam, random_u32};
+use crate::runtime::{Moment, Runtime, random_u32};
 use crate::store::StoreErrorClass;
 
 use super::failure::Failure;
@@ -21,7 +21,7 @@ pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(1);
 const STABLE: Duration = Duration::from_secs(2);
 
 pub(super) struct Gate {
-    seam: Arc<dyn Seam>,
+    runtime: Arc<dyn Runtime>,
     /// Held during an attempt and the wait before it.
     turn: tokio::sync::Mutex<()>,
     state: Mutex<State>,
@@ -36,9 +36,9 @@ struct State {
 }
 
 impl Gate {
-    pub(super) fn new(seam: Arc<dyn Seam>) -> Self {
+    pub(super) fn new(runtime: Arc<dyn Runtime>) -> Self {
         let state = State { backoff: fresh(), failures: 0, down: None };
-        Self { seam, turn: tokio::sync::Mutex::default(), state: Mutex::new(state) }
+        Self { runtime, turn: tokio::sync::Mutex::default(), state: Mutex::new(state) }
     }
 
     /// Makes one attempt when it may be made, or shares the verdict of somebody else's that
@@ -51,7 +51,7 @@ impl Gate {
         let seen = self.state().failures;
         let _turn = self.turn.lock().await;
         if let Some(not_before) = self.turn_comes(seen)? {
-            self.seam.sleep_until(not_before).await;
+            self.runtime.sleep_until(not_before).await;
         }
         let verdict = attempt().await;
         match &verdict {
@@ -72,7 +72,7 @@ impl Gate {
 
     /// What the server refused lately and would refuse again, such as the password.
     pub(super) fn refusal(&self) -> Option<Failure> {
-        let now = self.seam.now();
+        let now = self.runtime.now();
         self.state().down.as_ref().and_then(|(failure, not_before)| {
             let holds = now < *not_before && failure.class() != StoreErrorClass::Transient;
             holds.then(|| failure.clone())
@@ -95,8 +95,8 @@ impl Gate {
     }
 
     fn shut(&self, failure: Failure) {
-        let random = random_u32(&*self.seam);
-        let now = self.seam.now();
+        let random = random_u32(&*self.runtime);
+        let now = self.runtime.now();
         let mut state = self.state();
         state.failures += 1;
         let not_before = now + state.backoff.next(random);

@@ -5,7 +5,7 @@
 //! server is back it goes out, and while the server is away callers do not spin. Such a call was
 //! never sent, and says so. What the server refuses for good (a password) is answered at once.
 //!
-//! Everything that must outlive a caller (sockets, their driver, attempts) runs on the seam: the
+//! Everything that must outlive a caller (sockets, their driver, attempts) runs on the runtime: the
 //! caller's runtime may be gone tomorrow.
 
 use std::borrow::Cow;
@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::engine::observe::report;
 use crate::protocol::Guarded;
-use crate::seam::{Moment, shielded};
+use crate::runtime::{Moment, shielded};
 use crate::store::Links;
 
 use super::answers::Told;
@@ -81,7 +81,7 @@ struct Line {
 #[derive(Debug, Clone)]
 enum Phase {
     Closed,
-    /// A task on the seam is at it.
+    /// A task on the runtime is at it.
     Opening,
     Failed(Failure),
     Open(Arc<Live>),
@@ -132,13 +132,13 @@ impl Link {
 
     /// The time, on this process's clock.
     pub(super) fn now(&self) -> Moment {
-        self.line.server.seam.now()
+        self.line.server.runtime.now()
     }
 
     /// Whether the server may grant, as far as is known.
     pub(super) fn is_awake(&self) -> bool {
         match &*self.line.phase.borrow() {
-            Phase::Open(live) => live.is_awake(self.line.server.seam.now()),
+            Phase::Open(live) => live.is_awake(self.line.server.runtime.now()),
             Phase::Closed | Phase::Opening | Phase::Failed(_) => false,
         }
     }
@@ -152,7 +152,7 @@ impl Link {
     /// people are told of it.
     pub(super) fn guarded(&self, live: &Live, marker: &Marker) -> Option<Guarded> {
         let (_, watch) = live.guarded.as_ref()?;
-        let now = self.line.server.seam.now();
+        let now = self.line.server.runtime.now();
         if watch.found(marker, now) {
             tracing::warn!(
                 store = %self.line.server.name,
@@ -184,7 +184,7 @@ impl Link {
         late: Late<'_>,
     ) -> Result<(Value, Arc<Live>), Failure> {
         let by = |live: &Live, command: &str, what: &str| {
-            let told = || live.told(self.line.server.seam.now());
+            let told = || live.told(self.line.server.runtime.now());
             let guard = late.guard.and_then(|at| Some((at, told()?)));
             let number = late.number.map(|(at, calls)| (at, calls.fetch_add(1, Ordering::Relaxed)));
             let count = 3 + keys.len() + args.len();
@@ -212,7 +212,7 @@ impl Link {
                 let say = move |store: &Arc<str>| {
                     tracing::debug!(%store, script.name = script_name, "sends a script");
                 };
-                report!(self.line.server.seam, say, &self.line.server.name);
+                report!(self.line.server.runtime, say, &self.line.server.name);
                 let live = self.live().await?;
                 Ok((self.send(&live, &by(&live, "EVAL", &script.source)).await?, live))
             }
@@ -229,11 +229,11 @@ impl Link {
 
     async fn send(&self, live: &Arc<Live>, command: &Command) -> Result<Value, Failure> {
         let line = &self.line;
-        let seam = &*line.server.seam;
-        let sent = seam.now();
+        let runtime = &*line.server.runtime;
+        let sent = runtime.now();
         let until = sent + line.server.limits.call;
         let mut asking = Asking { line, live, sent, end: End::Dropped };
-        match within(seam, until, live.pipe.send(command)).await {
+        match within(runtime, until, live.pipe.send(command)).await {
             Some(answer) => {
                 asking.end = End::Answered;
                 line.judge(live, command, answer)
@@ -256,7 +256,7 @@ impl Link {
             return Ok(Arc::clone(live));
         }
         // Long enough for the verdict of one attempt, which says more than a limit does.
-        let until = line.server.seam.now() + line.server.limits.connect + LONGEST_WAIT * 2;
+        let until = line.server.runtime.now() + line.server.limits.connect + LONGEST_WAIT * 2;
         let mut phase = line.phase.subscribe();
         let verdict = async {
             loop {
@@ -270,7 +270,7 @@ impl Link {
                 }
             }
         };
-        within(&*line.server.seam, until, verdict).await.unwrap_or_else(|| {
+        within(&*line.server.runtime, until, verdict).await.unwrap_or_else(|| {
             let last = line.server.gate.last_failure().map(|failure| Box::new(failure.cause));
             Err(Failure::unsent(Cause::StillConnecting { last }))
         })
@@ -291,7 +291,7 @@ impl Line {
             Phase::Opening | Phase::Open(_) => false,
         });
         if is_ours {
-            self.server.seam.spawn(Box::pin(Arc::clone(self).open()));
+            self.server.runtime.spawn(Box::pin(Arc::clone(self).open()));
         }
         Ok(())
     }
@@ -299,7 +299,7 @@ impl Line {
     async fn open(self: Arc<Self>) {
         match self.server.connect(self.name, None).await {
             Ok((pipe, driver, greeting)) => {
-                let opened = self.server.seam.now();
+                let opened = self.server.runtime.now();
                 let live = Arc::new(Live {
                     pipe,
                     opened,
@@ -317,7 +317,7 @@ impl Line {
                 self.links.send_modify(|links| links.made += 1);
                 // First this, then the driver: it reports the end of what is known.
                 shielded(|| self.phase.send_replace(Phase::Open(live)));
-                self.server.seam.spawn(Box::pin(drive));
+                self.server.runtime.spawn(Box::pin(drive));
             }
             Err(failure) => {
                 shielded(|| self.phase.send_replace(Phase::Failed(failure)));
@@ -366,7 +366,7 @@ impl Line {
         // One moment of silence outlasts all calls that are under way in it.
         let last = || Moment::from_micros(live.silent_at.load(Ordering::Acquire));
         if sent.is_some_and(|sent| sent >= last()) {
-            live.silent_at.store(self.server.seam.now().as_micros(), Ordering::Release);
+            live.silent_at.store(self.server.runtime.now().as_micros(), Ordering::Release);
             if live.silent.fetch_add(1, Ordering::AcqRel) + 1 >= SILENT_MAX {
                 self.retire(live, &silent());
                 return;
@@ -377,11 +377,11 @@ impl Line {
         }
         let (line, live) = (Arc::downgrade(self), Arc::downgrade(live));
         let failure = silent();
-        let seam = Arc::clone(&self.server.seam);
-        self.server.seam.spawn(Box::pin(async move {
+        let runtime = Arc::clone(&self.server.runtime);
+        self.server.runtime.spawn(Box::pin(async move {
             let Some(pipe) = live.upgrade().map(|live| live.pipe.clone()) else { return };
             let ping = Command::of(&["PING"]);
-            let answered = within(&*seam, seam.now() + limit / 2, pipe.send(&ping)).await;
+            let answered = within(&*runtime, runtime.now() + limit / 2, pipe.send(&ping)).await;
             let (Some(line), Some(live)) = (line.upgrade(), live.upgrade()) else { return };
             live.probed.store(false, Ordering::Release);
             match answered {
@@ -402,7 +402,7 @@ impl Line {
             _ => false,
         });
         if was_current {
-            let now = self.server.seam.now();
+            let now = self.server.runtime.now();
             if let Some((_, watch)) = &live.guarded {
                 watch.ended(now);
             }
@@ -411,7 +411,7 @@ impl Line {
             let say = move |store: &Arc<str>, failure: &Failure| {
                 tracing::debug!(%store, link, %failure, "link given up");
             };
-            report!(self.server.seam, say, &self.server.name, failure);
+            report!(self.server.runtime, say, &self.server.name, failure);
             let failure = Failure { may_have_run: false, ..failure.clone() };
             self.server.gate.fell(lived, failure);
             self.links.send_modify(|links| links.cut += 1);

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
 
-use crate::seam::{Moment, Seam};
+use crate::runtime::{Moment, Runtime};
 
 use super::answers::{self, Told};
 use super::failure::{Cause, Failure, Seen};
@@ -65,8 +65,8 @@ impl PasswordFile {
     }
 
     /// Reads it on a thread that may block: it may be a pipe, or lie on a mount that hangs.
-    async fn read(&self, seam: &dyn Seam) -> Result<String, Failure> {
-        let mut reading = self.begin(seam);
+    async fn read(&self, runtime: &dyn Runtime) -> Result<String, Failure> {
+        let mut reading = self.begin(runtime);
         let text = match reading.wait_for(Option::is_some).await {
             Ok(read) => read.clone().unwrap_or_else(|| Err("no answer".to_owned())),
             Err(_) => Err("the reading was broken off".to_owned()),
@@ -76,7 +76,7 @@ impl PasswordFile {
         })
     }
 
-    fn begin(&self, seam: &dyn Seam) -> Reading {
+    fn begin(&self, runtime: &dyn Runtime) -> Reading {
         let mut last = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(reading) = last.as_ref().filter(|reading| {
             let has_ended = reading.borrow().is_some() || reading.has_changed().is_err();
@@ -88,7 +88,7 @@ impl PasswordFile {
         *last = Some(reading.clone());
         drop(last);
         let path = Arc::clone(&self.path);
-        seam.aside(Box::new(move || {
+        runtime.aside(Box::new(move || {
             let text = std::fs::read_to_string(&*path).map_err(|error| error.to_string());
             tell.send_replace(Some(text));
         }));
@@ -121,7 +121,7 @@ impl Login {
     /// later.
     pub(super) async fn password(
         &self,
-        seam: &dyn Seam,
+        runtime: &dyn Runtime,
         until: Moment,
     ) -> Result<Option<String>, Failure> {
         match &self.password {
@@ -129,8 +129,8 @@ impl Login {
             Password::None => Ok(self.user.as_ref().map(|_| String::new())),
             Password::Given(password) => Ok(Some(password.as_ref().to_owned())),
             Password::File(file) => {
-                let limit = until.since(seam.now());
-                let read = within(seam, until, file.read(seam)).await;
+                let limit = until.since(runtime.now());
+                let read = within(runtime, until, file.read(runtime)).await;
                 let path = Arc::clone(&file.path);
                 let slow = || Err(Failure::unsent(Cause::PasswordFileHangs { path, limit }));
                 read.unwrap_or_else(slow).map(Some)

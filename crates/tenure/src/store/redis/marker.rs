@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::protocol::Guarded;
-use crate::seam::Moment;
+use crate::runtime::Moment;
 
 /// A server must be known for so long before it grants anything new.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -37,7 +37,7 @@ use tokio::sync::watch;
 
 use crate::process::OfProcess;
 use crate::protocol::{Inspection, Op, Reply, State, Step};
-use crate::seam::{Seam, blocking};
+use crate::runtime::{Runtime, blocking};
 use crate::types::{Key, TTL_MAX};
 
 use super::{
@@ -113,8 +113,8 @@ impl Redis {
     /// The store behind a URL: `redis://`, `rediss://` or `redis+unix://`. The server is asked
     /// once, so that a wrong password or a port that is no Redis is found here.
     #[must_use]
-    pub fn open(url: &str, seam: Arc<dyn Seam>) -> Answer<'static, Self> {
-        Self::open_with(url, seam, RedisOptions::default())
+    pub fn open(url: &str, runtime: Arc<dyn Runtime>) -> Answer<'static, Self> {
+        Self::open_with(url, runtime, RedisOptions::default())
     }
 
     /// Like [`Redis::open`], for tests.
@@ -122,13 +122,13 @@ impl Redis {
     #[must_use]
     pub fn open_with(
         url: &str,
-        seam: Arc<dyn Seam>,
+        runtime: Arc<dyn Runtime>,
         options: RedisOptions,
     ) -> Answer<'static, Self> {
-        let (url, its_seam) = (url.to_owned(), Arc::clone(&seam));
+        let (url, its_seam) = (url.to_owned(), Arc::clone(&runtime));
         Box::pin(async move {
             // Certificates are files, which may hang.
-            let made = blocking(&*seam, move || Self::unopened(&url, &its_seam, &options)).await;
+            let made = blocking(&*runtime, move || Self::unopened(&url, &its_seam, &options)).await;
             let store = made.unwrap_or_else(|| Err(defect("opening it panicked".into())))?;
             store.shared.link.command(&Command::of(&["PING"])).await?;
             Ok(store)
@@ -139,17 +139,17 @@ impl Redis {
     #[doc(hidden)]
     pub fn unopened(
         url: &str,
-        seam: &Arc<dyn Seam>,
+        runtime: &Arc<dyn Runtime>,
         options: &RedisOptions,
     ) -> Result<Self, StoreError> {
         let mut url = RedisUrl::parse(url)?;
         url.login.guard.up_for = options.up_for;
         url.login.guard.clock.clone_from(&options.clock);
         let url = &url;
-        let server = Server::of_url(url, Arc::clone(seam))?;
+        let server = Server::of_url(url, Arc::clone(runtime))?;
         let link = Arc::new(Link::new(&server, "tenure"));
         let terms = Terms {
-            own_keys: [layout::FENCE.to_owned(), [layout::CALLS, &sender(&**seam)].concat()],
+            own_keys: [layout::FENCE.to_owned(), [layout::CALLS, &sender(&**runtime)].concat()],
             calls: AtomicU64::default(),
             proposes: AtomicBool::default(),
             template: url.key_template.clone(),
@@ -162,7 +162,7 @@ impl Redis {
             let carrier = Arc::clone(&carrier);
             batch::carrying(room, async move { carrier.carry(&steps).await })
         };
-        let batches = Batches::start(&**seam, Box::new(carry));
+        let batches = Batches::start(&**runtime, Box::new(carry));
         let template = url.key_template.clone();
         let restart_guard = url.restart_guard;
         let name = url.name();
@@ -258,9 +258,9 @@ impl Redis {
 }
 
 /// Who sends: another one for each store that is opened.
-fn sender(seam: &dyn Seam) -> String {
+fn sender(runtime: &dyn Runtime) -> String {
     let mut random = [0; 16];
-    seam.random(&mut random);
+    runtime.random(&mut random);
     u128::from_ne_bytes(random).to_string()
 }
 

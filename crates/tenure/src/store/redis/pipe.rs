@@ -16,7 +16,7 @@ use std::task::{Context, Poll, Waker, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::oneshot;
 
-use crate::seam::shielded;
+use crate::runtime::shielded;
 
 use super::failure::{Cause, Failure};
 use super::resp::{Command, Reader, Value};

@@ -9,7 +9,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::observe::report;
-use crate::seam::Moment;
+use crate::runtime::Moment;
 use crate::store::{Inbox, Push};
 
 use super::failure::{Cause, Failure};
@@ -34,7 +34,7 @@ const REFUSED_PAUSE: Duration = Duration::from_secs(5);
 /// Opens an inbox; `None`, with one warning, where the server does not let us subscribe.
 pub(super) async fn open(server: &Arc<Server>, decode: Decode) -> Result<Option<Inbox>, Failure> {
     let mut random = [0; 16];
-    server.seam.random(&mut random);
+    server.runtime.random(&mut random);
     let address = format!("{CHANNELS}{:032x}", u128::from_le_bytes(random));
     let address: Arc<str> = address.into();
     let (sender, pushes) = mpsc::unbounded_channel();
@@ -47,7 +47,7 @@ pub(super) async fn open(server: &Arc<Server>, decode: Decode) -> Result<Option<
         missed: Arc::clone(&missed),
     };
     let (opened, verdict) = oneshot::channel();
-    server.seam.spawn(Box::pin(subscriber.run(opened)));
+    server.runtime.spawn(Box::pin(subscriber.run(opened)));
     let verdict = verdict.await.unwrap_or_else(|_| {
         let text = "the task of the inbox ended".to_owned();
         Err(Failure::unsent(Cause::Cut { text }))
@@ -61,7 +61,7 @@ pub(super) async fn open(server: &Arc<Server>, decode: Decode) -> Result<Option<
                     "no subscription for wake-ups: waiters look at intervals instead"
                 );
             };
-            report!(server.seam, say, &server.name, &failure);
+            report!(server.runtime, say, &server.name, &failure);
             Ok(None)
         }
         Err(failure) => Err(failure),
@@ -117,8 +117,8 @@ impl Subscriber {
             let say = |store: &Arc<str>, failure: &Failure| {
                 tracing::debug!(%store, %failure, "inbox cut off");
             };
-            report!(self.server.seam, say, &self.server.name, &listened);
-            let lived = self.server.seam.now().since(subscribed.opened);
+            report!(self.server.runtime, say, &self.server.name, &listened);
+            let lived = self.server.runtime.now().since(subscribed.opened);
             self.server.gate.fell(lived, listened);
             drop(subscribed);
             subscribed = tokio::select! {
@@ -143,23 +143,23 @@ impl Subscriber {
                         let say = |store: &Arc<str>, failure: &Failure| {
                             tracing::warn!(%store, %failure, "no wake-ups for now");
                         };
-                        report!(self.server.seam, say, &self.server.name, &failure);
+                        report!(self.server.runtime, say, &self.server.name, &failure);
                     }
-                    let seam = &self.server.seam;
-                    seam.sleep_until(seam.now() + REFUSED_PAUSE).await;
+                    let runtime = &self.server.runtime;
+                    runtime.sleep_until(runtime.now() + REFUSED_PAUSE).await;
                 }
             }
         }
     }
 
     async fn connect(&self) -> Result<Subscribed, Failure> {
-        let seam = &self.server.seam;
+        let runtime = &self.server.runtime;
         let (pipe, driver, _) = self.server.connect(NAME, Some(self.postbox())).await?;
         let (cut, ended) = (CancellationToken::new(), CancellationToken::new());
         let connected =
-            Subscribed { pipe, opened: seam.now(), cut: cut.clone(), ended: ended.clone() };
+            Subscribed { pipe, opened: runtime.now(), cut: cut.clone(), ended: ended.clone() };
         let ends = ended.drop_guard();
-        seam.spawn(Box::pin(async move {
+        runtime.spawn(Box::pin(async move {
             drive_until_cut(driver, &cut).await;
             drop(ends);
         }));
@@ -167,10 +167,10 @@ impl Subscriber {
     }
 
     async fn subscribe(&self, connected: Subscribed) -> Result<Subscribed, Failure> {
-        let seam = &*self.server.seam;
+        let runtime = &*self.server.runtime;
         let limit = self.server.limits.call;
         let subscribe = Command::of(&["SUBSCRIBE", &self.address]);
-        match within(seam, seam.now() + limit, connected.pipe.send(&subscribe)).await {
+        match within(runtime, runtime.now() + limit, connected.pipe.send(&subscribe)).await {
             Some(Ok(Value::Error(error))) => {
                 let failure = Failure::answered("SUBSCRIBE", &error).of_our_own();
                 Err(failure.without(&self.server.login.secrets))
@@ -198,7 +198,7 @@ impl Subscriber {
     /// Until the subscription is gone. A connection that is silent because nothing happens is
     /// told from one that is cut off by asking now and then.
     async fn listen(&self, subscribed: &Subscribed) -> Failure {
-        let seam = &*self.server.seam;
+        let runtime = &*self.server.runtime;
         let limit = self.server.limits.call;
         loop {
             tokio::select! {
@@ -207,10 +207,10 @@ impl Subscriber {
                     let text = "connection closed".to_owned();
                     return Failure::unsent(Cause::Cut { text });
                 }
-                () = seam.sleep_until(seam.now() + ASK_EVERY) => {}
+                () = runtime.sleep_until(runtime.now() + ASK_EVERY) => {}
             }
             let ping = Command::of(&["PING"]);
-            let asked = within(seam, seam.now() + limit, subscribed.pipe.send(&ping)).await;
+            let asked = within(runtime, runtime.now() + limit, subscribed.pipe.send(&ping)).await;
             if !matches!(asked, Some(Ok(_))) {
                 return Failure::unsent(Cause::Silent { limit });
             }

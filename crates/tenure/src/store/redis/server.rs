@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::engine::observe::report;
-use crate::seam::Seam;
+use crate::runtime::Runtime;
 use crate::store::StoreError;
 
 use super::failure::{Cause, Failure, Stage};
@@ -40,13 +40,16 @@ pub(super) struct Server {
     pub(super) dial: Arc<dyn Dial>,
     pub(super) login: Login,
     pub(super) limits: Limits,
-    pub(super) seam: Arc<dyn Seam>,
+    pub(super) runtime: Arc<dyn Runtime>,
     pub(super) gate: Gate,
 }
 
 impl Server {
     /// The server that a URL names. Nothing is connected yet.
-    pub(super) fn of_url(url: &RedisUrl, seam: Arc<dyn Seam>) -> Result<Arc<Self>, StoreError> {
+    pub(super) fn of_url(
+        url: &RedisUrl,
+        runtime: Arc<dyn Runtime>,
+    ) -> Result<Arc<Self>, StoreError> {
         let dial: Arc<dyn Dial> = match &url.place {
             Place::Socket(path) => Arc::new(Unix { path: path.clone() }),
             Place::Host { host, port } => Arc::new(Tcp {
@@ -62,7 +65,7 @@ impl Server {
             let text = "rediss:// needs this program to be built with the feature `tls` of tenure";
             return Err(StoreError::config(text.into()));
         }
-        Ok(Self::new(url.name(), dial, url.login.clone(), url.limits, seam))
+        Ok(Self::new(url.name(), dial, url.login.clone(), url.limits, runtime))
     }
 
     pub(super) fn new(
@@ -70,13 +73,13 @@ impl Server {
         dial: Arc<dyn Dial>,
         login: Login,
         limits: Limits,
-        seam: Arc<dyn Seam>,
+        runtime: Arc<dyn Runtime>,
     ) -> Arc<Self> {
-        let gate = Gate::new(Arc::clone(&seam));
-        Arc::new(Self { name, dial, login, limits, seam, gate })
+        let gate = Gate::new(Arc::clone(&runtime));
+        Arc::new(Self { name, dial, login, limits, runtime, gate })
     }
 
-    /// One more connection, when the gate lets it through. Call it on the seam: the stream
+    /// One more connection, when the gate lets it through. Call it on the runtime: the stream
     /// belongs to the runtime that makes it.
     pub(super) async fn connect(
         &self,
@@ -84,16 +87,16 @@ impl Server {
         on_push: Option<OnPush>,
     ) -> Result<(Pipe, Driver, Greeting), Failure> {
         let attempt = async || {
-            let seam = &*self.seam;
-            let until = seam.now() + self.limits.connect;
-            let password = self.login.password(seam, until).await?;
-            let stream = (self.dial.dial(seam, until).await?, self.dial.is_tls());
+            let runtime = &*self.runtime;
+            let until = runtime.now() + self.limits.connect;
+            let password = self.login.password(runtime, until).await?;
+            let stream = (self.dial.dial(runtime, until).await?, self.dial.is_tls());
             // Where pushes arrive it does not matter who sends them.
             let asks_who_it_is = on_push.is_none();
             let name = (name, asks_who_it_is);
             let login = self.login.enter(password.as_deref(), stream, name);
             let (stream, reader, greeting) =
-                within(seam, until, login).await.unwrap_or_else(|| {
+                within(runtime, until, login).await.unwrap_or_else(|| {
                     let limit = self.limits.connect;
                     Err(Failure::unsent(Cause::NotInTime { stage: Stage::Login, limit }))
                 })?;
@@ -110,14 +113,14 @@ impl Server {
                         "connected"
                     );
                 };
-                report!(self.seam, say, &self.name, greeting);
+                report!(self.runtime, say, &self.name, greeting);
             }
             Err(failure) => {
                 let link = name.to_owned();
                 let say = move |store: &Arc<str>, failure: &Failure| {
                     tracing::debug!(%store, link, %failure, "not connected");
                 };
-                report!(self.seam, say, &self.name, failure);
+                report!(self.runtime, say, &self.name, failure);
             }
         }
         verdict

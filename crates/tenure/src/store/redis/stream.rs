@@ -14,7 +14,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
-use crate::seam::{Moment, Seam};
+use crate::runtime::{Moment, Runtime};
 
 use super::failure::{Cause, Failure, Stage};
 #[cfg(feature = "tls")]
@@ -33,7 +33,7 @@ pub(super) type Dialling<'a> =
 pub(super) trait Dial: fmt::Debug + Send + Sync + 'static {
     /// Opens a stream; ends at `until`, or a little later. It may go elsewhere each time: names
     /// are resolved anew.
-    fn dial<'a>(&'a self, seam: &'a dyn Seam, until: Moment) -> Dialling<'a>;
+    fn dial<'a>(&'a self, runtime: &'a dyn Runtime, until: Moment) -> Dialling<'a>;
 
     /// Whether TLS runs over it, for the messages.
     fn is_tls(&self) -> bool;
@@ -41,14 +41,14 @@ pub(super) trait Dial: fmt::Debug + Send + Sync + 'static {
 
 /// Waits for `future`, until `until` at most.
 pub(super) async fn within<F: Future>(
-    seam: &dyn Seam,
+    runtime: &dyn Runtime,
     until: Moment,
     future: F,
 ) -> Option<F::Output> {
     tokio::select! {
         biased;
         output = future => Some(output),
-        () = seam.sleep_until(until) => None,
+        () = runtime.sleep_until(until) => None,
     }
 }
 
@@ -64,12 +64,12 @@ pub(super) struct Tcp {
 }
 
 impl Dial for Tcp {
-    fn dial<'a>(&'a self, seam: &'a dyn Seam, until: Moment) -> Dialling<'a> {
+    fn dial<'a>(&'a self, runtime: &'a dyn Runtime, until: Moment) -> Dialling<'a> {
         Box::pin(async move {
-            let stream = self.connect(seam, until).await?;
+            let stream = self.connect(runtime, until).await?;
             #[cfg(feature = "tls")]
             if let Some(tls) = &self.tls {
-                return tls.secure(stream, seam, until).await;
+                return tls.secure(stream, runtime, until).await;
             }
             Ok(Box::new(stream) as Box<dyn ByteStream>)
         })
@@ -84,16 +84,16 @@ impl Dial for Tcp {
 }
 
 impl Tcp {
-    async fn connect(&self, seam: &dyn Seam, until: Moment) -> Result<TcpStream, Failure> {
-        let addresses = self.resolve(seam, until).await?;
+    async fn connect(&self, runtime: &dyn Runtime, until: Moment) -> Result<TcpStream, Failure> {
+        let addresses = self.resolve(runtime, until).await?;
         let mut last = None;
         for (index, address) in addresses.iter().enumerate() {
             // An address that swallows packets leaves time for the next one.
-            let left = until.since(seam.now());
+            let left = until.since(runtime.now());
             let share = left / u32::try_from(addresses.len() - index).unwrap_or(u32::MAX);
-            let limit = seam.now() + share;
+            let limit = runtime.now() + share;
             let place: Arc<str> = address.to_string().into();
-            last = Some(match within(seam, limit, TcpStream::connect(address)).await {
+            last = Some(match within(runtime, limit, TcpStream::connect(address)).await {
                 Some(Ok(stream)) => {
                     self.tune(&stream).map_err(|e| Failure::of_connecting(&place, &e))?;
                     return Ok(stream);
@@ -105,10 +105,14 @@ impl Tcp {
         Err(last.unwrap_or_else(|| self.no_address("no address")))
     }
 
-    async fn resolve(&self, seam: &dyn Seam, until: Moment) -> Result<Vec<SocketAddr>, Failure> {
-        let limit = until.since(seam.now());
+    async fn resolve(
+        &self,
+        runtime: &dyn Runtime,
+        until: Moment,
+    ) -> Result<Vec<SocketAddr>, Failure> {
+        let limit = until.since(runtime.now());
         let found = tokio::net::lookup_host((&*self.host, self.port));
-        match within(seam, until, found).await {
+        match within(runtime, until, found).await {
             Some(Ok(addresses)) => Ok(addresses.collect()),
             Some(Err(error)) => Err(self.no_address(&error.to_string())),
             None => Err(too_slow(Stage::Resolve, limit)),
@@ -142,11 +146,11 @@ pub(super) struct Unix {
 }
 
 impl Dial for Unix {
-    fn dial<'a>(&'a self, seam: &'a dyn Seam, until: Moment) -> Dialling<'a> {
+    fn dial<'a>(&'a self, runtime: &'a dyn Runtime, until: Moment) -> Dialling<'a> {
         Box::pin(async move {
-            let limit = until.since(seam.now());
+            let limit = until.since(runtime.now());
             let place: Arc<str> = self.path.display().to_string().into();
-            match within(seam, until, UnixStream::connect(&self.path)).await {
+            match within(runtime, until, UnixStream::connect(&self.path)).await {
                 Some(Ok(stream)) => Ok(Box::new(stream) as Box<dyn ByteStream>),
                 Some(Err(error)) => Err(Failure::of_connecting(&place, &error)),
                 None => Err(too_slow(Stage::Connect, limit)),

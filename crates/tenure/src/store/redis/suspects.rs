@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::protocol::Step;
-use crate::seam::Moment;
+use crate::runtime::Moment;
 use crate::types::Key;
 
 /// How long a key is remembered after it was last turned away.

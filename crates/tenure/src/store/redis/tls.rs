@@ -13,7 +13,7 @@ use rustls::{AlertDescription, CertificateError, ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use crate::seam::{Moment, Seam};
+use crate::runtime::{Moment, Runtime};
 use crate::store::StoreError;
 
 use super::failure::{Cause, Failure, Stage, TlsFault};
@@ -62,11 +62,12 @@ impl Tls {
     pub(super) async fn secure(
         &self,
         stream: TcpStream,
-        seam: &dyn Seam,
+        runtime: &dyn Runtime,
         until: Moment,
     ) -> Result<Box<dyn ByteStream>, Failure> {
-        let limit = until.since(seam.now());
-        let agreed = within(seam, until, self.connector.connect(self.name.clone(), stream)).await;
+        let limit = until.since(runtime.now());
+        let agreed =
+            within(runtime, until, self.connector.connect(self.name.clone(), stream)).await;
         match agreed {
             Some(Ok(stream)) => Ok(Box::new(stream)),
             Some(Err(error)) => {

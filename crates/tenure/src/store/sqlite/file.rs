@@ -22,7 +22,7 @@ use super::mount;
 use super::tombstones;
 use super::wake_dir::{self, WakeDir};
 use super::{SqliteOptions, busy};
-use crate::seam::{Seam, random_u32};
+use crate::runtime::{Runtime, random_u32};
 use crate::store::{StoreError, StoreErrorClass};
 
 /// "Tenu", in the header of every file of ours.
@@ -98,7 +98,7 @@ impl File {
     #[allow(clippy::disallowed_methods, reason = "this is the edge to other processes")]
     pub(super) fn open(
         path: &Path,
-        seam: &dyn Seam,
+        runtime: &dyn Runtime,
         options: &SqliteOptions,
     ) -> Result<Self, StoreError> {
         let asked = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
@@ -114,7 +114,7 @@ impl File {
         loop {
             let wake_dir = WakeDir::open(&path, &options.fd_names)?;
             let alone = Alone::wait(&wake_dir, &path, options)?;
-            if let Some((db, inodes)) = connect_whole(&path, &boot_id, seam, options)? {
+            if let Some((db, inodes)) = connect_whole(&path, &boot_id, runtime, options)? {
                 wake_dir.follow(&path);
                 wake_dir.sweep();
                 drop(alone);
@@ -164,7 +164,7 @@ fn is_filled(path: &Path) -> Result<bool, StoreError> {
 fn connect_whole(
     path: &Path,
     boot_id: &str,
-    seam: &dyn Seam,
+    runtime: &dyn Runtime,
     options: &SqliteOptions,
 ) -> Result<Option<(Connection, Inodes)>, StoreError> {
     let look = || Inodes::of(path).map_err(|e| fault::of_system(&at(path), e));
@@ -175,7 +175,7 @@ fn connect_whole(
     if !before.are_complete() && is_filled(path)? && !cut_off::is_unused(path)? {
         return Ok(None);
     }
-    let mut db = connect(path, seam, options)?;
+    let mut db = connect(path, runtime, options)?;
     prepare(&mut db, path, boot_id)?;
     let inodes = look()?;
     // Between the look and the opening somebody may have removed them.
@@ -293,7 +293,7 @@ impl Drop for Alone<'_> {
 
 fn connect(
     path: &Path,
-    seam: &dyn Seam,
+    runtime: &dyn Runtime,
     options: &SqliteOptions,
 ) -> Result<Connection, StoreError> {
     // The path has no link in it. One that is planted there now is not followed.
@@ -303,7 +303,7 @@ fn connect(
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let open = || {
         let mut db = Connection::open_with_flags(path, flags)?;
-        busy::install(&mut db, options.busy_limit, random_u32(seam))?;
+        busy::install(&mut db, options.busy_limit, random_u32(runtime))?;
         db.set_prepared_statement_cache_capacity(64);
         // The file of another program may be up to something.
         db.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;

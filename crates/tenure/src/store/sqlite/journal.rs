@@ -105,8 +105,8 @@ mod tests {
         fn new() -> Self {
             let dir = tempfile::tempdir().expect("a directory");
             let path = dir.path().join("locks.db");
-            let seam = crate::seam::machine().expect("the machine's seam");
-            let file = File::open(&path, &*seam, &SqliteOptions::default()).expect("it opens");
+            let runtime = crate::runtime::machine().expect("the machine's runtime");
+            let file = File::open(&path, &*runtime, &SqliteOptions::default()).expect("it opens");
             let journal = Journal::beside(&file.path);
             Self { file, journal, rows: 0, _dir: dir }
         }

@@ -44,7 +44,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::process::OfProcess;
 use crate::protocol::{Inspection, Reply, Step};
-use crate::seam::{Seam, claim_thread};
+use crate::runtime::{Runtime, claim_thread};
 use crate::types::{Key, TTL_MAX};
 
 use super::{
@@ -69,7 +69,7 @@ struct Shared {
     name: Arc<str>,
     /// Names the file, whatever path leads to it.
     unique: Arc<str>,
-    seam: Arc<dyn Seam>,
+    runtime: Arc<dyn Runtime>,
     requests: Sender<Request>,
     inboxes: Inboxes,
 }
@@ -110,8 +110,8 @@ impl Sqlite {
     ///
     /// In a process that was forked while a parent had such a store open, it is refused.
     #[must_use]
-    pub fn open(path: &Path, seam: Arc<dyn Seam>) -> Answer<'static, Self> {
-        Self::open_with(path, seam, SqliteOptions::default())
+    pub fn open(path: &Path, runtime: Arc<dyn Runtime>) -> Answer<'static, Self> {
+        Self::open_with(path, runtime, SqliteOptions::default())
     }
 
     /// Like [`Sqlite::open`], for tests.
@@ -119,7 +119,7 @@ impl Sqlite {
     #[must_use]
     pub fn open_with(
         path: &Path,
-        seam: Arc<dyn Seam>,
+        runtime: Arc<dyn Runtime>,
         options: SqliteOptions,
     ) -> Answer<'static, Self> {
         let in_use = match InUse::begin() {
@@ -130,7 +130,7 @@ impl Sqlite {
         let (opened, answer) = oneshot::channel();
         let thread = std::thread::Builder::new().name("tenure-sqlite".into());
         let started = thread.spawn(move || {
-            serve(&path, seam, options, opened);
+            serve(&path, runtime, options, opened);
             drop(in_use);
         });
         match started {
@@ -158,13 +158,13 @@ impl Sqlite {
 /// The store's thread, from the opening to the last handle's end.
 fn serve(
     path: &Path,
-    seam: Arc<dyn Seam>,
+    runtime: Arc<dyn Runtime>,
     options: SqliteOptions,
     opened: oneshot::Sender<Result<Sqlite, StoreError>>,
 ) {
     claim_thread();
     let start = || {
-        let file = File::open(path, &*seam, &options)?;
+        let file = File::open(path, &*runtime, &options)?;
         let inboxes = Inboxes::new(Arc::clone(&file.wake_dir));
         let postman = inboxes
             .postman()
@@ -176,10 +176,10 @@ fn serve(
             let (requests, waiting) = mpsc::channel();
             let name = format!("sqlite:{}", path.display()).into();
             let unique = file.unique().into();
-            let seam_too = Arc::clone(&seam);
-            let shared = Arc::new(Shared { name, unique, seam: seam_too, requests, inboxes });
+            let seam_too = Arc::clone(&runtime);
+            let shared = Arc::new(Shared { name, unique, runtime: seam_too, requests, inboxes });
             let _ = opened.send(Ok(Sqlite { shared: OfProcess::new(shared) }));
-            Worker::new(file, seam, options, postman, waiting).run();
+            Worker::new(file, runtime, options, postman, waiting).run();
         }
         Err(error) => {
             let _ = opened.send(Err(error));
@@ -232,7 +232,7 @@ impl Store for Sqlite {
     }
 
     fn inbox(&self) -> Answer<'_, Option<Inbox>> {
-        let opened = self.shared.here().map(|shared| shared.inboxes.open(&shared.seam));
+        let opened = self.shared.here().map(|shared| shared.inboxes.open(&shared.runtime));
         Box::pin(ready(opened.map_err(StoreError::from)))
     }
 

@@ -14,7 +14,7 @@ use super::file::File;
 use super::rows::{self, Loaded, Stored};
 use super::worker::{Call, List};
 use crate::protocol::{At, Grant, Inspection, Op, Reply, State, Step};
-use crate::seam::Seam;
+use crate::runtime::Runtime;
 use crate::store::{StoreError, StoreErrorClass};
 use crate::types::{Fence, Key, StoreTime};
 
@@ -34,17 +34,17 @@ pub(super) struct Done {
 /// Read only once the transaction has begun: that may have taken a while.
 #[derive(Debug)]
 pub(super) struct Clocks {
-    pub(super) seam: Arc<dyn Seam>,
+    pub(super) runtime: Arc<dyn Runtime>,
     pub(super) retention: Duration,
 }
 
 impl Clocks {
     pub(super) fn now(&self) -> StoreTime {
-        StoreTime::from_micros(self.seam.now().as_micros())
+        StoreTime::from_micros(self.runtime.now().as_micros())
     }
 
     fn read(&self) -> At {
-        At { now: self.now(), fence_seed: self.seam.wall_micros(), retention: self.retention }
+        At { now: self.now(), fence_seed: self.runtime.wall_micros(), retention: self.retention }
     }
 }
 

@@ -14,7 +14,7 @@ use super::datagram;
 use super::wake_dir::{WakeDir, is_dead};
 use crate::engine::observe::tell;
 use crate::protocol::Grant;
-use crate::seam::{Seam, random_u32, shielded};
+use crate::runtime::{Runtime, random_u32, shielded};
 use crate::store::{Inbox, Push};
 use crate::types::Key;
 
@@ -47,8 +47,8 @@ impl Inboxes {
     }
 
     /// Opens an inbox; `None`, with one warning, where no socket can be made.
-    pub(super) fn open(&self, seam: &Arc<dyn Seam>) -> Option<Inbox> {
-        let name = format!("{:x}-{:08x}", std::process::id(), random_u32(&**seam));
+    pub(super) fn open(&self, runtime: &Arc<dyn Runtime>) -> Option<Inbox> {
+        let name = format!("{:x}-{:08x}", std::process::id(), random_u32(&**runtime));
         let socket = match self.dir.bind(&name) {
             Ok(socket) => socket,
             Err(error) => {
@@ -69,9 +69,9 @@ impl Inboxes {
             address: Arc::clone(&address),
             dir: Arc::clone(&self.dir),
             neighbours: Arc::clone(&self.neighbours),
-            seam: Arc::clone(seam),
+            runtime: Arc::clone(runtime),
         };
-        seam.spawn(Box::pin(listen(listening, socket, sender)));
+        runtime.spawn(Box::pin(listen(listening, socket, sender)));
         Some(Inbox { address, pushes, missed: Arc::default() })
     }
 }
@@ -82,7 +82,7 @@ struct Listening {
     address: Arc<str>,
     dir: Arc<WakeDir>,
     neighbours: Arc<Neighbours>,
-    seam: Arc<dyn Seam>,
+    runtime: Arc<dyn Runtime>,
 }
 
 impl Drop for Listening {
@@ -90,7 +90,7 @@ impl Drop for Listening {
         self.neighbours.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.address);
         // A file system may take its time, and other stores' leases are kept on this thread.
         let (dir, address) = (Arc::clone(&self.dir), Arc::clone(&self.address));
-        self.seam.aside(Box::new(move || dir.remove(&address)));
+        self.runtime.aside(Box::new(move || dir.remove(&address)));
     }
 }
 
@@ -102,7 +102,7 @@ async fn listen(inbox: Listening, socket: UnixDatagram, pushes: mpsc::UnboundedS
             let say = |error: &Arc<io::Error>| {
                 tracing::warn!(%error, "the socket for wake-ups does not work");
             };
-            tell!(inbox.seam, say, &Arc::new(error));
+            tell!(inbox.runtime, say, &Arc::new(error));
             return;
         }
     };
@@ -123,7 +123,7 @@ async fn listen(inbox: Listening, socket: UnixDatagram, pushes: mpsc::UnboundedS
                 let say = |error: &Arc<io::Error>, inbox: &Arc<str>| {
                     tracing::warn!(%error, %inbox, "wake-ups cannot be received");
                 };
-                tell!(inbox.seam, say, &Arc::new(error), &inbox.address);
+                tell!(inbox.runtime, say, &Arc::new(error), &inbox.address);
                 break;
             }
         }

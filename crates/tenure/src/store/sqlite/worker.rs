@@ -18,7 +18,7 @@ use super::transaction::{self, Clocks, Done};
 use super::wakeup::Postman;
 use crate::engine::observe::tell;
 use crate::protocol::{Inspection, Reply, Step};
-use crate::seam::{Seam, shielded};
+use crate::runtime::{Runtime, shielded};
 use crate::store::{StoreError, StoreErrorClass};
 use crate::types::{Key, StoreTime};
 
@@ -75,12 +75,12 @@ pub(super) struct Worker {
 impl Worker {
     pub(super) fn new(
         file: File,
-        seam: Arc<dyn Seam>,
+        runtime: Arc<dyn Runtime>,
         options: SqliteOptions,
         postman: Postman,
         requests: Receiver<Request>,
     ) -> Self {
-        let clocks = Clocks { seam, retention: options.fence_retention };
+        let clocks = Clocks { runtime, retention: options.fence_retention };
         let journal = Journal::beside(&file.path);
         let (path, cache) = (file.asked().to_owned(), Cache::default());
         let (file, cut_off_until) = (Some(file), None);
@@ -208,7 +208,7 @@ impl Worker {
         }
         Ok(match &mut self.file {
             Some(file) => file,
-            none => none.insert(File::open(&self.path, &*self.clocks.seam, &self.options)?),
+            none => none.insert(File::open(&self.path, &*self.clocks.runtime, &self.options)?),
         })
     }
 
@@ -232,7 +232,7 @@ impl Worker {
         let say = move |path: &PathBuf| {
             tracing::warn!(file = %path.display(), "{why} while in use: opened anew");
         };
-        tell!(self.clocks.seam, say, &self.path);
+        tell!(self.clocks.runtime, say, &self.path);
         (self.file, self.cut_off_until) = (None, None);
         self.cache = Cache::default();
     }

@@ -9,7 +9,7 @@ use tenure_testkit::wait_until;
 use tokio::sync::Semaphore;
 
 use crate::protocol::{Op, Reply, Step};
-use crate::seam;
+use crate::runtime;
 use crate::store::redis::batch::{Batches, Carrier, Outcome, SECOND_MIN, carrying};
 use crate::types::Key;
 
@@ -36,7 +36,7 @@ fn scene(open: usize) -> Scene {
             Outcome::Together(Ok(echo(&steps)))
         })
     });
-    let batches = Batches::start(&*seam::machine().expect("threads"), carry);
+    let batches = Batches::start(&*runtime::machine().expect("threads"), carry);
     let scene = Scene { batches, carried, gate };
     // Once the task on the engine's thread has come by, callers send by themselves.
     wait_until("callers send by themselves", || scene.batches.is_adopted());
@@ -123,7 +123,7 @@ async fn what_breaks_down_alone_breaks_nobody_elses_call() {
             Outcome::Together(Ok(echo(&steps)))
         })
     });
-    let batches = Batches::start(&*seam::machine().expect("threads"), carry);
+    let batches = Batches::start(&*runtime::machine().expect("threads"), carry);
     wait_until("callers send by themselves", || batches.is_adopted());
     for _ in 0..3 {
         let mut bad = Box::pin(batches.send(vec![step("bad")]));
@@ -172,7 +172,7 @@ fn no_call_of_many_threads_is_left_behind() {
         for thread in 0..THREADS {
             let scene = &scene;
             scope.spawn(move || {
-                let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+                let tokio_runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
                 for call in 0..CALLS {
                     let text = format!("{thread}-{call}");
                     let mut sent = pin!(send(&scene.batches, &text));
@@ -180,7 +180,7 @@ fn no_call_of_many_threads_is_left_behind() {
                     // Answered at once, or while somebody else is at it, as it happens.
                     scene.gate.add_permits(1);
                     if poll == Poll::Pending {
-                        runtime.block_on(sent);
+                        tokio_runtime.block_on(sent);
                     }
                 }
             });

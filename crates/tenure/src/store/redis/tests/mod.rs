@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex};
 
 use tenure_testkit::Server as RealServer;
 
-use crate::seam::{self, Moment, Seam};
+use crate::runtime::{self, Moment, Runtime};
 
 use super::failure::Failure;
 use super::link::{Link, Script};
@@ -36,7 +36,7 @@ const NAME: &str = "tenure-test";
 /// The server that a URL names, on the machine's clock.
 fn server(url: &str) -> Arc<Server> {
     let url = RedisUrl::parse(url).expect("a good URL");
-    Server::of_url(&url, seam::machine().expect("threads")).expect("a server")
+    Server::of_url(&url, runtime::machine().expect("threads")).expect("a server")
 }
 
 /// A link with parameters that suit a test.
@@ -70,9 +70,9 @@ struct Counted {
 }
 
 impl Dial for Counted {
-    fn dial<'a>(&'a self, seam: &'a dyn Seam, until: Moment) -> Dialling<'a> {
-        self.times.lock().unwrap().push(seam.now());
-        self.dial.dial(seam, until)
+    fn dial<'a>(&'a self, runtime: &'a dyn Runtime, until: Moment) -> Dialling<'a> {
+        self.times.lock().unwrap().push(runtime.now());
+        self.dial.dial(runtime, until)
     }
 
     fn is_tls(&self) -> bool {
@@ -85,6 +85,6 @@ fn counted(url: &str) -> (Arc<Server>, Arc<Mutex<Vec<Moment>>>) {
     let server = Arc::into_inner(server(url)).expect("nobody else has it");
     let times = Arc::new(Mutex::default());
     let dial = Arc::new(Counted { dial: server.dial, times: Arc::clone(&times) });
-    let server = Server::new(server.name, dial, server.login, server.limits, server.seam);
+    let server = Server::new(server.name, dial, server.login, server.limits, server.runtime);
     (server, times)
 }

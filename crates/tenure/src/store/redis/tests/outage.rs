@@ -33,7 +33,7 @@ async fn a_killed_server_costs_few_attempts_and_is_found_when_it_is_back() {
         ping(link).await.expect("it is up");
     }
     real.kill9();
-    let died = server.seam.now();
+    let died = server.runtime.now();
     let callers: Vec<_> = (0..60)
         .map(|caller| {
             let link = Arc::clone(&links[caller % links.len()]);

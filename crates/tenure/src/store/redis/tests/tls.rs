@@ -7,7 +7,7 @@ use tenure_testkit::{Certificates, ClientCertificates, Server as RealServer};
 
 use super::fake::fake;
 use super::{NAME, ping, server};
-use crate::seam;
+use crate::runtime;
 use crate::store::StoreErrorClass::{Config, Refused, Transient};
 use crate::store::redis::failure::Failure;
 use crate::store::redis::link::Link;
@@ -101,7 +101,7 @@ fn files_that_are_none_are_refused_when_the_store_is_opened() {
     std::fs::write(&empty, "").expect("it can be written");
     let open = |parameters: String| {
         let url = RedisUrl::parse(&format!("rediss://127.0.0.1?{parameters}")).expect("a good URL");
-        let error = Server::of_url(&url, seam::machine().expect("threads"));
+        let error = Server::of_url(&url, runtime::machine().expect("threads"));
         error.map(drop).expect_err("no such file").message
     };
     let certificates = Certificates::for_names(LOOPBACK);

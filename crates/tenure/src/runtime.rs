@@ -1,7 +1,7 @@
 //! The one place where clocks, timers, spawning and randomness enter. All the rest asks a
-//! [`Seam`], so that it runs the same on the machine's clock and in a simulation.
+//! [`Runtime`], so that it runs the same on the machine's clock and in a simulation.
 //!
-//! The machine's seam runs on threads of its own: leases are renewed and losses announced even
+//! The machine's runtime runs on threads of its own: leases are renewed and losses announced even
 //! while every thread of the program is busy. One thread runs tasks, and one rings alarms. These
 //! two call no foreign code that may block: wakers and files have threads *aside*, loggers and
 //! metrics the *reporter*. Its clock is `CLOCK_BOOTTIME`, which goes on while the machine sleeps,
@@ -81,7 +81,7 @@ impl std::ops::Sub<Duration> for Moment {
 }
 
 /// What the engine needs of the world.
-pub trait Seam: fmt::Debug + Send + Sync + 'static {
+pub trait Runtime: fmt::Debug + Send + Sync + 'static {
     /// This process's clock; it goes on while the machine sleeps.
     fn now(&self) -> Moment;
 
@@ -128,9 +128,9 @@ pub trait Seam: fmt::Debug + Send + Sync + 'static {
 }
 
 /// A random number for jitter.
-pub(crate) fn random_u32(seam: &dyn Seam) -> u32 {
+pub(crate) fn random_u32(runtime: &dyn Runtime) -> u32 {
     let mut bytes = [0; 4];
-    seam.random(&mut bytes);
+    runtime.random(&mut bytes);
     u32::from_le_bytes(bytes)
 }
 
@@ -144,11 +144,11 @@ pub(crate) fn shielded<T>(call: impl FnOnce() -> T) -> Option<T> {
 /// Runs `work`, which may block, aside, and answers what it answers; `None` if it panicked.
 #[cfg(feature = "redis")]
 pub(crate) async fn blocking<T: Send + 'static>(
-    seam: &dyn Seam,
+    runtime: &dyn Runtime,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Option<T> {
     let (answer, coming) = tokio::sync::oneshot::channel();
-    seam.aside(Box::new(move || {
+    runtime.aside(Box::new(move || {
         // Whoever asked may have gone.
         let _gone = answer.send(work());
     }));
@@ -171,19 +171,19 @@ pub(crate) fn is_own_thread() -> bool {
 
 /// The machine's own clock, timers and generator, and the threads `tenure`, `tenure-timer`,
 /// `tenure-aside` and `tenure-report`, which are started with the first use and shared by all of
-/// this process. After a fork the child starts its own, also if it is asked by a seam that it
+/// this process. After a fork the child starts its own, also if it is asked by a runtime that it
 /// inherited.
 ///
 /// # Errors
 /// A thread, the runtime or the timer could not be made.
-pub fn machine() -> io::Result<Arc<dyn Seam>> {
-    Machine::of_this_process().map(|machine| machine as Arc<dyn Seam>)
+pub fn machine() -> io::Result<Arc<dyn Runtime>> {
+    Machine::of_this_process().map(|machine| machine as Arc<dyn Runtime>)
 }
 
 #[derive(Debug)]
 struct Machine {
     process: Process,
-    runtime: tokio::runtime::Handle,
+    tokio: tokio::runtime::Handle,
     timers: Arc<Timers>,
     aside: Arc<Aside>,
     reporter: Reporter,
@@ -206,7 +206,7 @@ impl Machine {
         let aside = Aside::start(&timers)?;
         let machine = Arc::new(Self {
             process: Process::current(),
-            runtime: runtime.handle().clone(),
+            tokio: runtime.handle().clone(),
             timers: Arc::clone(&timers),
             aside: Arc::clone(&aside),
             reporter: Reporter::start()?,
@@ -243,7 +243,7 @@ fn start_thread(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<
     })
 }
 
-impl Seam for Machine {
+impl Runtime for Machine {
     fn now(&self) -> Moment {
         now()
     }
@@ -273,7 +273,7 @@ impl Seam for Machine {
 
     fn spawn(&self, task: Task) {
         if self.process.is_current() {
-            self.runtime.spawn(task);
+            self.tokio.spawn(task);
         } else if let Ok(own) = Self::of_this_process() {
             own.spawn(task);
         }
