@@ -42,7 +42,7 @@
 //! store    Store: memory sqlite redis quorum      one atomic step per request; never waits
 //! engine   acquire keeper guard locks             the only code that waits and renews
 //! kinds    mutex                                  thin: a claim and its options
-//! doors    connect(url)                           how people come in
+//! connect  connect(url)                           how people come in
 //! ```
 //!
 //! # Fork
@@ -64,7 +64,10 @@
 //! ticket over a connection of the child's own ([`Locks::adopt`]).
 #![doc = include_str!("../docs/uses.md")]
 
-mod doors;
+#[cfg(feature = "blocking")]
+pub mod blocking;
+mod connect;
+mod default;
 mod engine;
 mod kinds;
 #[cfg(not(feature = "__mutants"))]
@@ -77,17 +80,16 @@ mod process;
 pub mod protocol;
 pub mod runtime;
 pub mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod types;
 
 #[doc(hidden)]
-pub use doors::DefaultStore;
-#[cfg(feature = "blocking")]
-pub use doors::blocking;
+pub use connect::DefaultStore;
 #[cfg(feature = "sqlite")]
-pub use doors::embedded_file;
-#[cfg(feature = "testing")]
-pub use doors::testing;
-pub use doors::{StoreEntry, connect, connect_with, default_locks, lock, set_default, stores};
+pub use connect::embedded_file;
+pub use connect::{StoreEntry, connect, connect_with, stores};
+pub use default::{default_locks, lock, set_default};
 pub use engine::observe;
 pub use engine::{
     Compensated, Failure, Finished, Guard, InvalidTicket, Lease, List, Locks, LocksOptions,

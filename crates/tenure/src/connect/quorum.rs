@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::runtime::Runtime;
 use crate::store::{Answer, Quorum, QuorumOptions, Store, StoreError};
 
-use super::connect::entry_of;
+use crate::connect::entry_of;
 
 /// A quorum as its URL names it.
 #[derive(Debug, Clone, PartialEq, Eq)]

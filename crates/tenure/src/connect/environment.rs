@@ -9,11 +9,11 @@ use std::path::PathBuf;
 use crate::types::{Error, ErrorKind, Operation, Result};
 
 /// The store's URL.
-pub(super) const URL: &str = "TENURE_STORE";
+pub(crate) const URL: &str = "TENURE_STORE";
 /// The embedded store's file.
-pub(super) const FILE: &str = "TENURE_STORE_FILE";
+pub(crate) const FILE: &str = "TENURE_STORE_FILE";
 /// What `tenure run` says of the URL in `TENURE_STORE` when it leaves a password out of it.
-pub(super) const WITHHELD: &str = "TENURE_STORE_WITHHELD";
+pub(crate) const WITHHELD: &str = "TENURE_STORE_WITHHELD";
 /// What others read and Tenure does not: they name a cache as often as a server for locks.
 const IGNORED: [&str; 2] = ["REDIS_URL", "REDIS_HOST"];
 
@@ -68,7 +68,7 @@ impl DefaultStore {
     }
 
     /// The store that this process's environment names.
-    pub(super) fn of_this_process() -> Result<Self> {
+    pub(crate) fn of_this_process() -> Result<Self> {
         Self::find(|name| env::var_os(name))
     }
 

@@ -12,7 +12,7 @@ use crate::process::{OfProcess, PerProcess, of_process};
 use crate::types::{Error, ErrorKind, Key, Operation, Result};
 
 use super::connect;
-use super::environment::{DefaultStore, FILE, URL};
+use crate::connect::environment::{DefaultStore, FILE, URL};
 
 static DEFAULT: PerProcess<Default> = PerProcess::new();
 

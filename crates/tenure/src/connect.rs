@@ -1,6 +1,12 @@
 //! From a URL to a store, by one table. Adding a store is one line here: URL parsing, the
 //! command line's help, the documentation and the conformance suite read it.
 
+#[cfg(feature = "sqlite")]
+mod embedded;
+pub(crate) mod environment;
+mod quorum;
+mod schemes;
+
 use std::io;
 use std::sync::Arc;
 
@@ -10,7 +16,9 @@ use crate::runtime::{self, Runtime};
 use crate::store::{Answer, Memory, Store, StoreError, StoreErrorClass, spelling};
 use crate::types::{Error, ErrorKind, Operation, Result};
 
-use super::schemes;
+#[cfg(feature = "sqlite")]
+pub use embedded::embedded_file;
+pub use environment::DefaultStore;
 
 type Opening = Answer<'static, Arc<dyn Store>>;
 
@@ -101,7 +109,7 @@ const STORES: &[StoreEntry] = &[
         survives: "the loss of a minority of its nodes, also of their memory",
         reads_parameters: true,
         name: |_| "quorum".into(),
-        open: super::quorum::open,
+        open: quorum::open,
     },
 ];
 
