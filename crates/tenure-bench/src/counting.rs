@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tenure::Key;
-use tenure::protocol::{Inspection, Op, Reply, Step};
+use tenure::protocol::{Inspection, Op, Reply, Request};
 use tenure::store::{Answer, Capabilities, Identity, Inbox, Links, Store};
 use tokio::sync::watch;
 
@@ -41,7 +41,7 @@ impl<S: Store> Store for Counting<S> {
         self.within.check_key(key)
     }
 
-    fn call(&self, steps: Vec<Step>) -> Answer<'_, Vec<Reply>> {
+    fn call(&self, steps: Vec<Request>) -> Answer<'_, Vec<Reply>> {
         let renewals = steps.iter().filter(|step| matches!(step.op, Op::Renew { .. })).count();
         if renewals > 0 {
             self.calls.fetch_add(1, Ordering::Relaxed);

@@ -1,14 +1,14 @@
 //! Steps, replies and owners in few words, for the trace.
 
 use tenure::Owner;
-use tenure::protocol::{Acquire, FenceRule, Op, Reply, Step};
+use tenure::protocol::{Acquire, FenceRule, Op, Reply, Request};
 
 pub(crate) fn owner(owner: &Owner) -> String {
     let value: String = owner.value().chars().take(6).collect();
     format!("{value}~{:04x}", owner.attempt() & 0xffff)
 }
 
-pub(crate) fn steps(steps: &[Step]) -> String {
+pub(crate) fn steps(steps: &[Request]) -> String {
     let steps: Vec<_> = steps.iter().map(|s| format!("{} {}", s.key, op(&s.op))).collect();
     steps.join("; ")
 }

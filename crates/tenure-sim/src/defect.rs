@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tenure::Claim;
 use tenure::Label;
-use tenure::protocol::{At, Grant, Holder, Op, Place, Reply, Resource};
+use tenure::protocol::{Grant, Holder, KeyState, Op, Place, Reply, StepContext};
 
 /// A fault of the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,10 +42,10 @@ impl Defect {
     /// What the machine does, with the defect in it.
     pub(crate) fn apply(
         self,
-        before: &Resource,
+        before: &KeyState,
         op: &Op,
-        at: At,
-    ) -> (Resource, (Reply, Vec<Grant>)) {
+        at: StepContext,
+    ) -> (KeyState, (Reply, Vec<Grant>)) {
         let parts = Parts::of(before);
         match self {
             Self::RenewalRecreates => recreate(before.clone(), op, at),
@@ -53,7 +53,8 @@ impl Defect {
             Self::ReleaseOfAnybody => parts.apply(&release_of_anybody(before, op), at),
             Self::FenceStands => {
                 let last = before.fence().get().saturating_sub(1);
-                let at = At { fence_seed: if last == 0 { at.fence_seed } else { 0 }, ..at };
+                let at =
+                    StepContext { fence_seed: if last == 0 { at.fence_seed } else { 0 }, ..at };
                 Parts { fence: last, ..parts }.apply(op, at)
             }
             Self::LastComeFirst => {
@@ -108,7 +109,7 @@ impl Defect {
 
 /// The contents of a resource, to be changed against its will.
 struct Parts<'a> {
-    of: &'a Resource,
+    of: &'a KeyState,
     holders: Vec<Holder>,
     queue: VecDeque<Place>,
     tombstones: Vec<tenure::protocol::Tombstone>,
@@ -116,7 +117,7 @@ struct Parts<'a> {
 }
 
 impl<'a> Parts<'a> {
-    fn of(resource: &'a Resource) -> Self {
+    fn of(resource: &'a KeyState) -> Self {
         Self {
             of: resource,
             holders: resource.holders().to_vec(),
@@ -126,20 +127,20 @@ impl<'a> Parts<'a> {
         }
     }
 
-    fn build(self) -> Resource {
+    fn build(self) -> KeyState {
         let fence = tenure::Fence::new(self.fence);
         let until = self.of.fence_until();
-        Resource::from_parts(self.holders, self.queue, self.tombstones, fence, until)
+        KeyState::from_parts(self.holders, self.queue, self.tombstones, fence, until)
     }
 
-    fn apply(self, op: &Op, at: At) -> (Resource, (Reply, Vec<Grant>)) {
+    fn apply(self, op: &Op, at: StepContext) -> (KeyState, (Reply, Vec<Grant>)) {
         let mut after = self.build();
         let answer = after.apply(op, at);
         (after, answer)
     }
 }
 
-fn recreate(mut after: Resource, op: &Op, at: At) -> (Resource, (Reply, Vec<Grant>)) {
+fn recreate(mut after: KeyState, op: &Op, at: StepContext) -> (KeyState, (Reply, Vec<Grant>)) {
     let (reply, grants) = after.apply(op, at);
     let Op::Renew { owner, ttl } = op else { return (after, (reply, grants)) };
     if !matches!(reply, Reply::Gone | Reply::Withdrawn) || !after.holders().is_empty() {
@@ -157,7 +158,7 @@ fn recreate(mut after: Resource, op: &Op, at: At) -> (Resource, (Reply, Vec<Gran
     (parts.build(), (Reply::Renewed, grants))
 }
 
-fn release_of_anybody(before: &Resource, op: &Op) -> Op {
+fn release_of_anybody(before: &KeyState, op: &Op) -> Op {
     let Some(holder) = before.holders().first() else { return op.clone() };
     let mut op = op.clone();
     if let Op::Release { owner, .. } = &mut op {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tenure::protocol::{Grant, Inspection, Reply, Step};
+use tenure::protocol::{Grant, Inspection, Reply, Request};
 use tenure::store::{
     Answer, Capabilities, Forgets, Identity, Inbox, Links, Push, Reach, Store, StoreError,
     StoreErrorClass,
@@ -113,7 +113,7 @@ impl Network {
         let _gone_with_its_process = sender.send(push);
     }
 
-    fn send(self: &Arc<Self>, pid: Pid, steps: Vec<Step>) -> oneshot::Receiver<Replies> {
+    fn send(self: &Arc<Self>, pid: Pid, steps: Vec<Request>) -> oneshot::Receiver<Replies> {
         let (answer, answered) = oneshot::channel();
         if self.world.is_crashed(pid) {
             return answered;
@@ -187,7 +187,7 @@ struct Call {
     number: u64,
     /// No copy of it is under way.
     single: bool,
-    steps: Vec<Step>,
+    steps: Vec<Request>,
     /// Taken by whatever ends the call first.
     answer: Mutex<Option<oneshot::Sender<Replies>>>,
 }
@@ -327,7 +327,7 @@ impl Store for SimStore {
         Ok(())
     }
 
-    fn call(&self, steps: Vec<Step>) -> Answer<'_, Vec<Reply>> {
+    fn call(&self, steps: Vec<Request>) -> Answer<'_, Vec<Reply>> {
         Box::pin(async move {
             // Between the engine's reading of the clock and the sending.
             self.network.world.may_stumble(self.pid);

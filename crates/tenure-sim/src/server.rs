@@ -7,7 +7,9 @@ use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tenure::protocol::{At, Blocker, Grant, Guarded, Inspection, Op, Reply, Resource, State, Step};
+use tenure::protocol::{
+    Blocker, Grant, Guarded, Inspection, KeyState, Op, Reply, Request, State, StepContext,
+};
 use tenure::{Key, Label, StoreTime};
 
 use crate::brief;
@@ -41,7 +43,7 @@ pub(crate) struct Terms {
 /// What a crash may take away.
 #[derive(Default)]
 struct Hall {
-    resources: BTreeMap<Key, Resource>,
+    resources: BTreeMap<Key, KeyState>,
     /// No fence is minted at or below it: the largest fence that was ever forgotten.
     floor: u64,
     down_until: u64,
@@ -80,7 +82,7 @@ impl Server {
     }
 
     /// Carries the steps out, as any store would.
-    pub(crate) fn serve(&self, steps: &[Step], from: Sender) -> (Vec<Reply>, Vec<(Key, Grant)>) {
+    pub(crate) fn serve(&self, steps: &[Request], from: Sender) -> (Vec<Reply>, Vec<(Key, Grant)>) {
         let mut hall = self.hall();
         let mut replies = Vec::with_capacity(steps.len());
         let mut pushes = Vec::new();
@@ -95,8 +97,8 @@ impl Server {
     /// An operator takes the key away from whom the last look has shown as its holder.
     pub(crate) fn force(&self, key: &Key) -> Vec<(Key, Grant)> {
         let mut hall = self.hall();
-        let Some(up_to) = hall.resources.get(key).map(Resource::fence) else { return vec![] };
-        let step = Step { key: key.clone(), op: Op::Force { up_to } };
+        let Some(up_to) = hall.resources.get(key).map(KeyState::fence) else { return vec![] };
+        let step = Request { key: key.clone(), op: Op::Force { up_to } };
         let (_, grants) = self.apply(&mut hall, &step, None);
         grants.into_iter().map(|grant| (key.clone(), grant)).collect()
     }
@@ -166,9 +168,9 @@ impl Server {
         self.hall().resources.values().filter(|r| !r.is_forgettable(far)).count()
     }
 
-    fn apply(&self, hall: &mut Hall, step: &Step, from: Option<Sender>) -> (Reply, Vec<Grant>) {
+    fn apply(&self, hall: &mut Hall, step: &Request, from: Option<Sender>) -> (Reply, Vec<Grant>) {
         let Terms { clock, retention, defect, .. } = self.terms;
-        let at = At {
+        let at = StepContext {
             now: self.now(),
             fence_seed: clock.wall(self.world.now()).max(hall.floor + 1),
             retention,
@@ -224,7 +226,7 @@ impl Server {
 }
 
 /// Whether an operation would give a lease to an owner who has none.
-fn grants_anew(resource: &Resource, op: &Op, now: StoreTime) -> bool {
+fn grants_anew(resource: &KeyState, op: &Op, now: StoreTime) -> bool {
     let (Op::Acquire(acquire) | Op::Steal(acquire)) = op else { return false };
     !resource.holders().iter().any(|h| h.owner == acquire.owner && h.expires > now)
 }

@@ -17,7 +17,7 @@
 //! ```
 //!
 //! Begin with [`connect`], [`Locks`], [`Mutex`] and [`Guard`]. For those who write a store of their
-//! own there are [`store::Store`], [`protocol::Resource`] and [`runtime::Runtime`]; a minor version may
+//! own there are [`store::Store`], [`protocol::KeyState`] and [`runtime::Runtime`]; a minor version may
 //! change these three modules.
 //!
 //! # Features
@@ -38,7 +38,7 @@
 //!
 //! ```text
 //! types    key owner claim fence label error      plain data: no I/O, no clock
-//! protocol resource step votes backoff            pure: `now` and randomness are arguments
+//! protocol key_state request votes backoff         pure: `now` and randomness are arguments
 //! store    Store: memory sqlite redis quorum      one atomic step per request; never waits
 //! engine   acquire keeper guard locks             the only code that waits and renews
 //! kinds    mutex                                  thin: a claim and its options

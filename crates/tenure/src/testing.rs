@@ -55,7 +55,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use crate::engine::{Locks, LocksOptions};
-use crate::protocol::{Acquire, FenceRule, Op, Reply, Step};
+use crate::protocol::{Acquire, FenceRule, Op, Reply, Request};
 use crate::runtime::{self, Runtime, random_u32};
 use crate::store::{Memory, Store};
 use crate::types::{Claim, Fence, Key, Label, Owner, TTL_MAX};
@@ -195,7 +195,7 @@ impl Drop for Busy {
 impl Faulty {
     /// Asks past every fault. Memory answers at once.
     fn ask(&self, key: &Key, op: Op) -> Reply {
-        let mut call = pin!(self.memory().call(vec![Step { key: key.clone(), op }]));
+        let mut call = pin!(self.memory().call(vec![Request { key: key.clone(), op }]));
         match call.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(Ok(mut replies)) => replies.swap_remove(0),
             Poll::Ready(Err(error)) => panic!("{error}"),

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use tenure::protocol::{Op, Reply, Step};
+use tenure::protocol::{Op, Reply, Request};
 use tenure::runtime::{self, Runtime};
 use tenure::store::{Answer, Memory, Redis, Sqlite, Store};
 use tenure::{ErrorKind, Locks, LocksOptions};
@@ -36,8 +36,8 @@ impl Change for Counted {
         &*self.store
     }
 
-    fn call(&self, steps: Vec<Step>) -> Answer<'_, Vec<Reply>> {
-        let wants_one = |step: &&Step| {
+    fn call(&self, steps: Vec<Request>) -> Answer<'_, Vec<Reply>> {
+        let wants_one = |step: &&Request| {
             matches!(step.op, Op::Withdraw { .. } | Op::Release { tombstone: Some(_), .. })
         };
         let count = steps.iter().filter(wants_one).count();

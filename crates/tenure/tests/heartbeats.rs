@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tenure::protocol::{Op, Reply, Step};
+use tenure::protocol::{Op, Reply, Request};
 use tenure::runtime::{Moment, Runtime, Task};
 use tenure::store::{Answer, Memory, Store};
 use tenure::testing::Clock;
@@ -76,8 +76,8 @@ impl Change for Slow {
         &self.within
     }
 
-    fn call(&self, steps: Vec<Step>) -> Answer<'_, Vec<Reply>> {
-        let is_beat = |step: &&Step| matches!(&step.op, Op::Acquire(a) if a.queue.is_some());
+    fn call(&self, steps: Vec<Request>) -> Answer<'_, Vec<Reply>> {
+        let is_beat = |step: &&Request| matches!(&step.op, Op::Acquire(a) if a.queue.is_some());
         let beats: Vec<_> = steps.iter().filter(is_beat).map(|step| step.key.to_string()).collect();
         if beats.is_empty() {
             return self.within.call(steps);

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tenure::protocol::{Op, Reply, Step};
+use tenure::protocol::{Op, Reply, Request};
 use tenure::runtime::{self, Runtime};
 use tenure::store::{Answer, Memory, Store};
 use tenure::{Locks, LocksOptions, blocking};
@@ -32,7 +32,7 @@ impl Change for Slow {
         &self.memory
     }
 
-    fn call(&self, steps: Vec<Step>) -> Answer<'_, Vec<Reply>> {
+    fn call(&self, steps: Vec<Request>) -> Answer<'_, Vec<Reply>> {
         if !matches!(steps[0].op, Op::Release { .. } | Op::Withdraw { .. }) {
             return self.memory.call(steps);
         }

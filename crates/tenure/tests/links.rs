@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use tenure::protocol::{Op, Reply, Step};
+use tenure::protocol::{Op, Reply, Request};
 use tenure::store::{Answer, Links, Memory, Store};
 use tenure::{Guard, Locks, LocksOptions, LostReason, Renewal, runtime};
 use tokio::sync::{Semaphore, watch};
@@ -39,7 +39,7 @@ impl Change for Linked {
         &self.within
     }
 
-    fn call(&self, steps: Vec<Step>) -> Answer<'_, Vec<Reply>> {
+    fn call(&self, steps: Vec<Request>) -> Answer<'_, Vec<Reply>> {
         let renewals = steps.iter().filter(|step| matches!(step.op, Op::Renew { .. })).count();
         if renewals == 0 {
             return self.within.call(steps);

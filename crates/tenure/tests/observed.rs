@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
-use tenure::protocol::{Reply, Step};
+use tenure::protocol::{Reply, Request};
 use tenure::runtime::{self, Runtime};
 use tenure::store::{Answer, Memory, Store, StoreError, StoreErrorClass};
 use tenure::{Lease, Locks, LocksOptions, Renewal};
@@ -65,7 +65,7 @@ impl Change for OutOfReach {
         &self.0
     }
 
-    fn call(&self, _: Vec<Step>) -> Answer<'_, Vec<Reply>> {
+    fn call(&self, _: Vec<Request>) -> Answer<'_, Vec<Reply>> {
         Box::pin(std::future::ready(Err(StoreError {
             class: StoreErrorClass::Transient,
             message: "out of reach".into(),

@@ -16,7 +16,7 @@ use sqlite_world::{
     Clock, LIMIT, acquire, ask, closed, fence, key, open, owner, pages, release, until, wait_for,
 };
 use tenure::Fence;
-use tenure::protocol::{Op, Reply, State, Step};
+use tenure::protocol::{Op, Reply, Request, State};
 use tenure::store::{Inbox, Push, Sqlite, SqliteOptions, Store};
 
 const TTL: Duration = Duration::from_secs(30);
@@ -43,7 +43,7 @@ async fn two_thousand_one_off_keys_leave_nothing() {
     for batch in 0..100 {
         let names = (0..20).map(|n| key(&format!("one-off {batch} {n} {}", "x".repeat(200))));
         let steps = names.flat_map(|key| {
-            let step = |op| Step { key: key.clone(), op };
+            let step = |op| Request { key: key.clone(), op };
             [step(acquire(&owner(1), TTL)), step(release(&owner(1)))]
         });
         let replies = store.call(steps.collect()).await.expect("an answer");
@@ -149,7 +149,7 @@ async fn many_grants_at_once_all_arrive() {
     let path = dir.path().join("locks.db");
     let (here, there) = (open(&path).await, open(&path).await);
     let mut inbox = there.inbox().await.expect("an answer").expect("an inbox");
-    let step = |n: u64, op| Step { key: key(&format!("key-{n}")), op };
+    let step = |n: u64, op| Request { key: key(&format!("key-{n}")), op };
     let inbox_of = || Some(Arc::clone(&inbox.address));
     let all = 0..500;
     here.call(all.clone().map(|n| step(n, acquire(&owner(1), TTL))).collect()).await.expect("held");
@@ -278,7 +278,7 @@ async fn a_heartbeat_in_a_long_queue_writes_little() {
     let path = dir.path().join("locks.db");
     let clock = Clock::new();
     let store = open_on(&path, &clock, SqliteOptions::default()).await;
-    let step = |op| Step { key: key("k"), op };
+    let step = |op| Request { key: key("k"), op };
     let wait = |n| step(wait_for(&owner(n), TTL, TTL, None));
     store.call((0..1000).map(wait).collect()).await.expect("queued");
     let journal = || std::fs::metadata(dir.path().join("locks.db-wal")).expect("a journal").len();

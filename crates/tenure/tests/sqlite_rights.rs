@@ -13,7 +13,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use sqlite_world::{acquire, ask, closed, fence, in_role, key, open, owner, play, unprivileged};
-use tenure::protocol::{Op, Reply, State, Step};
+use tenure::protocol::{Op, Reply, Request, State};
 use tenure::runtime;
 use tenure::store::StoreErrorClass::{Config, Refused};
 use tenure::store::{Sqlite, Store, StoreError, StoreErrorClass};
@@ -127,7 +127,7 @@ async fn role_other_user() {
     };
     let store = open(&dir.join("locks.db")).await;
     fence(&ask(&store, "mine", acquire(&owner(2), TTL)).await.expect("an answer"));
-    let look = vec![Step { key: key("k"), op: Op::Inspect }];
+    let look = vec![Request { key: key("k"), op: Op::Inspect }];
     let seen = store.call(look).await.expect("an answer");
     assert!(matches!(&seen[..], [Reply::Inspected(seen)] if seen.state == State::Held), "{seen:?}");
     assert!(store.inbox().await.expect("an answer").is_some(), "and is woken");

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use sqlite_world::{Clock, acquire, ask, fence, key, open, owner, release};
-use tenure::protocol::{Op, Reply, Step};
+use tenure::protocol::{Op, Reply, Request};
 use tenure::store::{Sqlite, SqliteOptions, Store};
 
 const TTL: Duration = Duration::from_secs(3600);
@@ -89,7 +89,7 @@ async fn they_are_refused_by_every_connection_and_leave_in_time() {
     fence(&ask(&here, "k", acquire(&owner(0), TTL)).await.expect("an answer"));
     let short = Duration::from_secs(60);
     let bury =
-        |n, tombstone| Step { key: key("k"), op: Op::Withdraw { owner: owner(n), tombstone } };
+        |n, tombstone| Request { key: key("k"), op: Op::Withdraw { owner: owner(n), tombstone } };
     here.call((1..=500).map(|n| bury(n, short)).collect()).await.expect("buried");
     here.call(vec![bury(500, TTL), bury(501, TTL)]).await.expect("buried");
     assert_eq!(tombstones(&path), 501, "one of each owner");

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tenure::protocol::{Op, Reply, Step};
+use tenure::protocol::{Op, Reply, Request};
 
 use crate::process::TIMER_LATE;
 
@@ -109,7 +109,7 @@ impl Judge {
     }
 
     /// Answers of a server have arrived at a caller that waits for them.
-    pub(crate) fn answered(&self, node: usize, steps: &[Step], replies: &[Reply]) {
+    pub(crate) fn answered(&self, node: usize, steps: &[Request], replies: &[Reply]) {
         let now = self.world.now();
         let mut book = self.book();
         let (is_quorum, majority) = (book.truths.is_quorum(), book.truths.majority());

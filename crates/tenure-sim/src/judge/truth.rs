@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use tenure::protocol::{Op, Resource};
+use tenure::protocol::{KeyState, Op};
 use tenure::{Fence, Key, Owner, StoreTime};
 
 use crate::clock::Clock;
@@ -18,7 +18,7 @@ pub(crate) struct Change<'a> {
     pub(crate) op: &'a Op,
     /// `None`: an operator at the server.
     pub(crate) from: Option<Sender>,
-    pub(crate) after: &'a Resource,
+    pub(crate) after: &'a KeyState,
     pub(crate) clock: Clock,
 }
 

@@ -8,7 +8,7 @@ use tokio::sync::{Notify, OnceCell};
 use tokio_util::sync::CancellationToken;
 
 use crate::process::{Forked, OfProcess, Process};
-use crate::protocol::{Backoff, Op, Reply, Step};
+use crate::protocol::{Backoff, Op, Reply, Request};
 use crate::runtime::{Moment, Runtime, Task, random_u32, shielded};
 use crate::store::{Store, StoreError, StoreErrorClass};
 use crate::types::{Error, ErrorKind, Fence, Key, Operation, Owner, Result};
@@ -126,7 +126,7 @@ impl Engine {
     /// Sends steps, for at most `limit`.
     pub(crate) async fn call(
         &self,
-        steps: Vec<Step>,
+        steps: Vec<Request>,
         limit: Moment,
     ) -> Result<Vec<Reply>, StoreError> {
         if !self.process.is_current() {
@@ -151,7 +151,7 @@ impl Engine {
         let limit = limit.min(self.now() + self.options.store_timeout);
         // Whoever claims is told why he was refused; what cannot be refused has failed then.
         let is_claim = matches!(op, Op::Acquire(_) | Op::Steal(_) | Op::Transfer { .. });
-        let mut replies = self.call(vec![Step { key: key.clone(), op }], limit).await?;
+        let mut replies = self.call(vec![Request { key: key.clone(), op }], limit).await?;
         let reply = replies.swap_remove(0);
         if is_claim { StoreError::unless_known(reply) } else { StoreError::unless_failed(reply) }
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::protocol::{Op, Reply, Step};
+use crate::protocol::{Op, Reply, Request};
 use crate::runtime::{Moment, shielded};
 use crate::store::{Links, Push, StoreError, StoreErrorClass};
 use crate::types::{Error, Fence, Operation};
@@ -153,7 +153,7 @@ fn turn(engine: &Arc<Engine>) {
                 engine
                     .agenda
                     .move_to(id, now + engine.options.store_timeout + Duration::from_secs(1));
-                let step = Step { key: undo.key.clone(), op: undo.op.clone() };
+                let step = Request { key: undo.key.clone(), op: undo.op.clone() };
                 errands.push((step, Errand::Undoing(id, undo)));
             }
             Duty::Undo(_) => {}
@@ -171,7 +171,7 @@ fn visit_lease(
     id: DutyId,
     lease: Arc<Lease>,
     (now, is_due): (Moment, bool),
-    errands: &mut Vec<(Step, Errand)>,
+    errands: &mut Vec<(Request, Errand)>,
 ) {
     if is_due && now >= lease.alarm() {
         if mutants::is_set(Mutant::AlarmWaitsForCall) {
@@ -191,7 +191,7 @@ fn visit_lease(
         let ttl = lease.renewal();
         lease.asks(now, ttl);
         let op = Op::Renew { owner: lease.owner.clone(), ttl };
-        let step = Step { key: lease.key.clone(), op };
+        let step = Request { key: lease.key.clone(), op };
         engine.agenda.move_to(id, next.min(lease.alarm()));
         errands.push((step, Errand::Renewal(id, Asking::of(lease), ttl)));
     } else if is_due {
@@ -207,7 +207,7 @@ fn retry_pause(lease: &Lease, now: Moment) -> Duration {
 }
 
 /// Sends a batch beside the keeper and carries each reply to whom it is for.
-fn send(engine: &Arc<Engine>, errands: Vec<(Step, Errand)>, sent: Moment) {
+fn send(engine: &Arc<Engine>, errands: Vec<(Request, Errand)>, sent: Moment) {
     let (steps, errands): (Vec<_>, Vec<_>) = errands.into_iter().unzip();
     let this = Arc::clone(engine);
     engine.runtime.spawn(Box::pin(async move {

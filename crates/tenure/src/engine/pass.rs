@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::protocol::{Op, Reply, Step};
+use crate::protocol::{Op, Reply, Request};
 use crate::runtime::Moment;
 use crate::store::StoreError;
 
@@ -23,7 +23,7 @@ impl Engine {
         let sent = self.now();
         let next = self.lobby.first(&lease.key);
         let asked = next.and_then(|(id, waiter)| Some((id, waiter.heartbeat(sent)?, waiter)));
-        let Some((id, Step { op: Op::Acquire(to), .. }, waiter)) = asked else {
+        let Some((id, Request { op: Op::Acquire(to), .. }, waiter)) = asked else {
             return self.ask(&lease.key, release, Moment::NEVER).await;
         };
         let Op::Release { owner, min_hold, tombstone } = release else {

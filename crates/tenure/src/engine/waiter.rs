@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::protocol::{Acquire, Backoff, Blocker, Op, Queueing, Step};
+use crate::protocol::{Acquire, Backoff, Blocker, Op, Queueing, Request};
 use crate::runtime::{Moment, shielded};
 use crate::types::{Error, Key};
 
@@ -79,7 +79,7 @@ impl Waiter {
     }
 
     /// The next heartbeat, to be sent at `now`; `None` if it waits no more.
-    pub(crate) fn heartbeat(&self, now: Moment) -> Option<Step> {
+    pub(crate) fn heartbeat(&self, now: Moment) -> Option<Request> {
         let mut state = self.state();
         if !matches!(state.outcome, Outcome::Waiting) {
             return None;
@@ -93,7 +93,7 @@ impl Waiter {
         }
         let queue = self.acquire.queue.as_ref().map(|q| Queueing { stamp, ..q.clone() });
         let acquire = Acquire { queue, ..self.acquire.clone() };
-        Some(Step { key: self.key.clone(), op: Op::Acquire(acquire) })
+        Some(Request { key: self.key.clone(), op: Op::Acquire(acquire) })
     }
 
     /// When the heartbeat with this stamp was sent; `None` if that was too long ago.

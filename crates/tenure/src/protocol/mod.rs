@@ -2,13 +2,13 @@
 
 mod backoff;
 mod inspection;
-mod resource;
-mod step;
+mod key_state;
+mod request;
 pub(crate) mod validity;
 mod votes;
 
 pub use backoff::Backoff;
 pub use inspection::{Guarded, HolderView, Inspection, NodeView, State, WaiterView};
-pub use resource::{At, Holder, Place, Resource, Tombstone};
-pub use step::{Acquire, Blocker, FenceRule, Grant, Op, Queueing, Reply, Step};
+pub use key_state::{Holder, KeyState, Place, StepContext, Tombstone};
+pub use request::{Acquire, Blocker, FenceRule, Grant, Op, Queueing, Reply, Request};
 pub use votes::{Verdict, Vote, Votes, majority};

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
 use crate::process::OfProcess;
-use crate::protocol::{At, Grant, Inspection, Reply, Resource, State, Step};
+use crate::protocol::{Grant, Inspection, KeyState, Reply, Request, State, StepContext};
 use crate::runtime::Runtime;
 use crate::types::{Key, StoreTime, TTL_MAX};
 
@@ -42,7 +42,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Table {
     /// Ordered, so that `list` pages and a sweep resumes where the last one ended.
-    resources: BTreeMap<Key, Resource>,
+    resources: BTreeMap<Key, KeyState>,
     inboxes: HashMap<Arc<str>, mpsc::UnboundedSender<Push>>,
     /// No fence is minted at or below it: the largest fence that was ever forgotten.
     fence_floor: u64,
@@ -91,12 +91,12 @@ impl Memory {
 }
 
 impl Table {
-    fn apply(&mut self, step: &Step, at: At) -> (Reply, Vec<Grant>) {
-        let at = At { fence_seed: at.fence_seed.max(self.fence_floor + 1), ..at };
+    fn apply(&mut self, step: &Request, at: StepContext) -> (Reply, Vec<Grant>) {
+        let at = StepContext { fence_seed: at.fence_seed.max(self.fence_floor + 1), ..at };
         if let Some(resource) = self.resources.get_mut(&step.key) {
             return resource.apply(&step.op, at);
         }
-        let mut fresh = Resource::default();
+        let mut fresh = KeyState::default();
         let answer = fresh.apply(&step.op, at);
         if !fresh.is_forgettable(at.now) {
             self.resources.insert(step.key.clone(), fresh);
@@ -146,11 +146,11 @@ impl Store for Memory {
         Ok(())
     }
 
-    fn call(&self, steps: Vec<Step>) -> Answer<'_, Vec<Reply>> {
+    fn call(&self, steps: Vec<Request>) -> Answer<'_, Vec<Reply>> {
         Box::pin(async move {
             self.shared.here()?;
             let mut table = self.table();
-            let at = At {
+            let at = StepContext {
                 now: self.now(),
                 fence_seed: self.shared.runtime.wall_micros(),
                 retention: self.shared.retention,

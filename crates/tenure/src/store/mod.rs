@@ -20,7 +20,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::process::Forked;
-use crate::protocol::{Inspection, Reply, Step};
+use crate::protocol::{Inspection, Reply, Request};
 use crate::types::{Error, ErrorKind, Fence, Key, Operation, Owner};
 
 pub use memory::Memory;
@@ -59,7 +59,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 
     /// Carries out each step atomically and answers them in order. The batch as a whole is not
     /// atomic: after an error, any of the steps may have been carried out.
-    fn call(&self, steps: Vec<Step>) -> Answer<'_, Vec<Reply>>;
+    fn call(&self, steps: Vec<Request>) -> Answer<'_, Vec<Reply>>;
 
     /// At most `limit` keys that begin with `prefix` and are greater than `after`, in order,
     /// with their state. Keys that are free are left out.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::sync::watch;
 
-use crate::protocol::{Inspection, Reply, Step};
+use crate::protocol::{Inspection, Reply, Request};
 use crate::store::{
     Answer, Capabilities, Identity, Inbox, Links, Memory, Store, StoreError, StoreErrorClass,
 };
@@ -77,7 +77,7 @@ impl Store for Faulty {
         self.memory.check_key(key)
     }
 
-    fn call(&self, steps: Vec<Step>) -> Answer<'_, Vec<Reply>> {
+    fn call(&self, steps: Vec<Request>) -> Answer<'_, Vec<Reply>> {
         Box::pin(async move {
             if self.is_to_fail() {
                 return Err(failure("the test lets the store fail", false));

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use tenure::Key;
-use tenure::protocol::{Inspection, Reply, Step};
+use tenure::protocol::{Inspection, Reply, Request};
 use tenure::store::{Answer, Capabilities, Identity, Inbox, Links, Store};
 use tokio::sync::watch;
 
@@ -12,7 +12,7 @@ use tokio::sync::watch;
 pub(crate) trait Change: fmt::Debug + Send + Sync + 'static {
     fn within(&self) -> &dyn Store;
 
-    fn call(&self, steps: Vec<Step>) -> Answer<'_, Vec<Reply>> {
+    fn call(&self, steps: Vec<Request>) -> Answer<'_, Vec<Reply>> {
         self.within().call(steps)
     }
 
@@ -52,7 +52,7 @@ impl<C: Change> Store for Around<C> {
         self.0.within().check_key(key)
     }
 
-    fn call(&self, steps: Vec<Step>) -> Answer<'_, Vec<Reply>> {
+    fn call(&self, steps: Vec<Request>) -> Answer<'_, Vec<Reply>> {
         self.0.call(steps)
     }
 

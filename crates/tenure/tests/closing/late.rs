@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use tenure::protocol::{Op, Reply, Step};
+use tenure::protocol::{Op, Reply, Request};
 use tenure::store::{Answer, Store, StoreError, StoreErrorClass};
 
 use crate::around::Change;
@@ -12,7 +12,7 @@ use crate::around::Change;
 pub(crate) struct Late {
     inner: Arc<dyn Store>,
     /// The first acquire, until it arrives.
-    held_back: Mutex<Option<Vec<Step>>>,
+    held_back: Mutex<Option<Vec<Request>>>,
     /// Whether its sender has asked again.
     was_repeated: AtomicBool,
 }
@@ -38,7 +38,7 @@ impl Change for Late {
         &*self.inner
     }
 
-    fn call(&self, steps: Vec<Step>) -> Answer<'_, Vec<Reply>> {
+    fn call(&self, steps: Vec<Request>) -> Answer<'_, Vec<Reply>> {
         let mut held_back = self.held_back.lock().expect("no panic");
         if let Some(first) = &*held_back {
             if steps == *first {

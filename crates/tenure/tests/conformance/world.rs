@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
-use tenure::protocol::{Acquire, FenceRule, Inspection, Op, Queueing, Reply, Step};
+use tenure::protocol::{Acquire, FenceRule, Inspection, Op, Queueing, Reply, Request};
 use tenure::store::{Memory, Store};
 use tenure::{Claim, Fence, Guard, Key, Label, Locks, LocksOptions, Mutex, Owner, runtime};
 use tenure_testkit::{Flavour, Server};
@@ -121,7 +121,7 @@ impl World {
     /// Carries out one step at the store, past every client.
     pub(crate) async fn ask(&self, key: &str, op: Op) -> Reply {
         let key = Key::new(key).expect("a valid key");
-        let replies = self.store.call(vec![Step { key, op }]).await.expect("the store answers");
+        let replies = self.store.call(vec![Request { key, op }]).await.expect("the store answers");
         let [reply] = &replies[..] else { panic!("one step, {} replies", replies.len()) };
         reply.clone()
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tenure::Key;
-use tenure::protocol::{Inspection, Op, Reply, Step};
+use tenure::protocol::{Inspection, Op, Reply, Request};
 use tenure::store::{Answer, Inbox, Store};
 
 use crate::around::Change;
@@ -31,7 +31,7 @@ impl Change for Slow {
         &*self.inner
     }
 
-    fn call(&self, steps: Vec<Step>) -> Answer<'_, Vec<Reply>> {
+    fn call(&self, steps: Vec<Request>) -> Answer<'_, Vec<Reply>> {
         let acquires = |op: &Op| {
             matches!(op, Op::Acquire(_) | Op::Pass { .. } | Op::Steal(_) | Op::Transfer { .. })
         };

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use tenure::protocol::{Acquire, At, FenceRule, Grant, Op, Queueing, Reply, Resource, Step};
+use tenure::protocol::{
+    Acquire, FenceRule, Grant, KeyState, Op, Queueing, Reply, Request, StepContext,
+};
 use tenure::store::{Inbox, Push, Store};
 use tenure::{Claim, Fence, Key, Label, Owner};
 
@@ -191,9 +193,9 @@ pub(crate) fn asks(keys: &'static [u8], simple: u32) -> impl Strategy<Value = Ve
 }
 
 /// The steps of one call, with an inbox.
-pub(crate) fn steps(asks: &[(u8, Draft)], inbox: &Arc<str>) -> Vec<Step> {
+pub(crate) fn steps(asks: &[(u8, Draft)], inbox: &Arc<str>) -> Vec<Request> {
     let key = |number| Key::new(format!("key-{number}")).expect("a good key");
-    asks.iter().map(|(number, draft)| Step { key: key(number), op: draft.op(inbox) }).collect()
+    asks.iter().map(|(number, draft)| Request { key: key(number), op: draft.op(inbox) }).collect()
 }
 
 impl Draft {
@@ -264,7 +266,7 @@ impl Draft {
 /// The machine, without a store.
 #[derive(Default)]
 pub(crate) struct Model {
-    keys: BTreeMap<Key, Resource>,
+    keys: BTreeMap<Key, KeyState>,
     /// Whether the store knows the last fence of a key that is free, too.
     shows_old_fences: bool,
 }
@@ -274,7 +276,7 @@ impl Model {
         Self { shows_old_fences: true, ..Self::default() }
     }
 
-    fn apply(&mut self, step: &Step, at: At) -> (Reply, Vec<Grant>) {
+    fn apply(&mut self, step: &Request, at: StepContext) -> (Reply, Vec<Grant>) {
         self.keys.entry(step.key.clone()).or_default().apply(&step.op, at)
     }
 
@@ -283,8 +285,8 @@ impl Model {
         &mut self,
         store: &dyn Store,
         inbox: &mut Inbox,
-        steps: Vec<Step>,
-        at: At,
+        steps: Vec<Request>,
+        at: StepContext,
     ) {
         let replies = store.call(steps.clone()).await.expect("the store answers");
         assert_eq!(replies.len(), steps.len());

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::drafts::{Draft, Model, asks, steps};
 use proptest::prelude::*;
 use tenure::StoreTime;
-use tenure::protocol::At;
+use tenure::protocol::StepContext;
 use tenure::runtime::Runtime;
 use tenure::store::{Memory, Store};
 use tenure::testing::Clock;
@@ -39,7 +39,7 @@ async fn run(events: Vec<Event>) {
             Event::Ask(asks) => asks,
         };
         let steps = steps(&asks, &inbox.address);
-        let at = At {
+        let at = StepContext {
             now: StoreTime::from_micros(clock.now().as_micros()),
             fence_seed: clock.wall_micros(),
             retention: Duration::from_secs(24 * 3600),

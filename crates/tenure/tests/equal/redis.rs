@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use tenure::protocol::{Acquire, At, FenceRule, Op, Step};
+use tenure::protocol::{Acquire, FenceRule, Op, Request, StepContext};
 use tenure::runtime;
 use tenure::store::{Redis, RedisOptions, Store};
 use tenure::{Key, Owner, StoreTime};
@@ -120,7 +120,7 @@ fn stretched(op: Op) -> Op {
 
 /// Whoever is passed to gives its first sign of life with that, mostly; if it has a place by now,
 /// because the pass comes late.
-fn first_sign(step: &mut Step) {
+fn first_sign(step: &mut Request) {
     if let Op::Pass { to, .. } = &mut step.op
         && let Some(queue) = &mut to.queue
         && queue.stamp % 4 != 1
@@ -172,7 +172,7 @@ impl Scene {
                 step.op = stretched(step.op.clone());
                 first_sign(step);
             }
-            steps.extend((0..self.company).map(|number| Step {
+            steps.extend((0..self.company).map(|number| Request {
                 key: Key::new(format!("company-{number}")).expect("a good key"),
                 op: Op::Release {
                     owner: Owner::from_parts("nobody", 0),
@@ -182,7 +182,7 @@ impl Scene {
             }));
             self.end_locks_to_be_released(&steps, micros);
             let now = StoreTime::from_micros(micros);
-            let at = At { now, fence_seed: micros, retention: RETENTION };
+            let at = StepContext { now, fence_seed: micros, retention: RETENTION };
             model.agrees_with(&self.store, &mut inbox, steps, at).await;
             // No call brings a key so many fences.
             micros += 100;
@@ -192,7 +192,7 @@ impl Scene {
 
     /// A lock that says everything itself ends with its key, and this server's own clock is not the
     /// test's: nothing else would tell a release that it comes too late.
-    fn end_locks_to_be_released(&self, steps: &[Step], micros: u64) {
+    fn end_locks_to_be_released(&self, steps: &[Request], micros: u64) {
         for step in steps.iter().filter(|step| matches!(step.op, Op::Release { .. })) {
             let lock = self.server.command(&["GET", step.key.as_str()]).text();
             let expires = lock

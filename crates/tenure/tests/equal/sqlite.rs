@@ -8,7 +8,7 @@ use crate::drafts::{Draft, Model, asks, steps};
 use crate::sqlite_world::Clock;
 use proptest::prelude::*;
 use tenure::StoreTime;
-use tenure::protocol::At;
+use tenure::protocol::StepContext;
 use tenure::runtime::Runtime;
 use tenure::store::{Sqlite, SqliteOptions, Store};
 
@@ -47,7 +47,7 @@ async fn run(events: Vec<Event>) {
             Event::Reopen(which) => stores[which] = open().await.expect("it opens again"),
             Event::Ask(which, asks) => {
                 let steps = steps(&asks, &inbox.address);
-                let at = At {
+                let at = StepContext {
                     now: StoreTime::from_micros(clock.now().as_micros()),
                     fence_seed: clock.wall_micros(),
                     retention,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use tenure::protocol::{Acquire, At, FenceRule, Op, Queueing, Resource};
+use tenure::protocol::{Acquire, FenceRule, KeyState, Op, Queueing, StepContext};
 use tenure::{Claim, Fence, Label, Owner, StoreTime};
 
 /// One request, some time after the one before.
@@ -24,8 +24,8 @@ pub(crate) const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-pub(crate) fn at(now: StoreTime) -> At {
-    At { now, fence_seed: now.as_micros(), retention: RETENTION }
+pub(crate) fn at(now: StoreTime) -> StepContext {
+    StepContext { now, fence_seed: now.as_micros(), retention: RETENTION }
 }
 
 /// Where every history begins: not at zero, which is a fence of its own kind.
@@ -64,7 +64,7 @@ pub(crate) fn line(window: Duration, stamp: u64) -> Option<Queueing> {
 }
 
 /// Carries out an op and forgets the grants.
-pub(crate) fn apply(resource: &mut Resource, op: &Op, now: StoreTime) -> tenure::protocol::Reply {
+pub(crate) fn apply(resource: &mut KeyState, op: &Op, now: StoreTime) -> tenure::protocol::Reply {
     resource.apply(op, at(now)).0
 }
 

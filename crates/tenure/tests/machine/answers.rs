@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tenure::protocol::{At, Op, Reply};
+use tenure::protocol::{Op, Reply, StepContext};
 
 use super::checks::{Taken, Verdict, ensure};
 
@@ -174,7 +174,7 @@ impl Taken<'_> {
         ensure!(*look_in > Duration::ZERO, "a busy loop: look again at once");
         let looks_at = |after: Duration| {
             let now = self.now() + after;
-            let (reply, _) = self.after.clone().apply(self.op, At { now, ..self.at });
+            let (reply, _) = self.after.clone().apply(self.op, StepContext { now, ..self.at });
             matches!(reply, Reply::Granted { .. })
         };
         ensure!(!looks_at(*look_in - Duration::from_micros(1)), "it was free before {look_in:?}");

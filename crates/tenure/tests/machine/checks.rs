@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use tenure::protocol::{At, Grant, Holder, Op, Place, Reply, Resource};
+use tenure::protocol::{Grant, Holder, KeyState, Op, Place, Reply, StepContext};
 use tenure::{Claim, Owner, StoreTime};
 
 use super::acts::ms;
@@ -12,10 +12,10 @@ use super::acts::ms;
 /// One step of the machine, with all that went in and came out.
 #[derive(Debug)]
 pub(crate) struct Taken<'a> {
-    pub(crate) before: &'a Resource,
+    pub(crate) before: &'a KeyState,
     pub(crate) op: &'a Op,
-    pub(crate) at: At,
-    pub(crate) after: &'a Resource,
+    pub(crate) at: StepContext,
+    pub(crate) after: &'a KeyState,
     pub(crate) reply: &'a Reply,
     pub(crate) grants: &'a [Grant],
 }
@@ -34,7 +34,7 @@ macro_rules! ensure {
 pub(crate) use ensure;
 
 /// Carries out `op` and judges the step by every invariant there is.
-pub(crate) fn take(resource: &mut Resource, op: &Op, at: At) -> Result<Reply, String> {
+pub(crate) fn take(resource: &mut KeyState, op: &Op, at: StepContext) -> Result<Reply, String> {
     let before = resource.clone();
     let (reply, grants) = resource.apply(op, at);
     let taken = Taken { before: &before, op, at, after: resource, reply: &reply, grants: &grants };
@@ -99,7 +99,7 @@ impl Taken<'_> {
     }
 
     /// What time alone would have made of the state: a stranger asked for nothing.
-    pub(crate) fn after_time_alone(&self) -> Resource {
+    pub(crate) fn after_time_alone(&self) -> KeyState {
         let stranger = Owner::from_parts("stranger", u64::MAX);
         let mut resource = self.before.clone();
         resource.apply(&Op::Renew { owner: stranger, ttl: ms(1) }, self.at);
@@ -174,7 +174,7 @@ impl Taken<'_> {
         };
         let idle = self.after_time_alone();
         let had = idle.holders().iter().find(|h| h.owner == *owner);
-        let owners = |r: &Resource| r.holders().iter().map(|h| h.owner.clone()).collect::<Vec<_>>();
+        let owners = |r: &KeyState| r.holders().iter().map(|h| h.owner.clone()).collect::<Vec<_>>();
         ensure!(owners(&idle) == owners(self.after), "a renewal made or ended a lease");
         let expected = match had {
             _ if self.was_buried(owner) => Reply::Withdrawn,

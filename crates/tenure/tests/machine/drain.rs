@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use tenure::protocol::{Op, Reply, Resource};
+use tenure::protocol::{KeyState, Op, Reply};
 use tenure::{Claim, Owner, StoreTime};
 
 use super::acts::{acquire, at, line, ms};
@@ -21,7 +21,7 @@ struct Waiter {
 /// Lets `waiters` new waiters join after all that happened so far; those already in line are
 /// dead. Every second of the granted dies with its lease, the others release after a while.
 pub(crate) fn drain(
-    mut resource: Resource,
+    mut resource: KeyState,
     mut now: StoreTime,
     waiters: usize,
 ) -> Result<(), String> {

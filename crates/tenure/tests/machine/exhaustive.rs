@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use tenure::protocol::{Op, Resource};
+use tenure::protocol::{KeyState, Op};
 use tenure::{Claim, Fence, Label, Owner, StoreTime};
 
 use super::acts::{acquire, at, line, ms, owner, start};
@@ -54,7 +54,7 @@ fn explore(claims: &[(usize, Claim)], depth: usize) -> usize {
     ops.push(Op::Force { up_to: first_fence });
     ops.push(Op::Force { up_to: Fence::new(u64::MAX) });
     let mut seen = HashSet::new();
-    let mut edge = vec![(Resource::default(), start())];
+    let mut edge = vec![(KeyState::default(), start())];
     for _ in 0..depth {
         let mut next = Vec::new();
         for (resource, then) in &edge {
@@ -80,7 +80,7 @@ fn explore(claims: &[(usize, Claim)], depth: usize) -> usize {
 
 /// The state, with times counted from now and fences by their rank: two states of one shape have
 /// the same future.
-fn shape(resource: &Resource, now: StoreTime) -> Vec<u64> {
+fn shape(resource: &KeyState, now: StoreTime) -> Vec<u64> {
     let from_now = |t: StoreTime| t.since(now).as_micros() as u64;
     let ago = |t: StoreTime| now.since(t).min(ms(10)).as_micros() as u64;
     let mut shape = vec![];

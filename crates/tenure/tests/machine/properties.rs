@@ -3,16 +3,16 @@
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
-use tenure::protocol::{At, Op, Reply, Resource};
+use tenure::protocol::{KeyState, Op, Reply, StepContext};
 use tenure::{Claim, StoreTime};
 
 use super::acts::{Act, OWNERS, RETENTION, acquire, at, histories, line, ms, owner, start};
 use super::checks::take;
 use super::drain::drain;
 
-fn moment(now: StoreTime, act: &Act) -> At {
+fn moment(now: StoreTime, act: &Act) -> StepContext {
     let sane = at(now);
-    At { fence_seed: if act.clock_set_back { 1 } else { sane.fence_seed }, ..sane }
+    StepContext { fence_seed: if act.clock_set_back { 1 } else { sane.fence_seed }, ..sane }
 }
 
 proptest! {
@@ -22,7 +22,7 @@ proptest! {
     /// out once.
     #[test]
     fn every_step_keeps_the_promises(acts in histories(40)) {
-        let (mut resource, mut now) = (Resource::default(), start());
+        let (mut resource, mut now) = (KeyState::default(), start());
         let mut minted = BTreeSet::new();
         let mut known = BTreeSet::new();
         for act in &acts {
@@ -41,7 +41,7 @@ proptest! {
         acts in histories(25),
         waiters in 1..6_usize,
     ) {
-        let (mut resource, mut now) = (Resource::default(), start());
+        let (mut resource, mut now) = (KeyState::default(), start());
         for act in &acts {
             now = now + act.gap;
             resource.apply(&act.op, moment(now, act));
@@ -53,7 +53,7 @@ proptest! {
     /// a tombstone, nor a fence before its time.
     #[test]
     fn only_what_nobody_misses_is_forgettable(acts in histories(15), rest in 0..2_000_u64) {
-        let (mut resource, mut now) = (Resource::default(), start());
+        let (mut resource, mut now) = (KeyState::default(), start());
         let mut last_use = now;
         for act in &acts {
             now = now + act.gap;
@@ -80,7 +80,7 @@ proptest! {
             ];
             for op in asked {
                 let kept = resource.clone().apply(&op, at(later)).0;
-                let fresh = Resource::default().apply(&op, at(later)).0;
+                let fresh = KeyState::default().apply(&op, at(later)).0;
                 match (&kept, &fresh) {
                     (Reply::Granted { .. }, Reply::Granted { .. }) => {}
                     _ => prop_assert_eq!(kept, fresh),

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use tenure::protocol::{Op, Reply, Resource};
+use tenure::protocol::{KeyState, Op, Reply};
 use tenure::{Claim, Fence, Label};
 
 use super::acts::{RETENTION, acquire, apply, line, ms, owner, start};
 
-fn hold(resource: &mut Resource, number: usize, ttl: Duration) -> Fence {
+fn hold(resource: &mut KeyState, number: usize, ttl: Duration) -> Fence {
     let op = Op::Acquire(acquire(&owner(number), Claim::MUTEX, ttl, None));
     match apply(resource, &op, start()) {
         Reply::Granted { fence } => fence,
@@ -21,7 +21,7 @@ fn wait(number: usize, claim: Claim, window: Duration) -> Op {
 
 #[test]
 fn force_repeated_after_a_lost_reply_took_the_successors_lease() {
-    let mut resource = Resource::default();
+    let mut resource = KeyState::default();
     let fence = hold(&mut resource, 0, ms(100));
     apply(&mut resource, &wait(1, Claim::MUTEX, ms(100)), start());
     let force = Op::Force { up_to: fence };
@@ -32,7 +32,7 @@ fn force_repeated_after_a_lost_reply_took_the_successors_lease() {
 
 #[test]
 fn heir_that_stood_in_line_was_in_it_twice() {
-    let mut resource = Resource::default();
+    let mut resource = KeyState::default();
     hold(&mut resource, 0, ms(100));
     apply(&mut resource, &wait(1, Claim::MUTEX, ms(100)), start());
     let (from, to) = (owner(0), owner(1));
@@ -45,7 +45,7 @@ fn heir_that_stood_in_line_was_in_it_twice() {
 fn claim_that_fits_beside_the_holders_was_told_to_wait_for_them() {
     let one = Claim::new(1, 2).expect("valid");
     let two = Claim::new(2, 2).expect("valid");
-    let mut resource = Resource::default();
+    let mut resource = KeyState::default();
     let holder = Op::Acquire(acquire(&owner(0), one, ms(500), None));
     apply(&mut resource, &holder, start());
     apply(&mut resource, &wait(1, two, ms(30)), start());
@@ -57,7 +57,7 @@ fn claim_that_fits_beside_the_holders_was_told_to_wait_for_them() {
 
 #[test]
 fn remainder_of_min_hold_was_refused_as_waiting_for_oneself() {
-    let mut resource = Resource::default();
+    let mut resource = KeyState::default();
     hold(&mut resource, 3, ms(100));
     let release = Op::Release { owner: owner(3), min_hold: ms(60), tombstone: None };
     apply(&mut resource, &release, start());
@@ -67,7 +67,7 @@ fn remainder_of_min_hold_was_refused_as_waiting_for_oneself() {
 
 #[test]
 fn fence_of_a_lease_longer_than_the_retention_was_forgotten_at_its_end() {
-    let mut resource = Resource::default();
+    let mut resource = KeyState::default();
     let ttl = RETENTION * 4;
     hold(&mut resource, 0, ttl);
     assert!(!resource.is_forgettable(start() + ttl));
@@ -76,7 +76,7 @@ fn fence_of_a_lease_longer_than_the_retention_was_forgotten_at_its_end() {
 
 #[test]
 fn forced_owner_of_a_long_lease_came_back_as_a_ghost() {
-    let mut resource = Resource::default();
+    let mut resource = KeyState::default();
     let ttl = ms(120_000);
     let up_to = hold(&mut resource, 0, ttl);
     apply(&mut resource, &Op::Force { up_to }, start());
@@ -87,7 +87,7 @@ fn forced_owner_of_a_long_lease_came_back_as_a_ghost() {
 /// A pass granted for the ttl alone, where the place in line would have brought more.
 #[test]
 fn pass_is_no_shorter_than_a_grant_from_the_queue() {
-    let (mut key, now) = (Resource::default(), start());
+    let (mut key, now) = (KeyState::default(), start());
     apply(&mut key, &Op::Acquire(acquire(&owner(1), Claim::MUTEX, ms(40), None)), now);
     let waits = acquire(&owner(0), Claim::MUTEX, ms(40), line(ms(30), 1));
     apply(&mut key, &Op::Acquire(waits), now);
@@ -102,7 +102,7 @@ fn pass_is_no_shorter_than_a_grant_from_the_queue() {
 #[test]
 fn clock_that_was_set_back_kept_a_released_lock_until_it_had_caught_up() {
     for (min_hold, held) in [(ms(0), ms(0)), (ms(30), ms(30))] {
-        let mut key = Resource::default();
+        let mut key = KeyState::default();
         let granted = start() + ms(500_000);
         apply(&mut key, &Op::Acquire(acquire(&owner(0), Claim::MUTEX, ms(100), None)), granted);
         let release = Op::Release { owner: owner(0), min_hold, tombstone: None };

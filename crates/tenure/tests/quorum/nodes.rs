@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use tenure::protocol::{Inspection, Op, Reply, Step};
+use tenure::protocol::{Inspection, Op, Reply, Request};
 use tenure::runtime::{self, Runtime};
 use tenure::store::{
     Answer, Capabilities, Forgets, Identity, Inbox, Links, Memory, Quorum, QuorumOptions, Store,
@@ -123,7 +123,7 @@ impl Node {
     pub(crate) async fn ask(&self, key: &str, op: Op) -> Reply {
         let key = Key::new(key).expect("a key");
         let memory = self.memory.lock().expect("no panic").clone();
-        let replies = memory.call(vec![Step { key, op }]).await.expect("memory answers");
+        let replies = memory.call(vec![Request { key, op }]).await.expect("memory answers");
         replies.into_iter().next().expect("one reply")
     }
 
@@ -158,7 +158,7 @@ impl Store for Handle {
         Ok(())
     }
 
-    fn call(&self, steps: Vec<Step>) -> Answer<'_, Vec<Reply>> {
+    fn call(&self, steps: Vec<Request>) -> Answer<'_, Vec<Reply>> {
         let node = Arc::clone(&self.0);
         Box::pin(async move {
             node.calls.fetch_add(1, Ordering::SeqCst);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use tenure::protocol::{Acquire, FenceRule, Op, Reply, Step};
+use tenure::protocol::{Acquire, FenceRule, Op, Reply, Request};
 use tenure::store::Store;
 use tenure::{Claim, ErrorKind, Fence, Key, Label, LostReason, Owner, Released, Renewal};
 
@@ -24,8 +24,8 @@ pub(crate) fn claim(number: u64, fence: FenceRule) -> Acquire {
     }
 }
 
-pub(crate) fn step(op: Op) -> Vec<Step> {
-    vec![Step { key: Key::new("key").expect("a key"), op }]
+pub(crate) fn step(op: Op) -> Vec<Request> {
+    vec![Request { key: Key::new("key").expect("a key"), op }]
 }
 
 #[tokio::test]

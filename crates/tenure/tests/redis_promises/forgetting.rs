@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tenure::protocol::{Acquire, Blocker, FenceRule, Op, Queueing, Reply, Step};
+use tenure::protocol::{Acquire, Blocker, FenceRule, Op, Queueing, Reply, Request};
 use tenure::store::{Redis, RedisOptions, Store};
 use tenure::{Claim, ErrorKind, Key, Label, Locks, LocksOptions, LostReason, Owner, runtime};
 use tenure_testkit::{Flavour, Server};
@@ -63,11 +63,11 @@ fn pass(from: u64, to: u64) -> Op {
     Op::Pass { owner, min_hold, tombstone, to: claim(to, true), ahead: true }
 }
 
-fn step(key: &str, op: Op) -> Step {
-    Step { key: Key::new(key).expect("a key"), op }
+fn step(key: &str, op: Op) -> Request {
+    Request { key: Key::new(key).expect("a key"), op }
 }
 
-async fn ask(store: &Redis, steps: Vec<Step>) -> Vec<Reply> {
+async fn ask(store: &Redis, steps: Vec<Request>) -> Vec<Reply> {
     store.call(steps).await.expect("the server answers")
 }
 
@@ -90,7 +90,7 @@ fn is_guarded(reply: &Reply) -> bool {
 }
 
 /// Every way to a new lease, by every script.
-fn ways() -> Vec<(&'static str, Vec<Step>)> {
+fn ways() -> Vec<(&'static str, Vec<Request>)> {
     let take = |key: &str, number| step(key, Op::Acquire(claim(number, false)));
     let with_fence = |key: &str, number, fence| {
         vec![step(key, Op::Acquire(Acquire { fence, ..claim(number, false) }))]

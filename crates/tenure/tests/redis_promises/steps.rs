@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tenure::protocol::{Acquire, FenceRule, Inspection, Op, Queueing, Reply, Step};
+use tenure::protocol::{Acquire, FenceRule, Inspection, Op, Queueing, Reply, Request};
 use tenure::runtime;
 use tenure::store::{Redis, RedisOptions, Store, StoreError};
 use tenure::{Claim, Fence, Key, Label, Owner};
@@ -16,8 +16,8 @@ pub(crate) fn owner(number: u64) -> Owner {
     Owner::from_parts(&format!("owner {number}"), number)
 }
 
-pub(crate) fn step(key: &str, op: Op) -> Step {
-    Step { key: Key::new(key).expect("a key"), op }
+pub(crate) fn step(key: &str, op: Op) -> Request {
+    Request { key: Key::new(key).expect("a key"), op }
 }
 
 /// A claim to one of `limit` units.

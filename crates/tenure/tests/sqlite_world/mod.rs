@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use tenure::protocol::{Acquire, FenceRule, Op, Queueing, Reply, Step};
+use tenure::protocol::{Acquire, FenceRule, Op, Queueing, Reply, Request};
 use tenure::runtime::{self, Moment, Runtime, Task};
 use tenure::store::{Sqlite, Store, StoreError};
 use tenure::{Claim, Fence, Key, Label, Owner};
@@ -113,7 +113,7 @@ pub(crate) fn release(owner: &Owner) -> Op {
 
 /// One step, one reply.
 pub(crate) async fn ask(store: &Sqlite, name: &str, op: Op) -> Result<Reply, StoreError> {
-    let replies = store.call(vec![Step { key: key(name), op }]).await?;
+    let replies = store.call(vec![Request { key: key(name), op }]).await?;
     assert_eq!(replies.len(), 1, "one reply for one step");
     Ok(replies.into_iter().next().expect("one reply"))
 }

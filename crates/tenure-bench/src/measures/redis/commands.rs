@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use tenure::protocol::{Acquire, FenceRule, Op, Queueing, Step};
+use tenure::protocol::{Acquire, FenceRule, Op, Queueing, Request};
 use tenure::store::{Redis, Store};
 use tenure::{Claim, Key, Label, Locks, Mutex, Owner, Renewal, runtime};
 use tenure_testkit::Server;
@@ -73,7 +73,7 @@ async fn on(server: &Server, waiters: u32, handoffs: u32) -> Result<(f64, f64), 
 
 /// Waiters of other processes: the tasks of one are one waiter to the server.
 async fn stand_behind(store: &Redis, key: &str, waiters: u32) -> Result<(), Failure> {
-    let step = |number: u32| -> Result<Step, Failure> {
+    let step = |number: u32| -> Result<Request, Failure> {
         let op = Op::Acquire(Acquire {
             owner: Owner::from_parts("waiter", number.into()),
             label: Label::new("waiter"),
@@ -82,7 +82,7 @@ async fn stand_behind(store: &Redis, key: &str, waiters: u32) -> Result<(), Fail
             queue: Some(Queueing { window: TTL, stamp: 1, inbox: None }),
             fence: FenceRule::Mint,
         });
-        Ok(Step { key: Key::new(key)?, op })
+        Ok(Request { key: Key::new(key)?, op })
     };
     let steps = (0..waiters).map(step).collect::<Result<_, _>>()?;
     store.call(steps).await.map_err(|error| format!("{error:?}"))?;

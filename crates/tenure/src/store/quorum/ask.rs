@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::mutants::{self, Mutant};
-use crate::protocol::{Acquire, FenceRule, Op, Reply, Step, Verdict, Vote, Votes, majority};
+use crate::protocol::{Acquire, FenceRule, Op, Reply, Request, Verdict, Vote, Votes, majority};
 use crate::store::{StoreError, StoreErrorClass};
 use crate::types::{Claim, Fence};
 
@@ -47,10 +47,13 @@ pub(super) async fn introduce(shared: &Arc<Shared>) -> Result<(), StoreError> {
 }
 
 /// Carries steps out. What no quorum carries is refused without asking anybody.
-pub(super) async fn ask(shared: &Arc<Shared>, steps: Vec<Step>) -> Result<Vec<Reply>, StoreError> {
+pub(super) async fn ask(
+    shared: &Arc<Shared>,
+    steps: Vec<Request>,
+) -> Result<Vec<Reply>, StoreError> {
     let mut replies: Vec<_> = steps.iter().map(|step| refusal(shared, &step.op)).collect();
     let open = steps.into_iter().zip(&replies).filter(|(_, reply)| reply.is_none());
-    let open: Arc<[Step]> = open.map(|(step, _)| step).collect();
+    let open: Arc<[Request]> = open.map(|(step, _)| step).collect();
     if !open.is_empty() {
         let mut answers = apart(shared, open).await?.into_iter();
         replies.iter_mut().filter(|r| r.is_none()).for_each(|r| *r = answers.next());
@@ -66,7 +69,7 @@ fn defect(what: &str) -> StoreError {
 /// Sends in place, from the caller's thread, and leaves the rest to a task of the runtime: the caller
 /// wakes up once, when the answer is certain, and not for each node. If it goes away, so does the
 /// task.
-async fn apart(shared: &Arc<Shared>, steps: Arc<[Step]>) -> Result<Vec<Reply>, StoreError> {
+async fn apart(shared: &Arc<Shared>, steps: Arc<[Request]>) -> Result<Vec<Reply>, StoreError> {
     let mut rounds = Box::pin(rounds(Arc::clone(shared), steps));
     let in_place = rounds.as_mut().poll(&mut Context::from_waker(Waker::noop()));
     // Stores without a way to them answer at once.
@@ -84,7 +87,7 @@ async fn apart(shared: &Arc<Shared>, steps: Arc<[Step]>) -> Result<Vec<Reply>, S
     told.await.unwrap_or_else(|_| Err(defect("came to grief")))
 }
 
-async fn rounds(shared: Arc<Shared>, steps: Arc<[Step]>) -> Result<Vec<Reply>, StoreError> {
+async fn rounds(shared: Arc<Shared>, steps: Arc<[Request]>) -> Result<Vec<Reply>, StoreError> {
     let shared = &shared;
     let sent = shared.now();
     let standings = shared.before(&steps);
@@ -92,10 +95,11 @@ async fn rounds(shared: Arc<Shared>, steps: Arc<[Step]>) -> Result<Vec<Reply>, S
     let limit = limit(shared, &asked.steps);
     let proposal = shared.proposal();
     let mut first = Round::new(&shared.runtime, &shared.nodes, limit, |node| {
-        let prepared = |(index, step): (usize, &Step)| asked.prepared(index, step, node, proposal);
+        let prepared =
+            |(index, step): (usize, &Request)| asked.prepared(index, step, node, proposal);
         // A release leaves out who has not answered the acquire: it is told when it has.
         let is_early = |index| asked.standing(index, node) == Some(Standing::Awaited);
-        let lone = matches!(&asked.steps[..], [Step { op: Op::Release { .. }, .. }]);
+        let lone = matches!(&asked.steps[..], [Request { op: Op::Release { .. }, .. }]);
         let steps = || asked.steps.iter().enumerate().map(prepared).collect();
         (!(lone && is_early(0))).then(steps)
     });
@@ -155,7 +159,7 @@ struct Difference {
     votes: Votes,
 }
 
-fn differ(steps: &[Step], verdicts: &[Verdict], words: &[Word]) -> Vec<Difference> {
+fn differ(steps: &[Request], verdicts: &[Verdict], words: &[Word]) -> Vec<Difference> {
     let difference = |(step, verdict): (usize, &Verdict)| match verdict {
         Verdict::Differ(fence) => {
             let votes = votes(&steps[step].op, step, words);
@@ -172,18 +176,18 @@ impl Difference {
         matches!(self.votes.of(node), Vote::For(fence) if fence < self.fence)
     }
 
-    fn raise(&self, steps: &[Step]) -> Option<Step> {
-        let Step { key, op } = &steps[self.step];
+    fn raise(&self, steps: &[Request]) -> Option<Request> {
+        let Request { key, op } = &steps[self.step];
         let (Op::Acquire(acquire) | Op::Steal(acquire)) = op else { return None };
         let op = Op::Raise { owner: acquire.owner.clone(), fence: self.fence };
-        Some(Step { key: key.clone(), op })
+        Some(Request { key: key.clone(), op })
     }
 }
 
 /// The second round: the largest fence is written to a majority, where the owner still holds.
 async fn raise(
     shared: &Arc<Shared>,
-    steps: &[Step],
+    steps: &[Request],
     differ: Vec<Difference>,
     verdicts: &mut [Verdict],
     limit: Duration,
@@ -237,7 +241,7 @@ fn raised(differ: &[Difference], words: &[Word]) -> Vec<Verdict> {
 
 impl Asked {
     /// What a step is to one node.
-    fn prepared(&self, index: usize, step: &Step, node: usize, proposal: FenceRule) -> Step {
+    fn prepared(&self, index: usize, step: &Request, node: usize, proposal: FenceRule) -> Request {
         let op = match &step.op {
             Op::Acquire(acquire) => Op::Acquire(proposed(acquire, proposal)),
             Op::Steal(acquire) => Op::Steal(proposed(acquire, proposal)),
@@ -249,7 +253,7 @@ impl Asked {
             }
             other => other.clone(),
         };
-        Step { key: step.key.clone(), op }
+        Request { key: step.key.clone(), op }
     }
 }
 
@@ -279,8 +283,8 @@ fn refusal(shared: &Shared, op: &Op) -> Option<Reply> {
 }
 
 /// How long to wait for nodes: an answer after the ttl is worth nothing.
-fn limit(shared: &Shared, steps: &[Step]) -> Duration {
-    let ttl = |step: &Step| match &step.op {
+fn limit(shared: &Shared, steps: &[Request]) -> Duration {
+    let ttl = |step: &Request| match &step.op {
         Op::Acquire(acquire) | Op::Steal(acquire) => Some(acquire.ttl),
         _ => None,
     };

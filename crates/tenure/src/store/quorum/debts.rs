@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::protocol::{Backoff, Step};
+use crate::protocol::{Backoff, Request};
 use crate::runtime::{Moment, Runtime, random_u32};
 
 use super::node::Node;
@@ -29,7 +29,7 @@ pub(super) struct Debts {
 
 #[derive(Debug, Default)]
 struct Book {
-    owed: VecDeque<(Step, Moment)>,
+    owed: VecDeque<(Request, Moment)>,
     is_running: bool,
 }
 
@@ -41,7 +41,7 @@ impl Debts {
 
     /// The node is told this as soon as it can be reached, but not after `until`: by then
     /// nothing is left to undo.
-    pub(super) fn owe(self: &Arc<Self>, step: Step, until: Moment) {
+    pub(super) fn owe(self: &Arc<Self>, step: Request, until: Moment) {
         let mut book = self.book();
         book.owed.push_back((step, until));
         if book.owed.len() > OWED_MAX {
@@ -73,7 +73,7 @@ impl Debts {
     }
 
     /// The next steps to send; `None` ends the runner.
-    fn take(&self) -> Option<Vec<(Step, Moment)>> {
+    fn take(&self) -> Option<Vec<(Request, Moment)>> {
         let now = self.runtime.now();
         let mut book = self.book();
         book.owed.retain(|(_, until)| *until > now);
@@ -85,7 +85,7 @@ impl Debts {
         Some(book.owed.drain(..count).collect())
     }
 
-    fn put_back(&self, batch: Vec<(Step, Moment)>) {
+    fn put_back(&self, batch: Vec<(Request, Moment)>) {
         let mut book = self.book();
         batch.into_iter().rev().for_each(|debt| book.owed.push_front(debt));
     }

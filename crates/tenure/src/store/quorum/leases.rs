@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::protocol::{Acquire, FenceRule, Op, Step};
+use crate::protocol::{Acquire, FenceRule, Op, Request};
 use crate::runtime::Moment;
 use crate::types::{Claim, Fence, Key, Label, Owner};
 
@@ -115,7 +115,7 @@ impl Leases {
         node: usize,
         ttl: Duration,
         now: Moment,
-    ) -> Option<Step> {
+    ) -> Option<Request> {
         let mut table = self.table();
         let lease = table.by_owner.get_mut(owner)?;
         if lease.closing.is_some() || now >= lease.valid_until {
@@ -130,7 +130,7 @@ impl Leases {
         let (label, fence) = (lease.label.clone(), FenceRule::Carry(lease.fence));
         let (owner, claim) = (owner.clone(), Claim::MUTEX);
         let acquire = Acquire { owner, label, claim, ttl, queue: None, fence };
-        Some(Step { key: lease.key.clone(), op: Op::Acquire(acquire) })
+        Some(Request { key: lease.key.clone(), op: Op::Acquire(acquire) })
     }
 
     /// What became of a top-up.

@@ -29,7 +29,7 @@ use tokio::sync::watch;
 
 use crate::mutants::{self, Mutant};
 use crate::process::OfProcess;
-use crate::protocol::{FenceRule, Inspection, Reply, Step};
+use crate::protocol::{FenceRule, Inspection, Reply, Request};
 use crate::runtime::{Moment, Runtime};
 use crate::types::{Fence, Key, TTL_MIN};
 
@@ -231,7 +231,7 @@ impl Store for Quorum {
         self.shared.nodes.iter().try_for_each(|node| node.check_key(key))
     }
 
-    fn call(&self, steps: Vec<Step>) -> Answer<'_, Vec<Reply>> {
+    fn call(&self, steps: Vec<Request>) -> Answer<'_, Vec<Reply>> {
         Box::pin(async move { ask::ask(self.shared.here()?, steps).await })
     }
 

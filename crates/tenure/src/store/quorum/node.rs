@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::protocol::{Reply, Step};
+use crate::protocol::{Reply, Request};
 use crate::store::{Forgets, Identity, Links, Store, StoreError};
 use crate::types::Key;
 
@@ -47,7 +47,7 @@ impl Node {
     }
 
     /// Carries steps to the node. They are sent when this is first polled.
-    pub(super) fn ask(self: &Arc<Self>, steps: Vec<Step>) -> Asking {
+    pub(super) fn ask(self: &Arc<Self>, steps: Vec<Request>) -> Asking {
         let node = Arc::clone(self);
         Box::pin(async move {
             node.vet().await?;

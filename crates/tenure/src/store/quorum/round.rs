@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use crate::protocol::{Reply, Step};
+use crate::protocol::{Reply, Request};
 use crate::runtime::{Moment, Runtime, Task};
 use crate::store::{StoreError, StoreErrorClass};
 
@@ -42,7 +42,7 @@ impl Round {
         runtime: &Arc<dyn Runtime>,
         nodes: &[Arc<Node>],
         limit: Duration,
-        mut steps: impl FnMut(usize) -> Option<Vec<Step>>,
+        mut steps: impl FnMut(usize) -> Option<Vec<Request>>,
     ) -> Self {
         let started = runtime.now();
         let ask = |node: &Arc<Node>| match steps(node.index) {

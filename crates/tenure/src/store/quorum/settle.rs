@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::mutants::{self, Mutant};
 use crate::protocol::validity;
-use crate::protocol::{Acquire, Blocker, FenceRule, Op, Reply, Step, Verdict, Vote, majority};
+use crate::protocol::{Acquire, Blocker, FenceRule, Op, Reply, Request, Verdict, Vote, majority};
 use crate::runtime::Moment;
 use crate::store::StoreError;
 use crate::types::{Key, Label, Owner};
@@ -22,7 +22,7 @@ pub(super) const TOMBSTONE: Duration = Duration::from_secs(60);
 /// The steps of a call, and what was known when they were sent.
 #[derive(Debug)]
 pub(super) struct Asked {
-    pub(super) steps: Arc<[Step]>,
+    pub(super) steps: Arc<[Request]>,
     pub(super) sent: Moment,
     /// For each step what its lease's standings were; empty: no lease of ours.
     pub(super) standings: Vec<Vec<Standing>>,
@@ -32,9 +32,9 @@ pub(super) struct Asked {
 enum Due {
     Nothing,
     /// It granted what was not won.
-    GiveBack(Step),
+    GiveBack(Request),
     /// It may have done what it did not answer.
-    Owed(Vec<Step>, Duration),
+    Owed(Vec<Request>, Duration),
     /// It no more has a lease that is held.
     TopUp(Owner, Duration),
 }
@@ -83,7 +83,7 @@ fn follow_up(
     asked: Asked,
     mut round: Round,
     verdicts: Vec<Verdict>,
-) -> Vec<Vec<Step>> {
+) -> Vec<Vec<Request>> {
     let heard =
         |words: &[Word]| -> Vec<bool> { words.iter().map(|word| word.heard().is_some()).collect() };
     let before = heard(&round.words);
@@ -111,7 +111,7 @@ fn account(
     words: &[Word],
     verdicts: &[Verdict],
     concerns: impl Fn(usize) -> bool,
-    give_back: &mut [Vec<Step>],
+    give_back: &mut [Vec<Request>],
 ) {
     let nodes = words.iter().enumerate().filter(|(node, _)| concerns(*node));
     for (node, word) in nodes {
@@ -145,7 +145,7 @@ fn due(
     (word, heard): (&Word, &Heard),
     verdict: Verdict,
 ) -> Due {
-    let Step { key, op } = &asked.steps[index];
+    let Request { key, op } = &asked.steps[index];
     let vote = vote(op, word, index);
     let may_have_run = heard.result.as_ref().is_err_and(|failure| failure.may_have_run);
     let is_won = matches!(verdict, Verdict::Won(_));
@@ -161,11 +161,11 @@ fn due(
                 return Due::Nothing;
             } else if matches!(vote, Vote::For(_)) {
                 let op = Op::Release { owner, min_hold: Duration::ZERO, tombstone: None };
-                return Due::GiveBack(Step { key: key.clone(), op });
+                return Due::GiveBack(Request { key: key.clone(), op });
             } else if may_have_run {
                 let tombstone = (*ttl).max(TOMBSTONE);
                 let op = Op::Withdraw { owner, tombstone };
-                return Due::Owed(vec![Step { key: key.clone(), op }], tombstone);
+                return Due::Owed(vec![Request { key: key.clone(), op }], tombstone);
             }
             Due::Nothing
         }
@@ -178,7 +178,7 @@ fn due(
             if vote == Vote::Fault {
                 // There the lease may still be the old owner's, who is nobody any more.
                 let (owner, tombstone) = (from.clone(), TOMBSTONE);
-                steps.push(Step { key: key.clone(), op: Op::Withdraw { owner, tombstone } });
+                steps.push(Request { key: key.clone(), op: Op::Withdraw { owner, tombstone } });
             }
             Due::Owed(steps, shared.options.longest_debt())
         }
@@ -189,7 +189,7 @@ fn due(
             }
             let (owner, min_hold) = (owner.clone(), *min_hold);
             let op = Op::Release { owner, min_hold, tombstone: Some(TOMBSTONE) };
-            Due::Owed(vec![Step { key: key.clone(), op }], shared.options.longest_debt())
+            Due::Owed(vec![Request { key: key.clone(), op }], shared.options.longest_debt())
         }
         Op::Withdraw { tombstone, .. } if is_won && heard.result.is_err() => {
             Due::Owed(vec![asked.steps[index].clone()], *tombstone)
@@ -200,7 +200,7 @@ fn due(
 
 /// What a node is told that answered after the lease was let go: if nobody knows whether it
 /// granted, its owner is refused there from now on.
-fn let_go_late(key: &Key, op: Op, vote: Vote) -> Step {
+fn let_go_late(key: &Key, op: Op, vote: Vote) -> Request {
     let op = match op {
         Op::Release { owner, min_hold, tombstone } => {
             let ghost = (vote == Vote::Fault).then_some(TOMBSTONE);
@@ -208,7 +208,7 @@ fn let_go_late(key: &Key, op: Op, vote: Vote) -> Step {
         }
         other => other,
     };
-    Step { key: key.clone(), op }
+    Request { key: key.clone(), op }
 }
 
 fn standing(vote: Vote, may_have_run: bool) -> Standing {
@@ -222,7 +222,7 @@ fn standing(vote: Vote, may_have_run: bool) -> Standing {
 
 /// Brings leases back to a node that has lost them. Nothing waits for it: it does not count for
 /// the renewal that found it out.
-fn top_up(shared: &Arc<Shared>, node: usize, top_ups: Vec<(Owner, Step)>) {
+fn top_up(shared: &Arc<Shared>, node: usize, top_ups: Vec<(Owner, Request)>) {
     let this = Arc::clone(shared);
     let limit = shared.now() + shared.options.node_timeout;
     shared.runtime.spawn(Box::pin(async move {
@@ -256,8 +256,8 @@ fn top_up(shared: &Arc<Shared>, node: usize, top_ups: Vec<(Owner, Step)>) {
 impl Shared {
     /// What is known of the leases that steps are about; those about to be let go are topped up
     /// no more.
-    pub(super) fn before(&self, steps: &[Step]) -> Vec<Vec<Standing>> {
-        let standings = |step: &Step| match &step.op {
+    pub(super) fn before(&self, steps: &[Request]) -> Vec<Vec<Standing>> {
+        let standings = |step: &Request| match &step.op {
             Op::Release { owner, .. } | Op::Withdraw { owner, .. } => {
                 self.leases.close(owner, step.op.clone())
             }
@@ -273,7 +273,7 @@ impl Shared {
     /// Keeps the book of leases.
     fn enter(&self, asked: &Asked, index: usize, words: &[Word], verdict: Verdict) {
         let Verdict::Won(fence) = verdict else { return };
-        let Step { key, op } = &asked.steps[index];
+        let Request { key, op } = &asked.steps[index];
         let valid_for = |ttl: Duration| validity::deadline(asked.sent, ttl);
         let lease = |label, fence, ttl| Lease {
             key: key.clone(),

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::protocol::{
-    Blocker, Guarded, HolderView, Inspection, Op, Reply, State, Step, WaiterView,
+    Blocker, Guarded, HolderView, Inspection, Op, Reply, Request, State, WaiterView,
 };
 use crate::types::{Fence, Key, Label, Owner};
 
@@ -13,7 +13,7 @@ use super::failure::Failure;
 use super::marker::Marker;
 use super::resp::Value;
 use super::scripts::By;
-use super::wire::Request;
+use super::wire::ScriptCall;
 
 /// In place of the time for which a holder has held: the restart guard is in the way.
 const GUARDED: i64 = -2;
@@ -30,8 +30,8 @@ pub(super) enum Answered {
 /// nothing new; `None` if it is none of its.
 pub(super) fn decode(
     answer: Value,
-    request: &Request,
-    steps: &[Step],
+    request: &ScriptCall,
+    steps: &[Request],
 ) -> Option<(Vec<Answered>, Option<Marker>)> {
     let mut marker = None;
     let mut replies = match (request.by, answer) {
@@ -80,7 +80,7 @@ pub(super) fn guarded(reply: &mut Reply, guarded: Guarded) {
 }
 
 /// A crowd's answer: the fence of those who were granted, and whatever is not as usual.
-fn decode_crowd(answer: Value, request: &Request, steps: &[Step]) -> Option<Vec<Answered>> {
+fn decode_crowd(answer: Value, request: &ScriptCall, steps: &[Request]) -> Option<Vec<Answered>> {
     let mut parts = Parts::of(answer)?;
     let granted = Reply::Granted { fence: parts.fence()? };
     let usual = steps.iter().map(|step| match step.op {
@@ -361,8 +361,8 @@ mod tests {
             restart_guard: Duration::ZERO,
         };
         let op = Op::Renew { owner: Owner::from_parts("job", 1), ttl: Duration::from_secs(1) };
-        let steps = [Step { key: Key::new("stock").expect("a key"), op }];
-        let request = Request::new(&steps, &terms, false);
+        let steps = [Request { key: Key::new("stock").expect("a key"), op }];
+        let request = ScriptCall::new(&steps, &terms, false);
         let read = |answer| Some(decode(answer, &request, &steps)?.0);
         let renewed = Some(vec![Answered::Reply(Reply::Renewed)]);
         let named = Value::Array(vec![Value::BulkString(b"renewed".to_vec())]);

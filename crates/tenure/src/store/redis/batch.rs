@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::{CancellationToken, ReusableBoxFuture};
 
 use crate::process::{Forked, Process};
-use crate::protocol::{Reply, Step};
+use crate::protocol::{Reply, Request};
 use crate::runtime::{Runtime, shielded};
 use crate::store::StoreError;
 
@@ -47,11 +47,11 @@ pub(super) type Carrying = ReusableBoxFuture<'static, Outcome>;
 
 /// Carries out many steps at once: the script over the link. It may use the memory of a call
 /// that has ended.
-pub(super) type Carrier = Box<dyn Fn(Vec<Step>, Option<Carrying>) -> Carrying + Send + Sync>;
+pub(super) type Carrier = Box<dyn Fn(Vec<Request>, Option<Carrying>) -> Carrying + Send + Sync>;
 
 #[derive(Debug)]
 struct Call {
-    steps: Vec<Step>,
+    steps: Vec<Request>,
     answer: oneshot::Sender<Replies>,
 }
 
@@ -126,7 +126,7 @@ impl Batches {
     }
 
     /// Sends steps alone or with the next batch; `None` if what sends them broke down over it.
-    pub(super) async fn send(&self, steps: Vec<Step>) -> Option<Replies> {
+    pub(super) async fn send(&self, steps: Vec<Request>) -> Option<Replies> {
         let place = {
             let mut waiting = lock(&self.waiting);
             if waiting.is_nobody_there() {
@@ -166,7 +166,7 @@ impl Drop for Batches {
 struct Going<'a> {
     batches: &'a Batches,
     /// Until they are sent.
-    steps: Option<Vec<Step>>,
+    steps: Option<Vec<Request>>,
     has_ended: bool,
 }
 
@@ -259,7 +259,7 @@ impl Work {
         self.under_way.push_back(Batch { callers, carrying, early });
     }
 
-    fn begin_alone(&mut self, steps: Vec<Step>, cx: &mut Context<'_>) -> Poll<Option<Replies>> {
+    fn begin_alone(&mut self, steps: Vec<Request>, cx: &mut Context<'_>) -> Poll<Option<Replies>> {
         if self.waker.is_some() && self.under_way.is_empty() {
             let count = steps.len();
             let carrying = (self.carry)(steps, self.rooms.pop());
@@ -401,7 +401,7 @@ impl Waiting {
         !self.is_one_alone && self.wanted == 1 && self.calls.is_empty()
     }
 
-    fn enter(&mut self, steps: Vec<Step>) -> oneshot::Receiver<Replies> {
+    fn enter(&mut self, steps: Vec<Request>) -> oneshot::Receiver<Replies> {
         let (answer, replies) = oneshot::channel();
         self.calls.push(Call { steps, answer });
         replies

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 
-use crate::protocol::{Op, Reply, Step};
+use crate::protocol::{Op, Reply, Request};
 use crate::store::StoreError;
 
 use super::answers::{self, Answered};
@@ -17,7 +17,7 @@ use super::failure::Failure;
 use super::link::{Late, Link};
 use super::scripts::Scripts;
 use super::suspects::Suspects;
-use super::wire::{Request, Terms};
+use super::wire::{ScriptCall, Terms};
 
 pub(super) struct Carrier {
     pub(super) link: Arc<Link>,
@@ -43,7 +43,7 @@ impl Carrier {
         Self { link, scripts, terms, suspects: Suspects::default() }
     }
 
-    pub(super) async fn carry(&self, steps: &[Step]) -> Outcome {
+    pub(super) async fn carry(&self, steps: &[Request]) -> Outcome {
         if self.suspects.are_there()
             && let Some((suspicious, rest)) = self.suspects.apart(steps, self.link.now())
         {
@@ -55,7 +55,7 @@ impl Carrier {
     /// Those whose key has got others refused before travel by themselves.
     async fn carry_around(
         &self,
-        steps: &[Step],
+        steps: &[Request],
         suspicious: Vec<Vec<usize>>,
         rest: Vec<usize>,
     ) -> Outcome {
@@ -70,7 +70,7 @@ impl Carrier {
         in_order(steps.len(), all(parts).await)
     }
 
-    async fn carry_together(&self, steps: &[Step]) -> Outcome {
+    async fn carry_together(&self, steps: &[Request]) -> Outcome {
         let answered = match self.ask(steps, false).await {
             Ok(answered) => answered,
             Err(rejection) => return self.after(rejection, steps).await,
@@ -83,7 +83,7 @@ impl Carrier {
     }
 
     /// Asks the open ones again, with all that the script may want to know of them.
-    async fn carry_rest(&self, steps: &[Step], answered: Vec<Answered>) -> Outcome {
+    async fn carry_rest(&self, steps: &[Request], answered: Vec<Answered>) -> Outcome {
         let places = |wanted: bool| {
             let numbered = answered.iter().enumerate();
             numbered.filter(move |(_, a)| is_open(a) == wanted).map(|(place, _)| place)
@@ -106,7 +106,7 @@ impl Carrier {
     }
 
     /// A call was turned away. Unless that is nobody's fault, the steps are asked key by key.
-    async fn after(&self, rejection: Rejection, steps: &[Step]) -> Outcome {
+    async fn after(&self, rejection: Rejection, steps: &[Request]) -> Outcome {
         let by_key = by_key(steps);
         if !rejection.may_be_of_one || by_key.len() < 2 {
             self.suspect(&rejection, steps);
@@ -123,7 +123,7 @@ impl Carrier {
     /// Steps of one key, by their places; `tried` says how they fared before.
     async fn carry_of_one_key(
         &self,
-        steps: &[Step],
+        steps: &[Request],
         places: Vec<usize>,
         tried: Option<&StoreError>,
     ) -> Part {
@@ -155,7 +155,7 @@ impl Carrier {
     }
 
     /// A call about one key was turned away: is it the key's fault?
-    fn suspect(&self, rejection: &Rejection, steps: &[Step]) {
+    fn suspect(&self, rejection: &Rejection, steps: &[Request]) {
         if let ([first, rest @ ..], true) = (steps, rejection.may_be_of_one)
             && rest.iter().all(|step| step.key == first.key)
         {
@@ -163,17 +163,17 @@ impl Carrier {
         }
     }
 
-    async fn ask_in_full(&self, steps: &[Step]) -> Result<Vec<Reply>> {
+    async fn ask_in_full(&self, steps: &[Request]) -> Result<Vec<Reply>> {
         let answered = self.ask(steps, true).await?;
         let replies: Vec<_> = answered.into_iter().filter_map(reply).collect();
         if replies.len() == steps.len() { Ok(replies) } else { Err(nonsense()) }
     }
 
-    async fn ask(&self, steps: &[Step], in_full: bool) -> Result<Vec<Answered>> {
+    async fn ask(&self, steps: &[Request], in_full: bool) -> Result<Vec<Answered>> {
         let request = self.request(steps, in_full);
         let number = request.number.map(|index| (index, &self.terms.calls));
         let late = Late { guard: request.guard, number };
-        let Request { keys, args, .. } = &request;
+        let ScriptCall { keys, args, .. } = &request;
         let script = self.scripts.get(request.by);
         let (answer, live) = self.link.eval_late(script, keys, args, late).await?;
         let (mut answered, marker) =
@@ -188,15 +188,15 @@ impl Carrier {
         Ok(answered)
     }
 
-    fn request(&self, steps: &[Step], in_full: bool) -> Request {
+    fn request(&self, steps: &[Request], in_full: bool) -> ScriptCall {
         let Self { link, terms, .. } = self;
         if let ([step], false) = (steps, in_full)
             && (terms.restart_guard.is_zero() || link.is_awake())
-            && let Some(request) = Request::lone(step, terms)
+            && let Some(request) = ScriptCall::lone(step, terms)
         {
             return request;
         }
-        Request::new(steps, terms, in_full)
+        ScriptCall::new(steps, terms, in_full)
     }
 }
 
@@ -239,12 +239,12 @@ fn repeated(op: &Op, reply: Reply, failure: &StoreError) -> Result<Reply, StoreE
     })
 }
 
-fn of_these(steps: &[Step], places: &[usize]) -> Vec<Step> {
+fn of_these(steps: &[Request], places: &[usize]) -> Vec<Request> {
     places.iter().map(|&place| steps[place].clone()).collect()
 }
 
 /// The places of the steps of each key.
-fn by_key(steps: &[Step]) -> Vec<Vec<usize>> {
+fn by_key(steps: &[Request]) -> Vec<Vec<usize>> {
     let mut places: Vec<_> = (0..steps.len()).collect();
     places.sort_by_key(|&place| &steps[place].key);
     let runs = places.chunk_by(|&one, &other| steps[one].key == steps[other].key);

@@ -36,7 +36,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::process::OfProcess;
-use crate::protocol::{Inspection, Op, Reply, State, Step};
+use crate::protocol::{Inspection, Op, Reply, Request, State};
 use crate::runtime::{Runtime, blocking};
 use crate::types::{Key, TTL_MAX};
 
@@ -158,7 +158,7 @@ impl Redis {
         };
         let scripts = Scripts::new(&terms.preface(), |script| options.change(script));
         let carrier = Arc::new(Carrier::new(Arc::clone(&link), scripts, terms));
-        let carry = move |steps: Vec<Step>, room: Option<Carrying>| {
+        let carry = move |steps: Vec<Request>, room: Option<Carrying>| {
             let carrier = Arc::clone(&carrier);
             batch::carrying(room, async move { carrier.carry(&steps).await })
         };
@@ -193,7 +193,7 @@ impl Redis {
         RedisUrl::parse(url).map_or_else(|_| "redis".into(), |url| url.name())
     }
 
-    async fn send(&self, steps: Vec<Step>) -> Result<Vec<Reply>, StoreError> {
+    async fn send(&self, steps: Vec<Request>) -> Result<Vec<Reply>, StoreError> {
         let answer = self.shared.here()?.batches.send(steps).await;
         answer.unwrap_or_else(|| Err(defect("the thread of the store has ended".into())))
     }
@@ -290,7 +290,7 @@ impl Store for Redis {
         self.shared.template.check(key)
     }
 
-    fn call(&self, steps: Vec<Step>) -> Answer<'_, Vec<Reply>> {
+    fn call(&self, steps: Vec<Request>) -> Answer<'_, Vec<Reply>> {
         Box::pin(self.send(steps))
     }
 
@@ -304,7 +304,7 @@ impl Store for Redis {
             let keys = self.scan(prefix, after).await?;
             let mut page = Vec::new();
             for some in keys.chunks(LOOKS) {
-                let look = |key: &Key| Step { key: key.clone(), op: Op::Inspect };
+                let look = |key: &Key| Request { key: key.clone(), op: Op::Inspect };
                 let replies = self.send(some.iter().map(look).collect()).await?;
                 for (key, reply) in some.iter().zip(replies) {
                     let Reply::Inspected(seen) = reply else { continue };

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::protocol::Step;
+use crate::protocol::Request;
 use crate::runtime::Moment;
 use crate::types::Key;
 
@@ -44,7 +44,7 @@ impl Suspects {
     /// have both.
     pub(super) fn apart(
         &self,
-        steps: &[Step],
+        steps: &[Request],
         now: Moment,
     ) -> Option<(Vec<Vec<usize>>, Vec<usize>)> {
         let mut keys = self.keys();
@@ -80,7 +80,7 @@ mod tests {
     fn a_suspicious_key_goes_apart_for_a_while_and_their_number_is_limited() {
         let suspects = Suspects::default();
         let steps: Vec<_> =
-            [1, 2, 1, 3].map(|number| Step { key: key(number), op: Op::Inspect }).into();
+            [1, 2, 1, 3].map(|number| Request { key: key(number), op: Op::Inspect }).into();
         let now = Moment::from_micros(7);
         assert!(!suspects.are_there());
         suspects.add(&key(1), now);

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::protocol::{Acquire, FenceRule, Op, Queueing, Step};
+use crate::protocol::{Acquire, FenceRule, Op, Queueing, Request};
 use crate::types::{Fence, Owner};
 
 use super::layout::{self, Template};
@@ -30,7 +30,7 @@ pub(super) struct Terms {
 
 /// One call of the script.
 #[derive(Debug)]
-pub(super) struct Request {
+pub(super) struct ScriptCall {
     pub(super) by: By,
     pub(super) keys: Words,
     pub(super) args: Words,
@@ -120,9 +120,9 @@ const SIMPLE_MAX: usize = 1_000;
 /// itself.
 const WITH_OTHERS_MAX: usize = 8;
 
-impl Request {
+impl ScriptCall {
     /// All steps, in few words where that is enough. If it was not, `in_full` asks again.
-    pub(super) fn new(steps: &[Step], terms: &Terms, in_full: bool) -> Self {
+    pub(super) fn new(steps: &[Request], terms: &Terms, in_full: bool) -> Self {
         let (mut simple, mut full) = sorted(steps, in_full);
         if full.is_empty()
             && let Some(crowd) = Self::crowd(&simple, steps, terms)
@@ -145,7 +145,7 @@ impl Request {
         let number = may_grant.then_some(args.len());
         args.text("0");
         append_runs(&simple, steps, terms, has_record, (&mut keys, &mut args));
-        for Step { key, op } in simple.iter().map(|(_, index)| &steps[*index]) {
+        for Request { key, op } in simple.iter().map(|(_, index)| &steps[*index]) {
             if with_others && !matches!(op, Op::Acquire(_)) {
                 terms.template.names(key).other_four(&mut others);
             }
@@ -169,7 +169,7 @@ impl Request {
 /// Simple steps in runs, with the names of their locks and of those records that are wanted.
 fn append_runs(
     simple: &[(Run, usize)],
-    steps: &[Step],
+    steps: &[Request],
     terms: &Terms,
     has_record: impl Fn(Run) -> bool,
     (keys, args): (&mut Words, &mut Words),
@@ -177,7 +177,7 @@ fn append_runs(
     for run in simple.chunk_by(|one, other| one.0 == other.0) {
         args.run(run[0].0, run.len());
         for &(run, index) in run {
-            let Step { key, op } = &steps[index];
+            let Request { key, op } = &steps[index];
             let names = terms.template.names(key);
             names.lock(keys);
             if has_record(run) {
@@ -222,7 +222,7 @@ enum Run {
 }
 
 /// Which steps are simple, in runs, and which are not.
-fn sorted(steps: &[Step], in_full: bool) -> (Vec<(Run, usize)>, Vec<usize>) {
+fn sorted(steps: &[Request], in_full: bool) -> (Vec<(Run, usize)>, Vec<usize>) {
     let (mut simple, mut full) = (Vec::with_capacity(steps.len()), Vec::new());
     let mut seen = HashMap::with_capacity(steps.len());
     // Simple steps come before all others, and may have to be asked again after them: steps on

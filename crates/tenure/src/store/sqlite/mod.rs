@@ -43,7 +43,7 @@ use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 
 use crate::process::OfProcess;
-use crate::protocol::{Inspection, Reply, Step};
+use crate::protocol::{Inspection, Reply, Request};
 use crate::runtime::{Runtime, claim_thread};
 use crate::types::{Key, TTL_MAX};
 
@@ -54,7 +54,7 @@ use super::{
 use file::File;
 use inherited::InUse;
 use wakeup::Inboxes;
-use worker::{Call, List, Request, Worker};
+use worker::{Call, Job, List, Worker};
 
 /// Locks in an SQLite file, shared by all processes of this host that can open it.
 ///
@@ -70,7 +70,7 @@ struct Shared {
     /// Names the file, whatever path leads to it.
     unique: Arc<str>,
     runtime: Arc<dyn Runtime>,
-    requests: Sender<Request>,
+    requests: Sender<Job>,
     inboxes: Inboxes,
 }
 
@@ -144,7 +144,7 @@ impl Sqlite {
 
     fn ask<T: Send + 'static>(
         &self,
-        request: Request,
+        request: Job,
         answer: oneshot::Receiver<Result<T, StoreError>>,
     ) -> Answer<'_, T> {
         let asked = self.shared.here().map(|shared| shared.requests.send(request));
@@ -215,9 +215,9 @@ impl Store for Sqlite {
         Ok(())
     }
 
-    fn call(&self, steps: Vec<Step>) -> Answer<'_, Vec<Reply>> {
+    fn call(&self, steps: Vec<Request>) -> Answer<'_, Vec<Reply>> {
         let (answer, replies) = oneshot::channel();
-        self.ask(Request::Call(Call { steps, answer }), replies)
+        self.ask(Job::Call(Call { steps, answer }), replies)
     }
 
     fn list<'a>(
@@ -228,7 +228,7 @@ impl Store for Sqlite {
     ) -> Answer<'a, Vec<(Key, Inspection)>> {
         let (answer, page) = oneshot::channel();
         let list = List { prefix: prefix.to_owned(), after: after.cloned(), limit, answer };
-        self.ask(Request::List(list), page)
+        self.ask(Job::List(list), page)
     }
 
     fn inbox(&self) -> Answer<'_, Option<Inbox>> {

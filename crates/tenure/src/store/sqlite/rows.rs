@@ -1,4 +1,4 @@
-//! One key between its rows and the machine: loads a [`Resource`], stores what a step changed.
+//! One key between its rows and the machine: loads a [`KeyState`], stores what a step changed.
 //!
 //! Only the difference is written: a heartbeat of one among a thousand waiters changes one row.
 
@@ -10,15 +10,15 @@ use rusqlite::types::Type;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Result, Row, params};
 
 use super::tombstones;
-use crate::protocol::{Holder, Op, Place, Resource};
+use crate::protocol::{Holder, KeyState, Op, Place};
 use crate::types::{Claim, Fence, Key, Label, Owner, StoreTime};
 
 /// A key's rows as they were found, and the machine that they make.
 #[derive(Debug)]
 pub(super) struct Loaded {
     /// Where steps are applied.
-    pub(super) resource: Resource,
-    before: Resource,
+    pub(super) resource: KeyState,
+    before: KeyState,
     holders: Vec<i64>,
     places: Vec<i64>,
     /// When the first of the tombstones ends that are in the file; `None` without any. Those that
@@ -49,8 +49,8 @@ impl Loaded {
         // Whatever has rows has a record: without one there is nothing to read.
         let Some((fence, forget_at)) = record else {
             return Ok(Self {
-                resource: Resource::default(),
-                before: Resource::default(),
+                resource: KeyState::default(),
+                before: KeyState::default(),
                 holders: Vec::new(),
                 places: Vec::new(),
                 first_end: None,
@@ -60,7 +60,7 @@ impl Loaded {
         let (holders, held) = read_all::<Holder>(db, key)?;
         let (places, queue) = read_all::<Place>(db, key)?;
         let queue = VecDeque::from(queue);
-        let before = Resource::from_parts(held, queue, Vec::new(), fence, forget_at);
+        let before = KeyState::from_parts(held, queue, Vec::new(), fence, forget_at);
         let (resource, first_end) = (before.clone(), tombstones::first_end(db, key)?);
         let forget_at = Some(forget_at);
         Ok(Self { resource, before, holders, places, first_end, forget_at })
@@ -141,7 +141,7 @@ impl Loaded {
 
 /// Until when a key's rows must stay: its fence as long as it is remembered, its claims to
 /// their end.
-fn needed_until(resource: &Resource, now: StoreTime) -> StoreTime {
+fn needed_until(resource: &KeyState, now: StoreTime) -> StoreTime {
     let minted = resource.fence() > Fence::default();
     let fence = if minted { resource.fence_until() } else { now };
     let holders = resource.holders().iter().map(|h| h.expires);

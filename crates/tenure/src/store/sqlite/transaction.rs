@@ -13,7 +13,7 @@ use super::fault::{self, Stage};
 use super::file::File;
 use super::rows::{self, Loaded, Stored};
 use super::worker::{Call, List};
-use crate::protocol::{At, Grant, Inspection, Op, Reply, State, Step};
+use crate::protocol::{Grant, Inspection, Op, Reply, Request, State, StepContext};
 use crate::runtime::Runtime;
 use crate::store::{StoreError, StoreErrorClass};
 use crate::types::{Fence, Key, StoreTime};
@@ -43,8 +43,12 @@ impl Clocks {
         StoreTime::from_micros(self.runtime.now().as_micros())
     }
 
-    fn read(&self) -> At {
-        At { now: self.now(), fence_seed: self.runtime.wall_micros(), retention: self.retention }
+    fn read(&self) -> StepContext {
+        StepContext {
+            now: self.now(),
+            fence_seed: self.runtime.wall_micros(),
+            retention: self.retention,
+        }
     }
 }
 
@@ -135,7 +139,7 @@ fn floor(file: &File) -> std::result::Result<Fence, StoreError> {
     Ok(Fence::new(floor.unsigned_abs()))
 }
 
-fn look(tx: &Connection, calls: &[Call], at: At) -> Result<Done> {
+fn look(tx: &Connection, calls: &[Call], at: StepContext) -> Result<Done> {
     let mut replies = Vec::with_capacity(calls.len());
     for call in calls {
         let looks = call.steps.iter().map(|step| {
@@ -147,19 +151,25 @@ fn look(tx: &Connection, calls: &[Call], at: At) -> Result<Done> {
     Ok(Done { replies, grants: Vec::new() })
 }
 
-fn step(tx: &Connection, cache: &mut Cache, calls: &[Call], at: At, floor: Fence) -> Result<Done> {
+fn step(
+    tx: &Connection,
+    cache: &mut Cache,
+    calls: &[Call],
+    at: StepContext,
+    floor: Fence,
+) -> Result<Done> {
     cache.refresh(tx)?;
     let pruned = rows::prune(tx, at.now, PRUNE_KEYS)?;
     if !pruned.is_empty() {
         cache.clear();
     }
     let mut new_floor = pruned.iter().map(|(_, fence)| *fence).fold(floor, Fence::max);
-    let at = At { fence_seed: at.fence_seed.max(new_floor.get() + 1), ..at };
+    let at = StepContext { fence_seed: at.fence_seed.max(new_floor.get() + 1), ..at };
     let mut touched = BTreeSet::new();
     let mut done = Done::default();
     for call in calls {
         let mut replies = Vec::with_capacity(call.steps.len());
-        for Step { key, op } in &call.steps {
+        for Request { key, op } in &call.steps {
             let loaded = cache.get(tx, key)?;
             loaded.prepare(tx, key, op)?;
             let (reply, grants) = loaded.resource.apply(op, at);

@@ -17,7 +17,7 @@ use super::journal::{self, Journal};
 use super::transaction::{self, Clocks, Done};
 use super::wakeup::Postman;
 use crate::engine::observe::tell;
-use crate::protocol::{Inspection, Reply, Step};
+use crate::protocol::{Inspection, Reply, Request};
 use crate::runtime::{Runtime, shielded};
 use crate::store::{StoreError, StoreErrorClass};
 use crate::types::{Key, StoreTime};
@@ -31,7 +31,7 @@ type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 
 /// What the thread is asked for.
 #[derive(Debug)]
-pub(super) enum Request {
+pub(super) enum Job {
     /// Carry out steps.
     Call(Call),
     /// Show a page of keys.
@@ -40,7 +40,7 @@ pub(super) enum Request {
 
 #[derive(Debug)]
 pub(super) struct Call {
-    pub(super) steps: Vec<Step>,
+    pub(super) steps: Vec<Request>,
     pub(super) answer: Answer<Vec<Reply>>,
 }
 
@@ -65,7 +65,7 @@ pub(super) struct Worker {
     clocks: Clocks,
     options: SqliteOptions,
     postman: Postman,
-    requests: Receiver<Request>,
+    requests: Receiver<Job>,
     cache: Cache,
     journal: Journal,
     /// The end of the last lease in a journal that is not there any more.
@@ -78,7 +78,7 @@ impl Worker {
         runtime: Arc<dyn Runtime>,
         options: SqliteOptions,
         postman: Postman,
-        requests: Receiver<Request>,
+        requests: Receiver<Job>,
     ) -> Self {
         let clocks = Clocks { runtime, retention: options.fence_retention };
         let journal = Journal::beside(&file.path);
@@ -94,11 +94,11 @@ impl Worker {
             let mut request = Some(first);
             while let Some(next) = request {
                 match next {
-                    Request::Call(call) => {
+                    Job::Call(call) => {
                         steps += call.steps.len();
                         calls.push(call);
                     }
-                    Request::List(list) => lists.push(list),
+                    Job::List(list) => lists.push(list),
                 }
                 request = if steps < STEPS_MAX { self.requests.try_recv().ok() } else { None };
             }
@@ -116,7 +116,7 @@ impl Worker {
         }
     }
 
-    fn next(&mut self) -> Option<Request> {
+    fn next(&mut self) -> Option<Job> {
         while self.postman.has_unsent() {
             match self.requests.recv_timeout(RETRY_EVERY) {
                 Ok(request) => {

@@ -1,4 +1,4 @@
--- Carries out steps of keys: the transitions of `protocol::Resource`, each as one atomic step.
+-- Carries out steps of keys: the transitions of `protocol::KeyState`, each as one atomic step.
 --
 -- KEYS    of a call that may grant, first
 --           fence   string, the largest fence of any lock that says everything itself

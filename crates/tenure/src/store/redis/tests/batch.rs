@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 use tenure_testkit::wait_until;
 use tokio::sync::Semaphore;
 
-use crate::protocol::{Op, Reply, Step};
+use crate::protocol::{Op, Reply, Request};
 use crate::runtime;
 use crate::store::redis::batch::{Batches, Carrier, Outcome, SECOND_MIN, carrying};
 use crate::types::Key;
@@ -43,12 +43,12 @@ fn scene(open: usize) -> Scene {
     scene
 }
 
-fn echo(steps: &[Step]) -> Vec<Reply> {
+fn echo(steps: &[Request]) -> Vec<Reply> {
     steps.iter().map(|step| Reply::Mismatch(step.key.as_str().into())).collect()
 }
 
-fn step(text: &str) -> Step {
-    Step { key: Key::new(text).expect("a key"), op: Op::Inspect }
+fn step(text: &str) -> Request {
+    Request { key: Key::new(text).expect("a key"), op: Op::Inspect }
 }
 
 async fn send(batches: &Batches, text: &str) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tenure_testkit::Server as RealServer;
 
-use crate::protocol::{Acquire, FenceRule, Op, Queueing, Reply, Step};
+use crate::protocol::{Acquire, FenceRule, Op, Queueing, Reply, Request};
 use crate::store::StoreError;
 use crate::store::redis::carrier::Carrier;
 use crate::store::redis::scripts::Scripts;
@@ -49,11 +49,11 @@ fn release(number: u64) -> Op {
     Op::Release { owner, min_hold: Duration::ZERO, tombstone: None }
 }
 
-fn step(key: &str, op: Op) -> Step {
-    Step { key: Key::new(key).expect("a key"), op }
+fn step(key: &str, op: Op) -> Request {
+    Request { key: Key::new(key).expect("a key"), op }
 }
 
-async fn carry_all(carrier: &Carrier, steps: &[Step]) -> Result<Vec<Reply>, StoreError> {
+async fn carry_all(carrier: &Carrier, steps: &[Request]) -> Result<Vec<Reply>, StoreError> {
     carrier.carry(steps).await.each(steps.len()).into_iter().collect()
 }
 

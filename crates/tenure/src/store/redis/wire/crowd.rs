@@ -2,13 +2,13 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::protocol::Step;
+use crate::protocol::Request;
 
-use super::{By, Request, Run, Terms, WITH_OTHERS_MAX, Words, append_runs};
+use super::{By, Run, ScriptCall, Terms, WITH_OTHERS_MAX, Words, append_runs};
 
-impl Request {
+impl ScriptCall {
     /// The simple steps of a call that has no others, if they are such a crowd.
-    pub(super) fn crowd(simple: &[(Run, usize)], steps: &[Step], terms: &Terms) -> Option<Self> {
+    pub(super) fn crowd(simple: &[(Run, usize)], steps: &[Request], terms: &Terms) -> Option<Self> {
         let is_fit = |run| matches!(run, Run::Acquires(_) | Run::Releases);
         let proposes = terms.proposes.load(Ordering::Relaxed);
         if simple.len() <= WITH_OTHERS_MAX

@@ -2,13 +2,13 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::protocol::{Op, Step};
+use crate::protocol::{Op, Request};
 
-use super::{By, Request, Run, Terms, Words, run_of};
+use super::{By, Run, ScriptCall, Terms, Words, run_of};
 
-impl Request {
+impl ScriptCall {
     /// A step that travels alone, if it is of a kind that has a script of its own.
-    pub(in super::super) fn lone(step: &Step, terms: &Terms) -> Option<Self> {
+    pub(in super::super) fn lone(step: &Request, terms: &Terms) -> Option<Self> {
         let run = run_of(&step.op)?;
         let (by, ttl) = match run {
             Run::Acquires(ttl) => (By::Acquire, Some(ttl)),

@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::types::{Claim, Fence, Label, Owner, StoreTime};
 
 use super::inspection::{HolderView, Inspection, State, WaiterView};
-use super::step::{Acquire, Blocker, Grant, Op, Reply};
+use super::request::{Acquire, Blocker, Grant, Op, Reply};
 
 pub use parts::{Holder, Place, Tombstone};
 
@@ -22,7 +22,7 @@ const TOMBSTONE_MIN: Duration = Duration::from_secs(60);
 
 /// The store's side of "now".
 #[derive(Debug, Clone, Copy)]
-pub struct At {
+pub struct StepContext {
     /// The store's clock, for leases.
     pub now: StoreTime,
     /// The least that a new fence may be: the store's wall clock in microseconds, or more.
@@ -33,7 +33,7 @@ pub struct At {
 
 /// All that is known of one key.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Resource {
+pub struct KeyState {
     holders: Vec<Holder>,
     queue: VecDeque<Place>,
     tombstones: Vec<Tombstone>,
@@ -41,7 +41,7 @@ pub struct Resource {
     fence_until: StoreTime,
 }
 
-impl Resource {
+impl KeyState {
     /// Puts together what a store has kept. Holders and places stand in their order.
     #[must_use]
     pub fn from_parts(
@@ -55,7 +55,7 @@ impl Resource {
     }
 
     /// Carries out one step and says who else was granted by it.
-    pub fn apply(&mut self, op: &Op, at: At) -> (Reply, Vec<Grant>) {
+    pub fn apply(&mut self, op: &Op, at: StepContext) -> (Reply, Vec<Grant>) {
         if matches!(op, Op::Inspect) {
             return (Reply::Inspected(self.inspect(at.now)), Vec::new());
         }
@@ -174,7 +174,7 @@ impl Resource {
         }
     }
 
-    fn acquire(&mut self, acquire: &Acquire, at: At) -> Reply {
+    fn acquire(&mut self, acquire: &Acquire, at: StepContext) -> Reply {
         if self.is_buried(&acquire.owner) {
             return Reply::Withdrawn;
         }
@@ -327,7 +327,7 @@ impl Resource {
         Reply::Forced { holders: u32::try_from(forced.len()).unwrap_or(u32::MAX) }
     }
 
-    fn steal(&mut self, acquire: &Acquire, at: At) -> Reply {
+    fn steal(&mut self, acquire: &Acquire, at: StepContext) -> Reply {
         if self.is_buried(&acquire.owner) {
             return Reply::Withdrawn;
         }

@@ -9,7 +9,7 @@ use super::{Guarded, Inspection};
 
 /// One request to one key. A store carries it out as one atomic step.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Step {
+pub struct Request {
     /// The key.
     pub key: Key,
     /// What is asked of it.

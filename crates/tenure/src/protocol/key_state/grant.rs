@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use crate::types::Fence;
 
-use super::super::step::{Acquire, FenceRule, Grant};
-use super::{At, Holder, Resource};
+use super::super::request::{Acquire, FenceRule, Grant};
+use super::{Holder, KeyState, StepContext};
 
-impl Resource {
+impl KeyState {
     /// Hands free units to the head of the queue, in the same step that freed them: the key is
     /// at no moment free for one who did not wait.
-    pub(super) fn grant_from_queue(&mut self, at: At, grants: &mut Vec<Grant>) {
+    pub(super) fn grant_from_queue(&mut self, at: StepContext, grants: &mut Vec<Grant>) {
         while self.queue.front().is_some_and(|head| self.fits(head.claim)) {
             let Some(head) = self.queue.pop_front() else {
                 return;
@@ -30,7 +30,7 @@ impl Resource {
         }
     }
 
-    pub(super) fn grant(&mut self, acquire: &Acquire, ttl: Duration, at: At) -> Fence {
+    pub(super) fn grant(&mut self, acquire: &Acquire, ttl: Duration, at: StepContext) -> Fence {
         let fence = self.mint(acquire.fence, at);
         self.holders.push(Holder {
             owner: acquire.owner.clone(),
@@ -43,7 +43,7 @@ impl Resource {
         fence
     }
 
-    pub(super) fn mint(&mut self, rule: FenceRule, at: At) -> Fence {
+    pub(super) fn mint(&mut self, rule: FenceRule, at: StepContext) -> Fence {
         let least = match rule {
             FenceRule::Mint => at.fence_seed,
             FenceRule::Propose { fence, within } => {

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use crate::types::{Claim, StoreTime};
 
-use super::super::step::Reply;
-use super::Resource;
+use super::super::request::Reply;
+use super::KeyState;
 
-impl Resource {
+impl KeyState {
     pub(super) fn used(&self) -> u64 {
         self.holders.iter().map(|h| u64::from(h.claim.units())).sum()
     }

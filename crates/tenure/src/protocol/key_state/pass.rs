@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use crate::types::{Owner, StoreTime};
 
-use super::super::step::{Acquire, Grant, Reply};
-use super::{At, Resource};
+use super::super::request::{Acquire, Grant, Reply};
+use super::{KeyState, StepContext};
 
-impl Resource {
+impl KeyState {
     /// Whether a release by `owner` at `now` would free its units. Only who really gives
     /// something up may name who has it next.
     pub(super) fn gives_up(&self, owner: &Owner, min_hold: Duration, now: StoreTime) -> bool {
@@ -21,7 +21,7 @@ impl Resource {
         owner: &Owner,
         released: Reply,
         (to, ahead): (&Acquire, bool),
-        at: At,
+        at: StepContext,
         grants: &mut Vec<Grant>,
     ) -> Reply {
         if ahead && *owner != to.owner && self.can_be_granted(to) {
