@@ -40,7 +40,7 @@
 //! types    key owner claim fence label error      plain data: no I/O, no clock
 //! protocol key_state request votes backoff         pure: `now` and randomness are arguments
 //! store    Store: memory sqlite redis quorum      one atomic step per request; never waits
-//! engine   acquire keeper guard locks             the only code that waits and renews
+//! engine   acquire keepalive task guard locks             the only code that waits and renews
 //! kinds    mutex                                  thin: a claim and its options
 //! connect  connect(url)                           how people come in
 //! ```

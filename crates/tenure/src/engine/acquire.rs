@@ -286,7 +286,7 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Takes a place in the queue and waits there. The keeper sends the heartbeats.
+    /// Takes a place in the queue and waits there. The keepalive task sends the heartbeats.
     async fn stand_in_line(
         &mut self,
         seen: Option<(Blocker, Moment)>,
@@ -341,7 +341,7 @@ impl<'a> Attempt<'a> {
     /// Without a limit, nobody would ever say so.
     fn tell_who_waits_for_itself(&self) {
         let Self { engine, order, .. } = self;
-        if engine.agenda.leases_of(&order.key).iter().any(|lease| lease.is_of(Taker::present())) {
+        if engine.schedule.leases_of(&order.key).iter().any(|lease| lease.is_of(Taker::present())) {
             observe::waits_for_itself(&engine.name, &order.key);
         }
     }

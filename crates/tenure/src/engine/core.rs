@@ -13,15 +13,15 @@ use crate::runtime::{Moment, Runtime, Task, random_u32, shielded};
 use crate::store::{Store, StoreError, StoreErrorClass};
 use crate::types::{Error, ErrorKind, Fence, Key, Operation, Owner, Result};
 
-use super::agenda::{Agenda, Duty, DutyId};
 use super::debt::{Debt, Debts};
-use super::keeper;
+use super::keepalive;
 use super::lease::{Held, Lease, LostReason};
 use super::lobby::Lobby;
 use super::locks::LocksOptions;
 use super::looks::Looks;
 use super::observe;
 use super::order::Terms;
+use super::schedule::{Schedule, Timer, TimerId};
 use super::turn::Turn;
 use super::undo::Undo;
 use super::waiter::Waiter;
@@ -40,7 +40,7 @@ pub(crate) struct Engine {
     /// The store's, without secrets.
     pub(crate) name: Arc<str>,
     pub(crate) options: LocksOptions,
-    pub(crate) agenda: Agenda,
+    pub(crate) schedule: Schedule,
     /// Who waits.
     pub(crate) lobby: Lobby,
     /// Who waits where the store has no queue.
@@ -52,7 +52,7 @@ pub(crate) struct Engine {
     pub(crate) debts: Debts,
     /// Ends the tasks of this engine with it.
     gone: CancellationToken,
-    /// When the keeper last looked at the clock.
+    /// When the keepalive task last looked at the clock.
     pub(crate) turned_at: AtomicU64,
 }
 
@@ -64,7 +64,7 @@ impl Engine {
     ) -> Arc<Self> {
         let changed = Arc::new(Notify::new());
         let gone = CancellationToken::new();
-        // From the first lease on: the keeper may come to run later than that.
+        // From the first lease on: the keepalive task may come to run later than that.
         let links = store.links();
         let engine = Arc::new(Self {
             process: Process::current(),
@@ -72,7 +72,7 @@ impl Engine {
             store,
             runtime: Arc::clone(runtime),
             options,
-            agenda: Agenda::new(Arc::clone(runtime), Arc::clone(&changed)),
+            schedule: Schedule::new(Arc::clone(runtime), Arc::clone(&changed)),
             lobby: Lobby::default(),
             looks: Looks::default(),
             inbox: OnceCell::new(),
@@ -81,7 +81,7 @@ impl Engine {
             gone: gone.clone(),
             turned_at: AtomicU64::new(0),
         });
-        runtime.spawn(Box::pin(keeper::run(Arc::downgrade(&engine), changed, links, gone)));
+        runtime.spawn(Box::pin(keepalive::run(Arc::downgrade(&engine), changed, links, gone)));
         engine
     }
 
@@ -214,7 +214,7 @@ impl Engine {
                     let Some(engine) = Weak::upgrade(&engine) else { return };
                     match push {
                         // It wakes a task of the program.
-                        Some(push) => shielded(|| keeper::push_arrived(&engine, &push)),
+                        Some(push) => shielded(|| keepalive::push_arrived(&engine, &push)),
                         None => shielded(|| engine.look_again()),
                     };
                 }
@@ -231,19 +231,19 @@ impl Engine {
     }
 
     pub(crate) fn enter_waiter(&self, waiter: &Arc<Waiter>, in_line: bool) {
-        self.lobby.enter(waiter, in_line, &self.agenda, self.now());
+        self.lobby.enter(waiter, in_line, &self.schedule, self.now());
     }
 
     /// Lets every waiter that stands at the store look there now.
     pub(crate) fn look_again(&self) {
         let now = self.now();
         for id in self.lobby.all_at_store() {
-            self.agenda.move_to(id, now);
+            self.schedule.move_to(id, now);
         }
     }
 
     pub(crate) fn leave_waiter(&self, owner: &Owner) {
-        self.lobby.leave(owner, &self.agenda, self.now());
+        self.lobby.leave(owner, &self.schedule, self.now());
     }
 
     /// The same for one that was granted a lease on these terms, at `now`. The next of its line
@@ -253,7 +253,7 @@ impl Engine {
     pub(crate) fn grant_waiter(&self, owner: &Owner, terms: Terms, (now, turn): (Moment, Turn)) {
         let is_passed_on = turn.next(now, self.options.turn).is_some();
         let later = if is_passed_on { PLACE_PUT_OFF.min(terms.ttl / 4) } else { Duration::ZERO };
-        self.lobby.leave(owner, &self.agenda, now + later);
+        self.lobby.leave(owner, &self.schedule, now + later);
     }
 
     /// The next of the key's line asks the store now, if it has put that off: there will be no
@@ -262,11 +262,11 @@ impl Engine {
         if let Some((id, next)) = self.lobby.first(key)
             && !next.has_asked()
         {
-            self.agenda.move_to(id, self.now());
+            self.schedule.move_to(id, self.now());
         }
     }
 
-    /// Takes a granted lease into the keeper's care, at `now`. One that comes after the close is
+    /// Takes a granted lease into the keepalive task's care, at `now`. One that comes after the close is
     /// given back at once: closing has listed what there was before it.
     pub(crate) fn enter_lease(
         self: &Arc<Self>,
@@ -282,24 +282,24 @@ impl Engine {
         let lease = Lease::new(at, owner, fence, terms, granted, (now, turn));
         let first = lease.alarm().min(lease.next_renewal());
         let lease = Arc::new(lease);
-        let id = self.agenda.enter(first, Duty::Lease(Arc::clone(&lease)));
+        let id = self.schedule.enter(first, Timer::Lease(Arc::clone(&lease)));
         if self.is_closed() {
             self.close_lease(id, &lease);
         }
         Held { id, lease }
     }
 
-    fn close_lease(self: &Arc<Self>, id: DutyId, lease: &Lease) {
+    fn close_lease(self: &Arc<Self>, id: TimerId, lease: &Lease) {
         let debt = self.debts.owe();
         lease.lose(LostReason::Closed);
         // Whoever has let go of it before gives it back, or has handed it over.
         if !lease.is_let_go() {
             self.release_later(debt, lease);
         }
-        self.agenda.leave(id);
+        self.schedule.leave(id);
     }
 
-    /// The keeper has no more to do with this lease. What is left of it at the store must be
+    /// The keepalive task has no more to do with this lease. What is left of it at the store must be
     /// owed already.
     pub(crate) fn let_go(&self, held: &Held) {
         if self.end_keeping(held) {
@@ -310,7 +310,7 @@ impl Engine {
     /// The same, and nobody is told of it yet. Answers whether there is something to tell.
     pub(crate) fn end_keeping(&self, held: &Held) -> bool {
         let was_held = held.lease.let_go();
-        self.agenda.leave(held.id);
+        self.schedule.leave(held.id);
         was_held
     }
 
@@ -322,7 +322,7 @@ impl Engine {
     /// Declares every lease on `key` lost, as a test wants it.
     #[cfg(feature = "testing")]
     pub(crate) fn lose(&self, key: &Key) {
-        for lease in self.agenda.leases_of(key) {
+        for lease in self.schedule.leases_of(key) {
             lease.lose(LostReason::Gone);
         }
     }
@@ -364,14 +364,14 @@ impl Engine {
     ) {
         let (backoff, engine) = (Mutex::new(self.backoff()), Arc::clone(self));
         let undo = Arc::new(Undo { key, op, until, backoff, then_look, _engine: engine });
-        self.agenda.enter(self.now(), Duty::Undo(Arc::clone(&undo)));
+        self.schedule.enter(self.now(), Timer::Undo(Arc::clone(&undo)));
         debt.enter();
         self.hurry_next(&undo.key);
     }
 
     /// An undoing has ended, by an answer or by its time.
-    pub(crate) fn undone(&self, id: DutyId) {
-        if self.agenda.leave(id) {
+    pub(crate) fn undone(&self, id: TimerId) {
+        if self.schedule.leave(id) {
             self.debts.pay();
         }
     }
@@ -392,15 +392,15 @@ impl Engine {
             closed(&waiter);
             self.withdraw_if_asked(&waiter);
         }
-        for (id, duty) in self.agenda.all() {
-            match duty {
-                Duty::Lease(lease) => self.close_lease(id, &lease),
-                Duty::Waiter(waiter) => {
+        for (id, timer) in self.schedule.all() {
+            match timer {
+                Timer::Lease(lease) => self.close_lease(id, &lease),
+                Timer::Waiter(waiter) => {
                     closed(&waiter);
                     self.withdraw_if_asked(&waiter);
                     self.leave_waiter(&waiter.acquire.owner);
                 }
-                Duty::Undo(_) => {}
+                Timer::Undo(_) => {}
             }
         }
     }

@@ -68,7 +68,7 @@ impl Debts {
 }
 
 impl Debt<'_> {
-    /// From here on an entry of the agenda stands for it, and is paid with that.
+    /// From here on an entry of the schedule stands for it, and is paid with that.
     pub(crate) fn enter(self) {
         std::mem::forget(self);
     }

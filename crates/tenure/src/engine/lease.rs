@@ -11,9 +11,9 @@ use tokio_util::sync::CancellationToken;
 use crate::runtime::{Moment, Runtime, shielded};
 use crate::types::{Fence, Key, Owner, TTL_MIN};
 
-use super::agenda::DutyId;
 use super::observe;
 use super::order::Terms;
+use super::schedule::TimerId;
 use super::signal::Signal;
 use super::taker::Taker;
 use super::turn::Turn;
@@ -58,14 +58,14 @@ const LOST_FIRST: u8 = 2;
 const REASONS: [LostReason; 4] =
     [LostReason::Expired, LostReason::Gone, LostReason::MaxHold, LostReason::Closed];
 
-/// A lease and its entry in the agenda.
+/// A lease and its entry in the schedule.
 #[derive(Debug, Clone)]
 pub(crate) struct Held {
-    pub(crate) id: DutyId,
+    pub(crate) id: TimerId,
     pub(crate) lease: Arc<Lease>,
 }
 
-/// Shared by the guard (which asks) and the keeper (which renews).
+/// Shared by the guard (which asks) and the keepalive task (which renews).
 #[derive(Debug)]
 pub(crate) struct Lease {
     pub(crate) key: Key,
@@ -89,7 +89,7 @@ pub(crate) struct Lease {
     reach: AtomicU64,
     /// `HELD`, `LET_GO`, or `LOST_FIRST` + index in `REASONS`; leaves `HELD` once and for good.
     verdict: AtomicU8,
-    /// When the keeper renews next; `Moment::NEVER`: not.
+    /// When the keepalive task renews next; `Moment::NEVER`: not.
     next_renewal: AtomicU64,
     /// How many renewals are under way.
     pub(crate) asking: AtomicU32,
@@ -109,7 +109,7 @@ pub(crate) struct Lease {
 
 impl Lease {
     /// A lease that was granted by a request sent at `sent`, for `span` (its ttl, or the shorter
-    /// lease of a grant from the queue, which the keeper then confirms at once). Its holder has
+    /// lease of a grant from the queue, which the keepalive task then confirms at once). Its holder has
     /// it from `now` on: a waiter may have sent that request a whole heartbeat before.
     pub(crate) fn new(
         (key, store, runtime): (Key, &Arc<str>, &Arc<dyn Runtime>),

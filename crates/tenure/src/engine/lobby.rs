@@ -1,7 +1,7 @@
 //! Who waits in this process, and in which order. The tasks of a process that want one key stand
 //! in one line, of which only the first stands in line at the store too.
 //!
-//! It never asks the store: the keeper does, for whoever the agenda names.
+//! It never asks the store: the keepalive task does, for whoever the schedule names.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,7 +10,7 @@ use crate::protocol::Blocker;
 use crate::runtime::Moment;
 use crate::types::{Key, Owner};
 
-use super::agenda::{Agenda, Duty, DutyId};
+use super::schedule::{Schedule, Timer, TimerId};
 use super::waiter::Waiter;
 
 #[derive(Debug, Default)]
@@ -30,8 +30,8 @@ struct Rooms {
 /// Where a waiter stands.
 #[derive(Debug, Clone, Copy)]
 enum Spot {
-    /// At the store, with this entry in the agenda.
-    Store(DutyId),
+    /// At the store, with this entry in the schedule.
+    Store(TimerId),
     /// In its key's line, behind the one at the store.
     Behind(u64),
 }
@@ -47,7 +47,13 @@ struct Line {
 impl Lobby {
     /// Lets a waiter in: to the store, or, if it stands `in_line`, behind those of this process
     /// who came before.
-    pub(crate) fn enter(&self, waiter: &Arc<Waiter>, in_line: bool, agenda: &Agenda, now: Moment) {
+    pub(crate) fn enter(
+        &self,
+        waiter: &Arc<Waiter>,
+        in_line: bool,
+        schedule: &Schedule,
+        now: Moment,
+    ) {
         let mut rooms = self.rooms();
         let owner = waiter.acquire.owner.clone();
         let spot = if in_line {
@@ -62,24 +68,24 @@ impl Lobby {
                 None => {
                     let line = Line { first: owner.clone(), behind: BTreeMap::new() };
                     rooms.lines.insert(waiter.key.clone(), line);
-                    to_the_store(waiter, agenda, now)
+                    to_the_store(waiter, schedule, now)
                 }
             }
         } else {
-            to_the_store(waiter, agenda, now)
+            to_the_store(waiter, schedule, now)
         };
         rooms.waiters.insert(owner, (spot, Arc::clone(waiter)));
     }
 
     /// Lets a waiter out, however its waiting ended; the next of its line goes to the store `at`
     /// this moment.
-    pub(crate) fn leave(&self, owner: &Owner, agenda: &Agenda, at: Moment) {
+    pub(crate) fn leave(&self, owner: &Owner, schedule: &Schedule, at: Moment) {
         let mut rooms = self.rooms();
         let Some((spot, waiter)) = rooms.waiters.remove(owner) else { return };
         match spot {
             Spot::Store(id) => {
-                agenda.leave(id);
-                rooms.advance(&waiter.key, owner, agenda, at);
+                schedule.leave(id);
+                rooms.advance(&waiter.key, owner, schedule, at);
             }
             Spot::Behind(number) => {
                 if let Some(line) = rooms.lines.get_mut(&waiter.key) {
@@ -90,12 +96,12 @@ impl Lobby {
     }
 
     /// The waiter of this owner, if it stands at the store.
-    pub(crate) fn at_store(&self, owner: &Owner) -> Option<(DutyId, Arc<Waiter>)> {
+    pub(crate) fn at_store(&self, owner: &Owner) -> Option<(TimerId, Arc<Waiter>)> {
         self.rooms().at_store(owner)
     }
 
-    /// The agenda's entries of all who stand at the store.
-    pub(crate) fn all_at_store(&self) -> Vec<DutyId> {
+    /// The schedule's entries of all who stand at the store.
+    pub(crate) fn all_at_store(&self) -> Vec<TimerId> {
         let rooms = self.rooms();
         let spots = rooms.waiters.values();
         spots
@@ -104,7 +110,7 @@ impl Lobby {
     }
 
     /// The first of the key's line.
-    pub(crate) fn first(&self, key: &Key) -> Option<(DutyId, Arc<Waiter>)> {
+    pub(crate) fn first(&self, key: &Key) -> Option<(TimerId, Arc<Waiter>)> {
         let rooms = self.rooms();
         if rooms.lines.is_empty() {
             return None;
@@ -136,7 +142,7 @@ impl Lobby {
 }
 
 impl Rooms {
-    fn at_store(&self, owner: &Owner) -> Option<(DutyId, Arc<Waiter>)> {
+    fn at_store(&self, owner: &Owner) -> Option<(TimerId, Arc<Waiter>)> {
         match self.waiters.get(owner)? {
             (Spot::Store(id), waiter) => Some((*id, Arc::clone(waiter))),
             (Spot::Behind(_), _) => None,
@@ -144,7 +150,7 @@ impl Rooms {
     }
 
     /// `gone` has left the store: if it was the first of the key's line, another is now.
-    fn advance(&mut self, key: &Key, gone: &Owner, agenda: &Agenda, at: Moment) {
+    fn advance(&mut self, key: &Key, gone: &Owner, schedule: &Schedule, at: Moment) {
         let Some(line) = self.lines.get_mut(key).filter(|line| line.first == *gone) else {
             return;
         };
@@ -153,11 +159,11 @@ impl Rooms {
             return;
         };
         line.first = next.acquire.owner.clone();
-        let spot = to_the_store(&next, agenda, at);
+        let spot = to_the_store(&next, schedule, at);
         self.waiters.insert(next.acquire.owner.clone(), (spot, next));
     }
 }
 
-fn to_the_store(waiter: &Arc<Waiter>, agenda: &Agenda, at: Moment) -> Spot {
-    Spot::Store(agenda.enter(at, Duty::Waiter(Arc::clone(waiter))))
+fn to_the_store(waiter: &Arc<Waiter>, schedule: &Schedule, at: Moment) -> Spot {
+    Spot::Store(schedule.enter(at, Timer::Waiter(Arc::clone(waiter))))
 }

@@ -18,11 +18,11 @@ use crate::store::{StoreError, StoreErrorClass};
 use crate::types::{Error, ErrorKind, Key, Operation, Result};
 
 use super::acquire::{Attempt, CONTACT_MIN, Look};
-use super::agenda::Duty;
 use super::core::Engine;
 use super::guard::Guard;
 use super::order::Order;
 use super::refusal;
+use super::schedule::Timer;
 
 /// The steps between looks: from a few looks' time on, so that contenders come apart.
 const FIRST_STEP: Duration = Duration::from_millis(4);
@@ -199,11 +199,11 @@ impl Waiting<'_> {
     /// A fixed owner value must not wait for its own lease.
     fn check_not_oneself(&self) -> Result<()> {
         let Some(value) = &self.order.owner else { return Ok(()) };
-        let is_mine = |duty: &Duty| match duty {
-            Duty::Lease(lease) => lease.key == self.order.key && lease.owner.value() == &**value,
-            Duty::Waiter(_) | Duty::Undo(_) => false,
+        let is_mine = |timer: &Timer| match timer {
+            Timer::Lease(lease) => lease.key == self.order.key && lease.owner.value() == &**value,
+            Timer::Waiter(_) | Timer::Undo(_) => false,
         };
-        if self.engine.agenda.all().iter().any(|(_, duty)| is_mine(duty)) {
+        if self.engine.schedule.all().iter().any(|(_, timer)| is_mine(timer)) {
             let reply = crate::protocol::Reply::SelfHeld;
             return Err(refusal::of(self.engine, &self.order.key, reply));
         }

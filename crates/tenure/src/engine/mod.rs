@@ -1,13 +1,12 @@
 //! The only code that waits, renews and announces loss.
 
 mod acquire;
-mod agenda;
 mod core;
 mod debt;
 mod finished;
 mod guard;
 mod handle;
-mod keeper;
+mod keepalive;
 mod lease;
 mod lobby;
 mod locks;
@@ -17,6 +16,7 @@ mod order;
 mod pass;
 mod refusal;
 mod rounds;
+mod schedule;
 mod scope;
 mod signal;
 mod source;

@@ -9,7 +9,7 @@ use crate::runtime::Moment;
 use crate::store::StoreError;
 
 use super::core::{Engine, release_of};
-use super::keeper;
+use super::keepalive;
 use super::lease::Lease;
 
 impl Engine {
@@ -33,7 +33,7 @@ impl Engine {
         // Before it is sent: a heartbeat that is under way may be answered before the pass is.
         waiter.set_turn(turn);
         // This is its heartbeat. Should it be lost, the waiter looks when the release is answered.
-        self.agenda.move_to(id, sent + waiter.terms.heartbeat());
+        self.schedule.move_to(id, sent + waiter.terms.heartbeat());
         lease.passed.store(true, Ordering::Release);
         let op = Op::Pass { owner, min_hold, tombstone, to, ahead: turn.is_some() };
         match self.ask(&lease.key, op, Moment::NEVER).await? {
@@ -41,7 +41,7 @@ impl Engine {
                 if !matches!(*acquired, Reply::Granted { .. }) {
                     waiter.set_turn(None);
                 }
-                keeper::heartbeat_answered(self, id, &waiter, *acquired, sent);
+                keepalive::heartbeat_answered(self, id, &waiter, *acquired, sent);
                 Ok(*released)
             }
             other => Ok(other),

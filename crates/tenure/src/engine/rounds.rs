@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::runtime::Moment;
 
-use super::agenda::{Duty, DutyId};
+use super::schedule::{Timer, TimerId};
 
 /// The heartbeats that stay planned while others go out.
 #[derive(Debug)]
@@ -16,11 +16,11 @@ pub(super) struct Rounds {
 }
 
 impl Rounds {
-    /// Of what is entered in the agenda, in order of time.
-    pub(super) fn of(entered: &[(Moment, DutyId, Duty)], now: Moment) -> Self {
+    /// Of what is entered in the schedule, in order of time.
+    pub(super) fn of(entered: &[(Moment, TimerId, Timer)], now: Moment) -> Self {
         let mut rounds = Self { now, planned: Vec::new() };
-        for (at, _, duty) in entered {
-            if let Duty::Waiter(waiter) = duty {
+        for (at, _, timer) in entered {
+            if let Timer::Waiter(waiter) = timer {
                 rounds.plan(*at, waiter.terms.heartbeat());
             }
         }
@@ -44,7 +44,7 @@ impl Rounds {
     ///
     /// Waiters that began apart would stay apart for ever otherwise, and cost the store a call
     /// for each of their rounds. Of two rounds one always finds the other far enough ahead: the
-    /// larger gap between them is half the interval or more, and the rest is for a keeper that
+    /// larger gap between them is half the interval or more, and the rest is for a keepalive task that
     /// comes late. So all of one interval become one round before two intervals have passed, and
     /// that costs nobody more than two heartbeats too many.
     pub(super) fn next(&self, every: Duration) -> Moment {
@@ -67,7 +67,7 @@ mod tests {
     const BEGIN: u64 = 1_000_000_000;
 
     /// Who beats when: the waiters' plans after the rounds until `end`, and how many rounds each
-    /// of them was in. The keeper is late as often as `late` says.
+    /// of them was in. The keepalive task is late as often as `late` says.
     fn beat(plans: &mut [(Moment, usize)], end: Moment, late: &mut impl Iterator<Item = u64>) {
         while let Some(first) = plans.iter().map(|(at, _)| *at).min().filter(|at| *at < end) {
             let now = first + Duration::from_micros(late.next().unwrap_or(0));

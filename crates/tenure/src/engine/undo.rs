@@ -20,6 +20,6 @@ pub(crate) struct Undo {
     /// Whether the first in line may have been granted by it, or before it, without a push.
     pub(crate) then_look: bool,
     /// Keeps the engine at work after the last guard and the last `Locks` are gone. The circle
-    /// ends with this entry's leaving the agenda.
+    /// ends with this entry's leaving the schedule.
     pub(crate) _engine: Arc<Engine>,
 }

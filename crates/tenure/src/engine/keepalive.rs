@@ -1,5 +1,5 @@
 //! Renews leases, sends heartbeats and undoings in batches, and ends what has expired. It never
-//! waits for a call: calls run beside it. Should it be held up, the agenda's bell still tells of
+//! waits for a call: calls run beside it. Should it be held up, the schedule's bell still tells of
 //! leases that expire.
 
 use std::sync::atomic::Ordering;
@@ -14,12 +14,12 @@ use crate::runtime::{Moment, shielded};
 use crate::store::{Links, Push, StoreError, StoreErrorClass};
 use crate::types::{Error, Fence, Operation};
 
-use super::agenda::{Duty, DutyId};
 use super::core::Engine;
 use super::lease::{Lease, LostReason};
 use super::observe;
 use super::refusal;
 use super::rounds::Rounds;
+use super::schedule::{Timer, TimerId};
 use super::turn::Turn;
 use super::undo::Undo;
 use super::waiter::Waiter;
@@ -28,9 +28,9 @@ use crate::protocol::validity;
 
 /// How many steps travel in one call.
 const BATCH: usize = 1_000;
-/// How far the keeper looks ahead for what may as well be done now.
+/// How far the keepalive task looks ahead for what may as well be done now.
 const HORIZON: Duration = Duration::from_secs(10);
-/// How soon the keeper goes on after a panic.
+/// How soon the keepalive task goes on after a panic.
 const AFTER_PANIC: Duration = Duration::from_millis(10);
 /// How often the head of a queue looks where the store cannot push.
 const TIMED_LOOK: Duration = Duration::from_millis(50);
@@ -38,9 +38,9 @@ const TIMED_LOOK: Duration = Duration::from_millis(50);
 /// What travels in a batch, and what its reply is for.
 enum Errand {
     /// And for what ttl.
-    Renewal(DutyId, Asking, Duration),
-    Heartbeat(DutyId, Arc<Waiter>),
-    Undoing(DutyId, Arc<Undo>),
+    Renewal(TimerId, Asking, Duration),
+    Heartbeat(TimerId, Arc<Waiter>),
+    Undoing(TimerId, Arc<Undo>),
 }
 
 /// A renewal that is under way.
@@ -110,11 +110,11 @@ async fn become_of(links: &mut Option<watch::Receiver<Links>>) -> Links {
 /// it is made.
 fn doubt(engine: &Arc<Engine>, is_cut: bool) {
     let now = engine.now();
-    for (id, duty) in engine.agenda.all() {
-        let Duty::Lease(lease) = duty else { continue };
+    for (id, timer) in engine.schedule.all() {
+        let Timer::Lease(lease) = timer else { continue };
         if is_cut || lease.asking.load(Ordering::Acquire) == 0 {
             lease.renew_at(now);
-            engine.agenda.move_to(id, now);
+            engine.schedule.move_to(id, now);
         }
     }
     engine.look_again();
@@ -125,25 +125,25 @@ fn turn(engine: &Arc<Engine>) {
     let now = engine.now();
     engine.turned_at.store(now.as_micros(), Ordering::Release);
     let mut errands = Vec::new();
-    let mut due = engine.agenda.due(now);
-    if due.iter().any(|(_, _, duty)| !matches!(duty, Duty::Undo(_))) {
+    let mut due = engine.schedule.due(now);
+    if due.iter().any(|(_, _, timer)| !matches!(timer, Timer::Undo(_))) {
         // Something goes out anyway: take along what is due soon.
-        due = engine.agenda.due(now + HORIZON);
+        due = engine.schedule.due(now + HORIZON);
     }
     let rounds = Rounds::of(&due, now);
-    for (at, id, duty) in due {
+    for (at, id, timer) in due {
         let is_due = at <= now;
-        match duty {
-            Duty::Lease(lease) => visit_lease(engine, id, lease, (now, is_due), &mut errands),
-            Duty::Waiter(waiter) => {
+        match timer {
+            Timer::Lease(lease) => visit_lease(engine, id, lease, (now, is_due), &mut errands),
+            Timer::Waiter(waiter) => {
                 let every = waiter.terms.heartbeat();
                 if rounds.takes_along(at, every) {
-                    engine.agenda.move_to(id, rounds.next(every));
+                    engine.schedule.move_to(id, rounds.next(every));
                     let step = waiter.heartbeat(now);
                     errands.extend(step.map(|step| (step, Errand::Heartbeat(id, waiter))));
                 }
             }
-            Duty::Undo(undo) if is_due => {
+            Timer::Undo(undo) if is_due => {
                 if now > undo.until {
                     observe::gave_up_undoing(&*engine.runtime, &undo.key);
                     engine.undone(id);
@@ -151,36 +151,36 @@ fn turn(engine: &Arc<Engine>) {
                 }
                 // Until it is answered, or its call fails.
                 engine
-                    .agenda
+                    .schedule
                     .move_to(id, now + engine.options.store_timeout + Duration::from_secs(1));
                 let step = Request { key: undo.key.clone(), op: undo.op.clone() };
                 errands.push((step, Errand::Undoing(id, undo)));
             }
-            Duty::Undo(_) => {}
+            Timer::Undo(_) => {}
         }
     }
     while !errands.is_empty() {
         let rest = errands.split_off(errands.len().min(BATCH));
         send(engine, std::mem::replace(&mut errands, rest), now);
     }
-    engine.agenda.rest(now);
+    engine.schedule.rest(now);
 }
 
 fn visit_lease(
     engine: &Arc<Engine>,
-    id: DutyId,
+    id: TimerId,
     lease: Arc<Lease>,
     (now, is_due): (Moment, bool),
     errands: &mut Vec<(Request, Errand)>,
 ) {
     if is_due && now >= lease.alarm() {
         if mutants::is_set(Mutant::AlarmWaitsForCall) {
-            return engine.agenda.move_to(id, Moment::NEVER);
+            return engine.schedule.move_to(id, Moment::NEVER);
         }
         lease.lose(lease.expiry());
     }
     if !lease.is_held() {
-        engine.agenda.leave(id);
+        engine.schedule.leave(id);
         return;
     }
     let early = lease.terms.renew_every.unwrap_or_default() / 4;
@@ -192,10 +192,10 @@ fn visit_lease(
         lease.asks(now, ttl);
         let op = Op::Renew { owner: lease.owner.clone(), ttl };
         let step = Request { key: lease.key.clone(), op };
-        engine.agenda.move_to(id, next.min(lease.alarm()));
+        engine.schedule.move_to(id, next.min(lease.alarm()));
         errands.push((step, Errand::Renewal(id, Asking::of(lease), ttl)));
     } else if is_due {
-        engine.agenda.move_to(id, lease.next_renewal().min(lease.alarm()));
+        engine.schedule.move_to(id, lease.next_renewal().min(lease.alarm()));
     }
 }
 
@@ -206,7 +206,7 @@ fn retry_pause(lease: &Lease, now: Moment) -> Duration {
     (every / 8).min(left / 8).clamp(Duration::from_millis(1), Duration::from_secs(1))
 }
 
-/// Sends a batch beside the keeper and carries each reply to whom it is for.
+/// Sends a batch beside the keepalive task and carries each reply to whom it is for.
 fn send(engine: &Arc<Engine>, errands: Vec<(Request, Errand)>, sent: Moment) {
     let (steps, errands): (Vec<_>, Vec<_>) = errands.into_iter().unzip();
     let this = Arc::clone(engine);
@@ -245,7 +245,7 @@ fn answered(engine: &Arc<Engine>, errand: Errand, reply: Reply, sent: Moment) {
         Errand::Undoing(id, undo) => {
             let first = engine.lobby.first(&undo.key).filter(|_| undo.then_look);
             if let Some((waiter, _)) = first {
-                engine.agenda.move_to(waiter, engine.now());
+                engine.schedule.move_to(waiter, engine.now());
             }
             engine.undone(id);
             engine.looks.freed(&undo.key);
@@ -255,7 +255,7 @@ fn answered(engine: &Arc<Engine>, errand: Errand, reply: Reply, sent: Moment) {
 
 fn renewal_answered(
     engine: &Arc<Engine>,
-    id: DutyId,
+    id: TimerId,
     lease: &Arc<Lease>,
     reply: &Reply,
     (sent, ttl): (Moment, Duration),
@@ -267,13 +267,13 @@ fn renewal_answered(
             observe::renewed(&*engine.runtime, &lease.key, lease.fence);
             let next = lease.terms.renew_every.map_or(Moment::NEVER, |every| sent + every);
             lease.renew_at(next);
-            engine.agenda.move_to(id, next.min(lease.alarm()));
+            engine.schedule.move_to(id, next.min(lease.alarm()));
         }
         _ if mutants::is_set(Mutant::IgnoreGone) => {}
         // The store has answered, and has no such lease: final at once.
         _ => {
             lease.lose(LostReason::Gone);
-            engine.agenda.leave(id);
+            engine.schedule.leave(id);
         }
     }
 }
@@ -281,7 +281,7 @@ fn renewal_answered(
 /// What became of a heartbeat that was sent at `sent`.
 pub(super) fn heartbeat_answered(
     engine: &Arc<Engine>,
-    id: DutyId,
+    id: TimerId,
     waiter: &Arc<Waiter>,
     reply: Reply,
     sent: Moment,
@@ -299,7 +299,7 @@ pub(super) fn heartbeat_answered(
             if waiter.acquire.queue.as_ref().is_none_or(|q| q.inbox.is_none()) {
                 look = look.min(sent + TIMED_LOOK * ahead.saturating_add(1));
             }
-            engine.agenda.bring_forward(id, look);
+            engine.schedule.bring_forward(id, look);
         }
         Reply::Unknown(_) => put_off(engine, id, waiter, false),
         // It keeps its place in line, here or at the store, until there is room again.
@@ -311,9 +311,9 @@ pub(super) fn heartbeat_answered(
 }
 
 /// A heartbeat brought nothing; the next is sent a little later than the last.
-fn put_off(engine: &Engine, id: DutyId, waiter: &Waiter, was_answered: bool) {
+fn put_off(engine: &Engine, id: TimerId, waiter: &Waiter, was_answered: bool) {
     let pause = waiter.put_off(engine.jitter(), was_answered);
-    engine.agenda.move_to(id, engine.now() + pause);
+    engine.schedule.move_to(id, engine.now() + pause);
 }
 
 /// A waiter waits in vain. What it asked for is withdrawn at once: its caller may take its time
@@ -358,7 +358,7 @@ pub(crate) fn push_arrived(engine: &Arc<Engine>, push: &Push) {
     match useful {
         Some(sent) => hand_over(engine, &waiter, push.fence, (sent, claim_lease), 0),
         // Too old to be trusted, but a reason to look.
-        None => engine.agenda.move_to(id, now),
+        None => engine.schedule.move_to(id, now),
     }
 }
 
@@ -371,7 +371,7 @@ fn failed(engine: &Arc<Engine>, errand: Errand, failure: &StoreError) {
             let jitter = f64::from(engine.jitter()) / f64::from(u32::MAX);
             let next = now + pause + pause.mul_f64(jitter);
             lease.renew_at(next);
-            engine.agenda.move_to(id, next.min(lease.alarm()));
+            engine.schedule.move_to(id, next.min(lease.alarm()));
         }
         Errand::Heartbeat(id, waiter) => {
             let passes = match failure.class {
@@ -390,7 +390,7 @@ fn failed(engine: &Arc<Engine>, errand: Errand, failure: &StoreError) {
         Errand::Undoing(id, undo) => {
             let mut backoff =
                 undo.backoff.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            engine.agenda.move_to(id, now + backoff.next(engine.jitter()));
+            engine.schedule.move_to(id, now + backoff.next(engine.jitter()));
         }
     }
 }
