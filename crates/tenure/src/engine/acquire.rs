@@ -11,8 +11,8 @@ use crate::store::{StoreError, StoreErrorClass};
 use crate::types::{Error, ErrorKind, Operation, Owner, Result};
 
 use super::core::Engine;
-use super::debt::Debt;
 use super::guard::Guard;
+use super::in_flight::Tracked;
 use super::lease::Held;
 use super::looks;
 use super::observe;
@@ -132,7 +132,7 @@ pub(super) struct Attempt<'a> {
     /// In line, once it stands there.
     waiter: Option<Arc<Waiter>>,
     /// The store may have something of this owner that nobody else looks after.
-    debt: Option<Debt<'a>>,
+    tracked: Option<Tracked<'a>>,
 }
 
 /// How the claim comes by its lease.
@@ -186,7 +186,7 @@ impl<'a> Attempt<'a> {
             way: Way::Free,
             unanswered: 0,
             waiter: None,
-            debt: None,
+            tracked: None,
         })
     }
 
@@ -201,7 +201,7 @@ impl<'a> Attempt<'a> {
     pub(super) async fn look(&mut self, limit: Moment) -> Result<Look, StoreError> {
         let Self { engine, order, .. } = *self;
         let sent = engine.now();
-        if let Err(closed) = self.owe() {
+        if let Err(closed) = self.track() {
             return Ok(Look::Refused(closed));
         }
         self.unanswered += 1;
@@ -209,7 +209,7 @@ impl<'a> Attempt<'a> {
         self.unanswered -= 1;
         let (Reply::Granted { fence } | Reply::Transferred { fence }) = reply else {
             // Something of an earlier request may still be under way.
-            self.debt = self.debt.take().filter(|_| self.unanswered > 0);
+            self.tracked = self.tracked.take().filter(|_| self.unanswered > 0);
             return Ok(match reply {
                 Reply::Busy { blocker, look_in } => Look::Busy { blocker, look_in },
                 other => Look::Refused(refusal::of(engine, &order.key, other)),
@@ -239,14 +239,14 @@ impl<'a> Attempt<'a> {
 
     /// From here on the store may come to know of this owner. Who closes from here on waits for
     /// what becomes of it.
-    fn owe(&mut self) -> Result<()> {
+    fn track(&mut self) -> Result<()> {
         let Self { engine, order, .. } = *self;
-        let debt = self.debt.take().unwrap_or_else(|| engine.debts.owe());
+        let tracked = self.tracked.take().unwrap_or_else(|| engine.in_flight.track());
         if !engine.is_closed() {
-            self.debt = Some(debt);
+            self.tracked = Some(tracked);
             return Ok(());
         }
-        self.debt = Some(debt).filter(|_| self.unanswered > 0);
+        self.tracked = Some(tracked).filter(|_| self.unanswered > 0);
         let error = engine.error(Operation::Acquire, &order.key, ErrorKind::Closed);
         Err(error("this Locks was closed meanwhile".into()))
     }
@@ -299,7 +299,7 @@ impl<'a> Attempt<'a> {
         let (key, backoff) = (order.key.clone(), engine.backoff());
         let waiter = Waiter::new(key, acquire, order.terms, self.unanswered, backoff, seen);
         let waiter = Arc::new(waiter);
-        self.owe()?;
+        self.track()?;
         self.waiter = Some(Arc::clone(&waiter));
         engine.enter_waiter(&waiter, order.stands_in_line());
         if engine.is_closed() {
@@ -307,7 +307,7 @@ impl<'a> Attempt<'a> {
             return Err(error("this Locks was closed while waiting".into()));
         }
         // Whoever closes from here on finds the waiter, and withdraws what it has asked for.
-        self.debt = None;
+        self.tracked = None;
         let mut alarm = engine.runtime.sleep_until(give_up);
         let long = if give_up == Moment::NEVER { started + SUSPICION } else { Moment::NEVER };
         let mut suspicion = engine.runtime.sleep_until(long);
@@ -372,7 +372,7 @@ impl<'a> Attempt<'a> {
     }
 
     pub(super) fn into_guard(mut self, held: Held) -> Guard {
-        (self.waiter, self.debt) = (None, None);
+        (self.waiter, self.tracked) = (None, None);
         held.lease.taken_by(Taker::present());
         // The clock was read for the verdict, and no more: after it nothing may take time.
         let waited = held.lease.since.since(self.started);
@@ -384,9 +384,9 @@ impl<'a> Attempt<'a> {
     /// The outcome of a look is unknown; the claim is withdrawn when this attempt is dropped.
     pub(super) fn unknown(&mut self, failure: StoreError) -> Error {
         if !failure.may_have_run && self.unanswered == 1 {
-            self.debt = None;
+            self.tracked = None;
         }
-        let may_hold = self.debt.is_some();
+        let may_hold = self.tracked.is_some();
         self.engine.store_error(Operation::Acquire, &self.order.key, failure, may_hold)
     }
 
@@ -401,18 +401,18 @@ impl Drop for Attempt<'_> {
         if !engine.process.is_current() {
             return;
         }
-        let mut debt = self.debt.take();
+        let mut tracked = self.tracked.take();
         let waiter = self.waiter.take();
         let held = waiter.as_ref().and_then(|waiter| {
-            let owed = debt.take().unwrap_or_else(|| engine.debts.owe());
+            let request = tracked.take().unwrap_or_else(|| engine.in_flight.track());
             let held = waiter.give_up();
-            debt = Some(owed).filter(|_| waiter.has_asked());
+            tracked = Some(request).filter(|_| waiter.has_asked());
             held
         });
         // Before it leaves the books: who closes meanwhile finds it there or here.
-        if let Some(debt) = debt.filter(|_| !mutants::is_set(Mutant::NoWithdrawal)) {
+        if let Some(tracked) = tracked.filter(|_| !mutants::is_set(Mutant::NoWithdrawal)) {
             let may_arrive = self.unanswered > 0 || waiter.as_ref().is_some_and(|w| w.may_arrive());
-            engine.withdraw_later(debt, &order.key, &self.owner, (order.terms, may_arrive));
+            engine.withdraw_later(tracked, &order.key, &self.owner, (order.terms, may_arrive));
         }
         if waiter.is_some() {
             engine.leave_waiter(&self.owner);

@@ -13,7 +13,7 @@ use crate::runtime::{Moment, Runtime, Task, random_u32, shielded};
 use crate::store::{Store, StoreError, StoreErrorClass};
 use crate::types::{Error, ErrorKind, Fence, Key, Operation, Owner, Result};
 
-use super::debt::{Debt, Debts};
+use super::in_flight::{InFlight, Tracked};
 use super::keepalive;
 use super::lease::{Held, Lease, LostReason};
 use super::lobby::Lobby;
@@ -49,7 +49,7 @@ pub(crate) struct Engine {
     inbox: OnceCell<Option<Arc<str>>>,
     closed: AtomicBool,
     /// What the store has not answered yet: closing waits for it.
-    pub(crate) debts: Debts,
+    pub(crate) in_flight: InFlight,
     /// Ends the tasks of this engine with it.
     gone: CancellationToken,
     /// When the keepalive task last looked at the clock.
@@ -77,7 +77,7 @@ impl Engine {
             looks: Looks::default(),
             inbox: OnceCell::new(),
             closed: AtomicBool::new(false),
-            debts: Debts::default(),
+            in_flight: InFlight::default(),
             gone: gone.clone(),
             turned_at: AtomicU64::new(0),
         });
@@ -290,11 +290,11 @@ impl Engine {
     }
 
     fn close_lease(self: &Arc<Self>, id: TimerId, lease: &Lease) {
-        let debt = self.debts.owe();
+        let tracked = self.in_flight.track();
         lease.lose(LostReason::Closed);
         // Whoever has let go of it before gives it back, or has handed it over.
         if !lease.is_let_go() {
-            self.release_later(debt, lease);
+            self.release_later(tracked, lease);
         }
         self.schedule.leave(id);
     }
@@ -328,18 +328,18 @@ impl Engine {
     }
 
     /// Gives a lease back in the background.
-    pub(crate) fn release_later(self: &Arc<Self>, debt: Debt<'_>, lease: &Lease) {
+    pub(crate) fn release_later(self: &Arc<Self>, tracked: Tracked<'_>, lease: &Lease) {
         // A request that is under way yet may still arrive.
         let until = lease.reach().max(self.now()) + lease.terms.ttl;
         let then_look = lease.passed.load(Ordering::Acquire);
-        self.undo(debt, lease.key.clone(), release_of(lease), (until, then_look));
+        self.undo(tracked, lease.key.clone(), release_of(lease), (until, then_look));
     }
 
     /// Withdraws an acquire in the background, whatever became of it. Only one with requests that
     /// may still arrive needs a tombstone, which the store has to keep.
     pub(crate) fn withdraw_later(
         self: &Arc<Self>,
-        debt: Debt<'_>,
+        tracked: Tracked<'_>,
         key: &Key,
         owner: &Owner,
         (terms, may_arrive): (Terms, bool),
@@ -352,12 +352,12 @@ impl Engine {
         };
         let longest = terms.ttl.max(terms.window());
         let until = self.now() + longest + validity::allowance(longest);
-        self.undo(debt, key.clone(), op, (until, false));
+        self.undo(tracked, key.clone(), op, (until, false));
     }
 
     fn undo(
         self: &Arc<Self>,
-        debt: Debt<'_>,
+        tracked: Tracked<'_>,
         key: Key,
         op: Op,
         (until, then_look): (Moment, bool),
@@ -365,14 +365,14 @@ impl Engine {
         let (backoff, engine) = (Mutex::new(self.backoff()), Arc::clone(self));
         let undo = Arc::new(Undo { key, op, until, backoff, then_look, _engine: engine });
         self.schedule.enter(self.now(), Timer::Undo(Arc::clone(&undo)));
-        debt.enter();
+        tracked.enter();
         self.hurry_next(&undo.key);
     }
 
     /// An undoing has ended, by an answer or by its time.
     pub(crate) fn undone(&self, id: TimerId) {
         if self.schedule.leave(id) {
-            self.debts.pay();
+            self.in_flight.finish();
         }
     }
 
@@ -409,9 +409,9 @@ impl Engine {
     /// may take its time with that, or never come to it.
     pub(crate) fn withdraw_if_asked(self: &Arc<Self>, waiter: &Waiter) {
         if waiter.has_asked() {
-            let debt = self.debts.owe();
+            let tracked = self.in_flight.track();
             let terms = (waiter.terms, waiter.may_arrive());
-            self.withdraw_later(debt, &waiter.key, &waiter.acquire.owner, terms);
+            self.withdraw_later(tracked, &waiter.key, &waiter.acquire.owner, terms);
         }
     }
 
@@ -419,8 +419,8 @@ impl Engine {
     pub(crate) async fn rest(&self, limit: Moment) -> usize {
         tokio::select! {
             biased;
-            () = self.debts.paid() => 0,
-            () = self.runtime.sleep_until(limit) => self.debts.count(),
+            () = self.in_flight.wait() => 0,
+            () = self.runtime.sleep_until(limit) => self.in_flight.count(),
         }
     }
 

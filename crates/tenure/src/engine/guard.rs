@@ -95,7 +95,7 @@ impl Guard {
         // Closing waits for the answer; and should this future be dropped, `this` goes first and
         // leaves the release to the background.
         let engine = OfProcess::new(Arc::clone(self.lease.engine()));
-        let _debt = engine.debts.owe();
+        let _tracked = engine.in_flight.track();
         let mut this = self;
         let lease = this.lease.known();
         engine.let_go(this.lease.hold());
@@ -155,11 +155,11 @@ impl Drop for Guard {
         if self.settled {
             return engine.let_go(self.lease.hold());
         }
-        let debt = engine.debts.owe();
+        let tracked = engine.in_flight.track();
         let was_held = engine.end_keeping(self.lease.hold());
         // Whoever closed before that gives it back.
         if self.lease.known().verdict(engine.now()) != Err(LostReason::Closed) {
-            engine.release_later(debt, self.lease.known());
+            engine.release_later(tracked, self.lease.known());
         }
         // Last: a logger may block.
         if was_held {

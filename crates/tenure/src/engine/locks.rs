@@ -46,7 +46,7 @@ struct Last(Arc<Engine>);
 impl Drop for Last {
     fn drop(&mut self) {
         let engine = Arc::clone(&self.0);
-        if engine.debts.count() > 0 {
+        if engine.in_flight.count() > 0 {
             let runtime = Arc::clone(&engine.runtime);
             let rest = async move {
                 engine.rest(engine.now() + LINGER).await;

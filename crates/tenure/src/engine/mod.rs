@@ -2,10 +2,10 @@
 
 mod acquire;
 mod core;
-mod debt;
 mod finished;
 mod guard;
 mod handle;
+mod in_flight;
 mod keepalive;
 mod lease;
 mod lobby;
