@@ -192,7 +192,7 @@ impl<'a> Attempt<'a> {
 
     /// Whether others of this process wait for the same: nothing is to be had in front of them.
     fn is_behind_others(&self) -> bool {
-        let first = self.engine.lobby.first(&self.order.key);
+        let first = self.engine.local_queue.first(&self.order.key);
         self.order.stands_in_line()
             && first.is_some_and(|(_, waiter)| waiter.acquire.claim == self.order.claim)
     }
@@ -316,7 +316,7 @@ impl<'a> Attempt<'a> {
                 biased;
                 () = waiter.done.notified() => {}
                 () = &mut alarm => {
-                    let seen = waiter.blocker().or_else(|| engine.lobby.blocker(&order.key));
+                    let seen = waiter.blocker().or_else(|| engine.local_queue.blocker(&order.key));
                     return Err(self.busy(seen, started));
                 }
                 () = &mut suspicion => {

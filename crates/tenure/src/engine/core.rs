@@ -16,7 +16,7 @@ use crate::types::{Error, ErrorKind, Fence, Key, Operation, Owner, Result};
 use super::in_flight::{InFlight, Tracked};
 use super::keepalive;
 use super::lease::{Held, Lease, LostReason};
-use super::lobby::Lobby;
+use super::local_queue::LocalQueue;
 use super::locks::LocksOptions;
 use super::looks::Looks;
 use super::observe;
@@ -42,7 +42,7 @@ pub(crate) struct Engine {
     pub(crate) options: LocksOptions,
     pub(crate) schedule: Schedule,
     /// Who waits.
-    pub(crate) lobby: Lobby,
+    pub(crate) local_queue: LocalQueue,
     /// Who waits where the store has no queue.
     pub(crate) looks: Looks,
     /// Opened with the first contended acquire; `None` inside: this store cannot push.
@@ -73,7 +73,7 @@ impl Engine {
             runtime: Arc::clone(runtime),
             options,
             schedule: Schedule::new(Arc::clone(runtime), Arc::clone(&changed)),
-            lobby: Lobby::default(),
+            local_queue: LocalQueue::default(),
             looks: Looks::default(),
             inbox: OnceCell::new(),
             closed: AtomicBool::new(false),
@@ -231,19 +231,19 @@ impl Engine {
     }
 
     pub(crate) fn enter_waiter(&self, waiter: &Arc<Waiter>, in_line: bool) {
-        self.lobby.enter(waiter, in_line, &self.schedule, self.now());
+        self.local_queue.enter(waiter, in_line, &self.schedule, self.now());
     }
 
     /// Lets every waiter that stands at the store look there now.
     pub(crate) fn look_again(&self) {
         let now = self.now();
-        for id in self.lobby.all_at_store() {
+        for id in self.local_queue.all_at_store() {
             self.schedule.move_to(id, now);
         }
     }
 
     pub(crate) fn leave_waiter(&self, owner: &Owner) {
-        self.lobby.leave(owner, &self.schedule, self.now());
+        self.local_queue.leave(owner, &self.schedule, self.now());
     }
 
     /// The same for one that was granted a lease on these terms, at `now`. The next of its line
@@ -253,13 +253,13 @@ impl Engine {
     pub(crate) fn grant_waiter(&self, owner: &Owner, terms: Terms, (now, turn): (Moment, Turn)) {
         let is_passed_on = turn.next(now, self.options.turn).is_some();
         let later = if is_passed_on { PLACE_PUT_OFF.min(terms.ttl / 4) } else { Duration::ZERO };
-        self.lobby.leave(owner, &self.schedule, now + later);
+        self.local_queue.leave(owner, &self.schedule, now + later);
     }
 
     /// The next of the key's line asks the store now, if it has put that off: there will be no
     /// pass to take it along.
     pub(crate) fn hurry_next(&self, key: &Key) {
-        if let Some((id, next)) = self.lobby.first(key)
+        if let Some((id, next)) = self.local_queue.first(key)
             && !next.has_asked()
         {
             self.schedule.move_to(id, self.now());
@@ -388,7 +388,7 @@ impl Engine {
             let error = self.error(Operation::Acquire, &waiter.key, ErrorKind::Closed);
             waiter.fail(error("this Locks was closed while waiting".into()));
         };
-        for waiter in self.lobby.dismiss() {
+        for waiter in self.local_queue.drain() {
             closed(&waiter);
             self.withdraw_if_asked(&waiter);
         }

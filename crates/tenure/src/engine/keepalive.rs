@@ -243,7 +243,7 @@ fn answered(engine: &Arc<Engine>, errand: Errand, reply: Reply, sent: Moment) {
         }
         Errand::Heartbeat(..) => {}
         Errand::Undoing(id, undo) => {
-            let first = engine.lobby.first(&undo.key).filter(|_| undo.then_look);
+            let first = engine.local_queue.first(&undo.key).filter(|_| undo.then_look);
             if let Some((waiter, _)) = first {
                 engine.schedule.move_to(waiter, engine.now());
             }
@@ -348,7 +348,7 @@ fn hand_over(
 
 /// A push: trusted only as far as the heartbeat that it echoes reaches.
 pub(crate) fn push_arrived(engine: &Arc<Engine>, push: &Push) {
-    let Some((id, waiter)) = engine.lobby.at_store(&push.owner) else { return };
+    let Some((id, waiter)) = engine.local_queue.at_store(&push.owner) else { return };
     let Some(claim_lease) = waiter.acquire.claim_lease() else { return };
     let now = engine.now();
     let sent =

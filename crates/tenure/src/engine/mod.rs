@@ -8,7 +8,7 @@ mod handle;
 mod in_flight;
 mod keepalive;
 mod lease;
-mod lobby;
+mod local_queue;
 mod locks;
 mod looks;
 pub mod observe;

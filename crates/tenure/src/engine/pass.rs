@@ -21,7 +21,7 @@ impl Engine {
     pub(crate) async fn give_back(self: &Arc<Self>, lease: &Lease) -> Result<Reply, StoreError> {
         let release = release_of(lease);
         let sent = self.now();
-        let next = self.lobby.first(&lease.key);
+        let next = self.local_queue.first(&lease.key);
         let asked = next.and_then(|(id, waiter)| Some((id, waiter.heartbeat(sent)?, waiter)));
         let Some((id, Request { op: Op::Acquire(to), .. }, waiter)) = asked else {
             return self.ask(&lease.key, release, Moment::NEVER).await;

@@ -14,14 +14,14 @@ use super::schedule::{Schedule, Timer, TimerId};
 use super::waiter::Waiter;
 
 #[derive(Debug, Default)]
-pub(crate) struct Lobby {
-    rooms: Mutex<Rooms>,
+pub(crate) struct LocalQueue {
+    queues: Mutex<Queues>,
 }
 
 #[derive(Debug, Default)]
-struct Rooms {
+struct Queues {
     /// All who wait, by owner: so a push finds its waiter.
-    waiters: HashMap<Owner, (Spot, Arc<Waiter>)>,
+    waiters: HashMap<Owner, (Position, Arc<Waiter>)>,
     /// One line for each key that is waited for whole.
     lines: HashMap<Key, Line>,
     last: u64,
@@ -29,7 +29,7 @@ struct Rooms {
 
 /// Where a waiter stands.
 #[derive(Debug, Clone, Copy)]
-enum Spot {
+enum Position {
     /// At the store, with this entry in the schedule.
     Store(TimerId),
     /// In its key's line, behind the one at the store.
@@ -44,7 +44,7 @@ struct Line {
     behind: BTreeMap<u64, Arc<Waiter>>,
 }
 
-impl Lobby {
+impl LocalQueue {
     /// Lets a waiter in: to the store, or, if it stands `in_line`, behind those of this process
     /// who came before.
     pub(crate) fn enter(
@@ -54,41 +54,41 @@ impl Lobby {
         schedule: &Schedule,
         now: Moment,
     ) {
-        let mut rooms = self.rooms();
+        let mut queues = self.queues();
         let owner = waiter.acquire.owner.clone();
-        let spot = if in_line {
-            rooms.last += 1;
-            let number = rooms.last;
-            match rooms.lines.get_mut(&waiter.key) {
+        let position = if in_line {
+            queues.last += 1;
+            let number = queues.last;
+            match queues.lines.get_mut(&waiter.key) {
                 Some(line) => {
                     waiter.stand_behind();
                     line.behind.insert(number, Arc::clone(waiter));
-                    Spot::Behind(number)
+                    Position::Behind(number)
                 }
                 None => {
                     let line = Line { first: owner.clone(), behind: BTreeMap::new() };
-                    rooms.lines.insert(waiter.key.clone(), line);
+                    queues.lines.insert(waiter.key.clone(), line);
                     to_the_store(waiter, schedule, now)
                 }
             }
         } else {
             to_the_store(waiter, schedule, now)
         };
-        rooms.waiters.insert(owner, (spot, Arc::clone(waiter)));
+        queues.waiters.insert(owner, (position, Arc::clone(waiter)));
     }
 
     /// Lets a waiter out, however its waiting ended; the next of its line goes to the store `at`
     /// this moment.
     pub(crate) fn leave(&self, owner: &Owner, schedule: &Schedule, at: Moment) {
-        let mut rooms = self.rooms();
-        let Some((spot, waiter)) = rooms.waiters.remove(owner) else { return };
-        match spot {
-            Spot::Store(id) => {
+        let mut queues = self.queues();
+        let Some((position, waiter)) = queues.waiters.remove(owner) else { return };
+        match position {
+            Position::Store(id) => {
                 schedule.leave(id);
-                rooms.advance(&waiter.key, owner, schedule, at);
+                queues.advance(&waiter.key, owner, schedule, at);
             }
-            Spot::Behind(number) => {
-                if let Some(line) = rooms.lines.get_mut(&waiter.key) {
+            Position::Behind(number) => {
+                if let Some(line) = queues.lines.get_mut(&waiter.key) {
                     line.behind.remove(&number);
                 }
             }
@@ -97,25 +97,27 @@ impl Lobby {
 
     /// The waiter of this owner, if it stands at the store.
     pub(crate) fn at_store(&self, owner: &Owner) -> Option<(TimerId, Arc<Waiter>)> {
-        self.rooms().at_store(owner)
+        self.queues().at_store(owner)
     }
 
     /// The schedule's entries of all who stand at the store.
     pub(crate) fn all_at_store(&self) -> Vec<TimerId> {
-        let rooms = self.rooms();
-        let spots = rooms.waiters.values();
-        spots
-            .filter_map(|(spot, _)| if let Spot::Store(id) = spot { Some(*id) } else { None })
+        let queues = self.queues();
+        let positions = queues.waiters.values();
+        positions
+            .filter_map(
+                |(position, _)| if let Position::Store(id) = position { Some(*id) } else { None },
+            )
             .collect()
     }
 
     /// The first of the key's line.
     pub(crate) fn first(&self, key: &Key) -> Option<(TimerId, Arc<Waiter>)> {
-        let rooms = self.rooms();
-        if rooms.lines.is_empty() {
+        let queues = self.queues();
+        if queues.lines.is_empty() {
             return None;
         }
-        rooms.at_store(&rooms.lines.get(key)?.first)
+        queues.at_store(&queues.lines.get(key)?.first)
     }
 
     /// Who was last seen in the way of the key's line, and when.
@@ -124,28 +126,28 @@ impl Lobby {
     }
 
     /// Lets all out who stand behind others, in their order.
-    pub(crate) fn dismiss(&self) -> Vec<Arc<Waiter>> {
-        let mut rooms = self.rooms();
+    pub(crate) fn drain(&self) -> Vec<Arc<Waiter>> {
+        let mut queues = self.queues();
         let mut behind = BTreeMap::new();
-        for line in rooms.lines.values_mut() {
+        for line in queues.lines.values_mut() {
             behind.append(&mut line.behind);
         }
         for waiter in behind.values() {
-            rooms.waiters.remove(&waiter.acquire.owner);
+            queues.waiters.remove(&waiter.acquire.owner);
         }
         behind.into_values().collect()
     }
 
-    fn rooms(&self) -> MutexGuard<'_, Rooms> {
-        self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
+    fn queues(&self) -> MutexGuard<'_, Queues> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Rooms {
+impl Queues {
     fn at_store(&self, owner: &Owner) -> Option<(TimerId, Arc<Waiter>)> {
         match self.waiters.get(owner)? {
-            (Spot::Store(id), waiter) => Some((*id, Arc::clone(waiter))),
-            (Spot::Behind(_), _) => None,
+            (Position::Store(id), waiter) => Some((*id, Arc::clone(waiter))),
+            (Position::Behind(_), _) => None,
         }
     }
 
@@ -159,11 +161,11 @@ impl Rooms {
             return;
         };
         line.first = next.acquire.owner.clone();
-        let spot = to_the_store(&next, schedule, at);
-        self.waiters.insert(next.acquire.owner.clone(), (spot, next));
+        let position = to_the_store(&next, schedule, at);
+        self.waiters.insert(next.acquire.owner.clone(), (position, next));
     }
 }
 
-fn to_the_store(waiter: &Arc<Waiter>, schedule: &Schedule, at: Moment) -> Spot {
-    Spot::Store(schedule.enter(at, Timer::Waiter(Arc::clone(waiter))))
+fn to_the_store(waiter: &Arc<Waiter>, schedule: &Schedule, at: Moment) -> Position {
+    Position::Store(schedule.enter(at, Timer::Waiter(Arc::clone(waiter))))
 }
