@@ -14,9 +14,9 @@ use super::core::Engine;
 use super::guard::Guard;
 use super::in_flight::Tracked;
 use super::lease::Held;
-use super::looks;
 use super::observe;
 use super::order::Order;
+use super::poll;
 use super::refusal;
 use super::span::within;
 use super::taker::Taker;
@@ -61,7 +61,7 @@ pub(crate) async fn acquire(engine: &Arc<Engine>, order: &Order) -> Result<Guard
     if engine.store.capabilities().fifo {
         return within(span, wait(engine, order)).await;
     }
-    let granted = within(span, of_process(looks::acquire(engine, order))).await;
+    let granted = within(span, of_process(poll::acquire(engine, order))).await;
     granted.unwrap_or_else(|_| Err(engine.forked(Operation::Acquire, Some(&order.key))))
 }
 
@@ -251,7 +251,7 @@ impl<'a> Attempt<'a> {
         Err(error("this Locks was closed meanwhile".into()))
     }
 
-    /// Looks until the store has answered once.
+    /// Polls until the store has answered once.
     async fn first_contact(&mut self, give_up: Moment) -> Result<Contact> {
         let engine = self.engine;
         // Not when the waiting began: whoever starts afresh gets as much time again.

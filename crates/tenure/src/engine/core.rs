@@ -18,9 +18,9 @@ use super::keepalive;
 use super::lease::{Held, Lease, LostReason};
 use super::local_queue::LocalQueue;
 use super::locks::LocksOptions;
-use super::looks::Looks;
 use super::observe;
 use super::order::Terms;
+use super::poll::Polls;
 use super::schedule::{Schedule, Timer, TimerId};
 use super::turn::Turn;
 use super::undo::Undo;
@@ -44,7 +44,7 @@ pub(crate) struct Engine {
     /// Who waits.
     pub(crate) local_queue: LocalQueue,
     /// Who waits where the store has no queue.
-    pub(crate) looks: Looks,
+    pub(crate) polls: Polls,
     /// Opened with the first contended acquire; `None` inside: this store cannot push.
     inbox: OnceCell<Option<Arc<str>>>,
     closed: AtomicBool,
@@ -74,7 +74,7 @@ impl Engine {
             options,
             schedule: Schedule::new(Arc::clone(runtime), Arc::clone(&changed)),
             local_queue: LocalQueue::default(),
-            looks: Looks::default(),
+            polls: Polls::default(),
             inbox: OnceCell::new(),
             closed: AtomicBool::new(false),
             in_flight: InFlight::default(),
@@ -383,7 +383,7 @@ impl Engine {
     /// Refuses all that comes from here on, and gives back all that is held or awaited.
     pub(crate) fn close(self: &Arc<Self>) {
         self.closed.store(true, Ordering::SeqCst);
-        self.looks.close();
+        self.polls.close();
         let closed = |waiter: &Waiter| {
             let error = self.error(Operation::Acquire, &waiter.key, ErrorKind::Closed);
             waiter.fail(error("this Locks was closed while waiting".into()));

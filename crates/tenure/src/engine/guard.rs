@@ -105,7 +105,7 @@ impl Guard {
                 return Err(engine.store_error(Operation::Release, &lease.key, failure, true));
             }
         };
-        engine.looks.freed(&lease.key);
+        engine.polls.freed(&lease.key);
         let was_passed = lease.passed.load(Ordering::Acquire);
         this.settled = true;
         if was_passed {

@@ -248,7 +248,7 @@ fn answered(engine: &Arc<Engine>, errand: Errand, reply: Reply, sent: Moment) {
                 engine.schedule.move_to(waiter, engine.now());
             }
             engine.undone(id);
-            engine.looks.freed(&undo.key);
+            engine.polls.freed(&undo.key);
         }
     }
 }

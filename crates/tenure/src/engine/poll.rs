@@ -30,7 +30,7 @@ const LAST_STEP: Duration = Duration::from_millis(100);
 
 /// The lines of this process, key by key.
 #[derive(Debug, Default)]
-pub(crate) struct Looks {
+pub(crate) struct Polls {
     /// Only keys for which somebody waits.
     lines: Mutex<HashMap<Key, Arc<Line>>>,
     closed: CancellationToken,
@@ -43,7 +43,7 @@ struct Line {
     freed: Notify,
 }
 
-impl Looks {
+impl Polls {
     /// The key was released by this process.
     pub(crate) fn freed(&self, key: &Key) {
         // Whoever is woken may want the table.
@@ -99,23 +99,23 @@ struct Waiting<'a> {
 pub(super) async fn acquire(engine: &Arc<Engine>, order: &Order) -> Result<Guard> {
     let started = engine.now();
     let give_up = order.wait.map_or(Moment::NEVER, |wait| started + wait);
-    let line = engine.looks.line(&order.key);
+    let line = engine.polls.line(&order.key);
     let waiting = Waiting { engine, order, line, started, give_up };
     let turn = tokio::select! {
         biased;
         turn = waiting.line.turn.lock() => Front(Some(turn)),
-        () = engine.looks.closed.cancelled() => return Err(waiting.closed()),
+        () = engine.polls.closed.cancelled() => return Err(waiting.closed()),
         () = engine.runtime.sleep_until(give_up) => {
             return Err(waiting.in_vain(None));
         }
     };
-    let outcome = waiting.look_again_and_again().await;
+    let outcome = waiting.poll_until_granted().await;
     drop(turn);
     outcome
 }
 
 impl Waiting<'_> {
-    async fn look_again_and_again(&self) -> Result<Guard> {
+    async fn poll_until_granted(&self) -> Result<Guard> {
         let Self { engine, order, started, give_up, .. } = *self;
         let begun = engine.now();
         // However short the wait is, the store gets some time; but not after a wait in line here,
@@ -181,16 +181,16 @@ impl Waiting<'_> {
             if has_contact && heard.is_none() && engine.now() >= give_up {
                 return Err(self.in_vain(last));
             }
-            self.stay_away(pause).await?;
+            self.backoff_sleep(pause).await?;
         }
     }
 
     /// Until it is time to look again, or this process has released the key.
-    async fn stay_away(&self, pause: Duration) -> Result<()> {
+    async fn backoff_sleep(&self, pause: Duration) -> Result<()> {
         let Self { engine, line, give_up, .. } = self;
         tokio::select! {
             biased;
-            () = engine.looks.closed.cancelled() => Err(self.closed()),
+            () = engine.polls.closed.cancelled() => Err(self.closed()),
             () = line.freed.notified() => Ok(()),
             () = engine.runtime.sleep_until((engine.now() + pause).min(*give_up)) => Ok(()),
         }
@@ -222,6 +222,6 @@ impl Waiting<'_> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.engine.looks.forget_unless_used(&self.order.key, &self.line);
+        self.engine.polls.forget_unless_used(&self.order.key, &self.line);
     }
 }
