@@ -15,7 +15,7 @@ use super::guard::Guard;
 use super::in_flight::Tracked;
 use super::lease::Held;
 use super::observe;
-use super::order::Order;
+use super::options::AcquireOptions;
 use super::poll;
 use super::refusal;
 use super::span::within;
@@ -33,21 +33,24 @@ const INBOX_PATIENCE: Duration = Duration::from_secs(1);
 const SUSPICION: Duration = Duration::from_secs(1);
 
 /// One look: a guard, or `None` if others have the key.
-pub(crate) async fn try_acquire(engine: &Arc<Engine>, order: &Order) -> Result<Option<Guard>> {
-    let span = observe::acquiring(&engine.name, &order.key);
-    within(span, look_once(engine, order)).await
+pub(crate) async fn try_acquire(
+    engine: &Arc<Engine>,
+    options: &AcquireOptions,
+) -> Result<Option<Guard>> {
+    let span = observe::acquiring(&engine.name, &options.key);
+    within(span, look_once(engine, options)).await
 }
 
-async fn look_once(engine: &Arc<Engine>, order: &Order) -> Result<Option<Guard>> {
-    let mut attempt = Attempt::new(engine, order)?;
+async fn look_once(engine: &Arc<Engine>, options: &AcquireOptions) -> Result<Option<Guard>> {
+    let mut attempt = Attempt::new(engine, options)?;
     match attempt.look(Moment::NEVER).await {
         Ok(Look::Granted(held)) => Ok(Some(attempt.into_guard(held))),
         // Nobody has it: that is no answer to whether others do.
         Ok(Look::Busy {
             blocker: Some(Blocker { guarded: Some(guarded), report, .. }), ..
-        }) => Err(refusal::guarded(engine, &order.key, guarded, report.as_deref())),
+        }) => Err(refusal::guarded(engine, &options.key, guarded, report.as_deref())),
         Ok(Look::Busy { .. }) => {
-            observe::busy(&engine.name, &order.key, Duration::ZERO);
+            observe::busy(&engine.name, &options.key, Duration::ZERO);
             Ok(None)
         }
         Ok(Look::Refused(error)) => Err(error),
@@ -55,21 +58,21 @@ async fn look_once(engine: &Arc<Engine>, order: &Order) -> Result<Option<Guard>>
     }
 }
 
-/// Stands in line until it is granted, or the order's time limit is over.
-pub(crate) async fn acquire(engine: &Arc<Engine>, order: &Order) -> Result<Guard> {
-    let span = observe::acquiring(&engine.name, &order.key);
+/// Stands in line until it is granted, or the time limit is over.
+pub(crate) async fn acquire(engine: &Arc<Engine>, options: &AcquireOptions) -> Result<Guard> {
+    let span = observe::acquiring(&engine.name, &options.key);
     if engine.store.capabilities().fifo {
-        return within(span, wait(engine, order)).await;
+        return within(span, wait(engine, options)).await;
     }
-    let granted = within(span, of_process(poll::acquire(engine, order))).await;
-    granted.unwrap_or_else(|_| Err(engine.forked(Operation::Acquire, Some(&order.key))))
+    let granted = within(span, of_process(poll::acquire(engine, options))).await;
+    granted.unwrap_or_else(|_| Err(engine.forked(Operation::Acquire, Some(&options.key))))
 }
 
-async fn wait(engine: &Arc<Engine>, order: &Order) -> Result<Guard> {
+async fn wait(engine: &Arc<Engine>, options: &AcquireOptions) -> Result<Guard> {
     let started = engine.now();
-    let give_up = order.wait.map_or(Moment::NEVER, |wait| started + wait);
+    let give_up = options.wait.map_or(Moment::NEVER, |wait| started + wait);
     loop {
-        let mut attempt = Attempt::new(engine, order)?;
+        let mut attempt = Attempt::new(engine, options)?;
         attempt.started = started;
         let contact = if attempt.is_behind_others() {
             Contact::Busy(None)
@@ -83,7 +86,7 @@ async fn wait(engine: &Arc<Engine>, order: &Order) -> Result<Guard> {
             }
             Contact::Busy(seen) => {
                 let granted = of_process(attempt.stand_in_line(seen, started, give_up)).await;
-                let forked = |_| engine.forked(Operation::Acquire, Some(&order.key));
+                let forked = |_| engine.forked(Operation::Acquire, Some(&options.key));
                 granted.map_err(forked)??
             }
         };
@@ -98,18 +101,22 @@ async fn wait(engine: &Arc<Engine>, order: &Order) -> Result<Guard> {
 }
 
 /// Takes the lock from whoever holds it, ahead of the line.
-pub(crate) async fn steal(engine: &Arc<Engine>, order: &Order) -> Result<Guard> {
-    take(engine, order, Way::Steal).await
+pub(crate) async fn steal(engine: &Arc<Engine>, options: &AcquireOptions) -> Result<Guard> {
+    take(engine, options, Way::Steal).await
 }
 
 /// Takes over the lease of `from`, who has let go of it.
-pub(crate) async fn adopt(engine: &Arc<Engine>, order: &Order, from: Owner) -> Result<Guard> {
-    take(engine, order, Way::Adopt(from)).await
+pub(crate) async fn adopt(
+    engine: &Arc<Engine>,
+    options: &AcquireOptions,
+    from: Owner,
+) -> Result<Guard> {
+    take(engine, options, Way::Adopt(from)).await
 }
 
-async fn take(engine: &Arc<Engine>, order: &Order, way: Way) -> Result<Guard> {
+async fn take(engine: &Arc<Engine>, options: &AcquireOptions, way: Way) -> Result<Guard> {
     let started = engine.now();
-    let mut attempt = Attempt::new(engine, order)?;
+    let mut attempt = Attempt::new(engine, options)?;
     attempt.way = way;
     match attempt.first_contact(Moment::NEVER).await? {
         Contact::Granted(held) => Ok(attempt.into_guard(held)),
@@ -122,7 +129,7 @@ async fn take(engine: &Arc<Engine>, order: &Order, way: Way) -> Result<Guard> {
 #[derive(Debug)]
 pub(super) struct Attempt<'a> {
     engine: &'a Arc<Engine>,
-    order: &'a Order,
+    options: &'a AcquireOptions,
     /// When the waiting began.
     pub(super) started: Moment,
     owner: Owner,
@@ -165,22 +172,22 @@ enum Contact {
 }
 
 impl<'a> Attempt<'a> {
-    pub(super) fn new(engine: &'a Arc<Engine>, order: &'a Order) -> Result<Self> {
+    pub(super) fn new(engine: &'a Arc<Engine>, options: &'a AcquireOptions) -> Result<Self> {
         if engine.is_closed() {
-            let error = engine.error(Operation::Acquire, &order.key, ErrorKind::Closed);
+            let error = engine.error(Operation::Acquire, &options.key, ErrorKind::Closed);
             return Err(error("this Locks was closed; connect again".into()));
         }
-        engine.check_key(Operation::Acquire, &order.key)?;
-        if let Err(message) = order.fits(engine.store.capabilities()) {
-            let error = engine.error(Operation::Acquire, &order.key, ErrorKind::Invalid);
+        engine.check_key(Operation::Acquire, &options.key)?;
+        if let Err(message) = options.fits(engine.store.capabilities()) {
+            let error = engine.error(Operation::Acquire, &options.key, ErrorKind::Invalid);
             return Err(error(message));
         }
         observe::attempt(&engine.name);
-        let owner = engine.random_owner(order.owner.as_deref());
+        let owner = engine.random_owner(options.owner.as_deref());
         let started = engine.now();
         Ok(Self {
             engine,
-            order,
+            options,
             started,
             owner,
             way: Way::Free,
@@ -192,46 +199,56 @@ impl<'a> Attempt<'a> {
 
     /// Whether others of this process wait for the same: nothing is to be had in front of them.
     fn is_behind_others(&self) -> bool {
-        let first = self.engine.local_queue.first(&self.order.key);
-        self.order.stands_in_line()
-            && first.is_some_and(|(_, waiter)| waiter.acquire.claim == self.order.claim)
+        let first = self.engine.local_queue.first(&self.options.key);
+        self.options.stands_in_line()
+            && first.is_some_and(|(_, waiter)| waiter.acquire.claim == self.options.claim)
     }
 
     /// Asks once, without standing in line.
     pub(super) async fn look(&mut self, limit: Moment) -> Result<Look, StoreError> {
-        let Self { engine, order, .. } = *self;
+        let Self { engine, options, .. } = *self;
         let sent = engine.now();
         if let Err(closed) = self.track() {
             return Ok(Look::Refused(closed));
         }
         self.unanswered += 1;
-        let reply = engine.ask(&order.key, self.op(), limit).await?;
+        let reply = engine.ask(&options.key, self.op(), limit).await?;
         self.unanswered -= 1;
         let (Reply::Granted { fence } | Reply::Transferred { fence }) = reply else {
             // Something of an earlier request may still be under way.
             self.tracked = self.tracked.take().filter(|_| self.unanswered > 0);
             return Ok(match reply {
                 Reply::Busy { blocker, look_in } => Look::Busy { blocker, look_in },
-                other => Look::Refused(refusal::of(engine, &order.key, other)),
+                other => Look::Refused(refusal::of(engine, &options.key, other)),
             });
         };
         let from = if mutants::is_set(Mutant::ValidityFromReply) { engine.now() } else { sent };
-        let terms = order.terms;
+        let lease_options = options.lease_options;
         let now = engine.now();
-        if now >= validity::deadline(from, terms.ttl) {
+        if now >= validity::deadline(from, lease_options.ttl) {
             return Err(StoreError {
                 class: StoreErrorClass::Transient,
-                message: format!("the store's answer took longer than the ttl of {:?}", terms.ttl),
+                message: format!(
+                    "the store's answer took longer than the ttl of {:?}",
+                    lease_options.ttl
+                ),
                 may_have_run: true,
                 source: None,
             });
         }
-        let granted = (from, terms.ttl);
+        let granted = (from, lease_options.ttl);
         let turn = Turn::first(now);
-        let held = engine.enter_lease(&order.key, &self.owner, fence, terms, granted, (now, turn));
+        let held = engine.enter_lease(
+            &options.key,
+            &self.owner,
+            fence,
+            lease_options,
+            granted,
+            (now, turn),
+        );
         held.lease.bury.store(self.unanswered > 0, std::sync::atomic::Ordering::Release);
         if engine.is_closed() {
-            let error = engine.error(Operation::Acquire, &order.key, ErrorKind::Closed);
+            let error = engine.error(Operation::Acquire, &options.key, ErrorKind::Closed);
             return Ok(Look::Refused(error("this Locks was closed meanwhile".into())));
         }
         Ok(Look::Granted(held))
@@ -240,14 +257,14 @@ impl<'a> Attempt<'a> {
     /// From here on the store may come to know of this owner. Who closes from here on waits for
     /// what becomes of it.
     fn track(&mut self) -> Result<()> {
-        let Self { engine, order, .. } = *self;
+        let Self { engine, options, .. } = *self;
         let tracked = self.tracked.take().unwrap_or_else(|| engine.in_flight.track());
         if !engine.is_closed() {
             self.tracked = Some(tracked);
             return Ok(());
         }
         self.tracked = Some(tracked).filter(|_| self.unanswered > 0);
-        let error = engine.error(Operation::Acquire, &order.key, ErrorKind::Closed);
+        let error = engine.error(Operation::Acquire, &options.key, ErrorKind::Closed);
         Err(error("this Locks was closed meanwhile".into()))
     }
 
@@ -293,17 +310,19 @@ impl<'a> Attempt<'a> {
         started: Moment,
         give_up: Moment,
     ) -> Result<Held> {
-        let Self { engine, order, .. } = *self;
+        let Self { engine, options, .. } = *self;
         let inbox = engine.inbox(give_up.min(engine.now() + INBOX_PATIENCE)).await;
-        let acquire = self.claim(Some(Queueing { window: order.terms.window(), stamp: 0, inbox }));
-        let (key, backoff) = (order.key.clone(), engine.backoff());
-        let waiter = Waiter::new(key, acquire, order.terms, self.unanswered, backoff, seen);
+        let acquire =
+            self.claim(Some(Queueing { window: options.lease_options.window(), stamp: 0, inbox }));
+        let (key, backoff) = (options.key.clone(), engine.backoff());
+        let waiter =
+            Waiter::new(key, acquire, options.lease_options, self.unanswered, backoff, seen);
         let waiter = Arc::new(waiter);
         self.track()?;
         self.waiter = Some(Arc::clone(&waiter));
-        engine.enter_waiter(&waiter, order.stands_in_line());
+        engine.enter_waiter(&waiter, options.stands_in_line());
         if engine.is_closed() {
-            let error = engine.error(Operation::Acquire, &order.key, ErrorKind::Closed);
+            let error = engine.error(Operation::Acquire, &options.key, ErrorKind::Closed);
             return Err(error("this Locks was closed while waiting".into()));
         }
         // Whoever closes from here on finds the waiter, and withdraws what it has asked for.
@@ -316,7 +335,7 @@ impl<'a> Attempt<'a> {
                 biased;
                 () = waiter.done.notified() => {}
                 () = &mut alarm => {
-                    let seen = waiter.blocker().or_else(|| engine.local_queue.blocker(&order.key));
+                    let seen = waiter.blocker().or_else(|| engine.local_queue.blocker(&options.key));
                     return Err(self.busy(seen, started));
                 }
                 () = &mut suspicion => {
@@ -340,9 +359,10 @@ impl<'a> Attempt<'a> {
 
     /// Without a limit, nobody would ever say so.
     fn tell_who_waits_for_itself(&self) {
-        let Self { engine, order, .. } = self;
-        if engine.schedule.leases_of(&order.key).iter().any(|lease| lease.is_of(Taker::present())) {
-            observe::waits_for_itself(&engine.name, &order.key);
+        let Self { engine, options, .. } = self;
+        if engine.schedule.leases_of(&options.key).iter().any(|lease| lease.is_of(Taker::present()))
+        {
+            observe::waits_for_itself(&engine.name, &options.key);
         }
     }
 
@@ -353,19 +373,19 @@ impl<'a> Attempt<'a> {
             Way::Adopt(from) => Op::Transfer {
                 from: from.clone(),
                 to: self.owner.clone(),
-                label: self.order.label.clone(),
-                ttl: self.order.terms.ttl,
+                label: self.options.label.clone(),
+                ttl: self.options.lease_options.ttl,
             },
         }
     }
 
     fn claim(&self, queue: Option<Queueing>) -> Acquire {
-        let Order { label, claim, terms, .. } = self.order;
+        let AcquireOptions { label, claim, lease_options, .. } = self.options;
         Acquire {
             owner: self.owner.clone(),
             label: label.clone(),
             claim: *claim,
-            ttl: terms.ttl,
+            ttl: lease_options.ttl,
             queue,
             fence: FenceRule::Mint,
         }
@@ -377,7 +397,7 @@ impl<'a> Attempt<'a> {
         // The clock was read for the verdict, and no more: after it nothing may take time.
         let waited = held.lease.since.since(self.started);
         let guard = Guard::new(Arc::clone(self.engine), held);
-        observe::granted(&self.engine.name, &self.order.key, guard.fence(), waited);
+        observe::granted(&self.engine.name, &self.options.key, guard.fence(), waited);
         guard
     }
 
@@ -387,17 +407,17 @@ impl<'a> Attempt<'a> {
             self.tracked = None;
         }
         let may_hold = self.tracked.is_some();
-        self.engine.store_error(Operation::Acquire, &self.order.key, failure, may_hold)
+        self.engine.store_error(Operation::Acquire, &self.options.key, failure, may_hold)
     }
 
     fn busy(&self, seen: Option<(Blocker, Moment)>, started: Moment) -> Error {
-        refusal::busy(self.engine, &self.order.key, seen, started)
+        refusal::busy(self.engine, &self.options.key, seen, started)
     }
 }
 
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
-        let Self { engine, order, .. } = *self;
+        let Self { engine, options, .. } = *self;
         if !engine.process.is_current() {
             return;
         }
@@ -412,7 +432,12 @@ impl Drop for Attempt<'_> {
         // Before it leaves the books: who closes meanwhile finds it there or here.
         if let Some(tracked) = tracked.filter(|_| !mutants::is_set(Mutant::NoWithdrawal)) {
             let may_arrive = self.unanswered > 0 || waiter.as_ref().is_some_and(|w| w.may_arrive());
-            engine.withdraw_later(tracked, &order.key, &self.owner, (order.terms, may_arrive));
+            engine.withdraw_later(
+                tracked,
+                &options.key,
+                &self.owner,
+                (options.lease_options, may_arrive),
+            );
         }
         if waiter.is_some() {
             engine.leave_waiter(&self.owner);

@@ -19,7 +19,7 @@ use super::lease::{Held, Lease, LostReason};
 use super::local_queue::LocalQueue;
 use super::locks::LocksOptions;
 use super::observe;
-use super::order::Terms;
+use super::options::LeaseOptions;
 use super::poll::Polls;
 use super::schedule::{Schedule, Timer, TimerId};
 use super::turn::Turn;
@@ -250,9 +250,15 @@ impl Engine {
     /// asks for its place a little later: if the lease is passed on before that, it needs none,
     /// and the store is spared both its coming and its going. Where no pass will go ahead of the
     /// line, it asks at once.
-    pub(crate) fn grant_waiter(&self, owner: &Owner, terms: Terms, (now, turn): (Moment, Turn)) {
+    pub(crate) fn grant_waiter(
+        &self,
+        owner: &Owner,
+        lease_options: LeaseOptions,
+        (now, turn): (Moment, Turn),
+    ) {
         let is_passed_on = turn.next(now, self.options.turn).is_some();
-        let later = if is_passed_on { PLACE_PUT_OFF.min(terms.ttl / 4) } else { Duration::ZERO };
+        let later =
+            if is_passed_on { PLACE_PUT_OFF.min(lease_options.ttl / 4) } else { Duration::ZERO };
         self.local_queue.leave(owner, &self.schedule, now + later);
     }
 
@@ -273,13 +279,13 @@ impl Engine {
         key: &Key,
         owner: &Owner,
         fence: Fence,
-        terms: Terms,
+        lease_options: LeaseOptions,
         granted: (Moment, Duration),
         (now, turn): (Moment, Turn),
     ) -> Held {
         let (key, owner) = (key.clone(), owner.clone());
         let at = (key, &self.name, &self.runtime);
-        let lease = Lease::new(at, owner, fence, terms, granted, (now, turn));
+        let lease = Lease::new(at, owner, fence, lease_options, granted, (now, turn));
         let first = lease.alarm().min(lease.next_renewal());
         let lease = Arc::new(lease);
         let id = self.schedule.enter(first, Timer::Lease(Arc::clone(&lease)));
@@ -330,7 +336,7 @@ impl Engine {
     /// Gives a lease back in the background.
     pub(crate) fn release_later(self: &Arc<Self>, tracked: Tracked<'_>, lease: &Lease) {
         // A request that is under way yet may still arrive.
-        let until = lease.reach().max(self.now()) + lease.terms.ttl;
+        let until = lease.reach().max(self.now()) + lease.lease_options.ttl;
         let then_look = lease.passed.load(Ordering::Acquire);
         self.undo(tracked, lease.key.clone(), release_of(lease), (until, then_look));
     }
@@ -342,15 +348,15 @@ impl Engine {
         tracked: Tracked<'_>,
         key: &Key,
         owner: &Owner,
-        (terms, may_arrive): (Terms, bool),
+        (lease_options, may_arrive): (LeaseOptions, bool),
     ) {
         let owner = owner.clone();
         let op = if may_arrive {
-            Op::Withdraw { owner, tombstone: terms.tombstone() }
+            Op::Withdraw { owner, tombstone: lease_options.tombstone() }
         } else {
             Op::Release { owner, min_hold: Duration::ZERO, tombstone: None }
         };
-        let longest = terms.ttl.max(terms.window());
+        let longest = lease_options.ttl.max(lease_options.window());
         let until = self.now() + longest + validity::allowance(longest);
         self.undo(tracked, key.clone(), op, (until, false));
     }
@@ -410,8 +416,8 @@ impl Engine {
     pub(crate) fn withdraw_if_asked(self: &Arc<Self>, waiter: &Waiter) {
         if waiter.has_asked() {
             let tracked = self.in_flight.track();
-            let terms = (waiter.terms, waiter.may_arrive());
-            self.withdraw_later(tracked, &waiter.key, &waiter.acquire.owner, terms);
+            let lease_options = (waiter.lease_options, waiter.may_arrive());
+            self.withdraw_later(tracked, &waiter.key, &waiter.acquire.owner, lease_options);
         }
     }
 
@@ -454,8 +460,8 @@ impl Drop for Engine {
 
 /// The release of a lease on its terms.
 pub(crate) fn release_of(lease: &Lease) -> Op {
-    let tombstone = lease.bury.load(Ordering::Acquire).then(|| lease.terms.tombstone());
-    Op::Release { owner: lease.owner.clone(), min_hold: lease.terms.min_hold, tombstone }
+    let tombstone = lease.bury.load(Ordering::Acquire).then(|| lease.lease_options.tombstone());
+    Op::Release { owner: lease.owner.clone(), min_hold: lease.lease_options.min_hold, tombstone }
 }
 
 fn timed_out() -> StoreError {

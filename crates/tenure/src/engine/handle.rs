@@ -15,7 +15,7 @@ use crate::types::{Error, ErrorKind, Fence, Key, Operation, Owner, Result, TTL_M
 use super::core::Engine;
 use super::lease::{self, Held, LostReason};
 use super::observe;
-use super::order::check_ttl;
+use super::options::check_ttl;
 use crate::mutants::{self, Mutant};
 use crate::protocol::validity;
 

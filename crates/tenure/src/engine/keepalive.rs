@@ -136,7 +136,7 @@ fn turn(engine: &Arc<Engine>) {
         match timer {
             Timer::Lease(lease) => visit_lease(engine, id, lease, (now, is_due), &mut errands),
             Timer::Waiter(waiter) => {
-                let every = waiter.terms.heartbeat();
+                let every = waiter.lease_options.heartbeat();
                 if rounds.takes_along(at, every) {
                     engine.schedule.move_to(id, rounds.next(every));
                     let step = waiter.heartbeat(now);
@@ -183,7 +183,7 @@ fn visit_lease(
         engine.schedule.leave(id);
         return;
     }
-    let early = lease.terms.renew_every.unwrap_or_default() / 4;
+    let early = lease.lease_options.renew_every.unwrap_or_default() / 4;
     if now + early >= lease.next_renewal() {
         // Should the call hang, the next one does not wait for it.
         let next = now + retry_pause(&lease, now) * 3;
@@ -201,7 +201,7 @@ fn visit_lease(
 
 /// How long to wait after a renewal that failed: several tries must fit before the deadline.
 fn retry_pause(lease: &Lease, now: Moment) -> Duration {
-    let every = lease.terms.renew_every.unwrap_or(lease.terms.ttl / 3);
+    let every = lease.lease_options.renew_every.unwrap_or(lease.lease_options.ttl / 3);
     let left = lease.deadline().since(now);
     (every / 8).min(left / 8).clamp(Duration::from_millis(1), Duration::from_secs(1))
 }
@@ -265,7 +265,7 @@ fn renewal_answered(
             let from = if mutants::is_set(Mutant::ValidityFromReply) { engine.now() } else { sent };
             lease.confirm(from, ttl, engine.now());
             observe::renewed(&*engine.runtime, &lease.key, lease.fence);
-            let next = lease.terms.renew_every.map_or(Moment::NEVER, |every| sent + every);
+            let next = lease.lease_options.renew_every.map_or(Moment::NEVER, |every| sent + every);
             lease.renew_at(next);
             engine.schedule.move_to(id, next.min(lease.alarm()));
         }
@@ -289,7 +289,7 @@ pub(super) fn heartbeat_answered(
     match reply {
         Reply::Granted { fence } => {
             let from = if mutants::is_set(Mutant::ValidityFromReply) { engine.now() } else { sent };
-            hand_over(engine, waiter, fence, (from, waiter.terms.ttl), 1);
+            hand_over(engine, waiter, fence, (from, waiter.lease_options.ttl), 1);
         }
         Reply::Queued { ahead, look_in, blocker } => {
             let now = engine.now();
@@ -337,8 +337,9 @@ fn hand_over(
     let now = engine.now();
     let turn = waiter.turn().unwrap_or(Turn::first(now));
     // The lease comes before the waiter leaves: whoever closes meanwhile finds one of the two.
-    let held = engine.enter_lease(&waiter.key, owner, fence, waiter.terms, granted, (now, turn));
-    engine.grant_waiter(owner, waiter.terms, (now, turn));
+    let held =
+        engine.enter_lease(&waiter.key, owner, fence, waiter.lease_options, granted, (now, turn));
+    engine.grant_waiter(owner, waiter.lease_options, (now, turn));
     if !waiter.grant(&held, answers) {
         // Its caller has given up and withdraws, or was granted by a push just before.
         engine.let_go(&held);
@@ -353,7 +354,7 @@ pub(crate) fn push_arrived(engine: &Arc<Engine>, push: &Push) {
     let now = engine.now();
     let sent =
         if mutants::is_set(Mutant::StalePush) { Some(now) } else { waiter.sent_at(push.stamp) };
-    let slack = validity::slack(waiter.terms.ttl);
+    let slack = validity::slack(waiter.lease_options.ttl);
     let useful = sent.filter(|sent| now + slack < validity::deadline(*sent, claim_lease));
     match useful {
         Some(sent) => hand_over(engine, &waiter, push.fence, (sent, claim_lease), 0),

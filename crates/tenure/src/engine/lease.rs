@@ -12,7 +12,7 @@ use crate::runtime::{Moment, Runtime, shielded};
 use crate::types::{Fence, Key, Owner, TTL_MIN};
 
 use super::observe;
-use super::order::Terms;
+use super::options::LeaseOptions;
 use super::schedule::TimerId;
 use super::signal::Signal;
 use super::taker::Taker;
@@ -74,7 +74,7 @@ pub(crate) struct Lease {
     runtime: Arc<dyn Runtime>,
     pub(crate) owner: Owner,
     pub(crate) fence: Fence,
-    pub(crate) terms: Terms,
+    pub(crate) lease_options: LeaseOptions,
     pub(crate) since: Moment,
     /// Who was given the guard.
     taker: OnceLock<Taker>,
@@ -115,13 +115,13 @@ impl Lease {
         (key, store, runtime): (Key, &Arc<str>, &Arc<dyn Runtime>),
         owner: Owner,
         fence: Fence,
-        terms: Terms,
+        lease_options: LeaseOptions,
         (sent, span): (Moment, Duration),
         (now, turn): (Moment, Turn),
     ) -> Self {
-        let end = terms.max_hold.map_or(Moment::NEVER, |max| now + max);
-        let next_renewal = match terms.renew_every {
-            _ if span < terms.ttl => sent,
+        let end = lease_options.max_hold.map_or(Moment::NEVER, |max| now + max);
+        let next_renewal = match lease_options.renew_every {
+            _ if span < lease_options.ttl => sent,
             Some(every) => sent + every,
             None => Moment::NEVER,
         };
@@ -131,7 +131,7 @@ impl Lease {
             runtime: Arc::clone(runtime),
             owner,
             fence,
-            terms,
+            lease_options,
             since: now,
             taker: OnceLock::new(),
             turn,
@@ -141,7 +141,7 @@ impl Lease {
             verdict: AtomicU8::new(HELD),
             next_renewal: AtomicU64::new(next_renewal.as_micros()),
             asking: AtomicU32::new(0),
-            is_short: AtomicBool::new(span < terms.ttl),
+            is_short: AtomicBool::new(span < lease_options.ttl),
             // Until it is known: whoever closes at this very moment gives it back by this.
             bury: AtomicBool::new(true),
             passed: AtomicBool::new(false),
@@ -167,7 +167,7 @@ impl Lease {
 
     /// When the alarm for the deadline rings.
     pub(crate) fn alarm(&self) -> Moment {
-        self.deadline() - validity::slack(self.terms.ttl)
+        self.deadline() - validity::slack(self.lease_options.ttl)
     }
 
     pub(crate) fn next_renewal(&self) -> Moment {
@@ -189,8 +189,9 @@ impl Lease {
     /// The ttl to renew it for. One that is not to be renewed is asked for by so short a ttl that
     /// it does not last longer for it: a renewal never shortens.
     pub(crate) fn renewal(&self) -> Duration {
-        let is_renewed = self.terms.renew_every.is_some() || self.is_short.load(Ordering::Acquire);
-        if is_renewed { self.terms.ttl } else { TTL_MIN }
+        let is_renewed =
+            self.lease_options.renew_every.is_some() || self.is_short.load(Ordering::Acquire);
+        if is_renewed { self.lease_options.ttl } else { TTL_MIN }
     }
 
     /// Whether it is held at `now`, which must have been read just before. Passing the deadline
@@ -303,21 +304,22 @@ fn reach(sent: Moment, ttl: Duration) -> Moment {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::order::Renewal;
+    use crate::engine::options::Renewal;
 
     /// Found by simulation: a waiter whose `max_hold` was shorter than a heartbeat was handed a
     /// lease that had ended, again and again.
     #[test]
     fn max_hold_counts_from_the_handing_over() {
         let [ttl, max] = [3_000, 600].map(Duration::from_millis);
-        let terms = Terms::check(ttl, Renewal::Auto, Duration::ZERO, Some(max)).unwrap();
+        let lease_options =
+            LeaseOptions::check(ttl, Renewal::Auto, Duration::ZERO, Some(max)).unwrap();
         let [sent, now] = [0, 1_000_000].map(Moment::from_micros);
         let (key, owner) = (Key::new("k").unwrap(), Owner::random(&[0; 28]));
         let lease = Lease::new(
             (key, &"test".into(), &crate::runtime::machine().unwrap()),
             owner,
             Fence::new(1),
-            terms,
+            lease_options,
             (sent, ttl),
             (now, Turn::first(now)),
         );

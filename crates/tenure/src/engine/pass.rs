@@ -33,7 +33,7 @@ impl Engine {
         // Before it is sent: a heartbeat that is under way may be answered before the pass is.
         waiter.set_turn(turn);
         // This is its heartbeat. Should it be lost, the waiter looks when the release is answered.
-        self.schedule.move_to(id, sent + waiter.terms.heartbeat());
+        self.schedule.move_to(id, sent + waiter.lease_options.heartbeat());
         lease.passed.store(true, Ordering::Release);
         let op = Op::Pass { owner, min_hold, tombstone, to, ahead: turn.is_some() };
         match self.ask(&lease.key, op, Moment::NEVER).await? {

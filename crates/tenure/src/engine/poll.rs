@@ -20,7 +20,7 @@ use crate::types::{Error, ErrorKind, Key, Operation, Result};
 use super::acquire::{Attempt, CONTACT_MIN, Look};
 use super::core::Engine;
 use super::guard::Guard;
-use super::order::Order;
+use super::options::AcquireOptions;
 use super::refusal;
 use super::schedule::Timer;
 
@@ -89,18 +89,18 @@ impl Drop for Front<'_> {
 /// One who waits, until it is dropped.
 struct Waiting<'a> {
     engine: &'a Arc<Engine>,
-    order: &'a Order,
+    options: &'a AcquireOptions,
     line: Arc<Line>,
     started: Moment,
     give_up: Moment,
 }
 
-/// Waits for the lock until it is granted, or the order's time limit is over.
-pub(super) async fn acquire(engine: &Arc<Engine>, order: &Order) -> Result<Guard> {
+/// Waits for the lock until it is granted, or the time limit is over.
+pub(super) async fn acquire(engine: &Arc<Engine>, options: &AcquireOptions) -> Result<Guard> {
     let started = engine.now();
-    let give_up = order.wait.map_or(Moment::NEVER, |wait| started + wait);
-    let line = engine.polls.line(&order.key);
-    let waiting = Waiting { engine, order, line, started, give_up };
+    let give_up = options.wait.map_or(Moment::NEVER, |wait| started + wait);
+    let line = engine.polls.line(&options.key);
+    let waiting = Waiting { engine, options, line, started, give_up };
     let turn = tokio::select! {
         biased;
         turn = waiting.line.turn.lock() => Front(Some(turn)),
@@ -116,7 +116,7 @@ pub(super) async fn acquire(engine: &Arc<Engine>, order: &Order) -> Result<Guard
 
 impl Waiting<'_> {
     async fn poll_until_granted(&self) -> Result<Guard> {
-        let Self { engine, order, started, give_up, .. } = *self;
+        let Self { engine, options, started, give_up, .. } = *self;
         let begun = engine.now();
         // However short the wait is, the store gets some time; but not after a wait in line here,
         // where those in front have asked it.
@@ -129,7 +129,7 @@ impl Waiting<'_> {
         let (mut contention, mut outage) = (None, engine.backoff());
         let (mut has_contact, mut heard): (bool, Option<StoreError>) = (false, None);
         loop {
-            let mut attempt = Attempt::new(engine, order)?;
+            let mut attempt = Attempt::new(engine, options)?;
             attempt.started = self.started;
             let sent = engine.now();
             let limit = if has_contact { give_up } else { patience };
@@ -198,30 +198,30 @@ impl Waiting<'_> {
 
     /// A fixed owner value must not wait for its own lease.
     fn check_not_oneself(&self) -> Result<()> {
-        let Some(value) = &self.order.owner else { return Ok(()) };
+        let Some(value) = &self.options.owner else { return Ok(()) };
         let is_mine = |timer: &Timer| match timer {
-            Timer::Lease(lease) => lease.key == self.order.key && lease.owner.value() == &**value,
+            Timer::Lease(lease) => lease.key == self.options.key && lease.owner.value() == &**value,
             Timer::Waiter(_) | Timer::Undo(_) => false,
         };
         if self.engine.schedule.all().iter().any(|(_, timer)| is_mine(timer)) {
             let reply = crate::protocol::Reply::SelfHeld;
-            return Err(refusal::of(self.engine, &self.order.key, reply));
+            return Err(refusal::of(self.engine, &self.options.key, reply));
         }
         Ok(())
     }
 
     fn in_vain(&self, seen: Option<(Blocker, Moment)>) -> Error {
-        refusal::busy(self.engine, &self.order.key, seen, self.started)
+        refusal::busy(self.engine, &self.options.key, seen, self.started)
     }
 
     fn closed(&self) -> Error {
-        let error = self.engine.error(Operation::Acquire, &self.order.key, ErrorKind::Closed);
+        let error = self.engine.error(Operation::Acquire, &self.options.key, ErrorKind::Closed);
         error("this Locks was closed while waiting".into())
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.engine.polls.forget_unless_used(&self.order.key, &self.line);
+        self.engine.polls.forget_unless_used(&self.options.key, &self.line);
     }
 }

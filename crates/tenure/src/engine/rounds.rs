@@ -21,7 +21,7 @@ impl Rounds {
         let mut rounds = Self { now, planned: Vec::new() };
         for (at, _, timer) in entered {
             if let Timer::Waiter(waiter) = timer {
-                rounds.plan(*at, waiter.terms.heartbeat());
+                rounds.plan(*at, waiter.lease_options.heartbeat());
             }
         }
         rounds

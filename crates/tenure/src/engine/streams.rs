@@ -168,7 +168,7 @@ impl Watch {
             if !pause.is_zero() && engine.is_here() {
                 engine.runtime.sleep_until(engine.now() + pause).await;
             }
-            let key = super::order::checked(key, Operation::Inspect)?;
+            let key = super::options::checked(key, Operation::Inspect)?;
             match engine.request(Operation::Inspect, &key, Op::Inspect).await? {
                 Reply::Inspected(seen) => Ok(seen),
                 other => Err(engine.unexpected(Operation::Inspect, &key, &other)),

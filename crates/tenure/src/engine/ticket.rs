@@ -175,10 +175,10 @@ mod tests {
 
     #[test]
     fn the_text_is_stable_and_its_owner_not_in_the_log() {
-        let text = "tenure-ticket:1:ff:7:3:a:b:order:7";
+        let text = "tenure-ticket:1:ff:7:3:a:b:options:7";
         let ticket: Ticket = text.parse().expect("a ticket");
         assert_eq!(ticket.to_string(), text);
-        assert_eq!((ticket.owner().value(), ticket.key().as_str()), ("a:b", "order:7"));
+        assert_eq!((ticket.owner().value(), ticket.key().as_str()), ("a:b", "options:7"));
         assert!(!format!("{ticket:?}").contains("a:b"), "{ticket:?}");
         assert_eq!("tenure-ticket:2:ff:7:3:a:b:k".parse::<Ticket>(), Err(InvalidTicket::Form));
     }

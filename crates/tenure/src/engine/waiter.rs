@@ -12,7 +12,7 @@ use crate::runtime::{Moment, shielded};
 use crate::types::{Error, Key};
 
 use super::lease::Held;
-use super::order::Terms;
+use super::options::LeaseOptions;
 use super::turn::Turn;
 
 /// Pushes that answer an older heartbeat than the last so many are worth nothing.
@@ -23,7 +23,7 @@ pub(crate) struct Waiter {
     pub(crate) key: Key,
     /// What is sent with every heartbeat, but for the stamp.
     pub(crate) acquire: Acquire,
-    pub(crate) terms: Terms,
+    pub(crate) lease_options: LeaseOptions,
     state: Mutex<State>,
     pub(crate) done: Notify,
 }
@@ -60,7 +60,7 @@ impl Waiter {
     pub(crate) fn new(
         key: Key,
         acquire: Acquire,
-        terms: Terms,
+        lease_options: LeaseOptions,
         unanswered: u32,
         backoff: Backoff,
         blocker: Option<(Blocker, Moment)>,
@@ -75,7 +75,7 @@ impl Waiter {
             is_in_line: false,
             outcome: Outcome::Waiting,
         };
-        Self { key, acquire, terms, state: Mutex::new(state), done: Notify::new() }
+        Self { key, acquire, lease_options, state: Mutex::new(state), done: Notify::new() }
     }
 
     /// The next heartbeat, to be sent at `now`; `None` if it waits no more.

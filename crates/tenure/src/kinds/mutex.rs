@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::engine::{self, Guard, Order, Renewal, Source, Terms};
+use crate::engine::{self, AcquireOptions, Guard, LeaseOptions, Renewal, Source};
 use crate::protocol::{Inspection, Op, Reply};
 use crate::types::{Error, ErrorKind, InvalidKey, Key, Label, Operation, Result};
 
@@ -148,9 +148,9 @@ impl Mutex {
     /// # Ok(()) }
     /// ```
     pub async fn acquire(&self) -> Result<Guard> {
-        let order = self.order()?;
-        let engine = self.source.engine(Operation::Acquire, &order.key).await?;
-        engine::acquire(&engine, &order).await
+        let options = self.options()?;
+        let engine = self.source.engine(Operation::Acquire, &options.key).await?;
+        engine::acquire(&engine, &options).await
     }
 
     /// Takes the lock if it is free and nobody stands in line; `None` if it is not.
@@ -175,9 +175,9 @@ impl Mutex {
     /// # Ok(()) }
     /// ```
     pub async fn try_acquire(&self) -> Result<Option<Guard>> {
-        let order = self.order()?;
-        let engine = self.source.engine(Operation::Acquire, &order.key).await?;
-        engine::try_acquire(&engine, &order).await
+        let options = self.options()?;
+        let engine = self.source.engine(Operation::Acquire, &options.key).await?;
+        engine::try_acquire(&engine, &options).await
     }
 
     /// Who holds the key and who waits, as the store sees it now.
@@ -211,10 +211,11 @@ impl Mutex {
         key.map_err(|e| Error::new(ErrorKind::Invalid, operation, e.to_string()))
     }
 
-    fn order(&self) -> Result<Order> {
-        let terms = Terms::check(self.ttl, self.renewal, self.min_hold, self.max_hold);
+    fn options(&self) -> Result<AcquireOptions> {
+        let lease_options =
+            LeaseOptions::check(self.ttl, self.renewal, self.min_hold, self.max_hold);
         let label = self.label.clone().unwrap_or_else(Label::of_this_process);
-        Order::check(self.key.clone(), self.owner.clone(), label, terms, self.wait)
+        AcquireOptions::check(self.key.clone(), self.owner.clone(), label, lease_options, self.wait)
     }
 }
 

@@ -113,9 +113,9 @@ impl Mutex {
     /// # Ok(()) }
     /// ```
     pub async fn steal(&self) -> Result<Guard> {
-        let order = self.order()?;
-        let engine = self.source.engine(Operation::Acquire, &order.key).await?;
-        engine::steal(&engine, &order).await
+        let options = self.options()?;
+        let engine = self.source.engine(Operation::Acquire, &options.key).await?;
+        engine::steal(&engine, &options).await
     }
 
     /// Turns a ticket into a guard on the terms of this mutex, once: the lease changes hands in
@@ -144,14 +144,14 @@ impl Mutex {
     /// # drop(guard); Ok(()) }
     /// ```
     pub async fn adopt(&self, ticket: &Ticket) -> Result<Guard> {
-        let order = self.order()?;
-        if order.key != *ticket.key() {
+        let options = self.options()?;
+        if options.key != *ticket.key() {
             let message = format!("the ticket is for {:?}", ticket.key().as_str());
             let error = Error::new(ErrorKind::Invalid, Operation::Transfer, message);
-            return Err(error.with_key(&order.key));
+            return Err(error.with_key(&options.key));
         }
-        let engine = self.source.engine(Operation::Transfer, &order.key).await?;
-        engine::adopt(&engine, &order, ticket.owner().clone()).await
+        let engine = self.source.engine(Operation::Transfer, &options.key).await?;
+        engine::adopt(&engine, &options, ticket.owner().clone()).await
     }
 
     /// Releases what an owner with this value holds, whoever acquired it.

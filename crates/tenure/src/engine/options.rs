@@ -26,26 +26,26 @@ pub enum Renewal {
 
 /// A lock as ordered, with every relation checked.
 #[derive(Debug, Clone)]
-pub(crate) struct Order {
+pub(crate) struct AcquireOptions {
     pub(crate) key: Key,
     pub(crate) owner: Option<Arc<str>>,
     pub(crate) label: Label,
     pub(crate) claim: Claim,
-    pub(crate) terms: Terms,
+    pub(crate) lease_options: LeaseOptions,
     /// How long to stand in line; `None`: without limit.
     pub(crate) wait: Option<Duration>,
 }
 
 /// The terms of a lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Terms {
+pub(crate) struct LeaseOptions {
     pub(crate) ttl: Duration,
     pub(crate) renew_every: Option<Duration>,
     pub(crate) min_hold: Duration,
     pub(crate) max_hold: Option<Duration>,
 }
 
-impl Terms {
+impl LeaseOptions {
     /// How long a waiter's place outlives its last heartbeat: the ttl, but at least a second, or
     /// a hiccup would cost the place, and at most three, or a dead waiter would hold up the line.
     pub(crate) fn window(self) -> Duration {
@@ -120,10 +120,10 @@ pub(crate) fn checked(key: Result<Key, InvalidKey>, operation: Operation) -> Res
     key.map_err(|e| Error::new(ErrorKind::Invalid, operation, e.to_string()))
 }
 
-impl Order {
+impl AcquireOptions {
     /// Checks what depends on the store.
     pub(crate) fn fits(&self, store: &Capabilities) -> Result<(), String> {
-        let (Terms { ttl, min_hold, .. }, ttl_max) = (self.terms, store.ttl_max);
+        let (LeaseOptions { ttl, min_hold, .. }, ttl_max) = (self.lease_options, store.ttl_max);
         check_ttl(ttl, ttl_max)?;
         if min_hold > ttl_max {
             return Err(format!(
@@ -145,7 +145,7 @@ impl Order {
         key: Result<Key, InvalidKey>,
         owner: Option<Arc<str>>,
         label: Label,
-        terms: Result<Terms, String>,
+        lease_options: Result<LeaseOptions, String>,
         wait: Option<Duration>,
     ) -> Result<Self> {
         let invalid = |message: String| Error::new(ErrorKind::Invalid, Operation::Acquire, message);
@@ -153,8 +153,8 @@ impl Order {
         if let Some(value) = &owner {
             Owner::check(value).map_err(|e| invalid(e.to_string()).with_key(&key))?;
         }
-        let terms = terms.map_err(|message| invalid(message).with_key(&key))?;
-        Ok(Self { key, owner, label, claim: Claim::MUTEX, terms, wait })
+        let lease_options = lease_options.map_err(|message| invalid(message).with_key(&key))?;
+        Ok(Self { key, owner, label, claim: Claim::MUTEX, lease_options, wait })
     }
 }
 
@@ -167,8 +167,9 @@ mod tests {
     #[test]
     fn several_heartbeats_fit_into_a_grant_from_the_queue() {
         for ttl in [30, 150, 999, 1_000, 3_000, 30_000].map(Duration::from_millis) {
-            let terms = Terms::check(ttl, Renewal::Auto, Duration::ZERO, None).unwrap();
-            assert!(terms.heartbeat() * 3 <= terms.window().min(ttl));
+            let lease_options =
+                LeaseOptions::check(ttl, Renewal::Auto, Duration::ZERO, None).unwrap();
+            assert!(lease_options.heartbeat() * 3 <= lease_options.window().min(ttl));
         }
     }
 }
