@@ -21,7 +21,7 @@ pub(crate) fn op(op: &Op) -> String {
         Op::Release { owner: who, min_hold, tombstone } => {
             format!("release {} min_hold {min_hold:?} tombstone {tombstone:?}", owner(who))
         }
-        Op::Pass { owner: who, to, ahead, .. } => {
+        Op::Handoff { owner: who, to, ahead, .. } => {
             let ahead = if *ahead { " ahead of the line" } else { "" };
             format!("pass from {} to {}{ahead}", owner(who), claim(to))
         }

@@ -20,7 +20,7 @@ impl Judge {
         let mut book = self.book();
         let Book { attempts, leases, open, truths, forgotten, .. } = &mut *book;
         let claim = match change.op {
-            Op::Acquire(acquire) | Op::Pass { to: acquire, .. } => Some(acquire),
+            Op::Acquire(acquire) | Op::Handoff { to: acquire, .. } => Some(acquire),
             _ => None,
         };
         if let (Some(acquire), Some(from)) = (claim, change.from) {

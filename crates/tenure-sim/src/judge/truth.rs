@@ -180,7 +180,7 @@ impl Truth {
             let stays =
                 |s: &&Standing| s.alive_until > now && line.iter().any(|l| l.owner == s.owner);
             let mut overtaken: Vec<_> = before.iter().filter(stays).cloned().collect();
-            let passed = matches!(change.op, Op::Pass { to, .. } if to.owner == holding.owner);
+            let passed = matches!(change.op, Op::Handoff { to, .. } if to.owner == holding.owner);
             passes = if passed && !overtaken.is_empty() { passes + 1 } else { 0 };
             if passed && passes <= MOST_PASSES {
                 overtaken.clear();
@@ -242,7 +242,7 @@ impl Truth {
 fn owner_of(op: &Op) -> Option<&Owner> {
     match op {
         Op::Release { owner, .. }
-        | Op::Pass { owner, .. }
+        | Op::Handoff { owner, .. }
         | Op::Withdraw { owner, .. }
         | Op::Renew { owner, .. }
         | Op::Raise { owner, .. } => Some(owner),

@@ -12,6 +12,7 @@ use crate::types::{Error, ErrorKind, Operation, Owner, Result};
 
 use super::core::Engine;
 use super::guard::Guard;
+use super::handoff_budget::HandoffBudget;
 use super::in_flight::Tracked;
 use super::lease::Held;
 use super::observe;
@@ -20,7 +21,6 @@ use super::poll;
 use super::refusal;
 use super::span::within;
 use super::taker::Taker;
-use super::turn::Turn;
 use super::waiter::Waiter;
 use crate::mutants::{self, Mutant};
 use crate::protocol::validity;
@@ -237,14 +237,14 @@ impl<'a> Attempt<'a> {
             });
         }
         let granted = (from, lease_options.ttl);
-        let turn = Turn::first(now);
+        let budget = HandoffBudget::first(now);
         let held = engine.enter_lease(
             &options.key,
             &self.owner,
             fence,
             lease_options,
             granted,
-            (now, turn),
+            (now, budget),
         );
         held.lease.bury.store(self.unanswered > 0, std::sync::atomic::Ordering::Release);
         if engine.is_closed() {

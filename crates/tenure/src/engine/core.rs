@@ -13,6 +13,7 @@ use crate::runtime::{Moment, Runtime, Task, random_u32, shielded};
 use crate::store::{Store, StoreError, StoreErrorClass};
 use crate::types::{Error, ErrorKind, Fence, Key, Operation, Owner, Result};
 
+use super::handoff_budget::HandoffBudget;
 use super::in_flight::{InFlight, Tracked};
 use super::keepalive;
 use super::lease::{Held, Lease, LostReason};
@@ -22,7 +23,6 @@ use super::observe;
 use super::options::LeaseOptions;
 use super::poll::Polls;
 use super::schedule::{Schedule, Timer, TimerId};
-use super::turn::Turn;
 use super::undo::Undo;
 use super::waiter::Waiter;
 use crate::protocol::validity;
@@ -247,16 +247,16 @@ impl Engine {
     }
 
     /// The same for one that was granted a lease on these terms, at `now`. The next of its line
-    /// asks for its place a little later: if the lease is passed on before that, it needs none,
-    /// and the store is spared both its coming and its going. Where no pass will go ahead of the
+    /// asks for its place a little later: if the lease is handed on before that, it needs none,
+    /// and the store is spared both its coming and its going. Where no handoff will go ahead of the
     /// line, it asks at once.
     pub(crate) fn grant_waiter(
         &self,
         owner: &Owner,
         lease_options: LeaseOptions,
-        (now, turn): (Moment, Turn),
+        (now, budget): (Moment, HandoffBudget),
     ) {
-        let is_passed_on = turn.next(now, self.options.turn).is_some();
+        let is_passed_on = budget.next(now, self.options.handoffs).is_some();
         let later =
             if is_passed_on { PLACE_PUT_OFF.min(lease_options.ttl / 4) } else { Duration::ZERO };
         self.local_queue.leave(owner, &self.schedule, now + later);
@@ -281,11 +281,11 @@ impl Engine {
         fence: Fence,
         lease_options: LeaseOptions,
         granted: (Moment, Duration),
-        (now, turn): (Moment, Turn),
+        (now, budget): (Moment, HandoffBudget),
     ) -> Held {
         let (key, owner) = (key.clone(), owner.clone());
         let at = (key, &self.name, &self.runtime);
-        let lease = Lease::new(at, owner, fence, lease_options, granted, (now, turn));
+        let lease = Lease::new(at, owner, fence, lease_options, granted, (now, budget));
         let first = lease.alarm().min(lease.next_renewal());
         let lease = Arc::new(lease);
         let id = self.schedule.enter(first, Timer::Lease(Arc::clone(&lease)));
@@ -337,7 +337,7 @@ impl Engine {
     pub(crate) fn release_later(self: &Arc<Self>, tracked: Tracked<'_>, lease: &Lease) {
         // A request that is under way yet may still arrive.
         let until = lease.reach().max(self.now()) + lease.lease_options.ttl;
-        let then_look = lease.passed.load(Ordering::Acquire);
+        let then_look = lease.handed_off.load(Ordering::Acquire);
         self.undo(tracked, lease.key.clone(), release_of(lease), (until, then_look));
     }
 

@@ -106,9 +106,9 @@ impl Guard {
             }
         };
         engine.polls.freed(&lease.key);
-        let was_passed = lease.passed.load(Ordering::Acquire);
+        let was_handed_off = lease.handed_off.load(Ordering::Acquire);
         this.settled = true;
-        if was_passed {
+        if was_handed_off {
             // Whoever was granted by it has been woken, and on this thread runs behind us: its
             // lease counts, ours is over.
             give_way().await;

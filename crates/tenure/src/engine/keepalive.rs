@@ -15,12 +15,12 @@ use crate::store::{Links, Push, StoreError, StoreErrorClass};
 use crate::types::{Error, Fence, Operation};
 
 use super::core::Engine;
+use super::handoff_budget::HandoffBudget;
 use super::lease::{Lease, LostReason};
 use super::observe;
 use super::refusal;
 use super::rounds::Rounds;
 use super::schedule::{Timer, TimerId};
-use super::turn::Turn;
 use super::undo::Undo;
 use super::waiter::Waiter;
 use crate::mutants::{self, Mutant};
@@ -69,7 +69,7 @@ pub(crate) async fn run(
     let mut known = Links::default();
     loop {
         let Some((turned, runtime)) = engine.upgrade().map(|engine| {
-            let turned = shielded(|| turn(&engine));
+            let turned = shielded(|| run_due(&engine));
             (turned, Arc::clone(&engine.runtime))
         }) else {
             return;
@@ -121,7 +121,7 @@ fn doubt(engine: &Arc<Engine>, is_cut: bool) {
 }
 
 /// Does what is due.
-fn turn(engine: &Arc<Engine>) {
+fn run_due(engine: &Arc<Engine>) {
     let now = engine.now();
     engine.turned_at.store(now.as_micros(), Ordering::Release);
     let mut errands = Vec::new();
@@ -335,11 +335,11 @@ fn hand_over(
     let owner = &waiter.acquire.owner;
     let granted = (sent, span);
     let now = engine.now();
-    let turn = waiter.turn().unwrap_or(Turn::first(now));
+    let budget = waiter.budget().unwrap_or(HandoffBudget::first(now));
     // The lease comes before the waiter leaves: whoever closes meanwhile finds one of the two.
     let held =
-        engine.enter_lease(&waiter.key, owner, fence, waiter.lease_options, granted, (now, turn));
-    engine.grant_waiter(owner, waiter.lease_options, (now, turn));
+        engine.enter_lease(&waiter.key, owner, fence, waiter.lease_options, granted, (now, budget));
+    engine.grant_waiter(owner, waiter.lease_options, (now, budget));
     if !waiter.grant(&held, answers) {
         // Its caller has given up and withdraws, or was granted by a push just before.
         engine.let_go(&held);

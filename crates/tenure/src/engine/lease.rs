@@ -11,12 +11,12 @@ use tokio_util::sync::CancellationToken;
 use crate::runtime::{Moment, Runtime, shielded};
 use crate::types::{Fence, Key, Owner, TTL_MIN};
 
+use super::handoff_budget::HandoffBudget;
 use super::observe;
 use super::options::LeaseOptions;
 use super::schedule::TimerId;
 use super::signal::Signal;
 use super::taker::Taker;
-use super::turn::Turn;
 use crate::mutants::{self, Mutant};
 use crate::protocol::validity;
 
@@ -79,7 +79,7 @@ pub(crate) struct Lease {
     /// Who was given the guard.
     taker: OnceLock<Taker>,
     /// The turn of this process that it is part of.
-    pub(crate) turn: Turn,
+    pub(crate) budget: HandoffBudget,
     /// The lease never lasts beyond it, whatever is renewed.
     end: Moment,
     /// Moves forward only; written by whoever got a renewal confirmed.
@@ -97,8 +97,8 @@ pub(crate) struct Lease {
     is_short: AtomicBool,
     /// An acquire of this owner may still be under way: the release must leave a tombstone.
     pub(crate) bury: AtomicBool,
-    /// A pass was sent: should its answer be lost, the next in line must look for its grant.
-    pub(crate) passed: AtomicBool,
+    /// A handoff was sent: should its answer be lost, the next in line must look for its grant.
+    pub(crate) handed_off: AtomicBool,
     /// Made for whoever asks for one.
     lost: OnceLock<CancellationToken>,
     /// Given with the loss, and with the letting go.
@@ -117,7 +117,7 @@ impl Lease {
         fence: Fence,
         lease_options: LeaseOptions,
         (sent, span): (Moment, Duration),
-        (now, turn): (Moment, Turn),
+        (now, budget): (Moment, HandoffBudget),
     ) -> Self {
         let end = lease_options.max_hold.map_or(Moment::NEVER, |max| now + max);
         let next_renewal = match lease_options.renew_every {
@@ -134,7 +134,7 @@ impl Lease {
             lease_options,
             since: now,
             taker: OnceLock::new(),
-            turn,
+            budget,
             end,
             deadline: AtomicU64::new(validity::deadline(sent, span).min(end).as_micros()),
             reach: AtomicU64::new(reach(sent, span).as_micros()),
@@ -144,7 +144,7 @@ impl Lease {
             is_short: AtomicBool::new(span < lease_options.ttl),
             // Until it is known: whoever closes at this very moment gives it back by this.
             bury: AtomicBool::new(true),
-            passed: AtomicBool::new(false),
+            handed_off: AtomicBool::new(false),
             lost: OnceLock::new(),
             ending: Signal::default(),
             renewal: Signal::default(),
@@ -321,7 +321,7 @@ mod tests {
             Fence::new(1),
             lease_options,
             (sent, ttl),
-            (now, Turn::first(now)),
+            (now, HandoffBudget::first(now)),
         );
         assert_eq!(lease.deadline(), now + max);
     }

@@ -12,10 +12,10 @@ use crate::types::{Error, ErrorKind, Key, Operation, Result};
 
 use super::core::Engine;
 use super::guard::{Guard, Released};
+use super::handoff_budget::HandoffLimit;
 use super::source::Source;
 use super::streams::{List, Watch};
 use super::ticket::Ticket;
-use super::turn::TurnLimit;
 
 /// The locks of one store. Cheap to clone; clones share everything.
 ///
@@ -61,12 +61,12 @@ impl Drop for Last {
 pub struct LocksOptions {
     /// The time limit of one store call, and of the first contact.
     pub(super) store_timeout: Duration,
-    pub(super) turn: TurnLimit,
+    pub(super) handoffs: HandoffLimit,
 }
 
 impl Default for LocksOptions {
     fn default() -> Self {
-        Self { store_timeout: Duration::from_secs(5), turn: TurnLimit::default() }
+        Self { store_timeout: Duration::from_secs(5), handoffs: HandoffLimit::default() }
     }
 }
 
@@ -87,7 +87,7 @@ impl LocksOptions {
     /// with a new fence.
     #[must_use]
     pub fn with_local_handoffs(mut self, most: u32, span: Duration) -> Self {
-        self.turn = TurnLimit { handoffs: most, span };
+        self.handoffs = HandoffLimit { handoffs: most, span };
         self
     }
 

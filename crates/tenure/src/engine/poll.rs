@@ -39,7 +39,7 @@ pub(crate) struct Polls {
 #[derive(Debug, Default)]
 struct Line {
     /// Fair: whoever has it looks, the others come after.
-    turn: tokio::sync::Mutex<()>,
+    fair: tokio::sync::Mutex<()>,
     freed: Notify,
 }
 
@@ -81,8 +81,8 @@ struct Front<'a>(Option<tokio::sync::MutexGuard<'a, ()>>);
 
 impl Drop for Front<'_> {
     fn drop(&mut self) {
-        let turn = self.0.take();
-        shielded(|| drop(turn));
+        let fair = self.0.take();
+        shielded(|| drop(fair));
     }
 }
 
@@ -101,16 +101,16 @@ pub(super) async fn acquire(engine: &Arc<Engine>, options: &AcquireOptions) -> R
     let give_up = options.wait.map_or(Moment::NEVER, |wait| started + wait);
     let line = engine.polls.line(&options.key);
     let waiting = Waiting { engine, options, line, started, give_up };
-    let turn = tokio::select! {
+    let fair = tokio::select! {
         biased;
-        turn = waiting.line.turn.lock() => Front(Some(turn)),
+        fair = waiting.line.fair.lock() => Front(Some(fair)),
         () = engine.polls.closed.cancelled() => return Err(waiting.closed()),
         () = engine.runtime.sleep_until(give_up) => {
             return Err(waiting.in_vain(None));
         }
     };
     let outcome = waiting.poll_until_granted().await;
-    drop(turn);
+    drop(fair);
     outcome
 }
 

@@ -11,9 +11,9 @@ use crate::protocol::{Acquire, Backoff, Blocker, Op, Queueing, Request};
 use crate::runtime::{Moment, shielded};
 use crate::types::{Error, Key};
 
+use super::handoff_budget::HandoffBudget;
 use super::lease::Held;
 use super::options::LeaseOptions;
-use super::turn::Turn;
 
 /// Pushes that answer an older heartbeat than the last so many are worth nothing.
 const STAMPS_KEPT: usize = 16;
@@ -38,7 +38,7 @@ struct State {
     backoff: Backoff,
     blocker: Option<(Blocker, Moment)>,
     /// The turn of this process that a grant belongs to; `None`: it begins one.
-    turn: Option<Turn>,
+    budget: Option<HandoffBudget>,
     /// Whether it has stood in line, here or at the store.
     is_in_line: bool,
     outcome: Outcome,
@@ -71,7 +71,7 @@ impl Waiter {
             unanswered,
             backoff,
             blocker,
-            turn: None,
+            budget: None,
             is_in_line: false,
             outcome: Outcome::Waiting,
         };
@@ -128,12 +128,12 @@ impl Waiter {
     }
 
     /// The turn of this process that a grant from now on belongs to, unless it begins one.
-    pub(crate) fn set_turn(&self, turn: Option<Turn>) {
-        self.state().turn = turn;
+    pub(crate) fn set_budget(&self, budget: Option<HandoffBudget>) {
+        self.state().budget = budget;
     }
 
-    pub(crate) fn turn(&self) -> Option<Turn> {
-        self.state().turn
+    pub(crate) fn budget(&self) -> Option<HandoffBudget> {
+        self.state().budget
     }
 
     /// Who was last seen in the way, and when.

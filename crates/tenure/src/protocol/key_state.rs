@@ -2,8 +2,8 @@
 //! knows no store; every store runs these transitions, each as one atomic step.
 
 mod grant;
+mod handoff;
 mod parts;
-mod pass;
 mod room;
 
 use std::collections::VecDeque;
@@ -68,10 +68,10 @@ impl KeyState {
             Op::Release { owner, min_hold, tombstone } => {
                 self.release(owner, *min_hold, *tombstone, at.now)
             }
-            Op::Pass { owner, min_hold, tombstone, to, ahead } => {
+            Op::Handoff { owner, min_hold, tombstone, to, ahead } => {
                 let ahead = self.gives_up(owner, *min_hold, at.now) && *ahead;
                 let released = self.release(owner, *min_hold, *tombstone, at.now);
-                self.pass(owner, released, (to, ahead), at, &mut grants)
+                self.handoff(owner, released, (to, ahead), at, &mut grants)
             }
             Op::Withdraw { owner, tombstone } => {
                 self.release(owner, Duration::ZERO, Some(*tombstone), at.now)

@@ -41,14 +41,14 @@ pub enum Op {
     },
     /// Release and acquire in one step, so that a process hands a key from one of its tasks to
     /// the next. What is acquired is a new grant with a new fence.
-    Pass {
+    Handoff {
         /// Who gives the lease back, as with [`Op::Release`].
         owner: Owner,
         /// As with [`Op::Release`].
         min_hold: Duration,
         /// As with [`Op::Release`].
         tombstone: Option<Duration>,
-        /// Who claims. Passing to oneself acquires nothing.
+        /// Who claims. A handoff to oneself acquires nothing.
         to: Acquire,
         /// Ahead of the line, if `owner` held the lease until now and gives it up whole. If not,
         /// it is an acquire like any other.
@@ -103,7 +103,7 @@ impl Op {
             | Self::Release { owner, .. }
             | Self::Withdraw { owner, .. }
             | Self::Raise { owner, .. } => (Some(owner), None),
-            Self::Pass { owner, to, .. } => (Some(owner), Some(&to.owner)),
+            Self::Handoff { owner, to, .. } => (Some(owner), Some(&to.owner)),
             Self::Transfer { from, to, .. } => (Some(from), Some(to)),
             Self::Force { .. } | Self::Inspect => (None, None),
         };
@@ -221,8 +221,8 @@ pub enum Reply {
     Renewed,
     /// Release, withdraw: done; nothing is left of this owner but a remainder of `min_hold`.
     Released,
-    /// Pass: both parts' answers.
-    Passed {
+    /// Handoff: both parts' answers.
+    HandedOff {
         /// What a release answers.
         released: Box<Reply>,
         /// What an acquire answers.

@@ -33,7 +33,7 @@ impl Change for Slow {
 
     fn call(&self, steps: Vec<Request>) -> Answer<'_, Vec<Reply>> {
         let acquires = |op: &Op| {
-            matches!(op, Op::Acquire(_) | Op::Pass { .. } | Op::Steal(_) | Op::Transfer { .. })
+            matches!(op, Op::Acquire(_) | Op::Handoff { .. } | Op::Steal(_) | Op::Transfer { .. })
         };
         let is_acquire = steps.iter().any(|step| acquires(&step.op));
         let before = self.before + if is_acquire { self.acquire_behind } else { 0 };

@@ -244,7 +244,7 @@ impl Draft {
                 let queue = Some(Queueing { window, stamp, inbox });
                 let claim = Claim::new(1, *limit).expect("a good claim");
                 let (ttl, label) = (ms(ttl), label(to));
-                Op::Pass {
+                Op::Handoff {
                     owner: owner(*who),
                     min_hold: ms(&ends.min_hold),
                     tombstone: ends.tombstone.as_ref().map(ms),

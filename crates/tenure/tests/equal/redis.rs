@@ -95,7 +95,7 @@ fn stretched(op: Op) -> Op {
     match op {
         Op::Acquire(acquire) => Op::Acquire(stretched_claim(acquire)),
         Op::Steal(acquire) => Op::Steal(stretched_claim(acquire)),
-        Op::Pass { owner, min_hold, tombstone, to, ahead } => Op::Pass {
+        Op::Handoff { owner, min_hold, tombstone, to, ahead } => Op::Handoff {
             owner,
             min_hold: stretched_span(min_hold),
             tombstone: tombstone.map(stretched_span),
@@ -121,7 +121,7 @@ fn stretched(op: Op) -> Op {
 /// Whoever is passed to gives its first sign of life with that, mostly; if it has a place by now,
 /// because the pass comes late.
 fn first_sign(step: &mut Request) {
-    if let Op::Pass { to, .. } = &mut step.op
+    if let Op::Handoff { to, .. } = &mut step.op
         && let Some(queue) = &mut to.queue
         && queue.stamp % 4 != 1
     {

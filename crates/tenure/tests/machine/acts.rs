@@ -107,7 +107,7 @@ fn op(limit: u32, units: Vec<u32>) -> impl Strategy<Value = Op> {
         4 => (who(), prop::sample::select(vec![ms(0), ms(0), ms(0), ms(200)]),
               prop::option::of(tombstone()), passed, any::<bool>())
             .prop_map(|(owner, min_hold, tombstone, to, ahead)| {
-                Op::Pass { owner, min_hold, tombstone, to, ahead }
+                Op::Handoff { owner, min_hold, tombstone, to, ahead }
             }),
         3 => (who(), tombstone())
             .prop_map(|(owner, tombstone)| Op::Withdraw { owner, tombstone }),

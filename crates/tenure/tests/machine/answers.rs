@@ -45,7 +45,7 @@ impl Taken<'_> {
                 ensure!(handed && !self.waits_after(to), "{to:?} has not what it was handed");
             }
             // See below.
-            (Op::Pass { .. }, Reply::Passed { .. }) => {}
+            (Op::Handoff { .. }, Reply::HandedOff { .. }) => {}
             (Op::Force { .. } | Op::Renew { .. } | Op::Transfer { .. }, _) => {}
             (Op::Inspect, Reply::Inspected(seen)) => {
                 ensure!(self.before == self.after, "a look changed something");
@@ -63,8 +63,8 @@ impl Taken<'_> {
     /// it goes ahead of.
     pub(crate) fn pass_is_a_release_and_an_acquire(&self) -> Verdict {
         let (
-            Op::Pass { owner, min_hold, tombstone, to, ahead },
-            Reply::Passed { released, acquired },
+            Op::Handoff { owner, min_hold, tombstone, to, ahead },
+            Reply::HandedOff { released, acquired },
         ) = (self.op, self.reply)
         else {
             return Ok(());

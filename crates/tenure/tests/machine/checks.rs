@@ -147,9 +147,9 @@ impl Taken<'_> {
     fn leases_stand(&self) -> Verdict {
         for old in self.live_holders() {
             let may_end = match self.op {
-                Op::Release { owner, .. } | Op::Withdraw { owner, .. } | Op::Pass { owner, .. } => {
-                    *owner == old.owner
-                }
+                Op::Release { owner, .. }
+                | Op::Withdraw { owner, .. }
+                | Op::Handoff { owner, .. } => *owner == old.owner,
                 Op::Transfer { from, .. } => *from == old.owner,
                 Op::Force { up_to } => old.fence <= *up_to,
                 Op::Steal(acquire) => acquire.owner != old.owner,
@@ -202,7 +202,7 @@ impl Taken<'_> {
                 let shrunk = old.is_some_and(|h| holder.expires <= h.expires);
                 let released = matches!(
                     self.op,
-                    Op::Release { owner: o, .. } | Op::Pass { owner: o, .. } if o == owner
+                    Op::Release { owner: o, .. } | Op::Handoff { owner: o, .. } if o == owner
                 );
                 ensure!(shrunk || (released && old.is_some()), "the ghost of {owner:?} holds");
             }
@@ -210,9 +210,9 @@ impl Taken<'_> {
                 Op::Acquire(a) | Op::Steal(a) if a.owner == *owner => {
                     *self.reply == Reply::Withdrawn
                 }
-                Op::Pass { to, .. } if to.owner == *owner => matches!(
+                Op::Handoff { to, .. } if to.owner == *owner => matches!(
                     self.reply,
-                    Reply::Passed { acquired, .. } if **acquired == Reply::Withdrawn
+                    Reply::HandedOff { acquired, .. } if **acquired == Reply::Withdrawn
                 ),
                 Op::Transfer { to, .. } if to == owner => *self.reply == Reply::Withdrawn,
                 Op::Transfer { from, to, .. } if from == owner => {
@@ -241,7 +241,7 @@ impl Taken<'_> {
                 ensure!(self.held_after(owner).is_none(), "{owner:?} was withdrawn and holds");
                 need(owner, now + *tombstone)?;
             }
-            (Op::Release { owner, tombstone, .. } | Op::Pass { owner, tombstone, .. }, _) => {
+            (Op::Release { owner, tombstone, .. } | Op::Handoff { owner, tombstone, .. }, _) => {
                 need(owner, now + tombstone.unwrap_or_default())?;
                 if self.held_after(owner).is_some() {
                     need(owner, minute)?;
@@ -295,9 +295,9 @@ impl Taken<'_> {
                 matches!(again, Reply::Gone | Reply::Others)
             }
             (
-                Op::Pass { .. },
-                Reply::Passed { acquired, .. },
-                Reply::Passed { acquired: again, .. },
+                Op::Handoff { .. },
+                Reply::HandedOff { acquired, .. },
+                Reply::HandedOff { acquired: again, .. },
             ) => acquired == again,
             (Op::Force { .. }, Reply::Forced { .. }, again) => {
                 *again == Reply::Forced { holders: 0 }

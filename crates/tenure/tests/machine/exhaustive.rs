@@ -34,7 +34,7 @@ fn handover(from: &Owner, to: &Owner) -> Op {
 }
 
 fn pass(owner: &Owner, to: &Owner, claim: Claim) -> Op {
-    Op::Pass {
+    Op::Handoff {
         owner: owner.clone(),
         min_hold: ms(0),
         tombstone: None,

@@ -17,8 +17,8 @@ impl Taken<'_> {
             Op::Release { owner, .. } | Op::Withdraw { owner, .. } => [Some(owner), None],
             Op::Transfer { to, .. } => [held(to), None],
             Op::Steal(acquire) => [held(&acquire.owner), None],
-            Op::Pass { owner, to, ahead: true, .. } => [Some(owner), held(&to.owner)],
-            Op::Pass { owner, .. } => [Some(owner), None],
+            Op::Handoff { owner, to, ahead: true, .. } => [Some(owner), held(&to.owner)],
+            Op::Handoff { owner, .. } => [Some(owner), None],
             _ => [None, None],
         };
         let stayed: Vec<_> = self.after.queue().iter().map(|p| &p.owner).collect();
@@ -45,7 +45,7 @@ impl Taken<'_> {
         ensure!(stayed.starts_with(&expected), "the line was {expected:?} and is {stayed:?}");
         let joined = &stayed[expected.len()..];
         let asked = match self.op {
-            Op::Acquire(acquire) | Op::Pass { to: acquire, .. } if acquire.queue.is_some() => {
+            Op::Acquire(acquire) | Op::Handoff { to: acquire, .. } if acquire.queue.is_some() => {
                 Some(&acquire.owner)
             }
             _ => None,
@@ -102,7 +102,7 @@ impl Taken<'_> {
             let announced = self.grants.iter().any(|g| g.fence == holder.fence);
             let by_itself = matches!(self.op, Op::Steal(a) if a.owner == place.owner)
                 || matches!(self.op, Op::Transfer { to, .. } if *to == place.owner)
-                || matches!(self.op, Op::Pass { to, ahead: true, .. } if to.owner == place.owner);
+                || matches!(self.op, Op::Handoff { to, ahead: true, .. } if to.owner == place.owner);
             ensure!(announced || by_itself, "{:?} was not told of its grant", place.owner);
         }
         Ok(())
@@ -110,5 +110,5 @@ impl Taken<'_> {
 }
 
 fn asks(op: &Op, owner: &Owner) -> bool {
-    matches!(op, Op::Acquire(a) | Op::Pass { to: a, .. } if a.owner == *owner)
+    matches!(op, Op::Acquire(a) | Op::Handoff { to: a, .. } if a.owner == *owner)
 }

@@ -93,7 +93,7 @@ fn pass_is_no_shorter_than_a_grant_from_the_queue() {
     apply(&mut key, &Op::Acquire(waits), now);
     let to = acquire(&owner(0), Claim::MUTEX, ms(10), line(ms(10), 2));
     let (min_hold, tombstone) = (ms(0), None);
-    let pass = Op::Pass { owner: owner(1), min_hold, tombstone, to, ahead: true };
+    let pass = Op::Handoff { owner: owner(1), min_hold, tombstone, to, ahead: true };
     apply(&mut key, &pass, now);
     assert_eq!(key.holders()[0].expires, now + ms(30));
 }

@@ -60,7 +60,7 @@ fn release(number: u64) -> Op {
 
 fn pass(from: u64, to: u64) -> Op {
     let Op::Release { owner, min_hold, tombstone } = release(from) else { unreachable!() };
-    Op::Pass { owner, min_hold, tombstone, to: claim(to, true), ahead: true }
+    Op::Handoff { owner, min_hold, tombstone, to: claim(to, true), ahead: true }
 }
 
 fn step(key: &str, op: Op) -> Request {
@@ -82,7 +82,7 @@ fn is_guarded(reply: &Reply) -> bool {
         | Reply::Queued { blocker: Some(Blocker { guarded: Some(guarded), .. }), .. } => {
             guarded.left > HOUR / 2 && guarded.left <= HOUR
         }
-        Reply::Passed { released, acquired } => {
+        Reply::HandedOff { released, acquired } => {
             **released == Reply::Released && is_guarded(acquired)
         }
         _ => false,

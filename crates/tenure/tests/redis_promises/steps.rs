@@ -44,7 +44,7 @@ pub(crate) fn release(number: u64) -> Op {
 
 fn pass(from: u64, to: Acquire) -> Op {
     let (owner, min_hold) = (owner(from), Duration::ZERO);
-    Op::Pass { owner, min_hold, tombstone: None, to, ahead: true }
+    Op::Handoff { owner, min_hold, tombstone: None, to, ahead: true }
 }
 
 pub(crate) async fn open(server: &Server) -> Redis {
@@ -292,7 +292,7 @@ async fn a_late_pass_finds_the_place_that_the_next_one_has_by_now() {
                 steps.push(step(&format!("mate {mate}"), Op::Acquire(claim(9, 1))));
             }
             let passed = store.call(steps).await.expect("an answer").remove(0);
-            let Reply::Passed { acquired, .. } = passed else { panic!("{passed:?}") };
+            let Reply::HandedOff { acquired, .. } = passed else { panic!("{passed:?}") };
             granted(&acquired);
             assert_eq!(look(&store, "key").await.waiters, [], "it waits for itself");
             assert_eq!(answer(&store, "key", release(2)).await, Reply::Released);

@@ -266,7 +266,7 @@ fn refusal(shared: &Shared, op: &Op) -> Option<Reply> {
     let (claim, ttl) = match op {
         Op::Acquire(acquire) | Op::Steal(acquire) => (acquire.claim, acquire.ttl),
         Op::Renew { ttl, .. } | Op::Transfer { ttl, .. } => (Claim::MUTEX, *ttl),
-        Op::Pass { .. } => {
+        Op::Handoff { .. } => {
             let why = "a quorum has no line in which a lock could be passed on; release it";
             return Some(Reply::Refused(why.into()));
         }

@@ -73,7 +73,7 @@ pub(super) fn guarded(reply: &mut Reply, guarded: Guarded) {
             // Not before: it would be told the same again.
             *look_in = guarded.left;
         }
-        Reply::Passed { acquired, .. } => self::guarded(acquired, guarded),
+        Reply::HandedOff { acquired, .. } => self::guarded(acquired, guarded),
         Reply::Inspected(seen) => seen.guarded = Some(guarded),
         _ => {}
     }
@@ -119,7 +119,7 @@ fn decode_short(number: i64, op: &Op) -> Option<Reply> {
         (Op::Release { .. }, 0) => Some(Reply::Released),
         (Op::Renew { .. }, 0) => Some(Reply::Renewed),
         (Op::Acquire(_), fence @ 1..) => Some(Reply::Granted { fence: Fence::new(fence) }),
-        (Op::Pass { .. }, fence @ 1..) => Some(Reply::Passed {
+        (Op::Handoff { .. }, fence @ 1..) => Some(Reply::HandedOff {
             released: Box::new(Reply::Released),
             acquired: Box::new(Reply::Granted { fence: Fence::new(fence) }),
         }),
@@ -142,7 +142,7 @@ fn decode_one(reply: Value) -> Option<Reply> {
         "mismatch" => Reply::Mismatch(parts.text()?.into()),
         "renewed" => Reply::Renewed,
         "released" => Reply::Released,
-        "passed" => Reply::Passed {
+        "passed" => Reply::HandedOff {
             released: Box::new(decode_one(parts.0.pop_front()?)?),
             acquired: Box::new(decode_one(parts.0.pop_front()?)?),
         },

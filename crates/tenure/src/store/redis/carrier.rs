@@ -230,8 +230,8 @@ fn repeated(op: &Op, reply: Reply, failure: &StoreError) -> Result<Reply, StoreE
     };
     Ok(match (op, reply) {
         (Op::Release { .. } | Op::Withdraw { .. }, reply) => given_back(reply),
-        (_, Reply::Passed { released, acquired }) => {
-            Reply::Passed { released: Box::new(given_back(*released)), acquired }
+        (_, Reply::HandedOff { released, acquired }) => {
+            Reply::HandedOff { released: Box::new(given_back(*released)), acquired }
         }
         // Whom the first try may have forced out is not told any more.
         (_, Reply::Forced { holders: 0 }) => return Err(failure.clone()),

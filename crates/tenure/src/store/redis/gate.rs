@@ -23,13 +23,13 @@ const STABLE: Duration = Duration::from_secs(2);
 pub(super) struct Gate {
     runtime: Arc<dyn Runtime>,
     /// Held during an attempt and the wait before it.
-    turn: tokio::sync::Mutex<()>,
+    fair: tokio::sync::Mutex<()>,
     state: Mutex<State>,
 }
 
 struct State {
     backoff: Backoff,
-    /// Counts failed attempts, so that those who waited for their turn share its verdict.
+    /// Counts failed attempts, so that those who waited for their fair share its verdict.
     failures: u64,
     /// The last failure, and when the next attempt may be made; `None` while all is well.
     down: Option<(Failure, Moment)>,
@@ -38,7 +38,7 @@ struct State {
 impl Gate {
     pub(super) fn new(runtime: Arc<dyn Runtime>) -> Self {
         let state = State { backoff: fresh(), failures: 0, down: None };
-        Self { runtime, turn: tokio::sync::Mutex::default(), state: Mutex::new(state) }
+        Self { runtime, fair: tokio::sync::Mutex::default(), state: Mutex::new(state) }
     }
 
     /// Makes one attempt when it may be made, or shares the verdict of somebody else's that
@@ -49,7 +49,7 @@ impl Gate {
         A: FnOnce() -> F,
     {
         let seen = self.state().failures;
-        let _turn = self.turn.lock().await;
+        let _turn = self.fair.lock().await;
         if let Some(not_before) = self.turn_comes(seen)? {
             self.runtime.sleep_until(not_before).await;
         }

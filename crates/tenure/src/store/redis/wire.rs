@@ -242,7 +242,7 @@ fn sorted(steps: &[Request], in_full: bool) -> (Vec<(Run, usize)>, Vec<usize>) {
 
 /// Whether a step may begin a lease, or a place in a queue, for the one who sends it.
 fn may_grant(op: &Op) -> bool {
-    matches!(op, Op::Acquire(_) | Op::Pass { .. } | Op::Steal(_))
+    matches!(op, Op::Acquire(_) | Op::Handoff { .. } | Op::Steal(_))
 }
 
 /// With which others a step can stand in a run, if a few words describe it.
@@ -261,7 +261,7 @@ fn run_of(op: &Op) -> Option<Run> {
         Op::Release { min_hold, tombstone, .. } => {
             (min_hold.is_zero() && tombstone.is_none()).then_some(Run::Releases)
         }
-        Op::Pass { min_hold, tombstone, to, ahead, .. } => {
+        Op::Handoff { min_hold, tombstone, to, ahead, .. } => {
             let is_plain = (to.claim.units(), to.claim.limit()) == (1, 1)
                 && to.fence == FenceRule::Mint
                 && to.queue.as_ref().is_some_and(Queueing::is_first_sign);
@@ -299,7 +299,7 @@ impl Words {
         match op {
             Op::Acquire(Acquire { owner, label, .. }) => self.claim(owner, label.as_str()),
             Op::Release { owner, .. } | Op::Renew { owner, .. } => self.claim(owner, ""),
-            Op::Pass { owner, to, .. } => {
+            Op::Handoff { owner, to, .. } => {
                 self.claim(owner, "");
                 self.claim(&to.owner, to.label.as_str());
             }
@@ -323,7 +323,7 @@ impl Words {
             Op::Release { owner, min_hold, tombstone } => {
                 self.release(owner, *min_hold, *tombstone);
             }
-            Op::Pass { owner, min_hold, tombstone, to, ahead } => {
+            Op::Handoff { owner, min_hold, tombstone, to, ahead } => {
                 self.release(owner, *min_hold, *tombstone).number((*ahead).into()).acquire(to);
             }
             Op::Withdraw { owner, tombstone } => {
@@ -376,7 +376,7 @@ fn letter(op: &Op) -> &'static str {
         Op::Acquire(_) => "A",
         Op::Renew { .. } => "N",
         Op::Release { .. } => "R",
-        Op::Pass { .. } => "P",
+        Op::Handoff { .. } => "P",
         Op::Withdraw { .. } => "W",
         Op::Transfer { .. } => "T",
         Op::Force { .. } => "F",

@@ -80,9 +80,9 @@ async fn lone_steps_have_scripts_of_their_own() {
     let queue = Some(Queueing { window: Duration::from_secs(3), stamp: 1, inbox: None });
     let to = Acquire { queue, ..acquire(3, FenceRule::Mint) };
     let Op::Release { owner, min_hold, tombstone } = release(2) else { unreachable!() };
-    let pass = Op::Pass { owner, min_hold, tombstone, to, ahead: true };
+    let pass = Op::Handoff { owner, min_hold, tombstone, to, ahead: true };
     let passed = carry(&carrier, pass.clone()).await;
-    assert!(matches!(passed, Ok(Reply::Passed { .. })), "{passed:?}");
+    assert!(matches!(passed, Ok(Reply::HandedOff { .. })), "{passed:?}");
     assert_eq!(carry(&carrier, release(2)).await.ok(), Some(Reply::Others));
     // Whatever they do not know they leave to the script of all steps.
     assert!(goes_the_long_way(carry(&carrier, pass).await), "who passes must hold");

@@ -24,7 +24,7 @@ impl ScriptCall {
         names.lock(&mut keys).record(&mut keys);
         let (owner, label) = match &step.op {
             Op::Acquire(acquire) => (&acquire.owner, acquire.label.as_str()),
-            Op::Release { owner, .. } | Op::Pass { owner, .. } => (owner, ""),
+            Op::Release { owner, .. } | Op::Handoff { owner, .. } => (owner, ""),
             other => unreachable!("{other:?} is not simple"),
         };
         args.claim(owner, label);
@@ -32,7 +32,7 @@ impl ScriptCall {
         ttl.iter().for_each(|ttl| _ = args.span(*ttl));
         let number = is_numbered.then_some(args.len());
         match (&step.op, run) {
-            (Op::Pass { to, .. }, _) => {
+            (Op::Handoff { to, .. }, _) => {
                 names.queue(&mut keys);
                 args.claim(&to.owner, to.label.as_str());
             }

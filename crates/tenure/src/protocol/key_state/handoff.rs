@@ -15,8 +15,8 @@ impl KeyState {
         holder.is_some_and(|h| h.kept_until(min_hold, now) <= now) && !self.is_buried(owner)
     }
 
-    /// The second half of a pass: `owner` has released.
-    pub(super) fn pass(
+    /// The second half of a handoff: `owner` has released.
+    pub(super) fn handoff(
         &mut self,
         owner: &Owner,
         released: Reply,
@@ -35,7 +35,7 @@ impl KeyState {
         // Granted above or not: an acquire answers either way. To oneself it would grant anew
         // whenever it is repeated.
         let acquired = if *owner == to.owner { Reply::Withdrawn } else { self.acquire(to, at) };
-        Reply::Passed { released: Box::new(released), acquired: Box::new(acquired) }
+        Reply::HandedOff { released: Box::new(released), acquired: Box::new(acquired) }
     }
 
     fn can_be_granted(&self, to: &Acquire) -> bool {

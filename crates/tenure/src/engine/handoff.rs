@@ -15,7 +15,7 @@ use super::lease::Lease;
 impl Engine {
     /// Releases; answers what a release answers.
     ///
-    /// If the reply to a pass is lost, or this future dropped, nothing is lost with it: the
+    /// If the reply to a handoff is lost, or this future dropped, nothing is lost with it: the
     /// release goes on in the background, and when that is answered, the waiter looks for what
     /// it was granted.
     pub(crate) async fn give_back(self: &Arc<Self>, lease: &Lease) -> Result<Reply, StoreError> {
@@ -29,17 +29,17 @@ impl Engine {
         let Op::Release { owner, min_hold, tombstone } = release else {
             unreachable!("a release is made here")
         };
-        let turn = lease.turn.next(sent, self.options.turn);
-        // Before it is sent: a heartbeat that is under way may be answered before the pass is.
-        waiter.set_turn(turn);
+        let budget = lease.budget.next(sent, self.options.handoffs);
+        // Before it is sent: a heartbeat that is under way may be answered before the handoff is.
+        waiter.set_budget(budget);
         // This is its heartbeat. Should it be lost, the waiter looks when the release is answered.
         self.schedule.move_to(id, sent + waiter.lease_options.heartbeat());
-        lease.passed.store(true, Ordering::Release);
-        let op = Op::Pass { owner, min_hold, tombstone, to, ahead: turn.is_some() };
+        lease.handed_off.store(true, Ordering::Release);
+        let op = Op::Handoff { owner, min_hold, tombstone, to, ahead: budget.is_some() };
         match self.ask(&lease.key, op, Moment::NEVER).await? {
-            Reply::Passed { released, acquired } => {
+            Reply::HandedOff { released, acquired } => {
                 if !matches!(*acquired, Reply::Granted { .. }) {
-                    waiter.set_turn(None);
+                    waiter.set_budget(None);
                 }
                 keepalive::heartbeat_answered(self, id, &waiter, *acquired, sent);
                 Ok(*released)
