@@ -13,6 +13,7 @@ use crate::runtime::{Moment, Runtime, Task, random_u32, shielded};
 use crate::store::{Store, StoreError, StoreErrorClass};
 use crate::types::{Error, ErrorKind, Fence, Key, Operation, Owner, Result};
 
+use super::cleanup::Cleanup;
 use super::handoff_budget::HandoffBudget;
 use super::in_flight::{InFlight, Tracked};
 use super::keepalive;
@@ -23,7 +24,6 @@ use super::observe;
 use super::options::LeaseOptions;
 use super::poll::Polls;
 use super::schedule::{Schedule, Timer, TimerId};
-use super::undo::Undo;
 use super::waiter::Waiter;
 use crate::protocol::validity;
 
@@ -337,8 +337,8 @@ impl Engine {
     pub(crate) fn release_later(self: &Arc<Self>, tracked: Tracked<'_>, lease: &Lease) {
         // A request that is under way yet may still arrive.
         let until = lease.reach().max(self.now()) + lease.lease_options.ttl;
-        let then_look = lease.handed_off.load(Ordering::Acquire);
-        self.undo(tracked, lease.key.clone(), release_of(lease), (until, then_look));
+        let recheck_queue = lease.handed_off.load(Ordering::Acquire);
+        self.cleanup(tracked, lease.key.clone(), release_of(lease), (until, recheck_queue));
     }
 
     /// Withdraws an acquire in the background, whatever became of it. Only one with requests that
@@ -358,25 +358,25 @@ impl Engine {
         };
         let longest = lease_options.ttl.max(lease_options.window());
         let until = self.now() + longest + validity::allowance(longest);
-        self.undo(tracked, key.clone(), op, (until, false));
+        self.cleanup(tracked, key.clone(), op, (until, false));
     }
 
-    fn undo(
+    fn cleanup(
         self: &Arc<Self>,
         tracked: Tracked<'_>,
         key: Key,
         op: Op,
-        (until, then_look): (Moment, bool),
+        (until, recheck_queue): (Moment, bool),
     ) {
         let (backoff, engine) = (Mutex::new(self.backoff()), Arc::clone(self));
-        let undo = Arc::new(Undo { key, op, until, backoff, then_look, _engine: engine });
-        self.schedule.enter(self.now(), Timer::Undo(Arc::clone(&undo)));
+        let cleanup = Arc::new(Cleanup { key, op, until, backoff, recheck_queue, _engine: engine });
+        self.schedule.enter(self.now(), Timer::Cleanup(Arc::clone(&cleanup)));
         tracked.enter();
-        self.hurry_next(&undo.key);
+        self.hurry_next(&cleanup.key);
     }
 
-    /// An undoing has ended, by an answer or by its time.
-    pub(crate) fn undone(&self, id: TimerId) {
+    /// A cleanup has ended, by an answer or by its time.
+    pub(crate) fn cleaned_up(&self, id: TimerId) {
         if self.schedule.leave(id) {
             self.in_flight.finish();
         }
@@ -406,7 +406,7 @@ impl Engine {
                     self.withdraw_if_asked(&waiter);
                     self.leave_waiter(&waiter.acquire.owner);
                 }
-                Timer::Undo(_) => {}
+                Timer::Cleanup(_) => {}
             }
         }
     }

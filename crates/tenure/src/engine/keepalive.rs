@@ -1,4 +1,4 @@
-//! Renews leases, sends heartbeats and undoings in batches, and ends what has expired. It never
+//! Renews leases, sends heartbeats and cleanups in batches, and ends what has expired. It never
 //! waits for a call: calls run beside it. Should it be held up, the schedule's bell still tells of
 //! leases that expire.
 
@@ -14,6 +14,7 @@ use crate::runtime::{Moment, shielded};
 use crate::store::{Links, Push, StoreError, StoreErrorClass};
 use crate::types::{Error, Fence, Operation};
 
+use super::cleanup::Cleanup;
 use super::core::Engine;
 use super::handoff_budget::HandoffBudget;
 use super::lease::{Lease, LostReason};
@@ -21,7 +22,6 @@ use super::observe;
 use super::refusal;
 use super::rounds::Rounds;
 use super::schedule::{Timer, TimerId};
-use super::undo::Undo;
 use super::waiter::Waiter;
 use crate::mutants::{self, Mutant};
 use crate::protocol::validity;
@@ -40,7 +40,7 @@ enum Errand {
     /// And for what ttl.
     Renewal(TimerId, Asking, Duration),
     Heartbeat(TimerId, Arc<Waiter>),
-    Undoing(TimerId, Arc<Undo>),
+    Cleanup(TimerId, Arc<Cleanup>),
 }
 
 /// A renewal that is under way.
@@ -126,7 +126,7 @@ fn run_due(engine: &Arc<Engine>) {
     engine.turned_at.store(now.as_micros(), Ordering::Release);
     let mut errands = Vec::new();
     let mut due = engine.schedule.due(now);
-    if due.iter().any(|(_, _, timer)| !matches!(timer, Timer::Undo(_))) {
+    if due.iter().any(|(_, _, timer)| !matches!(timer, Timer::Cleanup(_))) {
         // Something goes out anyway: take along what is due soon.
         due = engine.schedule.due(now + HORIZON);
     }
@@ -143,20 +143,20 @@ fn run_due(engine: &Arc<Engine>) {
                     errands.extend(step.map(|step| (step, Errand::Heartbeat(id, waiter))));
                 }
             }
-            Timer::Undo(undo) if is_due => {
-                if now > undo.until {
-                    observe::gave_up_undoing(&*engine.runtime, &undo.key);
-                    engine.undone(id);
+            Timer::Cleanup(cleanup) if is_due => {
+                if now > cleanup.until {
+                    observe::gave_up_undoing(&*engine.runtime, &cleanup.key);
+                    engine.cleaned_up(id);
                     continue;
                 }
                 // Until it is answered, or its call fails.
                 engine
                     .schedule
                     .move_to(id, now + engine.options.store_timeout + Duration::from_secs(1));
-                let step = Request { key: undo.key.clone(), op: undo.op.clone() };
-                errands.push((step, Errand::Undoing(id, undo)));
+                let step = Request { key: cleanup.key.clone(), op: cleanup.op.clone() };
+                errands.push((step, Errand::Cleanup(id, cleanup)));
             }
-            Timer::Undo(_) => {}
+            Timer::Cleanup(_) => {}
         }
     }
     while !errands.is_empty() {
@@ -242,13 +242,13 @@ fn answered(engine: &Arc<Engine>, errand: Errand, reply: Reply, sent: Moment) {
             renewal_answered(engine, id, &asking.0, &reply, (sent, ttl));
         }
         Errand::Heartbeat(..) => {}
-        Errand::Undoing(id, undo) => {
-            let first = engine.local_queue.first(&undo.key).filter(|_| undo.then_look);
+        Errand::Cleanup(id, cleanup) => {
+            let first = engine.local_queue.first(&cleanup.key).filter(|_| cleanup.recheck_queue);
             if let Some((waiter, _)) = first {
                 engine.schedule.move_to(waiter, engine.now());
             }
-            engine.undone(id);
-            engine.polls.freed(&undo.key);
+            engine.cleaned_up(id);
+            engine.polls.freed(&cleanup.key);
         }
     }
 }
@@ -388,9 +388,9 @@ fn failed(engine: &Arc<Engine>, errand: Errand, failure: &StoreError) {
                 end_waiting(engine, &waiter, error);
             }
         }
-        Errand::Undoing(id, undo) => {
+        Errand::Cleanup(id, cleanup) => {
             let mut backoff =
-                undo.backoff.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                cleanup.backoff.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             engine.schedule.move_to(id, now + backoff.next(engine.jitter()));
         }
     }

@@ -1,6 +1,7 @@
 //! The only code that waits, renews and announces loss.
 
 mod acquire;
+mod cleanup;
 mod core;
 mod finished;
 mod guard;
@@ -25,7 +26,6 @@ mod span;
 mod streams;
 mod taker;
 mod ticket;
-mod undo;
 mod waiter;
 
 pub use finished::{Compensated, Failure, Finished, Outlived};

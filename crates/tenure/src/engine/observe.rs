@@ -226,7 +226,7 @@ pub(crate) fn store_error(runtime: &dyn Runtime, store: &Arc<str>, error: &Store
 
 pub(crate) fn gave_up_undoing(runtime: &dyn Runtime, key: &Key) {
     let say = |key: &Key| {
-        tracing::debug!(%key, "gave up undoing: it has ended by itself");
+        tracing::debug!(%key, "gave up the cleanup: it has ended by itself");
     };
     tell!(runtime, say, key);
 }

@@ -201,7 +201,7 @@ impl Waiting<'_> {
         let Some(value) = &self.options.owner else { return Ok(()) };
         let is_mine = |timer: &Timer| match timer {
             Timer::Lease(lease) => lease.key == self.options.key && lease.owner.value() == &**value,
-            Timer::Waiter(_) | Timer::Undo(_) => false,
+            Timer::Waiter(_) | Timer::Cleanup(_) => false,
         };
         if self.engine.schedule.all().iter().any(|(_, timer)| is_mine(timer)) {
             let reply = crate::protocol::Reply::SelfHeld;

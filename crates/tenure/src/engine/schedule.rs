@@ -11,8 +11,8 @@ use crate::mutants::{self, Mutant};
 use crate::runtime::{Moment, Runtime, Task};
 use crate::types::Key;
 
+use super::cleanup::Cleanup;
 use super::lease::Lease;
-use super::undo::Undo;
 use super::waiter::Waiter;
 
 /// Names an entry of the schedule.
@@ -24,7 +24,7 @@ pub(crate) struct TimerId(u64);
 pub(crate) enum Timer {
     Lease(Arc<Lease>),
     Waiter(Arc<Waiter>),
-    Undo(Arc<Undo>),
+    Cleanup(Arc<Cleanup>),
 }
 
 #[derive(Debug)]
@@ -183,7 +183,7 @@ impl Shared {
         let leases: Vec<_> = due
             .filter_map(|(_, id)| match &table.by_id.get(id)?.1 {
                 Timer::Lease(lease) => Some(Arc::clone(lease)),
-                Timer::Waiter(_) | Timer::Undo(_) => None,
+                Timer::Waiter(_) | Timer::Cleanup(_) => None,
             })
             .collect();
         let later = table.by_time.range((now, TimerId(u64::MAX))..).next();

@@ -11,14 +11,14 @@ use crate::types::Key;
 use super::core::Engine;
 
 #[derive(Debug)]
-pub(crate) struct Undo {
+pub(crate) struct Cleanup {
     pub(crate) key: Key,
     pub(crate) op: Op,
     /// Past it, nothing is left to undo.
     pub(crate) until: Moment,
     pub(crate) backoff: Mutex<Backoff>,
     /// Whether the first in line may have been granted by it, or before it, without a push.
-    pub(crate) then_look: bool,
+    pub(crate) recheck_queue: bool,
     /// Keeps the engine at work after the last guard and the last `Locks` are gone. The circle
     /// ends with this entry's leaving the schedule.
     pub(crate) _engine: Arc<Engine>,
