@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError};
 
 use tokio::sync::OnceCell;
 
-use crate::engine::{Locks, LocksOptions, Opening, Source};
+use crate::engine::{LazyLocks, Locks, LocksOptions, Opening};
 use crate::kinds::Mutex;
 use crate::process::{OfProcess, PerProcess, of_process};
 use crate::types::{Error, ErrorKind, Key, Operation, Result};
@@ -61,7 +61,7 @@ impl Default {
 /// ```
 #[must_use]
 pub fn lock(name: impl AsRef<str>) -> Mutex {
-    Mutex::new(Source::Later(open), Key::new(name))
+    Mutex::new(LazyLocks::Later(open), Key::new(name))
 }
 
 /// Makes `locks` the default store of [`lock`] and [`default_locks`], for this whole program.

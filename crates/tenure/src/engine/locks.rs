@@ -13,7 +13,7 @@ use crate::types::{Error, ErrorKind, Key, Operation, Result};
 use super::core::Engine;
 use super::guard::{Guard, Released};
 use super::handoff_budget::HandoffLimit;
-use super::source::Source;
+use super::lazy_locks::LazyLocks;
 use super::streams::{List, Watch};
 use super::ticket::Ticket;
 
@@ -111,7 +111,7 @@ impl Locks {
     /// Nothing is sent yet. A key that breaks the rules of [`Key`] is refused when it is used.
     #[must_use]
     pub fn mutex(&self, key: impl AsRef<str>) -> Mutex {
-        Mutex::new(Source::Open(self.engine.clone()), Key::new(key))
+        Mutex::new(LazyLocks::Open(self.engine.clone()), Key::new(key))
     }
 
     /// At most `limit` keys in use that begin with `prefix`, in order, from the one after

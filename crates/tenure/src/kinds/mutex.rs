@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::engine::{self, AcquireOptions, Guard, LeaseOptions, Renewal, Source};
+use crate::engine::{self, AcquireOptions, Guard, LazyLocks, LeaseOptions, Renewal};
 use crate::protocol::{Inspection, Op, Reply};
 use crate::types::{Error, ErrorKind, InvalidKey, Key, Label, Operation, Result};
 
@@ -33,7 +33,7 @@ use crate::types::{Error, ErrorKind, InvalidKey, Key, Label, Operation, Result};
 /// ```
 #[derive(Clone)]
 pub struct Mutex {
-    source: Source,
+    locks: LazyLocks,
     key: Result<Key, InvalidKey>,
     ttl: Duration,
     wait: Option<Duration>,
@@ -45,9 +45,9 @@ pub struct Mutex {
 }
 
 impl Mutex {
-    pub(crate) fn new(source: Source, key: Result<Key, InvalidKey>) -> Self {
+    pub(crate) fn new(locks: LazyLocks, key: Result<Key, InvalidKey>) -> Self {
         Self {
-            source,
+            locks,
             key,
             ttl: Duration::from_secs(30),
             wait: None,
@@ -149,7 +149,7 @@ impl Mutex {
     /// ```
     pub async fn acquire(&self) -> Result<Guard> {
         let options = self.options()?;
-        let engine = self.source.engine(Operation::Acquire, &options.key).await?;
+        let engine = self.locks.engine(Operation::Acquire, &options.key).await?;
         engine::acquire(&engine, &options).await
     }
 
@@ -176,7 +176,7 @@ impl Mutex {
     /// ```
     pub async fn try_acquire(&self) -> Result<Option<Guard>> {
         let options = self.options()?;
-        let engine = self.source.engine(Operation::Acquire, &options.key).await?;
+        let engine = self.locks.engine(Operation::Acquire, &options.key).await?;
         engine::try_acquire(&engine, &options).await
     }
 
@@ -199,7 +199,7 @@ impl Mutex {
     /// ```
     pub async fn inspect(&self) -> Result<Inspection> {
         let key = self.key(Operation::Inspect)?;
-        let engine = self.source.engine(Operation::Inspect, key).await?;
+        let engine = self.locks.engine(Operation::Inspect, key).await?;
         match engine.request(Operation::Inspect, key, Op::Inspect).await? {
             Reply::Inspected(seen) => Ok(seen),
             other => Err(engine.unexpected(Operation::Inspect, key, &other)),

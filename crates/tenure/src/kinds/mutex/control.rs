@@ -85,7 +85,7 @@ impl Mutex {
         let Some(up_to) = seen.holders.iter().map(|holder| holder.fence).max() else {
             return Ok(0);
         };
-        let engine = self.source.engine(Operation::Force, key).await?;
+        let engine = self.locks.engine(Operation::Force, key).await?;
         match engine.request(Operation::Force, key, Op::Force { up_to }).await? {
             Reply::Forced { holders } => Ok(holders),
             other => Err(engine.unexpected(Operation::Force, key, &other)),
@@ -114,7 +114,7 @@ impl Mutex {
     /// ```
     pub async fn steal(&self) -> Result<Guard> {
         let options = self.options()?;
-        let engine = self.source.engine(Operation::Acquire, &options.key).await?;
+        let engine = self.locks.engine(Operation::Acquire, &options.key).await?;
         engine::steal(&engine, &options).await
     }
 
@@ -150,7 +150,7 @@ impl Mutex {
             let error = Error::new(ErrorKind::Invalid, Operation::Transfer, message);
             return Err(error.with_key(&options.key));
         }
-        let engine = self.source.engine(Operation::Transfer, &options.key).await?;
+        let engine = self.locks.engine(Operation::Transfer, &options.key).await?;
         engine::adopt(&engine, &options, ticket.owner().clone()).await
     }
 
@@ -172,7 +172,7 @@ impl Mutex {
             min_hold: Duration::ZERO,
             tombstone: Some(holder.remaining.max(Duration::from_secs(60))),
         };
-        let engine = self.source.engine(Operation::Release, key).await?;
+        let engine = self.locks.engine(Operation::Release, key).await?;
         match engine.request(Operation::Release, key, op).await? {
             Reply::Released => Ok(Released::Released),
             Reply::Gone => Ok(Released::Gone),

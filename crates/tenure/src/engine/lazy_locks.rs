@@ -14,13 +14,13 @@ use super::locks::Locks;
 pub(crate) type Opening = Pin<Box<dyn Future<Output = Result<Locks>> + Send>>;
 
 #[derive(Clone)]
-pub(crate) enum Source {
+pub(crate) enum LazyLocks {
     Open(OfProcess<Arc<Engine>>),
     /// Asked at every use; whoever gives it opens only once.
     Later(fn() -> Opening),
 }
 
-impl Source {
+impl LazyLocks {
     /// The engine, unless it is that of a parent.
     pub(crate) async fn engine(
         &self,
