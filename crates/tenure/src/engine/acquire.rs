@@ -14,7 +14,7 @@ use super::core::Engine;
 use super::guard::Guard;
 use super::handoff_budget::HandoffBudget;
 use super::in_flight::Tracked;
-use super::lease::Held;
+use super::lease::LeaseEntry;
 use super::observe;
 use super::options::AcquireOptions;
 use super::poll;
@@ -155,7 +155,7 @@ enum Way {
 
 /// What one look at the key found.
 pub(super) enum Look {
-    Granted(Held),
+    Granted(LeaseEntry),
     /// Who is in the way, and after what time it may be free.
     Busy {
         blocker: Option<Blocker>,
@@ -166,7 +166,7 @@ pub(super) enum Look {
 
 /// What the first answer of the store was.
 enum Contact {
-    Granted(Held),
+    Granted(LeaseEntry),
     /// Who was in the way, and when that was seen.
     Busy(Option<(Blocker, Moment)>),
 }
@@ -246,7 +246,7 @@ impl<'a> Attempt<'a> {
             granted,
             (now, budget),
         );
-        held.lease.bury.store(self.unanswered > 0, std::sync::atomic::Ordering::Release);
+        held.lease.needs_tombstone.store(self.unanswered > 0, std::sync::atomic::Ordering::Release);
         if engine.is_closed() {
             let error = engine.error(Operation::Acquire, &options.key, ErrorKind::Closed);
             return Ok(Look::Refused(error("this Locks was closed meanwhile".into())));
@@ -309,7 +309,7 @@ impl<'a> Attempt<'a> {
         seen: Option<(Blocker, Moment)>,
         started: Moment,
         give_up: Moment,
-    ) -> Result<Held> {
+    ) -> Result<LeaseEntry> {
         let Self { engine, options, .. } = *self;
         let inbox = engine.inbox(give_up.min(engine.now() + INBOX_PATIENCE)).await;
         let acquire =
@@ -391,7 +391,7 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    pub(super) fn into_guard(mut self, held: Held) -> Guard {
+    pub(super) fn into_guard(mut self, held: LeaseEntry) -> Guard {
         (self.waiter, self.tracked) = (None, None);
         held.lease.taken_by(Taker::present());
         // The clock was read for the verdict, and no more: after it nothing may take time.

@@ -17,7 +17,7 @@ use super::cleanup::Cleanup;
 use super::handoff_budget::HandoffBudget;
 use super::in_flight::{InFlight, Tracked};
 use super::keepalive;
-use super::lease::{Held, Lease, LostReason};
+use super::lease::{LeaseEntry, LeaseState, LostReason};
 use super::local_queue::LocalQueue;
 use super::locks::LocksOptions;
 use super::observe;
@@ -282,20 +282,20 @@ impl Engine {
         lease_options: LeaseOptions,
         granted: (Moment, Duration),
         (now, budget): (Moment, HandoffBudget),
-    ) -> Held {
+    ) -> LeaseEntry {
         let (key, owner) = (key.clone(), owner.clone());
         let at = (key, &self.name, &self.runtime);
-        let lease = Lease::new(at, owner, fence, lease_options, granted, (now, budget));
+        let lease = LeaseState::new(at, owner, fence, lease_options, granted, (now, budget));
         let first = lease.alarm().min(lease.next_renewal());
         let lease = Arc::new(lease);
         let id = self.schedule.enter(first, Timer::Lease(Arc::clone(&lease)));
         if self.is_closed() {
             self.close_lease(id, &lease);
         }
-        Held { id, lease }
+        LeaseEntry { id, lease }
     }
 
-    fn close_lease(self: &Arc<Self>, id: TimerId, lease: &Lease) {
+    fn close_lease(self: &Arc<Self>, id: TimerId, lease: &LeaseState) {
         let tracked = self.in_flight.track();
         lease.lose(LostReason::Closed);
         // Whoever has let go of it before gives it back, or has handed it over.
@@ -307,20 +307,20 @@ impl Engine {
 
     /// The keepalive task has no more to do with this lease. What is left of it at the store must be
     /// owed already.
-    pub(crate) fn let_go(&self, held: &Held) {
+    pub(crate) fn let_go(&self, held: &LeaseEntry) {
         if self.end_keeping(held) {
             self.tell_given_back(&held.lease);
         }
     }
 
     /// The same, and nobody is told of it yet. Answers whether there is something to tell.
-    pub(crate) fn end_keeping(&self, held: &Held) -> bool {
+    pub(crate) fn end_keeping(&self, held: &LeaseEntry) -> bool {
         let was_held = held.lease.let_go();
         self.schedule.leave(held.id);
         was_held
     }
 
-    pub(crate) fn tell_given_back(&self, lease: &Lease) {
+    pub(crate) fn tell_given_back(&self, lease: &LeaseState) {
         let held_for = self.now().since(lease.since);
         observe::given_back(&*self.runtime, &self.name, &lease.key, lease.fence, held_for);
     }
@@ -334,7 +334,7 @@ impl Engine {
     }
 
     /// Gives a lease back in the background.
-    pub(crate) fn release_later(self: &Arc<Self>, tracked: Tracked<'_>, lease: &Lease) {
+    pub(crate) fn release_later(self: &Arc<Self>, tracked: Tracked<'_>, lease: &LeaseState) {
         // A request that is under way yet may still arrive.
         let until = lease.reach().max(self.now()) + lease.lease_options.ttl;
         let recheck_queue = lease.handed_off.load(Ordering::Acquire);
@@ -459,8 +459,9 @@ impl Drop for Engine {
 }
 
 /// The release of a lease on its terms.
-pub(crate) fn release_of(lease: &Lease) -> Op {
-    let tombstone = lease.bury.load(Ordering::Acquire).then(|| lease.lease_options.tombstone());
+pub(crate) fn release_of(lease: &LeaseState) -> Op {
+    let tombstone =
+        lease.needs_tombstone.load(Ordering::Acquire).then(|| lease.lease_options.tombstone());
     Op::Release { owner: lease.owner.clone(), min_hold: lease.lease_options.min_hold, tombstone }
 }
 

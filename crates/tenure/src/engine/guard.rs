@@ -13,7 +13,7 @@ use crate::types::{ErrorKind, Operation, Result};
 
 use super::core::Engine;
 use super::handle::Lease;
-use super::lease::{Held, LostReason};
+use super::lease::{LeaseEntry, LostReason};
 
 /// A lock that is held, until it is released, dropped or lost.
 ///
@@ -51,7 +51,7 @@ pub enum Released {
 }
 
 impl Guard {
-    pub(crate) fn new(engine: Arc<Engine>, held: Held) -> Self {
+    pub(crate) fn new(engine: Arc<Engine>, held: LeaseEntry) -> Self {
         Self { lease: Lease::new(engine, held), settled: false }
     }
 
@@ -97,8 +97,8 @@ impl Guard {
         let engine = OfProcess::new(Arc::clone(self.lease.engine()));
         let _tracked = engine.in_flight.track();
         let mut this = self;
-        let lease = this.lease.known();
-        engine.let_go(this.lease.hold());
+        let lease = this.lease.state();
+        engine.let_go(this.lease.entry());
         let reply = match engine.give_back(lease).await {
             Ok(reply) => reply,
             Err(failure) => {
@@ -153,17 +153,17 @@ impl Drop for Guard {
         }
         let engine = self.lease.engine();
         if self.settled {
-            return engine.let_go(self.lease.hold());
+            return engine.let_go(self.lease.entry());
         }
         let tracked = engine.in_flight.track();
-        let was_held = engine.end_keeping(self.lease.hold());
+        let was_held = engine.end_keeping(self.lease.entry());
         // Whoever closed before that gives it back.
-        if self.lease.known().verdict(engine.now()) != Err(LostReason::Closed) {
-            engine.release_later(tracked, self.lease.known());
+        if self.lease.state().verdict(engine.now()) != Err(LostReason::Closed) {
+            engine.release_later(tracked, self.lease.state());
         }
         // Last: a logger may block.
         if was_held {
-            engine.tell_given_back(self.lease.known());
+            engine.tell_given_back(self.lease.state());
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::runtime::Moment;
 use crate::types::{Error, ErrorKind, Fence, Key, Operation, Owner, Result, TTL_MAX};
 
 use super::core::Engine;
-use super::lease::{self, Held, LostReason};
+use super::lease::{self, LeaseEntry, LostReason};
 use super::observe;
 use super::options::check_ttl;
 use crate::mutants::{self, Mutant};
@@ -45,38 +45,38 @@ pub struct Lease {
 #[derive(Clone)]
 struct Inner {
     engine: Arc<Engine>,
-    held: Held,
+    held: LeaseEntry,
 }
 
 impl Lease {
-    pub(super) fn new(engine: Arc<Engine>, held: Held) -> Self {
+    pub(super) fn new(engine: Arc<Engine>, held: LeaseEntry) -> Self {
         Self { inner: OfProcess::new(Inner { engine, held }) }
     }
 
     /// The key.
     #[must_use]
     pub fn key(&self) -> &Key {
-        &self.known().key
+        &self.state().key
     }
 
     /// The fencing token: larger than that of every earlier grant on this key, and unchanged by
     /// renewal.
     #[must_use]
     pub fn fence(&self) -> Fence {
-        self.known().fence
+        self.state().fence
     }
 
     /// Who holds: this acquisition's owner.
     #[must_use]
     pub fn owner(&self) -> &Owner {
-        &self.known().owner
+        &self.state().owner
     }
 
     /// Until when the lease holds as far as is confirmed, on this process's clock
     /// (`CLOCK_BOOTTIME`), with the drift allowance of 1 % and 2 ms taken off.
     #[must_use]
     pub fn deadline(&self) -> Moment {
-        self.known().deadline()
+        self.state().deadline()
     }
 
     /// The time to the deadline, zero if the lock is lost.
@@ -102,7 +102,7 @@ impl Lease {
         } else {
             self.engine().now()
         };
-        self.known().verdict(now).map_err(|reason| self.lost_error(Operation::Hold, reason))
+        self.state().verdict(now).map_err(|reason| self.lost_error(Operation::Hold, reason))
     }
 
     /// Ends when the lock is lost or was given back, and says why.
@@ -135,7 +135,7 @@ impl Lease {
     #[must_use]
     pub fn lost_token(&self) -> CancellationToken {
         if self.inner.is_here() {
-            return self.known().lost_token();
+            return self.state().lost_token();
         }
         let lost = CancellationToken::new();
         lost.cancel();
@@ -160,7 +160,7 @@ impl Lease {
     pub async fn at_risk(&self, grace: Duration) {
         loop {
             let at = self.deadline() - grace;
-            if !self.inner.is_here() || self.engine().now() >= at || !self.known().is_held() {
+            if !self.inner.is_here() || self.engine().now() >= at || !self.state().is_held() {
                 return;
             }
             tokio::select! {
@@ -186,7 +186,7 @@ impl Lease {
     /// ```
     pub async fn renewed(&self, after: Moment) -> Moment {
         if self.inner.is_here()
-            && let Ok(deadline) = of_process(self.known().renewed(after)).await
+            && let Ok(deadline) = of_process(self.state().renewed(after)).await
         {
             return deadline;
         }
@@ -256,7 +256,7 @@ impl Lease {
     }
 
     async fn extend(&self, ttl: Duration) -> Result<()> {
-        let (engine, known) = (self.engine(), self.known());
+        let (engine, known) = (self.engine(), self.state());
         let sent = engine.now();
         self.verdict(Operation::Renew)?;
         let op = Op::Renew { owner: known.owner.clone(), ttl };
@@ -278,13 +278,13 @@ impl Lease {
         if !self.inner.is_here() {
             return Err(LostReason::Forked);
         }
-        self.known().verdict(self.engine().now())
+        self.state().verdict(self.engine().now())
     }
 
     /// Ends when it is lost or was let go, and at once in a forked process.
     async fn until_ended(&self) {
         if self.inner.is_here() {
-            let _forked = of_process(self.known().ended()).await;
+            let _forked = of_process(self.state().ended()).await;
         }
     }
 
@@ -312,11 +312,11 @@ impl Lease {
         &self.inner.engine
     }
 
-    pub(super) fn hold(&self) -> &Held {
+    pub(super) fn entry(&self) -> &LeaseEntry {
         &self.inner.held
     }
 
-    pub(super) fn known(&self) -> &lease::Lease {
+    pub(super) fn state(&self) -> &lease::LeaseState {
         &self.inner.held.lease
     }
 

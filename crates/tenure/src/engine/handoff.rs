@@ -10,7 +10,7 @@ use crate::store::StoreError;
 
 use super::core::{Engine, release_of};
 use super::keepalive;
-use super::lease::Lease;
+use super::lease::LeaseState;
 
 impl Engine {
     /// Releases; answers what a release answers.
@@ -18,7 +18,10 @@ impl Engine {
     /// If the reply to a handoff is lost, or this future dropped, nothing is lost with it: the
     /// release goes on in the background, and when that is answered, the waiter looks for what
     /// it was granted.
-    pub(crate) async fn give_back(self: &Arc<Self>, lease: &Lease) -> Result<Reply, StoreError> {
+    pub(crate) async fn give_back(
+        self: &Arc<Self>,
+        lease: &LeaseState,
+    ) -> Result<Reply, StoreError> {
         let release = release_of(lease);
         let sent = self.now();
         let next = self.local_queue.first(&lease.key);

@@ -17,7 +17,7 @@ use crate::types::{Error, Fence, Operation};
 use super::cleanup::Cleanup;
 use super::core::Engine;
 use super::handoff_budget::HandoffBudget;
-use super::lease::{Lease, LostReason};
+use super::lease::{LeaseState, LostReason};
 use super::observe;
 use super::refusal;
 use super::rounds::Rounds;
@@ -44,10 +44,10 @@ enum Errand {
 }
 
 /// A renewal that is under way.
-struct Asking(Arc<Lease>);
+struct Asking(Arc<LeaseState>);
 
 impl Asking {
-    fn of(lease: Arc<Lease>) -> Self {
+    fn of(lease: Arc<LeaseState>) -> Self {
         lease.asking.fetch_add(1, Ordering::AcqRel);
         Self(lease)
     }
@@ -87,7 +87,7 @@ pub(crate) async fn run(
             now = become_of(&mut links) => {
                 let before = std::mem::replace(&mut known, now);
                 if let Some(engine) = engine.upgrade() {
-                    shielded(|| doubt(&engine, now.cut > before.cut));
+                    shielded(|| revalidate_all(&engine, now.cut > before.cut));
                 }
             }
         }
@@ -108,7 +108,7 @@ async fn become_of(links: &mut Option<watch::Receiver<Links>>) -> Links {
 /// The store may have forgotten: all leases are verified, and all waiters look. After a cut that
 /// brings about the next link; a renewal that then waits for the link is not sent once more when
 /// it is made.
-fn doubt(engine: &Arc<Engine>, is_cut: bool) {
+fn revalidate_all(engine: &Arc<Engine>, is_cut: bool) {
     let now = engine.now();
     for (id, timer) in engine.schedule.all() {
         let Timer::Lease(lease) = timer else { continue };
@@ -169,7 +169,7 @@ fn run_due(engine: &Arc<Engine>) {
 fn visit_lease(
     engine: &Arc<Engine>,
     id: TimerId,
-    lease: Arc<Lease>,
+    lease: Arc<LeaseState>,
     (now, is_due): (Moment, bool),
     errands: &mut Vec<(Request, Errand)>,
 ) {
@@ -200,7 +200,7 @@ fn visit_lease(
 }
 
 /// How long to wait after a renewal that failed: several tries must fit before the deadline.
-fn retry_pause(lease: &Lease, now: Moment) -> Duration {
+fn retry_pause(lease: &LeaseState, now: Moment) -> Duration {
     let every = lease.lease_options.renew_every.unwrap_or(lease.lease_options.ttl / 3);
     let left = lease.deadline().since(now);
     (every / 8).min(left / 8).clamp(Duration::from_millis(1), Duration::from_secs(1))
@@ -256,7 +256,7 @@ fn answered(engine: &Arc<Engine>, errand: Errand, reply: Reply, sent: Moment) {
 fn renewal_answered(
     engine: &Arc<Engine>,
     id: TimerId,
-    lease: &Arc<Lease>,
+    lease: &Arc<LeaseState>,
     reply: &Reply,
     (sent, ttl): (Moment, Duration),
 ) {

@@ -60,14 +60,14 @@ const REASONS: [LostReason; 4] =
 
 /// A lease and its entry in the schedule.
 #[derive(Debug, Clone)]
-pub(crate) struct Held {
+pub(crate) struct LeaseEntry {
     pub(crate) id: TimerId,
-    pub(crate) lease: Arc<Lease>,
+    pub(crate) lease: Arc<LeaseState>,
 }
 
 /// Shared by the guard (which asks) and the keepalive task (which renews).
 #[derive(Debug)]
-pub(crate) struct Lease {
+pub(crate) struct LeaseState {
     pub(crate) key: Key,
     /// The store's name.
     store: Arc<str>,
@@ -94,9 +94,9 @@ pub(crate) struct Lease {
     /// How many renewals are under way.
     pub(crate) asking: AtomicU32,
     /// Its grant was for less than its ttl, and no renewal has been confirmed yet.
-    is_short: AtomicBool,
+    is_provisional: AtomicBool,
     /// An acquire of this owner may still be under way: the release must leave a tombstone.
-    pub(crate) bury: AtomicBool,
+    pub(crate) needs_tombstone: AtomicBool,
     /// A handoff was sent: should its answer be lost, the next in line must look for its grant.
     pub(crate) handed_off: AtomicBool,
     /// Made for whoever asks for one.
@@ -107,7 +107,7 @@ pub(crate) struct Lease {
     renewal: Signal,
 }
 
-impl Lease {
+impl LeaseState {
     /// A lease that was granted by a request sent at `sent`, for `span` (its ttl, or the shorter
     /// lease of a grant from the queue, which the keepalive task then confirms at once). Its holder has
     /// it from `now` on: a waiter may have sent that request a whole heartbeat before.
@@ -141,9 +141,9 @@ impl Lease {
             verdict: AtomicU8::new(HELD),
             next_renewal: AtomicU64::new(next_renewal.as_micros()),
             asking: AtomicU32::new(0),
-            is_short: AtomicBool::new(span < lease_options.ttl),
+            is_provisional: AtomicBool::new(span < lease_options.ttl),
             // Until it is known: whoever closes at this very moment gives it back by this.
-            bury: AtomicBool::new(true),
+            needs_tombstone: AtomicBool::new(true),
             handed_off: AtomicBool::new(false),
             lost: OnceLock::new(),
             ending: Signal::default(),
@@ -190,7 +190,7 @@ impl Lease {
     /// it does not last longer for it: a renewal never shortens.
     pub(crate) fn renewal(&self) -> Duration {
         let is_renewed =
-            self.lease_options.renew_every.is_some() || self.is_short.load(Ordering::Acquire);
+            self.lease_options.renew_every.is_some() || self.is_provisional.load(Ordering::Acquire);
         if is_renewed { self.lease_options.ttl } else { TTL_MIN }
     }
 
@@ -286,7 +286,7 @@ impl Lease {
         }
         let deadline = validity::deadline(sent, ttl).min(self.end);
         self.deadline.fetch_max(deadline.as_micros(), Ordering::AcqRel);
-        self.is_short.store(false, Ordering::Release);
+        self.is_provisional.store(false, Ordering::Release);
         self.wake_aside(&self.renewal);
     }
 
@@ -315,7 +315,7 @@ mod tests {
             LeaseOptions::check(ttl, Renewal::Auto, Duration::ZERO, Some(max)).unwrap();
         let [sent, now] = [0, 1_000_000].map(Moment::from_micros);
         let (key, owner) = (Key::new("k").unwrap(), Owner::random(&[0; 28]));
-        let lease = Lease::new(
+        let lease = LeaseState::new(
             (key, &"test".into(), &crate::runtime::machine().unwrap()),
             owner,
             Fence::new(1),

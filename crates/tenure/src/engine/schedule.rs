@@ -12,7 +12,7 @@ use crate::runtime::{Moment, Runtime, Task};
 use crate::types::Key;
 
 use super::cleanup::Cleanup;
-use super::lease::Lease;
+use super::lease::LeaseState;
 use super::waiter::Waiter;
 
 /// Names an entry of the schedule.
@@ -22,7 +22,7 @@ pub(crate) struct TimerId(u64);
 /// What the keepalive task has to look after.
 #[derive(Debug, Clone)]
 pub(crate) enum Timer {
-    Lease(Arc<Lease>),
+    Lease(Arc<LeaseState>),
     Waiter(Arc<Waiter>),
     Cleanup(Arc<Cleanup>),
 }
@@ -135,7 +135,7 @@ impl Schedule {
     }
 
     /// The leases on a key. It looks at every entry.
-    pub(crate) fn leases_of(&self, key: &Key) -> Vec<Arc<Lease>> {
+    pub(crate) fn leases_of(&self, key: &Key) -> Vec<Arc<LeaseState>> {
         let table = self.table();
         let timers = table.by_id.values().map(|(_, timer)| timer);
         let leases = timers.filter_map(|timer| match timer {

@@ -12,7 +12,7 @@ use crate::runtime::{Moment, shielded};
 use crate::types::{Error, Key};
 
 use super::handoff_budget::HandoffBudget;
-use super::lease::Held;
+use super::lease::LeaseEntry;
 use super::options::LeaseOptions;
 
 /// Pushes that answer an older heartbeat than the last so many are worth nothing.
@@ -48,7 +48,7 @@ struct State {
 #[derive(Debug)]
 enum Outcome {
     Waiting,
-    Granted(Held),
+    Granted(LeaseEntry),
     Failed(Error),
     /// The caller has its answer, or has given up.
     Taken,
@@ -143,13 +143,13 @@ impl Waiter {
 
     /// Hands it the lease, if it still waits. `answers` says how many of its own requests this
     /// answers: a push answers none.
-    pub(crate) fn grant(&self, held: &Held, answers: u32) -> bool {
+    pub(crate) fn grant(&self, held: &LeaseEntry, answers: u32) -> bool {
         let mut state = self.state();
         state.unanswered = state.unanswered.saturating_sub(answers);
         if !matches!(state.outcome, Outcome::Waiting) {
             return false;
         }
-        held.lease.bury.store(state.unanswered > 0, Ordering::Release);
+        held.lease.needs_tombstone.store(state.unanswered > 0, Ordering::Release);
         state.outcome = Outcome::Granted(held.clone());
         drop(state);
         self.tell();
@@ -167,7 +167,7 @@ impl Waiter {
     }
 
     /// Takes the answer, once.
-    pub(crate) fn take(&self) -> Option<Result<Held, Error>> {
+    pub(crate) fn take(&self) -> Option<Result<LeaseEntry, Error>> {
         let mut state = self.state();
         match std::mem::replace(&mut state.outcome, Outcome::Taken) {
             Outcome::Granted(held) => Some(Ok(held)),
@@ -182,7 +182,7 @@ impl Waiter {
 
     /// The caller gives up, and nothing is sent from here on. Answers the lease if it was granted
     /// meanwhile.
-    pub(crate) fn give_up(&self) -> Option<Held> {
+    pub(crate) fn give_up(&self) -> Option<LeaseEntry> {
         match std::mem::replace(&mut self.state().outcome, Outcome::Taken) {
             Outcome::Granted(held) => Some(held),
             Outcome::Waiting | Outcome::Failed(_) | Outcome::Taken => None,
