@@ -10,17 +10,17 @@ use std::task::Poll;
 use crate::protocol::{Op, Reply, Request};
 use crate::store::StoreError;
 
-use super::answers::{self, Answered};
 use super::batch::Outcome;
+use super::connection::{Connection, Late};
+use super::decode::{self, Answered};
 use super::defect;
+use super::encode::{ScriptCall, Terms};
 use super::failure::Failure;
-use super::link::{Late, Link};
 use super::scripts::Scripts;
 use super::suspects::Suspects;
-use super::wire::{ScriptCall, Terms};
 
 pub(super) struct Carrier {
-    pub(super) link: Arc<Link>,
+    pub(super) link: Arc<Connection>,
     pub(super) scripts: Scripts,
     pub(super) terms: Terms,
     /// Keys whose steps must not travel with others.
@@ -39,7 +39,7 @@ type Result<T, E = Rejection> = std::result::Result<T, E>;
 type Part = Vec<(usize, Result<Reply, StoreError>)>;
 
 impl Carrier {
-    pub(super) fn new(link: Arc<Link>, scripts: Scripts, terms: Terms) -> Self {
+    pub(super) fn new(link: Arc<Connection>, scripts: Scripts, terms: Terms) -> Self {
         Self { link, scripts, terms, suspects: Suspects::default() }
     }
 
@@ -177,11 +177,11 @@ impl Carrier {
         let script = self.scripts.get(request.by);
         let (answer, live) = self.link.eval_late(script, keys, args, late).await?;
         let (mut answered, marker) =
-            answers::decode(answer, &request, steps).ok_or_else(nonsense)?;
+            decode::decode(answer, &request, steps).ok_or_else(nonsense)?;
         if let Some(guarded) = marker.and_then(|marker| self.link.guarded(&live, &marker)) {
             for answer in &mut answered {
                 if let Answered::Reply(reply) = answer {
-                    answers::guarded(reply, guarded);
+                    decode::guarded(reply, guarded);
                 }
             }
         }

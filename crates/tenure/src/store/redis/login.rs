@@ -12,9 +12,9 @@ use tokio::sync::watch;
 
 use crate::runtime::{Moment, Runtime};
 
-use super::answers::{self, Told};
+use super::decode::{self, Told};
 use super::failure::{Cause, Failure, Seen};
-use super::layout;
+use super::keys;
 use super::marker::{Marker, RestartGuard};
 use super::resp::{Command, Reader, Value};
 use super::scripts::{self, with_clock};
@@ -169,7 +169,7 @@ impl Login {
             Failure::unsent(Cause::Nonsense { text })
         };
         let info = talk.ask(&Command::of(&["INFO"])).await?;
-        let told = answers::decode_info(&info).ok_or_else(|| nonsense("INFO"))?;
+        let told = decode::decode_info(&info).ok_or_else(|| nonsense("INFO"))?;
         if told.replica_of.is_some() {
             return Ok((told, None));
         }
@@ -178,8 +178,8 @@ impl Login {
             None => Cow::Borrowed(scripts::MEET),
         };
         let known_for = self.guard.up_for.unwrap_or_default().as_micros().to_string();
-        let words = ["EVAL", &*script, "1", layout::MARKER, &told.run_id, &known_for];
-        let marker = answers::decode_marker(talk.ask(&Command::of(&words)).await?);
+        let words = ["EVAL", &*script, "1", keys::MARKER, &told.run_id, &known_for];
+        let marker = decode::decode_marker(talk.ask(&Command::of(&words)).await?);
         Ok((told, Some(marker.ok_or_else(|| nonsense("EVAL"))?)))
     }
 

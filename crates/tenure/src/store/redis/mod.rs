@@ -5,16 +5,17 @@
 //! without persistence a restart forgets them all, and a failover forgets what was not yet
 //! replicated.
 
-mod answers;
 mod batch;
 mod carrier;
+mod connection;
+mod decode;
+mod dial_backoff;
+mod encode;
 mod failure;
-mod gate;
-mod layout;
-mod link;
+mod keys;
 mod login;
 mod marker;
-mod pipe;
+mod pipeline;
 mod push;
 mod resp;
 mod scripts;
@@ -26,7 +27,6 @@ mod suspects;
 #[cfg(feature = "tls")]
 mod tls;
 mod url;
-mod wire;
 
 use std::fmt;
 use std::sync::Arc;
@@ -46,13 +46,13 @@ use super::{
 };
 use batch::{Batches, Carrying};
 use carrier::Carrier;
-use layout::Template;
-use link::{Link, Script};
+use connection::{Connection, Script};
+use encode::Terms;
+use keys::Template;
 use resp::Command;
 use scripts::{Scripts, with_clock};
 use server::Server;
 use url::RedisUrl;
-use wire::Terms;
 
 #[cfg(test)]
 mod tests;
@@ -103,7 +103,7 @@ struct Shared {
     name: Arc<str>,
     template: Template,
     server: Arc<Server>,
-    link: Arc<Link>,
+    link: Arc<Connection>,
     batches: Batches,
     capabilities: Capabilities,
     restart_guard: Duration,
@@ -147,9 +147,9 @@ impl Redis {
         url.login.guard.clock.clone_from(&options.clock);
         let url = &url;
         let server = Server::of_url(url, Arc::clone(runtime))?;
-        let link = Arc::new(Link::new(&server, "tenure"));
+        let link = Arc::new(Connection::new(&server, "tenure"));
         let terms = Terms {
-            own_keys: [layout::FENCE.to_owned(), [layout::CALLS, &sender(&**runtime)].concat()],
+            own_keys: [keys::FENCE.to_owned(), [keys::CALLS, &sender(&**runtime)].concat()],
             calls: AtomicU64::default(),
             proposes: AtomicBool::default(),
             template: url.key_template.clone(),
@@ -184,7 +184,7 @@ impl Redis {
         let command = Command::of(words);
         Box::pin(async move {
             let answer = self.shared.here()?.link.command(&command).await?;
-            Ok(answers::decode_word(answer))
+            Ok(decode::decode_word(answer))
         })
     }
 
@@ -210,7 +210,7 @@ impl Redis {
             let count = SCAN_COUNT.to_string();
             let scan = Command::of(&["SCAN", &cursor, "COUNT", &count, "TYPE", "string"]);
             let answer = self.shared.link.command(&scan).await?;
-            let Some((next, names)) = answers::decode_scan(answer) else {
+            let Some((next, names)) = decode::decode_scan(answer) else {
                 return Err(defect("a SCAN was answered with something else".into()));
             };
             keys.extend(names.iter().filter_map(|name| template.key_of_record(name)));
@@ -253,7 +253,7 @@ impl Redis {
             std::iter::once("MGET").chain(names.iter().map(|n| n.as_str())).collect();
         let answer = self.shared.link.command(&Command::of(&words)).await?;
         let nonsense = || defect("an MGET was answered with something else".into());
-        answers::decode_locks(answer, names).ok_or_else(nonsense)
+        decode::decode_locks(answer, names).ok_or_else(nonsense)
     }
 }
 
@@ -323,7 +323,7 @@ impl Store for Redis {
     fn inbox(&self) -> Answer<'_, Option<Inbox>> {
         Box::pin(async {
             let server = &self.shared.here()?.server;
-            Ok(push::open(server, answers::decode_push).await?)
+            Ok(push::open(server, decode::decode_push).await?)
         })
     }
 
@@ -338,7 +338,7 @@ impl Store for Redis {
             let told = match link.told().await? {
                 // A replica may have been promoted meanwhile.
                 Some(told) if told.replica_of.is_none() => told,
-                _ => answers::decode_info(&link.command(&Command::of(&["INFO"])).await?)
+                _ => decode::decode_info(&link.command(&Command::of(&["INFO"])).await?)
                     .ok_or_else(|| defect("an INFO was answered with something else".into()))?,
             };
             let forgets = Forgets::GuardedFor(self.shared.restart_guard);

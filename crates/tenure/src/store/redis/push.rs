@@ -12,9 +12,9 @@ use crate::engine::observe::report;
 use crate::runtime::Moment;
 use crate::store::{Inbox, Push};
 
+use super::connection::drive_until_cut;
 use super::failure::{Cause, Failure};
-use super::link::drive_until_cut;
-use super::pipe::{OnPush, Pipe};
+use super::pipeline::{OnPush, Pipeline};
 use super::resp::{Command, Value};
 use super::server::Server;
 use super::stream::within;
@@ -78,7 +78,7 @@ struct Subscriber {
 
 /// A connection for a subscription; it ends with this.
 struct Subscribed {
-    pipe: Pipe,
+    pipe: Pipeline,
     opened: Moment,
     cut: CancellationToken,
     /// Told when the connection has ended.

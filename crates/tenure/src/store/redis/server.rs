@@ -8,10 +8,10 @@ use crate::engine::observe::report;
 use crate::runtime::Runtime;
 use crate::store::StoreError;
 
+use super::dial_backoff::DialBackoff;
 use super::failure::{Cause, Failure, Stage};
-use super::gate::Gate;
 use super::login::{Greeting, Login};
-use super::pipe::{Driver, OnPush, Pipe};
+use super::pipeline::{Driver, OnPush, Pipeline};
 use super::stream::{Dial, Tcp, Unix, within};
 #[cfg(feature = "tls")]
 use super::tls::Tls;
@@ -41,7 +41,7 @@ pub(super) struct Server {
     pub(super) login: Login,
     pub(super) limits: Limits,
     pub(super) runtime: Arc<dyn Runtime>,
-    pub(super) gate: Gate,
+    pub(super) gate: DialBackoff,
 }
 
 impl Server {
@@ -75,7 +75,7 @@ impl Server {
         limits: Limits,
         runtime: Arc<dyn Runtime>,
     ) -> Arc<Self> {
-        let gate = Gate::new(Arc::clone(&runtime));
+        let gate = DialBackoff::new(Arc::clone(&runtime));
         Arc::new(Self { name, dial, login, limits, runtime, gate })
     }
 
@@ -85,7 +85,7 @@ impl Server {
         &self,
         name: &str,
         on_push: Option<OnPush>,
-    ) -> Result<(Pipe, Driver, Greeting), Failure> {
+    ) -> Result<(Pipeline, Driver, Greeting), Failure> {
         let attempt = async || {
             let runtime = &*self.runtime;
             let until = runtime.now() + self.limits.connect;
@@ -100,7 +100,7 @@ impl Server {
                     let limit = self.limits.connect;
                     Err(Failure::unsent(Cause::NotInTime { stage: Stage::Login, limit }))
                 })?;
-            let (pipe, driver) = Pipe::new(stream, reader, on_push);
+            let (pipe, driver) = Pipeline::new(stream, reader, on_push);
             Ok((pipe, driver, greeting))
         };
         let verdict = self.gate.attempt(attempt).await;

@@ -9,7 +9,7 @@ use percent_encoding::percent_decode_str;
 
 use crate::store::{StoreError, spelling};
 
-use super::layout::Template;
+use super::keys::Template;
 use super::login::{Login, Password, PasswordFile};
 use super::marker::RestartGuard;
 use super::secrets::Secrets;

@@ -7,8 +7,8 @@ use super::fake::{HELLO, fake};
 use super::{ECHO, NAME, link, ping, server, words};
 use crate::store::StoreError;
 use crate::store::StoreErrorClass::{self, Config, Full, Refused, Transient};
+use crate::store::redis::connection::{Connection, Script};
 use crate::store::redis::failure::Failure;
-use crate::store::redis::link::{Link, Script};
 use crate::store::redis::resp::{Command, Value};
 
 const NOT_RUN: bool = false;
@@ -32,7 +32,7 @@ fn expect(
 }
 
 async fn at(url: &str) -> Result<Value, Failure> {
-    ping(&Link::new(&server(url), NAME)).await
+    ping(&Connection::new(&server(url), NAME)).await
 }
 
 async fn at_fake(first: &'static str, replies: &'static [&'static str]) -> Result<Value, Failure> {
@@ -60,7 +60,7 @@ async fn credentials() {
 async fn a_wrong_password_is_answered_at_once_and_asked_once() {
     let real = RealServer::redis().with_password("right").start();
     let (server, times) = super::counted(&format!("redis://:secret@127.0.0.1:{}", real.port()));
-    let link = Link::new(&server, NAME);
+    let link = Connection::new(&server, NAME);
     for _ in 0..50 {
         expect(ping(&link).await, Refused, NOT_RUN, &["does not accept"]);
     }
@@ -72,7 +72,8 @@ async fn rights() {
     let real = RealServer::redis()
         .with_user("few", "on >secret ~app:* -@all +ping +evalsha +eval +set")
         .start();
-    let link = Link::new(&server(&format!("redis://few:secret@127.0.0.1:{}", real.port())), NAME);
+    let link =
+        Connection::new(&server(&format!("redis://few:secret@127.0.0.1:{}", real.port())), NAME);
     assert!(ping(&link).await.is_ok());
     let get = link.command(&Command::of(&["GET", "app:x"])).await;
     expect(get, Refused, NOT_RUN, &["right", "GET", "'get'"]);
@@ -88,7 +89,7 @@ async fn rights_inside_a_script() {
         let real = RealServer::of(flavour).with_user("few", rules).start();
         let url = format!("redis://few:secret@127.0.0.1:{}", real.port());
         let inside =
-            Link::new(&server(&url), NAME).eval(&GET, &words(&["app:x"]), &words(&[])).await;
+            Connection::new(&server(&url), NAME).eval(&GET, &words(&["app:x"]), &words(&[])).await;
         expect(inside, Refused, MAY_HAVE_RUN, &["right", "EVAL"]);
     }
 }
@@ -110,7 +111,7 @@ async fn a_replica() {
     let primary = RealServer::redis().start();
     let replica = RealServer::redis().with_primary(&primary).start();
     let (server, times) = super::counted(&replica.url());
-    let link = Link::new(&server, NAME);
+    let link = Connection::new(&server, NAME);
     for _ in 0..3 {
         let set = link.command(&Command::of(&["SET", "key", "1"])).await;
         expect(set, Transient, NOT_RUN, &["replica", "primary", "READONLY"]);
@@ -182,7 +183,7 @@ async fn servers_that_refuse_before_the_login() {
 async fn answers_of_a_server_in_trouble() {
     for (answer, class, may_have_run, word) in [
         ("-LOADING Redis is loading the dataset in memory\r\n", Transient, NOT_RUN, "passes"),
-        ("-MASTERDOWN Link with MASTER is down\r\n", Transient, NOT_RUN, "replica"),
+        ("-MASTERDOWN Connection with MASTER is down\r\n", Transient, NOT_RUN, "replica"),
         ("-CLUSTERDOWN The cluster is down\r\n", Transient, NOT_RUN, "cluster"),
         ("-TRYAGAIN Multiple keys request\r\n", Transient, NOT_RUN, "cluster"),
         ("-NOREPLICAS Not enough good replicas to write.\r\n", Transient, NOT_RUN, "min-replicas"),

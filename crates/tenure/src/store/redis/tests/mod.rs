@@ -3,16 +3,16 @@
 #![allow(clippy::disallowed_methods, reason = "real servers, real time")]
 
 mod batch;
+mod connection;
+mod encode;
 mod fake;
 mod faults;
-mod link;
 mod outage;
-mod pipe;
+mod pipeline;
 mod push;
 mod steps;
 #[cfg(feature = "tls")]
 mod tls;
-mod wire;
 
 use std::sync::{Arc, Mutex};
 
@@ -20,13 +20,13 @@ use tenure_testkit::Server as RealServer;
 
 use crate::runtime::{self, Moment, Runtime};
 
+use super::connection::{Connection, Script};
+use super::encode::Words;
 use super::failure::Failure;
-use super::link::{Link, Script};
 use super::resp::{Command, Value};
 use super::server::Server;
 use super::stream::{Dial, Dialling};
 use super::url::RedisUrl;
-use super::wire::Words;
 
 static ECHO: Script = Script::new("echo", "return {KEYS[1], ARGV[1]}");
 
@@ -40,8 +40,8 @@ fn server(url: &str) -> Arc<Server> {
 }
 
 /// A link with parameters that suit a test.
-fn link(real: &RealServer, parameters: &str) -> Link {
-    Link::new(&server(&format!("{}?{parameters}", real.url())), NAME)
+fn link(real: &RealServer, parameters: &str) -> Connection {
+    Connection::new(&server(&format!("{}?{parameters}", real.url())), NAME)
 }
 
 fn words(texts: &[&str]) -> Words {
@@ -50,7 +50,7 @@ fn words(texts: &[&str]) -> Words {
     words
 }
 
-async fn ping(link: &Link) -> Result<Value, Failure> {
+async fn ping(link: &Connection) -> Result<Value, Failure> {
     link.command(&Command::of(&["PING"])).await
 }
 

@@ -10,7 +10,7 @@ use crate::protocol::{Acquire, FenceRule, Op, Queueing, Reply, Request};
 use crate::store::StoreError;
 use crate::store::redis::carrier::Carrier;
 use crate::store::redis::scripts::Scripts;
-use crate::store::redis::{RETENTION, wire::Terms};
+use crate::store::redis::{RETENTION, encode::Terms};
 use crate::types::{Claim, Fence, Key, Label, Owner};
 
 use super::{RedisUrl, Script, link};

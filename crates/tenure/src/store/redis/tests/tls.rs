@@ -9,8 +9,8 @@ use super::fake::fake;
 use super::{NAME, ping, server};
 use crate::runtime;
 use crate::store::StoreErrorClass::{Config, Refused, Transient};
+use crate::store::redis::connection::Connection;
 use crate::store::redis::failure::Failure;
-use crate::store::redis::link::Link;
 use crate::store::redis::resp::Value;
 use crate::store::redis::server::Server;
 use crate::store::redis::url::RedisUrl;
@@ -31,7 +31,7 @@ fn ours((cert, key): (std::path::PathBuf, std::path::PathBuf)) -> String {
 }
 
 async fn at(url: &str) -> Result<Value, Failure> {
-    ping(&Link::new(&server(url), NAME)).await
+    ping(&Connection::new(&server(url), NAME)).await
 }
 
 #[track_caller]

@@ -20,7 +20,7 @@ pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// A link that lived for less is a failed attempt: a server may accept and then cut.
 const STABLE: Duration = Duration::from_secs(2);
 
-pub(super) struct Gate {
+pub(super) struct DialBackoff {
     runtime: Arc<dyn Runtime>,
     /// Held during an attempt and the wait before it.
     fair: tokio::sync::Mutex<()>,
@@ -35,7 +35,7 @@ struct State {
     down: Option<(Failure, Moment)>,
 }
 
-impl Gate {
+impl DialBackoff {
     pub(super) fn new(runtime: Arc<dyn Runtime>) -> Self {
         let state = State { backoff: fresh(), failures: 0, down: None };
         Self { runtime, fair: tokio::sync::Mutex::default(), state: Mutex::new(state) }
@@ -112,8 +112,8 @@ fn fresh() -> Backoff {
     Backoff::new(FIRST_WAIT, LONGEST_WAIT)
 }
 
-impl fmt::Debug for Gate {
+impl fmt::Debug for DialBackoff {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Gate").field("down", &self.state().down).finish_non_exhaustive()
+        f.debug_struct("DialBackoff").field("down", &self.state().down).finish_non_exhaustive()
     }
 }

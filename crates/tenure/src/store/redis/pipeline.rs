@@ -34,7 +34,7 @@ pub(super) type Driver = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A connection. Clones share it.
 #[derive(Clone)]
-pub(super) struct Pipe {
+pub(super) struct Pipeline {
     state: Arc<Mutex<State>>,
 }
 
@@ -52,7 +52,7 @@ struct State {
     driver: Waker,
 }
 
-impl Pipe {
+impl Pipeline {
     /// A connection over a stream of which `reader` has read so far, and its driver.
     pub(super) fn new(
         stream: Box<dyn ByteStream>,
@@ -242,7 +242,7 @@ struct Reading {
 }
 
 /// Ends the connection with its driver, whatever ends that.
-struct Ending(Pipe);
+struct Ending(Pipeline);
 
 impl Drop for Ending {
     fn drop(&mut self) {
@@ -250,8 +250,8 @@ impl Drop for Ending {
     }
 }
 
-impl fmt::Debug for Pipe {
+impl fmt::Debug for Pipeline {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pipe").finish_non_exhaustive()
+        f.debug_struct("Pipeline").finish_non_exhaustive()
     }
 }

@@ -8,12 +8,12 @@ use std::task::{Context, Poll, Waker};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
 use crate::store::redis::failure::{Cause, Failure};
-use crate::store::redis::pipe::{Driver, Pipe};
+use crate::store::redis::pipeline::{Driver, Pipeline};
 use crate::store::redis::resp::{Command, Reader, Value};
 
-fn connection(room: usize) -> (Pipe, Driver, DuplexStream) {
+fn connection(room: usize) -> (Pipeline, Driver, DuplexStream) {
     let (ours, theirs) = duplex(room);
-    let (pipe, driver) = Pipe::new(Box::new(ours), Reader::default(), None);
+    let (pipe, driver) = Pipeline::new(Box::new(ours), Reader::default(), None);
     (pipe, driver, theirs)
 }
 
@@ -88,7 +88,7 @@ async fn pushes_are_no_answers_but_confirmations_are() {
     let pushed = Arc::new(Mutex::new(Vec::new()));
     let keep = Arc::clone(&pushed);
     let on_push = Arc::new(move |items: &[Value]| keep.lock().unwrap().push(items.len()));
-    let (pipe, driver) = Pipe::new(Box::new(ours), Reader::default(), Some(on_push));
+    let (pipe, driver) = Pipeline::new(Box::new(ours), Reader::default(), Some(on_push));
     tokio::spawn(driver);
     let subscribe = Command::of(&["SUBSCRIBE", "a"]);
     let mut call = pin!(pipe.send(&subscribe));

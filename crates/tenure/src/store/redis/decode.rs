@@ -9,11 +9,11 @@ use crate::protocol::{
 use crate::types::{Fence, Key, Label, Owner};
 
 use super::super::{Push, StoreError, StoreErrorClass};
+use super::encode::ScriptCall;
 use super::failure::Failure;
 use super::marker::Marker;
 use super::resp::Value;
 use super::scripts::By;
-use super::wire::ScriptCall;
 
 /// In place of the time for which a holder has held: the restart guard is in the way.
 const GUARDED: i64 = -2;
@@ -336,8 +336,8 @@ pub(super) fn decode_push(payload: &[u8]) -> Option<Push> {
 mod tests {
     use std::sync::atomic::{AtomicBool, AtomicU64};
 
-    use super::super::layout::Template;
-    use super::super::wire::Terms;
+    use super::super::encode::Terms;
+    use super::super::keys::Template;
     use super::*;
 
     #[test]

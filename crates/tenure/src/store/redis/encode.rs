@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::protocol::{Acquire, FenceRule, Op, Queueing, Request};
 use crate::types::{Fence, Owner};
 
-use super::layout::{self, Template};
+use super::keys::{self, Template};
 use super::resp;
 use super::scripts::By;
 
@@ -196,7 +196,7 @@ impl Terms {
         }
         let is_guarded = !self.restart_guard.is_zero();
         if is_guarded {
-            keys.text(layout::MARKER);
+            keys.text(keys::MARKER);
         }
         is_guarded
     }

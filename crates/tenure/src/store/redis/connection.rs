@@ -21,15 +21,15 @@ use crate::protocol::Guarded;
 use crate::runtime::{Moment, shielded};
 use crate::store::Links;
 
-use super::answers::Told;
+use super::decode::Told;
+use super::dial_backoff::LONGEST_WAIT;
+use super::encode::Words;
 use super::failure::{Cause, Failure};
-use super::gate::LONGEST_WAIT;
 use super::marker::{Marker, Watch};
-use super::pipe::{Driver, Pipe};
+use super::pipeline::{Driver, Pipeline};
 use super::resp::{Command, Value};
 use super::server::Server;
 use super::stream::within;
-use super::wire::Words;
 
 /// So many calls in a row without an answer, and the link is given up without asking further.
 const SILENT_MAX: u32 = 2;
@@ -63,7 +63,7 @@ pub(super) struct Late<'a> {
 
 /// A link to a server.
 #[derive(Debug)]
-pub(super) struct Link {
+pub(super) struct Connection {
     line: Arc<Line>,
 }
 
@@ -89,7 +89,7 @@ enum Phase {
 
 /// A connection that works, as far as is known.
 pub(super) struct Live {
-    pipe: Pipe,
+    pipe: Pipeline,
     opened: Moment,
     /// Who is at the other end, and what is expected of its marker; `None`: no restart guard.
     guarded: Option<(Told, Arc<Watch>)>,
@@ -121,7 +121,7 @@ impl Drop for Live {
     }
 }
 
-impl Link {
+impl Connection {
     /// A link that is opened when it is first used.
     pub(super) fn new(server: &Arc<Server>, name: &'static str) -> Self {
         let (phase, _) = watch::channel(Phase::Closed);
