@@ -13,8 +13,8 @@ use crate::store::{StoreError, StoreErrorClass};
 use crate::types::{Claim, Fence};
 
 use super::leases::Standing;
+use super::outcome::{self, Asked};
 use super::round::{Heard, Round, Word};
-use super::settle::{self, Asked};
 use super::{Shared, report};
 
 /// How much longer than a majority the others get where every node's word is wanted, and the least
@@ -121,7 +121,7 @@ async fn rounds(shared: Arc<Shared>, steps: Arc<[Request]>) -> Result<Vec<Reply>
     let mut verdicts: Vec<_> = verdicts.map(|(i, s)| verdict(&s.op, i, &first.words)).collect();
     let differ = differ(&asked.steps, &verdicts, &first.words);
     raise(shared, &asked.steps, differ, &mut verdicts, limit).await;
-    settle::settle(shared, asked, first, verdicts).await
+    outcome::settle(shared, asked, first, verdicts).await
 }
 
 /// Whether no further answer can change what the step comes to.
@@ -247,7 +247,7 @@ impl Asked {
             Op::Steal(acquire) => Op::Steal(proposed(acquire, proposal)),
             Op::Release { owner, min_hold, tombstone } => {
                 let may_grant = self.standing(index, node).is_some_and(Standing::may_grant);
-                let ghost = may_grant.then_some(settle::TOMBSTONE);
+                let ghost = may_grant.then_some(outcome::TOMBSTONE);
                 let (owner, tombstone) = (owner.clone(), (*tombstone).max(ghost));
                 Op::Release { owner, min_hold: *min_hold, tombstone }
             }

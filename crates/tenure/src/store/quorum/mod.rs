@@ -11,14 +11,14 @@
 //! outlives the call. It retries nothing else, and waits for no lock.
 
 mod ask;
-mod debts;
 mod leases;
-mod look;
+mod merge;
 mod node;
+mod outbox;
+mod outcome;
 mod page;
 mod report;
 mod round;
-mod settle;
 
 use std::fmt;
 use std::sync::Arc;
@@ -34,9 +34,9 @@ use crate::runtime::{Moment, Runtime};
 use crate::types::{Fence, Key, TTL_MIN};
 
 use super::{Answer, Capabilities, Forgets, Identity, Inbox, Links, Reach, Store, StoreError};
-use debts::Debts;
 use leases::Leases;
 use node::{Node, Register};
+use outbox::Outbox;
 
 const TTL_MAX: Duration = Duration::from_secs(300);
 /// Far less than stores remember the fence of a key that is not used: 24 h.
@@ -81,7 +81,7 @@ impl QuorumOptions {
 
     /// For how long a node is told of the end of a lease that was won. By then it has ended there.
     fn longest_debt(&self) -> Duration {
-        self.max_ttl.max(settle::TOMBSTONE)
+        self.max_ttl.max(outcome::TOMBSTONE)
     }
 
     /// How far from a node's own clock a proposal counts: little beside all that must pass before
@@ -107,7 +107,7 @@ struct Shared {
     name: Arc<str>,
     capabilities: Capabilities,
     nodes: Vec<Arc<Node>>,
-    debts: Vec<Arc<Debts>>,
+    outbox: Vec<Arc<Outbox>>,
     leases: Leases,
     runtime: Arc<dyn Runtime>,
     options: QuorumOptions,
@@ -152,7 +152,7 @@ impl Shared {
         };
         let nodes: Vec<_> = stores.iter().enumerate().map(node).collect();
         let names: Vec<_> = nodes.iter().map(|node| &*node.name).collect();
-        let debts = nodes.iter().map(|node| Debts::new(node, runtime, options.node_timeout));
+        let outbox = nodes.iter().map(|node| Outbox::new(node, runtime, options.node_timeout));
         let farthest = stores.iter().map(|store| store.capabilities().reach).max();
         let ttl_max = stores.iter().map(|store| store.capabilities().ttl_max).min();
         let capabilities = Capabilities {
@@ -164,7 +164,7 @@ impl Shared {
         Ok(Self {
             name: format!("quorum:{}", names.join(" ")).into(),
             capabilities,
-            debts: debts.collect(),
+            outbox: outbox.collect(),
             nodes,
             leases: Leases::default(),
             runtime: Arc::clone(runtime),
@@ -264,7 +264,7 @@ impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shared")
             .field("nodes", &self.nodes)
-            .field("debts", &self.debts)
+            .field("outbox", &self.outbox)
             .finish_non_exhaustive()
     }
 }

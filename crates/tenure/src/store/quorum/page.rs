@@ -9,7 +9,7 @@ use crate::protocol::{Inspection, State, majority};
 use crate::store::{Answer, StoreError, StoreErrorClass};
 use crate::types::Key;
 
-use super::{Shared, look};
+use super::{Shared, merge};
 
 type Page = Vec<(Key, Inspection)>;
 
@@ -34,7 +34,7 @@ pub(super) async fn list(
             }
         }
         for (key, seen) in by_key {
-            let merged = look::merged(&seen, shared.nodes.len());
+            let merged = merge::merged(&seen, shared.nodes.len());
             if merged.state != State::Free {
                 page.push((key.clone(), merged));
             }

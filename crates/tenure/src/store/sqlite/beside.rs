@@ -11,7 +11,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::fault;
+use super::error;
 use crate::store::{StoreError, StoreErrorClass};
 
 /// Device and number, which name a file for as long as somebody has it open.
@@ -112,7 +112,7 @@ pub(super) fn check(file: &Path) -> Result<(), StoreError> {
              and remove it while no process uses {}",
             file.display()
         );
-        return Err(fault::plain(StoreErrorClass::Config, message));
+        return Err(error::plain(StoreErrorClass::Config, message));
     }
     Ok(())
 }

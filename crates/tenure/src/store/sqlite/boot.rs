@@ -4,7 +4,7 @@
 use std::fs;
 use std::sync::Arc;
 
-use super::fault;
+use super::error;
 use crate::store::{StoreError, StoreErrorClass};
 
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
@@ -25,7 +25,7 @@ pub(super) fn id() -> Result<String, StoreError> {
         source: Some(Arc::new(error)),
     })?;
     match fs::read_to_string(OFFSETS) {
-        Ok(offsets) if is_shifted(&offsets) => Err(fault::plain(
+        Ok(offsets) if is_shifted(&offsets) => Err(error::plain(
             StoreErrorClass::Config,
             "this process runs in a time namespace with a boot-time clock of its own, so that its \
              locks would end at other moments than those of the machine's other processes: run \

@@ -15,9 +15,9 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, Result, config::DbConfig};
 
-use super::culprit::Culprit;
-use super::fault::{self, Stage};
+use super::error::{self, Stage};
 use super::file::File;
+use super::lock_owner::LockOwner;
 use crate::store::{StoreError, StoreErrorClass};
 use crate::types::StoreTime;
 
@@ -43,7 +43,7 @@ pub(super) fn is_unused(path: &Path) -> std::result::Result<bool, StoreError> {
     match lock() {
         Ok(()) => Ok(true),
         Err(e) if e.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => Ok(false),
-        Err(e) => Err(fault::of_sqlite(path, Stage::Open, e)),
+        Err(e) => Err(error::of_sqlite(path, Stage::Open, e)),
     }
 }
 
@@ -73,11 +73,11 @@ fn is_written_back(db: &Connection) -> Result<bool> {
 /// For a process that comes while others use a journal that is gone.
 pub(super) fn newcomer(path: &Path) -> StoreError {
     let file = path.display();
-    let (who, end) = match Culprit::using(path) {
+    let (who, end) = match LockOwner::using(path) {
         Some(who) => (who.to_string(), format!(" (kill {})", who.pid())),
         None => ("another process".to_owned(), String::new()),
     };
-    fault::plain(
+    error::plain(
         StoreErrorClass::Transient,
         format!(
             "{file}-wal or {file}-shm was removed while {who} uses {file}; they belong to it. \
@@ -90,7 +90,7 @@ pub(super) fn newcomer(path: &Path) -> StoreError {
 pub(super) fn holder(path: &Path, left: Duration) -> StoreError {
     let file = path.display();
     let left = left.as_secs_f64();
-    fault::plain(
+    error::plain(
         StoreErrorClass::Transient,
         format!(
             "{file}-wal or {file}-shm was removed while in use; they belong to {file}. Nothing is \

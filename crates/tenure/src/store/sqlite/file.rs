@@ -14,10 +14,10 @@ use rustix::fs::FlockOperation;
 
 use super::beside::{self, Inodes, Standing};
 use super::boot;
-use super::culprit::{self, Culprit};
 use super::cut_off;
-use super::fault::{self, Stage};
+use super::error::{self, Stage};
 use super::locate::{at, locate};
+use super::lock_owner::{self, LockOwner};
 use super::mount;
 use super::tombstones;
 use super::wake_dir::{self, WakeDir};
@@ -147,7 +147,7 @@ impl File {
     }
 
     pub(super) fn fault(&self, stage: Stage, error: rusqlite::Error) -> StoreError {
-        fault::of_sqlite(&self.path, stage, error)
+        error::of_sqlite(&self.path, stage, error)
     }
 }
 
@@ -155,7 +155,7 @@ fn is_filled(path: &Path) -> Result<bool, StoreError> {
     match fs::metadata(path) {
         Ok(file) => Ok(file.len() > 0),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(e) => Err(fault::of_system(&at(path), e)),
+        Err(e) => Err(error::of_system(&at(path), e)),
     }
 }
 
@@ -167,7 +167,7 @@ fn connect_whole(
     runtime: &dyn Runtime,
     options: &SqliteOptions,
 ) -> Result<Option<(Connection, Inodes)>, StoreError> {
-    let look = || Inodes::of(path).map_err(|e| fault::of_system(&at(path), e));
+    let look = || Inodes::of(path).map_err(|e| error::of_system(&at(path), e));
     beside::check(path)?;
     let before = look()?;
     // Nobody uses a file without them; with SQLite's lock on the file it is known for sure, in
@@ -204,7 +204,7 @@ fn check_untouched(path: &Path) -> Result<(), StoreError> {
         // Without locks, a file that another process is just writing looks damaged too. The
         // opening proper looks again, under locks.
         Err(e) if e.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) => Ok(()),
-        Err(e) => Err(fault::of_sqlite(path, Stage::Open, e)),
+        Err(e) => Err(error::of_sqlite(path, Stage::Open, e)),
     }
 }
 
@@ -249,7 +249,7 @@ impl Identity {
                  another file"
             ),
         };
-        Err(fault::plain(StoreErrorClass::Config, message))
+        Err(error::plain(StoreErrorClass::Config, message))
     }
 }
 
@@ -270,14 +270,14 @@ impl<'a> Alone<'a> {
                 Err(e) => return Err(wake_dir::unusable(path, e.into())),
             }
             if since.elapsed() >= options.busy_limit {
-                let who = Culprit::opening(dir.path());
+                let who = LockOwner::opening(dir.path());
                 let doing = format!("opening {}", path.display());
                 let message = format!(
                     "waited {:.1} s while {}",
                     since.elapsed().as_secs_f64(),
-                    culprit::sentence(who.as_ref(), &doing)
+                    lock_owner::sentence(who.as_ref(), &doing)
                 );
-                return Err(fault::plain(StoreErrorClass::Transient, message));
+                return Err(error::plain(StoreErrorClass::Transient, message));
             }
             std::thread::sleep(busy::pause());
         }
@@ -314,17 +314,17 @@ fn connect(
         }
         Ok(db)
     };
-    let db = open().map_err(|e| fault::of_sqlite(path, Stage::Open, e))?;
+    let db = open().map_err(|e| error::of_sqlite(path, Stage::Open, e))?;
     // SQLite opens what it cannot write for reading only, without a word.
     if db.is_readonly("main").unwrap_or(false) {
-        return Err(fault::plain(StoreErrorClass::Refused, fault::read_only(path)));
+        return Err(error::plain(StoreErrorClass::Refused, error::read_only(path)));
     }
     Ok(db)
 }
 
 /// Makes the layout if the file is new, switches to WAL, and forgets the claims of another boot.
 fn prepare(db: &mut Connection, path: &Path, boot_id: &str) -> Result<(), StoreError> {
-    let fault = |e| fault::of_sqlite(path, Stage::Open, e);
+    let fault = |e| error::of_sqlite(path, Stage::Open, e);
     if !Identity::read(db).map_err(fault)?.check(path)? {
         create(db, boot_id).map_err(fault)?;
     }

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::process::PerProcess;
 use crate::store::{StoreError, StoreErrorClass};
 
-use super::fault;
+use super::error;
 
 /// How many files are open, or are being opened.
 static OPEN: PerProcess<AtomicUsize> = PerProcess::new();
@@ -23,7 +23,7 @@ pub(super) struct InUse(());
 impl InUse {
     pub(super) fn begin() -> Result<Self, StoreError> {
         if OPEN.inherited().any(|open| open.load(Ordering::SeqCst) > 0) {
-            return Err(fault::plain(StoreErrorClass::Forked, REFUSAL.to_owned()));
+            return Err(error::plain(StoreErrorClass::Forked, REFUSAL.to_owned()));
         }
         OPEN.get().fetch_add(1, Ordering::SeqCst);
         Ok(Self(()))

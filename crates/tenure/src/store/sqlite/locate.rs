@@ -10,12 +10,12 @@ use rustix::fs::{Access, AtFlags};
 use rustix::io::Errno;
 
 use super::beside;
-use super::fault;
+use super::error;
 use super::mount;
 use crate::store::{StoreError, StoreErrorClass, spelling};
 
 fn config(message: String) -> StoreError {
-    fault::plain(StoreErrorClass::Config, message)
+    error::plain(StoreErrorClass::Config, message)
 }
 
 /// What an error of the system at `path` begins with.
@@ -38,12 +38,12 @@ pub(super) fn locate(path: &Path) -> Result<PathBuf, StoreError> {
         }
         Ok(file) if !file.is_file() => Err(config(format!("{shown} is not a regular file"))),
         Ok(file) => {
-            let full = fs::canonicalize(path).map_err(|e| fault::of_system(&at(path), e))?;
+            let full = fs::canonicalize(path).map_err(|e| error::of_system(&at(path), e))?;
             check_names(&full, file.nlink())?;
             check_rights(&full)?;
             Ok(full)
         }
-        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(fault::of_system(&at(path), e)),
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(error::of_system(&at(path), e)),
         // Another process may have made the file since.
         Err(_) if fs::symlink_metadata(path).is_ok_and(|file| file.is_symlink()) => {
             Err(config(format!("{shown} is a symbolic link that leads nowhere")))
@@ -61,7 +61,7 @@ pub(super) fn locate(path: &Path) -> Result<PathBuf, StoreError> {
                         "there is no directory {parent}: make it with `mkdir -p {parent}`"
                     )))
                 }
-                Err(e) => Err(fault::of_system(&at(path), e)),
+                Err(e) => Err(error::of_system(&at(path), e)),
             }
         }
     }
@@ -98,11 +98,11 @@ fn check_rights(file: &Path) -> Result<(), StoreError> {
         matches!(asked, Err(Errno::ACCESS | Errno::PERM | Errno::ROFS))
     };
     let message = if is_denied(Access::READ_OK) {
-        fault::cannot_open(file)
+        error::cannot_open(file)
     } else if is_denied(Access::WRITE_OK) {
-        fault::read_only(file)
+        error::read_only(file)
     } else {
         return Ok(());
     };
-    Err(fault::plain(StoreErrorClass::Refused, message))
+    Err(error::plain(StoreErrorClass::Refused, message))
 }

@@ -17,20 +17,20 @@ mod beside;
 mod boot;
 mod busy;
 mod cache;
-mod culprit;
+mod checkpoint;
 mod cut_off;
 mod datagram;
-mod fault;
+mod error;
 mod file;
 mod inherited;
-mod journal;
 mod locate;
+mod lock_owner;
 mod mount;
+mod notifier;
 mod rows;
 mod tombstones;
 mod transaction;
 mod wake_dir;
-mod wakeup;
 mod worker;
 
 use std::fmt;
@@ -53,7 +53,7 @@ use super::{
 };
 use file::File;
 use inherited::InUse;
-use wakeup::Inboxes;
+use notifier::Inboxes;
 use worker::{Call, Job, List, Worker};
 
 /// Locks in an SQLite file, shared by all processes of this host that can open it.
@@ -136,7 +136,7 @@ impl Sqlite {
         match started {
             Ok(_) => Box::pin(async move { answer.await.unwrap_or_else(|_| Err(thread_ended())) }),
             Err(e) => {
-                let fault = fault::of_system("cannot start the thread of the store", e);
+                let fault = error::of_system("cannot start the thread of the store", e);
                 Box::pin(ready(Err(fault)))
             }
         }
@@ -166,20 +166,20 @@ fn serve(
     let start = || {
         let file = File::open(path, &*runtime, &options)?;
         let inboxes = Inboxes::new(Arc::clone(&file.wake_dir));
-        let postman = inboxes
-            .postman()
-            .map_err(|e| fault::of_system("cannot make a socket for wake-ups", e))?;
-        Ok((file, inboxes, postman))
+        let notifier = inboxes
+            .notifier()
+            .map_err(|e| error::of_system("cannot make a socket for wake-ups", e))?;
+        Ok((file, inboxes, notifier))
     };
     match start() {
-        Ok((file, inboxes, postman)) => {
+        Ok((file, inboxes, notifier)) => {
             let (requests, waiting) = mpsc::channel();
             let name = format!("sqlite:{}", path.display()).into();
             let unique = file.unique().into();
             let seam_too = Arc::clone(&runtime);
             let shared = Arc::new(Shared { name, unique, runtime: seam_too, requests, inboxes });
             let _ = opened.send(Ok(Sqlite { shared: OfProcess::new(shared) }));
-            Worker::new(file, runtime, options, postman, waiting).run();
+            Worker::new(file, runtime, options, notifier, waiting).run();
         }
         Err(error) => {
             let _ = opened.send(Err(error));

@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::fault;
+use super::error;
 use crate::store::{StoreError, StoreErrorClass};
 
 /// File systems by the name that `/proc/self/mountinfo` gives, all shared between hosts (or
@@ -78,7 +78,7 @@ pub(super) fn check(file: &Path) -> Result<(), StoreError> {
          a local disk: name a file there, or use a store that is made for several hosts",
         file.display()
     );
-    Err(fault::plain(StoreErrorClass::Config, message))
+    Err(error::plain(StoreErrorClass::Config, message))
 }
 
 /// The first of `paths` at which something is mounted itself. Unknown counts as none: then there

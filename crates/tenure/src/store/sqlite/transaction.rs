@@ -9,7 +9,7 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Result};
 
 use super::cache::Cache;
-use super::fault::{self, Stage};
+use super::error::{self, Stage};
 use super::file::File;
 use super::rows::{self, Loaded, Stored};
 use super::worker::{Call, List};
@@ -134,7 +134,7 @@ fn floor(file: &File) -> std::result::Result<Fence, StoreError> {
              two kernels",
             file.path.display()
         );
-        return Err(fault::plain(StoreErrorClass::Config, message));
+        return Err(error::plain(StoreErrorClass::Config, message));
     };
     Ok(Fence::new(floor.unsigned_abs()))
 }

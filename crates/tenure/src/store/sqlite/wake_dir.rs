@@ -16,7 +16,7 @@ use rustix::fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags, RawMode, Stat, Uid};
 use rustix::io::Errno;
 
 use super::beside;
-use super::fault;
+use super::error;
 use crate::store::{StoreError, StoreErrorClass};
 
 /// The longest path of a socket, in bytes: `sun_path` less its end mark.
@@ -194,7 +194,7 @@ fn is_as(dir: &Stat, file: &Metadata) -> bool {
 
 pub(super) fn unusable(file: &Path, error: io::Error) -> StoreError {
     let file = file.display();
-    fault::of_system(
+    error::of_system(
         &format!(
             "cannot use {file}.wake: the directory of {file} must be writable, SQLite and Tenure \
              keep files beside it"
@@ -209,7 +209,7 @@ fn planted(file: &Path, path: &Path, what: &str) -> StoreError {
         "{path} {what}: Tenure has not made it so, and nothing was touched; see who has, and \
          remove it while no process uses {file}"
     );
-    fault::plain(StoreErrorClass::Config, message)
+    error::plain(StoreErrorClass::Config, message)
 }
 
 /// The directory belongs to somebody else and follows another file, or this one as it was.
@@ -229,7 +229,7 @@ fn closed(file: &Path, path: &Path) -> StoreError {
         shown.1,
         me = rustix::process::geteuid(),
     );
-    fault::plain(StoreErrorClass::Refused, message)
+    error::plain(StoreErrorClass::Refused, message)
 }
 
 #[cfg(test)]

@@ -11,11 +11,11 @@ use tokio::sync::oneshot;
 use super::SqliteOptions;
 use super::beside::Standing;
 use super::cache::Cache;
+use super::checkpoint::{self, Journal};
 use super::cut_off::{self, LOOK_EVERY};
 use super::file::File;
-use super::journal::{self, Journal};
+use super::notifier::Notifier;
 use super::transaction::{self, Clocks, Done};
-use super::wakeup::Postman;
 use crate::engine::observe::tell;
 use crate::protocol::{Inspection, Reply, Request};
 use crate::runtime::{Runtime, shielded};
@@ -64,7 +64,7 @@ pub(super) struct Worker {
     path: PathBuf,
     clocks: Clocks,
     options: SqliteOptions,
-    postman: Postman,
+    notifier: Notifier,
     requests: Receiver<Job>,
     cache: Cache,
     journal: Journal,
@@ -77,14 +77,14 @@ impl Worker {
         file: File,
         runtime: Arc<dyn Runtime>,
         options: SqliteOptions,
-        postman: Postman,
+        notifier: Notifier,
         requests: Receiver<Job>,
     ) -> Self {
         let clocks = Clocks { runtime, retention: options.fence_retention };
         let journal = Journal::beside(&file.path);
         let (path, cache) = (file.asked().to_owned(), Cache::default());
         let (file, cut_off_until) = (Some(file), None);
-        Self { file, path, clocks, options, postman, requests, cache, journal, cut_off_until }
+        Self { file, path, clocks, options, notifier, requests, cache, journal, cut_off_until }
     }
 
     /// Works until the last handle of the store is gone.
@@ -117,13 +117,13 @@ impl Worker {
     }
 
     fn next(&mut self) -> Option<Job> {
-        while self.postman.has_unsent() {
+        while self.notifier.has_unsent() {
             match self.requests.recv_timeout(RETRY_EVERY) {
                 Ok(request) => {
-                    self.postman.retry();
+                    self.notifier.retry();
                     return Some(request);
                 }
-                Err(RecvTimeoutError::Timeout) => self.postman.retry(),
+                Err(RecvTimeoutError::Timeout) => self.notifier.retry(),
                 Err(RecvTimeoutError::Disconnected) => return None,
             }
         }
@@ -145,7 +145,7 @@ impl Worker {
         if done.as_ref().is_err_and(|e| e.class == StoreErrorClass::Full) {
             // On a full disk the journal cannot grow; emptied into the file, it begins anew, and
             // what frees or renews goes on.
-            let written_back = |file: &File| journal::write_back(&file.db).is_ok();
+            let written_back = |file: &File| checkpoint::write_back(&file.db).is_ok();
             if self.file.as_ref().is_some_and(written_back) {
                 done = self.transact(&calls);
             }
@@ -153,7 +153,7 @@ impl Worker {
         match done {
             Ok(done) => {
                 // Waiters first: they have waited longest.
-                self.postman.tell(done.grants);
+                self.notifier.tell(done.grants);
                 for (call, replies) in calls.into_iter().zip(done.replies) {
                     answer(call.answer, Ok(replies));
                 }

@@ -39,11 +39,11 @@ impl Inboxes {
     }
 
     /// The sending half, for the worker.
-    pub(super) fn postman(&self) -> io::Result<Postman> {
+    pub(super) fn notifier(&self) -> io::Result<Notifier> {
         let socket = UnixDatagram::unbound()?;
         socket.set_nonblocking(true)?;
         let (dir, neighbours) = (Arc::clone(&self.dir), Arc::clone(&self.neighbours));
-        Ok(Postman { dir, neighbours, socket, unsent: VecDeque::new() })
+        Ok(Notifier { dir, neighbours, socket, unsent: VecDeque::new() })
     }
 
     /// Opens an inbox; `None`, with one warning, where no socket can be made.
@@ -132,7 +132,7 @@ async fn listen(inbox: Listening, socket: UnixDatagram, pushes: mpsc::UnboundedS
 
 /// Tells waiters of their grants: the sending half.
 #[derive(Debug)]
-pub(super) struct Postman {
+pub(super) struct Notifier {
     dir: Arc<WakeDir>,
     neighbours: Arc<Neighbours>,
     socket: UnixDatagram,
@@ -146,7 +146,7 @@ struct Letter {
     refused_since: Option<Instant>,
 }
 
-impl Postman {
+impl Notifier {
     /// Tells every granted waiter. Grants of one inbox travel together: a receiver has room for
     /// few datagrams (`net.unix.max_dgram_qlen`, often 10).
     pub(super) fn tell(&mut self, grants: Vec<(Key, Grant)>) {

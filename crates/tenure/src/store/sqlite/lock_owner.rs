@@ -13,13 +13,13 @@ const SHARED_FROM_BYTE: &str = "1073741826";
 
 /// A process that holds a lock.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Culprit {
+pub(super) struct LockOwner {
     pid: u32,
     name: String,
     stopped: bool,
 }
 
-impl Culprit {
+impl LockOwner {
     /// The process inside a write transaction on `file`.
     pub(super) fn writing(file: &Path) -> Option<Self> {
         let shared_memory = format!("{}-shm", file.display());
@@ -70,15 +70,15 @@ fn name_and_state(stat: &str) -> Option<(String, bool)> {
     Some((name.to_owned(), rest.trim_start().starts_with(['T', 't'])))
 }
 
-impl fmt::Display for Culprit {
+impl fmt::Display for LockOwner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "process {} ({:?})", self.pid, self.name)
     }
 }
 
 /// Who was in the way, doing what, and what to do about it.
-pub(super) fn sentence(culprit: Option<&Culprit>, doing: &str) -> String {
-    match culprit {
+pub(super) fn sentence(lock_owner: Option<&LockOwner>, doing: &str) -> String {
+    match lock_owner {
         Some(who) if who.stopped => {
             let pid = who.pid;
             format!("{who} was {doing}; it is stopped: continue it (kill -CONT {pid}) or end it")
@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn the_sentence_says_what_to_do() {
-        let who = Culprit { pid: 7, name: "tar".into(), stopped: true };
+        let who = LockOwner { pid: 7, name: "tar".into(), stopped: true };
         assert!(
             sentence(Some(&who), "busy").contains("process 7 (\"tar\") was busy; it is stopped")
         );

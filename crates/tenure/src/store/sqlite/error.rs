@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rusqlite::{Error, ErrorCode};
 
 use super::busy;
-use super::culprit::{self, Culprit};
+use super::lock_owner::{self, LockOwner};
 use crate::store::{StoreError, StoreErrorClass};
 
 /// How far a request had come.
@@ -79,7 +79,7 @@ fn busy_for(file: &Path) -> String {
     format!(
         "waited {:.1} s while {}",
         busy::waited().as_secs_f64(),
-        culprit::sentence(Culprit::writing(file).as_ref(), &doing)
+        lock_owner::sentence(LockOwner::writing(file).as_ref(), &doing)
     )
 }
 

@@ -14,7 +14,7 @@ use crate::types::{Key, Label, Owner};
 use super::ask::vote;
 use super::leases::{Lease, Standing};
 use super::round::{Heard, Round, Word};
-use super::{Shared, look, report};
+use super::{Shared, merge, report};
 
 /// How long an owner is refused of which a request may still be under way.
 pub(super) const TOMBSTONE: Duration = Duration::from_secs(60);
@@ -65,7 +65,7 @@ pub(super) async fn settle(
             if word.heard().is_some_and(|heard| heard.result.is_err()) {
                 let until = shared.now() + TOMBSTONE;
                 for step in &give_back[node] {
-                    shared.debts[node].owe(step.clone(), until);
+                    shared.outbox[node].owe(step.clone(), until);
                 }
             }
         }
@@ -97,8 +97,8 @@ fn follow_up(
             let mut late = vec![Vec::new(); shared.nodes.len()];
             account(&shared, &asked, &round.words, &verdicts, |node| !before[node], &mut late);
             let until = shared.now() + TOMBSTONE;
-            for (debts, steps) in shared.debts.iter().zip(late) {
-                steps.into_iter().for_each(|step| debts.owe(step, until));
+            for (outbox, steps) in shared.outbox.iter().zip(late) {
+                steps.into_iter().for_each(|step| outbox.owe(step, until));
             }
         }));
     }
@@ -123,7 +123,7 @@ fn account(
                 Due::GiveBack(step) => give_back[node].push(step),
                 Due::Owed(steps, span) => {
                     let until = shared.now() + span;
-                    steps.into_iter().for_each(|step| shared.debts[node].owe(step, until));
+                    steps.into_iter().for_each(|step| shared.outbox[node].owe(step, until));
                 }
                 Due::TopUp(owner, ttl) => {
                     let step = shared.leases.top_up(&owner, node, ttl, shared.now());
@@ -334,7 +334,7 @@ fn answer(shared: &Shared, asked: &Asked, index: usize, words: &[Word], verdict:
                 Reply::Inspected(seen) => Some(seen),
                 _ => None,
             });
-            let mut merged = look::merged(&seen.collect::<Vec<_>>(), shared.nodes.len());
+            let mut merged = merge::merged(&seen.collect::<Vec<_>>(), shared.nodes.len());
             merged.nodes = report::nodes(&shared.nodes, words, index);
             Reply::Inspected(merged)
         }
@@ -409,7 +409,7 @@ fn guarded(replies: &[&Reply], nodes: usize, line: &str) -> Option<Reply> {
     if willing.clone().count() < majority(nodes) {
         return None;
     }
-    let guarded = look::guarded(willing, majority(nodes))?;
+    let guarded = merge::guarded(willing, majority(nodes))?;
     let blocker = Blocker {
         label: Label::new(""),
         held_for: guarded.known_for,

@@ -20,7 +20,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// The debts to one node.
-pub(super) struct Debts {
+pub(super) struct Outbox {
     node: Arc<Node>,
     runtime: Arc<dyn Runtime>,
     limit: Duration,
@@ -33,7 +33,7 @@ struct Book {
     is_running: bool,
 }
 
-impl Debts {
+impl Outbox {
     pub(super) fn new(node: &Arc<Node>, runtime: &Arc<dyn Runtime>, limit: Duration) -> Arc<Self> {
         let (node, runtime) = (Arc::clone(node), Arc::clone(runtime));
         Arc::new(Self { node, runtime, limit, book: Mutex::default() })
@@ -95,8 +95,8 @@ impl Debts {
     }
 }
 
-impl fmt::Debug for Debts {
+impl fmt::Debug for Outbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Debts").field("owed", &self.book().owed.len()).finish_non_exhaustive()
+        f.debug_struct("Outbox").field("owed", &self.book().owed.len()).finish_non_exhaustive()
     }
 }
