@@ -9,7 +9,7 @@ use tenure::runtime::{Moment, Runtime};
 
 use crate::command::{Cmd, Environment};
 use crate::link::{Order, Start};
-use crate::post::{NotStarted, Post};
+use crate::sentry_client::{NotStarted, SentryClient};
 use crate::watch::{Cause, Event, Lease, Watch};
 
 /// CMD.
@@ -27,7 +27,7 @@ pub(crate) struct Child {
 
 #[derive(Debug)]
 enum Parent {
-    Sentry(Post),
+    Sentry(SentryClient),
     Us(Watch),
 }
 
@@ -42,7 +42,7 @@ impl Child {
         let signal = Signal::from_named_raw(start.signal).unwrap_or(Signal::TERM);
         let grace = Duration::from_micros(start.grace_us);
         if guarded {
-            let (post, cmd) = Post::start(cmd, env, start)?;
+            let (post, cmd) = SentryClient::start(cmd, env, start)?;
             let (lease, parent) = (Some(start.lease), Parent::Sentry(post));
             return Ok(Self { cmd, signal, grace, lease, told: None, parent });
         }

@@ -13,7 +13,7 @@ use crate::duration::show;
 use crate::job::{Job, Stop};
 use crate::link::Start;
 use crate::plan::Plan;
-use crate::post::NotStarted;
+use crate::sentry_client::NotStarted;
 use crate::signals::{self, Signals};
 use crate::watch::{Cause, End, Event, Lease};
 
@@ -59,7 +59,7 @@ pub(crate) async fn run(
     };
     let guarded = plan.on_lost == OnLost::Kill;
     let child = Child::start(&plan.cmd, env, &start, guarded).map_err(NotRun::NotStarted)?;
-    plan.voice.detail(|| {
+    plan.output.detail(|| {
         let deadline = guard.deadline().as_micros();
         format!("CMD runs as process {}, deadline {deadline} µs", child.group().as_raw_nonzero())
     });
@@ -123,14 +123,14 @@ impl Hold<'_> {
                     Event::Ending { cause } => self.ending(cause),
                     Event::HeldBack { signal } => {
                         let name = signals::name(signal);
-                        self.plan.voice.notice(format!(
+                        self.plan.output.notice(format!(
                             "{name} came to all our processes, so CMD has it; not passed on \
                              (once: repeat it if CMD does not follow)"
                         ));
                     }
                     Event::Untold { signal, cmd } => {
                         let name = signals::name(signal);
-                        self.plan.voice.error(format!("CMD did not get {name}: {cmd}"));
+                        self.plan.output.error(format!("CMD did not get {name}: {cmd}"));
                     }
                 }
             }
@@ -175,7 +175,7 @@ impl Hold<'_> {
             Stop::Served => self.rest = self.runtime.now() + REST,
             Stop::Stuck => {
                 let name = signals::name(signal);
-                self.plan.voice.notice(format!(
+                self.plan.output.notice(format!(
                     "CMD was stopped by {name}: it wants a terminal, and tenure has none"
                 ));
             }
@@ -187,9 +187,9 @@ impl Hold<'_> {
         self.lost = Some((reason, self.runtime.now()));
         let key = self.plan.key.as_str();
         if self.plan.on_lost == OnLost::Ignore {
-            self.plan.voice.notice(format!("lost {key:?}: {reason}; CMD goes on"));
+            self.plan.output.notice(format!("lost {key:?}: {reason}; CMD goes on"));
         } else {
-            self.plan.voice.error(format!("lost {key:?}: {reason}; ending CMD"));
+            self.plan.output.error(format!("lost {key:?}: {reason}; ending CMD"));
             self.make_end(Cause::Lost, self.guard.deadline());
         }
     }
@@ -202,16 +202,16 @@ impl Hold<'_> {
     }
 
     fn ending(&self, cause: Cause) {
-        let voice = self.plan.voice;
+        let output = self.plan.output;
         match cause {
             Cause::MaxHold => {
                 let limit = self.plan.max_hold.map(show).unwrap_or_default();
-                voice.notice(format!("--max-hold {limit} is over; ending CMD"));
+                output.notice(format!("--max-hold {limit} is over; ending CMD"));
             }
-            Cause::SentryDied => voice.error("the sentry was killed; ending CMD, unguarded now"),
+            Cause::SentryDied => output.error("the sentry was killed; ending CMD, unguarded now"),
             Cause::Deadline if self.lost.is_none() => {
                 let key = self.plan.key.as_str();
-                voice.error(format!("the lease on {key:?} was not renewed in time; ending CMD"));
+                output.error(format!("the lease on {key:?} was not renewed in time; ending CMD"));
             }
             Cause::Deadline | Cause::Lost | Cause::TenureDied => {}
         }
@@ -222,7 +222,7 @@ impl Hold<'_> {
     fn ended(&self, end: End) -> Held {
         let had_terminal = self.job.cmd_ended(self.child.group(), end.cause.is_some());
         for survivor in &end.left {
-            self.plan.voice.error(survivor.left_behind());
+            self.plan.output.error(survivor.left_behind());
         }
         let by_deadline = matches!(end.cause, Some(Cause::Deadline | Cause::TenureDied));
         let in_time = end.at_us < self.deadline.as_micros() && !by_deadline;

@@ -17,29 +17,29 @@ mod child;
 mod clock;
 mod command;
 mod duration;
-mod epilogue;
 mod exit;
-mod family;
 mod help;
 mod hold;
+mod inspect;
 mod job;
 mod link;
-mod look;
-mod nest;
+mod nested;
+mod on_lost;
+mod output;
 mod plan;
-mod post;
+mod process_tree;
 mod procs;
 mod progress;
 mod relay;
 mod report;
 mod run;
 mod sentry;
+mod sentry_client;
 mod shell;
 mod signals;
 mod store;
 mod terminal;
 mod view;
-mod voice;
 mod wait;
 mod warnings;
 mod watch;
@@ -51,8 +51,8 @@ use clap::Parser;
 
 use crate::args::{Cli, Verb};
 use crate::exit::Exit;
-use crate::run::Fate;
-use crate::voice::{Level, Voice};
+use crate::output::{Level, Output};
+use crate::run::Termination;
 
 fn main() {
     let words: Vec<OsString> = std::env::args_os().skip(1).collect();
@@ -75,17 +75,17 @@ fn as_tool() -> Exit {
     };
     let done = match cli.verb {
         Verb::Run(args) => run::run(*args),
-        Verb::Status(args) => look::status(&args).map(Fate::Exit),
-        Verb::List(args) => look::list(&args).map(Fate::Exit),
+        Verb::Status(args) => inspect::status(&args).map(Termination::Exit),
+        Verb::List(args) => inspect::list(&args).map(Termination::Exit),
     };
     match done {
-        Ok(Fate::Exit(code)) => code,
-        Ok(Fate::Interrupt { whole_job }) => {
+        Ok(Termination::Exit(code)) => code,
+        Ok(Termination::Interrupt { whole_job }) => {
             signals::die_of_interrupt(whole_job);
             Exit::of_signal(2)
         }
         Err(refusal) => {
-            Voice(Level::Quiet).error(&refusal.message);
+            Output(Level::Quiet).error(&refusal.message);
             refusal.exit
         }
     }
@@ -95,7 +95,7 @@ fn as_sentry(words: Vec<OsString>) -> Exit {
     match sentry::main(words.into_iter().skip(1).collect()) {
         Ok(()) => Exit::SUCCESS,
         Err(e) => {
-            Voice(Level::Quiet).error(format!("the sentry, which tenure run starts: {e}"));
+            Output(Level::Quiet).error(format!("the sentry, which tenure run starts: {e}"));
             Exit::INTERNAL
         }
     }
@@ -103,7 +103,7 @@ fn as_sentry(words: Vec<OsString>) -> Exit {
 
 fn as_foreground_step(words: Vec<OsString>) -> Exit {
     let Err(e) = terminal::main(words.into_iter().skip(1).collect());
-    Voice(Level::Quiet).error(format!("cannot run CMD: {e}"));
+    Output(Level::Quiet).error(format!("cannot run CMD: {e}"));
     match e.kind() {
         std::io::ErrorKind::NotFound => Exit::NOT_FOUND,
         _ => Exit::NOT_EXECUTABLE,

@@ -13,11 +13,11 @@ use crate::args::{OnLost, RunArgs, StoreArgs};
 use crate::command::{Cmd, NoCmd};
 use crate::duration::show;
 use crate::exit::{Exit, Refusal};
-use crate::nest;
+use crate::nested;
+use crate::output::{Level, Output};
 use crate::procs;
 use crate::shell;
 use crate::store::{Choice, Located};
-use crate::voice::{Level, Voice};
 
 /// The default of `--kill-grace`, where a third of the ttl is not shorter.
 const GRACE: Duration = Duration::from_secs(5);
@@ -46,7 +46,7 @@ pub(crate) struct Plan {
     pub(crate) label: Label,
     pub(crate) busy_exit: Exit,
     pub(crate) report: Option<PathBuf>,
-    pub(crate) voice: Voice,
+    pub(crate) output: Output,
     /// For CMD: what this run and those around it hold.
     pub(crate) held: OsString,
 }
@@ -74,11 +74,11 @@ impl Plan {
         }
         // For the embedded store this makes its directory; so it comes last.
         let store = choice.located()?;
-        let held = env::var_os(nest::VARIABLE);
-        if nest::is_held_around(held.as_deref(), &store.identity(), key.as_str()) {
+        let held = env::var_os(nested::VARIABLE);
+        if nested::is_held_around(held.as_deref(), &store.identity(), key.as_str()) {
             return Err(Refusal::usage(nested(&key)));
         }
-        let held = nest::held_with(held.as_deref(), &store.identity(), key.as_str());
+        let held = nested::held_with(held.as_deref(), &store.identity(), key.as_str());
         Ok(Self {
             wait: if args.try_once {
                 Some(Duration::ZERO)
@@ -86,7 +86,7 @@ impl Plan {
                 args.wait.or(args.retry.map(|n| args.retry_delay.saturating_mul(n)))
             },
             label: args.label.as_deref().map_or_else(|| label_of(&cmd), Label::new),
-            voice: Voice(match (args.quiet, args.verbose) {
+            output: Output(match (args.quiet, args.verbose) {
                 (true, _) => Level::Quiet,
                 (_, true) => Level::Verbose,
                 _ => Level::Normal,
@@ -199,7 +199,7 @@ fn nested(key: &Key) -> String {
         "{:?} is held by a command around this one, which ends only after it: waiting would \
          never end. If that command has ended, unset {}",
         key.as_str(),
-        nest::VARIABLE
+        nested::VARIABLE
     )
 }
 

@@ -9,7 +9,7 @@ use tenure::protocol::{Inspection, State};
 use tenure::runtime::{Moment, Runtime};
 
 use crate::duration::show;
-use crate::voice::Voice;
+use crate::output::Output;
 
 const FIRST: Duration = Duration::from_secs(1);
 const IN_PLACE: Duration = Duration::from_secs(1);
@@ -18,14 +18,14 @@ const IN_A_LOG: Duration = Duration::from_secs(60);
 /// The line about the waiting. It is wiped when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Progress {
-    voice: Voice,
+    output: Output,
     in_place: bool,
     shown: Cell<bool>,
 }
 
 impl Progress {
-    pub(crate) fn new(voice: Voice) -> Self {
-        Self { voice, in_place: voice.can_update(), shown: Cell::new(false) }
+    pub(crate) fn new(output: Output) -> Self {
+        Self { output, in_place: output.can_update(), shown: Cell::new(false) }
     }
 
     /// Tells, until it is dropped.
@@ -40,10 +40,10 @@ impl Progress {
                 Err(e) => format!("waiting for {key:?}: {}", e.message()),
             };
             if self.in_place {
-                self.voice.update(&line);
+                self.output.update(&line);
                 self.shown.set(true);
             } else {
-                self.voice.notice(line);
+                self.output.notice(line);
             }
             at = next(at, runtime.now(), if self.in_place { IN_PLACE } else { IN_A_LOG });
         }
@@ -58,7 +58,7 @@ fn next(last: Moment, now: Moment, every: Duration) -> Moment {
 impl Drop for Progress {
     fn drop(&mut self) {
         if self.shown.get() {
-            self.voice.clear();
+            self.output.clear();
         }
     }
 }

@@ -9,15 +9,15 @@ use tenure::{Guard, Locks, LostReason};
 
 use crate::args::{OnLost, RunArgs};
 use crate::command::Environment;
-use crate::epilogue;
 use crate::exit::{Exit, Refusal};
-use crate::family::{Status, Survivor};
 use crate::hold::{self, Held, NotRun};
 use crate::job::Job;
-use crate::nest;
+use crate::nested;
+use crate::on_lost;
 use crate::plan::Plan;
-use crate::post::NotStarted;
+use crate::process_tree::{Status, Survivor};
 use crate::report::{Destination, Outcome, Report, millis};
+use crate::sentry_client::NotStarted;
 use crate::signals::{self, Signals};
 
 use crate::wait::{self, Waited};
@@ -26,7 +26,7 @@ use crate::watch::Cause;
 
 /// How the process ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fate {
+pub(crate) enum Termination {
     Exit(Exit),
     /// Dies of SIGINT, so that a shell's loop ends; with all of its job, if Ctrl-C was meant
     /// for it and reached CMD alone, since CMD had the terminal.
@@ -36,7 +36,7 @@ pub(crate) enum Fate {
 }
 
 /// Runs CMD under the lock.
-pub(crate) fn run(args: RunArgs) -> Result<Fate, Refusal> {
+pub(crate) fn run(args: RunArgs) -> Result<Termination, Refusal> {
     let plan = Plan::of(args)?;
     let destination = plan.report.as_deref().map(|path| {
         if plan.store.is_made_of(path) {
@@ -48,7 +48,7 @@ pub(crate) fn run(args: RunArgs) -> Result<Fate, Refusal> {
     });
     let destination = destination.transpose()?;
     if let Some(warning) = &plan.warning {
-        plan.voice.notice(warning);
+        plan.output.notice(warning);
     }
     let defect = |what: &str, e: std::io::Error| Refusal {
         exit: Exit::INTERNAL,
@@ -76,7 +76,7 @@ struct Flow<'a> {
 
 /// What is to be said and reported at the end.
 struct Verdict {
-    fate: Fate,
+    end: Termination,
     outcome: Outcome,
     reason: Option<String>,
     status: Option<Status>,
@@ -84,7 +84,7 @@ struct Verdict {
 
 impl Verdict {
     fn new(outcome: Outcome, exit: Exit, reason: impl Into<String>) -> Self {
-        Self { fate: Fate::Exit(exit), outcome, reason: Some(reason.into()), status: None }
+        Self { end: Termination::Exit(exit), outcome, reason: Some(reason.into()), status: None }
     }
 
     fn failed(exit: Exit, reason: impl Into<String>) -> Self {
@@ -96,7 +96,7 @@ impl Verdict {
         let exit = Exit::of_signal(signal.as_raw());
         let verdict = Self::new(Outcome::Interrupted, exit, format!("{name} came while waiting"));
         if signal == Signal::INT {
-            Self { fate: Fate::Interrupt { whole_job: false }, ..verdict }
+            Self { end: Termination::Interrupt { whole_job: false }, ..verdict }
         } else {
             verdict
         }
@@ -116,16 +116,16 @@ struct Times {
 }
 
 impl Flow<'_> {
-    async fn until_end(mut self, destination: Option<&Destination>) -> Fate {
+    async fn until_end(mut self, destination: Option<&Destination>) -> Termination {
         let mut times = Times::default();
         let plan = self.plan;
         let runtime = Arc::clone(&self.runtime);
-        warnings::tell(plan.voice);
+        warnings::tell(plan.output);
         let opening = plan.store.open(plan.store_timeout, &*runtime);
         let verdict = match wait::or_signal(opening, &mut self.signals, &self.job).await {
             Err(signal) => Verdict::interrupted(signal),
             Ok(Err(e)) => {
-                plan.voice.error(e.to_string());
+                plan.output.error(e.to_string());
                 Verdict::failed(Exit::of_error(&e), e.to_string())
             }
             Ok(Ok(locks)) => {
@@ -137,16 +137,16 @@ impl Flow<'_> {
         if let Some(destination) = destination {
             let report = report_of(plan, &verdict, &times);
             if let Err(e) = destination.write(&report) {
-                plan.voice.error(format!("--report: {e}"));
+                plan.output.error(format!("--report: {e}"));
             }
         }
-        verdict.fate
+        verdict.end
     }
 
     async fn with_store(&mut self, locks: &Locks, times: &mut Times) -> Verdict {
         let plan = self.plan;
         if locks.capabilities().reach == Reach::Process {
-            plan.voice.notice("this store is seen by this process only: nobody is kept out");
+            plan.output.notice("this store is seen by this process only: nobody is kept out");
         }
         let began = self.runtime.now();
         let mut mutex = locks
@@ -167,16 +167,16 @@ impl Flow<'_> {
         match waited {
             Waited::Signal(signal) => Verdict::interrupted(signal),
             Waited::Busy(message) => {
-                plan.voice.notice(&message);
+                plan.output.notice(&message);
                 Verdict::new(Outcome::Busy, plan.busy_exit, message)
             }
             Waited::Failed(e) => {
-                plan.voice.error(e.to_string());
+                plan.output.error(e.to_string());
                 Verdict::failed(Exit::of_error(&e), e.to_string())
             }
             Waited::Held(guard) => {
                 times.fence = Some(guard.fence().get());
-                plan.voice.detail(|| {
+                plan.output.detail(|| {
                     let (key, fence) = (plan.key.as_str(), guard.fence());
                     let waited = crate::duration::show(granted.since(began));
                     let store = plan.store.describe(locks);
@@ -206,7 +206,7 @@ impl Flow<'_> {
             }
             Err(NotRun::Lost(reason)) => {
                 let key = plan.key.as_str();
-                plan.voice.error(format!("lost {key:?} before CMD was started: {reason}"));
+                plan.output.error(format!("lost {key:?} before CMD was started: {reason}"));
                 (Verdict::lost(reason), Some(reason))
             }
             Err(NotRun::Signal(signal)) => (Verdict::interrupted(signal), None),
@@ -219,7 +219,7 @@ impl Flow<'_> {
         // What may be left of the lease is given back beside what follows, and nobody waits.
         drop(guard);
         if let Some(line) = &plan.on_lost_exec {
-            epilogue::run(line, reason, &env, &mut self.signals, &*runtime, plan.voice).await;
+            on_lost::run(line, reason, &env, &mut self.signals, &*runtime, plan.output).await;
         }
         verdict
     }
@@ -232,7 +232,7 @@ impl Flow<'_> {
             NotStarted::Cmd(e) => (Exit::NOT_EXECUTABLE, self.plan.cmd.not_started(e)),
             NotStarted::Sentry(e) => (Exit::INTERNAL, format!("cannot start the sentry: {e}")),
         };
-        self.plan.voice.error(&message);
+        self.plan.output.error(&message);
         Verdict::failed(exit, message)
     }
 
@@ -250,7 +250,7 @@ impl Flow<'_> {
         let failed = wait::or_signal(releasing, &mut self.signals, &self.job).await;
         if let Ok(Some(message)) = failed {
             let ttl = crate::duration::show(self.plan.ttl);
-            self.plan.voice.notice(format!("{message}; the key is free in {ttl} at the latest"));
+            self.plan.output.notice(format!("{message}; the key is free in {ttl} at the latest"));
         }
     }
 
@@ -258,7 +258,7 @@ impl Flow<'_> {
     async fn close(&mut self, locks: &Locks) {
         let closing = locks.close(self.plan.store_timeout);
         if let Ok(Err(e)) = wait::or_signal(closing, &mut self.signals, &self.job).await {
-            self.plan.voice.notice(e.to_string());
+            self.plan.output.notice(e.to_string());
         }
     }
 }
@@ -270,7 +270,7 @@ fn environment(plan: &Plan, locks: &Locks, guard: &Guard) -> Environment {
         ("TENURE_FENCE", guard.fence().to_string().into()),
         ("TENURE_OWNER", guard.owner().value().into()),
         ("TENURE_STORE_NAME", (&*locks.store_name()).into()),
-        (nest::VARIABLE, plan.held.clone()),
+        (nested::VARIABLE, plan.held.clone()),
     ] {
         env.0.push((name, Some(value)));
     }
@@ -279,7 +279,7 @@ fn environment(plan: &Plan, locks: &Locks, guard: &Guard) -> Environment {
 
 fn verdict_of(plan: &Plan, held: &Held) -> Verdict {
     let status = held.end.status;
-    let (fate, reason) = match status {
+    let (end, reason) = match status {
         Some(Status::Code(code)) => (Exit(u8::try_from(code).unwrap_or(u8::MAX)), None),
         Some(Status::Signal(number)) => (Exit::of_signal(number), None),
         None => (Exit::INTERNAL, Some("nobody saw how CMD ended".to_owned())),
@@ -287,17 +287,18 @@ fn verdict_of(plan: &Plan, held: &Held) -> Verdict {
     let by_itself = held.end.cause.is_none();
     let interrupted = status == Some(Status::Signal(Signal::INT.as_raw())) && by_itself;
     let whole_job = held.had_terminal;
-    let fate = if interrupted { Fate::Interrupt { whole_job } } else { Fate::Exit(fate) };
+    let end =
+        if interrupted { Termination::Interrupt { whole_job } } else { Termination::Exit(end) };
     let verdict = match (held.lost, held.end.cause) {
         (Some(reason), _) => {
             let lost = Verdict::lost(reason);
-            if plan.on_lost == OnLost::Kill { lost } else { Verdict { fate, ..lost } }
+            if plan.on_lost == OnLost::Kill { lost } else { Verdict { end, ..lost } }
         }
         (None, Some(Cause::MaxHold)) => {
             Verdict::new(Outcome::MaxHold, Exit::MAX_HOLD, "--max-hold was over")
         }
         (None, Some(_)) => Verdict::failed(Exit::INTERNAL, "the sentry was killed"),
-        (None, None) => Verdict { fate, outcome: Outcome::Ended, reason, status },
+        (None, None) => Verdict { end, outcome: Outcome::Ended, reason, status },
     };
     let left = held.end.left.iter().map(Survivor::left_behind);
     let reason = verdict.reason.into_iter().chain(left).collect::<Vec<_>>().join("; ");
@@ -306,9 +307,9 @@ fn verdict_of(plan: &Plan, held: &Held) -> Verdict {
 }
 
 fn report_of(plan: &Plan, verdict: &Verdict, times: &Times) -> Report {
-    let exit = match verdict.fate {
-        Fate::Exit(exit) => exit,
-        Fate::Interrupt { .. } => Exit::of_signal(Signal::INT.as_raw()),
+    let exit = match verdict.end {
+        Termination::Exit(exit) => exit,
+        Termination::Interrupt { .. } => Exit::of_signal(Signal::INT.as_raw()),
     };
     let (code, signal) = match verdict.status {
         Some(Status::Code(code)) => (Some(code), None),

@@ -15,11 +15,11 @@ use rustix::process::{Pid, Signal};
 
 use crate::clock::{self, Alarm};
 use crate::command::{Cmd, Environment, OWN_NAME};
-use crate::family::Status;
 use crate::link::{self, Inbox, Order, Report};
+use crate::output::{Level, Output};
+use crate::process_tree::Status;
 use crate::relay::Relay;
 use crate::signals;
-use crate::voice::{Level, Voice};
 use crate::watch::{Cause, End, Event, Watch};
 
 /// The word that makes `tenure` a sentry: not for people.
@@ -125,13 +125,13 @@ impl Sentry {
         } else {
             "could not be ended with all that it started".to_owned()
         };
-        let voice = Voice(Level::Quiet);
-        voice.error(format!(
+        let output = Output(Level::Quiet);
+        output.error(format!(
             "tenure{tenure} was killed while it held {key:?}; CMD (process {cmd}) {done}; the key \
              is free when the ttl is over"
         ));
         for survivor in &end.left {
-            voice.error(survivor.left_behind());
+            output.error(survivor.left_behind());
         }
     }
 

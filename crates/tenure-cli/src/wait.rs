@@ -33,7 +33,7 @@ pub(crate) async fn for_lock(
     job: &Job,
     runtime: &dyn Runtime,
 ) -> Waited {
-    let progress = Progress::new(plan.voice);
+    let progress = Progress::new(plan.output);
     let telling = progress.tell(mutex, plan.key.as_str(), runtime);
     let acquiring = async {
         if plan.wait == Some(Duration::ZERO) {

@@ -7,18 +7,18 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
-use crate::voice::Voice;
+use crate::output::Output;
 
 /// The part of the library that is listened to.
 const STORES: &str = "tenure::store";
 
 /// Tells them from here on.
-pub(crate) fn tell(voice: Voice) {
+pub(crate) fn tell(output: Output) {
     // Nobody else listens in this program.
-    let _ = tracing::subscriber::set_global_default(Warnings(voice));
+    let _ = tracing::subscriber::set_global_default(Warnings(output));
 }
 
-struct Warnings(Voice);
+struct Warnings(Output);
 
 /// A message, and behind it what it is about.
 #[derive(Default)]

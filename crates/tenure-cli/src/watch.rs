@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal};
 use serde::{Deserialize, Serialize};
 use tenure::runtime::Moment;
 
-use crate::family::{Change, Family, Status, Survivor};
+use crate::process_tree::{Change, ProcessTree, Status, Survivor};
 
 /// Why CMD was made to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,7 +100,7 @@ struct Ending {
 /// The watch.
 #[derive(Debug)]
 pub(crate) struct Watch {
-    family: Family,
+    family: ProcessTree,
     /// What is sent first.
     signal: Signal,
     /// The time between that and SIGKILL.
@@ -121,7 +121,15 @@ impl Watch {
         lease: Option<Lease>,
     ) -> Self {
         let untold = RefCell::default();
-        Self { family: Family::of(cmd), signal, grace, lease, ending: None, ended: None, untold }
+        Self {
+            family: ProcessTree::of(cmd),
+            signal,
+            grace,
+            lease,
+            ending: None,
+            ended: None,
+            untold,
+        }
     }
 
     /// The lease was renewed until `deadline_us`. An ending that has begun goes on.

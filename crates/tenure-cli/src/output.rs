@@ -16,9 +16,9 @@ pub(crate) enum Level {
 
 /// Our voice.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Voice(pub(crate) Level);
+pub(crate) struct Output(pub(crate) Level);
 
-impl Voice {
+impl Output {
     /// What went wrong: always said.
     pub(crate) fn error(self, message: impl AsRef<str>) {
         write(&format!("tenure: {}\n", message.as_ref()));

@@ -11,8 +11,8 @@ use tenure::LostReason;
 use tenure::runtime::Runtime;
 
 use crate::command::Environment;
+use crate::output::Output;
 use crate::signals::{self, Signals};
-use crate::voice::Voice;
 
 /// How long it may run.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -35,14 +35,14 @@ pub(crate) async fn run(
     env: &Environment,
     signals: &mut Signals,
     runtime: &dyn Runtime,
-    voice: Voice,
+    output: Output,
 ) {
     let mut command = Command::new("/bin/sh");
     env.put_into(&mut command);
     command.arg("-c").arg(line).env("TENURE_LOST_REASON", word(reason));
     let shell = match command.stdin(Stdio::null()).process_group(0).spawn() {
         Ok(shell) => Pid::from_child(&shell),
-        Err(e) => return voice.error(format!("--on-lost-exec: sh cannot be started: {e}")),
+        Err(e) => return output.error(format!("--on-lost-exec: sh cannot be started: {e}")),
     };
     let limit = runtime.now() + LIMIT;
     let status = loop {
@@ -56,10 +56,10 @@ pub(crate) async fn run(
                     continue;
                 }
                 let name = signals::name(signal.as_raw());
-                voice.error(format!("--on-lost-exec: ended by {name}"));
+                output.error(format!("--on-lost-exec: ended by {name}"));
             }
             () = runtime.sleep_until(limit) => {
-                voice.error("--on-lost-exec: not ready within 30s; killed");
+                output.error("--on-lost-exec: not ready within 30s; killed");
             }
         }
         let _ = rustix::process::kill_process_group(shell, Signal::KILL);
@@ -67,9 +67,9 @@ pub(crate) async fn run(
         return;
     };
     if let Some(signal) = status.terminating_signal() {
-        voice.error(format!("--on-lost-exec: killed by {}", signals::name(signal)));
+        output.error(format!("--on-lost-exec: killed by {}", signals::name(signal)));
     } else if let Some(code) = status.exit_status().filter(|code| *code != 0) {
-        voice.error(format!("--on-lost-exec: exit code {code}"));
+        output.error(format!("--on-lost-exec: exit code {code}"));
     }
 }
 

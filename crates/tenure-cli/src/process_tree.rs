@@ -86,12 +86,12 @@ fn user_name(number: u32) -> String {
 
 /// The processes that have to be gone before the lock is.
 #[derive(Debug)]
-pub(crate) struct Family {
+pub(crate) struct ProcessTree {
     /// CMD, and the number of its group. Valid until it is reaped.
     cmd: Option<Pid>,
 }
 
-impl Family {
+impl ProcessTree {
     /// `None` if nobody knows which of the descendants is CMD.
     pub(crate) fn of(cmd: Option<Pid>) -> Self {
         Self { cmd }

@@ -20,7 +20,7 @@ const START_LIMIT: Duration = Duration::from_secs(10);
 
 /// A sentry that has started CMD.
 #[derive(Debug)]
-pub(crate) struct Post {
+pub(crate) struct SentryClient {
     sentry: Process,
     link: UnixStream,
     inbox: Inbox,
@@ -35,7 +35,7 @@ pub(crate) enum NotStarted {
     Sentry(io::Error),
 }
 
-impl Post {
+impl SentryClient {
     /// Starts a sentry and through it CMD; answers CMD's number too.
     pub(crate) fn start(
         cmd: &Cmd,

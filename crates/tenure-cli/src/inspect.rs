@@ -10,10 +10,10 @@ use tenure::{Key, Locks};
 
 use crate::args::{ListArgs, StatusArgs, StoreArgs};
 use crate::exit::{Exit, Refusal};
+use crate::output::{Level, Output};
 use crate::plan::{check_store_timeout, key_of};
 use crate::store::{Choice, Located};
 use crate::view::{self, KeyView};
-use crate::voice::{Level, Voice};
 
 /// How many keys are asked for at a time.
 const PAGE: usize = 256;
@@ -72,7 +72,7 @@ fn with_store(
     check_store_timeout(args)?;
     let choice = Choice::of(args, |name| std::env::var_os(name))?;
     if let Some(warning) = choice.warning() {
-        Voice(Level::Normal).notice(warning);
+        Output(Level::Normal).notice(warning);
     }
     let store = choice.located()?;
     let defect = |e: io::Error| Refusal { exit: Exit::INTERNAL, message: e.to_string() };
