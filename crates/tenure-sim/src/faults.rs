@@ -1,4 +1,4 @@
-//! What befalls processes and servers, at random moments until the weather turns good: pauses,
+//! What befalls processes and servers, at random moments until the network turns good: pauses,
 //! crashes, cuts, a stopped server, a server that restarts with or without its memory or loses it
 //! while it runs, and an operator who takes a key away.
 
@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use tenure::Key;
 
-use crate::dice::Dice;
 use crate::link::Network;
+use crate::rng::Rng;
 use crate::server::Server;
 use crate::world::{Pid, World};
 
@@ -55,7 +55,7 @@ pub(crate) struct Faults {
     pub(crate) nodes: Vec<(Arc<Server>, Arc<Network>)>,
     pub(crate) kinds: Vec<Fault>,
     pub(crate) keys: Arc<[Key]>,
-    pub(crate) dice: Dice,
+    pub(crate) rng: Rng,
     /// The longest time between two mishaps.
     pub(crate) every: u64,
     /// None after this true time, nor lasts any longer.
@@ -70,7 +70,7 @@ pub(crate) struct Faults {
 impl Faults {
     /// Arranges the next mishap.
     pub(crate) fn go_on(mut self, world: &Arc<World>) {
-        let next = world.now() + self.dice.between(self.every / 20, self.every);
+        let next = world.now() + self.rng.between(self.every / 20, self.every);
         if next < self.until && !self.kinds.is_empty() {
             world.at(next, move |world| {
                 self.strike(world);
@@ -80,16 +80,16 @@ impl Faults {
     }
 
     fn strike(&mut self, world: &Arc<World>) {
-        let kind = self.dice.pick(&self.kinds);
-        let pid = self.dice.pick(&self.alive);
+        let kind = self.rng.pick(&self.kinds);
+        let pid = self.rng.pick(&self.alive);
         // Mostly short; sometimes longer than every lease.
-        let span = match self.dice.below(4) {
-            0 => self.dice.between(500 * MS, 5_000 * MS),
-            1 => self.dice.between(50 * MS, 1_000 * MS),
-            _ => self.dice.between(5 * MS, 200 * MS),
+        let span = match self.rng.below(4) {
+            0 => self.rng.between(500 * MS, 5_000 * MS),
+            1 => self.rng.between(50 * MS, 1_000 * MS),
+            _ => self.rng.between(5 * MS, 200 * MS),
         };
         let until = (world.now() + span).min(self.until);
-        let node = if self.nodes.len() > 1 { self.dice.index(self.nodes.len()) } else { 0 };
+        let node = if self.nodes.len() > 1 { self.rng.index(self.nodes.len()) } else { 0 };
         let (server, network) = self.nodes[node].clone();
         world.note(|| format!("{kind:?} of p{pid}, or of s{node}, for {span} µs"));
         match kind {
@@ -102,7 +102,7 @@ impl Faults {
             Fault::Forget => server.crash(until, true),
             Fault::Flush => server.flush(),
             Fault::Force => {
-                let key = &self.keys[self.dice.index(self.keys.len())];
+                let key = &self.keys[self.rng.index(self.keys.len())];
                 let grants = server.force(key);
                 network.push(grants);
             }

@@ -12,8 +12,8 @@ use crate::user::{MS, User};
 
 impl User {
     pub(crate) async fn hold(&mut self, number: u64, guard: &Arc<Guard>, wish: &Wish) {
-        match self.dice.below(10) {
-            0..=1 => self.home.sleep(self.dice.below(20) * MS).await,
+        match self.rng.below(10) {
+            0..=1 => self.host.sleep(self.rng.below(20) * MS).await,
             2..=3 => self.hold_and_look(number, guard).await,
             4 => self.hold_and_extend(number, guard, wish).await,
             5..=7 => self.hold_to_the_end(number, guard).await,
@@ -23,8 +23,8 @@ impl User {
     }
 
     async fn hold_and_look(&mut self, number: u64, guard: &Arc<Guard>) {
-        for _ in 0..self.dice.between(1, 8) {
-            self.home.sleep(self.dice.below(300) * MS).await;
+        for _ in 0..self.rng.between(1, 8) {
+            self.host.sleep(self.rng.below(300) * MS).await;
             if !self.look(number, guard) {
                 return;
             }
@@ -32,20 +32,20 @@ impl User {
     }
 
     async fn hold_and_extend(&mut self, number: u64, guard: &Arc<Guard>, wish: &Wish) {
-        for _ in 0..self.dice.between(1, 3) {
-            self.home.sleep(self.dice.below(200) * MS).await;
-            let span = Duration::from_micros(self.dice.between(10, 4_000) * MS);
-            self.home.judge.extends(number, span);
-            let asked = self.home.runtime.now();
+        for _ in 0..self.rng.between(1, 3) {
+            self.host.sleep(self.rng.below(200) * MS).await;
+            let span = Duration::from_micros(self.rng.between(10, 4_000) * MS);
+            self.host.judge.extends(number, span);
+            let asked = self.host.runtime.now();
             let interrupt = self.interrupt();
-            let extended: Option<Result<()>> = if self.dice.per_mille(500) {
+            let extended: Option<Result<()>> = if self.rng.per_mille(500) {
                 self.unless(interrupt, guard.extend_by(span)).await
             } else {
                 self.unless(interrupt, guard.extend_to(span)).await
             };
             let short = guard.deadline() < asked + span && wish.max_hold.is_none();
             if matches!(extended, Some(Ok(()))) && short {
-                self.home.judge.complain(Rule::Validity, || {
+                self.host.judge.complain(Rule::Validity, || {
                     format!("a{number} was extended by less than {span:?}")
                 });
             }
@@ -57,69 +57,69 @@ impl User {
 
     /// Works up to the last moment that is known to be safe.
     async fn hold_to_the_end(&mut self, number: u64, guard: &Arc<Guard>) {
-        let enough = self.home.world.now() + self.dice.below(4_000) * MS;
-        while self.look(number, guard) && self.home.world.now() < enough {
+        let enough = self.host.world.now() + self.rng.below(4_000) * MS;
+        while self.look(number, guard) && self.host.world.now() < enough {
             if guard.remaining().is_zero() {
                 return;
             }
-            self.home.runtime.sleep_until(guard.deadline()).await;
+            self.host.runtime.sleep_until(guard.deadline()).await;
         }
     }
 
     /// Works until little time is left, or another renewal has come.
     async fn hold_to_the_brink(&mut self, number: u64, guard: &Arc<Guard>, wish: &Wish) {
-        let home = Arc::clone(&self.home);
+        let host = Arc::clone(&self.host);
         let grace = wish.ttl.mul_f64(0.2);
-        let [before, most] = [guard.deadline(), home.runtime.now()];
-        let most = most + Duration::from_micros(self.dice.below(4_000) * MS);
+        let [before, most] = [guard.deadline(), host.runtime.now()];
+        let most = most + Duration::from_micros(self.rng.below(4_000) * MS);
         tokio::select! {
             biased;
             () = guard.at_risk(grace) => {
                 let left = guard.remaining();
                 if left > grace {
                     let text = || format!("a{number} is called at risk with {left:?} left");
-                    home.judge.complain(Rule::Announcement, text);
+                    host.judge.complain(Rule::Announcement, text);
                 }
             }
             later = guard.renewed(before) => {
                 if later <= before {
                     let text = || format!("a{number} is called renewed until {later:?}");
-                    home.judge.complain(Rule::Validity, text);
+                    host.judge.complain(Rule::Validity, text);
                 }
             }
-            () = home.runtime.sleep_until(most) => {}
+            () = host.runtime.sleep_until(most) => {}
         }
         self.look(number, guard);
     }
 
     async fn hold_until_lost(&mut self, number: u64, guard: &Arc<Guard>) {
-        let most = self.dice.below(4_000) * MS;
-        let home = Arc::clone(&self.home);
+        let most = self.rng.below(4_000) * MS;
+        let host = Arc::clone(&self.host);
         tokio::select! {
             biased;
-            reason = guard.lost() => home.world.note(|| format!("a{number} hears: {reason}")),
-            () = home.sleep(most) => {}
+            reason = guard.lost() => host.world.note(|| format!("a{number} hears: {reason}")),
+            () = host.sleep(most) => {}
         }
         self.look(number, guard);
     }
 
     pub(crate) async fn let_go(&mut self, number: u64, guard: Arc<Guard>) {
         let interrupt = self.interrupt();
-        let style = self.dice.below(3);
-        self.home.judge.let_go(number);
+        let style = self.rng.below(3);
+        self.host.judge.let_go(number);
         // The judge looks through a weak reference, and only between polls.
         let guard = Arc::into_inner(guard).expect("a user alone owns its guard");
         if style == 0 {
             return drop(guard);
         }
         let released = self.unless(interrupt, guard.release()).await;
-        self.home.world.note(|| format!("a{number} has released: {released:?}"));
+        self.host.world.note(|| format!("a{number} has released: {released:?}"));
     }
 
     /// Asks whether it still holds.
     fn look(&self, number: u64, guard: &Arc<Guard>) -> bool {
         let held = guard.check().is_ok();
-        self.home.judge.checked(number, held);
+        self.host.judge.checked(number, held);
         held
     }
 }

@@ -2,28 +2,28 @@
 //! Tenure's quorum of several, on virtual time and from seeds: a run is a pure function of its
 //! seed. No thread, no clock, no network.
 //!
-//! - `world`, `process`, `clock`, `dice`: time, tasks, and machines that are slow, stopped or dead
-//! - `server`, `link`, `weather`, `faults`, `defect`: servers, and all that can go wrong with them
-//! - `plan`, `home`, `user`, `hold`: who wants which lock, when, and what for
+//! - `world`, `process`, `clock`, `rng`: time, tasks, and machines that are slow, stopped or dead
+//! - `server`, `link`, `network_faults`, `faults`, `defect`: servers, and all that can go wrong with them
+//! - `plan`, `host`, `user`, `hold`: who wants which lock, when, and what for
 //! - `judge`: which promise was broken
-//! - `run`: one seed; `trace`, `brief`: what happened in it, for people
+//! - `run`: one seed; `trace`, `summary`: what happened in it, for people
 
-mod brief;
 mod clock;
 mod defect;
-mod dice;
 mod faults;
 mod hold;
-mod home;
+mod host;
 mod judge;
 mod link;
+mod network_faults;
 mod plan;
 mod process;
+mod rng;
 mod run;
 mod server;
+mod summary;
 mod trace;
 mod user;
-mod weather;
 mod world;
 
 pub use defect::Defect;

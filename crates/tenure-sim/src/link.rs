@@ -13,10 +13,10 @@ use tenure::store::{
 use tenure::{Key, TTL_MAX};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::brief;
 use crate::judge::Judge;
+use crate::network_faults::{Fate, NetworkFaults};
 use crate::server::{Sender, Server};
-use crate::weather::{Fate, Weather};
+use crate::summary;
 use crate::world::{Pid, World};
 
 type Replies = Result<Vec<Reply>, StoreError>;
@@ -33,7 +33,7 @@ pub(crate) struct Network {
 }
 
 struct NetworkState {
-    weather: Weather,
+    network_faults: NetworkFaults,
     /// Cut off until then.
     cuts: BTreeMap<Pid, u64>,
     inboxes: BTreeMap<Arc<str>, (Pid, mpsc::UnboundedSender<Push>)>,
@@ -51,18 +51,18 @@ impl Network {
         world: Arc<World>,
         server: Arc<Server>,
         judge: Arc<Judge>,
-        weather: Weather,
+        network_faults: NetworkFaults,
         pushes: bool,
     ) -> Arc<Self> {
         let (cuts, inboxes) = (BTreeMap::new(), BTreeMap::new());
-        let state = Mutex::new(NetworkState { weather, cuts, inboxes, last_call: 0 });
+        let state = Mutex::new(NetworkState { network_faults, cuts, inboxes, last_call: 0 });
         Arc::new(Self { world, server, judge, pushes, state })
     }
 
     /// The sun comes out: no fault from now on, but those that are under way.
     pub(crate) fn calm(&self) {
         let mut state = self.state();
-        state.weather = state.weather.calm();
+        state.network_faults = state.network_faults.calm();
         state.cuts.clear();
     }
 
@@ -88,16 +88,16 @@ impl Network {
     }
 
     fn push_copies(&self) -> Vec<u64> {
-        let weather = self.state().weather.clone();
-        self.world.dice(|dice| {
-            if dice.per_mille(weather.push_lost_per_mille) {
+        let network_faults = self.state().network_faults.clone();
+        self.world.rng(|rng| {
+            if rng.per_mille(network_faults.push_lost_per_mille) {
                 return Vec::new();
             }
-            let late = dice.per_mille(weather.push_late_per_mille);
-            let first = if late { dice.below(weather.late) } else { weather.way(dice) };
+            let late = rng.per_mille(network_faults.push_late_per_mille);
+            let first = if late { rng.below(network_faults.late) } else { network_faults.way(rng) };
             let mut delays = vec![first];
-            if dice.per_mille(weather.push_doubled_per_mille) {
-                delays.push(first + dice.below(weather.late));
+            if rng.per_mille(network_faults.push_doubled_per_mille) {
+                delays.push(first + rng.below(network_faults.late));
             }
             delays
         })
@@ -109,7 +109,7 @@ impl Network {
         if state.cuts.get(pid).is_some_and(|until| *until > world.now()) {
             return;
         }
-        world.note(|| format!("p{pid} gets a push: {} {}", push.key, brief::owner(&push.owner)));
+        world.note(|| format!("p{pid} gets a push: {} {}", push.key, summary::owner(&push.owner)));
         let _gone_with_its_process = sender.send(push);
     }
 
@@ -118,12 +118,13 @@ impl Network {
         if self.world.is_crashed(pid) {
             return answered;
         }
-        let (number, weather, cut) = self.next_call(pid);
-        let (fate, out, back) =
-            self.world.dice(|dice| (weather.fate(dice), weather.way(dice), weather.way(dice)));
+        let (number, network_faults, cut) = self.next_call(pid);
+        let (fate, out, back) = self.world.rng(|rng| {
+            (network_faults.fate(rng), network_faults.way(rng), network_faults.way(rng))
+        });
         let node = self.server.node;
         self.world.note(|| {
-            format!("p{pid} calls s{node} #{number} ({fate:?}): {}", brief::steps(&steps))
+            format!("p{pid} calls s{node} #{number} ({fate:?}): {}", summary::steps(&steps))
         });
         let call = Call {
             network: Arc::clone(self),
@@ -133,19 +134,19 @@ impl Network {
             steps,
             answer: Mutex::new(Some(answer)),
         };
-        Arc::new(call).set_out(fate, [out, back], &weather, cut);
+        Arc::new(call).set_out(fate, [out, back], &network_faults, cut);
         answered
     }
 
-    /// Opens an inbox as the weather permits: at once, late, or not.
+    /// Opens an inbox as the network permits: at once, late, or not.
     fn open_inbox(self: &Arc<Self>, pid: Pid, opened: oneshot::Sender<Opened>) {
-        let (_, weather, cut) = self.next_call(pid);
-        let (fate, way) = self.world.dice(|dice| (weather.fate(dice), weather.way(dice)));
+        let (_, network_faults, cut) = self.next_call(pid);
+        let (fate, way) = self.world.rng(|rng| (network_faults.fate(rng), network_faults.way(rng)));
         let now = self.world.now();
         let answered = matches!(fate, Fate::Answered | Fate::Doubled);
         if !answered || cut > now || self.server.is_down() || self.server.stalled_until() > now {
-            self.world.trouble(pid, now + weather.call_timeout);
-            self.world.at(now + weather.call_timeout, move |_| {
+            self.world.trouble(pid, now + network_faults.call_timeout);
+            self.world.at(now + network_faults.call_timeout, move |_| {
                 let _gave_up = opened.send(Err(failure("no inbox in time", false)));
             });
             return;
@@ -164,11 +165,11 @@ impl Network {
         Inbox { address, pushes, missed: Arc::default() }
     }
 
-    fn next_call(&self, pid: Pid) -> (u64, Weather, u64) {
+    fn next_call(&self, pid: Pid) -> (u64, NetworkFaults, u64) {
         let mut state = self.state();
         state.last_call += 1;
         let cut = state.cuts.get(&pid).copied().unwrap_or(0);
-        (state.last_call, state.weather.clone(), cut)
+        (state.last_call, state.network_faults.clone(), cut)
     }
 
     fn cut_until(&self, pid: Pid) -> u64 {
@@ -193,22 +194,28 @@ struct Call {
 }
 
 impl Call {
-    fn set_out(self: Arc<Self>, fate: Fate, [out, back]: [u64; 2], weather: &Weather, cut: u64) {
+    fn set_out(
+        self: Arc<Self>,
+        fate: Fate,
+        [out, back]: [u64; 2],
+        network_faults: &NetworkFaults,
+        cut: u64,
+    ) {
         let world = Arc::clone(&self.network.world);
         let now = world.now();
         let answered = matches!(fate, Fate::Answered | Fate::Doubled);
-        if !answered || out.max(back) > weather.delay {
-            world.trouble(self.from.pid, now + (out + back).max(weather.call_timeout));
+        if !answered || out.max(back) > network_faults.delay {
+            world.trouble(self.from.pid, now + (out + back).max(network_faults.call_timeout));
         }
         let fate = if cut <= now { fate } else { self.caught_in_cut(cut) };
         let caller = Arc::clone(&self);
-        world.at(now + weather.call_timeout, move |_| {
+        world.at(now + network_faults.call_timeout, move |_| {
             caller.answer(Err(failure("the server has not answered in time", true)));
         });
         match fate {
             Fate::Answered => self.travel(now + out, Some(back)),
             Fate::Doubled => {
-                let again = now + out + world.dice(|dice| dice.below(back));
+                let again = now + out + world.rng(|rng| rng.below(back));
                 Arc::clone(&self).travel(again, None);
                 self.travel(now + out, Some(back));
             }
@@ -226,9 +233,9 @@ impl Call {
     fn caught_in_cut(&self, until: u64) -> Fate {
         let world = &self.network.world;
         world.trouble(self.from.pid, until);
-        world.dice(|dice| match dice.below(2) {
+        world.rng(|rng| match rng.below(2) {
             0 => Fate::Lost,
-            _ => Fate::Late(until - world.now() + dice.below(200_000)),
+            _ => Fate::Late(until - world.now() + rng.below(200_000)),
         })
     }
 
@@ -243,11 +250,11 @@ impl Call {
         let stalled = network.server.stalled_until();
         if stalled > world.now() {
             world.trouble(self.from.pid, stalled);
-            return self.travel(stalled + world.dice(|dice| dice.below(1_000)), back);
+            return self.travel(stalled + world.rng(|rng| rng.below(1_000)), back);
         }
         if network.server.is_down() {
             world.trouble(self.from.pid, world.now());
-            let refused = self.single && world.dice(|dice| dice.per_mille(500));
+            let refused = self.single && world.rng(|rng| rng.per_mille(500));
             if let (true, Some(back)) = (refused, back) {
                 world.at(world.now() + back, move |_| {
                     self.answer(Err(failure("the server refused the connection", false)));

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::defect::Defect;
-use crate::dice::Dice;
 use crate::faults::Fault;
-use crate::weather::Weather;
+use crate::network_faults::NetworkFaults;
+use crate::rng::Rng;
 
 /// Clocks advance at rates that differ by less than the allowance of 1 %.
 const DRIFT_PPM: i64 = 5_000;
@@ -47,12 +47,12 @@ pub(crate) struct Plan {
     pub(crate) retention: Duration,
     pub(crate) pushes: bool,
     pub(crate) calm: bool,
-    pub(crate) weather: Weather,
+    pub(crate) network_faults: NetworkFaults,
     pub(crate) faults: Vec<Fault>,
     pub(crate) fault_every: u64,
     pub(crate) stumble_per_mille: u64,
     pub(crate) idle: u64,
-    /// The weather turns good.
+    /// the network turns good.
     pub(crate) calm_at: u64,
 }
 
@@ -62,16 +62,16 @@ impl Plan {
     /// Two clocks never advance at rates that differ by more than the allowance. Clients' wall
     /// clocks are anywhere; those of the servers differ by less than half of the longest ttl.
     pub(crate) fn of_quorum(seed: u64, defect: Option<Defect>) -> Self {
-        let mut dice = Dice::new(seed, Stream::Quorum as u64);
+        let mut rng = Rng::new(seed, Stream::Quorum as u64);
         let mut plan = Self::of(seed, None);
         let drifts = [(2 * DRIFT_PPM, 0), (0, 2 * DRIFT_PPM), (DRIFT_PPM, DRIFT_PPM)];
-        let (clients, servers) = dice.pick(&drifts);
-        let nodes = dice.pick(&[3, 3, 5]);
+        let (clients, servers) = rng.pick(&drifts);
+        let nodes = rng.pick(&[3, 3, 5]);
         let mut clock = |drift: i64, ahead: u64| {
-            let ppm = dice.pick(&[-drift, 0, drift]);
-            let ahead = i64::try_from(dice.below(2 * ahead)).unwrap_or(0)
+            let ppm = rng.pick(&[-drift, 0, drift]);
+            let ahead = i64::try_from(rng.below(2 * ahead)).unwrap_or(0)
                 - i64::try_from(ahead).unwrap_or(0);
-            Clock::new(dice.below(3_600 * SECOND), ppm).with_wall_ahead(ahead)
+            Clock::new(rng.below(3_600 * SECOND), ppm).with_wall_ahead(ahead)
         };
         plan.clocks = (0..plan.processes).map(|_| clock(clients, 60 * SECOND)).collect();
         plan.servers = (0..nodes).map(|_| clock(servers, LONGEST_TTL / 4)).collect();
@@ -79,58 +79,58 @@ impl Plan {
             plan.servers = plan.servers.iter().map(|c| c.with_rate(30_000)).collect();
         }
         plan.guard = Duration::from_micros(LONGEST_TTL);
-        plan.guards_memory = dice.per_mille(500);
-        plan.node_timeout = Duration::from_millis(dice.pick(&[200, 500, 1_000]));
+        plan.guards_memory = rng.per_mille(500);
+        plan.node_timeout = Duration::from_millis(rng.pick(&[200, 500, 1_000]));
         // A fence is remembered for longer than clocks are apart.
         plan.retention = plan.retention.max(2 * plan.guard);
         // A round that was refused withdraws nothing. That is safe since a link of Tenure's sends
         // nothing twice; a request without an answer may still be carried out twice.
-        plan.weather.doubled_per_mille = 0;
+        plan.network_faults.doubled_per_mille = 0;
         // A quorum has no operator who would take a key from a single node.
         plan.faults.retain(|fault| *fault != Fault::Force);
         plan
     }
 
     pub(crate) fn of(seed: u64, defect: Option<Defect>) -> Self {
-        let mut dice = Dice::new(seed, Stream::Plan as u64);
-        let calm = dice.per_mille(1_000 / 16);
+        let mut rng = Rng::new(seed, Stream::Plan as u64);
+        let calm = rng.per_mille(1_000 / 16);
         let spare = 3;
-        let processes = usize::try_from(dice.between(2, 4)).unwrap_or(2) + spare;
-        let clocks = (0..processes).map(|_| clock(&mut dice)).collect();
+        let processes = usize::try_from(rng.between(2, 4)).unwrap_or(2) + spare;
+        let clocks = (0..processes).map(|_| clock(&mut rng)).collect();
         let server_clock = match defect {
             Some(Defect::ClockTooFast) => Clock::new(7 * SECOND, 30_000),
-            _ => clock(&mut dice),
+            _ => clock(&mut rng),
         };
-        let mut weather = Weather::roll(&mut dice);
+        let mut network_faults = NetworkFaults::roll(&mut rng);
         if calm {
-            weather = weather.calm();
+            network_faults = network_faults.calm();
         }
-        let faults = Fault::ALL.into_iter().filter(|_| !calm && dice.per_mille(500)).collect();
-        let calm_at = dice.between(5, 20) * SECOND;
+        let faults = Fault::ALL.into_iter().filter(|_| !calm && rng.per_mille(500)).collect();
+        let calm_at = rng.between(5, 20) * SECOND;
         Self {
             processes,
             spare,
-            users: usize::try_from(dice.between(1, 3)).unwrap_or(1),
-            keys: usize::try_from(dice.between(1, 3)).unwrap_or(1),
+            users: usize::try_from(rng.between(1, 3)).unwrap_or(1),
+            keys: usize::try_from(rng.between(1, 3)).unwrap_or(1),
             clocks,
             servers: vec![server_clock],
             guard: Duration::ZERO,
             guards_memory: false,
             node_timeout: Duration::ZERO,
-            retention: Duration::from_secs(dice.pick(&[2, 20, 24 * 3_600])),
-            pushes: !dice.per_mille(100),
+            retention: Duration::from_secs(rng.pick(&[2, 20, 24 * 3_600])),
+            pushes: !rng.per_mille(100),
             calm,
-            weather,
+            network_faults,
             faults,
-            fault_every: dice.pick(&[400_000, 1_500_000, 4_000_000]),
-            stumble_per_mille: if calm { 0 } else { dice.pick(&[0, 0, 1, 5]) },
-            idle: dice.pick(&[20_000, 200_000, 1_000_000]),
+            fault_every: rng.pick(&[400_000, 1_500_000, 4_000_000]),
+            stumble_per_mille: if calm { 0 } else { rng.pick(&[0, 0, 1, 5]) },
+            idle: rng.pick(&[20_000, 200_000, 1_000_000]),
             calm_at,
         }
     }
 }
 
-fn clock(dice: &mut Dice) -> Clock {
-    let ppm = dice.pick(&[-DRIFT_PPM, 0, DRIFT_PPM]);
-    Clock::new(dice.below(3_600 * SECOND), ppm)
+fn clock(rng: &mut Rng) -> Clock {
+    let ppm = rng.pick(&[-DRIFT_PPM, 0, DRIFT_PPM]);
+    Clock::new(rng.below(3_600 * SECOND), ppm)
 }

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use tenure::runtime::{Moment, Runtime, Task};
 
-use crate::dice::Dice;
+use crate::rng::Rng;
 use crate::world::{EventId, Part, Pid, World};
 
 /// Timers fire up to so much late.
@@ -16,15 +16,15 @@ pub(crate) const TIMER_LATE: u64 = 20_000;
 
 /// The runtime of one process.
 #[derive(Debug)]
-pub(crate) struct SimSeam {
+pub(crate) struct SimRuntime {
     world: Arc<World>,
     pid: Pid,
-    dice: Mutex<Dice>,
+    rng: Mutex<Rng>,
 }
 
-impl SimSeam {
-    pub(crate) fn new(world: Arc<World>, pid: Pid, dice: Dice) -> Arc<Self> {
-        Arc::new(Self { world, pid, dice: Mutex::new(dice) })
+impl SimRuntime {
+    pub(crate) fn new(world: Arc<World>, pid: Pid, rng: Rng) -> Arc<Self> {
+        Arc::new(Self { world, pid, rng: Mutex::new(rng) })
     }
 
     pub(crate) fn pid(&self) -> Pid {
@@ -32,7 +32,7 @@ impl SimSeam {
     }
 }
 
-impl Runtime for SimSeam {
+impl Runtime for SimRuntime {
     fn now(&self) -> Moment {
         // Before the reading: after it, no program could know.
         self.world.may_stumble(self.pid);
@@ -62,7 +62,7 @@ impl Runtime for SimSeam {
     }
 
     fn random(&self, bytes: &mut [u8]) {
-        self.dice.lock().unwrap_or_else(PoisonError::into_inner).fill(bytes);
+        self.rng.lock().unwrap_or_else(PoisonError::into_inner).fill(bytes);
     }
 }
 
@@ -101,9 +101,9 @@ impl Future for Sleep {
         }
         let waker = Arc::new(Mutex::new(Some(cx.waker().clone())));
         let woken = Arc::clone(&waker);
-        let late = self.world.dice(|dice| match dice.below(4) {
-            0 => dice.below(TIMER_LATE),
-            1 => dice.below(TIMER_LATE / 10),
+        let late = self.world.rng(|rng| match rng.below(4) {
+            0 => rng.below(TIMER_LATE),
+            1 => rng.below(TIMER_LATE / 10),
             2 => TIMER_LATE,
             _ => 0,
         });
@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     fn world() -> Arc<World> {
-        World::new(vec![Clock::new(5_000_000, 5_000)], Dice::new(1, 1), Trace::new(false))
+        World::new(vec![Clock::new(5_000_000, 5_000)], Rng::new(1, 1), Trace::new(false))
     }
 
     #[test]
@@ -154,7 +154,7 @@ mod tests {
     #[test]
     fn a_timer_is_late_and_never_early() {
         let world = world();
-        let runtime = SimSeam::new(Arc::clone(&world), 0, Dice::new(1, 2));
+        let runtime = SimRuntime::new(Arc::clone(&world), 0, Rng::new(1, 2));
         let at = runtime.now() + std::time::Duration::from_secs(1);
         let (ended, sleep) = (Arc::new(Mutex::new(None)), runtime.sleep_until(at));
         let end = Arc::clone(&ended);

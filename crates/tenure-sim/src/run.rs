@@ -10,13 +10,13 @@ use tenure::store::{Quorum, QuorumOptions, Store};
 
 use crate::clock::Clock;
 use crate::defect::Defect;
-use crate::dice::Dice;
 use crate::faults::Faults;
-use crate::home::{CLOSE_LIMIT, Home};
+use crate::host::{CLOSE_LIMIT, Host};
 use crate::judge::{Judge, Rule};
 use crate::link::{Network, SimStore};
 use crate::plan::{Plan, SECOND, Stream};
-use crate::process::SimSeam;
+use crate::process::SimRuntime;
+use crate::rng::Rng;
 use crate::server::{Server, Terms};
 use crate::trace::Trace;
 use crate::user::User;
@@ -94,17 +94,17 @@ struct Town {
     living: Arc<AtomicUsize>,
     /// Users begin nothing new.
     over: Arc<AtomicBool>,
-    homes: Arc<Mutex<Vec<Arc<Home>>>>,
+    homes: Arc<Mutex<Vec<Arc<Host>>>>,
 }
 
 impl Town {
     fn found(seed: u64, options: Options) -> Self {
         let plan = if options.quorum { Plan::of_quorum } else { Plan::of };
         let plan = plan(seed, options.defect);
-        let dice = Dice::new(seed, Stream::World as u64);
-        let world = World::new(plan.clocks.clone(), dice, Trace::new(options.trace));
+        let rng = Rng::new(seed, Stream::World as u64);
+        let world = World::new(plan.clocks.clone(), rng, Trace::new(options.trace));
         world.note(|| format!("{plan:#?}"));
-        let (round_trip, calm) = (2 * plan.weather.delay, plan.calm);
+        let (round_trip, calm) = (2 * plan.network_faults.delay, plan.calm);
         let judge =
             Judge::new(Arc::clone(&world), options.only, calm, round_trip, plan.servers.len());
         world.observe(Arc::downgrade(&judge) as Weak<dyn Observer>);
@@ -119,7 +119,7 @@ impl Town {
             };
             let server = Server::new(w, j, node, terms);
             let (w, s, j) = (Arc::clone(&world), Arc::clone(&server), Arc::clone(&judge));
-            (server, Network::new(w, s, j, plan.weather.clone(), plan.pushes))
+            (server, Network::new(w, s, j, plan.network_faults.clone(), plan.pushes))
         };
         let nodes = plan.servers.iter().enumerate().map(found_node).collect();
         let names = (0..plan.keys).map(|i| Key::new(format!("k{i}")).expect("a good key"));
@@ -139,7 +139,7 @@ impl Town {
             nodes: self.nodes.clone(),
             kinds: plan.faults.clone(),
             keys: Arc::clone(&self.keys),
-            dice: Dice::new(self.seed, Stream::Faults as u64),
+            rng: Rng::new(self.seed, Stream::Faults as u64),
             every: plan.fault_every,
             until: plan.calm_at,
             alive: (0..first).collect(),
@@ -148,7 +148,7 @@ impl Town {
         };
         faults.go_on(&self.world);
         self.world.run(plan.calm_at, || false);
-        self.world.note(|| "the weather turns good".into());
+        self.world.note(|| "the network_faults turns good".into());
         self.nodes.iter().for_each(|(_, network)| network.calm());
         self.world.set_stumbling(0, 0);
         let enough = self.judge.handed_out() + GRANTS_IN_GOOD_WEATHER;
@@ -156,7 +156,7 @@ impl Town {
         self.world.run(now + GOOD_WEATHER, || false);
         self.world.run(now + GOOD_WEATHER_MOST, || self.judge.handed_out() >= enough);
         if self.judge.handed_out() < enough {
-            let text = || "hardly anybody gets anything in good weather".into();
+            let text = || "hardly anybody gets anything in good network_faults".into();
             self.judge.complain(Rule::Throughput, text);
         }
         self.over.store(true, Ordering::Relaxed);
@@ -182,13 +182,13 @@ impl Town {
 
     /// Every process that lives closes its `Locks`.
     fn close(&self) {
-        let homes = self.homes.lock().expect("no home panics").clone();
-        for home in homes.iter().filter(|home| !self.world.is_crashed(home.pid)) {
-            let (home, living) = (Arc::clone(home), Arc::clone(&self.living));
+        let homes = self.homes.lock().expect("no host panics").clone();
+        for host in homes.iter().filter(|host| !self.world.is_crashed(host.pid)) {
+            let (host, living) = (Arc::clone(host), Arc::clone(&self.living));
             living.fetch_add(1, Ordering::Relaxed);
-            let pid = home.pid;
+            let pid = host.pid;
             let closing = Box::pin(async move {
-                home.close().await;
+                host.close().await;
                 living.fetch_sub(1, Ordering::Relaxed);
             });
             self.world.spawn(pid, Part::Program, closing);
@@ -203,8 +203,8 @@ impl Town {
         let (world, nodes) = (Arc::clone(&self.world), self.nodes.clone());
         let (living, move_in) = (Arc::clone(&self.living), self.mover());
         Arc::new(move |pid| {
-            let dice = Dice::new(seed, Stream::Runtime as u64 + pid as u64);
-            let runtime = SimSeam::new(Arc::clone(&world), pid, dice);
+            let rng = Rng::new(seed, Stream::Runtime as u64 + pid as u64);
+            let runtime = SimRuntime::new(Arc::clone(&world), pid, rng);
             let store = |(_, network): &(_, Arc<Network>)| -> Arc<dyn Store> {
                 SimStore::new(Arc::clone(network), pid)
             };
@@ -237,12 +237,12 @@ impl Town {
         let (users, over, idle) = (plan.users, Arc::clone(&self.over), plan.idle);
         Arc::new(move |runtime, store| {
             let (pid, runtime) = (runtime.pid(), Arc::clone(runtime));
-            let home = Home::new(Arc::clone(&world), Arc::clone(&judge), pid, runtime, store);
+            let host = Host::new(Arc::clone(&world), Arc::clone(&judge), pid, runtime, store);
             for user in 0..users {
                 let stream = Stream::User as u64 + (pid * users + user) as u64;
                 let user = User {
-                    home: Arc::clone(&home),
-                    dice: Dice::new(seed, stream),
+                    host: Arc::clone(&host),
+                    rng: Rng::new(seed, stream),
                     keys: Arc::clone(&keys),
                     over: Arc::clone(&over),
                     idle,
@@ -254,12 +254,12 @@ impl Town {
                 });
                 world.spawn(pid, Part::Program, life);
             }
-            homes.lock().expect("no home panics").push(Arc::clone(&home));
+            homes.lock().expect("no host panics").push(Arc::clone(&host));
         })
     }
 }
 
-type Mover = dyn Fn(&Arc<SimSeam>, Arc<dyn Store>) + Send + Sync;
+type Mover = dyn Fn(&Arc<SimRuntime>, Arc<dyn Store>) + Send + Sync;
 
 /// One more user as long as it exists: a crash ends it as well.
 struct Presence(Arc<AtomicUsize>);

@@ -12,10 +12,10 @@ use tenure::protocol::{
 };
 use tenure::{Key, Label, StoreTime};
 
-use crate::brief;
 use crate::clock::Clock;
 use crate::defect::Defect;
 use crate::judge::{Change, Judge};
+use crate::summary;
 use crate::world::{Pid, World};
 
 /// One server of a run.
@@ -197,7 +197,7 @@ impl Server {
         };
         self.world.note(|| {
             let who = from.map_or("operator".into(), |f| format!("p{}", f.pid));
-            let (op, reply) = (brief::op(&step.op), brief::reply(&reply));
+            let (op, reply) = (summary::op(&step.op), summary::reply(&reply));
             format!("s{} {} from {who}: {op} -> {reply}", self.node, step.key)
         });
         self.judge.changed(&Change {

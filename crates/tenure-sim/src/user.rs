@@ -10,16 +10,16 @@ use std::time::Duration;
 
 use tenure::{ErrorKind, Key, Mutex, Renewal};
 
-use crate::dice::Dice;
-use crate::home::Home;
+use crate::host::Host;
 use crate::judge::{Ending, Patience, Rule, Wish, label};
+use crate::rng::Rng;
 
 pub(crate) const MS: u64 = 1_000;
 
 /// One task of a program.
 pub(crate) struct User {
-    pub(crate) home: Arc<Home>,
-    pub(crate) dice: Dice,
+    pub(crate) host: Arc<Host>,
+    pub(crate) rng: Rng,
     pub(crate) keys: Arc<[Key]>,
     /// The day is over: nothing new is begun.
     pub(crate) over: Arc<AtomicBool>,
@@ -37,13 +37,13 @@ pub(crate) enum Interrupt {
 impl User {
     pub(crate) async fn live(mut self) {
         loop {
-            let pause = self.dice.below(self.idle);
-            self.home.sleep(pause).await;
+            let pause = self.rng.below(self.idle);
+            self.host.sleep(pause).await;
             if self.over.load(Ordering::Relaxed) {
                 return;
             }
-            if self.dice.per_mille(10) {
-                self.home.close().await;
+            if self.rng.per_mille(10) {
+                self.host.close().await;
             }
             self.work().await;
         }
@@ -52,7 +52,7 @@ impl User {
     async fn work(&mut self) {
         let wish = self.wish();
         let mutex = self.order(&wish);
-        let number = self.home.judge.begin(wish.clone());
+        let number = self.host.judge.begin(wish.clone());
         let mutex = mutex.with_label(label(number));
         let interrupt = self.interrupt();
         let outcome = match wish.patience {
@@ -61,38 +61,38 @@ impl User {
         };
         let guard = match outcome {
             Some(Ok(Some(guard))) => Arc::new(guard),
-            Some(Ok(None)) => return self.home.judge.ended(number, Ending::Busy),
+            Some(Ok(None)) => return self.host.judge.ended(number, Ending::Busy),
             Some(Err(error)) => return self.failed(number, &error),
-            None => return self.home.judge.ended(number, Ending::Dropped),
+            None => return self.host.judge.ended(number, Ending::Dropped),
         };
-        self.home.judge.handed(number, &guard);
+        self.host.judge.handed(number, &guard);
         self.hold(number, &guard, &wish).await;
         self.let_go(number, guard).await;
     }
 
     fn wish(&mut self) -> Wish {
-        let dice = &mut self.dice;
-        let ttl = Duration::from_millis(dice.pick(&[150, 400, 1_000, 3_000, 10_000]));
-        let patience = match dice.below(10) {
+        let rng = &mut self.rng;
+        let ttl = Duration::from_millis(rng.pick(&[150, 400, 1_000, 3_000, 10_000]));
+        let patience = match rng.below(10) {
             0..=1 => Patience::None,
-            2..=5 => Patience::Until(Duration::from_micros(dice.below(5_000) * MS)),
+            2..=5 => Patience::Until(Duration::from_micros(rng.below(5_000) * MS)),
             _ => Patience::Endless,
         };
-        let min_hold = if dice.per_mille(50) { dice.below(500) } else { 0 };
-        let max_hold = dice.per_mille(50).then(|| Duration::from_millis(500 + dice.below(1_000)));
+        let min_hold = if rng.per_mille(50) { rng.below(500) } else { 0 };
+        let max_hold = rng.per_mille(50).then(|| Duration::from_millis(500 + rng.below(1_000)));
         Wish {
-            pid: self.home.pid,
-            key: self.keys[dice.index(self.keys.len())].clone(),
+            pid: self.host.pid,
+            key: self.keys[rng.index(self.keys.len())].clone(),
             ttl,
             patience,
-            renews: !dice.per_mille(250),
+            renews: !rng.per_mille(250),
             min_hold: Duration::from_millis(min_hold),
             max_hold,
         }
     }
 
     fn order(&mut self, wish: &Wish) -> Mutex {
-        let mut mutex = self.home.locks().mutex(wish.key.as_str()).with_ttl(wish.ttl);
+        let mut mutex = self.host.locks().mutex(wish.key.as_str()).with_ttl(wish.ttl);
         mutex = mutex.with_min_hold(wish.min_hold);
         if let Some(span) = wish.max_hold {
             mutex = mutex.with_max_hold(span);
@@ -100,18 +100,18 @@ impl User {
         if let Patience::Until(wait) = wish.patience {
             mutex = mutex.with_wait(wait);
         }
-        mutex = match (wish.renews, self.dice.below(4)) {
+        mutex = match (wish.renews, self.rng.below(4)) {
             (false, _) => mutex.with_renewal(Renewal::Off),
             (true, 0) => mutex.with_renewal(Renewal::Every(wish.ttl / 5)),
             (true, _) => mutex,
         };
-        if self.dice.per_mille(100) { mutex.with_owner("job-1") } else { mutex }
+        if self.rng.per_mille(100) { mutex.with_owner("job-1") } else { mutex }
     }
 
     pub(crate) fn interrupt(&mut self) -> Interrupt {
-        match self.dice.below(20) {
-            0..=1 => Interrupt::AfterPolls(self.dice.between(1, 6)),
-            2 => Interrupt::After(self.dice.below(2_000) * MS),
+        match self.rng.below(20) {
+            0..=1 => Interrupt::AfterPolls(self.rng.between(1, 6)),
+            2 => Interrupt::After(self.rng.below(2_000) * MS),
             _ => Interrupt::Never,
         }
     }
@@ -128,7 +128,7 @@ impl User {
             Interrupt::After(micros) => (u64::MAX, micros),
         };
         let mut future = pin!(future);
-        let mut alarm = pin!(self.home.sleep(micros));
+        let mut alarm = pin!(self.host.sleep(micros));
         poll_fn(|cx| {
             if let Poll::Ready(outcome) = future.as_mut().poll(cx) {
                 return Poll::Ready(Some(outcome));
@@ -143,8 +143,8 @@ impl User {
     }
 
     fn failed(&self, number: u64, error: &tenure::Error) {
-        let judge = &self.home.judge;
-        self.home.world.note(|| format!("a{number}: {error}"));
+        let judge = &self.host.judge;
+        self.host.world.note(|| format!("a{number}: {error}"));
         match error.kind() {
             ErrorKind::Busy => judge.ended(number, Ending::Busy),
             ErrorKind::Unavailable => judge.ended(number, Ending::Failed),

@@ -1,5 +1,5 @@
 //! True time and what moves in it: tasks, events, and the processes that tasks belong to. One
-//! thread, no runtime; which task runs next and how late a timer is are questions to the dice.
+//! thread, no runtime; which task runs next and how late a timer is are questions to the generator.
 //! It knows nothing of locks.
 
 use std::collections::BTreeMap;
@@ -11,8 +11,8 @@ use std::task::{Context, Poll, Wake, Waker};
 use tenure::runtime::Task;
 
 use crate::clock::Clock;
-use crate::dice::Dice;
 use crate::judge::Rule;
+use crate::rng::Rng;
 use crate::trace::Trace;
 
 /// So many polls at one instant mean that somebody spins.
@@ -68,7 +68,7 @@ struct State {
     tasks: BTreeMap<u64, Slot>,
     processes: Vec<Process>,
     last: u64,
-    dice: Dice,
+    rng: Rng,
     polls: u32,
     looks: u32,
     /// A process that was stopped in the middle of a poll, while the rest of the world goes on.
@@ -126,7 +126,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl World {
-    pub(crate) fn new(clocks: Vec<Clock>, dice: Dice, trace: Trace) -> Arc<Self> {
+    pub(crate) fn new(clocks: Vec<Clock>, rng: Rng, trace: Trace) -> Arc<Self> {
         let processes = clocks.iter().map(|_| Process::default()).collect();
         Arc::new(Self {
             trace,
@@ -137,7 +137,7 @@ impl World {
                 tasks: BTreeMap::new(),
                 processes,
                 last: 0,
-                dice,
+                rng,
                 polls: 0,
                 looks: 0,
                 stumbled: None,
@@ -192,8 +192,8 @@ impl World {
     }
 
     /// A question to the world's own dice.
-    pub(crate) fn dice<T>(&self, ask: impl FnOnce(&mut Dice) -> T) -> T {
-        ask(&mut lock(&self.state).dice)
+    pub(crate) fn rng<T>(&self, ask: impl FnOnce(&mut Rng) -> T) -> T {
+        ask(&mut lock(&self.state).rng)
     }
 
     pub(crate) fn spawn(&self, pid: Pid, part: Part, task: Task) {
@@ -292,11 +292,11 @@ impl World {
             panic!("a task of p{pid} looks at the clock without end");
         }
         let rate = state.stumble_per_mille;
-        if rate == 0 || state.stumbled.is_some() || !state.dice.per_mille(rate) {
+        if rate == 0 || state.stumbled.is_some() || !state.rng.per_mille(rate) {
             return;
         }
         let most = state.stumble_micros;
-        let until = self.now() + state.dice.between(1_000, most);
+        let until = self.now() + state.rng.between(1_000, most);
         state.stumbled = Some(pid);
         state.processes[pid].disturbed = until;
         drop(state);
@@ -353,7 +353,7 @@ impl World {
         if able.is_empty() {
             return None;
         }
-        let (_, id) = ready.remove(state.dice.pick(&able));
+        let (_, id) = ready.remove(state.rng.pick(&able));
         Some(id)
     }
 

@@ -36,7 +36,7 @@ pub(crate) struct Judge {
     world: Arc<World>,
     /// Judges by this rule alone.
     only: Option<Rule>,
-    /// The weather is good from the beginning to the end.
+    /// the network is good from the beginning to the end.
     calm: bool,
     round_trip: u64,
     book: Mutex<Book>,

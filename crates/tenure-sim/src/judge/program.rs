@@ -84,7 +84,7 @@ impl Judge {
         let (pid, began) = (attempt.wish.pid, attempt.began);
         self.world.note(|| format!("p{pid} a{number} ends: {ending:?}"));
         if self.calm && ending == Ending::Failed {
-            self.fail(Rule::Calm, || format!("a{number} failed in good weather"));
+            self.fail(Rule::Calm, || format!("a{number} failed in good network_faults"));
         }
         if let (Patience::Until(wait), false) = (attempt.wish.patience, ending == Ending::Dropped) {
             let wait = micros(wait);

@@ -66,7 +66,7 @@ impl Judge {
         }
         if turn.newly_lost && !lease.may_end_early {
             if self.calm && wish.renews {
-                self.fail(Rule::Calm, || format!("a{number} was lost in good weather"));
+                self.fail(Rule::Calm, || format!("a{number} was lost in good network_faults"));
             }
             let slack = micros(wish.ttl / 100).max(10_000).min(micros(wish.ttl / 4));
             if lease.told_gone.is_none() && now + slack * 102 / 100 + 1_000 < lease.until {

@@ -9,28 +9,28 @@ use tenure::store::Store;
 use tenure::{Locks, LocksOptions};
 
 use crate::judge::{Judge, Rule};
-use crate::process::SimSeam;
+use crate::process::SimRuntime;
 use crate::world::{Pid, World};
 
 /// Closing takes so long at most when nothing hinders it.
 pub(crate) const CLOSE_LIMIT: Duration = Duration::from_secs(8);
 
 #[derive(Debug)]
-pub(crate) struct Home {
+pub(crate) struct Host {
     pub(crate) world: Arc<World>,
     pub(crate) judge: Arc<Judge>,
     pub(crate) pid: Pid,
-    pub(crate) runtime: Arc<SimSeam>,
+    pub(crate) runtime: Arc<SimRuntime>,
     store: Arc<dyn Store>,
     locks: Mutex<Locks>,
 }
 
-impl Home {
+impl Host {
     pub(crate) fn new(
         world: Arc<World>,
         judge: Arc<Judge>,
         pid: Pid,
-        runtime: Arc<SimSeam>,
+        runtime: Arc<SimRuntime>,
         store: Arc<dyn Store>,
     ) -> Arc<Self> {
         let locks = Mutex::new(open(&store, &runtime));
@@ -65,7 +65,7 @@ impl Home {
     }
 }
 
-fn open(store: &Arc<dyn Store>, runtime: &Arc<SimSeam>) -> Locks {
+fn open(store: &Arc<dyn Store>, runtime: &Arc<SimRuntime>) -> Locks {
     let store = Arc::clone(store);
     let runtime = Arc::clone(runtime) as Arc<dyn Runtime>;
     let options = LocksOptions::default().with_store_timeout(Duration::from_secs(3));

@@ -6,7 +6,7 @@
 //! A client that reconnects may send it again on the new link as long as nobody has answered.
 //! So a copy arrives before the reply has reached the caller, or the caller never saw a reply.
 
-use crate::dice::Dice;
+use crate::rng::Rng;
 
 /// What happens to a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub(crate) enum Fate {
 
 /// Chances in a thousand, and times in microseconds.
 #[derive(Debug, Clone)]
-pub(crate) struct Weather {
+pub(crate) struct NetworkFaults {
     /// One way takes up to so long.
     pub(crate) delay: u64,
     pub(crate) slow_per_mille: u64,
@@ -46,27 +46,27 @@ pub(crate) struct Weather {
     pub(crate) call_timeout: u64,
 }
 
-impl Weather {
+impl NetworkFaults {
     /// Some of the faults, more or less of each.
-    pub(crate) fn roll(dice: &mut Dice) -> Self {
-        let rate = |dice: &mut Dice, most: u64| match dice.below(3) {
+    pub(crate) fn roll(rng: &mut Rng) -> Self {
+        let rate = |rng: &mut Rng, most: u64| match rng.below(3) {
             0 => 0,
-            1 => dice.between(1, most / 5),
-            _ => dice.between(1, most),
+            1 => rng.between(1, most / 5),
+            _ => rng.between(1, most),
         };
         Self {
-            delay: dice.pick(&[300, 1_000, 5_000, 20_000]),
-            slow_per_mille: rate(dice, 200),
-            slow: dice.pick(&[50_000, 200_000, 800_000]),
-            lost_per_mille: rate(dice, 100),
-            unanswered_per_mille: rate(dice, 100),
-            late_per_mille: rate(dice, 100),
-            doubled_per_mille: rate(dice, 200),
-            late: dice.pick(&[500_000, 3_000_000, 15_000_000]),
-            push_lost_per_mille: rate(dice, 1_000),
-            push_late_per_mille: rate(dice, 500),
-            push_doubled_per_mille: rate(dice, 500),
-            call_timeout: dice.pick(&[200_000, 700_000, 2_000_000]),
+            delay: rng.pick(&[300, 1_000, 5_000, 20_000]),
+            slow_per_mille: rate(rng, 200),
+            slow: rng.pick(&[50_000, 200_000, 800_000]),
+            lost_per_mille: rate(rng, 100),
+            unanswered_per_mille: rate(rng, 100),
+            late_per_mille: rate(rng, 100),
+            doubled_per_mille: rate(rng, 200),
+            late: rng.pick(&[500_000, 3_000_000, 15_000_000]),
+            push_lost_per_mille: rate(rng, 1_000),
+            push_late_per_mille: rate(rng, 500),
+            push_doubled_per_mille: rate(rng, 500),
+            call_timeout: rng.pick(&[200_000, 700_000, 2_000_000]),
         }
     }
 
@@ -86,16 +86,16 @@ impl Weather {
     }
 
     /// How long one way takes.
-    pub(crate) fn way(&self, dice: &mut Dice) -> u64 {
-        if dice.per_mille(self.slow_per_mille) {
-            return dice.between(self.delay, self.slow);
+    pub(crate) fn way(&self, rng: &mut Rng) -> u64 {
+        if rng.per_mille(self.slow_per_mille) {
+            return rng.between(self.delay, self.slow);
         }
-        dice.between(self.delay / 10, self.delay)
+        rng.between(self.delay / 10, self.delay)
     }
 
-    pub(crate) fn fate(&self, dice: &mut Dice) -> Fate {
-        let mut rest = dice.below(1_000);
-        let late = |dice: &mut Dice| dice.between(self.delay, self.late);
+    pub(crate) fn fate(&self, rng: &mut Rng) -> Fate {
+        let mut rest = rng.below(1_000);
+        let late = |rng: &mut Rng| rng.between(self.delay, self.late);
         let mut is = |rate: u64| {
             let hit = rest < rate;
             rest = rest.saturating_sub(rate);
@@ -106,10 +106,10 @@ impl Weather {
         } else if is(self.unanswered_per_mille) {
             Fate::Unanswered
         } else if is(self.late_per_mille) {
-            if dice.per_mille(300) {
-                Fate::UnansweredThenLate(late(dice))
+            if rng.per_mille(300) {
+                Fate::UnansweredThenLate(late(rng))
             } else {
-                Fate::Late(late(dice))
+                Fate::Late(late(rng))
             }
         } else if is(self.doubled_per_mille) {
             Fate::Doubled

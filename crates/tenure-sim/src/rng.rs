@@ -5,9 +5,9 @@
 /// A stream of chance. Two streams of one seed know nothing of each other, so that one more
 /// question in one place does not change what happens everywhere.
 #[derive(Debug, Clone)]
-pub(crate) struct Dice(u64);
+pub(crate) struct Rng(u64);
 
-impl Dice {
+impl Rng {
     pub(crate) fn new(seed: u64, stream: u64) -> Self {
         let mut mixed = Self(seed ^ stream.wrapping_mul(0xd6e8_feb8_6659_fd93));
         Self(mixed.next())
@@ -61,13 +61,13 @@ mod tests {
     #[test]
     fn a_seed_gives_the_published_numbers() {
         // The first outputs of the reference implementation for the state 1234567.
-        let mut dice = Dice(1_234_567);
-        assert_eq!(dice.next(), 6_457_827_717_110_365_317);
-        assert_eq!(dice.next(), 3_203_168_211_198_807_973);
+        let mut rng = Rng(1_234_567);
+        assert_eq!(rng.next(), 6_457_827_717_110_365_317);
+        assert_eq!(rng.next(), 3_203_168_211_198_807_973);
     }
 
     #[test]
     fn streams_of_one_seed_differ() {
-        assert_ne!(Dice::new(7, 1).next(), Dice::new(7, 2).next());
+        assert_ne!(Rng::new(7, 1).next(), Rng::new(7, 2).next());
     }
 }
