@@ -5,7 +5,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests limit their time")]
 
 #[path = "around/mod.rs"]
-mod around;
+mod store_wrapper;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,7 +17,7 @@ use tenure::store::{Answer, Memory, Redis, Sqlite, Store};
 use tenure::{ErrorKind, Locks, LocksOptions};
 use tenure_testkit::{Reply as Said, Server};
 
-use around::{Around, Change};
+use store_wrapper::{Around, Change};
 
 /// No step of a machine that runs tests takes so long, however busy it is.
 const PATIENCE: Duration = Duration::from_secs(60);

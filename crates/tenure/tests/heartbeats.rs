@@ -4,7 +4,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "all of it runs on the test's thread")]
 
-mod around;
+mod store_wrapper;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -16,7 +16,7 @@ use tenure::store::{Answer, Memory, Store};
 use tenure::testing::Clock;
 use tenure::{Guard, Locks, LocksOptions, Renewal};
 
-use around::{Around, Change};
+use store_wrapper::{Around, Change};
 
 const STEP: Duration = Duration::from_millis(5);
 /// Of a lease on the usual terms.

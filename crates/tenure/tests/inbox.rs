@@ -2,9 +2,9 @@
 
 #![allow(clippy::disallowed_methods, reason = "tests limit time")]
 
-mod around;
 #[path = "dropped/still.rs"]
 mod still;
+mod store_wrapper;
 
 use std::future::pending;
 use std::sync::{Arc, Mutex};
@@ -14,7 +14,7 @@ use tenure::store::{Answer, Inbox, Memory, Push, Store};
 use tenure::{ErrorKind, Locks, LocksOptions, runtime};
 use tokio::sync::{Notify, mpsc};
 
-use around::{Around, Change};
+use store_wrapper::{Around, Change};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 

@@ -4,7 +4,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests start threads and limit their time")]
 
 #[path = "around/mod.rs"]
-mod around;
+mod store_wrapper;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,7 +17,7 @@ use tenure::store::{Answer, Memory, Store};
 use tenure::{Locks, LocksOptions, blocking};
 use tokio::sync::Semaphore;
 
-use around::{Around, Change};
+use store_wrapper::{Around, Change};
 
 /// Releases arrive when they are let through.
 #[derive(Debug)]

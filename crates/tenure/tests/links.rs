@@ -3,9 +3,9 @@
 
 #![allow(clippy::disallowed_methods, reason = "tests limit time")]
 
-mod around;
 #[path = "dropped/still.rs"]
 mod still;
+mod store_wrapper;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -16,7 +16,7 @@ use tenure::store::{Answer, Links, Memory, Store};
 use tenure::{Guard, Locks, LocksOptions, LostReason, Renewal, runtime};
 use tokio::sync::{Semaphore, watch};
 
-use around::{Around, Change};
+use store_wrapper::{Around, Change};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const LEASES: usize = 1_200;

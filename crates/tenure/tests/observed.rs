@@ -3,7 +3,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "tests measure time and limit it")]
 
-mod around;
+mod store_wrapper;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -18,7 +18,7 @@ use tenure::{Lease, Locks, LocksOptions, Renewal};
 use tracing::field::{Field, Visit};
 use tracing::span;
 
-use around::{Around, Change};
+use store_wrapper::{Around, Change};
 
 /// All that was told, with the names of the fields.
 #[derive(Debug, Clone, Default)]

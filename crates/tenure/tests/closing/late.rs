@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use tenure::protocol::{Op, Reply, Request};
 use tenure::store::{Answer, Store, StoreError, StoreErrorClass};
 
-use crate::around::Change;
+use crate::store_wrapper::Change;
 
 #[derive(Debug)]
 pub(crate) struct Late {

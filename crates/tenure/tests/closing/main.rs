@@ -4,10 +4,10 @@
 
 #![allow(clippy::disallowed_methods, reason = "tests limit time")]
 
-#[path = "../around/mod.rs"]
-mod around;
 mod interrupted;
 mod late;
+#[path = "../store_wrapper/mod.rs"]
+mod store_wrapper;
 
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -20,9 +20,9 @@ use tenure::runtime::{self, Runtime};
 use tenure::store::{Memory, Store};
 use tenure::{ErrorKind, Locks, LocksOptions, Released};
 
-use around::Around;
 use interrupted::Interrupted;
 use late::Late;
+use store_wrapper::Around;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const ROUNDS: u32 = 2_000;

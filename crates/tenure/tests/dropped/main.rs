@@ -5,12 +5,12 @@
 
 #![allow(clippy::disallowed_methods, reason = "tests measure time and limit it")]
 
-#[path = "../around/mod.rs"]
-mod around;
 mod control;
 mod put_off;
 mod slow;
 mod still;
+#[path = "../store_wrapper/mod.rs"]
+mod store_wrapper;
 mod world;
 
 use tenure::{LocksOptions, Released};

@@ -6,7 +6,7 @@ use tenure::Key;
 use tenure::protocol::{Inspection, Op, Reply, Request};
 use tenure::store::{Answer, Inbox, Store};
 
-use crate::around::Change;
+use crate::store_wrapper::Change;
 
 /// Waits so many polls around each call of another store.
 #[derive(Debug)]

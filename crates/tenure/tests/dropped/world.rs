@@ -12,9 +12,9 @@ use tenure::runtime::Runtime;
 use tenure::store::{Memory, Sqlite, Store};
 use tenure::{Guard, Locks, LocksOptions};
 
-use crate::around::Around;
 use crate::slow::Slow;
 use crate::still::Still;
+use crate::store_wrapper::Around;
 
 /// No rest takes so long, on any machine that runs tests.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
