@@ -4,7 +4,7 @@
 #![cfg(all(feature = "redis", feature = "sqlite"))]
 #![allow(clippy::disallowed_methods, reason = "tests limit their time")]
 
-#[path = "around/mod.rs"]
+#[path = "store_wrapper/mod.rs"]
 mod store_wrapper;
 
 use std::sync::Arc;

@@ -3,7 +3,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "tests start threads and limit their time")]
 
-#[path = "around/mod.rs"]
+#[path = "store_wrapper/mod.rs"]
 mod store_wrapper;
 
 use std::sync::Arc;
