@@ -244,7 +244,9 @@ impl Flow<'_> {
             tokio::select! {
                 biased;
                 released = guard.release() => released.err().map(|e| e.to_string()),
-                () = runtime.sleep_until(limit) => Some("the store did not answer the release".into()),
+                () = runtime.sleep_until(limit) => {
+                    Some("the store did not answer the release".into())
+                }
             }
         };
         let failed = wait::or_signal(releasing, &mut self.signals, &self.job).await;

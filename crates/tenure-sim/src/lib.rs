@@ -3,7 +3,7 @@
 //! seed. No thread, no clock, no network.
 //!
 //! - `world`, `process`, `clock`, `rng`: time, tasks, and machines that are slow, stopped or dead
-//! - `server`, `link`, `network_faults`, `faults`, `defect`: servers, and all that can go wrong with them
+//! - `server`, `link`, `network_faults`, `faults`, `defect`: servers, and what can go wrong
 //! - `plan`, `host`, `user`, `hold`: who wants which lock, when, and what for
 //! - `judge`: which promise was broken
 //! - `run`: one seed; `trace`, `summary`: what happened in it, for people

@@ -17,8 +17,8 @@
 //! ```
 //!
 //! Begin with [`connect`], [`Locks`], [`Mutex`] and [`Guard`]. For those who write a store of their
-//! own there are [`store::Store`], [`protocol::KeyState`] and [`runtime::Runtime`]; a minor version may
-//! change these three modules.
+//! own there are [`store::Store`], [`protocol::KeyState`] and [`runtime::Runtime`]; a minor
+//! version may change these three modules.
 //!
 //! # Features
 //!

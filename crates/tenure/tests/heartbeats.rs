@@ -54,7 +54,7 @@ impl Stepped {
         let end = self.now() + span;
         while self.now() < end {
             self.0.advance(STEP);
-            // Nobody has further to go than this: from the keepalive task through the store to a waiter.
+            // The longest way: from the keepalive task through the store to a waiter.
             for _ in 0..50 {
                 tokio::task::yield_now().await;
             }

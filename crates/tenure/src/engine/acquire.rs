@@ -335,7 +335,8 @@ impl<'a> Attempt<'a> {
                 biased;
                 () = waiter.done.notified() => {}
                 () = &mut alarm => {
-                    let seen = waiter.blocker().or_else(|| engine.local_queue.blocker(&options.key));
+                    let queue = &engine.local_queue;
+                    let seen = waiter.blocker().or_else(|| queue.blocker(&options.key));
                     return Err(self.busy(seen, started));
                 }
                 () = &mut suspicion => {

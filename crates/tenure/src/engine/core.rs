@@ -272,8 +272,8 @@ impl Engine {
         }
     }
 
-    /// Takes a granted lease into the keepalive task's care, at `now`. One that comes after the close is
-    /// given back at once: closing has listed what there was before it.
+    /// Takes a granted lease into the keepalive task's care, at `now`. One that comes after the
+    /// close is given back at once: closing has listed what there was before it.
     pub(crate) fn enter_lease(
         self: &Arc<Self>,
         key: &Key,
@@ -305,8 +305,8 @@ impl Engine {
         self.schedule.leave(id);
     }
 
-    /// The keepalive task has no more to do with this lease. What is left of it at the store must be
-    /// owed already.
+    /// The keepalive task has no more to do with this lease. What is left of it at the store must
+    /// be tracked already.
     pub(crate) fn let_go(&self, held: &LeaseEntry) {
         if self.end_keeping(held) {
             self.tell_given_back(&held.lease);

@@ -109,8 +109,8 @@ pub(crate) struct LeaseState {
 
 impl LeaseState {
     /// A lease that was granted by a request sent at `sent`, for `span` (its ttl, or the shorter
-    /// lease of a grant from the queue, which the keepalive task then confirms at once). Its holder has
-    /// it from `now` on: a waiter may have sent that request a whole heartbeat before.
+    /// lease of a grant from the queue, which the keepalive task then confirms at once). Its holder
+    /// has it from `now` on: a waiter may have sent that request a whole heartbeat before.
     pub(crate) fn new(
         (key, store, runtime): (Key, &Arc<str>, &Arc<dyn Runtime>),
         owner: Owner,

@@ -42,7 +42,7 @@ struct Shared {
 
 #[derive(Debug)]
 struct Table {
-    /// The same entries twice: by time for the keepalive task, by name for whoever ends or moves one.
+    /// The same entries twice: by time for the keepalive task, by name to end or move one.
     by_time: BTreeSet<(Moment, TimerId)>,
     by_id: HashMap<TimerId, (Moment, Timer)>,
     last: u64,
@@ -50,7 +50,7 @@ struct Table {
     /// for. It may be sooner, if an entry has left or was moved: locks that are held for a
     /// moment, one after the other, would otherwise set it each time.
     rings: Moment,
-    /// It is set in place: the keepalive task is woken when there is something to do, not to set it.
+    /// It is set in place: the keepalive task is woken to do something, not to set it.
     alarm: Option<Alarm>,
 }
 

@@ -102,7 +102,8 @@ impl Taken<'_> {
             let announced = self.grants.iter().any(|g| g.fence == holder.fence);
             let by_itself = matches!(self.op, Op::Steal(a) if a.owner == place.owner)
                 || matches!(self.op, Op::Transfer { to, .. } if *to == place.owner)
-                || matches!(self.op, Op::Handoff { to, ahead: true, .. } if to.owner == place.owner);
+                || matches!(self.op, Op::Handoff { to, ahead: true, .. }
+                    if to.owner == place.owner);
             ensure!(announced || by_itself, "{:?} was not told of its grant", place.owner);
         }
         Ok(())
