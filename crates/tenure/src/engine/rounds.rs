@@ -45,8 +45,8 @@ impl Rounds {
     /// Waiters that began apart would stay apart for ever otherwise, and cost the store a call
     /// for each of their rounds. Of two rounds one always finds the other far enough ahead: the
     /// larger gap between them is half the interval or more, and the rest is for a keepalive task
-    /// that comes late. So all of one interval become one round before two intervals have passed, and
-    /// that costs nobody more than two heartbeats too many.
+    /// that comes late. So all of one interval become one round before two intervals have passed,
+    /// and that costs nobody more than two heartbeats too many.
     pub(super) fn next(&self, every: Duration) -> Moment {
         let (soonest, latest) = (self.now + every * 3 / 8, self.now + every);
         let count = self.planned.partition_point(|(at, _)| *at <= latest);

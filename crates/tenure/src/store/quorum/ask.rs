@@ -67,8 +67,8 @@ fn defect(what: &str) -> StoreError {
 }
 
 /// Sends in place, from the caller's thread, and leaves the rest to a task of the runtime: the
-/// caller wakes up once, when the answer is certain, and not for each node. If it goes away, so does the
-/// task.
+/// caller wakes up once, when the answer is certain, and not for each node. If it goes away, so
+/// does the task.
 async fn apart(shared: &Arc<Shared>, steps: Arc<[Request]>) -> Result<Vec<Reply>, StoreError> {
     let mut rounds = Box::pin(rounds(Arc::clone(shared), steps));
     let in_place = rounds.as_mut().poll(&mut Context::from_waker(Waker::noop()));
