@@ -68,3 +68,24 @@ fn every_decision_has_its_parts() {
         assert_eq!(parts, ["## Context", "## Decision", "## Consequences"], "{name}");
     }
 }
+
+/// A path in backticks is one of ours, wherever its folder begins.
+#[test]
+fn source_files_that_documents_name_exist() {
+    let files: Vec<_> =
+        tenure_project::files().iter().map(|file| format!("/{}", file.path.display())).collect();
+    let mut found = 0;
+    for name in documents().iter().filter(|name| *name != "CHANGELOG.md") {
+        let text = document(name);
+        for path in text.split('`').skip(1).step_by(2) {
+            let is_source = path.ends_with(".rs") || path.ends_with(".lua");
+            if !is_source || path.contains(|c: char| c.is_whitespace() || c == '*') {
+                continue;
+            }
+            let end = format!("/{path}");
+            assert!(files.iter().any(|file| file.ends_with(&end)), "{name}: there is no {path}");
+            found += 1;
+        }
+    }
+    assert!(found > 20, "only {found} were found");
+}
