@@ -30,11 +30,11 @@ use std::time::Duration;
 use pollster::block_on;
 
 use crate::engine::{
-    Compensated, Failure, Finished, Lease, LocksOptions, LostReason, Released, Renewal, Ticket,
+    Compensated, Failure, Finished, Lease, LocksOptions, Released, Renewal, Ticket,
 };
 use crate::protocol::Inspection;
 use crate::runtime::Moment;
-use crate::types::{Error, Key, Result};
+use crate::types::{Error, Key, LostReason, Result};
 
 /// [`tenure::connect`](crate::connect), blocking.
 ///

@@ -76,6 +76,7 @@ mod mutants;
 #[cfg(feature = "__mutants")]
 #[doc(hidden)]
 pub mod mutants;
+pub mod observe;
 mod process;
 pub mod protocol;
 pub mod runtime;
@@ -90,10 +91,9 @@ pub use connect::DefaultStore;
 pub use connect::embedded_file;
 pub use connect::{StoreEntry, connect, connect_with, stores};
 pub use default::{default_locks, lock, set_default};
-pub use engine::observe;
 pub use engine::{
     Compensated, Failure, Finished, Guard, InvalidTicket, Lease, List, Locks, LocksOptions,
-    LostReason, Outlived, Released, Renewal, Ticket, Watch, ok,
+    Outlived, Released, Renewal, Ticket, Watch, ok,
 };
 pub use kinds::Mutex;
 #[cfg(feature = "macros")]

@@ -117,7 +117,7 @@ fn written(names: &[(&str, &[&str])]) -> Names {
 
 /// The rows of a table in the module's documentation: name and last column.
 fn documented(nth: usize, column: usize) -> Names {
-    let source = include_str!("../src/engine/observe.rs");
+    let source = include_str!("../src/observe.rs");
     let tables: Vec<Vec<&str>> = source
         .split("//! |---")
         .skip(1)

@@ -15,14 +15,14 @@ use super::guard::Guard;
 use super::handoff_budget::HandoffBudget;
 use super::in_flight::Tracked;
 use super::lease::LeaseEntry;
-use super::observe;
 use super::options::AcquireOptions;
 use super::poll;
 use super::refusal;
-use super::span::within;
 use super::taker::Taker;
 use super::waiter::Waiter;
 use crate::mutants::{self, Mutant};
+use crate::observe;
+use crate::observe::within;
 use crate::protocol::validity;
 
 /// However short the wait is, the store gets so long to answer at all.

@@ -17,15 +17,16 @@ use super::cleanup::Cleanup;
 use super::handoff_budget::HandoffBudget;
 use super::in_flight::{InFlight, Tracked};
 use super::keepalive;
-use super::lease::{LeaseEntry, LeaseState, LostReason};
+use super::lease::{LeaseEntry, LeaseState};
 use super::local_queue::LocalQueue;
 use super::locks::LocksOptions;
-use super::observe;
 use super::options::LeaseOptions;
 use super::poll::Polls;
 use super::schedule::{Schedule, Timer, TimerId};
 use super::waiter::Waiter;
+use crate::observe;
 use crate::protocol::validity;
+use crate::types::LostReason;
 
 /// For how long the next of a line puts off its place at the store, after a grant to the one in
 /// front of it: longer than many a lock is held, and less than anybody notices.
@@ -140,10 +141,17 @@ impl Engine {
             }
             _ = self.sleep_until(limit) => Err(timed_out()),
         };
-        let replies =
-            replies.inspect_err(|e| observe::store_error(&*self.runtime, &self.name, e))?;
+        let replies = replies.inspect_err(|error| self.tell_of(error))?;
         debug_assert_eq!(replies.len(), asked, "one reply for each step");
         Ok(replies)
+    }
+
+    /// A forked process tells nothing of what it inherited.
+    fn tell_of(&self, error: &StoreError) {
+        if error.class != StoreErrorClass::Forked {
+            let told = (error.class.label(), error.to_string());
+            observe::store_error(&*self.runtime, &self.name, told);
+        }
     }
 
     /// Sends one step, within the store's time limit.
@@ -224,7 +232,7 @@ impl Engine {
         match opened.await {
             Ok(address) => address.clone(),
             Err(error) => {
-                observe::no_inbox(&*self.runtime, &error);
+                observe::no_inbox(&*self.runtime, &error.to_string());
                 None
             }
         }

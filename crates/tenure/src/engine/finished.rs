@@ -8,9 +8,9 @@ use crate::types::{Error, Result};
 
 use super::guard::Released;
 use super::handle::Lease;
-use super::lease::LostReason;
-use super::observe;
 use super::scope::lost_while_working;
+use crate::observe;
+use crate::types::LostReason;
 
 /// What work under a lock came to, with nothing thrown away.
 ///

@@ -13,7 +13,8 @@ use crate::types::{ErrorKind, Operation, Result};
 
 use super::core::Engine;
 use super::handle::Lease;
-use super::lease::{LeaseEntry, LostReason};
+use super::lease::LeaseEntry;
+use crate::types::LostReason;
 
 /// A lock that is held, until it is released, dropped or lost.
 ///

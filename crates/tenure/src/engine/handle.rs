@@ -13,11 +13,12 @@ use crate::runtime::Moment;
 use crate::types::{Error, ErrorKind, Fence, Key, Operation, Owner, Result, TTL_MAX};
 
 use super::core::Engine;
-use super::lease::{self, LeaseEntry, LostReason};
-use super::observe;
+use super::lease::{self, LeaseEntry};
 use super::options::check_ttl;
 use crate::mutants::{self, Mutant};
+use crate::observe;
 use crate::protocol::validity;
+use crate::types::LostReason;
 
 /// What the work under a lock is given: it may ask about the lease and extend it, but not end it.
 ///

@@ -17,14 +17,15 @@ use crate::types::{Error, Fence, Operation};
 use super::cleanup::Cleanup;
 use super::core::Engine;
 use super::handoff_budget::HandoffBudget;
-use super::lease::{LeaseState, LostReason};
-use super::observe;
+use super::lease::LeaseState;
 use super::refusal;
 use super::rounds::Rounds;
 use super::schedule::{Timer, TimerId};
 use super::waiter::Waiter;
 use crate::mutants::{self, Mutant};
+use crate::observe;
 use crate::protocol::validity;
+use crate::types::LostReason;
 
 /// How many steps travel in one call.
 const BATCH: usize = 1_000;

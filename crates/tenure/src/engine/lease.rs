@@ -1,7 +1,6 @@
 //! What this process knows of a lease it holds: until when, and whether it is lost. The verdict
 //! "lost" is final, and needs no I/O.
 
-use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -9,48 +8,16 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::runtime::{Moment, Runtime, shielded};
-use crate::types::{Fence, Key, Owner, TTL_MIN};
+use crate::types::{Fence, Key, LostReason, Owner, TTL_MIN};
 
 use super::handoff_budget::HandoffBudget;
-use super::observe;
 use super::options::LeaseOptions;
 use super::schedule::TimerId;
 use super::signal::Signal;
 use super::taker::Taker;
 use crate::mutants::{self, Mutant};
+use crate::observe;
 use crate::protocol::validity;
-
-/// Why a lease can no longer be guaranteed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum LostReason {
-    /// The deadline passed without a confirmed renewal: the store was out of reach, the process
-    /// was stopped, the machine slept, or renewal was off.
-    Expired,
-    /// The store has no such lease any more: it was forced, or the store forgot it.
-    Gone,
-    /// `max_hold` is over.
-    MaxHold,
-    /// The `Locks` was closed.
-    Closed,
-    /// Its guard gave it back: released, dropped or handed over.
-    GivenBack,
-    /// This process was forked after the lock was acquired. Its parent may hold it still.
-    Forked,
-}
-
-impl fmt::Display for LostReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Expired => "its deadline passed without a confirmed renewal",
-            Self::Gone => "the store no longer has it (it was forced, or the store forgot it)",
-            Self::MaxHold => "its max_hold is over",
-            Self::Closed => "the Locks was closed",
-            Self::GivenBack => "it was given back",
-            Self::Forked => "this process was forked, and the lock is still its parent's",
-        })
-    }
-}
 
 const HELD: u8 = 0;
 const LET_GO: u8 = 1;

@@ -7,7 +7,7 @@ use crate::runtime::Moment;
 use crate::types::{Error, ErrorKind, Key, Operation};
 
 use super::core::Engine;
-use super::observe;
+use crate::observe;
 
 /// Who waited in vain learns who is in the way.
 pub(super) fn busy(

@@ -9,9 +9,9 @@ use crate::types::{Error, Operation, Result};
 use super::finished::{Compensated, Failure, Finished};
 use super::guard::{Guard, Released};
 use super::handle::Lease;
-use super::lease::LostReason;
-use super::observe;
-use super::span::within;
+use crate::observe;
+use crate::observe::within;
+use crate::types::LostReason;
 
 impl Guard {
     /// Runs `work` under this lock and gives the lock back.

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 
 use super::{Call, shielded, start_thread};
-use crate::engine::observe;
 
 /// So many events wait while a logger blocks; those that come after them are counted.
 const ROOM: usize = 8_192;
@@ -27,7 +26,7 @@ impl Reporter {
                 shielded(event);
                 let count = counted.swap(0, Ordering::Relaxed);
                 if count > 0 {
-                    shielded(|| observe::dropped(count));
+                    shielded(|| tell_of_dropped(count));
                 }
             }
         })?;
@@ -39,4 +38,16 @@ impl Reporter {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
+}
+
+/// Events that no logger was told of: a sign that it blocks.
+fn tell_of_dropped(count: u64) {
+    tracing::warn!(
+        name: "tenure.events_dropped",
+        target: "tenure",
+        count,
+        "events were not told: a logger or recorder was held up"
+    );
+    #[cfg(feature = "metrics")]
+    metrics::counter!("tenure_events_dropped_total").increment(count);
 }

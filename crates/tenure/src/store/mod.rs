@@ -193,6 +193,19 @@ pub enum StoreErrorClass {
     Internal,
 }
 
+impl StoreErrorClass {
+    /// The label of metrics.
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::Transient => "transient",
+            Self::Refused | Self::Full => "refused",
+            Self::Config => "config",
+            Self::Forked => "forked",
+            Self::Internal => "internal",
+        }
+    }
+}
+
 impl From<Forked> for StoreError {
     fn from(forked: Forked) -> Self {
         let (class, message) = (StoreErrorClass::Forked, forked.to_string());

@@ -5,6 +5,7 @@ mod error;
 mod fence;
 mod key;
 mod label;
+mod lost_reason;
 mod owner;
 mod time;
 
@@ -13,5 +14,6 @@ pub use error::{Error, ErrorKind, Operation, Result};
 pub use fence::Fence;
 pub use key::{InvalidKey, Key};
 pub use label::Label;
+pub use lost_reason::LostReason;
 pub use owner::{InvalidOwner, Owner};
 pub use time::{StoreTime, TTL_MAX, TTL_MIN};

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::observe::report;
+use crate::observe::report;
 use crate::protocol::Guarded;
 use crate::runtime::{Moment, shielded};
 use crate::store::Links;

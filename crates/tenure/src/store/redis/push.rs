@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::observe::report;
+use crate::observe::report;
 use crate::runtime::Moment;
 use crate::store::{Inbox, Push};
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::engine::observe::report;
+use crate::observe::report;
 use crate::runtime::Runtime;
 use crate::store::StoreError;
 

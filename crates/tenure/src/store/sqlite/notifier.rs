@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 
 use super::datagram;
 use super::wake_dir::{WakeDir, is_dead};
-use crate::engine::observe::tell;
+use crate::observe::tell;
 use crate::protocol::Grant;
 use crate::runtime::{Runtime, random_u32, shielded};
 use crate::store::{Inbox, Push};

@@ -16,7 +16,7 @@ use super::cut_off::{self, LOOK_EVERY};
 use super::file::File;
 use super::notifier::Notifier;
 use super::transaction::{self, Clocks, Done};
-use crate::engine::observe::tell;
+use crate::observe::tell;
 use crate::protocol::{Inspection, Reply, Request};
 use crate::runtime::{Runtime, shielded};
 use crate::store::{StoreError, StoreErrorClass};

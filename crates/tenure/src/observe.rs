@@ -46,10 +46,11 @@ use tracing::Span;
 use tracing::level_filters::LevelFilter;
 
 use crate::runtime::{Runtime, shielded};
-use crate::store::{StoreError, StoreErrorClass};
-use crate::types::{Error, ErrorKind, Fence, Key};
+use crate::types::{Error, ErrorKind, Fence, Key, LostReason};
 
-use super::lease::LostReason;
+mod span;
+
+pub(crate) use span::within;
 
 /// Counts one or more, or a duration, where the facade is built in.
 #[cfg(feature = "metrics")]
@@ -78,7 +79,7 @@ macro_rules! measure {
 macro_rules! tell {
     ($runtime:expr, $say:expr, $($what:expr),+) => {
         if $crate::runtime::is_own_thread() {
-            $crate::engine::observe::report!($runtime, $say, $($what),+);
+            $crate::observe::report!($runtime, $say, $($what),+);
         } else {
             $crate::runtime::shielded(|| ($say)($($what),+));
         }
@@ -202,26 +203,22 @@ pub(crate) fn lost(
     report!(runtime, say, store, key);
 }
 
-pub(crate) fn store_error(runtime: &dyn Runtime, store: &Arc<str>, error: &StoreError) {
-    if error.class == StoreErrorClass::Forked {
-        return;
-    }
-    let say = |store: &Arc<str>, error: &StoreError| {
+/// A call that failed, with the class of its failure.
+pub(crate) fn store_error(
+    runtime: &dyn Runtime,
+    store: &Arc<str>,
+    (class, error): (&'static str, String),
+) {
+    let say = |store: &Arc<str>, (class, error): &(&'static str, String)| {
         let name = &**store;
         tracing::debug!(name: "tenure.store_error", target: "tenure", store = name, %error);
         measure!(
             counter "tenure_store_errors_total" += 1,
             "store" => Arc::clone(store),
-            "class" => match error.class {
-                StoreErrorClass::Transient => "transient",
-                StoreErrorClass::Refused | StoreErrorClass::Full => "refused",
-                StoreErrorClass::Config => "config",
-                StoreErrorClass::Forked => "forked",
-                StoreErrorClass::Internal => "internal",
-            }
+            "class" => *class
         );
     };
-    tell!(runtime, say, store, error);
+    tell!(runtime, say, store, &(class, error));
 }
 
 pub(crate) fn gave_up_undoing(runtime: &dyn Runtime, key: &Key) {
@@ -231,20 +228,9 @@ pub(crate) fn gave_up_undoing(runtime: &dyn Runtime, key: &Key) {
     tell!(runtime, say, key);
 }
 
-pub(crate) fn no_inbox(runtime: &dyn Runtime, error: &StoreError) {
-    let say = |error: &StoreError| tracing::debug!(%error, "no inbox; waiting by timed looks");
-    tell!(runtime, say, error);
-}
-
-/// By the reporter itself.
-pub(crate) fn dropped(count: u64) {
-    tracing::warn!(
-        name: "tenure.events_dropped",
-        target: "tenure",
-        count,
-        "events were not told: a logger or recorder was held up"
-    );
-    measure!(counter "tenure_events_dropped_total" += count);
+pub(crate) fn no_inbox(runtime: &dyn Runtime, error: &str) {
+    let say = |error: &String| tracing::debug!(%error, "no inbox; waiting by timed looks");
+    tell!(runtime, say, &error.to_owned());
 }
 
 /// The work's result must not suffer from it.

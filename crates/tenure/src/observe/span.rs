@@ -15,7 +15,7 @@ use crate::runtime::shielded;
 
 pin_project! {
     /// What [`within`] answers.
-    pub(super) struct Within<F> {
+    pub(crate) struct Within<F> {
         span: OfProcess<Closing>,
         #[pin]
         work: F,
@@ -23,7 +23,7 @@ pin_project! {
 }
 
 /// `work`, whose every poll is within `span`.
-pub(super) fn within<F: Future>(span: Span, work: F) -> Within<F> {
+pub(crate) fn within<F: Future>(span: Span, work: F) -> Within<F> {
     Within { span: OfProcess::new(Closing(Some(span))), work }
 }
 
