@@ -29,11 +29,11 @@ use std::time::Duration;
 
 use pollster::block_on;
 
-use crate::engine::{
-    Compensated, Failure, Finished, Lease, LocksOptions, Released, Renewal, Ticket,
-};
+use crate::engine::{Lease, LocksOptions, Released, Renewal};
 use crate::protocol::Inspection;
 use crate::runtime::Moment;
+use crate::scope::{Compensated, Failure, Finished};
+use crate::ticket::Ticket;
 use crate::types::{Error, Key, LostReason, Result};
 
 /// [`tenure::connect`](crate::connect), blocking.
@@ -49,13 +49,13 @@ pub fn connect(url: &str) -> Result<Locks> {
 /// # Errors
 /// As there.
 pub fn connect_with(url: &str, options: LocksOptions) -> Result<Locks> {
-    block_on(crate::connect_with(url, options)).map(Locks)
+    block_on(crate::connect::connect_with(url, options)).map(Locks)
 }
 
 /// [`tenure::lock`](crate::lock), for blocking use.
 #[must_use]
 pub fn lock(name: impl AsRef<str>) -> Mutex {
-    Mutex(crate::lock(name))
+    Mutex(crate::default::lock(name))
 }
 
 /// [`tenure::Locks`](crate::Locks) for blocking use. Made by [`connect`], or from those by

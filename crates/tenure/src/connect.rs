@@ -10,7 +10,8 @@ mod schemes;
 use std::io;
 use std::sync::Arc;
 
-use crate::engine::{Locks, LocksOptions};
+use crate::engine::LocksOptions;
+use crate::locks::Locks;
 use crate::process::{Forked, of_process};
 use crate::runtime::{self, Runtime};
 use crate::store::{Answer, Memory, Store, StoreError, StoreErrorClass, spelling};

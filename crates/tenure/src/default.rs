@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError};
 
 use tokio::sync::OnceCell;
 
-use crate::engine::{LazyLocks, Locks, LocksOptions, Opening};
+use crate::engine::{LazyLocks, LocksOptions, Opening};
 use crate::kinds::Mutex;
+use crate::locks::Locks;
 use crate::process::{OfProcess, PerProcess, of_process};
 use crate::types::{Error, ErrorKind, Key, Operation, Result};
 
@@ -122,7 +123,7 @@ fn forked(message: &str) -> Error {
 }
 
 fn open() -> Opening {
-    Box::pin(default_locks())
+    Box::pin(async { Ok(default_locks().await?.engine().clone()) })
 }
 
 /// What named the store, for messages, and its URL.

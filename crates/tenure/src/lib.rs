@@ -37,12 +37,14 @@
 //! # Layers
 //!
 //! ```text
-//! types    key owner claim fence label error      plain data: no I/O, no clock
-//! protocol key_state request votes backoff         pure: `now` and randomness are arguments
-//! store    Store: memory sqlite redis quorum      one atomic step per request; never waits
-//! engine   acquire keepalive task guard locks             the only code that waits and renews
-//! kinds    mutex                                  thin: a claim and its options
-//! connect  connect(url)                           how people come in
+//! types     key owner claim fence label error      plain data: no I/O, no clock
+//! runtime   clock timers tasks randomness          the edge to the machine
+//! protocol  key_state request votes backoff        pure: `now` and randomness are arguments
+//! store     Store: memory sqlite redis quorum      one atomic step per request; never waits
+//! engine    acquire keepalive guard                the only code that waits and renews
+//! kinds     mutex                                  thin: a claim and its options
+//! locks     Locks, list, watch                     what a program keeps
+//! connect   connect(url), default, blocking        how people come in
 //! ```
 //!
 //! # Fork
@@ -70,6 +72,7 @@ mod connect;
 mod default;
 mod engine;
 mod kinds;
+mod locks;
 #[cfg(not(feature = "__mutants"))]
 #[allow(unreachable_pub, reason = "public with the feature")]
 mod mutants;
@@ -80,9 +83,11 @@ pub mod observe;
 mod process;
 pub mod protocol;
 pub mod runtime;
+mod scope;
 pub mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod ticket;
 mod types;
 
 #[doc(hidden)]
@@ -91,11 +96,11 @@ pub use connect::DefaultStore;
 pub use connect::embedded_file;
 pub use connect::{StoreEntry, connect, connect_with, stores};
 pub use default::{default_locks, lock, set_default};
-pub use engine::{
-    Compensated, Failure, Finished, Guard, InvalidTicket, Lease, List, Locks, LocksOptions,
-    Outlived, Released, Renewal, Ticket, Watch, ok,
-};
+pub use engine::{Guard, Lease, LocksOptions, Released, Renewal};
 pub use kinds::Mutex;
+pub use locks::{List, Locks, Watch};
+pub use scope::{Compensated, Failure, Finished, Outlived, ok};
 #[cfg(feature = "macros")]
 pub use tenure_macros::locked;
+pub use ticket::{InvalidTicket, Ticket};
 pub use types::*;

@@ -54,7 +54,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use crate::engine::{Locks, LocksOptions};
+use crate::engine::LocksOptions;
+use crate::locks::Locks;
 use crate::protocol::{Acquire, FenceRule, Op, Reply, Request};
 use crate::runtime::{self, Runtime, random_u32};
 use crate::store::{Memory, Store};

@@ -63,7 +63,7 @@ impl Guard {
     }
 
     /// Nothing is left to do when this guard is dropped.
-    pub(super) fn settle(mut self) {
+    pub(crate) fn settle(mut self) {
         self.settled = true;
     }
 

@@ -50,7 +50,7 @@ struct Inner {
 }
 
 impl Lease {
-    pub(super) fn new(engine: Arc<Engine>, held: LeaseEntry) -> Self {
+    pub(crate) fn new(engine: Arc<Engine>, held: LeaseEntry) -> Self {
         Self { inner: OfProcess::new(Inner { engine, held }) }
     }
 
@@ -275,7 +275,7 @@ impl Lease {
     }
 
     /// The clock is read here, after a look whether this is still the process that holds it.
-    pub(super) fn verdict_now(&self) -> Result<(), LostReason> {
+    pub(crate) fn verdict_now(&self) -> Result<(), LostReason> {
         if !self.inner.is_here() {
             return Err(LostReason::Forked);
         }
@@ -290,7 +290,7 @@ impl Lease {
     }
 
     /// The span of the work under it; none in a forked process.
-    pub(super) fn span(&self) -> Span {
+    pub(crate) fn span(&self) -> Span {
         if !self.inner.is_here() {
             return Span::none();
         }
@@ -298,7 +298,7 @@ impl Lease {
     }
 
     /// Refuses what a forked process asks.
-    pub(super) fn check_process(&self, operation: Operation) -> Result<()> {
+    pub(crate) fn check_process(&self, operation: Operation) -> Result<()> {
         if self.inner.is_here() {
             return Ok(());
         }
@@ -309,24 +309,24 @@ impl Lease {
         self.verdict_now().map_err(|reason| self.lost_error(operation, reason))
     }
 
-    pub(super) fn engine(&self) -> &Arc<Engine> {
+    pub(crate) fn engine(&self) -> &Arc<Engine> {
         &self.inner.engine
     }
 
-    pub(super) fn entry(&self) -> &LeaseEntry {
+    pub(crate) fn entry(&self) -> &LeaseEntry {
         &self.inner.held
     }
 
-    pub(super) fn state(&self) -> &lease::LeaseState {
+    pub(crate) fn state(&self) -> &lease::LeaseState {
         &self.inner.held.lease
     }
 
-    pub(super) fn lost_error(&self, operation: Operation, reason: LostReason) -> Error {
+    pub(crate) fn lost_error(&self, operation: Operation, reason: LostReason) -> Error {
         let message = format!("the lock is lost: {reason}; stop the work it protects");
         self.error(operation, ErrorKind::Lost, message)
     }
 
-    pub(super) fn error(&self, operation: Operation, kind: ErrorKind, message: String) -> Error {
+    pub(crate) fn error(&self, operation: Operation, kind: ErrorKind, message: String) -> Error {
         self.engine().error(operation, self.key(), kind)(message)
     }
 }

@@ -8,10 +8,9 @@ use crate::process::{Forked, OfProcess};
 use crate::types::{Key, Operation, Result};
 
 use super::core::Engine;
-use super::locks::Locks;
 
-/// The opening of the locks that are wanted later.
-pub(crate) type Opening = Pin<Box<dyn Future<Output = Result<Locks>> + Send>>;
+/// The opening of the engine that is wanted later.
+pub(crate) type Opening = Pin<Box<dyn Future<Output = Result<OfProcess<Arc<Engine>>>> + Send>>;
 
 #[derive(Clone)]
 pub(crate) enum LazyLocks {
@@ -29,7 +28,7 @@ impl LazyLocks {
     ) -> Result<OfProcess<Arc<Engine>>> {
         let engine = match self {
             Self::Open(engine) => engine.clone(),
-            Self::Later(open) => open().await?.engine().clone(),
+            Self::Later(open) => open().await?,
         };
         match engine.here() {
             Ok(_) => Ok(engine),

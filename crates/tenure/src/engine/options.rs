@@ -8,6 +8,8 @@ use crate::types::{
     Claim, Error, ErrorKind, InvalidKey, Key, Label, Operation, Owner, Result, TTL_MAX, TTL_MIN,
 };
 
+use super::handoff_budget::HandoffLimit;
+
 /// However short the ttl is, a waiter does not ask more often.
 const HEARTBEAT_MIN: Duration = Duration::from_millis(10);
 
@@ -155,6 +157,46 @@ impl AcquireOptions {
         }
         let lease_options = lease_options.map_err(|message| invalid(message).with_key(&key))?;
         Ok(Self { key, owner, label, claim: Claim::MUTEX, lease_options, wait })
+    }
+}
+
+/// How a [`Locks`](crate::Locks) treats its store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LocksOptions {
+    /// The time limit of one store call, and of the first contact.
+    pub(crate) store_timeout: Duration,
+    pub(crate) handoffs: HandoffLimit,
+}
+
+impl Default for LocksOptions {
+    fn default() -> Self {
+        Self { store_timeout: Duration::from_secs(5), handoffs: HandoffLimit::default() }
+    }
+}
+
+impl LocksOptions {
+    /// The time limit of one store call, and how long the first contact of an acquire rides out
+    /// transient faults. Default: 5 s.
+    #[must_use]
+    pub fn with_store_timeout(mut self, limit: Duration) -> Self {
+        self.store_timeout = limit;
+        self
+    }
+
+    /// How often in a row the tasks of this process may hand a key to each other while other
+    /// processes wait for it, and for how long. Default: 16 times within 100 ms; then it is the
+    /// next process's turn. Zero times: strictly first come, first served between processes.
+    ///
+    /// A handoff is an awaited release with a task waiting behind it. Each is a grant of its own
+    /// with a new fence.
+    #[must_use]
+    pub fn with_local_handoffs(mut self, most: u32, span: Duration) -> Self {
+        self.handoffs = HandoffLimit { handoffs: most, span };
+        self
+    }
+
+    pub(crate) fn store_timeout(self) -> Duration {
+        self.store_timeout
     }
 }
 

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use crate::engine::{self, Guard, Released, Ticket};
+use crate::engine::{self, Guard, Released};
 use crate::protocol::{Op, Reply, State};
+use crate::ticket::Ticket;
 use crate::types::{Error, ErrorKind, Operation, Owner, Result};
 
 use super::Mutex;

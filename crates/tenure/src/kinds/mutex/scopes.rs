@@ -2,7 +2,8 @@
 
 use std::future::Future;
 
-use crate::engine::{Compensated, Failure, Finished, Lease};
+use crate::engine::Lease;
+use crate::scope::{Compensated, Failure, Finished};
 use crate::types::{Error, Result};
 
 use super::Mutex;

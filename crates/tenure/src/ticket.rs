@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::types::{Fence, InvalidKey, InvalidOwner, Key, Owner, Result};
 
-use super::guard::Guard;
+use crate::engine::guard::Guard;
 
 /// A lease that its guard has let go of for somebody else to adopt.
 ///

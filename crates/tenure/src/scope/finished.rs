@@ -6,9 +6,9 @@ use std::future::Future;
 
 use crate::types::{Error, Result};
 
-use super::guard::Released;
-use super::handle::Lease;
-use super::scope::lost_while_working;
+use super::lost_while_working;
+use crate::engine::guard::Released;
+use crate::engine::handle::Lease;
 use crate::observe;
 use crate::types::LostReason;
 

@@ -1,5 +1,7 @@
 //! What a program keeps: the locks of one store.
 
+mod watch;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,12 +12,12 @@ use crate::runtime::Runtime;
 use crate::store::{Capabilities, Store};
 use crate::types::{Error, ErrorKind, Key, Operation, Result};
 
-use super::core::Engine;
-use super::guard::{Guard, Released};
-use super::handoff_budget::HandoffLimit;
-use super::lazy_locks::LazyLocks;
-use super::streams::{List, Watch};
-use super::ticket::Ticket;
+use crate::engine::core::Engine;
+use crate::engine::guard::{Guard, Released};
+use crate::engine::lazy_locks::LazyLocks;
+use crate::engine::options::LocksOptions;
+use crate::ticket::Ticket;
+pub use watch::{List, Watch};
 
 /// The locks of one store. Cheap to clone; clones share everything.
 ///
@@ -53,46 +55,6 @@ impl Drop for Last {
             };
             runtime.linger(Box::pin(rest), LINGER);
         }
-    }
-}
-
-/// How a [`Locks`] treats its store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LocksOptions {
-    /// The time limit of one store call, and of the first contact.
-    pub(super) store_timeout: Duration,
-    pub(super) handoffs: HandoffLimit,
-}
-
-impl Default for LocksOptions {
-    fn default() -> Self {
-        Self { store_timeout: Duration::from_secs(5), handoffs: HandoffLimit::default() }
-    }
-}
-
-impl LocksOptions {
-    /// The time limit of one store call, and how long the first contact of an acquire rides out
-    /// transient faults. Default: 5 s.
-    #[must_use]
-    pub fn with_store_timeout(mut self, limit: Duration) -> Self {
-        self.store_timeout = limit;
-        self
-    }
-
-    /// How often in a row the tasks of this process may hand a key to each other while other
-    /// processes wait for it, and for how long. Default: 16 times within 100 ms; then it is the
-    /// next process's turn. Zero times: strictly first come, first served between processes.
-    ///
-    /// A handoff is an awaited release with a task waiting behind it. Each is a grant of its own
-    /// with a new fence.
-    #[must_use]
-    pub fn with_local_handoffs(mut self, most: u32, span: Duration) -> Self {
-        self.handoffs = HandoffLimit { handoffs: most, span };
-        self
-    }
-
-    pub(crate) fn store_timeout(self) -> Duration {
-        self.store_timeout
     }
 }
 

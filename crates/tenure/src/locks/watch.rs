@@ -15,8 +15,8 @@ use crate::process::OfProcess;
 use crate::protocol::{Inspection, Op, Reply, State};
 use crate::types::{Fence, InvalidKey, Key, Operation, Result};
 
-use super::core::Engine;
-use super::locks::Locks;
+use super::Locks;
+use crate::engine::core::Engine;
 
 /// How many keys travel in one answer.
 const PAGE: usize = 100;
@@ -168,7 +168,7 @@ impl Watch {
             if !pause.is_zero() && engine.is_here() {
                 engine.runtime.sleep_until(engine.now() + pause).await;
             }
-            let key = super::options::checked(key, Operation::Inspect)?;
+            let key = crate::engine::options::checked(key, Operation::Inspect)?;
             match engine.request(Operation::Inspect, &key, Op::Inspect).await? {
                 Reply::Inspected(seen) => Ok(seen),
                 other => Err(engine.unexpected(Operation::Inspect, &key, &other)),

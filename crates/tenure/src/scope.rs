@@ -1,17 +1,20 @@
 //! Work under a guard: it runs, the lock is given back, and what went wrong first comes first.
 //! A scope never hides the work's own outcome behind that of the release.
 
+mod finished;
+
 use std::future::Future;
 use std::pin::pin;
 
 use crate::types::{Error, Operation, Result};
 
-use super::finished::{Compensated, Failure, Finished};
-use super::guard::{Guard, Released};
-use super::handle::Lease;
+use crate::engine::guard::{Guard, Released};
+use crate::engine::handle::Lease;
 use crate::observe;
 use crate::observe::within;
 use crate::types::LostReason;
+
+pub use finished::{Compensated, Failure, Finished, Outlived};
 
 impl Guard {
     /// Runs `work` under this lock and gives the lock back.

@@ -1,0 +1,68 @@
+//! Imports of the library point one way: a module names only those that stand before it here.
+
+use std::collections::BTreeSet;
+
+use tenure_project::files;
+
+/// Bottom first. `mutants` are faults that tests build in; they stand below all others.
+const LAYERS: [&str; 16] = [
+    "mutants", "process", "types", "runtime", "observe", "protocol", "store", "engine", "ticket",
+    "scope", "kinds", "locks", "connect", "default", "blocking", "testing",
+];
+
+const SOURCES: &str = "crates/tenure/src/";
+
+/// The modules of the crate that a source text names, with the items that the crate's root shows
+/// left out.
+fn named(text: &str) -> BTreeSet<String> {
+    let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+    let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+    let code: String = lines.flat_map(|line| [line, "\n"]).collect();
+    let modules = code.match_indices("crate::").filter_map(|(at, path)| {
+        let rest = &code[at + path.len()..];
+        let end = rest.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(rest.len());
+        let is_module = rest.starts_with(|c: char| c.is_lowercase());
+        is_module.then(|| rest[..end].to_owned())
+    });
+    modules.collect()
+}
+
+fn layer(module: &str) -> usize {
+    let found = LAYERS.iter().position(|layer| *layer == module);
+    found.unwrap_or_else(|| panic!("{module} stands in no layer: add it to LAYERS"))
+}
+
+#[test]
+fn imports_point_one_way() {
+    let mut against = Vec::new();
+    let mut seen = BTreeSet::new();
+    for file in files() {
+        let path = file.path.to_string_lossy();
+        let Some(below) = path.strip_prefix(SOURCES).filter(|path| path.ends_with(".rs")) else {
+            continue;
+        };
+        let module = below.split(['/', '.']).next().unwrap_or_default().to_owned();
+        if module == "lib" || below.contains("/tests/") {
+            continue;
+        }
+        let own = layer(&module);
+        for other in named(&file.text) {
+            // A macro or function of the crate's root, such as `crate::connect(url)`, is the
+            // module of that name as well.
+            if layer(&other) > own {
+                against.push(format!("{path} ({module}) names {other}"));
+            }
+        }
+        seen.insert(module);
+    }
+    assert!(against.is_empty(), "imports against the layers:\n{}", against.join("\n"));
+    let missing: Vec<_> = LAYERS.iter().filter(|layer| !seen.contains(**layer)).collect();
+    assert!(missing.is_empty(), "no such module: {missing:?}");
+}
+
+#[test]
+fn an_import_is_found_wherever_it_stands() {
+    let text = "use crate::store::X;\n// crate::locks\nfn f() { crate::engine::g(crate::Key) }\n\
+                #[cfg(test)]\nmod tests { use crate::testing::Y; }\n";
+    assert_eq!(named(text).into_iter().collect::<Vec<_>>(), ["engine", "store"]);
+}
