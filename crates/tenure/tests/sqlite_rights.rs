@@ -2,6 +2,7 @@
 //! rights of what is not Tenure's.
 
 #![cfg(feature = "sqlite")]
+#![allow(clippy::disallowed_methods, reason = "another user is a thread here")]
 #![allow(clippy::print_stdout, reason = "tests say what they skip")]
 
 mod sqlite_world;
@@ -10,6 +11,8 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use sqlite_world::{acquire, ask, closed, fence, in_role, key, open, owner, play, unprivileged};
@@ -210,4 +213,72 @@ async fn a_directory_that_follows_another_owner_is_named_with_its_cure() {
     fs::create_dir(&wake).expect("a directory");
     set(&wake, 0o700);
     play(unprivileged(), "role_shut_out", "shut_out", dir.path());
+}
+
+/// In a sticky directory that everybody may write, as `/tmp`, before the file is made.
+#[tokio::test]
+async fn nothing_of_another_user_beside_a_file_that_is_not_made_yet_is_used() {
+    for ending in ["-wal", "-shm", "-journal"] {
+        let dir = tempfile::tempdir().expect("a directory");
+        set(dir.path(), 0o1777);
+        let path = dir.path().join("locks.db");
+        let planted = dir.path().join(format!("locks.db{ending}"));
+        let is_refused = async |texts: &[&str]| {
+            let error = refusal(&path).await;
+            says(&error, Config, &[&["nothing was touched", "remove it"], texts].concat());
+            assert!(error.message.contains(&*planted.to_string_lossy()), "{error}");
+            let left = fs::read_dir(dir.path()).expect("a directory").count();
+            assert_eq!(left, 1, "{ending}: something was made");
+            fs::remove_file(&planted).expect("it is still there");
+        };
+        symlink("/dev/null", &planted).expect("a link");
+        is_refused(&["no regular file", "belongs to user"]).await;
+        let pipe = rustix::fs::FileType::Fifo;
+        rustix::fs::mknodat(rustix::fs::CWD, &planted, pipe, 0o666.into(), 0).expect("a pipe");
+        is_refused(&["no regular file"]).await;
+        if is_root() {
+            fs::write(&planted, "").expect("a file");
+            set(&planted, 0o666);
+            chown(&planted, Some(NOBODY), None).expect("given away");
+            is_refused(&["belongs to user 65534", "this is user 0", "is not there"]).await;
+        }
+        drop(open(&path).await);
+    }
+}
+
+/// SQLite gives what it finds to the owner of the file if it may, so it is too late to look then.
+#[tokio::test]
+async fn a_journal_that_is_planted_while_the_file_is_made_is_not_used() {
+    if !is_root() {
+        return;
+    }
+    for round in 0..20 {
+        let ending = ["-wal", "-shm"][round % 2];
+        let dir = tempfile::tempdir().expect("a directory");
+        set(dir.path(), 0o1777);
+        let path = dir.path().join("locks.db");
+        let planted = dir.path().join(format!("locks.db{ending}"));
+        let theirs = dir.path().join("theirs");
+        let file = fs::File::create(&theirs).expect("a file");
+        chown(&theirs, Some(NOBODY), Some(NOBODY)).expect("given away");
+        let stop = Arc::new(AtomicBool::new(false));
+        let planter = std::thread::spawn({
+            let (path, planted, stop) = (path.clone(), planted.clone(), Arc::clone(&stop));
+            move || {
+                while !path.exists() && !stop.load(Relaxed) {}
+                let (here, no_replace) = (rustix::fs::CWD, rustix::fs::RenameFlags::NOREPLACE);
+                let plant = || rustix::fs::renameat_with(here, &theirs, here, &planted, no_replace);
+                while plant().is_err() && !stop.load(Relaxed) {}
+            }
+        });
+        let opened = Sqlite::open(&path, runtime::machine().expect("a runtime")).await;
+        let used = fs::metadata(&planted).ok().map(|file| file.ino());
+        stop.store(true, Relaxed);
+        planter.join().expect("it ends");
+        let theirs = file.metadata().expect("a file").ino();
+        match opened {
+            Ok(_) => assert_ne!(used, Some(theirs), "{ending}: the planted one is used"),
+            Err(error) => says(&error, Config, &["belongs to user 65534", "remove it"]),
+        }
+    }
 }

@@ -6,9 +6,9 @@
 //! inodes are kept, and compared with what stands at the path around each transaction.
 
 use std::ffi::OsString;
-use std::fs::{self, Metadata};
+use std::fs::{self, Metadata, OpenOptions};
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::error;
@@ -89,32 +89,55 @@ fn inode(path: &Path) -> io::Result<Option<Inode>> {
 /// Refuses what somebody without the right to write `file` may have put beside it: SQLite would
 /// read it, or as root write to wherever it leads.
 pub(super) fn check(file: &Path) -> Result<(), StoreError> {
-    let Ok(main) = fs::metadata(file) else {
-        return Ok(());
-    };
     for ending in ["-wal", "-shm", "-journal"] {
         let path = path_of(file, ending);
         let shown = path.display();
         let Ok(found) = fs::symlink_metadata(&path) else {
             continue;
         };
+        // Only now: SQLite makes the file first, so a process that just makes them is known by it.
+        let main = fs::metadata(file).ok();
+        let owner = found.uid();
         let what = if !found.is_file() {
-            "is no regular file".to_owned()
+            format!("is no regular file (it belongs to user {owner})")
         } else if found.nlink() > 1 {
-            "has another name (a hard link)".to_owned()
-        } else if !may_own(found.uid(), Some(&main)) {
-            format!("belongs to user {}, {} to user {}", found.uid(), file.display(), main.uid())
+            format!("has another name (a hard link; it belongs to user {owner})")
+        } else if !may_own(owner, main.as_ref()) {
+            match &main {
+                Some(main) => {
+                    format!("belongs to user {owner}, {} to user {}", file.display(), main.uid())
+                }
+                None => {
+                    let me = rustix::process::geteuid();
+                    let file = file.display();
+                    format!("belongs to user {owner}, this is user {me}, and {file} is not there")
+                }
+            }
         } else {
             continue;
         };
         let message = format!(
             "{shown} {what}: SQLite has not made it so, and nothing was touched; see who has, \
-             and remove it while no process uses {}",
-            file.display()
+             and remove it while no process uses {file}, or name a file in a directory that \
+             nobody else can write to",
+            file = file.display()
         );
         return Err(error::plain(StoreErrorClass::Config, message));
     }
     Ok(())
+}
+
+/// Makes the journal and the shared memory where there are none, and refuses those of others.
+///
+/// SQLite opens what is there, and as root gives it to the owner of the file, so that nobody can
+/// tell afterwards who made it. It gives these two the file's own mode and owner.
+pub(super) fn make(file: &Path) -> Result<(), StoreError> {
+    for ending in ["-wal", "-shm"] {
+        // If it cannot be made, SQLite says why. A new one has no locks that closing would end.
+        let _ =
+            OpenOptions::new().write(true).create_new(true).mode(0o600).open(path_of(file, ending));
+    }
+    check(file)
 }
 
 /// Whether what belongs to `user` may lie beside `file`: it is ours, root's or the file's owner's,

@@ -104,6 +104,7 @@ impl File {
         let asked = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let path = locate(path)?;
         mount::check(&path)?;
+        beside::check(&path)?;
         let boot_id = options.boot_id.clone().map_or_else(boot::id, Ok)?;
         // Beside a file of ours lies its directory, made before the file; whatever else lies at
         // the path must not get one.
@@ -169,17 +170,30 @@ fn connect_whole(
 ) -> Result<Option<(Connection, Inodes)>, StoreError> {
     let look = || Inodes::of(path).map_err(|e| error::of_system(&at(path), e));
     beside::check(path)?;
-    let before = look()?;
-    // Nobody uses a file without them; with SQLite's lock on the file it is known for sure, in
-    // other containers too.
-    if !before.are_complete() && is_filled(path)? && !cut_off::is_unused(path)? {
-        return Ok(None);
+    let mut before = look()?;
+    if is_filled(path)? {
+        // Nobody uses a file without them; with SQLite's lock on the file it is known for sure, in
+        // other containers too.
+        if !before.are_complete() {
+            if !cut_off::is_unused(path)? {
+                return Ok(None);
+            }
+            beside::make(path)?;
+            before = look()?;
+        }
     }
     let mut db = connect(path, runtime, options)?;
-    prepare(&mut db, path, boot_id)?;
+    lay_out(&mut db, path, boot_id)?;
+    if !before.are_complete() {
+        // Of an empty file SQLite removes the journal, so they can be made only now.
+        beside::make(path)?;
+        before = look()?;
+    }
+    tune(&mut db, boot_id).map_err(|e| error::of_sqlite(path, Stage::Open, e))?;
+    beside::check(path)?;
     let inodes = look()?;
     // Between the look and the opening somebody may have removed them.
-    let is_whole = inodes.are_complete() && (!before.are_complete() || inodes == before);
+    let is_whole = inodes.are_complete() && inodes == before;
     Ok(is_whole.then_some((db, inodes)))
 }
 
@@ -322,19 +336,21 @@ fn connect(
     Ok(db)
 }
 
-/// Makes the layout if the file is new, switches to WAL, and forgets the claims of another boot.
-fn prepare(db: &mut Connection, path: &Path, boot_id: &str) -> Result<(), StoreError> {
+/// Makes the layout if the file is new.
+fn lay_out(db: &mut Connection, path: &Path, boot_id: &str) -> Result<(), StoreError> {
     let fault = |e| error::of_sqlite(path, Stage::Open, e);
-    if !Identity::read(db).map_err(fault)?.check(path)? {
-        create(db, boot_id).map_err(fault)?;
+    if Identity::read(db).map_err(fault)?.check(path)? {
+        return Ok(());
     }
-    let mut tune = || {
-        db.pragma_update(None, "journal_mode", "WAL")?;
-        db.pragma_update(None, "synchronous", "NORMAL")?;
-        db.execute_batch(tombstones::INDEXES)?;
-        reboot(db, boot_id)
-    };
-    tune().map_err(fault)
+    create(db, boot_id).map_err(fault)
+}
+
+/// Switches to WAL, and forgets the claims of another boot.
+fn tune(db: &mut Connection, boot_id: &str) -> rusqlite::Result<()> {
+    db.pragma_update(None, "journal_mode", "WAL")?;
+    db.pragma_update(None, "synchronous", "NORMAL")?;
+    db.execute_batch(tombstones::INDEXES)?;
+    reboot(db, boot_id)
 }
 
 fn create(db: &mut Connection, boot_id: &str) -> rusqlite::Result<()> {
