@@ -19,7 +19,7 @@ use sqlite_world::{
 };
 use tenure::protocol::{Op, Reply, State};
 use tenure::runtime;
-use tenure::store::StoreErrorClass::{Config, Refused, Transient};
+use tenure::store::StoreErrorClass::{Config, Full, Refused, Transient};
 use tenure::store::{Sqlite, SqliteOptions, Store, StoreError, StoreErrorClass};
 
 const TTL: Duration = Duration::from_secs(3600);
@@ -276,7 +276,7 @@ async fn role_small_disk() {
         held += 1;
         assert!(held < 10_000, "the disk does not fill");
     };
-    says(&error, Refused, &["locks.db", "is full", "nothing is lost", "free some space"]);
+    says(&error, Full, &["locks.db", "is full", "nothing is lost", "free some space"]);
     println!("full after {held} locks: {error}");
     let listed = async || {
         let page = store.list("", None, 20_000).await.expect("a full disk can be read");
@@ -295,7 +295,7 @@ async fn role_small_disk() {
     // A disk that is full before anything is there.
     fill(&filler);
     let error = refusal(&dir.join("other.db")).await;
-    says(&error, Refused, &["other.db"]);
+    says(&error, Full, &["other.db"]);
     println!("none could be made: {error}");
 }
 
@@ -328,7 +328,7 @@ async fn a_file_that_may_not_grow() {
         held += 1;
         assert!(held < 10_000, "the file does not fill");
     };
-    says(&error, Refused, &["full", "nothing is lost"]);
+    says(&error, Full, &["full", "nothing is lost"]);
     let nothing = ask(&store, &format!("key-{held}"), release(&owner(held))).await;
     assert_eq!(nothing.expect("an answer"), Reply::Gone, "what failed has left nothing");
     let renew = Op::Renew { owner: owner(0), ttl: TTL };
