@@ -19,7 +19,7 @@ pub(crate) fn expand(options: Options, mut function: ItemFn) -> Result<TokenStre
     };
     let mutex = match store {
         Some(store) => quote!((#store).mutex(#key)),
-        None => quote!(::tenure::lock(#key)),
+        None => quote!(::tenure::mutex(#key)),
     };
     let lease = lease.unwrap_or_else(|| Ident::new("_lease", name.span()));
     let run = Ident::new(if tries { "try_run" } else { "run" }, answer.span());

@@ -45,7 +45,7 @@ use options::Options;
 /// | option | meaning |
 /// |---|---|
 /// | `try` | do not wait: answer `Ok(None)` if it is held; needs `Result<Option<_>, E>` |
-/// | `store = expr` | the `Locks` to use; default: those of `tenure::lock` |
+/// | `store = expr` | the `Locks` to use; default: those of `tenure::mutex` |
 /// | `ttl`, `wait`, `min_hold`, `max_hold` | as `with_ttl` and so on: `"30s"`, or an expression |
 /// | `renewal = "off"`, or an interval | as `with_renewal` |
 /// | `owner = expr`, `label = expr` | as `with_owner`, `with_label` |

@@ -30,7 +30,7 @@ async fn prices(cache: &Cache) -> tenure::Result<String> {
     if let Some(prices) = cache.get() {
         return Ok(prices);
     }
-    let refill = tenure::lock("cache:prices").with_wait(Duration::from_secs(10));
+    let refill = tenure::mutex("cache:prices").with_wait(Duration::from_secs(10));
     refill
         .run(|_lease| async {
             // Look again: who was ahead in the line has refilled it.

@@ -20,7 +20,7 @@ use tenure::{Mutex, Renewal};
 
 #[tokio::main]
 async fn main() -> tenure::Result<()> {
-    let payment = |order: u32| tenure::lock(format!("order:{order}:payment"));
+    let payment = |order: u32| tenure::mutex(format!("order:{order}:payment"));
 
     charge_under(&payment(1), 1).await?;
 

@@ -22,7 +22,7 @@ use std::time::Duration;
 async fn main() -> tenure::Result<()> {
     // Clocks of hosts differ, and a report may be written in no time: the key stays taken for
     // most of the minute, so that an instance that is a little late does not write it again.
-    let report = tenure::lock("cron:report").with_min_hold(Duration::from_secs(50));
+    let report = tenure::mutex("cron:report").with_min_hold(Duration::from_secs(50));
 
     let written = report.try_run(|_lease| async { tenure::ok(write_report()) }).await?;
     match written {

@@ -33,7 +33,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 }
 
 async fn handler() -> Result<(), Box<dyn Error>> {
-    let guard = tenure::lock("order:7").acquire().await?;
+    let guard = tenure::mutex("order:7").acquire().await?;
     println!("handler: took {}", guard.key());
 
     // The lock is kept for a minute, until the worker adopts it. Whoever has the ticket can.
@@ -52,7 +52,7 @@ async fn handler() -> Result<(), Box<dyn Error>> {
 
     // While it works, nobody else gets the lock.
     println!("{}", says.next().ok_or("the worker ended too early")??);
-    if tenure::lock("order:7").try_acquire().await?.is_none() {
+    if tenure::mutex("order:7").try_acquire().await?.is_none() {
         println!("handler: nobody came in between");
     }
     writeln!(queue, "go on")?;

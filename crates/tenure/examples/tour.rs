@@ -87,7 +87,7 @@ async fn ways_of_acquiring(locks: &Locks) -> Result {
     println!("decorated: the work answered {}", decorated().await?);
 
     // Without async, on a thread of its own.
-    let mutex = tenure::blocking::lock("tour");
+    let mutex = tenure::blocking::mutex("tour");
     let work = tokio::task::spawn_blocking(move || mutex.run(|_lease| tenure::ok(42)));
     println!("blocking: the work answered {}", work.await??);
     Ok(())

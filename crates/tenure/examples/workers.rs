@@ -24,7 +24,7 @@ type Jobs = Arc<Mutex<BTreeMap<u32, u32>>>;
 /// Goes through the list once.
 async fn work(jobs: Jobs) -> tenure::Result<()> {
     for job in 1..=12 {
-        let lock = tenure::lock(format!("job:{job}"));
+        let lock = tenure::mutex(format!("job:{job}"));
         let Some(guard) = lock.try_acquire().await? else { continue };
         // It is ours now; but another may have done it before.
         if times_done(&jobs, job) == 0 {

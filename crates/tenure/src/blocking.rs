@@ -52,10 +52,10 @@ pub fn connect_with(url: &str, options: LocksOptions) -> Result<Locks> {
     block_on(crate::connect::connect_with(url, options)).map(Locks)
 }
 
-/// [`tenure::lock`](crate::lock), for blocking use.
-#[must_use]
-pub fn lock(name: impl AsRef<str>) -> Mutex {
-    Mutex(crate::default::lock(name))
+/// [`tenure::mutex`](crate::mutex), for blocking use.
+#[must_use = "nothing is locked before it is acquired"]
+pub fn mutex(name: impl AsRef<str>) -> Mutex {
+    Mutex(crate::default::mutex(name))
 }
 
 /// [`tenure::Locks`](crate::Locks) for blocking use. Made by [`connect`], or from those by

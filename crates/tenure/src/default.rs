@@ -52,7 +52,7 @@ impl Default {
 /// ```
 /// # async fn rebuild() {}
 /// # async fn f() -> tenure::Result<()> {
-/// tenure::lock("rebuild-index")
+/// tenure::mutex("rebuild-index")
 ///     .run(|_lease| async {
 ///         rebuild().await;
 ///         tenure::ok(())
@@ -60,12 +60,12 @@ impl Default {
 ///     .await
 /// # }
 /// ```
-#[must_use]
-pub fn lock(name: impl AsRef<str>) -> Mutex {
+#[must_use = "nothing is locked before it is acquired"]
+pub fn mutex(name: impl AsRef<str>) -> Mutex {
     Mutex::new(LazyLocks::Later(open), Key::new(name))
 }
 
-/// Makes `locks` the default store of [`lock`] and [`default_locks`], for this whole program.
+/// Makes `locks` the default store of [`mutex`] and [`default_locks`], for this whole program.
 ///
 /// Call it early in `main`. Mutexes made before use it too at their next acquisition; guards
 /// stay where they were acquired. It does not go on to a forked process.
@@ -75,7 +75,7 @@ pub fn set_default(locks: Locks) {
     *default.locks() = Arc::new(OnceCell::from(locks));
 }
 
-/// The default store, opened if it was not yet; see [`lock`] for how it is found.
+/// The default store, opened if it was not yet; see [`mutex`] for how it is found.
 ///
 /// # Cancel safety
 /// Dropping the future opens nothing that stays; the next use opens.

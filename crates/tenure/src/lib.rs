@@ -57,7 +57,7 @@
 //!   [`Lease::lost`] ends with [`LostReason::Forked`]. Nothing is sent.
 //! - Dropping it in the child releases nothing and frees no memory. The parent is not disturbed.
 //! - A new [`connect`] in the child starts threads of the child's own and works. So does the
-//!   default store of [`lock`], unless the parent has called [`set_default`].
+//!   default store of [`mutex`], unless the parent has called [`set_default`].
 //! - SQLite is the exception: a child whose parent had an SQLite store open at the fork cannot use
 //!   one. Connect after the fork, or start a new program (exec).
 //! - A future that nobody polls in the child is not woken there.
@@ -95,7 +95,7 @@ pub use connect::DefaultStore;
 #[cfg(feature = "sqlite")]
 pub use connect::embedded_file;
 pub use connect::{StoreEntry, connect, connect_with, stores};
-pub use default::{default_locks, lock, set_default};
+pub use default::{default_locks, mutex, set_default};
 pub use engine::{Guard, Lease, LocksOptions, Released, Renewal};
 pub use kinds::Mutex;
 pub use locks::{List, Locks, Watch};

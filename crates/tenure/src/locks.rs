@@ -30,7 +30,7 @@ pub use watch::{List, Watch};
 /// last handle is dropped outside an async runtime, it waits for the background itself, for 100 ms
 /// at most. Within tokio's it never blocks, so there a `main` that returns early closes first. A
 /// panic and `std::process::exit` promise nothing, nor does the default store of
-/// [`lock`](crate::lock), which is never dropped.
+/// [`mutex`](crate::mutex), which is never dropped.
 #[derive(Debug, Clone)]
 pub struct Locks {
     engine: OfProcess<Arc<Engine>>,

@@ -55,23 +55,23 @@ async fn first_uses() {
     assert!(names.iter().all(|name| **name == *format!("sqlite:{file}")), "{names:?}");
     let same = |name| std::sync::Arc::ptr_eq(name, &names[0]);
     assert!(names.iter().all(same), "the file was opened more than once");
-    let guard = tenure::lock("key").acquire().await.expect("granted");
-    assert!(tenure::lock("key").try_acquire().await.expect("an answer").is_none());
+    let guard = tenure::mutex("key").acquire().await.expect("granted");
+    assert!(tenure::mutex("key").try_acquire().await.expect("an answer").is_none());
     guard.release().await.expect("released");
 }
 
 async fn bad_url() {
-    let error = tenure::lock("key").acquire().await.expect_err("no such store");
+    let error = tenure::mutex("key").acquire().await.expect_err("no such store");
     assert_eq!(error.kind(), ErrorKind::Config);
     assert!(error.to_string().contains("TENURE_STORE"), "{error}");
     assert!(!format!("{error:?}").contains("secret"), "{error:?}");
     // A failed opening is tried again.
     tenure::set_default(tenure::connect("memory:").await.expect("memory"));
-    drop(tenure::lock("key").acquire().await.expect("granted"));
+    drop(tenure::mutex("key").acquire().await.expect("granted"));
 }
 
 async fn set() {
-    let early = tenure::lock("key");
+    let early = tenure::mutex("key");
     let first = tenure::connect("memory:").await.expect("memory");
     tenure::set_default(first.clone());
     let guard = early.acquire().await.expect("granted");
@@ -85,7 +85,7 @@ async fn set() {
 async fn server() {
     let locks = tenure::default_locks().await.expect("the server answers");
     assert!(locks.store_name().starts_with("redis://127.0.0.1"), "{}", locks.store_name());
-    let guard = tenure::lock("key").acquire().await.expect("granted");
+    let guard = tenure::mutex("key").acquire().await.expect("granted");
     assert!(locks.mutex("key").held_by_anyone().await.expect("a look"));
     guard.release().await.expect("released");
 }
@@ -93,7 +93,7 @@ async fn server() {
 async fn refused() {
     for error in [
         tenure::default_locks().await.expect_err("no store for sure"),
-        tenure::lock("key").acquire().await.expect_err("no store for sure"),
+        tenure::mutex("key").acquire().await.expect_err("no store for sure"),
     ] {
         assert_eq!(error.kind(), ErrorKind::Config, "{error}");
         assert!(error.to_string().contains("TENURE_STORE"), "{error}");
@@ -102,7 +102,7 @@ async fn refused() {
 
 /// A store that cannot be opened says which variable may have been meant.
 async fn embedded() {
-    let error = tenure::lock("key").acquire().await.expect_err("no place for the store");
+    let error = tenure::mutex("key").acquire().await.expect_err("no place for the store");
     let text = format!("{error} {error:?}");
     assert!(text.contains("REDIS_URL is set, but is not read"), "{text}");
     assert!(!text.contains("secret"), "{text}");

@@ -133,11 +133,11 @@ fn the_default_store_and_the_attribute() {
                 let error = block_on(work()).expect_err("another store was taken in silence");
                 assert_eq!(error.kind(), ErrorKind::Forked, "{error}");
                 assert!(error.to_string().contains("set_default"), "{error}");
-                let guard = blocking::lock("k").acquire();
+                let guard = blocking::mutex("k").acquire();
                 assert_eq!(guard.expect_err("the parent's store").kind(), ErrorKind::Forked);
                 tenure::set_default(server.connect());
                 assert_eq!(block_on(work()).expect("the default store works"), 7);
-                blocking::lock("k").acquire().expect("free").release().expect("an answer");
+                blocking::mutex("k").acquire().expect("free").release().expect("an answer");
                 "done"
             });
             child.says()

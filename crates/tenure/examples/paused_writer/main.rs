@@ -63,7 +63,7 @@ async fn main() -> Result<()> {
 }
 
 fn report() -> Mutex {
-    tenure::lock("report").with_ttl(Duration::from_millis(800))
+    tenure::mutex("report").with_ttl(Duration::from_millis(800))
 }
 
 /// The writer that is stopped; a process of its own.

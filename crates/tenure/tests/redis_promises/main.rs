@@ -18,6 +18,7 @@ mod pushes;
 mod refused;
 mod restart;
 mod rights;
+mod same_value;
 mod secrets;
 mod steps;
 mod told;

@@ -50,6 +50,16 @@ local function machine()
     return record.limit == 1
   end
 
+  -- Whether the lock is this holder's. Its key ends with its lease, within a millisecond or two. A
+  -- value that is the same and stays longer is somebody else's lock.
+  local KEY_SLACK_MS = 2
+  local function is_lock_of(holder)
+    if lock ~= holder[1] then return false end
+    if holder[7] > now then return true end
+    local left = redis.call('PTTL', lock_key)
+    return left >= 0 and left <= KEY_SLACK_MS
+  end
+
   -- Whether somebody who is not Tenure holds the lock.
   local function foreign()
     return lock and not (mutex() and record.holders[1])
@@ -188,7 +198,7 @@ local function machine()
     for index = #record.holders, 1, -1 do
       local holder = record.holders[index]
       -- Whoever deletes the lock, or puts another value there, has ended the lease.
-      local taken_away = mutex() and lock ~= holder[1]
+      local taken_away = mutex() and not is_lock_of(holder)
       if taken_away then
         table.remove(record.holders, index)
         dirty = true
@@ -564,7 +574,7 @@ local function machine()
       state = 'held'
     else
       local kind = redis.call('TYPE', lock_key).ok
-      local ours = mutex() and record.holders[1] and lock == record.holders[1][1]
+      local ours = mutex() and record.holders[1] and is_lock_of(record.holders[1])
       if kind ~= 'none' and not ours then
         state = 'foreign'
         about = not_a_lock() or 'held by another library (its value is not an owner of Tenure)'
@@ -598,7 +608,8 @@ local function machine()
     local fence, since, expires = struct.unpack('>ddd', text, 3)
     local owner, _, attempt, label = string.match(text, CLAIM, tail)
     local holders = {}
-    if lock_value and (lock_value == owner or seen and seen[1] == owner) then
+    -- Without a holder the owner is empty, and so may be the value of another library's lock.
+    if lock_value and owner ~= '' and (lock_value == owner or seen and seen[1] == owner) then
       holders[1] = { owner, attempt, label, 1, fence, since, expires }
     end
     return {
