@@ -142,6 +142,85 @@ async fn a_journal_is_removed_while_a_holder_lives() {
     }
 }
 
+/// Opens once others have left what was removed.
+async fn open_after_others(path: &Path) -> Sqlite {
+    let limit = Instant::now() + LIMIT;
+    loop {
+        match try_open(path).await {
+            Ok(store) => return store,
+            Err(error) => says(&error, Transient, &["removed"]),
+        }
+        assert!(Instant::now() < limit, "nobody can open the file any more");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn the_file_alone_is_removed_or_emptied_anew_while_a_holder_lives() {
+    for is_empty in [false, true, false] {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("locks.db");
+        let (mut holder, _) = holder(dir.path(), LONG);
+        fs::remove_file(&path).expect("removed");
+        if is_empty {
+            fs::write(&path, "").expect("a file");
+        }
+        let store = open_after_others(&path).await;
+        fence(&ask(&store, "k", acquire(&owner(2), LONG)).await.expect("a new file works"));
+        let said = say(&mut holder, "renew k 1000");
+        assert!(said == "Gone" || said == "Others", "the old holder is told: {said}");
+        let said = say(&mut holder, "acquire other 3600000");
+        assert!(said.starts_with("Granted"), "{said}");
+        assert!(is_busy(&store, "other").await, "in one file again");
+    }
+}
+
+#[tokio::test]
+async fn a_stopped_process_that_uses_a_removed_file_is_named() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("locks.db");
+    let (mut holder, _) = holder(dir.path(), LONG);
+    let pid = rustix::process::Pid::from_child(&holder.child);
+    rustix::process::kill_process(pid, rustix::process::Signal::STOP).expect("stopped");
+    fs::remove_file(&path).expect("removed");
+    let error = loop {
+        let error = try_open(&path).await.expect_err("its journal is in use");
+        if error.message.contains("stopped") {
+            break error;
+        }
+    };
+    let pid_text = holder.child.id();
+    let texts = [&format!("process {pid_text} ("), &format!("kill -CONT {pid_text}")];
+    says(&error, Transient, &["removed or emptied", texts[0], texts[1]]);
+    assert!(!path.exists() && beside(&path, "-wal").exists() && beside(&path, "-shm").exists());
+    rustix::process::kill_process(pid, rustix::process::Signal::CONT).expect("it goes on");
+    let store = open_after_others(&path).await;
+    assert!(!is_busy(&store, "k").await);
+    let said = say(&mut holder, "renew k 1000");
+    assert!(said == "Gone" || said == "Others", "{said}");
+}
+
+#[tokio::test]
+async fn what_a_killed_process_left_of_a_removed_file_is_cleared_away() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("locks.db");
+    let (holder, _) = holder(dir.path(), LONG);
+    drop(holder);
+    fs::remove_file(&path).expect("removed");
+    assert!(beside(&path, "-wal").exists() && beside(&path, "-shm").exists());
+    let store = try_open(&path).await.expect("nobody uses it");
+    fence(&ask(&store, "k", acquire(&owner(3), LONG)).await.expect("it works"));
+    // It is removed from under this process itself.
+    fs::remove_file(&path).expect("removed");
+    let next = open_after_others(&path).await;
+    assert!(!is_busy(&next, "k").await);
+    let renew = Op::Renew { owner: owner(3), ttl: LONG };
+    let renewed = ask(&store, "k", renew).await.expect("an answer");
+    assert!(matches!(renewed, Reply::Gone | Reply::Others), "{renewed:?}");
+    fence(&ask(&store, "k2", acquire(&owner(3), LONG)).await.expect("it works"));
+    assert!(is_busy(&next, "k2").await, "in one file");
+}
+
 #[tokio::test]
 async fn a_journal_without_leases_stands_in_nobodys_way() {
     let dir = tempfile::tempdir().expect("a directory");

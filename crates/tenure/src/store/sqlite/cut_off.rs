@@ -1,4 +1,6 @@
-//! A journal that was removed while processes use it. Each of them has all leases in a file that
+//! A journal, or the file itself, that was removed while processes use it.
+//!
+//! Of a file that lost its journal, each of them has all leases in a file that
 //! nobody else can open any more, and a newcomer would begin another.
 //!
 //! So a newcomer is refused for as long as SQLite's lock on the file says that somebody has it
@@ -10,11 +12,17 @@
 //! than SQLite's. Then another process may take itself for the last, write the journal back and
 //! remove it. In this case nothing is lost: all that was confirmed is in the file by now.
 
+use std::fs;
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, Result, config::DbConfig};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use rustix::process::{Flock, FlockType};
 
+use super::beside;
 use super::error::{self, Stage};
 use super::file::File;
 use super::lock_owner::LockOwner;
@@ -23,6 +31,11 @@ use crate::types::StoreTime;
 
 /// How often a process that has nothing to do looks whether the file is whole.
 pub(super) const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Where the locks on the `-shm` file begin, and how many bytes they are: eight locks, and one that
+/// all its users share (SQLite, `os_unix.c`).
+const SHM_LOCKS_FROM: u64 = 120;
+const SHM_LOCKS: u64 = 9;
 
 /// SQLite 3.51, before which a checkpoint could not only look.
 const NOOP_SINCE: i32 = 3_051_000;
@@ -45,6 +58,42 @@ pub(super) fn is_unused(path: &Path) -> std::result::Result<bool, StoreError> {
         Err(e) if e.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => Ok(false),
         Err(e) => Err(error::of_sqlite(path, Stage::Open, e)),
     }
+}
+
+/// Removes the journal and the shared memory of a file that is not there any more, or is empty;
+/// `false` if a process still uses them. SQLite would remove the journal and share the memory,
+/// and both would read what the other has written.
+pub(super) fn clear(path: &Path) -> std::result::Result<bool, StoreError> {
+    if is_shared(&beside::path_of(path, "-shm"))? {
+        return Ok(false);
+    }
+    for ending in ["-wal", "-shm"] {
+        let left = beside::path_of(path, ending);
+        match fs::remove_file(&left) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                return Err(error::of_system(&format!("cannot remove {}", left.display()), e));
+            }
+            _ => {}
+        }
+    }
+    Ok(true)
+}
+
+/// Whether another process has a lock on this shared memory, as all its users do.
+///
+/// Closing it here ends the locks that this process has on it. They were for a file that is gone,
+/// so all who use it leave it before their next transaction.
+fn is_shared(shared_memory: &Path) -> std::result::Result<bool, StoreError> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let lock =
+        Flock { start: SHM_LOCKS_FROM, length: SHM_LOCKS, ..Flock::from(FlockType::WriteLock) };
+    let found = match rustix::fs::open(shared_memory, flags, Mode::empty()) {
+        Ok(file) => rustix::process::fcntl_getlk(&file, &lock),
+        Err(Errno::NOENT) => return Ok(false),
+        Err(e) => Err(e),
+    };
+    let what = format!("cannot open {}", shared_memory.display());
+    Ok(found.map_err(|e| error::of_system(&what, e.into()))?.is_some())
 }
 
 /// Until when the leases in a connection's removed journal last, if the file has not got them.
@@ -73,6 +122,9 @@ fn is_written_back(db: &Connection) -> Result<bool> {
 /// For a process that comes while others use a journal that is gone.
 pub(super) fn newcomer(path: &Path) -> StoreError {
     let file = path.display();
+    if !fs::metadata(path).is_ok_and(|main| main.len() > 0) {
+        return newcomer_without_file(path);
+    }
     let (who, end) = match LockOwner::using(path) {
         Some(who) => (who.to_string(), format!(" (kill {})", who.pid())),
         None => ("another process".to_owned(), String::new()),
@@ -82,6 +134,27 @@ pub(super) fn newcomer(path: &Path) -> StoreError {
         format!(
             "{file}-wal or {file}-shm was removed while {who} uses {file}; they belong to it. \
              Nothing is granted before the leases of that process are over: wait, or end it{end}"
+        ),
+    )
+}
+
+/// For one that comes while others use a file that is gone, or was emptied.
+fn newcomer_without_file(path: &Path) -> StoreError {
+    let file = path.display();
+    let (who, cure) = match LockOwner::sharing(path) {
+        Some(who) if who.is_stopped() => {
+            let pid = who.pid();
+            let cure = format!("It is stopped: continue it (kill -CONT {pid}) or end it");
+            (who.to_string(), format!("{cure} (kill -KILL {pid})"))
+        }
+        Some(who) => (who.to_string(), format!("Try again, or end it (kill {})", who.pid())),
+        None => ("another process".to_owned(), "Try again, or end it".to_owned()),
+    };
+    error::plain(
+        StoreErrorClass::Transient,
+        format!(
+            "{file} was removed or emptied while {who} uses it and its {file}-wal. Nothing is \
+             granted before that process has left them, which takes it a second. {cure}"
         ),
     )
 }

@@ -124,7 +124,7 @@ impl File {
             }
             // They may open the file anew meanwhile.
             drop(alone);
-            if since.elapsed() >= options.busy_limit / 2 {
+            if since.elapsed() >= options.busy_limit / 4 * 3 {
                 return Err(cut_off::newcomer(&path));
             }
             std::thread::sleep(busy::pause());
@@ -160,8 +160,8 @@ fn is_filled(path: &Path) -> Result<bool, StoreError> {
     }
 }
 
-/// A connection to the file, and to the journal that all others use; `None` if others use one
-/// that is not there any more.
+/// A connection to the file, and to the journal that all others use; `None` if others use a file
+/// or a journal that is not there any more.
 fn connect_whole(
     path: &Path,
     boot_id: &str,
@@ -181,6 +181,12 @@ fn connect_whole(
             beside::make(path)?;
             before = look()?;
         }
+    } else {
+        // What lies beside it belongs to a file that was there before.
+        if !cut_off::clear(path)? {
+            return Ok(None);
+        }
+        before = look()?;
     }
     let mut db = connect(path, runtime, options)?;
     lay_out(&mut db, path, boot_id)?;

@@ -6,8 +6,12 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use super::beside;
+
 /// The byte of the `-shm` file that the writer of a WAL locks (SQLite, *WAL-mode file format*).
 const WRITE_LOCK_BYTE: &str = "120";
+/// The byte of the `-shm` file that all its users share (SQLite, `os_unix.c`: `UNIX_SHM_DMS`).
+const SHM_USERS_BYTE: &str = "128";
 /// The first of the bytes of the file that its users share (SQLite, `os.h`: `SHARED_FIRST`).
 const SHARED_FROM_BYTE: &str = "1073741826";
 
@@ -22,13 +26,23 @@ pub(super) struct LockOwner {
 impl LockOwner {
     /// The process inside a write transaction on `file`.
     pub(super) fn writing(file: &Path) -> Option<Self> {
-        let shared_memory = format!("{}-shm", file.display());
-        Self::holding("POSIX", "WRITE", shared_memory.as_ref(), WRITE_LOCK_BYTE)
+        let shared_memory = beside::path_of(file, "-shm");
+        Self::holding("POSIX", "WRITE", &shared_memory, WRITE_LOCK_BYTE)
     }
 
     /// A process that has the file open.
     pub(super) fn using(file: &Path) -> Option<Self> {
         Self::holding("POSIX", "READ", file, SHARED_FROM_BYTE)
+    }
+
+    /// A process that uses the shared memory of `file`, be the file there or not.
+    pub(super) fn sharing(file: &Path) -> Option<Self> {
+        let shared_memory = beside::path_of(file, "-shm");
+        Self::holding("POSIX", "READ", &shared_memory, SHM_USERS_BYTE)
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stopped
     }
 
     pub(super) fn pid(&self) -> u32 {
