@@ -127,3 +127,22 @@ proptest! {
         })?;
     }
 }
+
+#[tokio::test]
+async fn a_renewal_that_would_never_rest_is_refused() {
+    let locks = tenure::connect("memory:").await.expect("it opens");
+    let mutex = locks.mutex("k").with_renewal(Renewal::Every(Duration::from_nanos(1)));
+    let error = mutex.try_acquire().await.expect_err("a thousand million renewals a second");
+    assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+    assert!(error.message().contains("3ms"), "{error}");
+}
+
+#[tokio::test]
+async fn a_watch_without_a_pause_leaves_its_task_to_others() {
+    let locks = tenure::connect("memory:").await.expect("it opens");
+    let mut watch = locks.watch("k").with_interval(Duration::ZERO);
+    watch.next().await.expect("a state").expect("an answer");
+    // Nothing changes: the limit ends it, if the watch lets anything else run.
+    let next = tokio::time::timeout(Duration::from_millis(50), watch.next()).await;
+    assert!(next.is_err(), "{next:?}");
+}

@@ -13,6 +13,9 @@ use super::handoff_budget::HandoffLimit;
 /// However short the ttl is, a waiter does not ask more often.
 const HEARTBEAT_MIN: Duration = Duration::from_millis(10);
 
+/// The shortest interval of renewal: the third of the shortest ttl, rounded down.
+const RENEW_EVERY_MIN: Duration = Duration::from_millis(3);
+
 /// When a lease is renewed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -22,7 +25,7 @@ pub enum Renewal {
     Auto,
     /// Never: the lease ends with its ttl, unless it is extended by hand.
     Off,
-    /// At this interval, which must be shorter than half the ttl.
+    /// At this interval: at least 3 ms, and shorter than half the ttl.
     Every(Duration),
 }
 
@@ -77,6 +80,11 @@ impl LeaseOptions {
             Renewal::Off => None,
             Renewal::Every(every) if every.is_zero() => {
                 return Err("the renewal interval is zero; use Renewal::Off to never renew".into());
+            }
+            Renewal::Every(every) if every < RENEW_EVERY_MIN => {
+                return Err(format!(
+                    "the renewal interval of {every:?} is below the limit of {RENEW_EVERY_MIN:?}"
+                ));
             }
             Renewal::Every(every) if every.saturating_mul(2) >= ttl => {
                 return Err(format!(

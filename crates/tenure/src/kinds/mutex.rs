@@ -127,7 +127,8 @@ impl Mutex {
     ///
     /// # Cancel safety
     /// Dropping the future withdraws the claim in the background: it leaves the line, or gives
-    /// back what was granted meanwhile.
+    /// back what was granted meanwhile. A future that is kept without being polled stays in line,
+    /// and what it is granted is renewed: poll it, or drop it.
     ///
     /// # Errors
     /// [`ErrorKind::Busy`] when the time limit is over; the message names the holder.

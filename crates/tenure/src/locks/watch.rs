@@ -22,6 +22,9 @@ use crate::engine::core::Engine;
 const PAGE: usize = 100;
 /// How often [`Watch`] looks, if nothing else is said.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// The shortest time between two looks: without a pause, a store that answers at once would keep
+/// its caller in one poll for ever.
+const LOOK_EVERY_MIN: Duration = Duration::from_millis(10);
 
 type Coming<T> = OfProcess<Pin<Box<dyn Future<Output = Result<T>> + Send>>>;
 
@@ -137,9 +140,9 @@ impl Watch {
         Self { engine, key, every: LOOK_EVERY, seen: None, coming: None }
     }
 
-    /// How often the store is asked; default: every 500 ms.
+    /// How often the store is asked; default: every 500 ms. Less than 10 ms counts as 10 ms.
     pub fn with_interval(mut self, every: Duration) -> Self {
-        self.every = every;
+        self.every = every.max(LOOK_EVERY_MIN);
         self
     }
 

@@ -86,3 +86,18 @@ async fn a_server_that_turns_us_away_is_named() {
     names_it_all(&error, Operation::Connect, "redis");
     drop(connect(&server.url()).await);
 }
+
+/// Commands that only scripts use.
+#[tokio::test]
+async fn a_server_without_a_command_of_the_scripts_is_named() {
+    for flavour in Flavour::ALL {
+        for command in ["TIME", "MGET"] {
+            let without = format!("rename-command {command} \"\"");
+            let server = Server::of(flavour).with(&without).start();
+            let locks = tenure::connect(&server.url()).await.expect("the server answers");
+            let error = locks.mutex("k").try_acquire().await.expect_err(command);
+            assert_eq!(error.kind(), tenure::ErrorKind::Config, "{command}: {error}");
+            assert!(error.message().contains("lacks a command"), "{command}: {error}");
+        }
+    }
+}

@@ -24,7 +24,7 @@ const STRAGGLERS: Duration = Duration::from_millis(100);
 /// Lets all nodes tell who they are; a minority may be out of reach.
 pub(super) async fn introduce(shared: &Arc<Shared>) -> Result<(), StoreError> {
     // No steps: what remains of asking is that each tells who it is.
-    let (runtime, limit) = (&shared.runtime, shared.options.node_timeout);
+    let (runtime, limit) = (&shared.runtime, shared.options.node_timeout());
     let mut round = Round::new(runtime, &shared.nodes, limit, |_| Some(Vec::new()));
     let fit = |words: &[Word]| words.iter().filter(|word| word.reply_came()).count();
     let majority = majority(shared.nodes.len());
@@ -289,7 +289,7 @@ fn limit(shared: &Shared, steps: &[Request]) -> Duration {
         _ => None,
     };
     let shortest = steps.iter().filter_map(ttl).min();
-    shortest.map_or(shared.options.node_timeout, |ttl| ttl.min(shared.options.node_timeout))
+    shortest.map_or(shared.options.node_timeout(), |ttl| ttl.min(shared.options.node_timeout()))
 }
 
 /// What is known of a step.

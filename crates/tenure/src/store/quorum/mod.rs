@@ -47,12 +47,13 @@ const NODE_TIMEOUT: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QuorumOptions {
     max_ttl: Duration,
-    node_timeout: Duration,
+    /// `None`: as long as `max_ttl` allows, up to [`NODE_TIMEOUT`].
+    node_timeout: Option<Duration>,
 }
 
 impl Default for QuorumOptions {
     fn default() -> Self {
-        Self { max_ttl: TTL_MAX, node_timeout: NODE_TIMEOUT }
+        Self { max_ttl: TTL_MAX, node_timeout: None }
     }
 }
 
@@ -66,11 +67,16 @@ impl QuorumOptions {
         self
     }
 
-    /// How long a node is waited for that is needed for an answer. Default: 1 s.
+    /// How long a node is waited for that is needed for an answer: from 1 ms to less than
+    /// `max_ttl`. Default: 1 s, but at most a third of `max_ttl`.
     #[must_use]
     pub fn with_node_timeout(mut self, limit: Duration) -> Self {
-        self.node_timeout = limit;
+        self.node_timeout = Some(limit);
         self
+    }
+
+    pub(super) fn node_timeout(&self) -> Duration {
+        self.node_timeout.unwrap_or(NODE_TIMEOUT.min(self.max_ttl / 3))
     }
 
     /// The longest ttl.
@@ -152,7 +158,7 @@ impl Shared {
         };
         let nodes: Vec<_> = stores.iter().enumerate().map(node).collect();
         let names: Vec<_> = nodes.iter().map(|node| &*node.name).collect();
-        let outbox = nodes.iter().map(|node| Outbox::new(node, runtime, options.node_timeout));
+        let outbox = nodes.iter().map(|node| Outbox::new(node, runtime, options.node_timeout()));
         let farthest = stores.iter().map(|store| store.capabilities().reach).max();
         let ttl_max = stores.iter().map(|store| store.capabilities().ttl_max).min();
         let capabilities = Capabilities {
@@ -196,7 +202,7 @@ impl Shared {
 
 fn check(stores: &[Arc<dyn Store>], options: QuorumOptions) -> Result<(), StoreError> {
     let refused = |message: String| Err(StoreError::config(message));
-    let QuorumOptions { max_ttl, node_timeout } = options;
+    let (max_ttl, node_timeout) = (options.max_ttl, options.node_timeout());
     if stores.len() < 3 || stores.len().is_multiple_of(2) {
         return refused(format!(
             "a quorum has an odd number of nodes, at least 3, not {}: with an even number one \
@@ -212,7 +218,8 @@ fn check(stores: &[Arc<dyn Store>], options: QuorumOptions) -> Result<(), StoreE
     }
     if node_timeout < Duration::from_millis(1) || node_timeout >= max_ttl {
         return refused(format!(
-            "a node_timeout of {node_timeout:?} is not within 1 ms and the max_ttl of {max_ttl:?}"
+            "a node_timeout of {node_timeout:?} is not at least 1 ms and less than the max_ttl \
+             of {max_ttl:?}"
         ));
     }
     Ok(())
@@ -278,6 +285,14 @@ mod tests {
         let day = Duration::from_secs(24 * 3_600);
         for (max_ttl, near) in [(TTL_MAX, TTL_MAX / 4), (30 * day, NEAR_MAX)] {
             assert_eq!(QuorumOptions::default().with_max_ttl(max_ttl).near(), near);
+        }
+    }
+    #[test]
+    fn a_short_max_ttl_needs_no_node_timeout_beside_it() {
+        let millis = Duration::from_millis;
+        for (max_ttl, expected) in [(TTL_MAX, NODE_TIMEOUT), (millis(900), millis(300))] {
+            let options = QuorumOptions::default().with_max_ttl(max_ttl);
+            assert_eq!(options.node_timeout(), expected);
         }
     }
 }

@@ -56,7 +56,7 @@ pub(super) async fn settle(
     let failure = failed.then(|| report::failure(&shared.nodes, &round.words, 0));
     let give_back = follow_up(shared, asked, round, verdicts);
     if give_back.iter().any(|steps| !steps.is_empty()) {
-        let limit = shared.options.node_timeout;
+        let limit = shared.options.node_timeout();
         let ask = |node: usize| (!give_back[node].is_empty()).then(|| give_back[node].clone());
         let mut round = Round::new(&shared.runtime, &shared.nodes, limit, ask);
         // Before the next attempt, which would otherwise be in its own way.
@@ -224,7 +224,7 @@ fn standing(vote: Vote, may_have_run: bool) -> Standing {
 /// the renewal that found it out.
 fn top_up(shared: &Arc<Shared>, node: usize, top_ups: Vec<(Owner, Request)>) {
     let this = Arc::clone(shared);
-    let limit = shared.now() + shared.options.node_timeout;
+    let limit = shared.now() + shared.options.node_timeout();
     shared.runtime.spawn(Box::pin(async move {
         let (owners, mut steps): (Vec<_>, Vec<_>) = top_ups.into_iter().unzip();
         if mutants::is_set(Mutant::TopUpMints) {

@@ -55,7 +55,7 @@ async fn pages(
     after: Option<&Key>,
     limit: usize,
 ) -> Result<Vec<Page>, StoreError> {
-    let mut alarm = shared.runtime.sleep_until(shared.now() + shared.options.node_timeout);
+    let mut alarm = shared.runtime.sleep_until(shared.now() + shared.options.node_timeout());
     let ask = |node: &'_ Arc<super::Node>| -> Answer<'_, Page> {
         let node = Arc::clone(node);
         let (prefix, after) = (prefix.to_owned(), after.cloned());
@@ -91,7 +91,7 @@ async fn pages(
             "{} of {} nodes listed their keys within {:?}, and {} are needed",
             pages.len(),
             shared.nodes.len(),
-            shared.options.node_timeout,
+            shared.options.node_timeout(),
             majority(shared.nodes.len())
         ),
         may_have_run: false,

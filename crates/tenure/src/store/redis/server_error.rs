@@ -238,11 +238,18 @@ const MEANINGS: &[Meaning] = &[
         "this server lacks a command that locks need (scripting switched off or renamed, a \
          proxy, or a server older than Redis 6.2): use another server",
     ),
+    ("ERR", "Unknown Redis command called from script", Config, LACKED_BY_SCRIPTS),
+    // Valkey's words.
+    ("ERR", "Unknown command called from script", Config, LACKED_BY_SCRIPTS),
     ("ERR", "DB index", Config, "the server has fewer databases: name a lower number"),
 ];
 
 /// What can be wrong with one of the keys of a request.
 const OF_ONE: &[&str] = &["NOPERM", "OOM", "WRONGTYPE", "CROSSSLOT"];
+
+const LACKED_BY_SCRIPTS: &str = "this server lacks a command that locks need in their scripts \
+                                 (switched off or renamed; SAFETY.md lists what is needed): use \
+                                 another server";
 
 /// What a node of a cluster is told that it is.
 pub(super) const IN_CLUSTER: &str =
