@@ -9,6 +9,7 @@ mod schemes;
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::engine::LocksOptions;
 use crate::locks::Locks;
@@ -40,7 +41,8 @@ pub struct StoreEntry {
     reads_parameters: bool,
     /// What an error calls it before it is open, without secrets.
     name: fn(&str) -> Arc<str>,
-    pub(super) open: fn(&str, Arc<dyn Runtime>) -> Opening,
+    /// Opens it for a caller who waits so long for an answer.
+    pub(super) open: fn(&str, Arc<dyn Runtime>, Duration) -> Opening,
 }
 
 const STORES: &[StoreEntry] = &[
@@ -52,7 +54,7 @@ const STORES: &[StoreEntry] = &[
         survives: "nothing: the locks end with the process",
         reads_parameters: false,
         name: |_| "memory".into(),
-        open: |url, runtime| {
+        open: |url, runtime, _| {
             let is_bare = behind_scheme(url).is_empty();
             Box::pin(async move {
                 if !is_bare {
@@ -72,7 +74,7 @@ const STORES: &[StoreEntry] = &[
         survives: "crashes and kills of every process; a reboot frees all locks, fences go on",
         reads_parameters: false,
         name: |_| "sqlite".into(),
-        open: |url, runtime| {
+        open: |url, runtime, limit| {
             let path = spelling::sqlite_path(behind_scheme(url)).map(std::path::PathBuf::from);
             Box::pin(async move {
                 let path = path.map_err(StoreError::config)?;
@@ -80,7 +82,7 @@ const STORES: &[StoreEntry] = &[
                     let message = "sqlite: needs a path, such as sqlite:/var/lib/myapp/locks.db";
                     return Err(StoreError::config(message.into()));
                 }
-                let store = crate::store::Sqlite::open(&path, runtime).await?;
+                let store = crate::store::Sqlite::open_within(&path, runtime, limit).await?;
                 Ok(Arc::new(store) as Arc<dyn Store>)
             })
         },
@@ -96,7 +98,7 @@ const STORES: &[StoreEntry] = &[
                    failover only what was replicated before",
         reads_parameters: true,
         name: crate::store::Redis::name_in,
-        open: |url, runtime| {
+        open: |url, runtime, _| {
             let opened = crate::store::Redis::open(url, runtime);
             Box::pin(async move { Ok(Arc::new(opened.await?) as Arc<dyn Store>) })
         },
@@ -110,7 +112,7 @@ const STORES: &[StoreEntry] = &[
         survives: "the loss of a minority of its nodes, also of their memory",
         reads_parameters: true,
         name: |_| "quorum".into(),
-        open: quorum::open,
+        open: |url, runtime, _| quorum::open(url, runtime),
     },
 ];
 
@@ -200,7 +202,7 @@ async fn open(url: &str, options: LocksOptions) -> Result<Locks> {
     let limit = options.store_timeout();
     let store = tokio::select! {
         biased;
-        store = (entry.open)(url, Arc::clone(&runtime)) => store,
+        store = (entry.open)(url, Arc::clone(&runtime), limit) => store,
         () = runtime.sleep_until(runtime.now() + limit) => Err(StoreError {
             class: StoreErrorClass::Transient,
             message: format!("no answer within {limit:?}; is it up, and reachable from here?"),

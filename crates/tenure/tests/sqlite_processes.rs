@@ -20,6 +20,7 @@ use sqlite_world::actor::{Actor, told};
 use sqlite_world::{
     LIMIT, acquire, ask, closed, fence, in_role, open, owner, play, release, unprivileged, wait_for,
 };
+use tenure::LocksOptions;
 use tenure::protocol::{Op, Reply, State};
 use tenure::store::Store;
 
@@ -263,6 +264,51 @@ fn a_relative_path() {
     play(command, "role_relative", "relative", dir.path());
 }
 
+/// Stays inside a transaction.
+#[tokio::test]
+async fn role_writer() {
+    let Some(place) = in_role("writer") else {
+        return;
+    };
+    let db = rusqlite::Connection::open(place.join("locks.db")).expect("a connection");
+    db.execute_batch("BEGIN IMMEDIATE").expect("a transaction");
+    println!("@inside");
+    told();
+}
+
+/// However long a program waits for its store: the reason is heard before that.
+#[tokio::test]
+async fn a_process_inside_a_transaction_is_named_within_every_time_limit() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("locks.db");
+    let _kept = open(&path).await;
+    let mut writer = Actor::start("writer", dir.path());
+    assert_eq!(writer.hear(), "inside");
+    let who = format!("process {} (", writer.child.id());
+    let pid = rustix::process::Pid::from_child(&writer.child);
+    let url = format!("sqlite:{}", path.display());
+    for is_stopped in [false, true] {
+        if is_stopped {
+            rustix::process::kill_process(pid, rustix::process::Signal::STOP).expect("stopped");
+        }
+        for limit in [4, 5, 20].map(Duration::from_secs) {
+            let options = LocksOptions::default().with_store_timeout(limit);
+            let locks = tenure::connect_with(&url, options).await.expect("looking works");
+            let begun = Instant::now();
+            let error = locks.mutex("k").try_acquire().await.expect_err("nobody can write");
+            println!("{limit:?}, stopped: {is_stopped}: after {:?}: {error}", begun.elapsed());
+            let text = error.to_string();
+            assert!(text.contains(&who) && text.contains("inside a transaction"), "{text}");
+            assert_eq!(text.contains("it is stopped"), is_stopped, "{text}");
+            if is_stopped {
+                let patient = locks.mutex("k").with_wait(Duration::from_secs(2));
+                let text = patient.acquire().await.expect_err("nobody can write").to_string();
+                assert!(text.contains(&who) && text.contains("it is stopped"), "{text}");
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_stopped_process_is_passed_over_or_named() {
     let dir = tempfile::tempdir().expect("a directory");
@@ -275,7 +321,7 @@ async fn a_stopped_process_is_passed_over_or_named() {
     let pid = rustix::process::Pid::from_child(&holder.child);
     let limit = Instant::now() + LIMIT;
     let (mut passed, mut named) = (0, 0);
-    // Stopped again and again, at whatever point it is. Five seconds are the store's own limit.
+    // Stopped again and again, at whatever point it is. It is named after half a second.
     while passed < 50 && named == 0 && Instant::now() < limit {
         rustix::process::kill_process(pid, rustix::process::Signal::STOP).expect("stopped");
         match ask(&store, "mine", acquire(&owner(1), TTL)).await {

@@ -2,6 +2,7 @@
 //! nodes that can restart empty get the restart guard that the quorum needs.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::runtime::Runtime;
 use crate::store::{Answer, Quorum, QuorumOptions, Store, StoreError};
@@ -55,12 +56,13 @@ async fn open_node(
     }
     #[cfg(not(feature = "redis"))]
     let _ = options;
-    (entry.open)(url, Arc::clone(runtime)).await
+    // A node's limit is for each answer of it, and its opening may take longer.
+    (entry.open)(url, Arc::clone(runtime), Duration::MAX).await
 }
 
 /// The URL with the quorum's restart guard, unless it has one.
 #[cfg(feature = "redis")]
-fn guarded(url: &str, max_ttl: std::time::Duration) -> String {
+fn guarded(url: &str, max_ttl: Duration) -> String {
     let gap = match url.split_once('?') {
         Some((_, parameters)) if parameters.contains("restart_guard=") => return url.to_owned(),
         Some(_) => '&',

@@ -3,25 +3,40 @@
 //! SQLite's own busy timeout sleeps longer the longer it has waited, so whoever has waited most
 //! asks least often and starves (measured: 1.8 s for one transaction among 8 processes).
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
+use super::lock_owner::LockOwner;
+
 const SLEEP_MIN: Duration = Duration::from_micros(50);
 const SLEEP_MAX: Duration = Duration::from_micros(500);
+
+/// After so much waiting, and as often from then on, it is asked whether the process inside the
+/// transaction is stopped. Then there is nothing to wait for, and its name helps more.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 thread_local! {
     // A connection stays on its thread, and SQLite calls the handler on that thread.
     static LIMIT: Cell<Duration> = const { Cell::new(Duration::ZERO) };
     static SINCE: Cell<Option<Instant>> = const { Cell::new(None) };
     static WAITED: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+    static NEXT_LOOK: Cell<Duration> = const { Cell::new(LOOK_EVERY) };
+    static FILE: RefCell<PathBuf> = RefCell::default();
     static JITTER: Cell<u32> = const { Cell::new(1) };
 }
 
-/// Lets the connection of this thread wait for up to `limit`. `seed` tells threads apart.
-pub(super) fn install(db: &mut Connection, limit: Duration, seed: u32) -> rusqlite::Result<()> {
+/// Lets the connection of this thread to `file` wait for up to `limit`. `seed` tells threads apart.
+pub(super) fn install(
+    db: &mut Connection,
+    file: &Path,
+    limit: Duration,
+    seed: u32,
+) -> rusqlite::Result<()> {
     LIMIT.set(limit);
+    FILE.set(file.to_owned());
     JITTER.set(seed | 1);
     db.busy_handler(Some(wait as fn(i32) -> bool))
 }
@@ -46,11 +61,19 @@ fn wait(tries: i32) -> bool {
     let now = Instant::now();
     if tries == 0 {
         SINCE.set(Some(now));
+        NEXT_LOOK.set(LOOK_EVERY);
     }
     let waited = SINCE.get().map_or(Duration::ZERO, |since| now - since);
     WAITED.set(waited);
     if waited >= LIMIT.get() {
         return false;
+    }
+    if waited >= NEXT_LOOK.get() {
+        NEXT_LOOK.set(waited + LOOK_EVERY);
+        let owner = FILE.with_borrow(|file| LockOwner::writing(file));
+        if owner.is_some_and(|owner| owner.is_stopped()) {
+            return false;
+        }
     }
     std::thread::sleep(pause());
     true

@@ -114,8 +114,8 @@ impl File {
         let since = Instant::now();
         loop {
             let wake_dir = WakeDir::open(&path, &options.fd_names)?;
-            let alone = Alone::wait(&wake_dir, &path, options)?;
-            if let Some((db, inodes)) = connect_whole(&path, &boot_id, runtime, options)? {
+            let alone = Alone::wait(&wake_dir, &path, options, since)?;
+            if let Some((db, inodes)) = connect_whole(&path, &boot_id, runtime, options, since)? {
                 wake_dir.follow(&path);
                 wake_dir.sweep();
                 drop(alone);
@@ -167,6 +167,7 @@ fn connect_whole(
     boot_id: &str,
     runtime: &dyn Runtime,
     options: &SqliteOptions,
+    since: Instant,
 ) -> Result<Option<(Connection, Inodes)>, StoreError> {
     let look = || Inodes::of(path).map_err(|e| error::of_system(&at(path), e));
     beside::check(path)?;
@@ -189,13 +190,16 @@ fn connect_whole(
         before = look()?;
     }
     let mut db = connect(path, runtime, options)?;
-    lay_out(&mut db, path, boot_id)?;
+    // The whole opening takes no longer than one request may.
+    let left = || options.busy_limit.saturating_sub(since.elapsed());
+    busy::with_limit(left(), || lay_out(&mut db, path, boot_id))?;
     if !before.are_complete() {
         // Of an empty file SQLite removes the journal, so they can be made only now.
         beside::make(path)?;
         before = look()?;
     }
-    tune(&mut db, boot_id).map_err(|e| error::of_sqlite(path, Stage::Open, e))?;
+    busy::with_limit(left(), || tune(&mut db, boot_id))
+        .map_err(|e| error::of_sqlite(path, Stage::Open, e))?;
     beside::check(path)?;
     let inodes = look()?;
     // Between the look and the opening somebody may have removed them.
@@ -281,8 +285,12 @@ struct Alone<'a> {
 
 impl<'a> Alone<'a> {
     #[allow(clippy::disallowed_methods, reason = "this is the edge to other processes")]
-    fn wait(dir: &'a WakeDir, path: &Path, options: &SqliteOptions) -> Result<Self, StoreError> {
-        let since = Instant::now();
+    fn wait(
+        dir: &'a WakeDir,
+        path: &Path,
+        options: &SqliteOptions,
+        since: Instant,
+    ) -> Result<Self, StoreError> {
         loop {
             match rustix::fs::flock(dir, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => return Ok(Self { dir }),
@@ -323,7 +331,7 @@ fn connect(
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let open = || {
         let mut db = Connection::open_with_flags(path, flags)?;
-        busy::install(&mut db, options.busy_limit, random_u32(runtime))?;
+        busy::install(&mut db, path, options.busy_limit, random_u32(runtime))?;
         db.set_prepared_statement_cache_capacity(64);
         // The file of another program may be up to something.
         db.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;

@@ -6,12 +6,13 @@
 //!
 //! **Not promised.** The store stands still as long as a process is stopped (SIGSTOP, a
 //! debugger, a frozen cgroup) in the middle of a transaction: SQLite's lock cannot be taken from
-//! it. Requests then fail after 5 s with an error that says so; looking still works; leases are
-//! lost by their deadlines as announced; and nothing is granted twice, because nothing is
-//! granted. A transaction takes well under a millisecond and holds no await, so it takes bad
-//! luck to be stopped inside one. (One that is stopped while it looks blocks nobody, but the
-//! journal grows until it goes on.) A power cut may lose the last moments before it
-//! (`synchronous=NORMAL`), which is harmless: it is a reboot.
+//! it. Requests then fail with an error that says so, after half a second where the kernel shows
+//! that it is stopped, and otherwise after 4 s, or four fifths of a shorter time limit of the
+//! caller; looking still works; leases are lost by their deadlines as announced; and nothing is
+//! granted twice, because nothing is granted. A transaction takes well under a millisecond and
+//! holds no await, so it takes bad luck to be stopped inside one. (One that is stopped while it
+//! looks blocks nobody, but the journal grows until it goes on.) A power cut may lose the last
+//! moments before it (`synchronous=NORMAL`), which is harmless: it is a reboot.
 
 mod beside;
 mod boot;
@@ -74,6 +75,10 @@ struct Shared {
     inboxes: Inboxes,
 }
 
+/// Shorter than a `Locks` waits for its store by default, so that the error that names the process
+/// in the way comes first.
+const BUSY_LIMIT: Duration = Duration::from_secs(4);
+
 /// What tests turn; the defaults are what everybody else has.
 #[doc(hidden)]
 #[derive(Debug, Clone)]
@@ -94,7 +99,7 @@ impl Default for SqliteOptions {
     fn default() -> Self {
         Self {
             fence_retention: Duration::from_secs(24 * 3600),
-            busy_limit: Duration::from_secs(5),
+            busy_limit: BUSY_LIMIT,
             boot_id: None,
             max_pages: None,
             fd_names: "/proc/self/fd".into(),
@@ -112,6 +117,17 @@ impl Sqlite {
     #[must_use]
     pub fn open(path: &Path, runtime: Arc<dyn Runtime>) -> Answer<'static, Self> {
         Self::open_with(path, runtime, SqliteOptions::default())
+    }
+
+    /// Like [`Sqlite::open`], for a caller who waits for up to `limit` for each answer: the store
+    /// has answered before.
+    pub(crate) fn open_within(
+        path: &Path,
+        runtime: Arc<dyn Runtime>,
+        limit: Duration,
+    ) -> Answer<'static, Self> {
+        let busy_limit = (limit / 5 * 4).min(BUSY_LIMIT);
+        Self::open_with(path, runtime, SqliteOptions { busy_limit, ..SqliteOptions::default() })
     }
 
     /// Like [`Sqlite::open`], for tests.
