@@ -229,8 +229,8 @@ impl<'a> Attempt<'a> {
             return Err(StoreError {
                 class: StoreErrorClass::Transient,
                 message: format!(
-                    "the answer was read later than the ttl of {:?} after the request: the store was \
-                     slow, or this task was not run",
+                    "the answer was read later than the ttl of {:?} after the request: the store \
+                     was slow, or this task was not run",
                     lease_options.ttl
                 ),
                 may_have_run: true,

@@ -1,5 +1,5 @@
-//! Another library's lock whose value is one that Tenure has seen: the value alone makes it nobody's
-//! lease.
+//! Another library's lock whose value is one that Tenure has seen: the value alone makes it
+//! nobody's lease.
 
 use std::time::Duration;
 
