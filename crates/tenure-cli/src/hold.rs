@@ -12,6 +12,7 @@ use crate::command::Environment;
 use crate::duration::show;
 use crate::job::{Job, Stop};
 use crate::link::Start;
+use crate::output;
 use crate::plan::Plan;
 use crate::sentry_client::NotStarted;
 use crate::signals::{self, Signals};
@@ -48,6 +49,8 @@ pub(crate) async fn run(
     job: &Job,
     runtime: &dyn Runtime,
 ) -> Result<Held, NotRun> {
+    // What we have said comes before what CMD says, and the line of the waiting is wiped.
+    output::drain();
     let deadline = long_enough(plan, guard, signals, job, runtime).await?;
     let granted = runtime.now();
     let micros = |span: Duration| u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
@@ -189,8 +192,8 @@ impl Hold<'_> {
         if self.plan.on_lost == OnLost::Ignore {
             self.plan.output.notice(format!("lost {key:?}: {reason}; CMD goes on"));
         } else {
-            self.plan.output.error(format!("lost {key:?}: {reason}; ending CMD"));
             self.make_end(Cause::Lost, self.guard.deadline());
+            self.plan.output.error(format!("lost {key:?}: {reason}; ending CMD"));
         }
     }
 

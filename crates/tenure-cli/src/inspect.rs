@@ -10,7 +10,7 @@ use tenure::{Key, Locks};
 
 use crate::args::{ListArgs, StatusArgs, StoreArgs};
 use crate::exit::{Exit, Refusal};
-use crate::output::{Level, Output};
+use crate::output::{self, Level, Output};
 use crate::plan::{check_store_timeout, key_of};
 use crate::store::{Choice, Located};
 use crate::view::{self, KeyView};
@@ -73,6 +73,7 @@ fn with_store(
     let choice = Choice::of(args, |name| std::env::var_os(name))?;
     if let Some(warning) = choice.warning() {
         Output(Level::Normal).notice(warning);
+        output::drain();
     }
     let store = choice.located()?;
     let defect = |e: io::Error| Refusal { exit: Exit::INTERNAL, message: e.to_string() };

@@ -61,6 +61,7 @@ fn main() {
         Some(terminal::WORD) => as_foreground_step(words),
         _ => as_tool(),
     };
+    output::drain();
     exit(code.0.into());
 }
 
@@ -81,6 +82,7 @@ fn as_tool() -> Exit {
     match done {
         Ok(Termination::Exit(code)) => code,
         Ok(Termination::Interrupt { whole_job }) => {
+            output::drain();
             signals::die_of_interrupt(whole_job);
             Exit::of_signal(2)
         }

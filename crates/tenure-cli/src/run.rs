@@ -14,6 +14,7 @@ use crate::hold::{self, Held, NotRun};
 use crate::job::Job;
 use crate::nested;
 use crate::on_lost;
+use crate::output;
 use crate::plan::Plan;
 use crate::process_tree::{Status, Survivor};
 use crate::report::{Destination, Outcome, Report, millis};
@@ -136,6 +137,8 @@ impl Flow<'_> {
         };
         if let Some(destination) = destination {
             let report = report_of(plan, &verdict, &times);
+            // It may go to stderr as well.
+            output::drain();
             if let Err(e) = destination.write(&report) {
                 plan.output.error(format!("--report: {e}"));
             }

@@ -108,8 +108,7 @@ impl Sentry {
         }
     }
 
-    /// Says what nobody else is left to say. It comes when all is done: a stderr that blocks
-    /// delays nothing then.
+    /// Says what nobody else is left to say, when all is done.
     fn last_word(&self, end: &End) {
         let number = |pid: Pid| pid.as_raw_nonzero();
         let tenure =

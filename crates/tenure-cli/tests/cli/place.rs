@@ -188,6 +188,11 @@ impl Place {
         serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text:?}"))
     }
 
+    /// Takes the key away at the server, as an operator would.
+    pub(crate) fn delete(&self, key: &str) {
+        self.server.as_ref().expect("a server").command(&["DEL", key]);
+    }
+
     /// No renewal gets through any more: the server stops, or somebody holds the store's file,
     /// who is answered.
     pub(crate) fn block_store(&self) -> Option<Running> {
@@ -233,8 +238,13 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn of(command: &mut Command) -> Self {
-        let file = || tempfile::tempfile().expect("a temporary file");
-        let (stdout, stderr) = (file(), file());
+        let stderr = tempfile::tempfile().expect("a temporary file");
+        Self::with_stderr(command, stderr)
+    }
+
+    /// With a stderr of the test's own.
+    pub(crate) fn with_stderr(command: &mut Command, stderr: File) -> Self {
+        let stdout = tempfile::tempfile().expect("a temporary file");
         let share = |file: &File| file.try_clone().expect("a descriptor");
         command.stdout(share(&stdout)).stderr(share(&stderr));
         let child = command.spawn().expect("the program starts");
@@ -268,10 +278,13 @@ impl Running {
     }
 }
 
-/// All that is in a file, wherever those who write to it are.
+/// All that is in a file, wherever those who write to it are. A pipe has no such content.
 fn whole(file: &File) -> String {
-    let mut bytes =
-        vec![0; usize::try_from(file.metadata().expect("a file").len()).expect("small")];
+    let kind = file.metadata().expect("it is open");
+    if !kind.is_file() {
+        return String::new();
+    }
+    let mut bytes = vec![0; usize::try_from(kind.len()).expect("small")];
     file.read_exact_at(&mut bytes, 0).expect("the file can be read");
     String::from_utf8_lossy(&bytes).into_owned()
 }
