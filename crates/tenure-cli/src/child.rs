@@ -9,7 +9,7 @@ use tenure::runtime::{Moment, Runtime};
 
 use crate::command::{Cmd, Environment};
 use crate::link::{Order, Start};
-use crate::sentry_client::{NotStarted, SentryClient};
+use crate::sentry_client::{NotStarted, SentryClient, Silence};
 use crate::watch::{Cause, Event, Lease, Watch};
 
 /// CMD.
@@ -42,8 +42,8 @@ impl Child {
         let signal = Signal::from_named_raw(start.signal).unwrap_or(Signal::TERM);
         let grace = Duration::from_micros(start.grace_us);
         if guarded {
-            let (post, cmd) = SentryClient::start(cmd, env, start)?;
-            let (lease, parent) = (Some(start.lease), Parent::Sentry(post));
+            let (client, cmd) = SentryClient::start(cmd, env, start)?;
+            let (lease, parent) = (Some(start.lease), Parent::Sentry(client));
             return Ok(Self { cmd, signal, grace, lease, told: None, parent });
         }
         let child = cmd.spawn(start.foreground, None, env).map_err(NotStarted::Cmd)?;
@@ -60,7 +60,7 @@ impl Child {
     /// Ends when [`Child::look`] may have something to tell; a SIGCHLD is another reason.
     pub(crate) async fn ready(&self, runtime: &dyn Runtime) {
         match &self.parent {
-            Parent::Sentry(post) => post.ready().await,
+            Parent::Sentry(client) => client.ready().await,
             Parent::Us(watch) => match watch.next_look() {
                 Some(at) => runtime.sleep_until(at).await,
                 None => std::future::pending().await,
@@ -71,19 +71,19 @@ impl Child {
     /// What has happened. If the sentry has died, CMD's family is being ended from here.
     pub(crate) fn look(&mut self, now: Moment) -> Vec<Event> {
         let mut events = vec![];
-        if let Parent::Sentry(post) = &mut self.parent {
-            let (heard, lives) = post.hear();
+        if let Parent::Sentry(client) = &mut self.parent {
+            let (heard, lives) = client.hear();
             events = heard;
             if matches!(events.last(), Some(Event::Ended(_))) {
-                post.wait();
+                client.wait();
                 return events;
             }
             if lives {
                 return events;
             }
-            post.kill();
+            client.kill();
             // Its children are ours once it is gone, and not before.
-            post.wait();
+            client.wait();
             events.extend(self.adopt(now));
         }
         if let Parent::Us(watch) = &mut self.parent {
@@ -95,7 +95,7 @@ impl Child {
     /// Sends a signal to CMD's group.
     pub(crate) fn signal(&self, signal: Signal) {
         match &self.parent {
-            Parent::Sentry(post) => post.tell(&Order::Signal { signal: signal.as_raw() }),
+            Parent::Sentry(client) => client.tell(&Order::Signal { signal: signal.as_raw() }),
             Parent::Us(watch) => watch.signal(signal),
         }
     }
@@ -104,7 +104,7 @@ impl Child {
     /// CMD has got it as well.
     pub(crate) fn pass_on(&self, signal: Signal) {
         match &self.parent {
-            Parent::Sentry(post) => post.tell(&Order::PassOn { signal: signal.as_raw() }),
+            Parent::Sentry(client) => client.tell(&Order::PassOn { signal: signal.as_raw() }),
             Parent::Us(watch) => watch.signal(signal),
         }
     }
@@ -116,7 +116,7 @@ impl Child {
             lease.deadline_us = deadline_us;
         }
         match &mut self.parent {
-            Parent::Sentry(post) => post.tell(&Order::Extend { deadline_us }),
+            Parent::Sentry(client) => client.tell(&Order::Extend { deadline_us }),
             Parent::Us(watch) => watch.extend(deadline_us),
         }
     }
@@ -125,16 +125,32 @@ impl Child {
     pub(crate) fn end(&mut self, cause: Cause, now: Moment) {
         self.told.get_or_insert(cause);
         match &mut self.parent {
-            Parent::Sentry(post) => post.tell(&Order::End { cause }),
+            Parent::Sentry(client) => client.tell(&Order::End { cause }),
             Parent::Us(watch) => drop(watch.end(cause, now)),
+        }
+    }
+
+    /// When to doubt that the sentry runs; `NEVER` while all is well.
+    pub(crate) fn doubt_at(&self) -> Moment {
+        match &self.parent {
+            Parent::Sentry(client) => client.doubt_at(),
+            Parent::Us(_) => Moment::NEVER,
+        }
+    }
+
+    /// Continues a sentry that does not answer, and later ends it.
+    pub(crate) fn doubt(&mut self, now: Moment) -> Option<Silence> {
+        match &mut self.parent {
+            Parent::Sentry(client) => client.doubt(now),
+            Parent::Us(_) => None,
         }
     }
 
     /// Ends a sentry that does not do its work: stopped, perhaps. The rest follows from
     /// [`Child::look`].
     pub(crate) fn dismiss_sentry(&self) {
-        if let Parent::Sentry(post) = &self.parent {
-            post.kill();
+        if let Parent::Sentry(client) = &self.parent {
+            client.kill();
         }
     }
 

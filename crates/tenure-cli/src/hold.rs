@@ -14,7 +14,7 @@ use crate::job::{Job, Stop};
 use crate::link::Start;
 use crate::output;
 use crate::plan::Plan;
-use crate::sentry_client::NotStarted;
+use crate::sentry_client::{NotStarted, Silence};
 use crate::signals::{self, Signals};
 use crate::watch::{Cause, End, Event, Lease};
 
@@ -153,6 +153,8 @@ impl Hold<'_> {
                     self.overdue = Moment::NEVER;
                     self.child.dismiss_sentry();
                 }
+                () = self.runtime.sleep_until(self.child.doubt_at()),
+                    if self.child.doubt_at() != Moment::NEVER => self.doubt(),
                 () = self.runtime.sleep_until(self.rest), if self.rest != Moment::NEVER => {
                     self.rest = Moment::NEVER;
                     self.job.serve_the_rest(&self.child);
@@ -194,6 +196,22 @@ impl Hold<'_> {
         } else {
             self.make_end(Cause::Lost, self.guard.deadline());
             self.plan.output.error(format!("lost {key:?}: {reason}; ending CMD"));
+        }
+    }
+
+    fn doubt(&mut self) {
+        // Somebody may have stopped us as well: then its answer has come meanwhile, unread.
+        let output = self.plan.output;
+        match self.child.doubt(self.runtime.now()) {
+            Some(Silence::Continued(pid)) => output.notice(format!(
+                "the sentry (process {}) does not answer, as if it were stopped; continuing it",
+                pid.as_raw_nonzero()
+            )),
+            Some(Silence::Killed(pid)) => output.error(format!(
+                "the sentry (process {}) does not answer; killing it",
+                pid.as_raw_nonzero()
+            )),
+            None => {}
         }
     }
 

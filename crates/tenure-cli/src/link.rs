@@ -38,6 +38,8 @@ pub(crate) enum Order {
     PassOn { signal: i32 },
     /// End the family.
     End { cause: Cause },
+    /// Only answer.
+    Answer,
 }
 
 /// What the sentry tells `tenure`.
@@ -48,6 +50,8 @@ pub(crate) enum Report {
     Started { cmd: i32 },
     /// CMD could not be started; the number is the system's.
     NotStarted { errno: i32 },
+    /// An order was followed: one for each.
+    Followed,
     /// What became of CMD.
     Event(Event),
 }

@@ -178,14 +178,20 @@ impl Sentry {
                         self.tell(&event);
                     }
                 }
+                Order::Answer => {}
             }
+            self.send(&Report::Followed);
         }
         Ok(lives)
     }
 
     fn tell(&mut self, event: &Event) {
+        self.send(&Report::Event(event.clone()));
+    }
+
+    fn send(&mut self, report: &Report) {
         // News only: `tenure` may be gone, or stopped for so long that the link is full.
-        let _ = self.link.write_all(&link::line(&Report::Event(event.clone())));
+        let _ = self.link.write_all(&link::line(report));
     }
 }
 

@@ -240,6 +240,55 @@ fn the_sentry_stopped_does_not_keep_cmd_alive(home: Home) {
 }
 
 #[test]
+fn a_stopped_sentry_does_not_keep_the_lock_of_a_cmd_that_has_ended() {
+    let place = Place::new();
+    let script = "echo $$ > pid; while ! test -e go; do sleep 0.01; done; exit 7";
+    // The lease is long, so that no renewal finds out.
+    let running = place.start(&["run", "--ttl", "1h", "k", "--", "sh", "-c", script]);
+    let sentry = parent_of(place.number_in("pid"));
+    signal(sentry, Signal::STOP);
+    until("it is stopped", || (state_of(sentry) == Some('T')).then_some(()));
+    std::fs::write(place.path("go"), "").expect("a file");
+    let ended = running.wait();
+    assert_eq!(ended.code, Some(7), "{ended:?}");
+    let line = format!("tenure: the sentry (process {sentry}) does not answer");
+    assert!(ended.stderr.contains(&line), "{ended:?}");
+    assert_eq!(place.status("k")["state"], "free");
+}
+
+#[test]
+fn a_stopped_sentry_does_not_hold_a_signal_back() {
+    let place = Place::new();
+    let script = "echo $$ > pid; exec sleep 600";
+    let running = place.start(&["run", "--ttl", "1h", "k", "--", "sh", "-c", script]);
+    let sentry = parent_of(place.number_in("pid"));
+    signal(sentry, Signal::STOP);
+    until("it is stopped", || (state_of(sentry) == Some('T')).then_some(()));
+    running.signal(Signal::TERM);
+    let ended = running.wait();
+    assert_eq!(ended.code, Some(128 + 15), "{ended:?}");
+    assert_eq!(place.status("k")["state"], "free");
+}
+
+/// It follows the order, and is stopped before the signal is due.
+#[test]
+fn a_sentry_that_is_stopped_again_and_again_passes_a_signal_on() {
+    let place = Place::new();
+    let script = "echo $$ > pid; exec sleep 600";
+    let running = place.start(&["run", "--ttl", "1h", "k", "--", "sh", "-c", script]);
+    let cmd = place.number_in("pid");
+    let sentry = parent_of(cmd);
+    let stops = format!("while kill -STOP {sentry}; do sleep 0.05; done");
+    let stops = Running::of(place.command("/bin/sh").args(["-c", &stops]));
+    until("it is stopped", || (state_of(sentry) == Some('T')).then_some(()));
+    running.signal(Signal::TERM);
+    let ended = running.wait();
+    assert!(matches!(ended.code, Some(70 | 143)), "{ended:?}");
+    assert!(!is_alive(cmd));
+    drop(stops);
+}
+
+#[test]
 fn the_sentry_is_deaf_to_signals_for_others() {
     let place = Place::new();
     let running = start(&place, "polite", &[]);
