@@ -37,6 +37,8 @@ pub(crate) struct Survivor {
     name: String,
     /// It runs as this user, whom we may send no signal. `None`: it hangs in the kernel.
     user: Option<u32>,
+    /// It runs as a user whom we may send no signal, and /proc hides whom (hidepid=2).
+    hidden: bool,
 }
 
 impl Survivor {
@@ -44,14 +46,24 @@ impl Survivor {
         let number = process.number;
         let name = std::fs::read_to_string(format!("/proc/{number}/comm")).unwrap_or_default();
         let user = (!table.may_signal(process)).then(|| table.user_of(process)).flatten();
-        Self { number, name: name.trim_end().into(), user }
+        Self { number, name: name.trim_end().into(), user, hidden: false }
+    }
+
+    /// CMD itself, which has not ended, though /proc may not show it.
+    fn of_cmd(cmd: Pid, table: Option<&Table>) -> Self {
+        if let Some((table, process)) = table.and_then(|table| Some((table, table.find(cmd)?))) {
+            return Self::of(process, table);
+        }
+        let hidden = rustix::process::test_kill_process(cmd) == Err(Errno::PERM);
+        let number = cmd.as_raw_nonzero().get();
+        Self { number, name: "CMD".into(), user: None, hidden }
     }
 
     /// What there is to say when CMD was to end and this process did not.
     pub(crate) fn left_behind(&self) -> String {
         let cure = match self.user {
-            Some(_) => format!("; end it with more rights: kill -KILL {}", self.number),
-            None => String::new(),
+            None if !self.hidden => String::new(),
+            _ => format!("; end it with more rights: kill -KILL {}", self.number),
         };
         format!("{self}; it goes on without the lock{cure}")
     }
@@ -59,15 +71,17 @@ impl Survivor {
 
 impl Display for Survivor {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Self { number, name, user } = self;
-        let Some(user) = user else {
-            return write!(f, "process {number} ({name}) hangs in the kernel");
+        let Self { number, name, user, hidden } = self;
+        let user = match user {
+            Some(user) => user_name(*user),
+            None if *hidden => "a user that /proc hides".into(),
+            None => return write!(f, "process {number} ({name}) hangs in the kernel"),
         };
         let own = rustix::process::getuid().as_raw();
         write!(
             f,
             "process {number} ({name}) runs as {}, to whose processes {} may send no signal",
-            user_name(*user),
+            user,
             user_name(own)
         )
     }
@@ -126,8 +140,7 @@ impl ProcessTree {
         if rustix::process::kill_process_group(group, signal) != Err(Errno::PERM) {
             return None;
         }
-        let table = Table::read().ok()?;
-        table.find(group).map(|process| Survivor::of(process, &table))
+        Some(Survivor::of_cmd(group, Table::read().ok().as_ref()))
     }
 
     /// Sends a signal to the group, then to every other descendant.
@@ -152,8 +165,16 @@ impl ProcessTree {
 
     /// Who is still alive; the first few.
     pub(crate) fn survivors(&self) -> Vec<Survivor> {
-        let Ok(table) = Table::read() else { return vec![] };
-        let all = table.descendants();
-        all.iter().take(NAMED).map(|process| Survivor::of(process, &table)).collect()
+        let table = Table::read().ok();
+        let shown = table.as_ref().map(Table::descendants).unwrap_or_default();
+        let named = shown.iter().zip(table.iter().cycle()).take(NAMED);
+        let mut all: Vec<_> = named.map(|(process, table)| Survivor::of(process, table)).collect();
+        // CMD's number is known, whatever /proc shows.
+        if let Some(cmd) = self.cmd
+            && table.as_ref().is_none_or(|table| table.find(cmd).is_none())
+        {
+            all.insert(0, Survivor::of_cmd(cmd, None));
+        }
+        all
     }
 }

@@ -94,6 +94,36 @@ fn a_cmd_that_cannot_be_ended_is_named_with_its_user() {
     drop(stray);
 }
 
+/// `hidepid=2` shows a user no process of another's.
+#[test]
+fn a_cmd_that_proc_hides_is_named_by_its_number() {
+    let Some(home) = Home::new() else { return };
+    let script = "mount -t proc -o hidepid=2 proc /proc || exit 99\n\
+                  exec setpriv --reuid 65534 --regid 65534 --clear-groups ./tenure run \\
+                  --max-hold 300ms --kill-grace 100ms k -- ./setpriv --reuid 0 --clear-groups \\
+                  sh -c 'echo $$ > pid; exec sleep 600'";
+    let mut command = home.place.command("unshare");
+    let running = Running::of(command.args(["-m", "sh", "-c", script]));
+    let stray = until("CMD runs, or nothing may be mounted", || {
+        let cmd = home.place.read("pid").trim().parse().ok();
+        if cmd.is_some() { Some(cmd) } else { (!is_alive(running.pid())).then_some(None) }
+    });
+    let Some(cmd) = stray else {
+        let ended = running.wait();
+        assert!(matches!(ended.code, Some(1 | 99)), "{ended:?}");
+        println!("SKIPPED: no right to mount /proc: {}", ended.stderr);
+        return;
+    };
+    let stray = Stray(cmd);
+    let ended = running.wait();
+    assert_eq!(ended.code, Some(124), "{ended:?}");
+    let named = format!("process {cmd} (CMD) runs as a user that /proc hides, ");
+    assert!(ended.stderr.contains(&named), "{ended:?}");
+    assert!(ended.stderr.contains(&format!("kill -KILL {cmd}")), "{ended:?}");
+    assert!(is_alive(cmd));
+    drop(stray);
+}
+
 #[test]
 fn a_signal_that_does_not_reach_cmd_is_told() {
     let Some(home) = Home::new() else { return };
