@@ -11,6 +11,7 @@ impl Exit {
     pub(crate) const SUCCESS: Self = Self(0);
     pub(crate) const USAGE: Self = Self(64);
     pub(crate) const INTERNAL: Self = Self(70);
+    pub(crate) const OUTPUT: Self = Self(74);
     pub(crate) const BUSY: Self = Self(75);
     pub(crate) const CONFIG: Self = Self(78);
     pub(crate) const LOST: Self = Self(79);
@@ -62,6 +63,8 @@ Exit codes:
   65       the key is something else at the store: another kind of lock, a foreign value
   69       the store cannot be reached, failed, or grants nothing new yet (restart guard)
   70       internal: a defect of tenure, its sentry was killed, or the system refused a process
+           or file descriptors
+  74       stdout cannot be written: what status and list show does not fit there
   75       busy: others held the key (--busy-exit N changes it)
   77       the store refused: credentials, rights, a full disk
   78       configuration: no such store, not a file of ours, no place for the embedded store

@@ -98,8 +98,8 @@ fn print(text: &str) -> Result<(), Early> {
         Ok(()) => Ok(()),
         Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Err(Early::Enough),
         Err(e) => Err(Early::Refusal(Refusal {
-            exit: Exit::INTERNAL,
-            message: format!("cannot write the output: {e}"),
+            exit: Exit::OUTPUT,
+            message: format!("cannot write to stdout: {e}"),
         })),
     }
 }

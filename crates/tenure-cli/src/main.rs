@@ -22,6 +22,7 @@ mod help;
 mod hold;
 mod inspect;
 mod job;
+mod limits;
 mod link;
 mod nested;
 mod on_lost;
@@ -74,11 +75,11 @@ fn as_tool() -> Exit {
             return if e.use_stderr() { Exit::USAGE } else { Exit::SUCCESS };
         }
     };
-    let done = match cli.verb {
+    let done = limits::check_descriptors().and_then(|()| match cli.verb {
         Verb::Run(args) => run::run(*args),
         Verb::Status(args) => inspect::status(&args).map(Termination::Exit),
         Verb::List(args) => inspect::list(&args).map(Termination::Exit),
-    };
+    });
     match done {
         Ok(Termination::Exit(code)) => code,
         Ok(Termination::Interrupt { whole_job }) => {

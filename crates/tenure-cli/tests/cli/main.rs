@@ -5,6 +5,7 @@
 mod background;
 mod full_stderr;
 mod json;
+mod limits;
 mod order;
 mod other_user;
 mod pipeline;
