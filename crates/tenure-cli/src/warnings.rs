@@ -1,5 +1,5 @@
 //! What the stores warn of, as lines of ours: that nobody is told of a grant, that a file was
-//! moved. It tells nothing else that the library says of itself, since that is told by who runs CMD.
+//! moved. It tells nothing else that the library says of itself: who runs CMD tells that.
 
 use std::fmt::{Debug, Write};
 
