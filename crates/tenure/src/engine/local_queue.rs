@@ -125,6 +125,11 @@ impl LocalQueue {
         self.first(key)?.1.blocker()
     }
 
+    /// When the store last answered the first of the key's line.
+    pub(crate) fn answered_at(&self, key: &Key) -> Option<Moment> {
+        self.first(key)?.1.answered_at()
+    }
+
     /// Lets all out who stand behind others, in their order.
     pub(crate) fn drain(&self) -> Vec<Arc<Waiter>> {
         let mut queues = self.queues();

@@ -156,7 +156,12 @@ impl Waiting<'_> {
                     (pause, blocker.map(|blocker| (blocker, engine.now())))
                 }
                 Ok(Look::Refused(error)) => return Err(error),
-                Err(_) if engine.now() >= give_up && (has_contact || begun >= contact) => {
+                Err(_)
+                    if engine.now() >= give_up
+                        && (has_contact || begun >= contact)
+                        && heard.is_none()
+                        && engine.now().since(sent) <= refusal::silence_limit(LAST_STEP) =>
+                {
                     return Err(self.in_vain(last));
                 }
                 Err(failure) => {

@@ -45,6 +45,28 @@ pub(super) fn busy(
     engine.error(Operation::Acquire, key, ErrorKind::Busy)(message)
 }
 
+/// After so long without an answer to a waiter with this interval of heartbeats, nobody knows who
+/// holds the key.
+pub(super) fn silence_limit(heartbeat: Duration) -> Duration {
+    heartbeat * 2 + Duration::from_secs(1)
+}
+
+/// The limit of a wait is over, and the store has been silent: it is not known to be busy.
+pub(super) fn silent(
+    engine: &Engine,
+    key: &Key,
+    seen: Option<(Blocker, Moment)>,
+    silence: Duration,
+) -> Error {
+    let before = seen.map(|(blocker, _)| format!("; before that it was held by {}", blocker.label));
+    let message = format!(
+        "the store has not answered for {:?}{}; is it up, and reachable from here?",
+        round(silence),
+        before.unwrap_or_default(),
+    );
+    engine.error(Operation::Acquire, key, ErrorKind::Unavailable)(message).with_may_hold(true)
+}
+
 /// Nobody holds it, as far as the store knows, and it grants nothing new for now.
 pub(super) fn guarded(engine: &Engine, key: &Key, guarded: Guarded, report: Option<&str>) -> Error {
     let told = guarded.told(engine.runtime.wall_micros());

@@ -37,6 +37,8 @@ struct State {
     unanswered: u32,
     backoff: Backoff,
     blocker: Option<(Blocker, Moment)>,
+    /// When the store last answered a request of its owner; `None`: it has not yet.
+    answered_at: Option<Moment>,
     /// The turn of this process that a grant belongs to; `None`: it begins one.
     budget: Option<HandoffBudget>,
     /// Whether it has stood in line, here or at the store.
@@ -64,6 +66,7 @@ impl Waiter {
         unanswered: u32,
         backoff: Backoff,
         blocker: Option<(Blocker, Moment)>,
+        answered_at: Option<Moment>,
     ) -> Self {
         let state = State {
             stamp: 0,
@@ -71,6 +74,7 @@ impl Waiter {
             unanswered,
             backoff,
             blocker,
+            answered_at,
             budget: None,
             is_in_line: false,
             outcome: Outcome::Waiting,
@@ -106,6 +110,7 @@ impl Waiter {
         let mut state = self.state();
         state.unanswered = state.unanswered.saturating_sub(1);
         state.blocker = blocker.map(|b| (b, now));
+        state.answered_at = Some(now);
         state.backoff = fresh;
         state.is_in_line = true;
     }
@@ -134,6 +139,11 @@ impl Waiter {
 
     pub(crate) fn budget(&self) -> Option<HandoffBudget> {
         self.state().budget
+    }
+
+    /// When the store last answered it.
+    pub(crate) fn answered_at(&self) -> Option<Moment> {
+        self.state().answered_at
     }
 
     /// Who was last seen in the way, and when.

@@ -20,6 +20,7 @@ mod restart;
 mod rights;
 mod same_value;
 mod secrets;
+mod silence;
 mod steps;
 mod told;
 mod traces;
