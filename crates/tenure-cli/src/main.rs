@@ -1,13 +1,14 @@
 //! `tenure`: run a command under a lock, and see who holds what.
 //!
 //! ```text
-//! args     what was typed                    sentry   CMD's parent, ends CMD's family in time
-//! plan     what will be done; all refusals   watch    when the family has to end
-//! run      the flow: wait, hold, release     family   CMD and all that descends from it
-//! wait     until the lock is held            post     a sentry as `tenure` sees it
-//! hold     until CMD has ended               link     what both say to each other
-//! look     status and list                   relay    signals on their way to CMD
-//!                                            job      one shell job in two process groups
+//! args     what was typed                    sentry         CMD's parent, ends it in time
+//! plan     what will be done; all refusals   watch          when they have to end
+//! run      the flow: wait, hold, release     process_tree   CMD and all that descends from it
+//! wait     until the lock is held            sentry_client  a sentry as `tenure` sees it
+//! hold     until CMD has ended               link           what both say to each other
+//! inspect  status and list                   relay          signals on their way to CMD
+//! output   what is said on stderr            job            one shell job in two process groups
+//! limits   what the system must allow
 //! ```
 //!
 //! This file decides which of these a process is, and nothing else.
