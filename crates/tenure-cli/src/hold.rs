@@ -20,8 +20,10 @@ use crate::watch::{Cause, End, Event, Lease};
 
 /// A sentry that was told to end CMD and has not done it so long after the grace is ended too.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// After CMD got the terminal that it was stopped for, when to look after the rest of its group.
+/// After CMD got the terminal that it was stopped for, when to look after the rest of its group;
+/// then again after twice as long, up to the last time. A busy machine makes a program slow to stop.
 const REST: Duration = Duration::from_millis(100);
+const LAST_REST: Duration = Duration::from_millis(1_600);
 
 /// What became of CMD.
 #[derive(Debug)]
@@ -68,7 +70,8 @@ pub(crate) async fn run(
     });
     let max_hold = plan.max_hold.map_or(Moment::NEVER, |span| granted + span);
     let (lost, overdue, rest) = (None, Moment::NEVER, Moment::NEVER);
-    Hold { plan, guard, job, runtime, child, deadline, lost, max_hold, overdue, rest }
+    let rest_pause = REST;
+    Hold { plan, guard, job, runtime, child, deadline, lost, max_hold, overdue, rest, rest_pause }
         .until_end(signals)
         .await
 }
@@ -114,6 +117,8 @@ struct Hold<'a> {
     overdue: Moment,
     /// When to look after the rest of CMD's group, which has just got the terminal.
     rest: Moment,
+    /// How long before that.
+    rest_pause: Duration,
 }
 
 impl Hold<'_> {
@@ -156,8 +161,11 @@ impl Hold<'_> {
                 () = self.runtime.sleep_until(self.child.doubt_at()),
                     if self.child.doubt_at() != Moment::NEVER => self.doubt(),
                 () = self.runtime.sleep_until(self.rest), if self.rest != Moment::NEVER => {
-                    self.rest = Moment::NEVER;
                     self.job.serve_the_rest(&self.child);
+                    self.rest_pause *= 2;
+                    let is_last = self.rest_pause > LAST_REST;
+                    let next = self.runtime.now() + self.rest_pause;
+                    self.rest = if is_last { Moment::NEVER } else { next };
                 }
                 () = self.child.ready(self.runtime) => {}
             }
@@ -177,7 +185,10 @@ impl Hold<'_> {
 
     fn stopped(&mut self, signal: i32) {
         match self.job.cmd_stopped(&self.child, signal) {
-            Stop::Served => self.rest = self.runtime.now() + REST,
+            Stop::Served => {
+                self.rest_pause = REST;
+                self.rest = self.runtime.now() + REST;
+            }
             Stop::Stuck => {
                 let name = signals::name(signal);
                 self.plan.output.notice(format!(

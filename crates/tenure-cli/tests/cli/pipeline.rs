@@ -109,7 +109,7 @@ fn a_program_that_handles_the_stop_gets_its_password_too() {
     let place = Place::new();
     let mut screen = Screen::open(&place);
     // As ssh does: SIGTTOU is caught, the modes are put back, then it stops itself alone. It does
-    // so late here, when the rest of its group was continued already.
+    // so late here, when the rest of its group was continued already: more than once.
     let script = "import os, signal, termios, time\n\
         caught = []\n\
         signal.signal(signal.SIGTTOU, lambda *_: caught.append(1))\n\
@@ -121,7 +121,7 @@ fn a_program_that_handles_the_stop_gets_its_password_too() {
         \x20   except InterruptedError: pass\n\
         \x20   except termios.error: pass\n\
         \x20   if caught:\n\
-        \x20       time.sleep(0.03)\n\
+        \x20       time.sleep(0.2)\n\
         \x20       caught.clear()\n\
         \x20       os.kill(os.getpid(), signal.SIGSTOP)\n\
         os.write(tty, b'ask' + b'ed\\n')\n\
