@@ -21,7 +21,7 @@ use crate::watch::{Cause, End, Event, Lease};
 /// A sentry that was told to end CMD and has not done it so long after the grace is ended too.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// After CMD got the terminal that it was stopped for, when to look after the rest of its group;
-/// then again after twice as long, up to the last time. A busy machine makes a program slow to stop.
+/// then again after twice as long, up to the last. On a busy machine a program is slow to stop.
 const REST: Duration = Duration::from_millis(100);
 const LAST_REST: Duration = Duration::from_millis(1_600);
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tenure::runtime::Runtime;
 use tenure::store::{Reach, spelling};
-use tenure::{DefaultStore, Error, ErrorKind, Locks, LocksOptions, Operation};
+use tenure::{DefaultStore, Error, ErrorKind, Locks, LocksOptions, Operation, StoreEntry};
 
 use crate::args::StoreArgs;
 use crate::duration::show;
@@ -144,10 +144,7 @@ impl Located {
                 let file = file.canonicalize().ok().or(directory.map(|d| d.join(name)));
                 file.unwrap_or_else(|| self.file.clone().unwrap_or_default()).display().to_string()
             }
-            // Two spellings of one scheme.
-            None => each(&without_user(&self.url), |node| {
-                node.strip_prefix("valkey").map(|rest| format!("redis{rest}"))
-            }),
+            None => each(&without_user(&self.url), place_of),
         }
     }
 
@@ -275,6 +272,19 @@ fn has_secret(url: &str) -> bool {
 fn each(url: &str, change: impl Fn(&str) -> Option<String>) -> String {
     let changed = url.split(' ').map(|node| change(node).unwrap_or_else(|| node.to_owned()));
     changed.collect::<Vec<_>>().join(" ")
+}
+
+/// The place of a server, however its URL is spelled. Another template of keys makes other locks;
+/// no other parameter does.
+fn place_of(url: &str) -> Option<String> {
+    let (before, node) = url.strip_prefix("quorum:").map_or(("", url), |node| ("quorum:", node));
+    let entry = StoreEntry::of(node).ok().filter(|entry| entry.scheme == "redis")?;
+    let name = entry.name_of(node);
+    let name = if name.contains("+unix:") { name.to_string() } else { name.to_ascii_lowercase() };
+    let (_, parameters) = node.split_once('?').unwrap_or_default();
+    let template = parameters.split('&').find(|parameter| parameter.starts_with("key_template="));
+    let template = template.map(|template| format!("?{template}")).unwrap_or_default();
+    Some(format!("{before}{name}{template}"))
 }
 
 fn without_user(url: &str) -> String {
@@ -433,9 +443,26 @@ mod tests {
 
     #[test]
     fn a_store_is_the_same_whoever_logs_in() {
-        for url in ["redis://ada:s3cret@host/0", "redis://ada@host/0", "valkey://host/0"] {
-            let located = choose(Some(url), None, &[]).and_then(Choice::located).expect("a store");
-            assert_eq!(located.identity(), "redis://host/0");
+        let identity = |url: &str| {
+            let located = choose(Some(url), None, &[]).and_then(Choice::located);
+            located.expect("a store").identity()
+        };
+        for url in [
+            "redis://ada:s3cret@host/0",
+            "redis://ada@host/0",
+            "valkey://host/0",
+            "redis://host",
+            "redis://HOST:6379/",
+            "redis://host?db=0",
+            "redis://host?connect_timeout=1s",
+        ] {
+            assert_eq!(identity(url), "redis://host:6379/0", "{url}");
         }
+        for url in ["redis://host/1", "redis://host:6380", "redis://host?key_template=a:{name}"] {
+            assert_ne!(identity(url), "redis://host:6379/0", "{url}");
+        }
+        let quorum = identity("quorum:redis://a redis://b/0 redis://C:6379 ?max_ttl=1m");
+        let nodes = "quorum:redis://a:6379/0 redis://b:6379/0 redis://c:6379/0 ?max_ttl=1m";
+        assert_eq!(quorum, nodes);
     }
 }

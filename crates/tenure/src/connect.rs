@@ -230,6 +230,14 @@ impl StoreEntry {
         by_scheme(url).map_err(|e| Error::new(ErrorKind::Config, Operation::Connect, e.message))
     }
 
+    /// The name of the store that a URL of this entry leads to, without secrets: the same for all
+    /// spellings of one place.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn name_of(&self, url: &str) -> Arc<str> {
+        (self.name)(url)
+    }
+
     fn answers_to(&self, scheme: &str) -> bool {
         self.scheme == scheme || self.also.contains(&scheme)
     }

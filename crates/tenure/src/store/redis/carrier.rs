@@ -276,3 +276,51 @@ async fn all<F: Future + Unpin>(mut futures: Vec<F>) -> Vec<F::Output> {
     .await;
     outputs.into_iter().flatten().collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::protocol::{Acquire, FenceRule};
+    use crate::types::{Claim, Fence, Label, Owner};
+
+    /// The first try of a call that failed as a whole may have been carried out: it is no news to
+    /// its caller that nothing was left to do.
+    #[test]
+    fn a_release_that_was_carried_out_by_a_call_that_failed_is_not_told_as_gone() {
+        let owner = || Owner::from_parts("owner", 1);
+        let failure = defect("the call failed".into());
+        let release = Op::Release { owner: owner(), min_hold: Duration::ZERO, tombstone: None };
+        let withdraw = Op::Withdraw { owner: owner(), tombstone: Duration::ZERO };
+        for op in [&release, &withdraw] {
+            for told in [Reply::Gone, Reply::Others, Reply::Released] {
+                assert_eq!(repeated(op, told, &failure).ok(), Some(Reply::Released), "{op:?}");
+            }
+        }
+        let handed_off = |released| Reply::HandedOff {
+            released: Box::new(released),
+            acquired: Box::new(Reply::Withdrawn),
+        };
+        let to = Acquire {
+            owner: Owner::from_parts("next", 1),
+            label: Label::new("next"),
+            claim: Claim::MUTEX,
+            ttl: Duration::from_secs(1),
+            queue: None,
+            fence: FenceRule::Mint,
+        };
+        let (min_hold, tombstone) = (Duration::ZERO, None);
+        let handoff = Op::Handoff { owner: owner(), min_hold, tombstone, to, ahead: true };
+        let told = repeated(&handoff, handed_off(Reply::Gone), &failure).ok();
+        assert_eq!(told, Some(handed_off(Reply::Released)));
+        // A renewal tells the truth however often it is asked.
+        let renew = Op::Renew { owner: owner(), ttl: Duration::from_secs(1) };
+        assert_eq!(repeated(&renew, Reply::Gone, &failure).ok(), Some(Reply::Gone));
+        // Nobody is left to be forced out, perhaps because the first try did it.
+        let force = Op::Force { up_to: Fence::new(1) };
+        assert!(repeated(&force, Reply::Forced { holders: 0 }, &failure).is_err());
+        let forced = repeated(&force, Reply::Forced { holders: 1 }, &failure).ok();
+        assert_eq!(forced, Some(Reply::Forced { holders: 1 }));
+    }
+}
