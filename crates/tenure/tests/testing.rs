@@ -84,13 +84,19 @@ async fn the_clock_moves_only_by_hand() {
     let waits = mutex.with_wait(Duration::from_secs(3600));
     let busy = world.busy("key");
     let waiting = tokio::spawn(async move { waits.acquire().await.map(drop) });
-    tokio::time::sleep(Duration::from_millis(30)).await;
+    let seen = world.locks().mutex("key");
+    let stands_in_line = async {
+        while seen.inspect().await.expect("an answer").waiters.is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    within("its place", stands_in_line).await;
     assert!(!waiting.is_finished());
-    // It may not have begun to wait: move on until it has, and its hour is over.
+    // It may not have begun to count its hour: move on until that is over.
     let moved = async {
         while !waiting.is_finished() {
-            clock.advance(Duration::from_secs(600));
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            clock.advance(Duration::from_secs(3601));
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
     within("the end of the wait", moved).await;

@@ -77,7 +77,6 @@ async fn wait(engine: &Arc<Engine>, options: &AcquireOptions) -> Result<Guard> {
         let is_behind = attempt.is_behind_others();
         let contact =
             if is_behind { Contact::Busy(None) } else { attempt.first_contact(give_up).await? };
-        attempt.answered_at = (!is_behind).then(|| engine.now());
         let held = match contact {
             Contact::Granted(held) => held,
             Contact::Busy(seen) if engine.now() >= give_up => {
@@ -131,8 +130,6 @@ pub(super) struct Attempt<'a> {
     options: &'a AcquireOptions,
     /// When the waiting began.
     pub(super) started: Moment,
-    /// When the store answered its first contact.
-    answered_at: Option<Moment>,
     owner: Owner,
     way: Way,
     /// Requests whose reply has not arrived.
@@ -189,7 +186,6 @@ impl<'a> Attempt<'a> {
         Ok(Self {
             engine,
             options,
-            answered_at: None,
             started,
             owner,
             way: Way::Free,
@@ -318,15 +314,8 @@ impl<'a> Attempt<'a> {
         let acquire =
             self.claim(Some(Queueing { window: options.lease_options.window(), stamp: 0, inbox }));
         let (key, backoff) = (options.key.clone(), engine.backoff());
-        let waiter = Waiter::new(
-            key,
-            acquire,
-            options.lease_options,
-            self.unanswered,
-            backoff,
-            seen,
-            self.answered_at,
-        );
+        let waiter =
+            Waiter::new(key, acquire, options.lease_options, self.unanswered, backoff, seen);
         let waiter = Arc::new(waiter);
         self.track()?;
         self.waiter = Some(Arc::clone(&waiter));
@@ -347,8 +336,10 @@ impl<'a> Attempt<'a> {
                 () = &mut alarm => {
                     let queue = &engine.local_queue;
                     let seen = waiter.blocker().or_else(|| queue.blocker(&options.key));
-                    let answered_at = waiter.answered_at().max(queue.answered_at(&options.key));
-                    let silence = engine.now().since(answered_at.unwrap_or(started));
+                    let asked = waiter.unanswered_since();
+                    let asked = asked.or_else(|| queue.unanswered_since(&options.key));
+                    let now = engine.now();
+                    let silence = now.since(asked.unwrap_or(now));
                     if silence > refusal::silence_limit(options.lease_options.heartbeat()) {
                         return Err(refusal::silent(engine, &options.key, seen, silence));
                     }

@@ -125,9 +125,9 @@ impl LocalQueue {
         self.first(key)?.1.blocker()
     }
 
-    /// When the store last answered the first of the key's line.
-    pub(crate) fn answered_at(&self, key: &Key) -> Option<Moment> {
-        self.first(key)?.1.answered_at()
+    /// Since when the first of the key's line has asked the store without an answer.
+    pub(crate) fn unanswered_since(&self, key: &Key) -> Option<Moment> {
+        self.first(key)?.1.unanswered_since()
     }
 
     /// Lets all out who stand behind others, in their order.

@@ -37,8 +37,8 @@ struct State {
     unanswered: u32,
     backoff: Backoff,
     blocker: Option<(Blocker, Moment)>,
-    /// When the store last answered a request of its owner; `None`: it has not yet.
-    answered_at: Option<Moment>,
+    /// When the first heartbeat was sent that no answer has followed.
+    unanswered_since: Option<Moment>,
     /// The turn of this process that a grant belongs to; `None`: it begins one.
     budget: Option<HandoffBudget>,
     /// Whether it has stood in line, here or at the store.
@@ -66,7 +66,6 @@ impl Waiter {
         unanswered: u32,
         backoff: Backoff,
         blocker: Option<(Blocker, Moment)>,
-        answered_at: Option<Moment>,
     ) -> Self {
         let state = State {
             stamp: 0,
@@ -74,7 +73,7 @@ impl Waiter {
             unanswered,
             backoff,
             blocker,
-            answered_at,
+            unanswered_since: None,
             budget: None,
             is_in_line: false,
             outcome: Outcome::Waiting,
@@ -90,6 +89,7 @@ impl Waiter {
         }
         state.stamp += 1;
         state.unanswered += 1;
+        state.unanswered_since.get_or_insert(now);
         let stamp = state.stamp;
         state.sent.push_back((stamp, now));
         if state.sent.len() > STAMPS_KEPT {
@@ -110,7 +110,7 @@ impl Waiter {
         let mut state = self.state();
         state.unanswered = state.unanswered.saturating_sub(1);
         state.blocker = blocker.map(|b| (b, now));
-        state.answered_at = Some(now);
+        state.unanswered_since = None;
         state.backoff = fresh;
         state.is_in_line = true;
     }
@@ -119,6 +119,7 @@ impl Waiter {
     pub(crate) fn put_off(&self, random: u32, was_answered: bool) -> Duration {
         let mut state = self.state();
         state.unanswered = state.unanswered.saturating_sub(was_answered.into());
+        state.unanswered_since = state.unanswered_since.filter(|_| !was_answered);
         state.backoff.next(random)
     }
 
@@ -141,9 +142,9 @@ impl Waiter {
         self.state().budget
     }
 
-    /// When the store last answered it.
-    pub(crate) fn answered_at(&self) -> Option<Moment> {
-        self.state().answered_at
+    /// Since when it has asked the store without an answer.
+    pub(crate) fn unanswered_since(&self) -> Option<Moment> {
+        self.state().unanswered_since
     }
 
     /// Who was last seen in the way, and when.
