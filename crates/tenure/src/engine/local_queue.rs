@@ -85,7 +85,7 @@ impl LocalQueue {
         match position {
             Position::Store(id) => {
                 schedule.leave(id);
-                queues.advance(&waiter.key, owner, schedule, at);
+                queues.advance(&waiter, schedule, at);
             }
             Position::Behind(number) => {
                 if let Some(line) = queues.lines.get_mut(&waiter.key) {
@@ -157,14 +157,17 @@ impl Queues {
     }
 
     /// `gone` has left the store: if it was the first of the key's line, another is now.
-    fn advance(&mut self, key: &Key, gone: &Owner, schedule: &Schedule, at: Moment) {
-        let Some(line) = self.lines.get_mut(key).filter(|line| line.first == *gone) else {
+    fn advance(&mut self, gone: &Waiter, schedule: &Schedule, at: Moment) {
+        let (key, owner) = (&gone.key, &gone.acquire.owner);
+        let Some(line) = self.lines.get_mut(key).filter(|line| line.first == *owner) else {
             return;
         };
         let Some((_, next)) = line.behind.pop_first() else {
             self.lines.remove(key);
             return;
         };
+        // Nobody answers it either, until it hears otherwise.
+        next.inherit_silence(gone.unanswered_since());
         line.first = next.acquire.owner.clone();
         let position = to_the_store(&next, schedule, at);
         self.waiters.insert(next.acquire.owner.clone(), (position, next));

@@ -142,6 +142,12 @@ impl Waiter {
         self.state().budget
     }
 
+    /// The one in front of it has asked since then without an answer.
+    pub(crate) fn inherit_silence(&self, since: Option<Moment>) {
+        let mut state = self.state();
+        state.unanswered_since = state.unanswered_since.or(since);
+    }
+
     /// Since when it has asked the store without an answer.
     pub(crate) fn unanswered_since(&self) -> Option<Moment> {
         self.state().unanswered_since
