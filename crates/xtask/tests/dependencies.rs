@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::LazyLock;
 
 use serde_json::Value;
-use tenure_project::root;
+use xtask::root;
 
 /// TLS implementations, by the crates that only they bring along.
 const TLS_STACKS: [(&str, &str); 8] = [

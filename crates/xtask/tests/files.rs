@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use tenure_project::{File, files};
+use xtask::{File, files};
 
 /// Directories that exist on somebody's machine and on no other. Written so that this file does
 /// not contain what it looks for.

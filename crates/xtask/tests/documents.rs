@@ -12,8 +12,8 @@ use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use tenure_project::{Block, blocks, documents, files, root};
 use tenure_testkit::{Server, as_from_a_shell, clean};
+use xtask::{Block, blocks, documents, files, root};
 
 /// The lines that the README promises for a fresh clone.
 const INSTALL: &str = "cargo install --locked --path crates/tenure-cli\n";
@@ -214,12 +214,12 @@ fn run_program(number: usize, example: &str) -> String {
     let readme = blocks(&document("README.md"));
     let mut programs = readme.iter().filter(|b| b.language == "rust,no_run");
     let program = programs.nth(number).expect("a program");
-    let source = document(&format!("crates/tenure-project/examples/{example}.rs"));
+    let source = document(&format!("crates/xtask/examples/{example}.rs"));
     assert!(source.ends_with(&program.code), "examples/{example}.rs is not the README's program");
     let directory = tempfile::tempdir().expect("a directory");
     let output = as_from_a_shell(&mut Command::new(env!("CARGO")))
         .args(["run", "-q", "--locked", "--example", example, "--manifest-path"])
-        .arg(root().join("crates/tenure-project/Cargo.toml"))
+        .arg(root().join("crates/xtask/Cargo.toml"))
         .current_dir(directory.path())
         .output()
         .expect("cargo runs");
@@ -259,7 +259,7 @@ fn the_readme_s_dependencies_have_the_features_that_the_examples_need() {
     for feature in &ours {
         assert!(manifest.contains(&format!("\n{feature} = [")), "there is no feature {feature}");
     }
-    let places = ["crates/tenure/examples", "crates/tenure/docs", "crates/tenure-project/examples"];
+    let places = ["crates/tenure/examples", "crates/tenure/docs", "crates/xtask/examples"];
     let sources: String = places
         .iter()
         .flat_map(|place| files().into_iter().filter(move |file| file.path.starts_with(place)))
@@ -313,7 +313,7 @@ fn every_store_has_its_row_in_the_readme() {
 
 #[test]
 fn rust_blocks_stand_only_where_they_are_compiled() {
-    let tested = document("crates/tenure-project/src/lib.rs");
+    let tested = document("crates/xtask/src/lib.rs");
     for name in &documents() {
         let languages: BTreeSet<_> =
             blocks(&document(name)).into_iter().map(|block| block.language).collect();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use tenure_project::files;
+use xtask::files;
 
 /// Bottom first. `mutants` are faults that tests build in; they stand below all others.
 const LAYERS: [&str; 16] = [

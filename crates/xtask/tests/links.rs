@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use tenure_project::{documents, root};
+use xtask::{documents, root};
 
 fn document(name: &str) -> String {
     std::fs::read_to_string(root().join(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
@@ -73,7 +73,7 @@ fn every_decision_has_its_parts() {
 #[test]
 fn source_files_that_documents_name_exist() {
     let files: Vec<_> =
-        tenure_project::files().iter().map(|file| format!("/{}", file.path.display())).collect();
+        xtask::files().iter().map(|file| format!("/{}", file.path.display())).collect();
     let mut found = 0;
     for name in documents().iter().filter(|name| *name != "CHANGELOG.md") {
         let text = document(name);
