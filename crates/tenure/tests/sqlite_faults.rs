@@ -18,9 +18,9 @@ use sqlite_world::{
     acquire, ask, closed, fence, in_role, key, open, owner, play, release, unprivileged,
 };
 use tenure::protocol::{Op, Reply, State};
-use tenure::runtime;
 use tenure::store::StoreErrorClass::{Config, Full, Refused, Transient};
 use tenure::store::{Sqlite, SqliteOptions, Store, StoreError, StoreErrorClass};
+use tenure::{ErrorKind, runtime};
 
 const TTL: Duration = Duration::from_secs(3600);
 
@@ -354,6 +354,38 @@ async fn a_process_that_stays_inside_a_transaction() {
     stopped.execute_batch("ROLLBACK").expect("it goes on");
     let freed = ask(&store, "k", release(&owner(1))).await;
     assert_eq!(freed.expect("an answer"), Reply::Released);
+}
+
+#[tokio::test]
+async fn a_file_that_stays_blocked_is_not_told_as_busy() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("locks.db");
+    let url = format!("sqlite:{}", path.display());
+    let [holder, waiting] = [
+        tenure::connect(&url).await.expect("it opens"),
+        tenure::connect(&url).await.expect("it opens"),
+    ];
+    let _held = holder.mutex("job").acquire().await.expect("free");
+    let waiter = || {
+        let mutex = waiting.mutex("job").with_ttl(Duration::from_millis(300));
+        let mutex = mutex.with_wait(Duration::from_secs(5));
+        tokio::spawn(async move { mutex.acquire().await })
+    };
+    let waiters = [waiter(), waiter()];
+    let looks = holder.mutex("job");
+    while looks.inspect().await.expect("an answer").waiters.is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let stopped = Connection::open(&path).expect("a second connection");
+    stopped.busy_timeout(Duration::from_secs(30)).expect("it can be set");
+    stopped.execute_batch("BEGIN IMMEDIATE").expect("a transaction");
+    for waiter in waiters {
+        let error = waiter.await.expect("no panic").expect_err("nobody can write");
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+        assert!(error.to_string().contains("has not answered for"), "{error}");
+        assert!(error.to_string().contains("inside a transaction"), "{error}");
+    }
+    stopped.execute_batch("ROLLBACK").expect("it goes on");
 }
 
 #[tokio::test]

@@ -210,11 +210,18 @@ impl<'a> Attempt<'a> {
             return Ok(Look::Refused(closed));
         }
         self.unanswered += 1;
-        let reply = engine.ask(&options.key, self.op(), limit).await?;
-        self.unanswered -= 1;
+        let reply = match engine.ask(&options.key, self.op(), limit).await {
+            Ok(reply) => reply,
+            Err(failure) => {
+                // A request that never ran leaves nothing to withdraw.
+                if !failure.may_have_run {
+                    self.request_is_over();
+                }
+                return Err(failure);
+            }
+        };
         let (Reply::Granted { fence } | Reply::Transferred { fence }) = reply else {
-            // Something of an earlier request may still be under way.
-            self.tracked = self.tracked.take().filter(|_| self.unanswered > 0);
+            self.request_is_over();
             return Ok(match reply {
                 Reply::Busy { blocker, look_in } => Look::Busy { blocker, look_in },
                 other => Look::Refused(refusal::of(engine, &options.key, other)),
@@ -235,6 +242,7 @@ impl<'a> Attempt<'a> {
                 source: None,
             });
         }
+        self.unanswered -= 1;
         let granted = (from, lease_options.ttl);
         let budget = HandoffBudget::first(now);
         let held = engine.enter_lease(
@@ -251,6 +259,12 @@ impl<'a> Attempt<'a> {
             return Ok(Look::Refused(error("this Locks was closed meanwhile".into())));
         }
         Ok(Look::Granted(held))
+    }
+
+    /// A request left no lease. An earlier one may still be under way.
+    fn request_is_over(&mut self) {
+        self.unanswered -= 1;
+        self.tracked = self.tracked.take().filter(|_| self.unanswered > 0);
     }
 
     /// From here on the store may come to know of this owner. Who closes from here on waits for
@@ -336,14 +350,11 @@ impl<'a> Attempt<'a> {
                 () = &mut alarm => {
                     let queue = &engine.local_queue;
                     let seen = waiter.blocker().or_else(|| queue.blocker(&options.key));
-                    let asked = waiter.unanswered_since();
-                    let asked = asked.or_else(|| queue.unanswered_since(&options.key));
-                    let now = engine.now();
-                    let silence = now.since(asked.unwrap_or(now));
-                    if silence > refusal::silence_limit(options.lease_options.heartbeat()) {
-                        return Err(refusal::silent(engine, &options.key, seen, silence));
-                    }
-                    return Err(self.busy(seen, started));
+                    let silence = waiter.silence().or_else(|| queue.silence(&options.key));
+                    let heartbeat = options.lease_options.heartbeat();
+                    let silent = silence
+                        .and_then(|s| refusal::silent(engine, &options.key, &s, heartbeat, &seen));
+                    return Err(silent.unwrap_or_else(|| self.busy(seen, started)));
                 }
                 () = &mut suspicion => {
                     suspicion = engine.runtime.sleep_until(Moment::NEVER);
@@ -409,10 +420,7 @@ impl<'a> Attempt<'a> {
     }
 
     /// The outcome of a look is unknown; the claim is withdrawn when this attempt is dropped.
-    pub(super) fn unknown(&mut self, failure: StoreError) -> Error {
-        if !failure.may_have_run && self.unanswered == 1 {
-            self.tracked = None;
-        }
+    pub(super) fn unknown(&self, failure: StoreError) -> Error {
         let may_hold = self.tracked.is_some();
         self.engine.store_error(Operation::Acquire, &self.options.key, failure, may_hold)
     }

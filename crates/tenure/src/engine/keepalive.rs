@@ -302,9 +302,9 @@ pub(super) fn heartbeat_answered(
             }
             engine.schedule.bring_forward(id, look);
         }
-        Reply::Unknown(_) => put_off(engine, id, waiter, false),
+        Reply::Unknown(why) => put_off(engine, id, waiter, Some(&why)),
         // It keeps its place in line, here or at the store, until there is room again.
-        Reply::Full(_) if waiter.is_in_line() => put_off(engine, id, waiter, true),
+        Reply::Full(_) if waiter.is_in_line() => put_off(engine, id, waiter, None),
         other => {
             end_waiting(engine, waiter, refusal::of(engine, &waiter.key, other));
         }
@@ -312,8 +312,8 @@ pub(super) fn heartbeat_answered(
 }
 
 /// A heartbeat brought nothing; the next is sent a little later than the last.
-fn put_off(engine: &Engine, id: TimerId, waiter: &Waiter, was_answered: bool) {
-    let pause = waiter.put_off(engine.jitter(), was_answered);
+fn put_off(engine: &Engine, id: TimerId, waiter: &Waiter, failure: Option<&str>) {
+    let pause = waiter.put_off(engine.jitter(), failure);
     engine.schedule.move_to(id, engine.now() + pause);
 }
 
@@ -382,7 +382,7 @@ fn failed(engine: &Arc<Engine>, errand: Errand, failure: &StoreError) {
                 _ => false,
             };
             if passes {
-                put_off(engine, id, &waiter, false);
+                put_off(engine, id, &waiter, Some(&failure.message));
             } else {
                 let (key, failure) = (&waiter.key, failure.clone());
                 let error = engine.store_error(Operation::Acquire, key, failure, true);

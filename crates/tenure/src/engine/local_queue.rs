@@ -11,7 +11,7 @@ use crate::runtime::Moment;
 use crate::types::{Key, Owner};
 
 use super::schedule::{Schedule, Timer, TimerId};
-use super::waiter::Waiter;
+use super::waiter::{Silence, Waiter};
 
 #[derive(Debug, Default)]
 pub(crate) struct LocalQueue {
@@ -125,9 +125,9 @@ impl LocalQueue {
         self.first(key)?.1.blocker()
     }
 
-    /// Since when the first of the key's line has asked the store without an answer.
-    pub(crate) fn unanswered_since(&self, key: &Key) -> Option<Moment> {
-        self.first(key)?.1.unanswered_since()
+    /// How the store leaves the first of the key's line without an answer.
+    pub(crate) fn silence(&self, key: &Key) -> Option<Silence> {
+        self.first(key)?.1.silence()
     }
 
     /// Lets all out who stand behind others, in their order.
@@ -167,7 +167,7 @@ impl Queues {
             return;
         };
         // Nobody answers it either, until it hears otherwise.
-        next.inherit_silence(gone.unanswered_since());
+        next.inherit_silence(gone.silence());
         line.first = next.acquire.owner.clone();
         let position = to_the_store(&next, schedule, at);
         self.waiters.insert(next.acquire.owner.clone(), (position, next));

@@ -23,6 +23,7 @@ use super::guard::Guard;
 use super::options::AcquireOptions;
 use super::refusal;
 use super::schedule::Timer;
+use super::waiter::Silence;
 
 /// The steps between looks: from a few looks' time on, so that contenders come apart.
 const FIRST_STEP: Duration = Duration::from_millis(4);
@@ -41,6 +42,31 @@ struct Line {
     /// Fair: whoever has it looks, the others come after.
     fair: tokio::sync::Mutex<()>,
     freed: Notify,
+    /// Since the first look that no answer has followed.
+    silence: Mutex<Option<Silence>>,
+}
+
+impl Line {
+    /// A look is sent.
+    fn asked(&self, now: Moment) {
+        self.silence().get_or_insert(Silence { since: now, failure: None });
+    }
+
+    /// What came of a look.
+    fn heard(&self, looked: &std::result::Result<Look, StoreError>) {
+        let mut silence = self.silence();
+        match (looked, &mut *silence) {
+            (Ok(_), _) => *silence = None,
+            (Err(failure), Some(silence)) => {
+                silence.failure = Some(failure.message.as_str().into())
+            }
+            (Err(_), None) => {}
+        }
+    }
+
+    fn silence(&self) -> MutexGuard<'_, Option<Silence>> {
+        self.silence.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Polls {
@@ -133,7 +159,10 @@ impl Waiting<'_> {
             attempt.started = self.started;
             let sent = engine.now();
             let limit = if has_contact { give_up } else { patience };
-            let (pause, seen) = match attempt.look(limit).await {
+            self.line.asked(sent);
+            let looked = attempt.look(limit).await;
+            self.line.heard(&looked);
+            let (pause, seen) = match looked {
                 Ok(Look::Granted(held)) => {
                     // While this task did not run, the lease may have ended.
                     if held.lease.verdict(engine.now()).is_ok() {
@@ -160,7 +189,7 @@ impl Waiting<'_> {
                     if engine.now() >= give_up
                         && (has_contact || begun >= contact)
                         && heard.is_none()
-                        && engine.now().since(sent) <= refusal::silence_limit(LAST_STEP) =>
+                        && self.silent(&last).is_none() =>
                 {
                     return Err(self.in_vain(last));
                 }
@@ -215,8 +244,15 @@ impl Waiting<'_> {
         Ok(())
     }
 
+    /// The limit of the wait is over: others have the key, unless the store has been silent.
     fn in_vain(&self, seen: Option<(Blocker, Moment)>) -> Error {
-        refusal::busy(self.engine, &self.options.key, seen, self.started)
+        self.silent(&seen)
+            .unwrap_or_else(|| refusal::busy(self.engine, &self.options.key, seen, self.started))
+    }
+
+    fn silent(&self, seen: &Option<(Blocker, Moment)>) -> Option<Error> {
+        let silence = self.line.silence().clone()?;
+        refusal::silent(self.engine, &self.options.key, &silence, LAST_STEP, seen)
     }
 
     fn closed(&self) -> Error {

@@ -7,6 +7,7 @@ use crate::runtime::Moment;
 use crate::types::{Error, ErrorKind, Key, Operation};
 
 use super::core::Engine;
+use super::waiter::Silence;
 use crate::observe;
 
 /// Who waited in vain learns who is in the way.
@@ -47,24 +48,32 @@ pub(super) fn busy(
 
 /// After so long without an answer to a waiter with this interval of heartbeats, nobody knows who
 /// holds the key.
-pub(super) fn silence_limit(heartbeat: Duration) -> Duration {
+fn silence_limit(heartbeat: Duration) -> Duration {
     heartbeat * 2 + Duration::from_secs(1)
 }
 
-/// The limit of a wait is over, and the store has been silent: it is not known to be busy.
+/// The limit of a wait is over. `None` if the silence is too short to say that the key is not
+/// known to be busy.
 pub(super) fn silent(
     engine: &Engine,
     key: &Key,
-    seen: Option<(Blocker, Moment)>,
-    silence: Duration,
-) -> Error {
-    let before = seen.map(|(blocker, _)| format!("; before that it was held by {}", blocker.label));
+    silence: &Silence,
+    heartbeat: Duration,
+    seen: &Option<(Blocker, Moment)>,
+) -> Option<Error> {
+    let span = engine.now().since(silence.since);
+    if span <= silence_limit(heartbeat) {
+        return None;
+    }
+    let before = seen.as_ref().map(|(blocker, _)| blocker.label.to_string());
     let message = format!(
-        "the store has not answered for {:?}{}; is it up, and reachable from here?",
-        round(silence),
-        before.unwrap_or_default(),
+        "the store has not answered for {:?}{}; {}",
+        round(span),
+        before.map(|label| format!("; before that it was held by {label}")).unwrap_or_default(),
+        silence.failure.as_deref().unwrap_or("is it up, and reachable from here?"),
     );
-    engine.error(Operation::Acquire, key, ErrorKind::Unavailable)(message).with_may_hold(true)
+    let error = engine.error(Operation::Acquire, key, ErrorKind::Unavailable);
+    Some(error(message).with_may_hold(true))
 }
 
 /// Nobody holds it, as far as the store knows, and it grants nothing new for now.

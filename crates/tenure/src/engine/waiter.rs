@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -37,13 +37,22 @@ struct State {
     unanswered: u32,
     backoff: Backoff,
     blocker: Option<(Blocker, Moment)>,
-    /// When the first heartbeat was sent that no answer has followed.
-    unanswered_since: Option<Moment>,
+    /// Since the first heartbeat that no answer has followed.
+    silence: Option<Silence>,
     /// The turn of this process that a grant belongs to; `None`: it begins one.
     budget: Option<HandoffBudget>,
     /// Whether it has stood in line, here or at the store.
     is_in_line: bool,
     outcome: Outcome,
+}
+
+/// A store that does not answer.
+#[derive(Debug, Clone)]
+pub(crate) struct Silence {
+    /// When the first request was sent that no answer has followed.
+    pub(crate) since: Moment,
+    /// Why the last request has no answer, if that is known.
+    pub(crate) failure: Option<Arc<str>>,
 }
 
 /// What became of the claim.
@@ -73,7 +82,7 @@ impl Waiter {
             unanswered,
             backoff,
             blocker,
-            unanswered_since: None,
+            silence: None,
             budget: None,
             is_in_line: false,
             outcome: Outcome::Waiting,
@@ -89,7 +98,7 @@ impl Waiter {
         }
         state.stamp += 1;
         state.unanswered += 1;
-        state.unanswered_since.get_or_insert(now);
+        state.silence.get_or_insert(Silence { since: now, failure: None });
         let stamp = state.stamp;
         state.sent.push_back((stamp, now));
         if state.sent.len() > STAMPS_KEPT {
@@ -110,16 +119,23 @@ impl Waiter {
         let mut state = self.state();
         state.unanswered = state.unanswered.saturating_sub(1);
         state.blocker = blocker.map(|b| (b, now));
-        state.unanswered_since = None;
+        state.silence = None;
         state.backoff = fresh;
         state.is_in_line = true;
     }
 
-    /// A heartbeat was not answered, or brought nothing: how long to wait before the next.
-    pub(crate) fn put_off(&self, random: u32, was_answered: bool) -> Duration {
+    /// A heartbeat brought nothing; `failure` says why it has no answer, if it has none. Answers
+    /// how long to wait before the next.
+    pub(crate) fn put_off(&self, random: u32, failure: Option<&str>) -> Duration {
         let mut state = self.state();
-        state.unanswered = state.unanswered.saturating_sub(was_answered.into());
-        state.unanswered_since = state.unanswered_since.filter(|_| !was_answered);
+        match (failure, &mut state.silence) {
+            (Some(failure), Some(silence)) => silence.failure = Some(failure.into()),
+            (Some(_), None) => {}
+            (None, _) => {
+                state.unanswered = state.unanswered.saturating_sub(1);
+                state.silence = None;
+            }
+        }
         state.backoff.next(random)
     }
 
@@ -143,14 +159,16 @@ impl Waiter {
     }
 
     /// The one in front of it has asked since then without an answer.
-    pub(crate) fn inherit_silence(&self, since: Option<Moment>) {
+    pub(crate) fn inherit_silence(&self, silence: Option<Silence>) {
         let mut state = self.state();
-        state.unanswered_since = state.unanswered_since.or(since);
+        if state.silence.is_none() {
+            state.silence = silence;
+        }
     }
 
-    /// Since when it has asked the store without an answer.
-    pub(crate) fn unanswered_since(&self) -> Option<Moment> {
-        self.state().unanswered_since
+    /// How the store leaves it without an answer.
+    pub(crate) fn silence(&self) -> Option<Silence> {
+        self.state().silence.clone()
     }
 
     /// Who was last seen in the way, and when.

@@ -82,8 +82,10 @@ impl Store for Faulty {
             if self.is_to_fail() {
                 return Err(failure("the test lets the store fail", false));
             }
+            // Decided before the call: the answer of an earlier one is never lost in its place.
+            let is_to_lose = take_one(&self.to_lose);
             let replies = self.memory.call(steps).await;
-            if take_one(&self.to_lose) {
+            if is_to_lose {
                 return Err(failure("the test lets the store's answer be lost", true));
             }
             replies
