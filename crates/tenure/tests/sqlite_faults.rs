@@ -2,6 +2,7 @@
 //! there is lost.
 
 #![cfg(feature = "sqlite")]
+#![allow(clippy::disallowed_methods, reason = "tests wait with a limit")]
 #![allow(clippy::print_stdout, reason = "tests say what they measured")]
 
 mod sqlite_world;

@@ -55,10 +55,10 @@ impl Line {
     /// What came of a look.
     fn heard(&self, looked: &std::result::Result<Look, StoreError>) {
         let mut silence = self.silence();
-        match (looked, &mut *silence) {
+        match (looked, silence.as_mut()) {
             (Ok(_), _) => *silence = None,
             (Err(failure), Some(silence)) => {
-                silence.failure = Some(failure.message.as_str().into())
+                silence.failure = Some(failure.message.as_str().into());
             }
             (Err(_), None) => {}
         }
