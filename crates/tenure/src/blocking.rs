@@ -1,12 +1,12 @@
-//! The same locks for programs without `async`: thin, with the same names.
+//! The same locks for programs without `async`, with the same names. Nothing here works otherwise
+//! than there.
 //!
 //! Each call blocks its thread until it is done, and works on every thread. Inside an async
-//! program it blocks a worker for so long; the `async` names are better there, or a thread of
-//! its own for what must block (`spawn_blocking`). Leases are renewed in the background either
-//! way, on a thread of Tenure's own.
+//! program it blocks a worker meanwhile: use the `async` names there, or `spawn_blocking`. Leases
+//! are renewed in the background either way, on a thread of Tenure's own.
 //!
-//! Work runs on the caller's thread and cannot be interrupted: [`Mutex::run`] finds out at its
-//! end that the lock was lost. Ask [`Lease::check`](crate::Lease::check) in long work.
+//! Work runs on the caller's thread and cannot be interrupted. If the lock is lost, [`Mutex::run`]
+//! says so only at the end. Call [`Lease::check`](crate::Lease::check) in long work.
 //!
 //! ```
 //! # fn main() -> tenure::Result<()> {
@@ -58,8 +58,8 @@ pub fn mutex(name: impl AsRef<str>) -> Mutex {
     Mutex(crate::default::mutex(name))
 }
 
-/// [`tenure::Locks`](crate::Locks) for blocking use. Made by [`connect`], or from those by
-/// `From`; both may be used side by side.
+/// [`tenure::Locks`](crate::Locks) for blocking use. [`connect`] makes them, or `From`, from the
+/// async ones. Both may be used side by side.
 #[derive(Debug, Clone)]
 pub struct Locks(crate::Locks);
 
@@ -130,7 +130,7 @@ impl From<crate::Mutex> for Mutex {
     }
 }
 
-/// Passes options on, one by one.
+/// Defines methods that pass one option on.
 macro_rules! options {
     ($($name:ident($option:ident: $type:ty);)+) => {
         $(
@@ -178,8 +178,8 @@ impl Mutex {
     }
 
     /// Waits for the lock, runs `work` under it on this thread, and gives it back. As
-    /// [`Mutex::run`](crate::Mutex::run), but the loss of the lock cannot interrupt the work:
-    /// it is the answer at its end, unless the work has failed itself.
+    /// [`Mutex::run`](crate::Mutex::run), but the loss of the lock cannot interrupt the work. It is
+    /// reported at the end, unless the work itself has failed.
     ///
     /// # Errors
     /// Those of [`acquire`](Self::acquire); the work's own; [`Lost`](crate::ErrorKind::Lost).
@@ -270,8 +270,8 @@ impl Mutex {
     }
 }
 
-/// [`tenure::Guard`](crate::Guard) for blocking use. What it can tell stands with [`Lease`];
-/// the verbs that wait are here once more, blocking.
+/// [`tenure::Guard`](crate::Guard) for blocking use. It dereferences to [`Lease`], which has all
+/// that does not wait. The verbs that wait are here once more, blocking.
 #[derive(Debug)]
 #[must_use = "a guard that is dropped at once releases the lock at once"]
 pub struct Guard(crate::Guard);

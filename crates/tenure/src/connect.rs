@@ -1,5 +1,6 @@
-//! From a URL to a store, by one table. Adding a store is one line here: URL parsing, the
-//! command line's help, the documentation and the conformance suite read it.
+//! The way from a URL to a store, by one table. A new store is one entry in it: URL parsing, the
+//! command line's help, the documentation and the conformance suite read the table. Nothing here
+//! sends a request for a lock.
 
 #[cfg(feature = "sqlite")]
 mod embedded;
@@ -27,21 +28,21 @@ type Opening = Answer<'static, Arc<dyn Store>>;
 /// A store that [`connect`] knows.
 #[derive(Clone, Copy)]
 pub struct StoreEntry {
-    /// What its URLs begin with, up to the colon.
+    /// The scheme of its URLs: the part before the colon.
     pub scheme: &'static str,
-    /// Other beginnings that lead to the same store.
+    /// Other schemes that lead to the same store.
     pub also: &'static [&'static str],
-    /// An example.
+    /// An example of its URLs.
     pub example: &'static str,
-    /// Where the locks live and who can share them.
+    /// Where the locks live, and which programs can share them.
     pub about: &'static str,
-    /// What the locks survive.
+    /// The events that the locks survive.
     pub survives: &'static str,
-    /// Whether `open` looks at what stands behind a `?`, and refuses what it does not know.
+    /// Whether `open` reads the parameters behind a `?`, and refuses unknown ones.
     reads_parameters: bool,
-    /// What an error calls it before it is open, without secrets.
+    /// Makes the store's name for errors before it is open, without secrets.
     name: fn(&str) -> Arc<str>,
-    /// Opens it for a caller who waits so long for an answer.
+    /// Opens the store. A caller waits this long for its answers.
     pub(super) open: fn(&str, Arc<dyn Runtime>, Duration) -> Opening,
 }
 
@@ -132,27 +133,29 @@ pub fn stores() -> &'static [StoreEntry] {
 /// |---|---|---|
 /// | `password_file=PATH` | the password, read anew for each connection | |
 /// | `db=N` | the database | 0 |
-/// | `key_template=lock:{name}` | what a lock is called in the server | `{name}` |
+/// | `key_template=lock:{name}` | the key in the server of the lock `name` | `{name}` |
 /// | `connect_timeout=1s`, `call_timeout=500ms` | limits, 10 ms to 60 min | 2 s each |
-/// | `restart_guard=5m` | a server known for less grants nothing new; the longest ttl | off |
+/// | `restart_guard=5m` | no new grants by a server known for less; the longest ttl | off |
 /// | `ca=PATH`, `cert=PATH`, `key=PATH`, `server_name=NAME` | TLS | the system's authorities |
 ///
 /// White space or another invisible character at either end of a URL, and control characters in
 /// it, are refused: they would name another store than the one that is meant.
 ///
-/// A quorum is named by `quorum:` and the URLs of its nodes with spaces between, an odd number
-/// and at least 3. Its own parameters are the last word: `?max_ttl=5m` (the longest ttl, 10 ms
-/// to 60 min with servers among the nodes, the same for all programs, default 5 min; a server
-/// whose memory is known for less, be it new or restarted, grants nothing) and
-/// `?node_timeout=500ms` (default 1 s).
+/// A quorum is named by `quorum:` and the URLs of its nodes, separated by spaces: an odd number of
+/// nodes, at least 3. Its own parameters come last, after one more space:
+///
+/// - `?max_ttl=5m` is the longest ttl, the same for all programs: 10 ms to 60 min if a node is a
+///   server; default 5 min. A server whose memory is known for less time, new or restarted, grants
+///   nothing.
+/// - `?node_timeout=500ms` is the time limit of one answer of a node; default 1 s.
 ///
 /// # Cancel safety
-/// Dropping the future opens nothing that stays.
+/// Dropping the future leaves nothing open.
 ///
 /// # Errors
-/// [`ErrorKind::Config`] for an unknown URL, or a file that is no store of ours;
-/// [`ErrorKind::Refused`] without the right to open it; [`ErrorKind::Unavailable`] if it cannot
-/// be reached now; [`ErrorKind::Forked`] for SQLite in a process whose parent had it open.
+/// [`ErrorKind::Config`] for an unknown URL, or a file that is not a store of Tenure;
+/// [`ErrorKind::Refused`] without the right to open the store; [`ErrorKind::Unavailable`] if it
+/// cannot be reached now; [`ErrorKind::Forked`] for SQLite in a process whose parent had it open.
 ///
 /// # Examples
 /// ```
@@ -215,11 +218,11 @@ async fn open(url: &str, options: LocksOptions) -> Result<Locks> {
 }
 
 impl StoreEntry {
-    /// The store that a URL leads to, by what stands before its colon. Nothing is opened.
+    /// The store that a URL leads to, by its scheme. Nothing is opened.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`], with the right spelling where it can be guessed, and without what
-    /// may be a password.
+    /// [`ErrorKind::Config`], with the right spelling where it can be guessed. The message never
+    /// repeats text that may be a password.
     ///
     /// ```
     /// assert_eq!(tenure::StoreEntry::of("memory:")?.scheme, "memory");
@@ -230,8 +233,8 @@ impl StoreEntry {
         by_scheme(url).map_err(|e| Error::new(ErrorKind::Config, Operation::Connect, e.message))
     }
 
-    /// The name of the store that a URL of this entry leads to, without secrets: the same for all
-    /// spellings of one place.
+    /// The name of the store that a URL of this entry leads to, without secrets. All spellings of
+    /// one place have the same name.
     #[doc(hidden)]
     #[must_use]
     pub fn name_of(&self, url: &str) -> Arc<str> {
@@ -277,8 +280,8 @@ pub(super) fn entry_of(url: &str) -> Result<&'static StoreEntry, StoreError> {
     Ok(entry)
 }
 
-/// The name of the first parameter (`?name=value`) behind the address of a store that has none:
-/// it must not become part of a file's name.
+/// The name of the first parameter (`?name=value`) of a URL. A store without parameters refuses it,
+/// so that it does not become part of a file's name.
 fn parameter(rest: &str) -> Option<&str> {
     let (_, parameters) = rest.split_once('?')?;
     parameters.split_once('=').map(|(name, _)| name)

@@ -1,4 +1,5 @@
-//! The store of programs that name none: set once, or found in the environment at first use.
+//! The default store of a program: set once by the program, or found in the environment at the
+//! first use. It is never opened before that.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,9 +21,11 @@ static DEFAULT: PerProcess<Default> = PerProcess::new();
 /// The default store of one process.
 #[derive(std::default::Default)]
 struct Default {
-    /// Swapped whole by [`set_default`]; the cell inside is filled once, by the first use.
+    /// [`set_default`] replaces the cell; the first use fills it. The mutex is only held to read or
+    /// replace the pointer, never while the store is opened.
     locks: StdMutex<Arc<OnceCell<Locks>>>,
-    /// The program has named it. Read by its children, too.
+    /// Whether the program has called [`set_default`]. Atomic, since a forked child reads its
+    /// parent's value and cannot take a lock for that.
     is_named: AtomicBool,
 }
 
@@ -67,8 +70,8 @@ pub fn mutex(name: impl AsRef<str>) -> Mutex {
 
 /// Makes `locks` the default store of [`mutex`] and [`default_locks`], for this whole program.
 ///
-/// Call it early in `main`. Mutexes made before use it too at their next acquisition; guards
-/// stay where they were acquired. It does not go on to a forked process.
+/// Call it early in `main`. Mutexes that were made before use it from their next acquisition on;
+/// guards stay with the store that granted them. A forked process does not inherit it.
 pub fn set_default(locks: Locks) {
     let default = DEFAULT.get();
     default.is_named.store(true, Ordering::Release);
@@ -78,11 +81,11 @@ pub fn set_default(locks: Locks) {
 /// The default store, opened if it was not yet; see [`mutex`] for how it is found.
 ///
 /// # Cancel safety
-/// Dropping the future opens nothing that stays; the next use opens.
+/// Dropping the future leaves nothing open. The next use opens the store.
 ///
 /// # Errors
 /// Those of [`connect`](crate::connect); [`ErrorKind::Refused`] in a command of `tenure run` that
-/// kept the password of its `--store` to itself. The message names the variable that was followed.
+/// did not pass on the password of its `--store`. The message names the variable that was read.
 ///
 /// # Examples
 /// ```no_run
@@ -94,7 +97,7 @@ pub fn set_default(locks: Locks) {
 pub async fn default_locks() -> Result<Locks> {
     let cell = OfProcess::new(Arc::clone(&DEFAULT.get().locks()));
     let locks = of_process(cell.get_or_try_init(|| async {
-        // Another store than the parent's would be taken in silence.
+        // The environment may name another store than the one that the parent has set.
         if DEFAULT.inherited().any(|parent| parent.is_named.load(Ordering::Acquire)) {
             return Err(forked(
                 "set_default was called before this process was forked: call it \
@@ -126,7 +129,7 @@ fn open() -> Opening {
     Box::pin(async { Ok(default_locks().await?.engine().clone()) })
 }
 
-/// What named the store, for messages, and its URL.
+/// The origin of the store's name, for messages, and its URL.
 fn located(store: DefaultStore) -> Result<(&'static str, String)> {
     match store {
         DefaultStore::Url(url) => Ok((URL, url)),
@@ -155,7 +158,7 @@ fn embedded() -> Result<String> {
     Err(Error::new(ErrorKind::Config, Operation::Connect, message))
 }
 
-/// The error of an opening, with more to say about where the store's name came from.
+/// Adds to the error of an opening where the store's name came from.
 fn with(more: Option<&str>, error: Error) -> Error {
     let Some(more) = more else { return error };
     let message = format!("{} ({more})", error.message());

@@ -1,9 +1,9 @@
 //! Distributed locks that tell you when they are lost.
 //!
 //! A lock is a *lease*: it is granted for a time and renewed while you work. When it can no longer
-//! be guaranteed, the holder is told by its deadline, without any I/O having to complete; and every
-//! grant carries a [`Fence`], a number that only grows, with which a resource can refuse whoever
-//! came too late.
+//! be guaranteed, the holder is told by its deadline, without waiting for any I/O. Every grant
+//! carries a [`Fence`], a number that only grows. With it a resource can refuse a holder that comes
+//! too late.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -16,9 +16,9 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Begin with [`connect`], [`Locks`], [`Mutex`] and [`Guard`]. For those who write a store of their
-//! own there are [`store::Store`], [`protocol::KeyState`] and [`runtime::Runtime`]; a minor
-//! version may change these three modules.
+//! Begin with [`connect`], [`Locks`], [`Mutex`] and [`Guard`]. Authors of stores of their own use
+//! [`store::Store`], [`protocol::KeyState`] and [`runtime::Runtime`]. A minor version may change
+//! these three modules.
 //!
 //! # Features
 //!
@@ -43,16 +43,16 @@
 //! store     Store: memory sqlite redis quorum      one atomic step per request; never waits
 //! engine    acquire keepalive guard                the only code that waits and renews
 //! kinds     mutex                                  thin: a claim and its options
-//! locks     Locks, list, watch                     what a program keeps
-//! connect   connect(url), default, blocking        how people come in
+//! locks     Locks, list, watch                     the value that a program keeps
+//! connect   connect(url), default, blocking        the ways in
 //! ```
 //!
 //! # Fork
 //!
-//! When a process forks, its locks stay with it. The child holds none of them, whatever it has in
-//! memory:
+//! When a process forks, its locks stay with it. The child holds none of them, though it has a copy
+//! of the memory:
 //!
-//! - What was made before the fork ([`Locks`], [`Mutex`], guards, streams, futures under way)
+//! - A value from before the fork ([`Locks`], [`Mutex`], guards, streams, futures under way)
 //!   answers [`ErrorKind::Forked`] at once when the child uses it. [`Lease::check`] fails, and
 //!   [`Lease::lost`] ends with [`LostReason::Forked`]. Nothing is sent.
 //! - Dropping it in the child releases nothing and frees no memory. The parent is not disturbed.

@@ -1,4 +1,4 @@
-//! What a program keeps: the locks of one store.
+//! `Locks`: all locks of one store, the value that a program keeps. It never holds a lock itself.
 
 mod watch;
 
@@ -22,26 +22,26 @@ pub use watch::{List, Watch};
 /// The locks of one store. Cheap to clone; clones share everything.
 ///
 /// Make one per program and store with [`connect`](crate::connect) and keep it. It may be used
-/// from any number of runtimes, also short-lived ones: leases are kept by a thread of Tenure's
-/// own.
+/// from any number of async runtimes, also short-lived ones: a thread of Tenure's own renews the
+/// leases.
 ///
-/// Call [`close`](Self::close) before the program ends: what is given back in the background is
-/// otherwise cut off with the process, and such a key stays taken until its ttl ends. When the
-/// last handle is dropped outside an async runtime, it waits for the background itself, for 100 ms
-/// at most. Within tokio's it never blocks, so there a `main` that returns early closes first. A
-/// panic and `std::process::exit` promise nothing, nor does the default store of
-/// [`mutex`](crate::mutex), which is never dropped.
+/// Call [`close`](Self::close) before the program ends. Otherwise the end of the process cuts off
+/// releases in the background, and such a key stays taken until its ttl ends. If the last handle is
+/// dropped outside an async runtime, it waits up to 100 ms for the background. Within tokio it
+/// never blocks, so a `main` that returns early must close first. After a panic or
+/// `std::process::exit` nothing is waited for. The default store of [`mutex`](crate::mutex) is
+/// never dropped, so nothing is waited for there either.
 #[derive(Debug, Clone)]
 pub struct Locks {
     engine: OfProcess<Arc<Engine>>,
-    /// Shared by all handles.
+    /// Waits for the background when the last handle is dropped.
     _last: OfProcess<Arc<Last>>,
 }
 
-/// How long the last handle waits for the background.
+/// Maximum time for which the last handle waits for the background when it is dropped.
 const LINGER: Duration = Duration::from_millis(100);
 
-/// Goes with the last handle.
+/// Shared by all handles, and dropped with the last one.
 #[derive(Debug)]
 struct Last(Arc<Engine>);
 
@@ -59,7 +59,7 @@ impl Drop for Last {
 }
 
 impl Locks {
-    /// Locks over a store of one's own; [`connect`](crate::connect) is the usual way.
+    /// Locks over any store, such as one of your own. [`connect`](crate::connect) is the usual way.
     #[must_use]
     #[allow(clippy::needless_pass_by_value, reason = "a constructor takes what it is made of")]
     pub fn over(store: Arc<dyn Store>, runtime: Arc<dyn Runtime>, options: LocksOptions) -> Self {
@@ -70,7 +70,8 @@ impl Locks {
 
     /// A mutex on `key`: at most one holder at a time.
     ///
-    /// Nothing is sent yet. A key that breaks the rules of [`Key`] is refused when it is used.
+    /// Nothing is sent yet. A key that breaks the rules of [`Key`] is refused by the first call
+    /// that sends something.
     #[must_use]
     pub fn mutex(&self, key: impl AsRef<str>) -> Mutex {
         Mutex::new(LazyLocks::Open(self.engine.clone()), Key::new(key))
@@ -115,8 +116,8 @@ impl Locks {
         }
     }
 
-    /// All keys in use that begin with `prefix`, in order, read page by page as they are asked
-    /// for: a [`Stream`](futures_core::Stream). A key that comes or goes meanwhile may be
+    /// All keys in use that begin with `prefix`, in order: a [`Stream`](futures_core::Stream) that
+    /// reads page by page, as items are asked for. A key that comes or goes meanwhile may be
     /// missing or stale.
     ///
     /// ```
@@ -132,10 +133,10 @@ impl Locks {
     }
 
     /// The state of a key now, and again after each change of its holders or the number of its
-    /// waiters: a [`Stream`](futures_core::Stream) that never ends. It looks every 500 ms
-    /// ([`Watch::with_interval`]), so what came and went between two looks is not seen.
+    /// waiters: a [`Stream`](futures_core::Stream) that never ends. It asks the store every 500 ms
+    /// ([`Watch::with_interval`]), so it misses a change that is undone in between.
     ///
-    /// To be told when one's *own* lock is lost, use [`Lease::lost`](crate::Lease::lost).
+    /// To be told that your *own* lock is lost, use [`Lease::lost`](crate::Lease::lost).
     ///
     /// ```
     /// # async fn f(locks: tenure::Locks) -> tenure::Result<()> {
@@ -152,15 +153,15 @@ impl Locks {
         Watch::new(self.engine.clone(), Key::new(key))
     }
 
-    /// Turns a ticket into a guard, once, on the default terms of a [`Mutex`]: the lease changes
-    /// hands in one step, with its fence, and is renewed from here on. Never do two guards come
-    /// from one ticket. For other terms see [`Mutex::adopt`].
+    /// Turns a ticket into a guard, once, with the default options of a [`Mutex`]. The lease
+    /// changes its owner in one step, keeps its fence, and is renewed here from then on. Two guards
+    /// never come from one ticket. For other options see [`Mutex::adopt`].
     ///
     /// # If the reply is lost
     /// As with [`Mutex::adopt`].
     ///
     /// # Cancel safety
-    /// Dropping the future leaves the ticket as good as it was, or gives the lock back in the
+    /// After the future is dropped the ticket is still good, or the lock is given back in the
     /// background.
     ///
     /// # Errors
@@ -177,8 +178,8 @@ impl Locks {
     }
 
     /// Releases the key if an owner with this fixed value ([`Mutex::with_owner`]) holds it,
-    /// whichever process acquired it: who knows the value may release. A guard of it elsewhere
-    /// is lost at its next renewal.
+    /// whichever process acquired it: everybody who knows the value may release. The guard of that
+    /// process is lost at its next renewal.
     ///
     /// To hand a lock over, prefer a [`Ticket`]: it cannot be used twice.
     ///
@@ -217,26 +218,26 @@ impl Locks {
         self.engine.store.name()
     }
 
-    /// What the store can do and how far it reaches.
+    /// The abilities of the store, and how far it reaches.
     #[must_use]
     pub fn capabilities(&self) -> &Capabilities {
         self.engine.store.capabilities()
     }
 
-    /// Gives back all that is held or awaited, ends what goes on in the background, and refuses
-    /// what comes later, for every clone of this `Locks`. Guards that are alive are lost with
+    /// Gives back all leases and places in line, ends the work in the background, and refuses later
+    /// calls, for every clone of this `Locks`. Guards that are alive are lost with
     /// [`LostReason::Closed`](crate::LostReason::Closed).
     ///
     /// Call it before the program ends, so that no request is cut off half-way. It also waits for
-    /// the answer to an acquire or release that another task is in the middle of; a future of one
-    /// that nobody polls any more should be dropped first, or it holds up the close until `limit`.
+    /// an acquire or release that another task is in the middle of. Drop the future of such a call
+    /// first if nobody polls it any more, or the close takes until `limit`.
     ///
     /// # Cancel safety
-    /// Dropping the future leaves everything to the background; it stays closed.
+    /// Dropping the future leaves the rest to the background. The `Locks` stays closed.
     ///
     /// # Errors
-    /// [`ErrorKind::Unavailable`] if the store has not answered everything within `limit`. What
-    /// is left ends with its ttl.
+    /// [`ErrorKind::Unavailable`] if the store has not answered everything within `limit`. Leases
+    /// that it still has end with their ttl.
     ///
     /// # Examples
     /// ```

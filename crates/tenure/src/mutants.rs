@@ -1,5 +1,5 @@
-//! Faults that the simulation builds in on purpose, to prove that it would find them. Without
-//! the feature `__mutants` there are none: the switch is a constant `false`.
+//! Faults that the simulation builds in on purpose, to prove that it would find them. No normal
+//! build has them: without the feature `__mutants` the switch is a constant `false`.
 
 /// A fault to build in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -18,11 +18,12 @@ pub enum Mutant {
     AlarmWaitsForCall,
     /// A renewal that is answered after the deadline counts.
     LateRenewal,
-    /// What a lost round of a quorum has won stays with the nodes that granted it.
+    /// A lost round of a quorum does not give back the grants of single nodes.
     PartialWinKept,
-    /// A quorum's nodes mint by their own clocks, and the largest number is taken as it is.
+    /// A quorum's nodes mint by their own clocks, and the largest number counts without being
+    /// written to a majority.
     PlainMaximum,
-    /// A node that a lease is brought back to mints a fence for it.
+    /// A node that gets a lease back mints a new fence for it.
     TopUpMints,
 }
 

@@ -1,4 +1,4 @@
-//! What Tenure tells about itself, by names that stay as they are.
+//! Spans, events and metrics of Tenure. Their names and fields are stable.
 //!
 //! **Spans and events** go to [`tracing`], with the target `tenure`:
 //!
@@ -17,15 +17,16 @@
 //! | `tenure.waits_for_itself` | event | warn | `key`, `store` |
 //! | `tenure.events_dropped` | event | warn | `count` |
 //!
-//! A logger or recorder that blocks or panics holds up no renewal and no announcement of a loss.
-//! What happens on the caller's own thread is told there, within the caller's spans. All else,
-//! and every loss, is told by a thread `tenure-report`, a little later; if it is held up, 8,192
-//! events wait for it, and `tenure.events_dropped` says how many came after them.
+//! A logger or recorder that blocks or panics never holds up a renewal or the announcement of a
+//! loss. Events on the caller's own thread are reported there, within the caller's spans. All other
+//! events, and every loss, are reported by the thread `tenure-report`, a little later. If that
+//! thread is held up, 8,192 events wait for it, and `tenure.events_dropped` has the number of later
+//! ones.
 //!
-//! A child of a fork tells nothing of what it inherited.
+//! A forked child reports nothing about inherited locks.
 //!
 //! **Metrics** go to the [`metrics`](https://docs.rs/metrics) facade, with the feature `metrics`
-//! of this crate. No label comes from a key: their number has no limit.
+//! of this crate. A key is never a label, since the number of keys has no limit.
 //!
 //! | name | kind | labels |
 //! |---|---|---|
@@ -52,7 +53,7 @@ mod span;
 
 pub(crate) use span::within;
 
-/// Counts one or more, or a duration, where the facade is built in.
+/// Adds to a counter, or records a duration, if the feature `metrics` is on.
 #[cfg(feature = "metrics")]
 macro_rules! measure {
     (counter $name:literal += $count:expr $(, $label:literal => $value:expr)*) => {
@@ -74,8 +75,8 @@ macro_rules! measure {
     };
 }
 
-/// Tells by `say` of what is named, which is cloned where it has to travel: a thread of ours
-/// leaves it to the reporter, any other thread tells in place.
+/// Calls `say` with references to the named values. A thread of the program calls it in place; a
+/// thread of Tenure's own clones the values and leaves the call to the reporter.
 macro_rules! tell {
     ($runtime:expr, $say:expr, $($what:expr),+) => {
         if $crate::runtime::is_own_thread() {
@@ -86,7 +87,7 @@ macro_rules! tell {
     };
 }
 
-/// The same, always by the reporter.
+/// Calls `say` with clones of the named values, always on the reporter's thread.
 macro_rules! report {
     ($runtime:expr, $say:expr, $what:expr) => {{
         let (say, what) = ($say, Clone::clone($what));
@@ -134,8 +135,8 @@ pub(crate) fn busy(store: &Arc<str>, key: &Key, waited: Duration) {
     });
 }
 
-/// A crowd of leases is renewed at once: their number is told in one piece by
-/// [`renewals`], and each of them only if somebody listens.
+/// Reports one renewed lease, if the level is on. Many leases are renewed at once, so [`renewals`]
+/// counts them together.
 pub(crate) fn renewed(runtime: &dyn Runtime, key: &Key, fence: Fence) {
     if LevelFilter::current() < LevelFilter::TRACE {
         return;
@@ -172,7 +173,8 @@ pub(crate) fn given_back(
     tell!(runtime, say, store, key);
 }
 
-/// Whoever finds out, be it a `check` of the holder's own, is not held up by a logger.
+/// Reports a loss, always on the reporter's thread: a logger must not hold up the code that finds
+/// the loss, such as a `check` of the holder.
 pub(crate) fn lost(
     runtime: &dyn Runtime,
     store: &Arc<str>,
@@ -203,7 +205,7 @@ pub(crate) fn lost(
     report!(runtime, say, store, key);
 }
 
-/// A call that failed, with the class of its failure.
+/// Reports a failed call, with the class of its failure.
 pub(crate) fn store_error(
     runtime: &dyn Runtime,
     store: &Arc<str>,
@@ -233,7 +235,7 @@ pub(crate) fn no_inbox(runtime: &dyn Runtime, error: &str) {
     tell!(runtime, say, &error.to_owned());
 }
 
-/// The work's result must not suffer from it.
+/// Reports a failed release. The result of the work stands.
 pub(crate) fn release_failed(key: &Key, error: &Error) {
     if error.kind() == ErrorKind::Forked {
         return;

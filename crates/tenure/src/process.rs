@@ -1,7 +1,7 @@
-//! Whose process this is. After a fork the child has its parent's memory, but only one of its
-//! threads: a mutex may be held for ever, and sockets, timers and the epoll instance are shared
-//! with the parent. So the child neither uses nor drops what it has inherited. Here stands how it
-//! tells that, without any lock; nothing here forks.
+//! Values that belong to one process. After a fork the child has its parent's memory, but only one
+//! of its threads: a mutex may be held for ever, and sockets, timers and the epoll instance are
+//! shared with the parent. So the child neither uses nor drops inherited values. The types here
+//! tell it which values these are, without taking a lock. Nothing here forks.
 
 use std::error::Error;
 use std::fmt;
@@ -13,13 +13,13 @@ use std::task::{Context, Poll};
 use forkguard::atfork::Guard;
 use once_cell::race::OnceBox;
 
-/// A process that used Tenure. After a fork the child's mark is another one.
+/// The mark of a process that uses Tenure. A forked child has another mark.
 ///
-/// A handler of `pthread_atfork` counts the forks that led to a process, so a look is one load. A
-/// look at the process number would be a system call: some 100 ns each, where a lock in memory
-/// takes 2 µs with all of its looks. A child that a program makes without the C library's `fork`
-/// (by the bare system call) is not noticed; nearly nothing works in it anyway, since the library
-/// has not mended its own locks there.
+/// A handler of `pthread_atfork` counts the forks that led to a process, so a check is one load.
+/// Reading the process number would be a system call of some 100 ns, while a lock in memory takes
+/// 2 µs with all of its checks. A child that is made by the bare system call, without the C
+/// library's `fork`, is not noticed. Nearly nothing works in such a child anyway, since the library
+/// has not repaired its own locks.
 #[derive(Debug, Clone)]
 pub(crate) struct Process(Guard);
 
@@ -35,8 +35,8 @@ impl Process {
     }
 }
 
-/// A value that belongs to the process that made it. In another one it is never dropped: that
-/// could take a lock that nobody releases, or touch what the parent still uses.
+/// A value that belongs to the process that made it. It is never dropped in another process: that
+/// could take a lock that nobody releases, or change a resource that the parent still uses.
 pub(crate) struct OfProcess<T> {
     process: Process,
     /// `None` only while it is dropped.
@@ -52,13 +52,13 @@ impl<T> OfProcess<T> {
         self.process.is_current()
     }
 
-    /// The value, for what uses locks, clocks or the store.
+    /// The value, for code that uses mutexes, clocks or the store.
     pub(crate) fn here(&self) -> Result<&T, Forked> {
         if self.is_here() { Ok(self) } else { Err(Forked) }
     }
 }
 
-/// For what reads plain data only; everything else asks [`OfProcess::here`].
+/// Only for reading plain data; all other code asks [`OfProcess::here`].
 impl<T> Deref for OfProcess<T> {
     type Target = T;
 
@@ -103,13 +103,13 @@ impl<T: fmt::Debug> fmt::Debug for OfProcess<T> {
     }
 }
 
-/// A future that its process alone polls and drops: what it waits with may take locks.
+/// A future that is polled and dropped by its own process only, since that may take mutexes.
 pub(crate) fn of_process<F: Future>(future: F) -> OfProcess<Pin<Box<F>>> {
     OfProcess::new(Box::pin(future))
 }
 
-/// A static of which each process has its own. A child begins with a new one, since that of its
-/// parent may be locked, or half made. What ancestors left stays in memory.
+/// A static with one value per process. A child begins with a new value, since that of its parent
+/// may be locked or half made. The values of ancestors stay in memory.
 pub(crate) struct PerProcess<T> {
     first: OnceBox<Slot<T>>,
 }
@@ -137,15 +137,14 @@ impl<T: Default> PerProcess<T> {
         &slot.value
     }
 
-    /// The values that ancestors left, as they were at the fork. Only what needs no lock may be
-    /// read of them.
+    /// The values of ancestors, as they were at the fork. Read only parts that need no mutex.
     pub(crate) fn inherited(&self) -> impl Iterator<Item = &T> {
         let slots = std::iter::successors(self.first.get(), |slot| slot.next.get());
         slots.filter(|slot| !slot.process.is_current()).map(|slot| &slot.value)
     }
 }
 
-/// This process was forked after what it uses was made.
+/// The error of a value that is used in a process that was forked after the value was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Forked;
 
@@ -166,7 +165,7 @@ mod tests {
 
     use super::*;
 
-    // What happens in a child is tested with real forks, by the crate tenure-fork.
+    // The crate tenure-fork tests the child's side, with real forks.
 
     #[test]
     fn what_is_ones_own_is_dropped() {

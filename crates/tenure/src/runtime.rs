@@ -1,11 +1,11 @@
-//! The one place where clocks, timers, spawning and randomness enter. All the rest asks a
-//! [`Runtime`], so that it runs the same on the machine's clock and in a simulation.
+//! Clocks, timers, spawning and randomness. All other code asks a [`Runtime`] for them, so that it
+//! runs the same on the machine's clock and in a simulation.
 //!
-//! The machine's runtime runs on threads of its own: leases are renewed and losses announced even
+//! The machine's runtime has threads of its own. So leases are renewed and losses announced even
 //! while every thread of the program is busy. One thread runs tasks, and one rings alarms. These
-//! two call no foreign code that may block: wakers and files have threads *aside*, loggers and
-//! metrics the *reporter*. Its clock is `CLOCK_BOOTTIME`, which goes on while the machine sleeps,
-//! and its timers (one timerfd) fire as soon as the machine wakes up.
+//! two never call foreign code that may block: wakers and files have threads *aside*, loggers and
+//! metrics have the *reporter*. The clock is `CLOCK_BOOTTIME`, which goes on while the machine
+//! sleeps. The timers (one timerfd) fire as soon as the machine wakes up.
 
 mod aside;
 mod reporter;
@@ -32,7 +32,7 @@ use timers::Timers;
 /// A boxed future that may move between threads.
 pub type Task = Pin<Box<dyn Future<Output = ()> + Send + 'static>>;
 
-/// Something to be called once, on another thread.
+/// A function to be called once, on another thread.
 pub type Call = Box<dyn FnOnce() + Send + 'static>;
 
 /// A moment on this process's clock, in microseconds since the machine was booted.
@@ -42,10 +42,10 @@ pub type Call = Box<dyn FnOnce() + Send + 'static>;
 pub struct Moment(u64);
 
 impl Moment {
-    /// The end of time.
+    /// A moment that never comes.
     pub const NEVER: Self = Self(u64::MAX);
 
-    /// A moment so many microseconds after the clock's origin.
+    /// The moment `micros` microseconds after the clock's origin.
     #[must_use]
     pub const fn from_micros(micros: u64) -> Self {
         Self(micros)
@@ -80,20 +80,21 @@ impl std::ops::Sub<Duration> for Moment {
     }
 }
 
-/// What the engine needs of the world.
+/// The clock, timers, threads and random numbers that Tenure runs on.
 pub trait Runtime: fmt::Debug + Send + Sync + 'static {
     /// This process's clock; it goes on while the machine sleeps.
     fn now(&self) -> Moment;
 
-    /// The wall clock, in microseconds since 1970. For the seed of fences only.
+    /// The wall clock, in microseconds since 1970. It is the seed of fences, and no deadline
+    /// depends on it.
     fn wall_micros(&self) -> u64;
 
     /// Ends at `at`, or a little later; at once if `at` has passed.
     fn sleep_until(&self, at: Moment) -> Task;
 
-    /// Rings at `at`, or a little later, unless what it answers is dropped before; never from
-    /// within this call. `bell` must neither block nor call foreign code: it rings on the thread
-    /// of the alarms.
+    /// Wakes `bell` at `at`, or a little later, but never from within this call. Dropping the
+    /// answer cancels the alarm. `bell` must neither block nor call foreign code, since the thread
+    /// of all alarms wakes it.
     fn alarm(&self, at: Moment, bell: Waker) -> Task {
         let mut alarm = self.sleep_until(at);
         if alarm.as_mut().poll(&mut Context::from_waker(&bell)).is_ready() {
@@ -102,23 +103,23 @@ pub trait Runtime: fmt::Debug + Send + Sync + 'static {
         alarm
     }
 
-    /// Runs a task beside the program, whatever the program's own threads do.
+    /// Runs a task in the background, also while the program's own threads are busy.
     fn spawn(&self, task: Task);
 
-    /// Calls what may block or panic: a waker of the program, or a look at a file. It holds up
-    /// nothing else. The default calls it in place.
+    /// Calls a function that may block or panic, such as a waker of the program or reading a file,
+    /// where it holds up nothing else. The default calls it in place.
     fn aside(&self, call: Call) {
         shielded(call);
     }
 
-    /// Tells a logger or a recorder of numbers, which may block or panic. What is told keeps its
-    /// order; what finds no room is counted, and that is told. The default tells it in place.
+    /// Calls a logger or a recorder of metrics, which may block or panic. Events keep their order.
+    /// Events that find no room are counted, and the count is reported. The default calls in place.
     fn report(&self, event: Call) {
         shielded(event);
     }
 
-    /// Blocks this thread until `task` ends, for `limit` at most; not where that would hold up
-    /// others, as in an async runtime. The default does not block at all.
+    /// Blocks this thread until `task` ends, for `limit` at most. It does not block where that
+    /// would hold up others, as in an async runtime. The default never blocks.
     fn linger(&self, task: Task, limit: Duration) {
         let _ = (task, limit);
     }
@@ -134,14 +135,14 @@ pub(crate) fn random_u32(runtime: &dyn Runtime) -> u32 {
     u32::from_le_bytes(bytes)
 }
 
-/// Calls foreign code. If it panics, that ends here, and there is no answer; the panic hook has
-/// told of it.
+/// Calls foreign code; `None` if it panicked. The panic ends here; the program's panic hook has
+/// reported it.
 pub(crate) fn shielded<T>(call: impl FnOnce() -> T) -> Option<T> {
-    // The payload may panic in its turn when it is dropped.
+    // The payload is leaked, since dropping it may panic again.
     catch_unwind(AssertUnwindSafe(call)).map_err(std::mem::forget).ok()
 }
 
-/// Runs `work`, which may block, aside, and answers what it answers; `None` if it panicked.
+/// Runs `work`, which may block, aside, and answers its value; `None` if it panicked.
 #[cfg(feature = "redis")]
 pub(crate) async fn blocking<T: Send + 'static>(
     runtime: &dyn Runtime,
@@ -149,7 +150,7 @@ pub(crate) async fn blocking<T: Send + 'static>(
 ) -> Option<T> {
     let (answer, coming) = tokio::sync::oneshot::channel();
     runtime.aside(Box::new(move || {
-        // Whoever asked may have gone.
+        // The caller may have been dropped.
         let _gone = answer.send(work());
     }));
     coming.await.ok()
@@ -159,7 +160,7 @@ thread_local! {
     static OURS: Cell<bool> = const { Cell::new(false) };
 }
 
-/// From here on this thread is one that no foreign code may hold up.
+/// Marks this thread as one that no foreign code may hold up.
 pub(crate) fn claim_thread() {
     OURS.set(true);
 }
@@ -169,13 +170,13 @@ pub(crate) fn is_own_thread() -> bool {
     OURS.get()
 }
 
-/// The machine's own clock, timers and generator, and the threads `tenure`, `tenure-timer`,
-/// `tenure-aside` and `tenure-report`, which are started with the first use and shared by all of
-/// this process. After a fork the child starts its own, also if it is asked by a runtime that it
+/// The runtime of this machine: its clock, timers and random generator, and the threads `tenure`,
+/// `tenure-timer`, `tenure-aside` and `tenure-report`. They are started by the first use and shared
+/// by the whole process. After a fork the child starts its own, also if it uses a runtime that it
 /// inherited.
 ///
 /// # Errors
-/// A thread, the runtime or the timer could not be made.
+/// A thread, the async runtime or the timer could not be made.
 pub fn machine() -> io::Result<Arc<dyn Runtime>> {
     Machine::of_this_process().map(|machine| machine as Arc<dyn Runtime>)
 }
@@ -187,6 +188,8 @@ struct Machine {
     timers: Arc<Timers>,
     aside: Arc<Aside>,
     reporter: Reporter,
+    /// A mutex, since bytes are taken by any thread. It is held for a copy, or for one call of the
+    /// system's generator.
     entropy: Mutex<Entropy>,
 }
 
@@ -224,11 +227,11 @@ impl Machine {
     }
 }
 
-/// How long a new thread may take until it runs.
+/// Maximum time until a new thread runs.
 const THREAD_START_MAX: Duration = Duration::from_secs(10);
 
-/// Starts a thread, and waits until it runs. In a child of a fork it never does if a thread of the
-/// parent was just starting or ending: Rust's runtime has a lock of its own around that.
+/// Starts a thread, and waits until it runs. In a forked child it never runs if a thread of the
+/// parent was starting or ending at the fork: Rust's runtime holds a lock of its own then.
 fn start_thread(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
     let (runs, is_running) = std::sync::mpsc::channel();
     std::thread::Builder::new().name(name.into()).spawn(move || {
@@ -256,7 +259,7 @@ impl Runtime for Machine {
 
     fn sleep_until(&self, at: Moment) -> Task {
         if !self.process.is_current() {
-            // Without threads nobody can be kept waiting.
+            // Without threads nothing could end the sleep, so it ends at once.
             return Self::of_this_process()
                 .map_or_else(|_| Box::pin(ready(())) as Task, |own| own.sleep_until(at));
         }
@@ -328,16 +331,16 @@ impl Wake for Unpark {
     }
 }
 
-/// Bytes from the operating system's generator, for many owners at a time: where many tasks lock
-/// at once, a call to the system for each is a good part of what a lock costs them. A forked
-/// process never takes from its parent's stock: it would give out the same.
+/// A stock of bytes from the operating system's generator, enough for many owners. With many tasks
+/// one system call per owner is a good part of the cost of a lock. A forked process never takes
+/// from its parent's stock, since both would give out the same bytes.
 struct Entropy {
     stock: [u8; ENTROPY_SIZE],
-    /// How many of them were given out. None of these is left.
+    /// The number of bytes that were given out, and overwritten with zeros.
     used: usize,
 }
 
-/// For 36 owners.
+/// Size of the stock in bytes: 36 owners of 28 bytes.
 const ENTROPY_SIZE: usize = 1024;
 
 impl Entropy {
@@ -345,7 +348,7 @@ impl Entropy {
         Self { stock: [0; ENTROPY_SIZE], used: ENTROPY_SIZE }
     }
 
-    /// Fills `bytes`. Nothing is given out twice.
+    /// Fills `bytes`. No byte of the stock is given out twice.
     fn take(&mut self, bytes: &mut [u8]) {
         if bytes.len() > ENTROPY_SIZE {
             return fill(bytes);
@@ -361,7 +364,7 @@ impl Entropy {
     }
 }
 
-/// It keeps secrets.
+/// Leaves out the bytes, which become owners: they are secret.
 impl fmt::Debug for Entropy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Entropy").field("used", &self.used).finish_non_exhaustive()
@@ -385,7 +388,7 @@ mod tests {
 
     use super::*;
 
-    /// Sizes that do not divide the stock, so that it ends within one.
+    /// The sizes do not divide the stock, so that it runs out in the middle of a request.
     #[test]
     fn no_random_byte_is_given_out_twice() {
         let mut entropy = Entropy::none();

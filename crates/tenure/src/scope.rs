@@ -1,5 +1,5 @@
-//! Work under a guard: it runs, the lock is given back, and what went wrong first comes first.
-//! A scope never hides the work's own outcome behind that of the release.
+//! Work under a guard: run it, give the lock back, report the first failure. A scope never hides
+//! the work's own outcome behind that of the release.
 
 mod finished;
 
@@ -58,7 +58,7 @@ impl Guard {
                 result = &mut work => Some(result),
                 _reason = lease.lost() => None,
             }
-            // Here the work ends, before the key can be another's by our release.
+            // The work's future is dropped here, before the release lets another have the key.
         };
         match result {
             Some(result) => {
@@ -76,11 +76,11 @@ impl Guard {
         }
     }
 
-    /// Runs `work` to its end, whatever becomes of the lock, gives the lock back, and throws
-    /// nothing away: the answer says what the work came to, whether the lock was lost meanwhile,
-    /// and how the release went. The work may watch [`Lease::lost`] and [`Lease::check`] itself.
+    /// Runs `work` to its end even if the lock is lost, and gives the lock back. The answer has the
+    /// work's value, whether the lock was lost meanwhile, and how the release went. The work may
+    /// watch [`Lease::lost`] and [`Lease::check`] itself.
     ///
-    /// A panic of the work goes on and releases.
+    /// A panic of the work releases the lock and goes on to the caller.
     ///
     /// # Cancel safety
     /// Dropping the future drops the work's future, then releases in the background.
@@ -105,9 +105,9 @@ impl Guard {
         Finished::new(value, lost, release, &lease)
     }
 
-    /// Like [`run_to_end`](Self::run_to_end) for work that can fail: on any failure, its own or
-    /// the loss of the lock, `compensation` runs *before* the lock is given back, so that nobody
-    /// else sees what is half done. Its own outcome is reported beside the first failure.
+    /// Like [`run_to_end`](Self::run_to_end), for work that can fail. After any failure, of the
+    /// work or by the loss of the lock, `compensation` runs *before* the lock is given back, so
+    /// that no other holder sees half-done work. Its outcome is reported beside the first failure.
     ///
     /// The lease stays renewed while the compensation runs, unless it is lost.
     ///
@@ -157,7 +157,7 @@ impl Guard {
         Compensated { finished: Finished::new(result, lost, release, &lease), compensation: done }
     }
 
-    /// Gives back, and says whether the lock was lost before that.
+    /// Gives the lock back. Answers whether it was lost before that, and how the release went.
     async fn end(self) -> (Option<LostReason>, Result<Released>) {
         let lost = self.lease().verdict_now().err();
         let released = self.release().await;
@@ -170,7 +170,7 @@ pub(super) fn lost_while_working(lease: &Lease, reason: LostReason) -> Error {
     lease.lost_error(Operation::Hold, reason)
 }
 
-/// `Ok` for work that fails only with Tenure's own errors: it tells the compiler which.
+/// `Ok` for work that fails only with Tenure's own errors: it tells the compiler the error's type.
 ///
 /// # Errors
 /// Never; it is the last line of a block that may fail elsewhere.

@@ -1,5 +1,5 @@
-//! For the tests of programs that use locks: a store in memory that does what the test says, and
-//! a clock that the test moves. Never for production.
+//! For tests of programs that use locks: a store in memory that fails on request, and a clock that
+//! the test moves. It is never for production.
 //!
 //! ```
 //! # async fn f() -> tenure::Result<()> {
@@ -23,10 +23,10 @@
 //!
 //! # With tokio's paused clock
 //!
-//! `tokio::time::pause` and `start_paused` stop tokio's clock, not Tenure's, and tokio moves a
-//! paused clock on as soon as all tasks are idle. A task that waits for SQLite or Redis is idle: a
-//! `timeout(30 s, acquire())` is over at once. With such a store do not pause the clock. With a
-//! paused clock use a [`World`], whose store answers without waiting; let [`Clock`] move the time
+//! `tokio::time::pause` and `start_paused` stop tokio's clock, not Tenure's. Tokio moves a paused
+//! clock on as soon as all tasks are idle, and a task that waits for SQLite or Redis is idle. So a
+//! `timeout(30 s, acquire())` is over at once: do not pause the clock with such a store. With a
+//! paused clock use a [`World`], whose store answers without waiting. Let [`Clock`] move the time
 //! of leases and waits, and limit a wait by [`with_wait`](crate::Mutex::with_wait).
 //!
 //! ```
@@ -88,8 +88,8 @@ impl World {
         Self::over(runtime::machine().expect("a thread and a timer"))
     }
 
-    /// A world on a clock that the test moves. Nothing that takes time ends by itself: not a
-    /// lease, not a wait, not the pause before a retry.
+    /// A world on a clock that the test moves. Until it does, no lease, no wait and no pause before
+    /// a retry ends.
     #[must_use]
     pub fn with_clock(clock: &Clock) -> Self {
         Self::over(Arc::new(clock.clone()))
@@ -97,20 +97,21 @@ impl World {
 
     fn over(runtime: Arc<dyn Runtime>) -> Self {
         let store = Arc::new(Faulty::new(Memory::new(Arc::clone(&runtime))));
-        // A store that fails on request is not worth waiting for.
+        // Short, since the store answers at once or fails because the test wants it.
         let options = LocksOptions::default().with_store_timeout(Duration::from_millis(200));
         let locks =
             Locks::over(Arc::clone(&store) as Arc<dyn Store>, Arc::clone(&runtime), options);
         Self { store, runtime, locks }
     }
 
-    /// The locks; clones of one `Locks`, as a program would share them.
+    /// The locks: clones of one `Locks`, as a program would share them.
     #[must_use]
     pub fn locks(&self) -> Locks {
         self.locks.clone()
     }
 
-    /// Another process's locks over the same store, out of reach of [`lose`](Self::lose).
+    /// Locks over the same store as another process would have them. [`lose`](Self::lose) does not
+    /// reach their guards.
     #[must_use]
     pub fn another(&self) -> Locks {
         let store = Arc::clone(&self.store) as Arc<dyn Store>;
@@ -121,7 +122,7 @@ impl World {
     /// dropped.
     ///
     /// # Panics
-    /// If the key is held, or is none; in a forked process.
+    /// If the key is held or is not valid; in a forked process.
     #[must_use = "the key is free again when it is dropped"]
     pub fn busy(&self, key: &str) -> Busy {
         let key = Key::new(key).expect("a valid key");
@@ -140,26 +141,25 @@ impl World {
         Busy { store: Arc::clone(&self.store), key, owner }
     }
 
-    /// Takes `key` away from whoever holds it. Guards of [`locks`](Self::locks) are lost at
-    /// once, with [`LostReason::Gone`](crate::LostReason::Gone); those of others at their next
-    /// renewal.
+    /// Takes `key` away from its holder. Guards of [`locks`](Self::locks) are lost at once, with
+    /// [`LostReason::Gone`](crate::LostReason::Gone); those of others at their next renewal.
     ///
     /// # Panics
-    /// If the key is none; in a forked process.
+    /// If the key is not valid; in a forked process.
     pub fn lose(&self, key: &str) {
         let key = Key::new(key).expect("a valid key");
         self.ask(&key, Op::Force { up_to: Fence::new(u64::MAX) });
         self.locks.engine().lose(&key);
     }
 
-    /// From now on the store fails every request without carrying it out, or no longer does.
-    /// `acquire` rides it out for 200 ms, `try_acquire` asks once.
+    /// Switches failing on or off: a failing store refuses every request and does nothing.
+    /// `acquire` tries again for 200 ms; `try_acquire` asks once.
     pub fn fail(&self, failing: bool) {
         self.store.fail(failing);
     }
 
-    /// The store fails the next `count` requests without carrying them out. The background asks
-    /// it too, for renewals and releases.
+    /// The store fails the next `count` requests and does nothing. Renewals and releases in the
+    /// background count as well.
     pub fn fail_next(&self, count: usize) {
         self.store.fail_next(count);
     }
@@ -194,7 +194,7 @@ impl Drop for Busy {
 }
 
 impl Faulty {
-    /// Asks past every fault. Memory answers at once.
+    /// Asks the memory store directly, past every fault. It answers at once.
     fn ask(&self, key: &Key, op: Op) -> Reply {
         let mut call = pin!(self.memory().call(vec![Request { key: key.clone(), op }]));
         match call.as_mut().poll(&mut Context::from_waker(Waker::noop())) {

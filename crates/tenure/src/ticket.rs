@@ -1,5 +1,5 @@
-//! A lease on its way from one holder to the next: a small text that another task, process or
-//! host turns into a guard, once.
+//! Tickets: a lease on its way from one holder to the next, as a small text that another task,
+//! process or host turns into a guard. Two guards never come from one ticket.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,11 +9,11 @@ use crate::types::{Fence, InvalidKey, InvalidOwner, Key, Owner, Result};
 
 use crate::engine::guard::Guard;
 
-/// A lease that its guard has let go of for somebody else to adopt.
+/// A lease that its guard has handed over, for another task, process or host to adopt.
 ///
 /// Send it with the job, as text ([`Display`](fmt::Display) and [`FromStr`]), and turn it into a
-/// guard there with [`Locks::adopt`](crate::Locks::adopt). Whoever has the text can do so: treat
-/// it as a secret of the job. It can be adopted once, until the time given to
+/// guard there with [`Locks::adopt`](crate::Locks::adopt). Everybody who has the text can do so:
+/// treat it as a secret of the job. It can be adopted once, until the time given to
 /// [`Guard::hand_over`] is over. The fence stays the same.
 ///
 /// ```
@@ -33,7 +33,7 @@ pub struct Ticket {
     fence: Fence,
 }
 
-/// What every ticket begins with: the name and the version of its form.
+/// The first field of every ticket: a name, and the version of the form.
 const MARK: &str = "tenure-ticket:1";
 
 impl Ticket {
@@ -55,12 +55,12 @@ impl Ticket {
 }
 
 impl Guard {
-    /// Lets go of the lease without releasing it, for another to adopt. It lasts `keep` from
-    /// now on (10 ms to 30 days), or what is left of it if that is more; if nobody adopts it, the
-    /// key is then free. From here on this program holds nothing.
+    /// Hands the lease over without releasing it: the ticket lets another program adopt it. The
+    /// lease lasts for `keep` from now on (10 ms to 30 days), or for the time it has left if that
+    /// is longer. If nobody adopts it by then, the key is free. This program holds it no more.
     ///
-    /// The limits of `with_max_hold` and `with_min_hold` end with this guard; whoever adopts
-    /// names new ones.
+    /// The limits of `with_max_hold` and `with_min_hold` end with this guard. The adopter names new
+    /// ones.
     ///
     /// # If the reply is lost
     /// It is an error, and the lease is released in the background: no ticket, no lock.
@@ -98,7 +98,7 @@ impl fmt::Display for Ticket {
     }
 }
 
-/// Without the owner: a log is no place for what adopts a lease.
+/// Leaves out the owner: with it, a reader of the log could adopt the lease.
 impl fmt::Debug for Ticket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Ticket")
@@ -108,17 +108,17 @@ impl fmt::Debug for Ticket {
     }
 }
 
-/// Why a text is no ticket.
+/// Why a text is not a ticket.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidTicket {
     /// It does not have the form of a ticket of this version.
     #[error("this is no ticket of this version of Tenure (it would begin with {MARK:?})")]
     Form,
-    /// Its key is none.
+    /// Its key is not valid.
     #[error("the ticket's key is not valid: {0}")]
     Key(#[from] InvalidKey),
-    /// Its owner is none.
+    /// Its owner is not valid.
     #[error("the ticket's owner is not valid: {0}")]
     Owner(#[from] InvalidOwner),
 }
@@ -127,22 +127,33 @@ impl FromStr for Ticket {
     type Err = InvalidTicket;
 
     fn from_str(text: &str) -> Result<Self, InvalidTicket> {
-        let (attempt, fence, value, key) = parts(text).ok_or(InvalidTicket::Form)?;
-        Owner::check(value)?;
-        let owner = Owner::from_parts(value, attempt);
-        Ok(Self { key: Key::new(key)?, owner, fence: Fence::new(fence) })
+        let Fields { attempt, fence, owner, key } = fields(text).ok_or(InvalidTicket::Form)?;
+        Owner::check(owner)?;
+        Ok(Self { key: Key::new(key)?, owner: Owner::from_parts(owner, attempt), fence })
     }
 }
 
-/// Attempt, fence, owner value, key. The value may contain colons, so its length stands in front.
-fn parts(text: &str) -> Option<(u64, u64, &str, &str)> {
+/// The fields of a ticket's text, before they are checked.
+struct Fields<'a> {
+    attempt: u64,
+    fence: Fence,
+    owner: &'a str,
+    key: &'a str,
+}
+
+/// Splits a ticket's text. The owner's value may contain colons, so its length stands before it.
+fn fields(text: &str) -> Option<Fields<'_>> {
     let fields = text.strip_prefix(MARK)?.strip_prefix(':')?;
     let (attempt, fields) = fields.split_once(':')?;
     let (fence, fields) = fields.split_once(':')?;
     let (length, fields) = fields.split_once(':')?;
-    let (value, key) = fields.split_at_checked(length.parse().ok()?)?;
-    let attempt = u64::from_str_radix(attempt, 16).ok()?;
-    Some((attempt, fence.parse().ok()?, value, key.strip_prefix(':')?))
+    let (owner, key) = fields.split_at_checked(length.parse().ok()?)?;
+    Some(Fields {
+        attempt: u64::from_str_radix(attempt, 16).ok()?,
+        fence: Fence::new(fence.parse().ok()?),
+        owner,
+        key: key.strip_prefix(':')?,
+    })
 }
 
 #[cfg(test)]

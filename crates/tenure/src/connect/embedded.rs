@@ -1,4 +1,5 @@
-//! Where the embedded store's file lies if nobody names one: one place per user of a host.
+//! The default place of the embedded store's file: one per user of a host. It never makes or opens
+//! the file itself.
 
 use std::ffi::OsString;
 use std::fs::DirBuilder;
@@ -12,8 +13,8 @@ use crate::types::{Error, ErrorKind, Operation, Result};
 const FILE: &str = "locks.db";
 const ANOTHER: &str = "name a file with --store-file or TENURE_STORE_FILE";
 
-/// The file of the embedded store, shared by the processes of this host and this user. Its
-/// directory is made, for this user alone (mode 0700), if it is not there.
+/// The file of the embedded store, shared by the processes of this host and this user. If its
+/// directory is missing, it is made for this user alone (mode 0700).
 ///
 /// - root: `/var/lib/tenure/locks.db`
 /// - others: `$XDG_STATE_HOME/tenure/locks.db`, by default `~/.local/state/tenure/locks.db`
@@ -39,7 +40,7 @@ pub fn embedded_file() -> Result<PathBuf> {
     Ok(directory.join(FILE))
 }
 
-/// Refuses a directory that another user made, perhaps to decide about our locks.
+/// Refuses a directory of another user, who could take or delete the locks in it.
 fn check_owner(directory: &Path, owner: u32, me: u32) -> Result<()> {
     if owner == me || owner == 0 {
         return Ok(());
@@ -52,8 +53,8 @@ fn check_owner(directory: &Path, owner: u32, me: u32) -> Result<()> {
     Err(Error::new(ErrorKind::Config, Operation::Connect, message))
 }
 
-/// The place, by the environment alone. Relative paths in it are ignored, as the XDG Base
-/// Directory Specification demands.
+/// The directory that the environment names. Relative paths are ignored, as the XDG Base Directory
+/// Specification demands.
 fn directory(
     is_root: bool,
     env: impl Fn(&str) -> Option<OsString>,
@@ -66,7 +67,7 @@ fn directory(
     if let Some(state) = absolute("XDG_STATE_HOME") {
         return Ok(state.join("tenure"));
     }
-    // Users of services have a home that does not exist, such as /nonexistent.
+    // A user that runs services often has a home that does not exist, such as /nonexistent.
     if let Some(home) = absolute("HOME").filter(|home| is_dir(home)) {
         return Ok(home.join(".local/state/tenure"));
     }

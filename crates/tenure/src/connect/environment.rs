@@ -1,5 +1,5 @@
-//! Which store a process's environment names: one order for programs and for the command, so that
-//! a program and a cron line of one host never keep each other out of nothing. It opens nothing.
+//! The store that a process's environment names. Programs and the command use the same order, so
+//! that a program and a cron line of one host find the same store. It opens nothing.
 
 use std::env;
 use std::ffi::OsString;
@@ -8,13 +8,15 @@ use std::path::PathBuf;
 
 use crate::types::{Error, ErrorKind, Operation, Result};
 
-/// The store's URL.
+/// The variable with the store's URL.
 pub(crate) const URL: &str = "TENURE_STORE";
-/// The embedded store's file.
+/// The variable with the path of the embedded store's file.
 pub(crate) const FILE: &str = "TENURE_STORE_FILE";
-/// What `tenure run` says of the URL in `TENURE_STORE` when it leaves a password out of it.
+/// The variable in which `tenure run` repeats the URL of `TENURE_STORE` if it removed a password
+/// from it.
 pub(crate) const WITHHELD: &str = "TENURE_STORE_WITHHELD";
-/// What others read and Tenure does not: they name a cache as often as a server for locks.
+/// Variables of other programs that Tenure does not read: they name a cache as often as a server
+/// for locks.
 const IGNORED: [&str; 2] = ["REDIS_URL", "REDIS_HOST"];
 
 /// The store that a process's environment names.
@@ -36,9 +38,9 @@ impl DefaultStore {
     /// The store that this environment names.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] for a variable that is empty or no text, and for two that may mean
-    /// two stores; [`ErrorKind::Refused`] for a URL without the password that a `tenure` around
-    /// this process has kept to itself.
+    /// [`ErrorKind::Config`] for a variable that is empty or not text, and for two variables that
+    /// may name two stores; [`ErrorKind::Refused`] for a URL from which a `tenure` around this
+    /// process removed the password.
     pub fn find(env: impl Fn(&str) -> Option<OsString>) -> Result<Self> {
         let config = |message| Error::new(ErrorKind::Config, Operation::Connect, message);
         let named = |name: &str, what: &str| match env(name) {
@@ -72,7 +74,7 @@ impl DefaultStore {
         Self::find(|name| env::var_os(name))
     }
 
-    /// What to say of a variable that may have been meant, if there is one.
+    /// The hint about a variable that is set but not read, if there is one.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         let Self::Embedded { ignored: Some(name) } = self else { return None };
@@ -80,7 +82,7 @@ impl DefaultStore {
     }
 }
 
-/// Without the URL, which may carry a password.
+/// Leaves out the URL, which may carry a password.
 impl fmt::Debug for DefaultStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,5 +1,6 @@
-//! `quorum:` and the URLs of its nodes, between spaces. Each node is opened as its own URL says;
-//! nodes that can restart empty get the restart guard that the quorum needs.
+//! Opens a quorum: `quorum:` and the URLs of its nodes, separated by spaces. Each node is opened as
+//! its own URL says. Nodes that can restart empty get the restart guard that the quorum needs. A
+//! message never repeats a URL, which may carry a password.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,18 +46,18 @@ async fn open_node(
     }
     #[cfg(feature = "redis")]
     if entry.scheme == "redis" {
-        // A server that is away for now must not keep the others from being used.
+        // It is not connected yet: a quorum opens while a minority of its servers is away.
         let url = guarded(url, options.max_ttl());
-        let its_seam = Arc::clone(runtime);
-        // Certificates are files, which may hang.
-        let open = move || crate::store::Redis::unopened(&url, &its_seam, &Default::default());
+        let node_runtime = Arc::clone(runtime);
+        // Reading certificates may block.
+        let open = move || crate::store::Redis::unopened(&url, &node_runtime, &Default::default());
         let opened = crate::runtime::blocking(&**runtime, open).await;
         let panicked = || StoreError::config("opening it panicked: this is a defect".into());
         return Ok(Arc::new(opened.ok_or_else(panicked)??));
     }
     #[cfg(not(feature = "redis"))]
     let _ = options;
-    // A node's limit is for each answer of it, and its opening may take longer.
+    // `node_timeout` limits each answer of a node. Opening a node may take longer.
     (entry.open)(url, Arc::clone(runtime), Duration::MAX).await
 }
 
@@ -72,7 +73,7 @@ fn guarded(url: &str, max_ttl: Duration) -> String {
 }
 
 impl QuorumUrl {
-    /// Never repeats what it was given: URLs may carry passwords.
+    /// Reads the nodes and the quorum's own parameters.
     fn read(text: &str) -> Result<Self, StoreError> {
         let rest = text.split_once(':').map_or("", |(_, rest)| rest);
         let mut words: Vec<_> = rest.split_whitespace().collect();

@@ -1,10 +1,10 @@
-//! How a store is written that was written otherwise: as other programs do, or by mistake. It never
-//! repeats what was given, which may carry a password.
+//! The right spelling for URLs that are written as other programs write them, or by mistake. A hint
+//! never repeats the given text, which may carry a password.
 
-/// A server, for messages.
+/// The hint for text that looks like the address of a server.
 const SERVER: &str = "a server is written as redis://HOST:6379";
 
-/// The right spelling for a URL whose beginning no store has, if it can be guessed.
+/// The right spelling for a URL with an unknown scheme, if it can be guessed.
 pub(super) fn hint(url: &str, is_known: impl Fn(&str) -> bool) -> Option<&'static str> {
     let Some((scheme, rest)) = url.split_once(':') else {
         return without_scheme(url);
@@ -51,12 +51,13 @@ fn without_scheme(text: &str) -> Option<&'static str> {
     is_host(text).then_some("a server is written as redis://HOST:6379, a file as sqlite:PATH")
 }
 
-/// A host's name or address; of an address of IPv6 what stands before the first colon.
+/// Whether `text` is the name or address of a host, or the part of an IPv6 address before its first
+/// colon.
 fn is_host(text: &str) -> bool {
     text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b'['))
 }
 
-/// A port, perhaps a database behind it; or the rest of an address of IPv6.
+/// Whether `text` is a port, perhaps with a database behind it, or the rest of an IPv6 address.
 fn is_behind_host(text: &str) -> bool {
     let (port, database) = text.split_once('/').unwrap_or((text, "0"));
     let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
@@ -65,7 +66,7 @@ fn is_behind_host(text: &str) -> bool {
     (is_digits(port) || is_address) && is_digits(database)
 }
 
-/// Whether the beginning of a URL can be repeated: it is one, and no part of a password.
+/// Whether a message may repeat `scheme`: it is a scheme, and cannot be part of a password.
 pub(super) fn is_scheme(scheme: &str, rest: &str) -> bool {
     let is_word = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.');
     let is_one = !scheme.is_empty() && scheme.len() <= 20 && scheme.bytes().all(is_word);

@@ -1,4 +1,5 @@
-//! Kinds of locks: thin translations to claims.
+//! Kinds of locks: each translates its options to a claim. A kind never knows a store and starts no
+//! task.
 
 mod mutex;
 

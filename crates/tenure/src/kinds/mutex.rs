@@ -1,4 +1,4 @@
-//! The lock of one holder: the claim 1 of 1.
+//! The lock of one holder: the claim 1 of 1. It sends nothing before a verb is called.
 
 mod control;
 mod scopes;
@@ -11,7 +11,7 @@ use crate::engine::{self, AcquireOptions, Guard, LazyLocks, LeaseOptions, Renewa
 use crate::protocol::{Inspection, Op, Reply};
 use crate::types::{Error, ErrorKind, InvalidKey, Key, Label, Operation, Result};
 
-/// A lock that one at a time can hold.
+/// A lock with at most one holder at a time.
 ///
 /// Use it for work that must not run twice at once: a job, a refill, a deploy. It is a lease,
 /// not a mutex of one process: it ends when its holder cannot renew it, and
@@ -59,24 +59,25 @@ impl Mutex {
         }
     }
 
-    /// How long the lease lasts without renewal: 10 ms to 30 days, default 30 s. After a crash
-    /// the key is free again after so long at the most.
+    /// Time for which the lease lasts without renewal: 10 ms to 30 days, default 30 s. After a
+    /// crash of the holder the key is free again after this time at the latest.
     #[must_use]
     pub fn with_ttl(mut self, ttl: Duration) -> Self {
         self.ttl = ttl;
         self
     }
 
-    /// How long [`acquire`](Self::acquire) waits at the most; default: without limit. However
-    /// short it is, the store gets 100 ms to answer at all.
+    /// Maximum time for which [`acquire`](Self::acquire) waits; default: no limit. The first
+    /// request may take 100 ms even if this limit is shorter.
     #[must_use]
     pub fn with_wait(mut self, limit: Duration) -> Self {
         self.wait = Some(limit);
         self
     }
 
-    /// Waits `tries` · `delay` at the most: in line, where the store has a queue, so that no
-    /// try is wasted. The same as [`with_wait`](Self::with_wait) with the product.
+    /// Waits for at most `tries` · `delay`, for programs whose settings are tries and a delay. The
+    /// same as [`with_wait`](Self::with_wait) with the product. Where the store has a queue it
+    /// stands in line, and the delay plays no other part.
     #[must_use]
     pub fn with_retry(self, tries: u32, delay: Duration) -> Self {
         self.with_wait(delay.saturating_mul(tries))
@@ -89,31 +90,31 @@ impl Mutex {
         self
     }
 
-    /// Keeps the key taken until so long after the grant, even if it is released earlier or the
-    /// holder's ttl is shorter: "at most once in `span`". Default: zero.
+    /// Keeps the key taken for `span` after the grant, even if it is released earlier or the ttl is
+    /// shorter: "at most once in `span`". Default: zero.
     #[must_use]
     pub fn with_min_hold(mut self, span: Duration) -> Self {
         self.min_hold = span;
         self
     }
 
-    /// Loses the lock so long after the grant, whatever is renewed or extended. Default: never.
+    /// Loses the lock `span` after the grant, whatever is renewed or extended. Default: never.
     #[must_use]
     pub fn with_max_hold(mut self, span: Duration) -> Self {
         self.max_hold = Some(span);
         self
     }
 
-    /// A fixed owner value of 1..=256 bytes without control characters, instead of a random one.
-    /// Two claims with one value still exclude each other; one that would wait for the other is
-    /// refused.
+    /// Sets a fixed owner value of 1..=256 bytes without control characters, in place of a random
+    /// one. Two claims with one value still exclude each other. A claim that would wait for one
+    /// with its own value is refused.
     #[must_use]
     pub fn with_owner(mut self, value: impl AsRef<str>) -> Self {
         self.owner = Some(value.as_ref().into());
         self
     }
 
-    /// Whom others see as the holder; default `host:pid:program`. See [`Label`].
+    /// Sets the name that others see as the holder; default `host:pid:program`. See [`Label`].
     #[must_use]
     pub fn with_label(mut self, text: impl AsRef<str>) -> Self {
         self.label = Some(Label::new(text));
@@ -127,18 +128,19 @@ impl Mutex {
     ///
     /// # Cancel safety
     /// Dropping the future withdraws the claim in the background: it leaves the line, or gives
-    /// back what was granted meanwhile. A future that is kept without being polled stays in line,
-    /// and what it is granted is renewed: poll it, or drop it.
+    /// back a grant that came meanwhile. A future that is kept without being polled stays in line,
+    /// and its grant is renewed: poll it, or drop it.
     ///
     /// # Errors
     /// [`ErrorKind::Busy`] when the time limit is over; the message names the holder.
-    /// [`ErrorKind::Invalid`] or [`ErrorKind::Mismatch`] before anything is touched. `Invalid` is
-    /// also a key that the store would keep where it keeps a part of another lock, such as
-    /// `tenure:{a}:record` in a server.
+    /// [`ErrorKind::Invalid`] or [`ErrorKind::Mismatch`] before anything is touched. A key is also
+    /// `Invalid` if the store uses its name for a part of another lock, such as `tenure:{a}:record`
+    /// in a server.
     /// [`ErrorKind::Unavailable`] if the store cannot be reached at first contact (see
-    /// [`LocksOptions::with_store_timeout`](crate::LocksOptions::with_store_timeout)); later
-    /// outages are ridden out within the time limit. The same kind if the restart guard of a server
-    /// or a quorum outlasts the time limit: as far as is known nobody holds the lock then.
+    /// [`LocksOptions::with_store_timeout`](crate::LocksOptions::with_store_timeout)). During a
+    /// later outage it goes on waiting, within the time limit. The kind is the same if the restart
+    /// guard of a server or a quorum outlasts the time limit, though nobody is known to hold the
+    /// lock then.
     ///
     /// # Examples
     /// ```
@@ -181,7 +183,7 @@ impl Mutex {
         engine::try_acquire(&engine, &options).await
     }
 
-    /// Who holds the key and who waits, as the store sees it now.
+    /// Asks the store for the holders and waiters of the key.
     ///
     /// # Cancel safety
     /// It changes nothing.

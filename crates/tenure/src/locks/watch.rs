@@ -1,5 +1,5 @@
-//! The state of keys as it comes: all keys of a store, page by page; one key, change by change.
-//! They look and change nothing, and only while somebody asks for the next item.
+//! Streams of the state of keys: all keys of a store, page by page; one key, change by change. They
+//! change nothing, and ask the store only while the next item is polled for.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -18,23 +18,24 @@ use crate::types::{Fence, InvalidKey, Key, Operation, Result};
 use super::Locks;
 use crate::engine::core::Engine;
 
-/// How many keys travel in one answer.
+/// Number of keys in one answer.
 const PAGE: usize = 100;
-/// How often [`Watch`] looks, if nothing else is said.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// The shortest time between two looks: without a pause, a store that answers at once would keep
-/// its caller in one poll for ever.
-const LOOK_EVERY_MIN: Duration = Duration::from_millis(10);
+/// Default time between two requests of a [`Watch`].
+const INTERVAL: Duration = Duration::from_millis(500);
+/// Minimum time between two requests of a [`Watch`]. Without a pause, a store that answers at once
+/// would keep its caller in one poll for ever.
+const INTERVAL_MIN: Duration = Duration::from_millis(10);
 
 type Coming<T> = OfProcess<Pin<Box<dyn Future<Output = Result<T>> + Send>>>;
 
-/// The keys in use, in order: what [`Locks::list_all`] answers.
+/// The keys in use, in order: the stream of [`Locks::list_all`].
 #[must_use = "a stream does nothing unless it is polled"]
 pub struct List {
     locks: Locks,
     prefix: String,
-    /// Read, and not asked for yet.
+    /// Keys that were read and not yet asked for.
     page: VecDeque<(Key, Inspection)>,
+    /// The request for the next page; `None` after the last one, or after an error.
     coming: Option<Coming<Vec<(Key, Inspection)>>>,
 }
 
@@ -51,7 +52,7 @@ impl List {
         OfProcess::new(Box::pin(async move { locks.list(&prefix, last.as_ref(), PAGE).await }))
     }
 
-    /// The next key, for those who do without stream combinators; `None` after the last.
+    /// The next key, without stream combinators; `None` after the last.
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing; the next call goes on.
@@ -103,17 +104,19 @@ impl fmt::Debug for List {
     }
 }
 
-/// One key's state, change by change: what [`Locks::watch`] answers.
+/// The state of one key, change by change: the stream of [`Locks::watch`].
 #[must_use = "a stream does nothing unless it is polled"]
 pub struct Watch {
     engine: OfProcess<Arc<Engine>>,
     key: Result<Key, InvalidKey>,
-    every: Duration,
+    interval: Duration,
+    /// The last state that was answered.
     seen: Option<Shape>,
+    /// The next request. It begins with the pause before it.
     coming: Option<Coming<Inspection>>,
 }
 
-/// What counts as a change: not that time passes.
+/// The part of a state that counts for a change. Time that passes is not a change.
 #[derive(Debug, PartialEq, Eq)]
 struct Shape {
     state: State,
@@ -137,22 +140,22 @@ impl Shape {
 
 impl Watch {
     pub(super) fn new(engine: OfProcess<Arc<Engine>>, key: Result<Key, InvalidKey>) -> Self {
-        Self { engine, key, every: LOOK_EVERY, seen: None, coming: None }
+        Self { engine, key, interval: INTERVAL, seen: None, coming: None }
     }
 
-    /// How often the store is asked; default: every 500 ms. Less than 10 ms counts as 10 ms.
-    pub fn with_interval(mut self, every: Duration) -> Self {
-        self.every = every.max(LOOK_EVERY_MIN);
+    /// Sets the time between two requests; default 500 ms. Less than 10 ms counts as 10 ms.
+    pub fn with_interval(mut self, interval: Duration) -> Self {
+        self.interval = interval.max(INTERVAL_MIN);
         self
     }
 
-    /// The next state, for those who do without stream combinators. It never answers `None`.
+    /// The next state, without stream combinators. It never answers `None`.
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing; the next call goes on.
     ///
     /// # Errors
-    /// A bad key or the store's failure; the next call looks again.
+    /// A bad key or the store's failure; the next call asks again.
     ///
     /// # Examples
     /// See [`Locks::watch`].
@@ -192,7 +195,7 @@ impl Stream for Watch {
             let seen = ready!(Pin::new(coming).poll(cx));
             let key = self.key.as_ref().ok();
             let seen = seen.unwrap_or_else(|_| Err(self.engine.forked(Operation::Inspect, key)));
-            self.coming = Some(self.look_after(self.every));
+            self.coming = Some(self.look_after(self.interval));
             let Ok(state) = &seen else { return Poll::Ready(Some(seen)) };
             let shape = Some(Shape::of(state));
             if self.seen != shape {

@@ -1,6 +1,6 @@
-//! A future within a span: `tracing`'s own, but for forks and for subscribers that panic. A
-//! subscriber may hold locks, so the child of a fork neither enters nor closes a span that it
-//! inherited; and one that panics must end neither the future nor its cleaning up.
+//! A future within a span, like `tracing`'s own, but safe with forks and with subscribers that
+//! panic. A subscriber may hold locks, so a forked child never enters or closes an inherited span.
+//! A subscriber that panics never ends the future or its cleanup.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -14,7 +14,7 @@ use crate::process::OfProcess;
 use crate::runtime::shielded;
 
 pin_project! {
-    /// What [`within`] answers.
+    /// The future of [`within`].
     pub(crate) struct Within<F> {
         span: OfProcess<Closing>,
         #[pin]
@@ -22,7 +22,7 @@ pin_project! {
     }
 }
 
-/// `work`, whose every poll is within `span`.
+/// `work`, with each poll inside `span`.
 pub(crate) fn within<F: Future>(span: Span, work: F) -> Within<F> {
     Within { span: OfProcess::new(Closing(Some(span))), work }
 }
@@ -43,7 +43,7 @@ impl<F: Future> Future for Within<F> {
     }
 }
 
-/// A span whose end may panic.
+/// A span; closing it may panic.
 struct Closing(Option<Span>);
 
 impl Closing {
@@ -59,7 +59,7 @@ impl Drop for Closing {
     }
 }
 
-/// Within a span, whose leaving may panic.
+/// An entered span; leaving it may panic.
 struct Leaving<'a>(Option<Entered<'a>>);
 
 impl Drop for Leaving<'_> {

@@ -1,9 +1,9 @@
-//! How long to wait before the next try: exponential, capped, with full jitter
-//! (Marc Brooker, *Exponential Backoff And Jitter*, AWS 2015).
+//! How long to wait before the next try: exponential, capped, with jitter (Marc Brooker,
+//! *Exponential Backoff And Jitter*, AWS 2015). It never sleeps itself.
 
 use std::time::Duration;
 
-/// The waits between tries. It never sleeps itself.
+/// The waits between tries.
 #[derive(Debug, Clone)]
 pub struct Backoff {
     next: Duration,
@@ -17,14 +17,14 @@ impl Backoff {
         Self { next: first.min(cap), cap }
     }
 
-    /// The next wait: between half and all of the present step, by `random`.
+    /// The next wait: between half of the present step and all of it. `random` chooses.
     pub fn next(&mut self, random: u32) -> Duration {
         let step = self.step();
         step / 2 + part(step / 2, random)
     }
 
-    /// The next wait of one who contends with others: between nothing and all of the present
-    /// step, so that they come apart.
+    /// The next wait of a client that contends with others: between zero and all of the present
+    /// step ("full jitter"), so that their tries spread out.
     pub fn apart(&mut self, random: u32) -> Duration {
         part(self.step(), random)
     }

@@ -1,4 +1,4 @@
-//! What a key looks like from outside, for people and for `status`.
+//! The state of a key as people and `status` see it. It is plain data and never changes the key.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use crate::types::{Fence, Label, Owner};
 /// The state of a key at the moment that the store looked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inspection {
-    /// Free, held, or somebody else's kind of thing.
+    /// Free, held, or a foreign value.
     pub state: State,
     /// The limit that the live claims share; `None` without live claims.
     pub limit: Option<u32>,
@@ -18,28 +18,28 @@ pub struct Inspection {
     pub holders: Vec<HolderView>,
     /// Live waiters, the next first.
     pub waiters: Vec<WaiterView>,
-    /// What each node of a quorum said; empty for every other store.
+    /// The answer of each node of a quorum; empty for every other store.
     pub nodes: Vec<NodeView>,
-    /// Whether the store grants nothing new for now, whatever the state.
+    /// Set while the store grants nothing new, whatever the state.
     pub guarded: Option<Guarded>,
 }
 
 /// The restart guard: a store that may have forgotten leases grants nothing new until they end.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Guarded {
-    /// Since when the store is known: since it restarted, lost its memory, or was first asked.
+    /// Time for which the store is known: since it restarted, lost its memory, or was first asked.
     pub known_for: Duration,
-    /// For how long it grants nothing new.
+    /// Time for which it still grants nothing new.
     pub left: Duration,
 }
 
 impl Guarded {
-    /// What people are told of it, with the time of day at which it ends (UTC); `now` is the wall
-    /// clock in microseconds.
+    /// The text for people, with the time of day at which the guard ends (UTC). `now` is the wall
+    /// clock in microseconds since 1970.
     #[must_use]
     pub fn told(&self, now: u64) -> String {
         let left = u64::try_from(self.left.as_micros()).unwrap_or(u64::MAX);
-        // The second in which it has ended.
+        // Rounded up: in the second that is shown, the guard has ended.
         let end = now.saturating_add(left).div_ceil(1_000_000) % 86_400;
         let seconds = |span: Duration| Duration::from_secs(span.as_secs());
         format!(
@@ -62,9 +62,9 @@ pub struct NodeView {
     pub name: Arc<str>,
     /// Whether it answered at all.
     pub answered: bool,
-    /// What it said, or why it said nothing.
+    /// Its answer, or why there is none.
     pub said: Box<str>,
-    /// How long that took.
+    /// Time until the answer.
     pub took: Duration,
 }
 
@@ -74,9 +74,9 @@ pub struct NodeView {
 pub enum State {
     /// Nobody holds it.
     Free,
-    /// Somebody holds it, by Tenure.
+    /// A client of Tenure holds it.
     Held,
-    /// The key is something else; the text says what.
+    /// A value that is no lock of Tenure's; the text says what it is.
     Foreign(Box<str>),
 }
 
@@ -85,31 +85,31 @@ pub enum State {
 pub struct HolderView {
     /// Its identity.
     pub owner: Owner,
-    /// Who to ask.
+    /// The name for people.
     pub label: Label,
     /// How many units it has.
     pub units: u32,
     /// Its fencing token.
     pub fence: Fence,
-    /// For how long it has held them.
+    /// Time since the grant.
     pub since: Duration,
-    /// How long its lease lasts yet, if it is not renewed.
+    /// Time until its lease ends, unless it is renewed.
     pub remaining: Duration,
 }
 
 /// One waiter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WaiterView {
-    /// Who to ask.
+    /// The name for people.
     pub label: Label,
     /// How many units it wants.
     pub units: u32,
-    /// For how long it has waited.
+    /// Time since it began to wait.
     pub waiting: Duration,
 }
 
 impl Inspection {
-    /// A key of which the store knows nothing.
+    /// The state of a key of which the store knows nothing.
     #[must_use]
     pub fn free() -> Self {
         let state = State::Free;

@@ -16,22 +16,23 @@ use super::request::{Acquire, Blocker, Grant, Op, Reply};
 
 pub use parts::{Holder, Place, Tombstone};
 
-/// How long the owner of a transferred or forced lease is refused: longer than any request of
-/// its may be under way.
+/// Minimum time for which the old owner of a transferred or forced lease is refused: longer than
+/// any of its requests may be under way.
 const TOMBSTONE_MIN: Duration = Duration::from_secs(60);
 
-/// The store's side of "now".
+/// The store's clocks and settings for one step.
 #[derive(Debug, Clone, Copy)]
 pub struct StepContext {
     /// The store's clock, for leases.
     pub now: StoreTime,
-    /// The least that a new fence may be: the store's wall clock in microseconds, or more.
+    /// The smallest number that a new fence may have: the store's wall clock in microseconds, or
+    /// more.
     pub fence_seed: u64,
-    /// How long a fence is remembered after its key was last used.
+    /// Time for which a fence is remembered after the last use of its key.
     pub retention: Duration,
 }
 
-/// All that is known of one key.
+/// The whole state of one key.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KeyState {
     holders: Vec<Holder>,
@@ -42,7 +43,7 @@ pub struct KeyState {
 }
 
 impl KeyState {
-    /// Puts together what a store has kept. Holders and places stand in their order.
+    /// Builds a state from the parts that a store has kept. Holders and places are in their order.
     #[must_use]
     pub fn from_parts(
         holders: Vec<Holder>,
@@ -54,7 +55,7 @@ impl KeyState {
         Self { holders, queue, tombstones, fence, fence_until }
     }
 
-    /// Carries out one step and says who else was granted by it.
+    /// Carries out one step. Answers the reply, and the grants that the step made to waiters.
     pub fn apply(&mut self, op: &Op, at: StepContext) -> (Reply, Vec<Grant>) {
         if matches!(op, Op::Inspect) {
             return (Reply::Inspected(self.inspect(at.now)), Vec::new());
@@ -83,14 +84,14 @@ impl KeyState {
             Op::Inspect => unreachable!("answered above"),
         };
         self.grant_from_queue(at, &mut grants);
-        // A lease that nobody renews is in use until it ends, however long that is.
+        // A key counts as used until its last lease ends, also if nobody renews it.
         let used_until = self.holders.iter().map(|h| h.expires).fold(at.now, StoreTime::max);
         self.fence_until = used_until + at.retention;
         debug_assert!(self.is_sound(), "{op:?} left {self:?}");
         (reply, grants)
     }
 
-    /// Whether nothing is worth keeping: no claim, no tombstone, and the fence's time is over.
+    /// Whether the state may be deleted: no claim, no tombstone, and the fence's time is over.
     #[must_use]
     pub fn is_forgettable(&self, now: StoreTime) -> bool {
         self.holders.iter().all(|h| h.expires <= now)
@@ -105,25 +106,25 @@ impl KeyState {
         &self.holders
     }
 
-    /// The queue, the next first; some may be dead.
+    /// The queue, the next first; some places may have expired.
     #[must_use]
     pub fn queue(&self) -> &VecDeque<Place> {
         &self.queue
     }
 
-    /// The owners that get nothing any more.
+    /// The owners that are refused.
     #[must_use]
     pub fn tombstones(&self) -> &[Tombstone] {
         &self.tombstones
     }
 
-    /// Adds one. A store may keep most of them elsewhere, and bring those of [`Op::owners`] and of
-    /// the holders before a step.
+    /// Adds a tombstone. A store may keep tombstones elsewhere, and add those of [`Op::owners`] and
+    /// of the holders before a step.
     pub fn add_tombstone(&mut self, tombstone: &Tombstone) {
         self.bury(&tombstone.owner, tombstone.until);
     }
 
-    /// Takes all of them out.
+    /// Takes all tombstones out.
     pub fn take_tombstones(&mut self) -> Vec<Tombstone> {
         std::mem::take(&mut self.tombstones)
     }
@@ -134,13 +135,13 @@ impl KeyState {
         self.fence
     }
 
-    /// Until when the fence is remembered if nothing happens.
+    /// The time until which the fence is remembered if nothing happens.
     #[must_use]
     pub fn fence_until(&self) -> StoreTime {
         self.fence_until
     }
 
-    /// The state, without changing it: what has expired is left out.
+    /// The state for people. It leaves out what has expired, and changes nothing.
     #[must_use]
     pub fn inspect(&self, now: StoreTime) -> Inspection {
         let holders: Vec<_> = self.holders.iter().filter(|h| h.expires > now).collect();
@@ -195,7 +196,7 @@ impl KeyState {
             return Reply::Busy { look_in, blocker: self.blocker(at.now) };
         };
         let value = acquire.owner.value();
-        // What is left of a `min_hold` is nobody's any more and ends by itself.
+        // A buried holder is the rest of a `min_hold`: it is not a lease, and ends by itself.
         let is_self = |h: &Holder| h.owner.value() == value && !self.is_buried(&h.owner);
         if mine.is_none() && self.holders.iter().any(is_self) {
             return Reply::SelfHeld;
@@ -226,7 +227,7 @@ impl KeyState {
     }
 
     fn renew(&mut self, owner: &Owner, ttl: Duration, now: StoreTime) -> Reply {
-        // The remainder of a `min_hold` is still a holder, but its owner has let go.
+        // The rest of a `min_hold` is still a holder, but its owner has released it.
         if self.is_buried(owner) {
             return Reply::Withdrawn;
         }
@@ -306,8 +307,8 @@ impl KeyState {
         };
         holder.owner = to.clone();
         holder.label = label.clone();
-        // Not what is left of the ticket's time: should the adopter die, or never hear of this,
-        // the key is free when its own ttl ends.
+        // The adopter's own ttl replaces the time that the ticket had left. So an adopter that
+        // dies, or never gets this answer, blocks the key no longer than that ttl.
         holder.expires = now + ttl;
         let fence = holder.fence;
         self.queue.retain(|p| p.owner != *to);
@@ -320,8 +321,8 @@ impl KeyState {
         let (forced, kept): (Vec<_>, Vec<_>) = holders.partition(|h| h.fence <= up_to);
         self.holders = kept;
         for holder in &forced {
-            // A heartbeat or a repeated acquire of its may still be under way, and is repeated
-            // until its owner takes the lease for ended.
+            // A heartbeat or a repeated acquire of this owner may still be under way. It is
+            // repeated until its owner knows that the lease has ended.
             self.bury(&holder.owner, holder.expires.max(now + TOMBSTONE_MIN));
         }
         Reply::Forced { holders: u32::try_from(forced.len()).unwrap_or(u32::MAX) }
@@ -343,7 +344,7 @@ impl KeyState {
         Reply::Granted { fence: self.grant(acquire, acquire.ttl, at) }
     }
 
-    /// Forgets what has expired. It grants nothing.
+    /// Removes what has expired. It grants nothing.
     fn purge(&mut self, now: StoreTime) {
         self.holders.retain(|h| h.expires > now);
         self.queue.retain(|p| p.alive_until > now);

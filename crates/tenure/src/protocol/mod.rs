@@ -1,4 +1,5 @@
-//! The protocol of one key: what a key does, when to retry. `now` and randomness are arguments.
+//! The protocol of one key: its transitions, the count of a quorum's votes, the waits between
+//! tries. It is pure: `now` and randomness are arguments, and it never does I/O.
 
 mod backoff;
 mod inspection;

@@ -1,4 +1,5 @@
-//! What can be asked of a key, and what it answers: the vocabulary between engine and stores.
+//! Requests to a key and their replies: the data between engine and stores. It is plain data and
+//! carries out nothing.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,53 +13,54 @@ use super::{Guarded, Inspection};
 pub struct Request {
     /// The key.
     pub key: Key,
-    /// What is asked of it.
+    /// The transition that is asked for.
     pub op: Op,
 }
 
-/// A transition of a key. Every one may be repeated without harm.
+/// A transition of a key. Each may be repeated without harm.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Op {
-    /// Claim it; repeated by a holder, refresh the lease; repeated by a waiter, a heartbeat.
+    /// Claim the key. Repeated by its holder, it refreshes the lease; repeated by a waiter, it is a
+    /// heartbeat.
     Acquire(Acquire),
-    /// Let a lease last at least `ttl` from now. Never shortens, never creates.
+    /// Let a lease last at least `ttl` from now. It never shortens and never creates a lease.
     Renew {
-        /// Whose lease.
+        /// The holder.
         owner: Owner,
-        /// How long it shall last from now on.
+        /// Time for which the lease lasts from now on, at least.
         ttl: Duration,
     },
     /// Give a lease, or a place in the queue, back.
     Release {
-        /// Whose.
+        /// The holder or waiter.
         owner: Owner,
-        /// Keep the key taken until this long after the grant.
+        /// Keep the key taken for this time after the grant.
         min_hold: Duration,
-        /// Refuse this owner for so long afterwards; needed if a request of its may still be
-        /// under way.
+        /// Refuse this owner for this time afterwards. It is needed if a request of this owner may
+        /// still be under way.
         tombstone: Option<Duration>,
     },
     /// Release and acquire in one step, so that a process hands a key from one of its tasks to
-    /// the next. What is acquired is a new grant with a new fence.
+    /// the next. The acquire makes a new grant with a new fence.
     Handoff {
-        /// Who gives the lease back, as with [`Op::Release`].
+        /// The owner that releases, as with [`Op::Release`].
         owner: Owner,
         /// As with [`Op::Release`].
         min_hold: Duration,
         /// As with [`Op::Release`].
         tombstone: Option<Duration>,
-        /// Who claims. A handoff to oneself acquires nothing.
+        /// The claim of the next task. A handoff to the same owner acquires nothing.
         to: Acquire,
-        /// Ahead of the line, if `owner` held the lease until now and gives it up whole. If not,
-        /// it is an acquire like any other.
+        /// Whether the claim goes ahead of the queue. It does so only if `owner` held the lease
+        /// until now and frees all of its units; otherwise it is an acquire like any other.
         ahead: bool,
     },
-    /// Undo an acquire whose outcome is unknown, also one that is still to arrive.
+    /// Undo an acquire whose outcome is unknown, also if it is still to arrive.
     Withdraw {
-        /// Whose.
+        /// The owner that claimed.
         owner: Owner,
-        /// Refuse this owner for so long afterwards.
+        /// Refuse this owner for this time afterwards.
         tombstone: Duration,
     },
     /// Let a lease change hands, with its fence. The old owner is refused from now on.
@@ -69,23 +71,24 @@ pub enum Op {
         to: Owner,
         /// The next holder's label.
         label: Label,
-        /// How long the lease shall last from now on, at least.
+        /// Time for which the lease lasts from now on.
         ttl: Duration,
     },
-    /// Take the key from who holds it with a fence of at most `up_to`: repeated because a reply
-    /// was lost, it does not hit the successor. What another library holds has no fence, and is
+    /// Take the key from all holders with a fence of at most `up_to`. So a request that is repeated
+    /// after a lost reply does not hit the successor. A lock of another library has no fence and is
     /// left alone.
     Force {
-        /// The largest fence that the caller has seen. A number beyond that reaches whoever
-        /// holds when the request arrives, a successor as well.
+        /// The largest fence that the caller has seen. A larger number also reaches a successor
+        /// that holds when the request arrives.
         up_to: Fence,
     },
-    /// Lift a lease's fence, and the key's, to at least this number: the second round of a quorum
-    /// whose nodes granted with different ones. Does nothing where this owner holds no more.
+    /// Raise the fence of a lease, and of its key, to at least this number: the second round of a
+    /// quorum whose nodes granted with different fences. It does nothing if this owner does not
+    /// hold any more.
     Raise {
-        /// Whose lease.
+        /// The holder.
         owner: Owner,
-        /// The number that its fence shall have.
+        /// The least number that its fence must have.
         fence: Fence,
     },
     /// Force and acquire in one step, ahead of the queue.
@@ -95,7 +98,7 @@ pub enum Op {
 }
 
 impl Op {
-    /// The owners that the step is about. Whether they are refused decides about it.
+    /// The owners that the step is about. Their tombstones decide whether it is refused.
     pub fn owners(&self) -> impl Iterator<Item = &Owner> {
         let (one, other) = match self {
             Self::Acquire(acquire) | Self::Steal(acquire) => (Some(&acquire.owner), None),
@@ -114,50 +117,50 @@ impl Op {
 /// A claim with all that a grant needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Acquire {
-    /// Who claims.
+    /// The owner that claims.
     pub owner: Owner,
-    /// Who to ask about it.
+    /// The name for people.
     pub label: Label,
-    /// How much.
+    /// The units that are claimed, and their limit.
     pub claim: Claim,
-    /// For how long.
+    /// Time for which the lease lasts.
     pub ttl: Duration,
-    /// Stand in line if it is not free; `None`: do not.
+    /// How to wait if the key is not free; `None`: do not wait.
     pub queue: Option<Queueing>,
-    /// Which fence a grant gets that is not from the queue.
+    /// The fence of a grant that is made at once, and not later from the queue.
     pub fence: FenceRule,
 }
 
-/// Which fence a new grant gets. Whatever the rule, a key's fences only grow.
+/// Which fence a new grant gets. By every rule, the fences of a key only grow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum FenceRule {
-    /// One of the store's own: above the last one, and at least the store's clock.
+    /// The store's own number: above the last fence, and at least the store's clock.
     #[default]
     Mint,
-    /// What a quorum proposes to all its nodes, so that they come to one number; one more than
-    /// the last one where that is larger.
+    /// A number that a quorum proposes to all its nodes, so that they agree on one. A node whose
+    /// last fence plus one is larger takes that.
     Propose {
         /// The proposal.
         fence: Fence,
-        /// The proposal counts as no farther than this from the store's clock: whatever clocks
-        /// clients have, the fences that nodes have lost are below those that come later.
+        /// The proposal counts as no farther than this from the store's clock. So the fences that
+        /// a node has lost are below all later ones, whatever the clocks of clients say.
         within: Duration,
     },
-    /// The fence of a lease that other nodes of a quorum have granted: none is minted.
+    /// The fence of a lease that other nodes of a quorum have granted. No fence is minted.
     Carry(Fence),
 }
 
 /// How a claim stands in line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Queueing {
-    /// The place is kept for so long after a heartbeat; a grant from the queue lasts
+    /// Time for which the place is kept after a heartbeat. A grant from the queue lasts
     /// [`Acquire::claim_lease`] until the waiter confirms it.
     pub window: Duration,
-    /// The heartbeat's number, echoed in the grant's push. The first is 1: whoever sends it has
-    /// most likely no place yet. A store may be quick about that, but must not rely on it: the
-    /// request can come after the next heartbeat.
+    /// The number of this heartbeat, repeated in the push of a grant. The first is 1: its sender
+    /// most likely has no place yet. A store may take a shorter way then, but must not rely on it,
+    /// since the first request can arrive after the second.
     pub stamp: u64,
-    /// Where a grant is announced; `None`: nowhere, the waiter looks by itself.
+    /// Where a grant is announced; `None`: nowhere, and the waiter asks again by itself.
     pub inbox: Option<Arc<str>>,
 }
 
@@ -170,7 +173,7 @@ impl Queueing {
 }
 
 impl Acquire {
-    /// How long a grant from the queue lasts until it is confirmed: the window, or the ttl if
+    /// Time for which a grant from the queue lasts until it is confirmed: the window, or the ttl if
     /// that is shorter.
     #[must_use]
     pub fn claim_lease(&self) -> Option<Duration> {
@@ -178,7 +181,7 @@ impl Acquire {
     }
 }
 
-/// What a key answers.
+/// The answer of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reply {
@@ -189,43 +192,42 @@ pub enum Reply {
     },
     /// Acquire: standing in line.
     Queued {
-        /// How many stand in front.
+        /// The number of waiters in front.
         ahead: u32,
-        /// Look again after this time, whatever else happens.
+        /// Time after which to ask again, whatever else happens.
         look_in: Duration,
-        /// Who is in the way.
+        /// The first holder.
         blocker: Option<Blocker>,
     },
     /// Acquire: not free, and no place was asked for.
     Busy {
-        /// It may be free after this time.
+        /// Time after which the key may be free.
         look_in: Duration,
-        /// Who is in the way.
+        /// The first holder.
         blocker: Option<Blocker>,
     },
-    /// Acquire: held by an owner with the same fixed value; waiting for it would be waiting
-    /// for oneself. No place was taken.
+    /// Acquire: held by an owner with the same fixed value, which would wait for itself. No place
+    /// was taken.
     SelfHeld,
     /// Acquire, renew, raise: this owner was withdrawn or released; it gets nothing any more.
     Withdrawn,
-    /// The key is something else; the text says what.
+    /// The key is in use in another way; the text says how.
     Mismatch(Box<str>),
-    /// The store would not carry out this step, and would not if it were repeated; the text says
-    /// why. Other steps of the same call are not concerned. Acquire, steal, transfer: nothing was
-    /// changed.
+    /// The store refused this step, and would refuse it again; the text says why. Other steps of
+    /// the same call are not affected. Acquire, steal, transfer: nothing was changed.
     Refused(Box<str>),
-    /// As [`Reply::Refused`], but the store has no room for what this step would write, which may
-    /// pass: its memory is full.
+    /// As [`Reply::Refused`], but because the store has no room for what this step would write (its
+    /// memory is full), which may pass.
     Full(Box<str>),
     /// Renew: the lease lasts at least the asked time. Raise: done.
     Renewed,
     /// Release, withdraw: done; nothing is left of this owner but a remainder of `min_hold`.
     Released,
-    /// Handoff: both parts' answers.
+    /// Handoff: the answers of both parts.
     HandedOff {
-        /// What a release answers.
+        /// The answer to the release.
         released: Box<Reply>,
-        /// What an acquire answers.
+        /// The answer to the acquire.
         acquired: Box<Reply>,
     },
     /// Transfer: done, with the fence of the lease.
@@ -233,46 +235,46 @@ pub enum Reply {
         /// The fencing token, unchanged.
         fence: Fence,
     },
-    /// Force: so many holders lost the key.
+    /// Force: the key was taken from its holders.
     Forced {
-        /// How many.
+        /// The number of holders that lost it.
         holders: u32,
     },
-    /// Renew, raise, transfer: this owner has no lease here. Release, withdraw: nor has anybody
-    /// else.
+    /// Renew, raise, transfer: this owner has no lease here. Release, withdraw: this owner has
+    /// nothing here, and nobody holds the key.
     Gone,
     /// Release, withdraw: this owner has nothing here, but another holds the key.
     Others,
     /// A quorum: too few of its nodes answered to say. The step may have been carried out, and
-    /// may be repeated; the text says what each node said.
+    /// may be repeated; the text has the answer of each node.
     Unknown(Box<str>),
-    /// Inspect.
+    /// Inspect: the state of the key.
     Inspected(Inspection),
 }
 
-/// Who stands in the way of a claim, for people to read.
+/// The holder that blocks a claim, for people to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Blocker {
-    /// Who to ask.
+    /// The name for people.
     pub label: Label,
-    /// For how long it has held the key.
+    /// Time since its grant.
     pub held_for: Duration,
-    /// What each node of a quorum said; `None` for every other store.
+    /// The answer of each node of a quorum; `None` for every other store.
     pub report: Option<Box<str>>,
-    /// Nobody holds it, as far as is known: the store grants nothing new for now. The label is
-    /// empty then.
+    /// Set if the store grants nothing new for now, and nobody is known to hold the key. The label
+    /// is empty then.
     pub guarded: Option<Guarded>,
 }
 
-/// A grant that happened while somebody else's step ran: its waiter wants to be told.
+/// A grant that was made in the step of another owner: its waiter must be told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
-    /// Who was granted.
+    /// The new holder.
     pub owner: Owner,
     /// The new fencing token.
     pub fence: Fence,
     /// The number of the last heartbeat that the store had seen.
     pub stamp: u64,
-    /// Where to announce it.
+    /// The inbox in which it is announced.
     pub inbox: Arc<str>,
 }

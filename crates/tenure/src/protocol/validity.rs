@@ -1,20 +1,22 @@
-//! How long a lease may be trusted. It counts from the moment *before* the request was sent, on
-//! this process's own clock, less an allowance for clocks that advance at different rates (the
-//! reasoning of Gray and Cheriton, *Leases*, SOSP 1989).
+//! How long a lease may be trusted: from the moment *before* the request was sent, on this
+//! process's own clock, less an allowance for clocks that advance at different rates (the reasoning
+//! of Gray and Cheriton, *Leases*, SOSP 1989). It never counts from a reply.
 
 use std::time::Duration;
 
 use crate::runtime::Moment;
 
+/// The fixed part of the drift allowance. It covers rounding, which does not shrink with the ttl.
 const ALLOWANCE: Duration = Duration::from_millis(2);
+/// The least time between an alarm and its deadline, for ttls of 40 ms and more.
 const SLACK: Duration = Duration::from_millis(10);
 
-/// What clocks may drift apart during `ttl`: 1 % and 2 ms.
+/// The drift allowance: two clocks may drift apart by 1 % and 2 ms during `ttl`.
 pub(crate) fn allowance(ttl: Duration) -> Duration {
     ttl / 100 + ALLOWANCE
 }
 
-/// Until when a lease of `ttl` holds whose request was sent at `sent`.
+/// The deadline of a lease of `ttl` whose request was sent at `sent`.
 pub(crate) fn deadline(sent: Moment, ttl: Duration) -> Moment {
     sent + ttl.saturating_sub(allowance(ttl))
 }
@@ -24,7 +26,7 @@ pub(crate) fn ttl_for(span: Duration) -> Duration {
     (span + ALLOWANCE).mul_f64(100.0 / 99.0) + Duration::from_micros(1)
 }
 
-/// How long before the deadline its alarm is set: timers are late by 1–20 ms. Never more than a
+/// Time between the alarm and the deadline, since timers ring 1 to 20 ms late. It is at most a
 /// quarter of the ttl, or a short lease would be lost as soon as it is won.
 pub(crate) fn slack(ttl: Duration) -> Duration {
     SLACK.max(ttl / 100).min(ttl / 4)

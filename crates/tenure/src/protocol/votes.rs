@@ -1,34 +1,35 @@
-//! Counting the votes of a quorum's nodes. It asks nobody, and knows no node's name.
+//! Counting the votes of a quorum's nodes. It never asks a node, and knows no node's name.
 //!
-//! The ballot of fences: every node is asked to grant with one proposal, and answers with the
-//! larger of it and what follows its own last fence. If a majority answers the same number, that
-//! is the fence. If not, the largest is written to a majority in a second round. The next
-//! majority shares a node with this one, so its fence is larger. (A plain maximum is not enough:
-//! counters of 6, 2 and 2 bring first 6, and then, without the first node, 3.)
+//! The vote on a fence: every node is asked to grant with one proposal. It answers with the
+//! proposal, or with its own last fence plus one if that is larger. If a majority answers the same
+//! number, that is the fence. If not, the largest is written to a majority in a second round. The
+//! next majority shares a node with this one, so its fence is larger. (A plain maximum is not
+//! enough: counters of 6, 2 and 2 give 6 first, and then, without the first node, 3.)
 
 use crate::types::Fence;
 
-/// How many of so many nodes are a majority.
+/// The size of a majority of `nodes` nodes.
 #[must_use]
 pub const fn majority(nodes: usize) -> usize {
     nodes / 2 + 1
 }
 
-/// One node's word.
+/// The answer of one node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Vote {
     /// It has not answered yet.
     #[default]
     Awaited,
-    /// Granted with this fence; or done, with any.
+    /// The node granted with this fence. For other steps: it did the step; the fence does not
+    /// matter.
     For(Fence),
-    /// It answered no: held by another, or gone.
+    /// The node answered no: the key is held by another, or the lease is gone.
     Against,
-    /// It failed to answer, which says nothing about the key.
+    /// The node failed to answer, which says nothing about the key.
     Fault,
 }
 
-/// What the votes come to.
+/// The result of the votes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// The next answer may decide.
@@ -38,10 +39,10 @@ pub enum Verdict {
     /// A majority granted, but with different fences: this one, the largest, must be written to
     /// a majority before it counts.
     Differ(Fence),
-    /// No majority can be had any more. For a grant: most nodes have answered, so others are in
-    /// the way. For a deed: a majority said no.
+    /// No majority is possible any more. For a grant: most nodes have answered, so others hold the
+    /// key. For other steps: a majority said no.
     Refused,
-    /// No majority can be had any more, and too few nodes answered to say more.
+    /// No majority is possible any more, and too few nodes answered to say why.
     Unknown,
 }
 
@@ -50,24 +51,24 @@ pub enum Verdict {
 pub struct Votes(Vec<Vote>);
 
 impl Votes {
-    /// Nobody of so many nodes has answered.
+    /// The votes of `nodes` nodes, of which none has answered yet.
     #[must_use]
     pub fn new(nodes: usize) -> Self {
         Self(vec![Vote::Awaited; nodes])
     }
 
-    /// A node's word; the last one counts.
+    /// Sets the vote of one node; a later vote replaces an earlier one.
     pub fn cast(&mut self, node: usize, vote: Vote) {
         self.0[node] = vote;
     }
 
-    /// A node's word.
+    /// The vote of one node.
     #[must_use]
     pub fn of(&self, node: usize) -> Vote {
         self.0[node]
     }
 
-    /// What the votes for a grant come to.
+    /// The result of the votes on a grant.
     #[must_use]
     pub fn on_grant(&self) -> Verdict {
         let granted = || self.0.iter().filter_map(Vote::fence);
@@ -80,8 +81,8 @@ impl Votes {
         self.on_failure(self.answered())
     }
 
-    /// What the votes come to where only the number of those in favour counts. The fence is the
-    /// largest.
+    /// The result of the votes on any other step, where only the number of votes in favour counts.
+    /// The fence is the largest.
     #[must_use]
     pub fn on_deed(&self) -> Verdict {
         let done = || self.0.iter().filter_map(Vote::fence);
@@ -91,13 +92,14 @@ impl Votes {
         self.on_failure(self.count(Vote::Against))
     }
 
-    /// How many nodes have answered.
+    /// The number of nodes that have answered.
     #[must_use]
     pub fn answered(&self) -> usize {
         self.0.iter().filter(|v| matches!(v, Vote::For(_) | Vote::Against)).count()
     }
 
-    /// `refusing`: how many of those who answered speak for a refusal.
+    /// The result without a majority in favour. `refusing` is the number of answers that count as
+    /// a refusal.
     fn on_failure(&self, refusing: usize) -> Verdict {
         let majority = majority(self.0.len());
         let (done, awaited) = (self.0.iter().filter_map(Vote::fence), self.count(Vote::Awaited));
@@ -106,7 +108,7 @@ impl Votes {
         } else if refusing >= majority {
             Verdict::Refused
         } else if refusing + awaited >= majority {
-            // Those still awaited may yet tell a refusal from an outage.
+            // The nodes still awaited decide whether it is a refusal or an outage.
             Verdict::Open
         } else {
             Verdict::Unknown

@@ -1,5 +1,6 @@
 //! Threads for calls that may block: the wakers of the program, and files. Usually there is one.
-//! A call that blocks keeps its thread, and another one takes its place.
+//! A call that blocks keeps its thread, and another thread takes its place: it never holds up the
+//! calls behind it for long.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -11,13 +12,15 @@ use std::time::Duration;
 use super::timers::{Sleep, Timers};
 use super::{Call, now, shielded, start_thread};
 
-/// A queue that has not moved for so long gets more threads.
+/// Time after which a queue that has not moved gets more threads.
 const STUCK_AFTER: Duration = Duration::from_millis(3);
-/// So many calls that block at once take all there is.
+/// Maximum number of threads. If as many calls block at once, later ones wait.
 const THREADS_MAX: usize = 512;
 
 pub(super) struct Aside {
+    /// A blocking mutex: it is never held while a call runs.
     state: Mutex<State>,
+    /// Notified when a call is queued.
     more: Condvar,
     timers: Arc<Timers>,
 }
@@ -25,25 +28,27 @@ pub(super) struct Aside {
 #[derive(Default)]
 struct State {
     queue: VecDeque<Call>,
+    /// The number of threads.
     threads: usize,
-    /// Those of them that wait for something to do.
+    /// The number of threads that wait for a call.
     idle: usize,
-    /// How many calls have ended, and how many had when it was last looked at.
+    /// The number of calls that have ended.
     ended: u64,
+    /// The number of calls that had ended at the last check.
     ended_before: u64,
-    /// How many threads are started at the next look that finds no call ended.
+    /// The number of threads that the next check starts if no call has ended since the last one.
     growth: usize,
-    /// The next look, while there is a queue.
+    /// The alarm of the next check, while there is a queue.
     watch: Option<Sleep>,
 }
 
-/// Looks after the queue.
+/// The waker of the check.
 struct Watch(Weak<Aside>);
 
 impl Wake for Watch {
     fn wake(self: Arc<Self>) {
         if let Some(aside) = self.0.upgrade() {
-            aside.look();
+            aside.check();
         }
     }
 }
@@ -58,7 +63,7 @@ impl Aside {
         Ok(aside)
     }
 
-    /// Calls it soon, on another thread.
+    /// Calls `call` soon, on another thread.
     pub(super) fn call(self: &Arc<Self>, call: Call) {
         let mut state = self.state();
         state.queue.push_back(call);
@@ -77,8 +82,8 @@ impl Aside {
         state.watch = Some(self.timers.alarm(now() + STUCK_AFTER, watch));
     }
 
-    /// On the thread of the alarms: are there enough threads?
-    fn look(self: &Arc<Self>) {
+    /// Starts more threads if the queue has not moved. It runs on the thread of the alarms.
+    fn check(self: &Arc<Self>) {
         let mut state = self.state();
         state.watch = None;
         if state.queue.is_empty() {
@@ -95,7 +100,7 @@ impl Aside {
         self.watch(&mut state);
         drop(state);
         for _ in 0..missing {
-            // Should there be none to be had, the next look asks again.
+            // If no thread can be started, the next check tries again.
             let _none = self.start_another();
         }
     }
@@ -108,7 +113,7 @@ impl Aside {
         started.map(drop).inspect_err(|_| self.state().threads -= 1)
     }
 
-    /// Until there is nothing to do, and another one waits for what may come.
+    /// Runs calls. Ends when the queue is empty and another thread already waits.
     fn work(&self) {
         let mut state = self.state();
         loop {

@@ -1,4 +1,5 @@
-//! The thread that tells loggers and recorders of numbers what happened on threads of ours.
+//! The thread that calls loggers and recorders of metrics for events on Tenure's own threads. Those
+//! threads never wait for it.
 
 use std::io;
 use std::sync::Arc;
@@ -7,12 +8,13 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 
 use super::{Call, shielded, start_thread};
 
-/// So many events wait while a logger blocks; those that come after them are counted.
+/// Number of events that wait while a logger blocks. Later ones are dropped and counted.
 const ROOM: usize = 8_192;
 
 #[derive(Debug)]
 pub(super) struct Reporter {
     events: SyncSender<Call>,
+    /// The number of events that found no room, and were not reported yet.
     dropped: Arc<AtomicU64>,
 }
 
@@ -40,7 +42,7 @@ impl Reporter {
     }
 }
 
-/// Events that no logger was told of: a sign that it blocks.
+/// Reports the number of dropped events: a sign that a logger blocks.
 fn tell_of_dropped(count: u64) {
     tracing::warn!(
         name: "tenure.events_dropped",

@@ -1,4 +1,5 @@
-//! All sleepers of the process, woken by one timerfd.
+//! All sleepers of the process, woken by one timerfd. The thread of the alarms never calls a waker
+//! of the program itself.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -18,6 +19,7 @@ use super::{Moment, is_own_thread, now, shielded};
 #[derive(Debug)]
 pub(super) struct Timers {
     timer: OwnedFd,
+    /// A blocking mutex: it is never held while a waker is called or dropped.
     sleepers: Mutex<Sleepers>,
 }
 
@@ -25,18 +27,19 @@ pub(super) struct Timers {
 struct Sleepers {
     /// Ordered by time; the number tells sleepers of the same moment apart.
     due: BTreeMap<(Moment, u64), Bell>,
+    /// The last number that was given to a sleeper.
     last: u64,
-    /// When the timer rings. That may be for a sleeper who has left: most do, since most are the
-    /// time limits of calls, and setting the timer costs more than ringing for nothing now and
-    /// then.
+    /// The moment at which the timer rings. Its sleeper may have left: most sleepers are the time
+    /// limits of calls and leave early. Setting the timer again costs more than ringing for nothing
+    /// now and then.
     armed: Moment,
 }
 
-/// How to wake a sleeper.
+/// The waker of a sleeper.
 #[derive(Debug)]
 struct Bell {
     waker: Waker,
-    /// Whether it is known to be quick: it wakes a task of ours, or is an alarm of ours.
+    /// Whether the waker is Tenure's own, and so known to be quick: a task or an alarm of Tenure.
     is_ours: bool,
 }
 
@@ -52,13 +55,14 @@ impl Timers {
         Sleep { process: Process::current(), at, entry: None, timers: Arc::clone(self) }
     }
 
-    /// An alarm of ours; it is set as long as what is answered lives.
+    /// Sets an alarm with a waker of Tenure's own. Dropping the answer cancels it.
     pub(super) fn alarm(self: &Arc<Self>, at: Moment, waker: Waker) -> Sleep {
         let entry = Some(self.enter(at, None, Bell { waker, is_ours: true }));
         Sleep { process: Process::current(), at, entry, timers: Arc::clone(self) }
     }
 
-    /// Wakes by `bell` at `at`; answers the number of the entry, which is `entry` if it had one.
+    /// Makes `bell` wake at `at`. Answers the number of the entry, which is `entry` if there is one
+    /// already.
     fn enter(&self, at: Moment, entry: Option<u64>, bell: Bell) -> u64 {
         let mut sleepers = self.sleepers();
         let number = entry.unwrap_or(sleepers.last + 1);
@@ -68,7 +72,7 @@ impl Timers {
             self.arm(&mut sleepers, at);
         }
         drop(sleepers);
-        // Without the lock: to drop a waker is a call of foreign code.
+        // After the lock is released: dropping a waker calls foreign code.
         drop(before);
         number
     }
@@ -90,7 +94,7 @@ impl Timers {
             .expect("a timerfd takes any absolute time");
     }
 
-    /// Runs on a thread of its own, so that no task can make an alarm late.
+    /// Wakes sleepers, for ever. It has a thread of its own, so that no task makes an alarm late.
     pub(super) fn drive(&self, aside: &Arc<Aside>) {
         let mut count = [0; 8];
         loop {
@@ -98,7 +102,7 @@ impl Timers {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(e) => unreachable!("a timerfd of our own can be read: {e}"),
             }
-            // Ours first: all that is due of them is done before anybody else is woken.
+            // All of Tenure's own alarms that are due ring before any other sleeper is woken.
             let (ours, others): (Vec<_>, Vec<_>) =
                 self.take_due().into_iter().partition(|bell| bell.is_ours);
             for bell in ours {
@@ -123,7 +127,7 @@ impl Timers {
     }
 }
 
-/// One sleeper. Its entry leaves with it.
+/// One sleeper. Dropping it removes its entry.
 pub(super) struct Sleep {
     process: Process,
     at: Moment,
@@ -135,11 +139,11 @@ impl Future for Sleep {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        // In another process nobody would wake it: whatever is waited for there is over.
+        // Nobody would wake it in a forked process, so it ends there at once.
         if now() >= self.at || !self.process.is_current() {
             return Poll::Ready(());
         }
-        // The engine's thread polls tasks of ours alone.
+        // A thread of Tenure's own polls only Tenure's own tasks.
         let bell = Bell { waker: cx.waker().clone(), is_ours: is_own_thread() };
         self.entry = Some(self.timers.enter(self.at, self.entry, bell));
         Poll::Pending

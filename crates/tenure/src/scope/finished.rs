@@ -1,4 +1,4 @@
-//! What a scope that runs to its end answers: everything, to be taken as the caller likes.
+//! The answer of a scope that runs to its end. It drops no outcome: the caller takes what it needs.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -12,7 +12,7 @@ use crate::engine::handle::Lease;
 use crate::observe;
 use crate::types::LostReason;
 
-/// What work under a lock came to, with nothing thrown away.
+/// The outcome of work under a lock: its value, the loss if there was one, and the release.
 ///
 /// Take the value strictly with [`or_lost`](Self::or_lost), leniently with
 /// [`value`](Self::value), or repair with [`compensate`](Self::compensate).
@@ -20,11 +20,11 @@ use crate::types::LostReason;
 #[non_exhaustive]
 #[must_use = "it says whether the lock was lost while the work ran"]
 pub struct Finished<V> {
-    /// What the work answered.
+    /// The value of the work.
     pub value: V,
     /// Why the lock was lost before the work had ended; `None`: it was held to the end.
     pub lost: Option<LostReason>,
-    /// How the release went. After an error it goes on in the background.
+    /// The answer to the release. After an error it goes on in the background.
     pub release: Result<Released>,
     lease: Lease,
 }
@@ -59,18 +59,18 @@ impl<V> Finished<V> {
         self.value
     }
 
-    /// The value, if the lock was held to the end; else what the work has done is repaired:
-    /// `compensation` gets the reason and the value.
+    /// The value, if the lock was held to the end. If not, `compensation` gets the reason and the
+    /// value, to repair what the work has done.
     ///
-    /// It runs *without* the lock, which is lost. What must be repaired under the lock belongs
-    /// to [`Guard::run_compensated`](crate::Guard::run_compensated).
+    /// It runs *without* the lock, which is lost. For a repair under the lock use
+    /// [`Guard::run_compensated`](crate::Guard::run_compensated).
     ///
     /// # Cancel safety
     /// Dropping the future drops the compensation where it stands.
     ///
     /// # Errors
-    /// [`Outlived`], which carries what the compensation answered: its own failure is there,
-    /// beside the loss.
+    /// [`Outlived`], with the answer of the compensation. So a failure of the compensation is
+    /// reported beside the loss.
     ///
     /// # Examples
     /// ```
@@ -100,10 +100,10 @@ impl<V> Finished<V> {
     }
 }
 
-/// The work ended, but its lock had been lost before. The value is still there.
+/// The error of work that ended after its lock was lost. It still carries the value.
 #[non_exhaustive]
 pub struct Outlived<V> {
-    /// What the work answered; after [`Finished::compensate`], what the compensation did.
+    /// The value of the work; after [`Finished::compensate`], the answer of the compensation.
     pub value: V,
     /// Why the lock was lost.
     pub reason: LostReason,
@@ -149,29 +149,29 @@ impl<V> StdError for Outlived<V> {
     }
 }
 
-/// What a compensation has to repair.
+/// The failure that a compensation has to repair.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Failure<'a, T, E> {
-    /// The work failed.
+    /// The work failed, with this error.
     Work(&'a E),
-    /// The work ended well, but the lock had been lost.
+    /// The work ended well, with this value, but the lock had been lost.
     Lost(LostReason, &'a T),
 }
 
-/// What work with a compensation came to.
+/// The outcome of work with a compensation.
 #[derive(Debug)]
 #[non_exhaustive]
 #[must_use = "it says whether the work failed"]
 pub struct Compensated<T, E, C> {
-    /// What the work came to, and the lock.
+    /// The outcome of the work, and of the lock.
     pub finished: Finished<Result<T, E>>,
-    /// What the compensation answered; `None` if nothing had to be repaired.
+    /// The answer of the compensation; `None` if nothing had to be repaired.
     pub compensation: Option<C>,
 }
 
 impl<T, E, C> Compensated<T, E, C> {
-    /// The work's value, or what failed first: the work, else the lock.
+    /// The work's value, or the first failure: that of the work, or else the loss of the lock.
     ///
     /// # Errors
     /// The work's own, or [`Lost`](crate::ErrorKind::Lost).

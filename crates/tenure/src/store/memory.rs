@@ -1,4 +1,5 @@
-//! The machine itself behind a mutex: locks of the tasks of one process. Nothing survives it.
+//! Locks of the tasks of one process: the states of all keys behind one mutex. Nothing survives
+//! the process.
 
 use std::collections::{BTreeMap, HashMap};
 use std::future::ready;
@@ -16,15 +17,16 @@ use crate::types::{Key, StoreTime, TTL_MAX};
 
 use super::{Answer, Capabilities, Forgets, Identity, Inbox, Links, Push, Reach, Store};
 
-/// How long a fence is remembered after the last use of its key.
+/// Time for which a fence is remembered after the last use of its key.
 const RETENTION: Duration = Duration::from_secs(24 * 3600);
-/// One sweep for forgettable keys in so many steps, over so many keys.
+/// Number of steps between two sweeps for keys that may be forgotten.
 const SWEEP_EVERY: u64 = 64;
+/// Number of keys that one sweep looks at: more than the steps between two sweeps can add.
 const SWEEP_KEYS: usize = 128;
 
 /// Locks in this process's memory: for tests, and for programs of one process.
 ///
-/// Clones share their locks. A fence here begins at the machine's wall clock and only grows.
+/// Clones share their locks. Fences start from the machine's wall clock and only grow.
 #[derive(Debug, Clone)]
 pub struct Memory {
     shared: OfProcess<Arc<Shared>>,
@@ -34,19 +36,24 @@ pub struct Memory {
 struct Shared {
     runtime: Arc<dyn Runtime>,
     retention: Duration,
+    /// A blocking mutex: it is never held across an await.
     table: Mutex<Table>,
+    /// The number of inboxes that were opened; it makes their addresses.
     inboxes: AtomicU64,
 }
 
-/// Touched only under the mutex, which is never held across an await.
+/// All keys and inboxes of the store.
 #[derive(Debug, Default)]
 struct Table {
-    /// Ordered, so that `list` pages and a sweep resumes where the last one ended.
-    resources: BTreeMap<Key, KeyState>,
+    /// Ordered, so that `list` can page and a sweep can go on where the last one ended.
+    keys: BTreeMap<Key, KeyState>,
+    /// The inboxes by address.
     inboxes: HashMap<Arc<str>, mpsc::UnboundedSender<Push>>,
-    /// No fence is minted at or below it: the largest fence that was ever forgotten.
+    /// The largest fence that was ever forgotten. Every new fence is larger.
     fence_floor: u64,
+    /// The number of steps so far; every [`SWEEP_EVERY`]th one sweeps.
     steps: u64,
+    /// The last key of the last sweep; `None`: the next one begins at the first key.
     swept: Option<Key>,
 }
 
@@ -65,13 +72,13 @@ impl Memory {
         Self { shared: OfProcess::new(Arc::new(shared)) }
     }
 
-    /// How many keys are remembered, held or not. In a forked process: none.
+    /// The number of keys that are remembered, held or not; zero in a forked process.
     #[must_use]
     pub fn keys(&self) -> usize {
         if self.shared.here().is_err() {
             return 0;
         }
-        self.table().resources.len()
+        self.table().keys.len()
     }
 
     /// Whether this is the process that made it.
@@ -81,7 +88,7 @@ impl Memory {
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
-        // A panic under the mutex can only come from a failed assertion between two whole steps.
+        // Poison is ignored: only a failed assertion between two whole steps panics under it.
         self.shared.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -93,13 +100,13 @@ impl Memory {
 impl Table {
     fn apply(&mut self, step: &Request, at: StepContext) -> (Reply, Vec<Grant>) {
         let at = StepContext { fence_seed: at.fence_seed.max(self.fence_floor + 1), ..at };
-        if let Some(resource) = self.resources.get_mut(&step.key) {
-            return resource.apply(&step.op, at);
+        if let Some(state) = self.keys.get_mut(&step.key) {
+            return state.apply(&step.op, at);
         }
         let mut fresh = KeyState::default();
         let answer = fresh.apply(&step.op, at);
         if !fresh.is_forgettable(at.now) {
-            self.resources.insert(step.key.clone(), fresh);
+            self.keys.insert(step.key.clone(), fresh);
         }
         answer
     }
@@ -107,17 +114,17 @@ impl Table {
     fn sweep(&mut self, now: StoreTime) {
         let from = self.swept.take().map_or(Bound::Unbounded, Bound::Excluded);
         let keys: Vec<_> = self
-            .resources
+            .keys
             .range((from, Bound::Unbounded))
             .take(SWEEP_KEYS)
-            .map(|(key, resource)| (key.clone(), resource.is_forgettable(now)))
+            .map(|(key, state)| (key.clone(), state.is_forgettable(now)))
             .collect();
         if keys.len() == SWEEP_KEYS {
             self.swept = keys.last().map(|(key, _)| key.clone());
         }
         for (key, _) in keys.into_iter().filter(|(_, forgettable)| *forgettable) {
-            if let Some(resource) = self.resources.remove(&key) {
-                self.fence_floor = self.fence_floor.max(resource.fence().get());
+            if let Some(state) = self.keys.remove(&key) {
+                self.fence_floor = self.fence_floor.max(state.fence().get());
             }
         }
     }
@@ -184,10 +191,10 @@ impl Store for Memory {
         let table = self.table();
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let page = table
-            .resources
+            .keys
             .range((from, Bound::Unbounded))
             .filter(|(key, _)| key.as_str().starts_with(prefix))
-            .map(|(key, resource)| (key.clone(), resource.inspect(now)))
+            .map(|(key, state)| (key.clone(), state.inspect(now)))
             .filter(|(_, seen)| seen.state != State::Free || !seen.waiters.is_empty())
             .take(limit)
             .collect();

@@ -1,6 +1,7 @@
-//! Where locks live. A store carries out one atomic step per request and answers at once: it
-//! never waits for a lock, never retries and spawns nothing for a caller. (A quorum is made of
-//! stores, and what one of them has not answered outlives the call: it spawns, and says why.)
+//! The places where locks live. A store carries out one atomic step per request and answers at
+//! once: it never waits for a lock, never retries and spawns nothing for a caller. (A quorum is
+//! made of stores. A request that one of them has not answered outlives the call, so a quorum
+//! spawns tasks.)
 
 mod memory;
 mod quorum;
@@ -44,17 +45,18 @@ pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Se
 /// Dropping an [`Answer`] leaves it open whether the steps are carried out, now or later; the
 /// engine withdraws what it no longer wants.
 pub trait Store: fmt::Debug + Send + Sync + 'static {
-    /// What this store can and cannot do.
+    /// The abilities and limits of this store.
     fn capabilities(&self) -> &Capabilities;
 
     /// The store's name for messages, without secrets.
     fn name(&self) -> Arc<str>;
 
-    /// Whether a key of this name can be locked here; the text says why not. It is asked before
-    /// anything is sent for the key, and sends nothing itself.
+    /// Checks that a key of this name can be locked here. It is called before anything is sent for
+    /// the key, and sends nothing itself.
     ///
     /// # Errors
-    /// What this key's lock would be called is what the store calls a part of another lock.
+    /// The store would keep this lock under a name that it uses for a part of another lock. The
+    /// text says so.
     fn check_key(&self, key: &Key) -> Result<(), String>;
 
     /// Carries out each step atomically and answers them in order. The batch as a whole is not
@@ -73,62 +75,62 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Opens an inbox for this process; `None` where the store cannot push.
     fn inbox(&self) -> Answer<'_, Option<Inbox>>;
 
-    /// What becomes of the links that carry the calls; `None` where nothing can be cut. The
-    /// engine looks at all that it holds and awaits when one was cut or made: whoever is at the
-    /// other end now may have forgotten.
+    /// The counts of links that were made and cut; `None` where no link can be cut. After each
+    /// change the engine asks again for all leases and places, since the other end may have
+    /// forgotten them.
     fn links(&self) -> Option<watch::Receiver<Links>>;
 
-    /// Which store this is, and whether a quorum may count on it.
+    /// Tells which store this is, and whether a quorum may count its votes.
     fn identity(&self) -> Answer<'_, Identity>;
 }
 
-/// What has become of a store's links so far.
+/// The links of a store since it was opened.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Links {
-    /// How many were made.
+    /// The number of links that were made.
     pub made: u64,
-    /// How many of them ended.
+    /// The number of links that ended.
     pub cut: u64,
 }
 
-/// What a quorum must know of a store before it counts its votes.
+/// The facts that a quorum must know of a store before it counts its votes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
-    /// Two handles of one store have the same, two stores have different ones.
+    /// A name that two handles of one store share, and that two stores never share.
     pub unique: Arc<str>,
-    /// What it is a copy of, if it is one: it would vote as somebody else tells it.
+    /// The store that it copies, if it is a replica: it has no vote of its own.
     pub replica_of: Option<String>,
-    /// Whether it can forget leases and go on, and for how long it then grants nothing new.
+    /// Whether it can forget leases and go on, and how long it then grants nothing new.
     pub forgets: Forgets,
 }
 
-/// What becomes of leases when a store restarts.
+/// Whether leases survive a restart of the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Forgets {
-    /// It never forgets a lease that anybody still trusts.
+    /// It never forgets a lease that a holder still trusts.
     Never,
-    /// It may forget, and then grants nothing new for so long.
+    /// It may forget leases, and then grants nothing new for this time.
     GuardedFor(Duration),
 }
 
 /// Where the pushes of a store arrive in this process.
 #[derive(Debug)]
 pub struct Inbox {
-    /// What a waiter gives as [`Queueing::inbox`](crate::protocol::Queueing::inbox).
+    /// The address for [`Queueing::inbox`](crate::protocol::Queueing::inbox).
     pub address: Arc<str>,
-    /// The pushes. A hint only: one may be lost, late or twice.
+    /// The pushes. They are hints: each may be lost, come late or come twice.
     pub pushes: mpsc::UnboundedReceiver<Push>,
-    /// Told when pushes may have been missed, such as after a lost connection: whoever waits
-    /// looks again.
+    /// Notified when pushes may have been missed, such as after a lost connection. Waiters then
+    /// ask again.
     pub missed: Arc<Notify>,
 }
 
-/// A wakeup that carries a grant.
+/// A message that wakes a waiter and carries its grant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Push {
     /// The key.
     pub key: Key,
-    /// Who was granted.
+    /// The new holder.
     pub owner: Owner,
     /// The fencing token of the grant.
     pub fence: Fence,
@@ -136,15 +138,15 @@ pub struct Push {
     pub stamp: u64,
 }
 
-/// What a store can do, and what its locks survive. Checked when a lock is built, never
-/// approximated.
+/// The abilities of a store. They are checked before anything is sent. A feature that a store does
+/// not have is refused, never approximated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Capabilities {
-    /// Waiters stand in a queue: first come, first served.
+    /// Whether waiters stand in a queue: first come, first served.
     pub fifo: bool,
-    /// Semaphores and read-write locks.
+    /// Whether it can carry semaphores and read-write locks.
     pub many_units: bool,
-    /// Who can share the locks.
+    /// The processes that can share the locks.
     pub reach: Reach,
     /// The longest ttl: [`TTL_MAX`](crate::TTL_MAX), or less.
     pub ttl_max: Duration,
@@ -165,36 +167,36 @@ pub enum Reach {
 /// Why a store could not answer.
 #[derive(Debug, Clone)]
 pub struct StoreError {
-    /// What to think of it.
+    /// How to treat the failure.
     pub class: StoreErrorClass,
-    /// What happened and what to do, without secrets.
+    /// The message for people, without secrets: what happened and what to do.
     pub message: String,
-    /// Whether the steps may have been carried out, or may still be.
+    /// Whether the steps may have been carried out, or may still be carried out.
     pub may_have_run: bool,
     /// The cause.
     pub source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
-/// How a failure is to be treated.
+/// How to treat a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum StoreErrorClass {
     /// It may pass: try again.
     Transient,
-    /// The store refused, and would again: credentials, rights.
+    /// The store refused, and would refuse again: credentials, rights.
     Refused,
-    /// The store has no room for it, which may pass: a full disk, memory used up.
+    /// The store has no room, which may pass: a full disk, memory used up.
     Full,
-    /// What was asked for is not such a store: wrong path, foreign or newer file, bad URL.
+    /// The URL or path does not lead to a store: wrong path, foreign or newer file, bad URL.
     Config,
-    /// The store was opened by a parent of this process, before a fork: open it again here.
+    /// A parent of this process opened the store before a fork: open it again here.
     Forked,
     /// A defect in Tenure.
     Internal,
 }
 
 impl StoreErrorClass {
-    /// The label of metrics.
+    /// The label in metrics.
     pub(crate) fn label(self) -> &'static str {
         match self {
             Self::Transient => "transient",
@@ -226,21 +228,21 @@ impl std::error::Error for StoreError {
 }
 
 impl StoreError {
-    /// What was asked for is no such store.
+    /// The error for a URL or path that does not lead to a store.
     #[must_use]
     pub fn config(message: String) -> Self {
         Self { class: StoreErrorClass::Config, message, may_have_run: false, source: None }
     }
 
-    /// A reply, unless it says that nothing is known: that is a failure.
+    /// The reply, or a failure if it is [`Reply::Unknown`].
     pub(crate) fn unless_known(reply: Reply) -> Result<Reply, Self> {
         let Reply::Unknown(message) = reply else { return Ok(reply) };
         let (class, message) = (StoreErrorClass::Transient, message.into());
         Err(Self { class, message, may_have_run: true, source: None })
     }
 
-    /// A reply to a step that nobody can be refused for good (a renewal, a release): if it was
-    /// not carried out, that is a failure.
+    /// The reply to a renewal or a release, or a failure if the step was not carried out. Such a
+    /// step can be refused for now, but not for ever.
     pub(crate) fn unless_failed(reply: Reply) -> Result<Reply, Self> {
         let (class, message) = match Self::unless_known(reply)? {
             Reply::Refused(why) => (StoreErrorClass::Refused, why),
@@ -250,7 +252,7 @@ impl StoreError {
         Err(Self { class, message: message.into(), may_have_run: true, source: None })
     }
 
-    /// What it is as the answer to one step of a call whose others are not concerned.
+    /// The failure as the reply to one step, in a call whose other steps are not affected.
     #[cfg(feature = "redis")]
     pub(crate) fn into_reply(self) -> Reply {
         let message = self.message.into();
@@ -264,7 +266,7 @@ impl StoreError {
         }
     }
 
-    /// The public error for it.
+    /// The public error for this failure.
     #[must_use]
     pub fn into_error(self, operation: Operation, store: &Arc<str>) -> Error {
         let kind = match self.class {

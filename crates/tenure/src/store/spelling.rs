@@ -1,16 +1,16 @@
-//! How a store is written: what is never meant in a URL or a path, because it would name another
-//! store than the one that others use, in silence.
+//! Checks the spelling of a store's URL or path. It refuses text that would silently name another
+//! store than the one that is meant.
 //!
 //! No message repeats a URL, which may carry a password.
 
 use std::path::Path;
 
 /// Refuses white space and invisible characters at the ends of `text`, and control characters
-/// anywhere: they come from files with other line ends, from quotes and from copying. `what` is
-/// what the text is.
+/// anywhere: they come from files with other line ends, from quotes and from copying. `what` names
+/// the text in the message.
 ///
 /// # Errors
-/// What is wrong, for people.
+/// The mistake, for people.
 pub fn check(what: &str, text: &str) -> Result<(), String> {
     let is_odd = |c: &char| c.is_whitespace() || c.is_control() || is_invisible(*c);
     let (how, odd) = if let Some(odd) = text.chars().next_back().filter(is_odd) {
@@ -32,10 +32,10 @@ pub fn check(what: &str, text: &str) -> Result<(), String> {
     Err(format!("{what} {how} {name}: remove it"))
 }
 
-/// [`check`] for a URL. That of a quorum may have any white space between its nodes.
+/// [`check`] for a URL. The URL of a quorum may have any white space between its nodes.
 ///
 /// # Errors
-/// What is wrong, for people.
+/// The mistake, for people.
 pub fn url(what: &str, url: &str) -> Result<(), String> {
     if url.starts_with("quorum:") && url.trim() == url {
         return url.split_whitespace().try_for_each(|node| check(what, node));
@@ -48,10 +48,10 @@ fn is_invisible(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}' | '\u{feff}')
 }
 
-/// Refuses a path of the embedded store's file that is meant otherwise.
+/// Refuses a path that is most likely a mistake for a file of the embedded store.
 ///
 /// # Errors
-/// What is wrong, and the right spelling.
+/// The mistake, and the right spelling.
 pub fn file(path: &Path) -> Result<(), String> {
     let text = path.to_string_lossy();
     check(&format!("the path {text:?}"), &text)?;
@@ -75,7 +75,7 @@ pub fn file(path: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// What looks like the scheme of a URL.
+/// The scheme of the URL that `path` looks like.
 fn scheme_of(path: &str) -> Option<&str> {
     let (scheme, rest) = path.split_once(':')?;
     let is_word = scheme.starts_with(|c: char| c.is_ascii_lowercase())
@@ -87,7 +87,7 @@ fn scheme_of(path: &str) -> Option<&str> {
 /// The path behind `sqlite:`.
 ///
 /// # Errors
-/// What is wrong, and the right spelling.
+/// The mistake, and the right spelling.
 pub fn sqlite_path(behind_scheme: &str) -> Result<&str, String> {
     let bare = behind_scheme.trim_start_matches('/');
     if bare == ":memory:" {

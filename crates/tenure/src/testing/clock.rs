@@ -1,4 +1,4 @@
-//! A clock that stands still until a test moves it.
+//! A clock that a test moves. It never moves by itself.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use crate::runtime::{self, Call, Moment, Runtime, Task};
 
-/// A clock that the test moves. Clones are one clock.
+/// A clock that the test moves. Clones are the same clock.
 ///
-/// It jumps: to the program that is like a pause of so long. A jump past a lease's deadline
-/// loses it, as it should; to let a lease live on, jump by less than the time to its deadline and
-/// await [`Lease::renewed`](crate::Lease::renewed).
+/// It jumps, which for the program is like a pause. A jump past a lease's deadline loses the lease,
+/// as a real pause does. To keep a lease, jump by less than the time to its deadline and await
+/// [`Lease::renewed`](crate::Lease::renewed).
 ///
 /// ```
 /// # async fn f() -> tenure::Result<()> {
@@ -34,14 +34,16 @@ use crate::runtime::{self, Call, Moment, Runtime, Task};
 #[derive(Debug, Clone)]
 pub struct Clock {
     machine: Arc<dyn Runtime>,
-    shared: Arc<Mutex<Face>>,
+    /// A blocking mutex: it is never held while a waker is called.
+    state: Arc<Mutex<ClockState>>,
 }
 
 #[derive(Debug)]
-struct Face {
+struct ClockState {
     now: Moment,
-    /// Who sleeps, by the moment of waking; the number tells sleepers of one moment apart.
+    /// Ordered by the moment of waking; the number tells sleepers of the same moment apart.
     sleepers: BTreeMap<(Moment, u64), Waker>,
+    /// The last number that was given to a sleeper.
     last: u64,
 }
 
@@ -59,35 +61,35 @@ impl Clock {
     #[must_use]
     pub fn new() -> Self {
         let now = Moment::from_micros(3_600_000_000);
-        let face = Face { now, sleepers: BTreeMap::new(), last: 0 };
+        let state = ClockState { now, sleepers: BTreeMap::new(), last: 0 };
         let machine = runtime::machine().expect("a thread and a timer");
-        Self { machine, shared: Arc::new(Mutex::new(face)) }
+        Self { machine, state: Arc::new(Mutex::new(state)) }
     }
 
-    /// Moves it on, and wakes who has slept long enough.
+    /// Moves the clock on by `span`, and wakes the sleepers that are due.
     pub fn advance(&self, span: Duration) {
         let due = {
-            let mut face = self.face();
-            face.now = face.now + span;
-            let after = (face.now + Duration::from_micros(1), 0);
-            let later = face.sleepers.split_off(&after);
-            std::mem::replace(&mut face.sleepers, later)
+            let mut state = self.state();
+            state.now = state.now + span;
+            let after = (state.now + Duration::from_micros(1), 0);
+            let later = state.sleepers.split_off(&after);
+            std::mem::replace(&mut state.sleepers, later)
         };
         due.into_values().for_each(Waker::wake);
     }
 
-    fn face(&self) -> MutexGuard<'_, Face> {
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, ClockState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Runtime for Clock {
     fn now(&self) -> Moment {
-        self.face().now
+        self.state().now
     }
 
     fn wall_micros(&self) -> u64 {
-        // Some time in 2026.
+        // A moment in 2026, in microseconds since 1970.
         1_780_000_000_000_000 + self.now().as_micros()
     }
 
@@ -112,7 +114,7 @@ impl Runtime for Clock {
     }
 }
 
-/// One sleeper. Its entry leaves with it.
+/// One sleeper. Dropping it removes its entry.
 struct Sleep {
     at: Moment,
     entry: Option<u64>,
@@ -124,15 +126,15 @@ impl Future for Sleep {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let clock = self.clock.clone();
-        let mut face = clock.face();
-        if face.now >= self.at {
+        let mut state = clock.state();
+        if state.now >= self.at {
             return Poll::Ready(());
         }
         let number = *self.entry.get_or_insert_with(|| {
-            face.last += 1;
-            face.last
+            state.last += 1;
+            state.last
         });
-        face.sleepers.insert((self.at, number), cx.waker().clone());
+        state.sleepers.insert((self.at, number), cx.waker().clone());
         Poll::Pending
     }
 }
@@ -140,7 +142,7 @@ impl Future for Sleep {
 impl Drop for Sleep {
     fn drop(&mut self) {
         if let Some(number) = self.entry {
-            self.clock.face().sleepers.remove(&(self.at, number));
+            self.clock.state().sleepers.remove(&(self.at, number));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A store that fails on request.
+//! A store in memory that fails on request. It never fails by itself.
 
 use std::future::ready;
 use std::sync::Arc;
@@ -15,10 +15,11 @@ use crate::types::Key;
 #[derive(Debug)]
 pub(super) struct Faulty {
     memory: Memory,
+    /// Whether every request fails.
     fails: AtomicBool,
-    /// How many requests are still to fail.
+    /// The number of requests that still fail.
     to_fail: AtomicUsize,
-    /// How many answers are still to be lost.
+    /// The number of answers that are still lost.
     to_lose: AtomicUsize,
 }
 

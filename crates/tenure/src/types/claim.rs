@@ -1,4 +1,5 @@
-//! How much of a key is claimed: the one number pair behind mutex, semaphore and read-write lock.
+//! How much of a key is claimed: the pair of numbers behind mutex, semaphore and read-write lock.
+//! It knows no holder and no time.
 
 /// `units` out of `limit`.
 ///
@@ -32,7 +33,7 @@ impl Claim {
         self.units
     }
 
-    /// Out of how many.
+    /// The number of units that the key has.
     #[must_use]
     pub const fn limit(self) -> u32 {
         self.limit

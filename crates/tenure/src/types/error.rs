@@ -1,4 +1,4 @@
-//! The one public error. It is written for the person who reads it at three in the morning:
+//! The one public error. It is written for a person who reads it at three in the morning: it says
 //! what happened, to which key, at which store, and what to do. It never carries a secret.
 
 use std::error::Error as StdError;
@@ -10,7 +10,7 @@ use super::Key;
 /// A result with Tenure's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What was being done when an [`Error`] occurred.
+/// The operation during which an [`Error`] occurred.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Operation {
@@ -22,9 +22,9 @@ pub enum Operation {
     Renew,
     /// Releasing a lock.
     Release,
-    /// Using a lock that is held.
+    /// Relying on a lock that should be held.
     Hold,
-    /// Handing a lock over.
+    /// Adopting a ticket: the lease changes its owner.
     Transfer,
     /// Taking a lock away from its holder.
     Force,
@@ -50,7 +50,7 @@ impl fmt::Display for Operation {
     }
 }
 
-/// What kind of thing went wrong. Match on this; the message is for people.
+/// The kind of an error. Match on this; the message is for people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -58,7 +58,7 @@ pub enum ErrorKind {
     Invalid,
     /// The time limit for waiting passed while others held the key.
     Busy,
-    /// The key is something else: another limit, another kind, a foreign value.
+    /// The key is in use in another way: with another limit, as another kind, by a foreign value.
     Mismatch,
     /// The lease can no longer be guaranteed.
     Lost,
@@ -77,7 +77,7 @@ pub enum ErrorKind {
     Internal,
 }
 
-/// What happened, to which key, at which store, and what to do about it.
+/// An error that says what happened, to which key, at which store, and what to do about it.
 ///
 /// ```
 /// # async fn f(locks: tenure::Locks) {
@@ -131,7 +131,7 @@ impl Error {
         self
     }
 
-    /// Says whether the claim may be held in spite of the error.
+    /// Sets whether the claim may be held at the store in spite of the error.
     #[must_use]
     pub fn with_may_hold(mut self, may_hold: bool) -> Self {
         self.0.may_hold = may_hold;
@@ -145,13 +145,13 @@ impl Error {
         self
     }
 
-    /// What kind of thing went wrong.
+    /// The kind of the error.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
 
-    /// What was being done.
+    /// The operation that failed.
     #[must_use]
     pub fn operation(&self) -> Operation {
         self.0.operation
@@ -178,7 +178,7 @@ impl Error {
         self.0.may_hold
     }
 
-    /// What happened, without the key, the store and the operation.
+    /// The message, without the key, the store and the operation.
     #[must_use]
     pub fn message(&self) -> &str {
         &self.0.message

@@ -1,5 +1,5 @@
-//! The name of what is locked. It never normalises, folds case or escapes: two keys are the
-//! same exactly when their bytes are.
+//! The name of a lock. It is never normalised, folded to one case or escaped: two keys are equal
+//! exactly when their bytes are.
 
 use std::fmt;
 use std::sync::Arc;

@@ -6,9 +6,10 @@ use std::sync::{Arc, OnceLock};
 
 use crate::process::PerProcess;
 
-/// Who to ask about a lock: by default `host:pid:program`. Shown, never trusted.
+/// A name that tells people whom to ask about a lock: by default `host:pid:program`. It is shown,
+/// never trusted.
 ///
-/// Control characters become `?`, and what is longer than [`Label::MAX_BYTES`] is cut.
+/// Control characters become `?`. A text longer than [`Label::MAX_BYTES`] is cut.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Label(Arc<str>);
 

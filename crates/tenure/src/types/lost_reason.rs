@@ -1,4 +1,4 @@
-//! Why a lease was lost, for the holder and for logs.
+//! The reasons for which a lease is lost, for the holder and for logs. They carry no data.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ pub enum LostReason {
     MaxHold,
     /// The `Locks` was closed.
     Closed,
-    /// Its guard gave it back: released, dropped or handed over.
+    /// Its guard was released, dropped or handed over.
     GivenBack,
     /// This process was forked after the lock was acquired. Its parent may hold it still.
     Forked,

@@ -1,4 +1,5 @@
-//! Who claims. Compared whole, never by prefix; two claims with one value are still two owners.
+//! The identity behind a claim. It is compared whole, never by prefix. Two claims with one value
+//! are still two owners.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,8 +7,8 @@ use std::sync::Arc;
 /// The identity of one acquisition: a value, and the number of the attempt.
 ///
 /// The value is 160 bits from the operating system's generator, in hex, or a fixed value that
-/// the caller chose. The attempt number (64 random bits) is what recognises a repeated request
-/// as the same one: two claims that share a fixed value differ in it, so they exclude each other.
+/// the caller chose. By the attempt number (64 random bits) a repeated request is recognised as the
+/// same one. Two claims that share a fixed value differ in it, so they exclude each other.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Owner {
     value: Arc<str>,
@@ -42,7 +43,7 @@ impl Owner {
     /// An owner of 160 random bits (`random[..20]`) and an attempt number (`random[20..]`).
     #[must_use]
     pub fn random(random: &[u8; 28]) -> Self {
-        // With every acquire: many times as fast as by formatting.
+        // Every acquire comes here, and this is many times as fast as formatting.
         let digit = |half: u8| b"0123456789abcdef"[usize::from(half)];
         let mut hex = [0; 40];
         for (pair, byte) in hex.chunks_exact_mut(2).zip(random) {
@@ -61,7 +62,7 @@ impl Owner {
         Ok(Self { value: value.into(), attempt: attempt_of(random) })
     }
 
-    /// Puts together an owner that a store has kept.
+    /// Builds an owner from the parts that a store has kept.
     #[must_use]
     pub fn from_parts(value: &str, attempt: u64) -> Self {
         Self { value: value.into(), attempt }
@@ -86,7 +87,7 @@ impl Owner {
         &self.value
     }
 
-    /// The number of this attempt; it means nothing but "the same one".
+    /// The number of this attempt. It only tells whether two requests are the same attempt.
     #[must_use]
     pub fn attempt(&self) -> u64 {
         self.attempt

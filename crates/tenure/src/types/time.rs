@@ -1,4 +1,5 @@
-//! Time as a store counts it. A client's clock is another thing and another type.
+//! Time as a store counts it, and the limits of a ttl. It never mixes with a client's clock, which
+//! has a type of its own ([`Moment`](crate::runtime::Moment)).
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! Control by hand: whose it is, and taking it over, by leave or by force.
+//! Control of a lock by hand: ask who holds it, and take it over, by a ticket or by force. Nothing
+//! here waits in line.
 
 use std::time::Duration;
 
@@ -10,8 +11,8 @@ use crate::types::{Error, ErrorKind, Operation, Owner, Result};
 use super::Mutex;
 
 impl Mutex {
-    /// Whether anybody holds the key now, by Tenure or by another library. It may have changed
-    /// when you read the answer: to decide who works, acquire.
+    /// Whether anybody holds the key now, by Tenure or by another library. The state may have
+    /// changed by the time you read the answer: to decide who works, acquire.
     ///
     /// # Cancel safety
     /// It changes nothing.
@@ -30,7 +31,7 @@ impl Mutex {
     }
 
     /// Whether the fixed owner value of this mutex ([`with_owner`](Self::with_owner)) holds the
-    /// key now, whichever process acquired it. A guard answers for itself, without I/O:
+    /// key now, whichever process acquired it. A guard knows its own state without I/O:
     /// [`Lease::held`](crate::Lease::held).
     ///
     /// # Cancel safety
@@ -57,12 +58,12 @@ impl Mutex {
         Ok(seen.holders.iter().any(|holder| holder.owner.value() == value))
     }
 
-    /// Takes the key away from whoever holds it now, and answers how many holders that were. The
-    /// next in line has it at once; who held it learns of the loss at its next renewal, which
-    /// is at the latest a third of its ttl away, and may work on until then.
+    /// Takes the key away from its holders, and answers how many they were. The next waiter has it
+    /// at once. The old holder learns of the loss at its next renewal, a third of its ttl later at
+    /// most, and may go on with its work until then.
     ///
-    /// For people who know that the holder is dead, or must end. A holder that comes after this
-    /// look is not touched.
+    /// It is for people who know that the holder is dead, or must end. It asks for the holders
+    /// first; a holder that comes later is not touched.
     ///
     /// # If the reply is lost
     /// It is an error with [`Error::may_hold`]; asking again is safe.
@@ -93,15 +94,17 @@ impl Mutex {
         }
     }
 
-    /// Takes the lock from whoever holds it, ahead of the line, with a new fence. Who held it is
-    /// lost as with [`force_release`](Self::force_release), and may work on until it learns of
-    /// it: only a resource that checks fences is safe from it.
+    /// Takes the lock from its holder, ahead of the line, with a new fence. The old holder loses it
+    /// as with [`force_release`](Self::force_release), and may go on with its work until it learns
+    /// of that. Only a resource that checks fences is safe from it.
     ///
     /// # If the reply is lost
-    /// The same request is repeated, and the store recognises it; nobody is robbed twice.
+    /// The same request is repeated, and the store recognises it. It takes the lock from nobody a
+    /// second time.
     ///
     /// # Cancel safety
-    /// Dropping the future withdraws the claim in the background. Whom it robbed stays robbed.
+    /// Dropping the future withdraws the claim in the background. The old holder does not get the
+    /// lock back.
     ///
     /// # Errors
     /// As with [`acquire`](Self::acquire), but for `Busy`.
@@ -119,18 +122,18 @@ impl Mutex {
         engine::steal(&engine, &options).await
     }
 
-    /// Turns a ticket into a guard on the terms of this mutex, once: the lease changes hands in
-    /// one step, with its fence, and lasts for the ttl of this mutex from then on.
-    /// [`Locks::adopt`](crate::Locks::adopt) does it on default terms.
+    /// Turns a ticket into a guard with the options of this mutex, once. The lease changes its
+    /// owner in one step, keeps its fence, and lasts for the ttl of this mutex from then on.
+    /// [`Locks::adopt`](crate::Locks::adopt) does it with default options.
     ///
     /// # If the reply is lost
     /// The same request is repeated, and the store recognises it. If no answer comes within the
-    /// store's time limit, that is an error with [`Error::may_hold`]: either the ticket is as good
-    /// as it was, or it is used up, and then the lock is given back in the background. Adopting
-    /// again tells which.
+    /// store's time limit, that is an error with [`Error::may_hold`]: either the ticket is still
+    /// good, or it is used up, and then the lock is given back in the background. Adopting again
+    /// tells which.
     ///
     /// # Cancel safety
-    /// Dropping the future leaves the ticket as good as it was, or gives the lock back in the
+    /// After the future is dropped the ticket is still good, or the lock is given back in the
     /// background.
     ///
     /// # Errors
@@ -155,7 +158,7 @@ impl Mutex {
         engine::adopt(&engine, &options, ticket.owner().clone()).await
     }
 
-    /// Releases what an owner with this value holds, whoever acquired it.
+    /// Releases the lease of an owner with this value, whichever process acquired it.
     pub(crate) async fn release_owner(&self, value: &str) -> Result<Released> {
         let key = self.key(Operation::Release)?;
         Owner::check(value).map_err(|e| {
@@ -166,8 +169,8 @@ impl Mutex {
             let nobody = seen.holders.is_empty();
             return Ok(if nobody { Released::Gone } else { Released::Others });
         };
-        // Of this one acquisition: a later one with the same value is not touched, also if this
-        // request is late.
+        // The owner includes the attempt number. So a late request does not touch a later
+        // acquisition with the same value.
         let op = Op::Release {
             owner: holder.owner.clone(),
             min_hold: Duration::ZERO,

@@ -1,4 +1,4 @@
-//! Work under a mutex: acquire, run, release.
+//! Work under a mutex: acquire, run, release. It never hides the outcome of the work.
 
 use std::future::Future;
 
@@ -16,9 +16,9 @@ impl Mutex {
     /// the first to the last line of the work. An error or panic of the work comes first, always.
     /// If the store cannot be reached for the release, the work's result stands.
     ///
-    /// The [`Lease`] goes by value into the work: it tells the fence, whether the lock is at
-    /// risk or lost, and extends. Work that fails only with Tenure's errors ends in
-    /// [`tenure::ok`](crate::ok).
+    /// The work gets the [`Lease`] by value. With it the work reads the fence, learns whether the
+    /// lock is at risk or lost, and extends the lease. Work that fails only with Tenure's errors
+    /// ends in [`tenure::ok`](crate::ok).
     ///
     /// # If the reply is lost
     /// As with [`acquire`](Self::acquire); the release goes on in the background.
@@ -86,8 +86,9 @@ impl Mutex {
         }
     }
 
-    /// Waits for the lock, runs `work` to its end, whatever becomes of the lock, and gives it
-    /// back. Nothing is thrown away: see [`Finished`].
+    /// Waits for the lock, runs `work` to its end even if the lock is lost, and gives the lock
+    /// back. [`Finished`] has the work's value, whether the lock was lost, and how the release
+    /// went.
     ///
     /// # If the reply is lost
     /// As with [`acquire`](Self::acquire); the release goes on in the background.
@@ -114,8 +115,8 @@ impl Mutex {
         Ok(self.acquire().await?.run_to_end(work).await)
     }
 
-    /// Like [`run_to_end`](Self::run_to_end) for work that can fail: on any failure, its own or
-    /// the loss of the lock, `compensation` runs before the lock is given back. See
+    /// Like [`run_to_end`](Self::run_to_end), for work that can fail. After any failure, of the
+    /// work or by the loss of the lock, `compensation` runs before the lock is given back. See
     /// [`Guard::run_compensated`](crate::Guard::run_compensated).
     ///
     /// # If the reply is lost

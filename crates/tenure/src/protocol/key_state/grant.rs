@@ -1,4 +1,5 @@
-//! A lease begins: by an acquire, or for the head of the queue. Here every fence comes from.
+//! The start of a lease: by an acquire, or for the head of the queue. Every fence is minted here
+//! and nowhere else.
 
 use std::time::Duration;
 
@@ -8,8 +9,8 @@ use super::super::request::{Acquire, FenceRule, Grant};
 use super::{Holder, KeyState, StepContext};
 
 impl KeyState {
-    /// Hands free units to the head of the queue, in the same step that freed them: the key is
-    /// at no moment free for one who did not wait.
+    /// Hands free units to the head of the queue, in the same step that freed them. So the key is
+    /// never free for a newcomer while others wait.
     pub(super) fn grant_from_queue(&mut self, at: StepContext, grants: &mut Vec<Grant>) {
         while self.queue.front().is_some_and(|head| self.fits(head.claim)) {
             let Some(head) = self.queue.pop_front() else {

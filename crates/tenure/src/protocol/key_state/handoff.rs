@@ -1,4 +1,5 @@
-//! A lease goes from one task of a process to the next, in one step.
+//! Handoff: a lease goes from one task of a process to the next in one step. It never grants more
+//! than `owner` gives up.
 
 use std::time::Duration;
 
@@ -8,8 +9,8 @@ use super::super::request::{Acquire, Grant, Reply};
 use super::{KeyState, StepContext};
 
 impl KeyState {
-    /// Whether a release by `owner` at `now` would free its units. Only who really gives
-    /// something up may name who has it next.
+    /// Whether a release by `owner` at `now` would free its units. Only an owner that gives them
+    /// up may name the next holder.
     pub(super) fn gives_up(&self, owner: &Owner, min_hold: Duration, now: StoreTime) -> bool {
         let holder = self.holders.iter().find(|h| h.owner == *owner);
         holder.is_some_and(|h| h.kept_until(min_hold, now) <= now) && !self.is_buried(owner)
@@ -25,15 +26,15 @@ impl KeyState {
         grants: &mut Vec<Grant>,
     ) -> Reply {
         if ahead && *owner != to.owner && self.can_be_granted(to) {
-            // No shorter than what its place would have brought it.
+            // The lease is no shorter than a grant to its place in the queue would have been.
             let place = self.queue.iter().position(|p| p.owner == to.owner);
             let place = place.and_then(|index| self.queue.remove(index));
             let lease = place.map_or(to.ttl, |p| p.claim_lease.max(to.ttl));
             self.grant(to, lease, at);
         }
         self.grant_from_queue(at, grants);
-        // Granted above or not: an acquire answers either way. To oneself it would grant anew
-        // whenever it is repeated.
+        // An acquire answers both ways, granted above or not. A handoff to the same owner would
+        // grant again each time it is repeated.
         let acquired = if *owner == to.owner { Reply::Withdrawn } else { self.acquire(to, at) };
         Reply::HandedOff { released: Box::new(released), acquired: Box::new(acquired) }
     }

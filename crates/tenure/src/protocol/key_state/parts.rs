@@ -1,30 +1,31 @@
-//! What a key can have: leases, places in line, and owners that are refused.
+//! The parts of a key's state: leases, places in the queue, and owners that are refused. They are
+//! plain data; the transitions are elsewhere.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::types::{Claim, Fence, Label, Owner, StoreTime};
 
-/// A lease in the store's eyes.
+/// A lease as the store sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Holder {
-    /// Who holds.
+    /// The owner that holds.
     pub owner: Owner,
-    /// Who to ask.
+    /// The name for people.
     pub label: Label,
-    /// How much.
+    /// The units that it holds, and their limit.
     pub claim: Claim,
     /// Its fencing token.
     pub fence: Fence,
-    /// When it was granted.
+    /// The time of the grant.
     pub since: StoreTime,
-    /// When it ends, unless renewed.
+    /// The end of the lease, unless it is renewed.
     pub expires: StoreTime,
 }
 
 impl Holder {
-    /// Until when a release at `now` leaves it held. The store's clock can have been set back
-    /// since the grant, which must not lengthen that.
+    /// The time until which a release at `now` leaves the key taken. If the store's clock was set
+    /// back since the grant, that must not lengthen it.
     pub(super) fn kept_until(&self, min_hold: Duration, now: StoreTime) -> StoreTime {
         self.since.min(now) + min_hold
     }
@@ -33,29 +34,29 @@ impl Holder {
 /// A waiter's place in the queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
-    /// Who waits.
+    /// The owner that waits.
     pub owner: Owner,
-    /// Who to ask.
+    /// The name for people.
     pub label: Label,
-    /// How much it wants.
+    /// The units that it wants, and their limit.
     pub claim: Claim,
-    /// How long a grant lasts until the waiter confirms it.
+    /// Time for which a grant lasts until the waiter confirms it.
     pub claim_lease: Duration,
-    /// When it came.
+    /// The time at which it took the place.
     pub since: StoreTime,
-    /// When the place is forgotten, unless there is another heartbeat.
+    /// The time at which the place is forgotten, unless another heartbeat comes.
     pub alive_until: StoreTime,
     /// The number of the last heartbeat.
     pub stamp: u64,
-    /// Where a grant is announced.
+    /// The inbox in which a grant is announced, if there is one.
     pub inbox: Option<Arc<str>>,
 }
 
-/// An owner that gets nothing any more, whatever request of its is still under way.
+/// An owner that gets nothing any more, so that its late requests do no harm.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tombstone {
-    /// Who is refused.
+    /// The owner that is refused.
     pub owner: Owner,
-    /// Until when.
+    /// The end of the refusal.
     pub until: StoreTime,
 }

@@ -1,4 +1,4 @@
-//! Whether a claim fits beside the others, and when it will.
+//! Whether a claim fits beside the others, and when it will. It changes nothing.
 
 use std::time::Duration;
 
@@ -21,9 +21,9 @@ impl KeyState {
         live.filter(|live| live.limit() != claim.limit()).map(|live| other_limit(live, claim))
     }
 
-    /// After what time `claim`, behind the first `ahead` places, is free if nobody does anything
-    /// until then: once so many leases have ended and so many places have died that all who are
-    /// left in front fit beside it.
+    /// Time after which `claim`, behind the first `ahead` places, fits if nobody does anything
+    /// until then. By then enough leases have ended and enough places have been forgotten that all
+    /// claims left in front fit beside it.
     pub(super) fn look_in(&self, claim: Claim, ahead: usize, now: StoreTime) -> Duration {
         let leases = self.holders.iter().map(|h| (h.expires, h.claim.units()));
         let places = self.queue.iter().take(ahead).map(|p| (p.alive_until, p.claim.units()));
