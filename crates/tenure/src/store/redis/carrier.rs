@@ -11,11 +11,10 @@ use crate::protocol::{Op, Reply, Request};
 use crate::store::StoreError;
 
 use super::batch::Outcome;
-use super::connection::{Connection, Late};
+use super::client::{Connection, Failure, Late};
 use super::decode::{self, Answered};
 use super::defect;
 use super::encode::{ScriptCall, Terms};
-use super::failure::Failure;
 use super::scripts::Scripts;
 use super::suspects::Suspects;
 

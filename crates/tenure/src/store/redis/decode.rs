@@ -9,10 +9,9 @@ use crate::protocol::{
 use crate::types::{Fence, Key, Label, Owner};
 
 use super::super::{Push, StoreError, StoreErrorClass};
+use super::client::{Failure, Value};
 use super::encode::ScriptCall;
-use super::failure::Failure;
 use super::marker::Marker;
-use super::resp::Value;
 use super::scripts::By;
 
 /// In place of the time for which a holder has held: the restart guard is in the way.

@@ -10,8 +10,8 @@ use std::time::Duration;
 use crate::protocol::{Acquire, FenceRule, Op, Queueing, Request};
 use crate::types::{Fence, Owner};
 
+use super::client::digits;
 use super::keys::{self, Template};
-use super::resp;
 use super::scripts::By;
 
 /// What stays the same for all calls of a store.
@@ -83,7 +83,7 @@ impl Words {
     }
 
     fn number(&mut self, number: u64) -> &mut Self {
-        let (digits, begin) = resp::digits(number);
+        let (digits, begin) = digits(number);
         self.bytes.extend_from_slice(&digits[begin..]);
         self.end()
     }

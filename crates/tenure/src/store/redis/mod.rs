@@ -7,26 +7,14 @@
 
 mod batch;
 mod carrier;
-mod connection;
+mod client;
 mod decode;
-mod dial_backoff;
 mod encode;
-mod failure;
+mod inbox;
 mod keys;
-mod login;
 mod marker;
-mod pipeline;
-mod push;
-mod resp;
 mod scripts;
-mod secrets;
-mod server;
-mod server_error;
-mod stream;
 mod suspects;
-#[cfg(feature = "tls")]
-mod tls;
-mod url;
 
 use std::fmt;
 use std::sync::Arc;
@@ -46,13 +34,10 @@ use super::{
 };
 use batch::{Batches, Carrying};
 use carrier::Carrier;
-use connection::{Connection, Script};
+use client::{Command, Connection, RedisUrl, Script, Server};
 use encode::Terms;
 use keys::Template;
-use resp::Command;
 use scripts::{Scripts, with_clock};
-use server::Server;
-use url::RedisUrl;
 
 #[cfg(test)]
 mod tests;
@@ -323,7 +308,7 @@ impl Store for Redis {
     fn inbox(&self) -> Answer<'_, Option<Inbox>> {
         Box::pin(async {
             let server = &self.shared.here()?.server;
-            Ok(push::open(server, decode::decode_push).await?)
+            Ok(inbox::open(server, decode::decode_push).await?)
         })
     }
 

@@ -2,7 +2,7 @@
 //! step that somebody waits for one of its own. What is not used need not be set up, which takes a
 //! server longer than a step itself.
 
-use super::connection::Script;
+use super::client::Script;
 
 macro_rules! source {
     ($($part:literal),*) => { concat!($(include_str!(concat!("steps/", $part, ".lua"))),*) };

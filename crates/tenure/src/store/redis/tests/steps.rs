@@ -13,7 +13,8 @@ use crate::store::redis::scripts::Scripts;
 use crate::store::redis::{RETENTION, encode::Terms};
 use crate::types::{Claim, Fence, Key, Label, Owner};
 
-use super::{RedisUrl, Script, link};
+use crate::store::redis::client::tests::link;
+use crate::store::redis::client::{RedisUrl, Script};
 
 /// A store whose script for all steps only complains, of something that is nobody's fault.
 fn carrier(real: &RealServer) -> Carrier {

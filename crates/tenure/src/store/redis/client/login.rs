@@ -12,15 +12,15 @@ use tokio::sync::watch;
 
 use crate::runtime::{Moment, Runtime};
 
-use super::decode::{self, Told};
+use super::dial::{ByteStream, within};
 use super::failure::{Cause, Failure, Seen};
-use super::keys;
-use super::marker::{Marker, RestartGuard};
 use super::resp::{Command, Reader, Value};
-use super::scripts::{self, with_clock};
 use super::secrets::Secrets;
 use super::server_error::ServerSays;
-use super::stream::{ByteStream, within};
+use crate::store::redis::decode::{self, Told};
+use crate::store::redis::keys;
+use crate::store::redis::marker::{Marker, RestartGuard};
+use crate::store::redis::scripts::{self, with_clock};
 
 /// The oldest servers with what the scripts use.
 const OLDEST_REDIS: (u32, u32) = (6, 2);
@@ -28,18 +28,18 @@ const OLDEST_VALKEY: (u32, u32) = (7, 2);
 
 /// Who we are to the server.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub(super) struct Login {
-    pub(super) user: Option<Arc<str>>,
-    pub(super) password: Password,
-    pub(super) database: u32,
-    pub(super) guard: RestartGuard,
+pub(crate) struct Login {
+    pub(crate) user: Option<Arc<str>>,
+    pub(crate) password: Password,
+    pub(crate) database: u32,
+    pub(crate) guard: RestartGuard,
     /// What servers are told that must not be shown.
-    pub(super) secrets: Secrets,
+    pub(crate) secrets: Secrets,
 }
 
 /// Where the password comes from.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub(super) enum Password {
+pub(crate) enum Password {
     #[default]
     None,
     Given(Arc<str>),
@@ -49,7 +49,7 @@ pub(super) enum Password {
 
 /// A file with a password. Clones are one.
 #[derive(Clone)]
-pub(super) struct PasswordFile {
+pub(crate) struct PasswordFile {
     path: Arc<str>,
     /// The last attempt to read it. While that hangs, there is no second one: each would cost a
     /// thread.
@@ -60,7 +60,7 @@ pub(super) struct PasswordFile {
 type Reading = watch::Receiver<Option<Result<String, String>>>;
 
 impl PasswordFile {
-    pub(super) fn at(path: &str) -> Self {
+    pub(crate) fn at(path: &str) -> Self {
         Self { path: path.into(), reading: Arc::default() }
     }
 
@@ -106,20 +106,20 @@ impl Eq for PasswordFile {}
 
 /// What the server says of itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Greeting {
+pub(crate) struct Greeting {
     /// `redis` or `valkey`.
-    pub(super) server: String,
-    pub(super) version: String,
+    pub(crate) server: String,
+    pub(crate) version: String,
     /// `standalone`, `cluster` or `sentinel`.
     mode: String,
     /// Who the server is, and its marker unless it is a replica; `None`: it was not asked.
-    pub(super) told: Option<(Told, Option<Marker>)>,
+    pub(crate) told: Option<(Told, Option<Marker>)>,
 }
 
 impl Login {
     /// The password as it is now; `None`, where there is none. Ends at `until`, or a little
     /// later.
-    pub(super) async fn password(
+    pub(crate) async fn password(
         &self,
         runtime: &dyn Runtime,
         until: Moment,
@@ -139,7 +139,7 @@ impl Login {
     }
 
     /// Introduces us over a stream. Nothing of a caller's is sent before it is done.
-    pub(super) async fn enter(
+    pub(crate) async fn enter(
         &self,
         password: Option<&str>,
         (stream, is_tls): (Box<dyn ByteStream>, bool),

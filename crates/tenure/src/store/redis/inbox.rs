@@ -12,12 +12,9 @@ use crate::observe::report;
 use crate::runtime::Moment;
 use crate::store::{Inbox, Push};
 
-use super::connection::drive_until_cut;
-use super::failure::{Cause, Failure};
-use super::pipeline::{OnPush, Pipeline};
-use super::resp::{Command, Value};
-use super::server::Server;
-use super::stream::within;
+use super::client::{
+    Cause, Command, Failure, OnPush, Pipeline, Server, Value, drive_until_cut, within,
+};
 
 /// Reads a push out of the bytes that a script published.
 pub(super) type Decode = fn(&[u8]) -> Option<Push>;

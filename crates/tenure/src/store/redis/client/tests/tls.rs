@@ -9,11 +9,11 @@ use super::fake::fake;
 use super::{NAME, ping, server};
 use crate::runtime;
 use crate::store::StoreErrorClass::{Config, Refused, Transient};
-use crate::store::redis::connection::Connection;
-use crate::store::redis::failure::Failure;
-use crate::store::redis::resp::Value;
-use crate::store::redis::server::Server;
-use crate::store::redis::url::RedisUrl;
+use crate::store::redis::client::connection::Connection;
+use crate::store::redis::client::failure::Failure;
+use crate::store::redis::client::resp::Value;
+use crate::store::redis::client::server::Server;
+use crate::store::redis::client::url::RedisUrl;
 
 const LOOPBACK: &[&str] = &["127.0.0.1", "localhost"];
 

@@ -7,9 +7,9 @@ use super::fake::{HELLO, fake};
 use super::{ECHO, NAME, link, ping, server, words};
 use crate::store::StoreError;
 use crate::store::StoreErrorClass::{self, Config, Full, Refused, Transient};
-use crate::store::redis::connection::{Connection, Script};
-use crate::store::redis::failure::Failure;
-use crate::store::redis::resp::{Command, Value};
+use crate::store::redis::client::connection::{Connection, Script};
+use crate::store::redis::client::failure::Failure;
+use crate::store::redis::client::resp::{Command, Value};
 
 const NOT_RUN: bool = false;
 const MAY_HAVE_RUN: bool = true;

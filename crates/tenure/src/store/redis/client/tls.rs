@@ -16,19 +16,19 @@ use tokio_rustls::TlsConnector;
 use crate::runtime::{Moment, Runtime};
 use crate::store::StoreError;
 
+use super::dial::{ByteStream, within};
 use super::failure::{Cause, Failure, Stage, TlsFault};
-use super::stream::{ByteStream, within};
 use super::url::TlsFiles;
 
 /// How to make a stream secret. The files are read once, when the store is opened.
-pub(super) struct Tls {
+pub(crate) struct Tls {
     connector: TlsConnector,
     /// The name that the server's certificate must be for.
     name: ServerName<'static>,
 }
 
 impl Tls {
-    pub(super) fn new(files: &TlsFiles, host: &str) -> Result<Self, StoreError> {
+    pub(crate) fn new(files: &TlsFiles, host: &str) -> Result<Self, StoreError> {
         let name = files.server_name.as_deref().unwrap_or(host);
         let name = ServerName::try_from(name.to_owned()).map_err(|_| {
             config(format!("{name:?} can be no name in a certificate: give one by server_name"))
@@ -59,7 +59,7 @@ impl Tls {
     }
 
     /// Agrees on TLS with the other side.
-    pub(super) async fn secure(
+    pub(crate) async fn secure(
         &self,
         stream: TcpStream,
         runtime: &dyn Runtime,
@@ -88,7 +88,7 @@ impl Tls {
 }
 
 /// What rustls says in an error of a stream.
-pub(super) fn fault_in(error: &io::Error) -> Option<TlsFault> {
+pub(crate) fn fault_in(error: &io::Error) -> Option<TlsFault> {
     let inner = error.get_ref()?.downcast_ref::<rustls::Error>()?;
     Some(match inner {
         rustls::Error::InvalidCertificate(certificate) => match certificate {

@@ -11,11 +11,11 @@ const KEPT: usize = 16;
 
 /// Passwords, in every spelling that is known. Clones share them.
 #[derive(Clone, Default)]
-pub(super) struct Secrets(Arc<Mutex<Vec<Arc<str>>>>);
+pub(crate) struct Secrets(Arc<Mutex<Vec<Arc<str>>>>);
 
 impl Secrets {
     /// One more that must not be shown, nor as a URL would have it.
-    pub(super) fn add(&self, secret: &str) {
+    pub(crate) fn add(&self, secret: &str) {
         let in_url = utf8_percent_encode(secret, NON_ALPHANUMERIC).to_string();
         let mut known = self.known();
         for secret in [secret, &*in_url] {
@@ -31,7 +31,7 @@ impl Secrets {
 
     /// Whether a text repeats one. Such a text must be left out whole: with stars in the place of
     /// a password that is a common word, the rest would tell which one it is.
-    pub(super) fn are_in(&self, text: &str) -> bool {
+    pub(crate) fn are_in(&self, text: &str) -> bool {
         self.known().iter().any(|secret| text.contains(&**secret))
     }
 

@@ -5,9 +5,9 @@ use std::time::Instant;
 use tenure_testkit::{Direction, Fate, Flow, LIMIT, Proxy, Server as RealServer, Which};
 
 use super::{ECHO, NAME, ping, server, words};
-use crate::store::redis::connection::{Connection, Script};
-use crate::store::redis::failure::{Cause, Failure};
-use crate::store::redis::resp::Value;
+use crate::store::redis::client::connection::{Connection, Script};
+use crate::store::redis::client::failure::{Cause, Failure};
+use crate::store::redis::client::resp::Value;
 
 static COUNT: Script = Script::new("count", "return redis.call('INCR', KEYS[1])");
 

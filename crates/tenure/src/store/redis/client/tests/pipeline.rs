@@ -7,9 +7,9 @@ use std::task::{Context, Poll, Waker};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
-use crate::store::redis::failure::{Cause, Failure};
-use crate::store::redis::pipeline::{Driver, Pipeline};
-use crate::store::redis::resp::{Command, Reader, Value};
+use crate::store::redis::client::failure::{Cause, Failure};
+use crate::store::redis::client::pipeline::{Driver, Pipeline};
+use crate::store::redis::client::resp::{Command, Reader, Value};
 
 fn connection(room: usize) -> (Pipeline, Driver, DuplexStream) {
     let (ours, theirs) = duplex(room);

@@ -21,49 +21,49 @@ use crate::protocol::Guarded;
 use crate::runtime::{Moment, shielded};
 use crate::store::Links;
 
-use super::decode::Told;
+use super::dial::within;
 use super::dial_backoff::LONGEST_WAIT;
-use super::encode::Words;
 use super::failure::{Cause, Failure};
-use super::marker::{Marker, Watch};
 use super::pipeline::{Driver, Pipeline};
 use super::resp::{Command, Value};
 use super::server::Server;
-use super::stream::within;
+use crate::store::redis::decode::Told;
+use crate::store::redis::encode::Words;
+use crate::store::redis::marker::{Marker, Watch};
 
 /// So many calls in a row without an answer, and the link is given up without asking further.
 const SILENT_MAX: u32 = 2;
 
 /// A script, known to the server by the digest of its source.
 #[derive(Debug)]
-pub(super) struct Script {
-    pub(super) name: &'static str,
-    pub(super) source: Cow<'static, str>,
-    pub(super) sha1: OnceLock<String>,
+pub(crate) struct Script {
+    pub(crate) name: &'static str,
+    pub(crate) source: Cow<'static, str>,
+    pub(crate) sha1: OnceLock<String>,
 }
 
 impl Script {
-    pub(super) const fn new(name: &'static str, source: &'static str) -> Self {
+    pub(crate) const fn new(name: &'static str, source: &'static str) -> Self {
         Self { name, source: Cow::Borrowed(source), sha1: OnceLock::new() }
     }
 
-    pub(super) fn sha1(&self) -> &str {
+    pub(crate) fn sha1(&self) -> &str {
         self.sha1.get_or_init(|| sha1_smol::Sha1::from(&*self.source).digest().to_string())
     }
 }
 
 /// Which of a script's arguments are known only when they leave.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Late<'a> {
+pub(crate) struct Late<'a> {
     /// What the marker of a guarded server must be.
-    pub(super) guard: Option<usize>,
+    pub(crate) guard: Option<usize>,
     /// The call's number, and the last one that was given: numbers grow in order of sending.
-    pub(super) number: Option<(usize, &'a AtomicU64)>,
+    pub(crate) number: Option<(usize, &'a AtomicU64)>,
 }
 
 /// A link to a server.
 #[derive(Debug)]
-pub(super) struct Connection {
+pub(crate) struct Connection {
     line: Arc<Line>,
 }
 
@@ -88,7 +88,7 @@ enum Phase {
 }
 
 /// A connection that works, as far as is known.
-pub(super) struct Live {
+pub(crate) struct Live {
     pipe: Pipeline,
     opened: Moment,
     /// Who is at the other end, and what is expected of its marker; `None`: no restart guard.
@@ -123,7 +123,7 @@ impl Drop for Live {
 
 impl Connection {
     /// A link that is opened when it is first used.
-    pub(super) fn new(server: &Arc<Server>, name: &'static str) -> Self {
+    pub(crate) fn new(server: &Arc<Server>, name: &'static str) -> Self {
         let (phase, _) = watch::channel(Phase::Closed);
         let (links, _) = watch::channel(Links::default());
         let watch = Mutex::default();
@@ -131,12 +131,12 @@ impl Connection {
     }
 
     /// The time, on this process's clock.
-    pub(super) fn now(&self) -> Moment {
+    pub(crate) fn now(&self) -> Moment {
         self.line.server.runtime.now()
     }
 
     /// Whether the server may grant, as far as is known.
-    pub(super) fn is_awake(&self) -> bool {
+    pub(crate) fn is_awake(&self) -> bool {
         match &*self.line.phase.borrow() {
             Phase::Open(live) => live.is_awake(self.line.server.runtime.now()),
             Phase::Closed | Phase::Opening | Phase::Failed(_) => false,
@@ -144,13 +144,13 @@ impl Connection {
     }
 
     /// Who a guarded server is, as it has told when this link was made; `None`: it was not asked.
-    pub(super) async fn told(&self) -> Result<Option<Told>, Failure> {
+    pub(crate) async fn told(&self) -> Result<Option<Told>, Failure> {
         Ok(self.live().await?.guarded.as_ref().map(|(told, _)| told.clone()))
     }
 
     /// A server answered that it grants nothing new, since this marker stands there. Answers what
     /// people are told of it.
-    pub(super) fn guarded(&self, live: &Live, marker: &Marker) -> Option<Guarded> {
+    pub(crate) fn guarded(&self, live: &Live, marker: &Marker) -> Option<Guarded> {
         let (_, watch) = live.guarded.as_ref()?;
         let now = self.line.server.runtime.now();
         if watch.found(marker, now) {
@@ -166,7 +166,7 @@ impl Connection {
 
     /// Runs a script by its digest, or by its source where the server does not know it.
     #[cfg(test)]
-    pub(super) async fn eval(
+    pub(crate) async fn eval(
         &self,
         script: &Script,
         keys: &Words,
@@ -176,7 +176,7 @@ impl Connection {
     }
 
     /// The same, with arguments that are known only when they leave. Answers as well who answered.
-    pub(super) async fn eval_late(
+    pub(crate) async fn eval_late(
         &self,
         script: &Script,
         keys: &Words,
@@ -222,7 +222,7 @@ impl Connection {
 
     /// Sends one command, once, and waits for its answer within the limit of a call. Before it,
     /// it may have to wait for a connection.
-    pub(super) async fn command(&self, command: &Command) -> Result<Value, Failure> {
+    pub(crate) async fn command(&self, command: &Command) -> Result<Value, Failure> {
         let live = self.live().await?;
         self.send(&live, command).await
     }
@@ -246,7 +246,7 @@ impl Connection {
     }
 
     /// How many connections were made, and how many of them have ended.
-    pub(super) fn links(&self) -> watch::Receiver<Links> {
+    pub(crate) fn links(&self) -> watch::Receiver<Links> {
         self.line.links.subscribe()
     }
 
@@ -420,7 +420,7 @@ impl Line {
 }
 
 /// Moves the bytes of a connection until it ends or is cut.
-pub(super) async fn drive_until_cut(driver: Driver, cut: &CancellationToken) {
+pub(crate) async fn drive_until_cut(driver: Driver, cut: &CancellationToken) {
     tokio::select! {
         biased;
         () = cut.cancelled() => {}

@@ -8,13 +8,13 @@ use super::secrets::Secrets;
 
 /// An error that the server answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct ServerSays {
+pub(crate) struct ServerSays {
     /// The first word: `NOAUTH`, `OOM`, `ERR`.
-    pub(super) code: String,
+    pub(crate) code: String,
     /// The rest, as far as it may be shown.
-    pub(super) text: Text,
+    pub(crate) text: Text,
     /// What was asked.
-    pub(super) command: String,
+    pub(crate) command: String,
     /// What it means, as far as is known.
     meaning: Option<&'static Meaning>,
     /// It comes from within a script.
@@ -23,7 +23,7 @@ pub(super) struct ServerSays {
 
 /// What a server says behind the code.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Text {
+pub(crate) enum Text {
     Said(String),
     /// Left out: it repeats a password, or may.
     Hidden,
@@ -31,7 +31,7 @@ pub(super) enum Text {
 
 impl ServerSays {
     /// An error as an answer to `command`.
-    pub(super) fn read(command: &str, error: &str) -> Self {
+    pub(crate) fn read(command: &str, error: &str) -> Self {
         let (code, mut text) = error.split_once(' ').unwrap_or((error, ""));
         let mut code = code.to_owned();
         if code == "ERR" || !is_code(&code) {
@@ -58,19 +58,19 @@ impl ServerSays {
     }
 
     /// What a server says that does not know `command`.
-    pub(super) fn unknown_command(command: &str) -> Self {
+    pub(crate) fn unknown_command(command: &str) -> Self {
         Self::read(command, &format!("ERR {UNKNOWN_COMMAND} '{command}'"))
     }
 
     /// Without the server's own words, as an answer to what had a password in it: servers and
     /// proxies repeat what they do not understand, cut anywhere and quoted in any way.
-    pub(super) fn without_text(self) -> Self {
+    pub(crate) fn without_text(self) -> Self {
         let code = if self.meaning.is_some() { self.code } else { "an error".to_owned() };
         Self { code, text: Text::Hidden, ..self }
     }
 
     /// The same if it repeats a password.
-    pub(super) fn without(self, secrets: &Secrets) -> Self {
+    pub(crate) fn without(self, secrets: &Secrets) -> Self {
         match &self.text {
             Text::Said(text) if secrets.are_in(text) || secrets.are_in(&self.code) => {
                 self.without_text()
@@ -79,18 +79,18 @@ impl ServerSays {
         }
     }
 
-    pub(super) fn is_unknown_command(&self) -> bool {
+    pub(crate) fn is_unknown_command(&self) -> bool {
         self.meaning.is_some_and(|(_, begins, ..)| *begins == UNKNOWN_COMMAND)
     }
 
     /// Whether the request may have been carried out in spite of the error.
-    pub(super) fn may_have_run(&self) -> bool {
+    pub(crate) fn may_have_run(&self) -> bool {
         // An error inside a script may come after its first writes.
         self.in_script || self.meaning.is_none()
     }
 
     /// Whether it can be the fault of one of the keys or steps of a request.
-    pub(super) fn may_be_of_one(&self) -> bool {
+    pub(crate) fn may_be_of_one(&self) -> bool {
         match self.meaning {
             Some((code, ..)) => OF_ONE.contains(code),
             // A script whose request came twice is not carried out, whoever is in it.
@@ -98,12 +98,12 @@ impl ServerSays {
         }
     }
 
-    pub(super) fn class(&self) -> StoreErrorClass {
+    pub(crate) fn class(&self) -> StoreErrorClass {
         self.meaning.map_or(Internal, |(.., class, _)| *class)
     }
 
     /// What happened and what to do.
-    pub(super) fn advice(&self) -> &'static str {
+    pub(crate) fn advice(&self) -> &'static str {
         let unknown = "the server refused a request that it should take; please report it";
         self.meaning.map_or(unknown, |(.., advice)| advice)
     }
@@ -252,5 +252,5 @@ const LACKED_BY_SCRIPTS: &str = "this server lacks a command that locks need in 
                                  another server";
 
 /// What a node of a cluster is told that it is.
-pub(super) const IN_CLUSTER: &str =
+pub(crate) const IN_CLUSTER: &str =
     "this server is a node of a cluster: a single server is needed here";

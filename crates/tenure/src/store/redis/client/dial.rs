@@ -21,16 +21,16 @@ use super::failure::{Cause, Failure, Stage};
 use super::tls::Tls;
 
 /// Bytes in both directions.
-pub(super) trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
+pub(crate) trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> ByteStream for S {}
 
 /// A stream, still to come.
-pub(super) type Dialling<'a> =
+pub(crate) type Dialling<'a> =
     Pin<Box<dyn Future<Output = Result<Box<dyn ByteStream>, Failure>> + Send + 'a>>;
 
 /// A way to a server.
-pub(super) trait Dial: fmt::Debug + Send + Sync + 'static {
+pub(crate) trait Dial: fmt::Debug + Send + Sync + 'static {
     /// Opens a stream; ends at `until`, or a little later. It may go elsewhere each time: names
     /// are resolved anew.
     fn dial<'a>(&'a self, runtime: &'a dyn Runtime, until: Moment) -> Dialling<'a>;
@@ -40,7 +40,7 @@ pub(super) trait Dial: fmt::Debug + Send + Sync + 'static {
 }
 
 /// Waits for `future`, until `until` at most.
-pub(super) async fn within<F: Future>(
+pub(crate) async fn within<F: Future>(
     runtime: &dyn Runtime,
     until: Moment,
     future: F,
@@ -54,13 +54,13 @@ pub(super) async fn within<F: Future>(
 
 /// A host and a port, with TLS or without.
 #[derive(Debug)]
-pub(super) struct Tcp {
-    pub(super) host: Arc<str>,
-    pub(super) port: u16,
+pub(crate) struct Tcp {
+    pub(crate) host: Arc<str>,
+    pub(crate) port: u16,
     /// For how long sent bytes may stay unacknowledged before the system gives the link up.
-    pub(super) unacknowledged: Duration,
+    pub(crate) unacknowledged: Duration,
     #[cfg(feature = "tls")]
-    pub(super) tls: Option<Tls>,
+    pub(crate) tls: Option<Tls>,
 }
 
 impl Dial for Tcp {
@@ -141,8 +141,8 @@ impl Tcp {
 
 /// A socket in the file system.
 #[derive(Debug)]
-pub(super) struct Unix {
-    pub(super) path: PathBuf,
+pub(crate) struct Unix {
+    pub(crate) path: PathBuf,
 }
 
 impl Dial for Unix {

@@ -15,44 +15,44 @@ const ROOM_MAX: usize = 512;
 
 /// A command as it travels.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct Command {
+pub(crate) struct Command {
     bytes: Vec<u8>,
 }
 
 impl Command {
     /// The beginning of a command of so many words, which must follow; they have about so many
     /// bytes together.
-    pub(super) fn with_capacity(words: usize, bytes: usize) -> Self {
+    pub(crate) fn with_capacity(words: usize, bytes: usize) -> Self {
         let mut command = Self { bytes: Vec::with_capacity(bytes + words * 8 + 16) };
         command.head(b'*', words);
         command
     }
 
     /// A whole command.
-    pub(super) fn of(words: &[&str]) -> Self {
+    pub(crate) fn of(words: &[&str]) -> Self {
         let mut command = Self::with_capacity(words.len(), words.iter().map(|w| w.len()).sum());
         words.iter().for_each(|word| command.word(word.as_bytes()));
         command
     }
 
-    pub(super) fn word(&mut self, word: &[u8]) {
+    pub(crate) fn word(&mut self, word: &[u8]) {
         self.head(b'$', word.len());
         self.bytes.extend_from_slice(word);
         self.bytes.extend_from_slice(b"\r\n");
     }
 
-    pub(super) fn as_bytes(&self) -> &[u8] {
+    pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }
 
     /// Its first word, for messages.
-    pub(super) fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         let name = self.bytes.split(|byte| *byte == b'\n').nth(2).unwrap_or_default();
         String::from_utf8_lossy(name).trim_end().to_owned()
     }
 
     /// A word that is a number.
-    pub(super) fn number(&mut self, number: u64) {
+    pub(crate) fn number(&mut self, number: u64) {
         let (digits, begin) = digits(number);
         self.word(&digits[begin..]);
     }
@@ -67,7 +67,7 @@ impl Command {
 }
 
 /// A number's digits, and where they begin. Many times as fast as by formatting.
-pub(super) fn digits(number: u64) -> ([u8; 20], usize) {
+pub(crate) fn digits(number: u64) -> ([u8; 20], usize) {
     let mut digits = [0; 20];
     let (mut begin, mut rest) = (digits.len(), number);
     loop {
@@ -89,7 +89,7 @@ impl fmt::Debug for Command {
 
 /// What a server says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Value {
+pub(crate) enum Value {
     Nil,
     Int(i64),
     SimpleString(String),
@@ -105,11 +105,11 @@ pub(super) enum Value {
 
 /// What arrived is no RESP3: why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Nonsense(pub(super) &'static str);
+pub(crate) struct Nonsense(pub(crate) &'static str);
 
 /// Makes values of the bytes of a connection, in whatever pieces they come.
 #[derive(Debug, Default)]
-pub(super) struct Reader {
+pub(crate) struct Reader {
     bytes: Vec<u8>,
     /// How many of the bytes are done with.
     done: usize,
@@ -133,18 +133,18 @@ enum Element {
 
 impl Reader {
     /// Takes the next bytes.
-    pub(super) fn feed(&mut self, bytes: &[u8]) {
+    pub(crate) fn feed(&mut self, bytes: &[u8]) {
         self.bytes.drain(..std::mem::take(&mut self.done));
         self.bytes.extend_from_slice(bytes);
     }
 
     /// Whether the connection is in the middle of a value.
-    pub(super) fn is_within(&self) -> bool {
+    pub(crate) fn is_within(&self) -> bool {
         !self.open.is_empty() || self.done < self.bytes.len()
     }
 
     /// The next value, if all of it has arrived.
-    pub(super) fn next(&mut self) -> Result<Option<Value>, Nonsense> {
+    pub(crate) fn next(&mut self) -> Result<Option<Value>, Nonsense> {
         while let Some(element) = self.element()? {
             let mut value = match element {
                 Element::Whole(value) => value,

@@ -16,11 +16,11 @@ use super::failure::Failure;
 /// The shortest waits that these two allow, one after the other, are 0.2, 0.4, 0.5, 0.5 and
 /// 0.5 s: together with the attempt at once, five within the first two seconds.
 const FIRST_WAIT: Duration = Duration::from_millis(400);
-pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(1);
+pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// A link that lived for less is a failed attempt: a server may accept and then cut.
 const STABLE: Duration = Duration::from_secs(2);
 
-pub(super) struct DialBackoff {
+pub(crate) struct DialBackoff {
     runtime: Arc<dyn Runtime>,
     /// Held during an attempt and the wait before it.
     fair: tokio::sync::Mutex<()>,
@@ -36,14 +36,14 @@ struct State {
 }
 
 impl DialBackoff {
-    pub(super) fn new(runtime: Arc<dyn Runtime>) -> Self {
+    pub(crate) fn new(runtime: Arc<dyn Runtime>) -> Self {
         let state = State { backoff: fresh(), failures: 0, down: None };
         Self { runtime, fair: tokio::sync::Mutex::default(), state: Mutex::new(state) }
     }
 
     /// Makes one attempt when it may be made, or shares the verdict of somebody else's that
     /// failed meanwhile.
-    pub(super) async fn attempt<T, F, A>(&self, attempt: A) -> Result<T, Failure>
+    pub(crate) async fn attempt<T, F, A>(&self, attempt: A) -> Result<T, Failure>
     where
         F: Future<Output = Result<T, Failure>>,
         A: FnOnce() -> F,
@@ -62,7 +62,7 @@ impl DialBackoff {
     }
 
     /// A link has ended after it had lived for so long.
-    pub(super) fn fell(&self, lived: Duration, failure: Failure) {
+    pub(crate) fn fell(&self, lived: Duration, failure: Failure) {
         if lived >= STABLE {
             self.state().backoff = fresh();
         } else {
@@ -71,7 +71,7 @@ impl DialBackoff {
     }
 
     /// What the server refused lately and would refuse again, such as the password.
-    pub(super) fn refusal(&self) -> Option<Failure> {
+    pub(crate) fn refusal(&self) -> Option<Failure> {
         let now = self.runtime.now();
         self.state().down.as_ref().and_then(|(failure, not_before)| {
             let holds = now < *not_before && failure.class() != StoreErrorClass::Transient;
@@ -80,7 +80,7 @@ impl DialBackoff {
     }
 
     /// Why there is no connection, if an attempt has failed.
-    pub(super) fn last_failure(&self) -> Option<Failure> {
+    pub(crate) fn last_failure(&self) -> Option<Failure> {
         self.state().down.as_ref().map(|(failure, _)| failure.clone())
     }
 

@@ -4,7 +4,7 @@ use tenure_testkit::{Flavour, Server as RealServer, wait_until};
 
 use super::{ECHO, established, link, ping, words};
 use crate::store::StoreErrorClass;
-use crate::store::redis::resp::Value;
+use crate::store::redis::client::resp::Value;
 
 #[tokio::test]
 async fn a_script_runs_by_its_digest_and_again_after_the_server_forgot_it() {

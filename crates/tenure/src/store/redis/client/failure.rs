@@ -13,15 +13,15 @@ use super::server_error::{IN_CLUSTER, ServerSays};
 
 /// Why a request was not answered as it should have been.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Failure {
-    pub(super) cause: Cause,
+pub(crate) struct Failure {
+    pub(crate) cause: Cause,
     /// Whether the request may have been carried out, or may still be.
-    pub(super) may_have_run: bool,
+    pub(crate) may_have_run: bool,
 }
 
 /// The precise cause.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Cause {
+pub(crate) enum Cause {
     /// The host's name has no address.
     NoAddress { host: Arc<str>, text: String },
     /// Nothing listens there.
@@ -61,7 +61,7 @@ pub(super) enum Cause {
 
 /// How far making a connection had come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stage {
+pub(crate) enum Stage {
     /// Looking up the host's name.
     Resolve,
     /// Opening the connection.
@@ -76,7 +76,7 @@ pub(super) enum Stage {
 /// Why TLS could not be agreed on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(not(feature = "tls"), allow(dead_code, reason = "made by tls.rs"))]
-pub(super) enum TlsFault {
+pub(crate) enum TlsFault {
     /// The server's certificate is signed by nobody whom we trust.
     UnknownIssuer,
     /// The server shows an authority's certificate as its own, as self-signed ones often are.
@@ -99,7 +99,7 @@ pub(super) enum TlsFault {
 
 /// What a server that is no Redis sent first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Seen {
+pub(crate) enum Seen {
     Http,
     Ssh,
     Tls,
@@ -108,7 +108,7 @@ pub(super) enum Seen {
 
 impl Seen {
     /// What the first bytes of a server look like; `None` for those of a Redis.
-    pub(super) fn in_first(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn in_first(bytes: &[u8]) -> Option<Self> {
         match bytes {
             [b'H', b'T', b'T', b'P', ..] => Some(Self::Http),
             [b'S', b'S', b'H', b'-', ..] => Some(Self::Ssh),
@@ -122,23 +122,23 @@ impl Seen {
 
 impl Failure {
     /// A failure before anything was sent.
-    pub(super) fn unsent(cause: Cause) -> Self {
+    pub(crate) fn unsent(cause: Cause) -> Self {
         Self { cause, may_have_run: false }
     }
 
     /// A failure that leaves open whether the request was carried out.
-    pub(super) fn unknown(cause: Cause) -> Self {
+    pub(crate) fn unknown(cause: Cause) -> Self {
         Self { cause, may_have_run: true }
     }
 
     /// An error that the server answered to `command`.
-    pub(super) fn answered(command: &str, error: &str) -> Self {
+    pub(crate) fn answered(command: &str, error: &str) -> Self {
         let says = ServerSays::read(command, error);
         Self { may_have_run: says.may_have_run(), cause: Cause::Server(says) }
     }
 
     /// The same without the server's own words if they repeat a password.
-    pub(super) fn without(self, secrets: &Secrets) -> Self {
+    pub(crate) fn without(self, secrets: &Secrets) -> Self {
         match self.cause {
             Cause::Server(says) => Self { cause: Cause::Server(says.without(secrets)), ..self },
             _ => self,
@@ -146,7 +146,7 @@ impl Failure {
     }
 
     /// The same as an answer to a login with a password, without the server's own words.
-    pub(super) fn after_password(self) -> Self {
+    pub(crate) fn after_password(self) -> Self {
         match self.cause {
             // It asks for what it was given: it did not understand what that was.
             Cause::Server(says) if says.code == "NOAUTH" => {
@@ -160,32 +160,32 @@ impl Failure {
 
     /// The same about a request of our own, which nobody waits for: nothing of a caller's was
     /// sent.
-    pub(super) fn of_our_own(self) -> Self {
+    pub(crate) fn of_our_own(self) -> Self {
         Self { may_have_run: false, ..self }
     }
 
     /// The script is not in the server's cache.
-    pub(super) fn is_no_script(&self) -> bool {
+    pub(crate) fn is_no_script(&self) -> bool {
         self.code() == Some("NOSCRIPT")
     }
 
     /// This server is not, or no longer, the one that takes writes.
-    pub(super) fn is_demoted(&self) -> bool {
+    pub(crate) fn is_demoted(&self) -> bool {
         matches!(self.code(), Some("READONLY" | "MASTERDOWN"))
     }
 
     /// Whether it can be the fault of one of the steps of a call, so that the others are innocent.
-    pub(super) fn may_be_of_one(&self) -> bool {
+    pub(crate) fn may_be_of_one(&self) -> bool {
         matches!(&self.cause, Cause::Server(says) if says.may_be_of_one())
     }
 
     /// No right to do it.
-    pub(super) fn is_forbidden(&self) -> bool {
+    pub(crate) fn is_forbidden(&self) -> bool {
         self.code() == Some("NOPERM")
     }
 
     /// The server knows no such command.
-    pub(super) fn is_unknown_command(&self) -> bool {
+    pub(crate) fn is_unknown_command(&self) -> bool {
         matches!(&self.cause, Cause::Server(says) if says.is_unknown_command())
     }
 
@@ -197,14 +197,14 @@ impl Failure {
     }
 
     /// What to think of it.
-    pub(super) fn class(&self) -> StoreErrorClass {
+    pub(crate) fn class(&self) -> StoreErrorClass {
         self.cause.class()
     }
 }
 
 impl Cause {
     /// What ended a connection.
-    pub(super) fn of_stream(error: &io::Error) -> Self {
+    pub(crate) fn of_stream(error: &io::Error) -> Self {
         Self::Cut { text: error.to_string() }
     }
 

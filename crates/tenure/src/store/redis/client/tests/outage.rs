@@ -8,9 +8,9 @@ use tenure_testkit::{LIMIT, Server as RealServer, wait_until};
 
 use super::{NAME, counted, link, ping, server};
 use crate::store::StoreErrorClass::Transient;
-use crate::store::redis::connection::Connection;
-use crate::store::redis::failure::Cause;
-use crate::store::redis::resp::Command;
+use crate::store::redis::client::connection::Connection;
+use crate::store::redis::client::failure::Cause;
+use crate::store::redis::client::resp::Command;
 
 /// Calls until it is answered, as the engine does; says how many calls were not.
 async fn ping_until_answered(link: &Connection) -> usize {

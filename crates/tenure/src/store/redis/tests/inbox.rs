@@ -2,8 +2,8 @@
 
 use tenure_testkit::{Flavour, LIMIT, Server as RealServer, wait_until};
 
-use super::{established, server};
-use crate::store::redis::push::{self, CHANNELS};
+use crate::store::redis::client::tests::{established, server};
+use crate::store::redis::inbox::{self, CHANNELS};
 use crate::store::{Inbox, Push};
 use crate::types::{Fence, Key, Owner};
 
@@ -27,7 +27,7 @@ async fn stamp(inbox: &mut Inbox) -> u64 {
 async fn what_is_published_arrives_and_nonsense_does_not() {
     for flavour in Flavour::ALL {
         let real = RealServer::of(flavour).start();
-        let opened = push::open(&server(&real.url()), decode).await.expect("an answer");
+        let opened = inbox::open(&server(&real.url()), decode).await.expect("an answer");
         let mut inbox = opened.expect("an inbox");
         assert!(inbox.address.starts_with(CHANNELS), "{}", inbox.address);
         for payload in ["1", "nonsense", "2"] {
@@ -44,7 +44,7 @@ async fn what_is_published_arrives_and_nonsense_does_not() {
 #[tokio::test]
 async fn a_cut_subscription_is_made_again_and_says_so() {
     let real = RealServer::redis().start();
-    let opened = push::open(&server(&real.url()), decode).await.expect("an answer");
+    let opened = inbox::open(&server(&real.url()), decode).await.expect("an answer");
     let mut inbox = opened.expect("an inbox");
     let missed = std::sync::Arc::clone(&inbox.missed);
     for round in 0..3 {
@@ -64,7 +64,7 @@ async fn a_cut_subscription_is_made_again_and_says_so() {
 async fn a_stopped_server_is_noticed_without_traffic() {
     let real = RealServer::redis().start();
     let url = format!("{}?call_timeout=200ms&connect_timeout=200ms", real.url());
-    let opened = push::open(&server(&url), decode).await.expect("an answer");
+    let opened = inbox::open(&server(&url), decode).await.expect("an answer");
     let inbox = opened.expect("an inbox");
     real.stop();
     wait_until("the silent connection is given up", || established(&real) == 0);
@@ -76,11 +76,11 @@ async fn a_stopped_server_is_noticed_without_traffic() {
 async fn a_user_without_channels_has_no_inbox() {
     let real = RealServer::redis().with_user("few", "on >secret ~* resetchannels +@all").start();
     let url = format!("redis://few:secret@127.0.0.1:{}", real.port());
-    let opened = push::open(&server(&url), decode).await.expect("no error");
+    let opened = inbox::open(&server(&url), decode).await.expect("no error");
     assert!(opened.is_none());
 
     let real = RealServer::redis().with("rename-command SUBSCRIBE \"\"").start();
-    let opened = push::open(&server(&real.url()), decode).await.expect("no error");
+    let opened = inbox::open(&server(&real.url()), decode).await.expect("no error");
     assert!(opened.is_none());
 }
 
@@ -89,7 +89,7 @@ async fn the_smallest_right_to_channels_is_enough() {
     let rules = "on >secret ~* resetchannels &tenure:inbox:* -@all +subscribe +ping";
     let real = RealServer::redis().with_user("few", rules).start();
     let url = format!("redis://few:secret@127.0.0.1:{}", real.port());
-    let opened = push::open(&server(&url), decode).await.expect("an answer");
+    let opened = inbox::open(&server(&url), decode).await.expect("an answer");
     let mut inbox = opened.expect("an inbox");
     assert_eq!(publish(&real, &inbox, "3"), 1);
     assert_eq!(stamp(&mut inbox).await, 3);
@@ -98,6 +98,6 @@ async fn the_smallest_right_to_channels_is_enough() {
 #[tokio::test]
 async fn without_a_server_there_is_an_error_and_no_task_is_left() {
     let url = "redis://127.0.0.1:1?connect_timeout=200ms";
-    let failure = push::open(&server(url), decode).await.expect_err("nobody listens");
+    let failure = inbox::open(&server(url), decode).await.expect_err("nobody listens");
     assert!(failure.to_string().contains("nobody listens"), "{failure}");
 }

@@ -9,11 +9,11 @@ use percent_encoding::percent_decode_str;
 
 use crate::store::{StoreError, spelling};
 
-use super::keys::Template;
 use super::login::{Login, Password, PasswordFile};
-use super::marker::RestartGuard;
 use super::secrets::Secrets;
 use super::server::Limits;
+use crate::store::redis::keys::Template;
+use crate::store::redis::marker::RestartGuard;
 
 /// The parameters behind `?`, with what each is for.
 const PARAMETERS: &[(&str, &str)] = &[
@@ -34,34 +34,34 @@ const LIMIT_MAX: Duration = Duration::from_secs(3600);
 
 /// A server and how to use it, as a URL names it.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct RedisUrl {
-    pub(super) place: Place,
-    pub(super) tls: Option<TlsFiles>,
-    pub(super) login: Login,
-    pub(super) limits: Limits,
-    pub(super) key_template: Template,
+pub(crate) struct RedisUrl {
+    pub(crate) place: Place,
+    pub(crate) tls: Option<TlsFiles>,
+    pub(crate) login: Login,
+    pub(crate) limits: Limits,
+    pub(crate) key_template: Template,
     /// Zero: off.
-    pub(super) restart_guard: Duration,
+    pub(crate) restart_guard: Duration,
 }
 
 /// Where the server is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Place {
+pub(crate) enum Place {
     Host { host: Arc<str>, port: u16 },
     Socket(PathBuf),
 }
 
 /// What TLS needs beside the system's own authorities.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct TlsFiles {
-    pub(super) ca: Option<PathBuf>,
-    pub(super) cert_and_key: Option<(PathBuf, PathBuf)>,
-    pub(super) server_name: Option<Arc<str>>,
+pub(crate) struct TlsFiles {
+    pub(crate) ca: Option<PathBuf>,
+    pub(crate) cert_and_key: Option<(PathBuf, PathBuf)>,
+    pub(crate) server_name: Option<Arc<str>>,
 }
 
 impl RedisUrl {
     /// Reads `redis://`, `rediss://` and `redis+unix://`, and the same of `valkey`.
-    pub(super) fn parse(text: &str) -> Result<Self, StoreError> {
+    pub(crate) fn parse(text: &str) -> Result<Self, StoreError> {
         // The parser would leave some of them out.
         spelling::check("the store's URL", text).map_err(config)?;
         let url = url::Url::parse(text).map_err(|e| match address_fault(text) {
@@ -96,7 +96,7 @@ impl RedisUrl {
     }
 
     /// The store's name, without user, password and parameters.
-    pub(super) fn name(&self) -> Arc<str> {
+    pub(crate) fn name(&self) -> Arc<str> {
         let database = self.login.database;
         match &self.place {
             Place::Host { host, port } => {

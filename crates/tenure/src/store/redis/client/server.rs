@@ -8,22 +8,22 @@ use crate::observe::report;
 use crate::runtime::Runtime;
 use crate::store::StoreError;
 
+use super::dial::{Dial, Tcp, Unix, within};
 use super::dial_backoff::DialBackoff;
 use super::failure::{Cause, Failure, Stage};
 use super::login::{Greeting, Login};
 use super::pipeline::{Driver, OnPush, Pipeline};
-use super::stream::{Dial, Tcp, Unix, within};
 #[cfg(feature = "tls")]
 use super::tls::Tls;
 use super::url::{Place, RedisUrl};
 
 /// How long to wait for a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Limits {
+pub(crate) struct Limits {
     /// For a connection, from the name's look-up to the login.
-    pub(super) connect: Duration,
+    pub(crate) connect: Duration,
     /// For an answer.
-    pub(super) call: Duration,
+    pub(crate) call: Duration,
 }
 
 impl Default for Limits {
@@ -34,19 +34,19 @@ impl Default for Limits {
 
 /// One server, and all that its links share.
 #[derive(Debug)]
-pub(super) struct Server {
+pub(crate) struct Server {
     /// For logs, without secrets.
-    pub(super) name: Arc<str>,
-    pub(super) dial: Arc<dyn Dial>,
-    pub(super) login: Login,
-    pub(super) limits: Limits,
-    pub(super) runtime: Arc<dyn Runtime>,
-    pub(super) gate: DialBackoff,
+    pub(crate) name: Arc<str>,
+    pub(crate) dial: Arc<dyn Dial>,
+    pub(crate) login: Login,
+    pub(crate) limits: Limits,
+    pub(crate) runtime: Arc<dyn Runtime>,
+    pub(crate) gate: DialBackoff,
 }
 
 impl Server {
     /// The server that a URL names. Nothing is connected yet.
-    pub(super) fn of_url(
+    pub(crate) fn of_url(
         url: &RedisUrl,
         runtime: Arc<dyn Runtime>,
     ) -> Result<Arc<Self>, StoreError> {
@@ -68,7 +68,7 @@ impl Server {
         Ok(Self::new(url.name(), dial, url.login.clone(), url.limits, runtime))
     }
 
-    pub(super) fn new(
+    pub(crate) fn new(
         name: Arc<str>,
         dial: Arc<dyn Dial>,
         login: Login,
@@ -81,7 +81,7 @@ impl Server {
 
     /// One more connection, when the gate lets it through. Call it on the runtime: the stream
     /// belongs to the runtime that makes it.
-    pub(super) async fn connect(
+    pub(crate) async fn connect(
         &self,
         name: &str,
         on_push: Option<OnPush>,

@@ -18,23 +18,23 @@ use tokio::sync::oneshot;
 
 use crate::runtime::shielded;
 
+use super::dial::ByteStream;
 use super::failure::{Cause, Failure};
 use super::resp::{Command, Reader, Value};
-use super::stream::ByteStream;
 
 /// How much is read at once.
 const READ_SIZE: usize = 16 << 10;
 
 /// Takes what the server says unasked, on the driver's thread: it must be quick.
-pub(super) type OnPush = Arc<dyn Fn(&[Value]) + Send + Sync>;
+pub(crate) type OnPush = Arc<dyn Fn(&[Value]) + Send + Sync>;
 
 /// What moves the bytes of a connection. It must be polled for the connection to work, and the
 /// connection ends with it.
-pub(super) type Driver = Pin<Box<dyn Future<Output = ()> + Send>>;
+pub(crate) type Driver = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A connection. Clones share it.
 #[derive(Clone)]
-pub(super) struct Pipeline {
+pub(crate) struct Pipeline {
     state: Arc<Mutex<State>>,
 }
 
@@ -54,7 +54,7 @@ struct State {
 
 impl Pipeline {
     /// A connection over a stream of which `reader` has read so far, and its driver.
-    pub(super) fn new(
+    pub(crate) fn new(
         stream: Box<dyn ByteStream>,
         reader: Reader,
         on_push: Option<OnPush>,
@@ -78,7 +78,7 @@ impl Pipeline {
     }
 
     /// Sends a command, once, and waits for its answer.
-    pub(super) async fn send(&self, command: &Command) -> Result<Value, Failure> {
+    pub(crate) async fn send(&self, command: &Command) -> Result<Value, Failure> {
         let (answer, coming) = oneshot::channel();
         {
             let mut state = self.state();

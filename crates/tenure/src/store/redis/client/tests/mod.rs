@@ -1,0 +1,87 @@
+//! The link against real servers: what it does when they stop, die, refuse, or are none.
+
+#![allow(clippy::disallowed_methods, reason = "real servers, real time")]
+
+mod connection;
+mod fake;
+mod faults;
+mod network;
+mod outage;
+mod pipeline;
+#[cfg(feature = "tls")]
+mod tls;
+
+use std::sync::{Arc, Mutex};
+
+use tenure_testkit::Server as RealServer;
+
+use crate::runtime::{self, Moment, Runtime};
+
+use super::connection::{Connection, Script};
+use super::dial::{Dial, Dialling};
+use super::failure::Failure;
+use super::resp::{Command, Value};
+use super::server::Server;
+use super::url::RedisUrl;
+use crate::store::redis::encode::Words;
+
+static ECHO: Script = Script::new("echo", "return {KEYS[1], ARGV[1]}");
+
+/// What the server calls the links of these tests.
+const NAME: &str = "tenure-test";
+
+/// The server that a URL names, on the machine's clock.
+pub(crate) fn server(url: &str) -> Arc<Server> {
+    let url = RedisUrl::parse(url).expect("a good URL");
+    Server::of_url(&url, runtime::machine().expect("threads")).expect("a server")
+}
+
+/// A link with parameters that suit a test.
+pub(crate) fn link(real: &RealServer, parameters: &str) -> Connection {
+    Connection::new(&server(&format!("{}?{parameters}", real.url())), NAME)
+}
+
+pub(crate) fn words(texts: &[&str]) -> Words {
+    let mut words = Words::default();
+    texts.iter().for_each(|text| _ = words.text(text));
+    words
+}
+
+async fn ping(link: &Connection) -> Result<Value, Failure> {
+    link.command(&Command::of(&["PING"])).await
+}
+
+/// How many connections to it this side holds open, whatever the server does.
+pub(crate) fn established(real: &RealServer) -> usize {
+    let sockets = std::fs::read_to_string("/proc/self/net/tcp").expect("a list of sockets");
+    // Remote address and state, as the kernel writes them.
+    let remote = format!("0100007F:{:04X} 01 ", real.port());
+    sockets.lines().filter(|line| line.contains(&remote)).count()
+}
+
+/// Counts who dials.
+#[derive(Debug)]
+struct Counted {
+    dial: Arc<dyn Dial>,
+    times: Arc<Mutex<Vec<Moment>>>,
+}
+
+impl Dial for Counted {
+    fn dial<'a>(&'a self, runtime: &'a dyn Runtime, until: Moment) -> Dialling<'a> {
+        self.times.lock().unwrap().push(runtime.now());
+        self.dial.dial(runtime, until)
+    }
+
+    fn is_tls(&self) -> bool {
+        self.dial.is_tls()
+    }
+}
+
+/// A server whose dials are counted.
+fn counted(url: &str) -> (Arc<Server>, Arc<Mutex<Vec<Moment>>>) {
+    let server = Arc::into_inner(server(url)).expect("nobody else has it");
+    let times = Arc::new(Mutex::default());
+    let dial = Arc::new(Counted { dial: server.dial, times: Arc::clone(&times) });
+    let server = Server::new(server.name, dial, server.login, server.limits, server.runtime);
+    (server, times)
+}
