@@ -40,7 +40,7 @@ pub(crate) struct StoreArgs {
     /// The embedded store in this file
     #[arg(long, value_name = "PATH")]
     pub(crate) store_file: Option<PathBuf>,
-    /// How long the first contact with the store may take
+    /// How long the first contact with the store may take, and how long giving the lock back
     #[arg(long, value_name = "DUR", default_value = "5s", value_parser = duration::parse)]
     pub(crate) store_timeout: Duration,
 }

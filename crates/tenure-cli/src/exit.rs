@@ -10,6 +10,7 @@ pub(crate) struct Exit(pub(crate) u8);
 impl Exit {
     pub(crate) const SUCCESS: Self = Self(0);
     pub(crate) const USAGE: Self = Self(64);
+    pub(crate) const UNAVAILABLE: Self = Self(69);
     pub(crate) const INTERNAL: Self = Self(70);
     pub(crate) const OUTPUT: Self = Self(74);
     pub(crate) const BUSY: Self = Self(75);
@@ -28,7 +29,7 @@ impl Exit {
         match error.kind() {
             ErrorKind::Invalid => Self::USAGE,
             ErrorKind::Mismatch => Self(65),
-            ErrorKind::Unavailable => Self(69),
+            ErrorKind::Unavailable => Self::UNAVAILABLE,
             ErrorKind::Busy => Self::BUSY,
             ErrorKind::Refused => Self(77),
             ErrorKind::Config => Self::CONFIG,
@@ -61,7 +62,8 @@ Exit codes:
   0..255   CMD's own, where CMD ended by itself (--report tells it from those below)
   64       usage: the command line or an option was refused, nothing was touched
   65       the key is something else at the store: another kind of lock, a foreign value
-  69       the store cannot be reached, failed, or grants nothing new yet (restart guard)
+  69       the store cannot be reached, does not answer, failed, or grants nothing new yet
+           (restart guard)
   70       internal: a defect of tenure, its sentry was killed, or the system refused a process
            or file descriptors
   74       stdout cannot be written: what status and list show does not fit there

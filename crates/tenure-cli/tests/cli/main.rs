@@ -17,4 +17,5 @@ mod run;
 mod schema;
 mod screen;
 mod sentry;
+mod silent;
 mod terminal;

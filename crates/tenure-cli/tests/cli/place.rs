@@ -202,7 +202,7 @@ impl Place {
         }
         let script = "import sqlite3, sys, time\n\
                       c = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=60)\n\
-                      c.execute('BEGIN IMMEDIATE')\n\
+                      c.execute('BEGIN EXCLUSIVE')\n\
                       open('blocked', 'w').write('1\\n')\n\
                       time.sleep(600)";
         let mut command = self.command("python3");

@@ -10,3 +10,4 @@ mod guarded;
 mod scenes;
 mod secrets;
 mod sentry;
+mod silent;

@@ -1,0 +1,114 @@
+//! The end of a run at its store: the lock is given back, and a claim that came to nothing is
+//! withdrawn. The user waits for the store once. What it has not answered by then is told, and it
+//! never changes how CMD ended.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tenure::{ErrorKind, Guard, Locks};
+
+use super::Flow;
+use super::verdict::Verdict;
+use crate::duration::show;
+use crate::exit::Exit;
+use crate::report::Outcome;
+use crate::wait;
+
+/// Time for a withdrawal once the key was busy until the limit, or a signal has ended the wait.
+/// A store that takes longer is silent, and silence is not "busy".
+const WITHDRAWAL: Duration = Duration::from_secs(2);
+/// A store that has not answered for so long was asked over a new connection too: the client of a
+/// server gives a dead one up 3 s after the first request.
+const SILENCE: Duration = Duration::from_millis(3_500);
+/// Time for a withdrawal at a store that was silent for longer: it may just answer again.
+const LAST_TRY: Duration = Duration::from_millis(500);
+/// The shortest time for which a waiter's place in the queue outlives it.
+const PLACE_MIN: Duration = Duration::from_secs(1);
+
+impl Flow<'_> {
+    /// Gives the lock back. A release that is not answered goes on in [`Flow::close`].
+    pub(super) async fn release(&mut self, guard: Guard) {
+        let until = self.runtime.now() + self.plan.store_timeout;
+        self.release_until = Some(until);
+        let runtime = Arc::clone(&self.runtime);
+        let releasing = async {
+            tokio::select! {
+                biased;
+                released = guard.release() => released.err(),
+                () = runtime.sleep_until(until) => None,
+            }
+        };
+        match wait::or_signal(releasing, &mut self.signals, &self.job).await {
+            Ok(Some(e)) if e.kind() == ErrorKind::Unavailable => {
+                self.unreleased = Some(e.to_string());
+            }
+            Ok(Some(e)) => self.tell_unreleased(&e.to_string()),
+            Ok(None) | Err(_) => {}
+        }
+    }
+
+    /// Waits until the store has answered all that it was asked. A signal cuts that short. The
+    /// user is told what the store may still do afterwards.
+    pub(super) async fn close(&mut self, locks: &Locks, verdict: Verdict) -> Verdict {
+        let is_busy = verdict.outcome == Outcome::Busy;
+        let closing = locks.close(self.time_to_close(verdict.outcome));
+        let closed = wait::or_signal(closing, &mut self.signals, &self.job).await;
+        match closed {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => return self.left_at(locks, verdict),
+            Err(signal) if is_busy => return Verdict::interrupted(signal),
+            Err(_) => {}
+        }
+        if let Some(message) = verdict.reason.as_ref().filter(|_| is_busy) {
+            self.plan.output.notice(message);
+        }
+        verdict
+    }
+
+    fn time_to_close(&self, outcome: Outcome) -> Duration {
+        let time = match (self.release_until, outcome) {
+            (Some(until), _) => until.since(self.runtime.now()),
+            (None, Outcome::Failed) => {
+                let waited = Duration::from_millis(self.times.waited.unwrap_or(0));
+                SILENCE.saturating_sub(waited).max(LAST_TRY)
+            }
+            (None, _) => WITHDRAWAL,
+        };
+        time.min(self.plan.store_timeout)
+    }
+
+    /// The store has not answered everything.
+    fn left_at(&mut self, locks: &Locks, verdict: Verdict) -> Verdict {
+        if self.times.fence.is_some() {
+            let unreleased = self.unreleased.take();
+            let unanswered = || format!("{} has not answered the release", locks.store_name());
+            self.tell_unreleased(&unreleased.unwrap_or_else(unanswered));
+            return verdict;
+        }
+        let output = self.plan.output;
+        let verdict = match verdict.reason {
+            Some(busy) if verdict.outcome == Outcome::Busy => {
+                let message = format!(
+                    "{busy}; since then the store has not answered; is it up, and reachable from \
+                     here?"
+                );
+                output.error(&message);
+                Verdict::failed(Exit::UNAVAILABLE, message)
+            }
+            _ => verdict,
+        };
+        let (key, span) = (self.plan.key.as_str(), show(self.plan.ttl.max(PLACE_MIN)));
+        let left = format!(
+            "a request that was not answered may still count at {}: {key:?} is then taken for up \
+             to {span}",
+            locks.store_name()
+        );
+        output.error(&left);
+        verdict.with_reasons([left])
+    }
+
+    fn tell_unreleased(&self, what: &str) {
+        let ttl = show(self.plan.ttl);
+        self.plan.output.notice(format!("{what}; the key is free in {ttl} at the latest"));
+    }
+}

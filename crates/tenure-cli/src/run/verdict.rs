@@ -1,0 +1,144 @@
+//! How a run ended: its exit code, and what the report says. It asks nobody and tells nobody.
+
+use std::io;
+
+use rustix::process::Signal;
+use tenure::{Error, LostReason};
+
+use crate::args::OnLost;
+use crate::exit::Exit;
+use crate::hold::Held;
+use crate::plan::Plan;
+use crate::process_tree::{Status, Survivor};
+use crate::report::{Outcome, Report};
+use crate::sentry_client::NotStarted;
+use crate::signals;
+use crate::watch::Cause;
+
+/// How the process ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Termination {
+    Exit(Exit),
+    /// Dies of SIGINT, so that a shell's loop ends; with all of its job, if Ctrl-C was meant
+    /// for it and reached CMD alone, since CMD had the terminal.
+    Interrupt {
+        whole_job: bool,
+    },
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub(super) struct Verdict {
+    pub(super) end: Termination,
+    pub(super) outcome: Outcome,
+    pub(super) reason: Option<String>,
+    status: Option<Status>,
+}
+
+impl Verdict {
+    pub(super) fn new(outcome: Outcome, exit: Exit, reason: impl Into<String>) -> Self {
+        Self { end: Termination::Exit(exit), outcome, reason: Some(reason.into()), status: None }
+    }
+
+    pub(super) fn failed(exit: Exit, reason: impl Into<String>) -> Self {
+        Self::new(Outcome::Failed, exit, reason)
+    }
+
+    /// The lock was not acquired, or the store not opened.
+    pub(super) fn of_error(error: &Error) -> Self {
+        Self::failed(Exit::of_error(error), error.to_string())
+    }
+
+    pub(super) fn interrupted(signal: Signal) -> Self {
+        let name = signals::name(signal.as_raw());
+        let exit = Exit::of_signal(signal.as_raw());
+        let verdict = Self::new(Outcome::Interrupted, exit, format!("{name} came while waiting"));
+        if signal == Signal::INT {
+            Self { end: Termination::Interrupt { whole_job: false }, ..verdict }
+        } else {
+            verdict
+        }
+    }
+
+    pub(super) fn lost(reason: LostReason) -> Self {
+        Self::new(Outcome::Lost, Exit::LOST, reason.to_string())
+    }
+
+    pub(super) fn not_started(plan: &Plan, not_started: &NotStarted) -> Self {
+        match not_started {
+            NotStarted::Cmd(e) if e.kind() == io::ErrorKind::NotFound => {
+                Self::failed(Exit::NOT_FOUND, plan.cmd.not_started(e))
+            }
+            NotStarted::Cmd(e) => Self::failed(Exit::NOT_EXECUTABLE, plan.cmd.not_started(e)),
+            NotStarted::Sentry(e) => {
+                Self::failed(Exit::INTERNAL, format!("cannot start the sentry: {e}"))
+            }
+        }
+    }
+
+    /// CMD has ended.
+    pub(super) fn of_cmd(plan: &Plan, held: &Held) -> Self {
+        let status = held.end.status;
+        let (end, reason) = match status {
+            Some(Status::Code(code)) => (Exit(u8::try_from(code).unwrap_or(u8::MAX)), None),
+            Some(Status::Signal(number)) => (Exit::of_signal(number), None),
+            None => (Exit::INTERNAL, Some("nobody saw how CMD ended".to_owned())),
+        };
+        let by_itself = held.end.cause.is_none();
+        let interrupted = status == Some(Status::Signal(Signal::INT.as_raw())) && by_itself;
+        let whole_job = held.had_terminal;
+        let end =
+            if interrupted { Termination::Interrupt { whole_job } } else { Termination::Exit(end) };
+        let verdict = match (held.lost, held.end.cause) {
+            (Some(reason), _) => {
+                let lost = Self::lost(reason);
+                if plan.on_lost == OnLost::Kill { lost } else { Self { end, ..lost } }
+            }
+            (None, Some(Cause::MaxHold)) => {
+                Self::new(Outcome::MaxHold, Exit::MAX_HOLD, "--max-hold was over")
+            }
+            (None, Some(_)) => Self::failed(Exit::INTERNAL, "the sentry was killed"),
+            (None, None) => Self { end, outcome: Outcome::Ended, reason, status },
+        };
+        let left = held.end.left.iter().map(Survivor::left_behind);
+        Self { status, ..verdict }.with_reasons(left)
+    }
+
+    /// More that the report has to say.
+    pub(super) fn with_reasons(self, more: impl IntoIterator<Item = String>) -> Self {
+        let reasons: Vec<_> = self.reason.into_iter().chain(more).collect();
+        let reason = (!reasons.is_empty()).then(|| reasons.join("; "));
+        Self { reason, ..self }
+    }
+
+    pub(super) fn report(&self, plan: &Plan, times: &Times) -> Report {
+        let exit = match self.end {
+            Termination::Exit(exit) => exit,
+            Termination::Interrupt { .. } => Exit::of_signal(Signal::INT.as_raw()),
+        };
+        let (code, signal) = match self.status {
+            Some(Status::Code(code)) => (Some(code), None),
+            Some(Status::Signal(number)) => (None, Some(number)),
+            None => (None, None),
+        };
+        Report {
+            key: plan.key.as_str().into(),
+            outcome: self.outcome,
+            exit: exit.0,
+            code,
+            signal,
+            fence: times.fence,
+            waited_ms: times.waited,
+            held_ms: times.held,
+            reason: self.reason.clone(),
+        }
+    }
+}
+
+/// What a grant adds to the report.
+#[derive(Debug, Default)]
+pub(super) struct Times {
+    pub(super) fence: Option<u64>,
+    pub(super) waited: Option<u64>,
+    pub(super) held: Option<u64>,
+}
