@@ -35,6 +35,10 @@ pub struct Memory {
 #[derive(Debug)]
 struct Shared {
     runtime: Arc<dyn Runtime>,
+    /// The wall clock at time zero of the runtime's clock, in microseconds since 1970. Fences
+    /// start from it, so they grow from one process to the next. Reading the wall clock with
+    /// every call would cost some 2 % of a lock.
+    wall_origin: u64,
     retention: Duration,
     /// A blocking mutex: it is never held across an await.
     table: Mutex<Table>,
@@ -67,8 +71,9 @@ impl Memory {
     /// An empty store that remembers fences of unused keys for `retention`.
     #[must_use]
     pub fn with_retention(runtime: Arc<dyn Runtime>, retention: Duration) -> Self {
-        let table = Mutex::default();
-        let shared = Shared { runtime, retention, table, inboxes: AtomicU64::new(0) };
+        let wall_origin = runtime.wall_micros().saturating_sub(runtime.now().as_micros());
+        let (table, inboxes) = (Mutex::default(), AtomicU64::new(0));
+        let shared = Shared { runtime, wall_origin, retention, table, inboxes };
         Self { shared: OfProcess::new(Arc::new(shared)) }
     }
 
@@ -157,11 +162,9 @@ impl Store for Memory {
         Box::pin(async move {
             self.shared.here()?;
             let mut table = self.table();
-            let at = StepContext {
-                now: self.now(),
-                fence_seed: self.shared.runtime.wall_micros(),
-                retention: self.shared.retention,
-            };
+            let now = self.now();
+            let fence_seed = self.shared.wall_origin + now.as_micros();
+            let at = StepContext { now, fence_seed, retention: self.shared.retention };
             let mut replies = Vec::with_capacity(steps.len());
             for step in steps {
                 let (reply, grants) = table.apply(&step, at);
