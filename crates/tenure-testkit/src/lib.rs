@@ -7,6 +7,8 @@
 //!   told to.
 //! - [`Client`]: a small client of the wire, for what tests assert.
 //! - [`clean`]: for programs under a test, which begin as from a person's shell.
+//! - [`alone`]: for a test that needs a process to itself. [`role!`]: for a part of a test that
+//!   needs one.
 //! - [`as_from_a_shell`]: for commands that call cargo.
 //! - [`wait_until`]: waits for a condition, with a limit.
 //!
@@ -33,6 +35,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "real servers, real time")]
 
+mod alone;
 mod cargo;
 mod certificates;
 mod clean;
@@ -45,6 +48,7 @@ mod proxy;
 mod reply;
 mod server;
 
+pub use alone::{alone, this_program};
 pub use cargo::as_from_a_shell;
 pub use certificates::Certificates;
 pub use clean::{clean, clean_environment, clean_signals};

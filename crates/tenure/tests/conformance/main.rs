@@ -6,6 +6,7 @@
 mod cases;
 mod nodes;
 mod rows;
+mod uses;
 mod world;
 
 use std::collections::BTreeSet;

@@ -5,11 +5,11 @@
 use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::Path;
-use std::process::{Child, Command};
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 use tenure::{ErrorKind, Locks, Renewal};
-use tenure_testkit::{Flavour, Server, clean};
+use tenure_testkit::{Flavour, Server, role};
 
 use crate::nodes::machine;
 
@@ -145,9 +145,8 @@ fn servers_come_and_go_and_nobody_overlaps() {
     let url = format!("quorum:{} ?max_ttl={MAX_TTL}&node_timeout=300ms", urls.join(" "));
     let crew: Vec<_> = (0..PROCESSES)
         .map(|_| {
-            let mut command = Command::new(std::env::current_exe().expect("this program"));
-            clean(&mut command).args(["--exact", "chaos::contender", "--ignored"]);
-            command.env("CONTENDER_URL", &url).env("CONTENDER_LOG", &log);
+            let mut command = role!(contender);
+            command.arg("--ignored").env("CONTENDER_URL", &url).env("CONTENDER_LOG", &log);
             command.env("CONTENDER_STOP", &stop);
             command.stdout(std::process::Stdio::null());
             Running(command.spawn().expect("it starts"))

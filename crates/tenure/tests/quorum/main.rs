@@ -3,13 +3,10 @@
 #![allow(clippy::disallowed_methods, reason = "tests measure time and limit it")]
 #![allow(clippy::print_stdout, reason = "tests say what they measured")]
 
-#[cfg(feature = "redis")]
 mod chaos;
-#[cfg(feature = "redis")]
 mod forgetting;
 mod late;
 mod nodes;
 mod opening;
-#[cfg(feature = "redis")]
 mod servers;
 mod votes;

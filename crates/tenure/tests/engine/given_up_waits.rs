@@ -1,0 +1,116 @@
+//! A wait that is given up leaves nothing at the store: not a place, and no tombstone, which the
+//! store would have to keep for a minute.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use tenure::protocol::{Op, Reply, Request};
+use tenure::runtime::{self, Runtime};
+use tenure::store::{Answer, Memory, Redis, Sqlite, Store};
+use tenure::{ErrorKind, Locks, LocksOptions};
+use tenure_testkit::{Reply as Said, Server};
+
+use crate::store_wrapper::{Around, Change};
+
+/// No step of a machine that runs tests takes so long, however busy it is.
+const PATIENCE: Duration = Duration::from_secs(60);
+const WAITS: usize = 1_000;
+const AT_ONCE: usize = 50;
+
+/// Counts the steps that want a tombstone.
+#[derive(Debug)]
+struct Counted {
+    store: Arc<dyn Store>,
+    tombstones: Arc<AtomicUsize>,
+}
+
+impl Change for Counted {
+    fn within(&self) -> &dyn Store {
+        &*self.store
+    }
+
+    fn call(&self, steps: Vec<Request>) -> Answer<'_, Vec<Reply>> {
+        let wants_one = |step: &&Request| {
+            matches!(step.op, Op::Withdraw { .. } | Op::Release { tombstone: Some(_), .. })
+        };
+        let count = steps.iter().filter(wants_one).count();
+        self.tombstones.fetch_add(count, Ordering::SeqCst);
+        self.store.call(steps)
+    }
+}
+
+/// A thousand tasks wait for a key that another has, and give up; answers how many tombstones
+/// that took. Each has a place of its own at the store.
+async fn give_up(store: Arc<dyn Store>) -> usize {
+    let runtime = runtime::machine().expect("a clock and timers");
+    let tombstones = Arc::new(AtomicUsize::new(0));
+    let over = |store: Arc<dyn Store>| {
+        let options = LocksOptions::default().with_store_timeout(PATIENCE);
+        Locks::over(store, Arc::clone(&runtime), options)
+    };
+    let other = over(Arc::clone(&store));
+    let counted = Counted { store, tombstones: Arc::clone(&tombstones) };
+    let locks = over(Arc::new(Around(counted)));
+    let held = other.mutex("key").acquire().await.expect("granted");
+    for round in 0..WAITS / AT_ONCE {
+        let waits: Vec<_> = (0..AT_ONCE)
+            .map(|index| {
+                let mutex = locks.mutex("key").with_owner(format!("{round}-{index}"));
+                // With all that must be answered before, it has its place for a while.
+                tokio::spawn(
+                    async move { mutex.with_wait(Duration::from_millis(100)).acquire().await },
+                )
+            })
+            .collect();
+        for wait in waits {
+            let error = wait.await.expect("no panic").expect_err("held");
+            assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
+        }
+    }
+    let began = Instant::now();
+    while !other.mutex("key").inspect().await.expect("a look").waiters.is_empty() {
+        assert!(began.elapsed() < PATIENCE, "places are left");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    locks.close(PATIENCE).await.expect("nothing is owed");
+    held.release().await.expect("released");
+    tombstones.load(Ordering::SeqCst)
+}
+
+/// A request may be under way at the moment of giving up, above all on a busy machine.
+const FEW: usize = WAITS / 10;
+
+#[tokio::test]
+async fn in_memory() {
+    let store = Memory::new(runtime::machine().expect("a clock and timers"));
+    let wanted = give_up(Arc::new(store)).await;
+    assert!(wanted < FEW, "{wanted} tombstones for {WAITS} waits");
+}
+
+#[tokio::test]
+async fn in_a_file() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("locks.db");
+    let runtime: Arc<dyn Runtime> = runtime::machine().expect("a clock and timers");
+    let store = Sqlite::open(&file, runtime).await.expect("a file");
+    let wanted = give_up(Arc::new(store)).await;
+    assert!(wanted < FEW, "{wanted} tombstones for {WAITS} waits");
+    let db = rusqlite::Connection::open(&file).expect("the file");
+    let count = "SELECT count(*) FROM tombstone";
+    let kept: u32 = db.query_row(count, [], |row| row.get(0)).expect("a count");
+    assert!(kept as usize <= wanted, "{kept} tombstones where {wanted} were wanted");
+}
+
+#[tokio::test]
+async fn in_a_server() {
+    let server = Server::redis().start();
+    let runtime: Arc<dyn Runtime> = runtime::machine().expect("a clock and timers");
+    let store = Redis::open(&server.url(), runtime).await.expect("a server");
+    let wanted = give_up(Arc::new(store)).await;
+    assert!(wanted < FEW, "{wanted} tombstones for {WAITS} waits");
+    let all = "local count = 0 for _, name in ipairs(redis.call('KEYS', '*:buried')) do \
+               count = count + redis.call('ZCARD', name) end return count";
+    let Said::Int(kept) = server.command(&["EVAL", all, "0"]) else { panic!("a count") };
+    assert!(usize::try_from(kept).is_ok_and(|kept| kept <= wanted), "{kept} where {wanted}");
+}

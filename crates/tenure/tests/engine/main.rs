@@ -1,0 +1,16 @@
+//! The engine over stores, clocks and runtimes of the tests' own: what is dropped, given up, cut
+//! off or closed at any moment leaves nothing behind, and costs the store little.
+
+#![allow(clippy::disallowed_methods, reason = "tests measure time and limit it")]
+
+mod closing;
+mod contention;
+mod dropped;
+mod given_up_waits;
+mod heartbeats;
+mod inbox;
+mod last_handle;
+mod links;
+mod observed;
+mod still;
+mod store_wrapper;

@@ -1,0 +1,6 @@
+//! Every store answers as the machine of one key does, step by step, to the same random steps.
+
+mod drafts;
+mod memory;
+mod redis;
+mod sqlite;

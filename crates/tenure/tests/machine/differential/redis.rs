@@ -1,0 +1,302 @@
+//! The scripts in Redis and Valkey are the machine in another language.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use tenure::protocol::{Acquire, FenceRule, Op, Request, StepContext};
+use tenure::runtime;
+use tenure::store::{Redis, RedisOptions, Store};
+use tenure::{Key, Owner, StoreTime};
+use tenure_testkit::{Flavour, Server};
+
+use super::drafts::{Draft, Ends, Model, asks, steps};
+
+/// Where the scripts read the time in place of the server's clock.
+const CLOCK: &str = "test:clock";
+const RETENTION: Duration = Duration::from_secs(24 * 3600);
+/// What is left of a lease of a test is long enough on the server's own clock not to end before
+/// the test: spans are a thousand times longer than drafted, and whole tens of seconds.
+fn stretched_span(span: Duration) -> Duration {
+    Duration::from_secs(10) * u32::try_from(span.as_millis().div_ceil(10)).expect("a short span")
+}
+
+#[derive(Debug, Clone)]
+enum Event {
+    Pass(Duration),
+    /// The server's clock is set back.
+    Back(Duration),
+    /// A batch on one connection.
+    Ask(Vec<(u8, Draft)>),
+}
+
+/// What keys a sequence is about. Those locks that say everything themselves have their last fences
+/// in one number, so the fence of one key may be larger than the machine of another key says.
+#[derive(Debug, Clone, Copy)]
+enum Keys {
+    /// Two, whose fences all come from the clock, which is above that number and never set back.
+    OfTheClock,
+    /// This one alone, with fences that are proposed, carried and raised, too.
+    Only(&'static [u8]),
+}
+
+/// Keys, and what comes upon them: a long mixture, or mostly simple steps.
+fn sequence(keys: &[Keys]) -> impl Strategy<Value = (Keys, Vec<Event>)> + use<> {
+    (prop::sample::select(keys.to_vec()), prop::bool::ANY).prop_flat_map(|(keys, simple)| {
+        let (often, length) = if simple { (9, 1..20) } else { (3, 1..60) };
+        (Just(keys), prop::collection::vec(event(keys, often), length))
+    })
+}
+
+fn event(keys: Keys, simple: u32) -> impl Strategy<Value = Event> {
+    let asked = match keys {
+        Keys::OfTheClock => &[0, 1],
+        Keys::Only(key) => key,
+    };
+    let asks = asks(asked, simple).prop_map(move |asks| {
+        Event::Ask(
+            asks.into_iter().filter_map(|(key, draft)| Some((key, keys.fit(draft)?))).collect(),
+        )
+    });
+    let span = || (1..3000_u64).prop_map(|ms| stretched_span(Duration::from_millis(ms)));
+    let passes = span().prop_map(Event::Pass);
+    match keys {
+        Keys::OfTheClock => prop_oneof![6 => asks, 2 => passes].boxed(),
+        Keys::Only(_) => {
+            prop_oneof![12 => asks, 4 => passes, 1 => span().prop_map(Event::Back)].boxed()
+        }
+    }
+}
+
+impl Keys {
+    /// The step with such a fence; none if it is about others.
+    fn fit(self, mut draft: Draft) -> Option<Draft> {
+        match (self, &mut draft) {
+            (Self::Only(_), _) => {}
+            (Self::OfTheClock, Draft::Raise { .. }) => return None,
+            (Self::OfTheClock, Draft::Acquire { fence, .. } | Draft::Pass { fence, .. }) => {
+                *fence = FenceRule::Mint;
+            }
+            (Self::OfTheClock, _) => {}
+        }
+        Some(draft)
+    }
+}
+
+fn stretched_claim(mut acquire: Acquire) -> Acquire {
+    acquire.ttl = stretched_span(acquire.ttl);
+    if let Some(queue) = &mut acquire.queue {
+        queue.window = stretched_span(queue.window);
+    }
+    acquire
+}
+
+/// Makes every span of a step so many times longer.
+fn stretched(op: Op) -> Op {
+    match op {
+        Op::Acquire(acquire) => Op::Acquire(stretched_claim(acquire)),
+        Op::Steal(acquire) => Op::Steal(stretched_claim(acquire)),
+        Op::Handoff { owner, min_hold, tombstone, to, ahead } => Op::Handoff {
+            owner,
+            min_hold: stretched_span(min_hold),
+            tombstone: tombstone.map(stretched_span),
+            to: stretched_claim(to),
+            ahead,
+        },
+        Op::Renew { owner, ttl } => Op::Renew { owner, ttl: stretched_span(ttl) },
+        Op::Release { owner, min_hold, tombstone } => Op::Release {
+            owner,
+            min_hold: stretched_span(min_hold),
+            tombstone: tombstone.map(stretched_span),
+        },
+        Op::Withdraw { owner, tombstone } => {
+            Op::Withdraw { owner, tombstone: stretched_span(tombstone) }
+        }
+        Op::Transfer { from, to, label, ttl } => {
+            Op::Transfer { from, to, label, ttl: stretched_span(ttl) }
+        }
+        other => other,
+    }
+}
+
+/// Whoever is passed to gives its first sign of life with that, mostly; if it has a place by now,
+/// because the pass comes late.
+fn first_sign(step: &mut Request) {
+    if let Op::Handoff { to, .. } = &mut step.op
+        && let Some(queue) = &mut to.queue
+        && queue.stamp % 4 != 1
+    {
+        queue.stamp = 1;
+    }
+}
+
+struct Scene {
+    /// How many steps on other keys come along with each batch: in company, fewer words travel.
+    company: u32,
+    server: Server,
+    store: Redis,
+    tokio_runtime: tokio::runtime::Runtime,
+}
+
+impl Scene {
+    fn start(flavour: Flavour, company: u32) -> Self {
+        let server = Server::of(flavour).start();
+        let tokio_runtime =
+            tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+        let runtime = runtime::machine().expect("the machine's runtime starts");
+        let options = RedisOptions { clock: Some(CLOCK.into()), ..RedisOptions::default() };
+        let opened = Redis::open_with(&server.url(), runtime, options);
+        let store = tokio_runtime.block_on(opened).expect("the server answers");
+        Self { company, server, store, tokio_runtime }
+    }
+
+    async fn run(&self, events: Vec<Event>) {
+        self.server.command(&["FLUSHALL"]);
+        let mut micros = 1_700_000_000_000_000_u64;
+        let mut inbox = self.store.inbox().await.expect("an answer").expect("an inbox");
+        let mut model = Model::default();
+        for event in events {
+            let asks = match event {
+                Event::Pass(span) => {
+                    micros += u64::try_from(span.as_micros()).expect("a short span");
+                    continue;
+                }
+                Event::Back(span) => {
+                    micros -= u64::try_from(span.as_micros()).expect("a short span");
+                    continue;
+                }
+                Event::Ask(asks) => asks,
+            };
+            self.server.command(&["SET", CLOCK, &micros.to_string()]);
+            let mut steps = steps(&asks, &inbox.address);
+            for step in &mut steps {
+                step.op = stretched(step.op.clone());
+                first_sign(step);
+            }
+            steps.extend((0..self.company).map(|number| Request {
+                key: Key::new(format!("company-{number}")).expect("a good key"),
+                op: Op::Release {
+                    owner: Owner::from_parts("nobody", 0),
+                    min_hold: Duration::ZERO,
+                    tombstone: None,
+                },
+            }));
+            self.end_locks_to_be_released(&steps, micros);
+            let now = StoreTime::from_micros(micros);
+            let at = StepContext { now, fence_seed: micros, retention: RETENTION };
+            model.agrees_with(&self.store, &mut inbox, steps, at).await;
+            // No call brings a key so many fences.
+            micros += 100;
+        }
+        assert_eq!(self.without_ttl(), Vec::<String>::new(), "they would stay for ever");
+    }
+
+    /// A lock that says everything itself ends with its key, and this server's own clock is not the
+    /// test's: nothing else would tell a release that it comes too late.
+    fn end_locks_to_be_released(&self, steps: &[Request], micros: u64) {
+        for step in steps.iter().filter(|step| matches!(step.op, Op::Release { .. })) {
+            let lock = self.server.command(&["GET", step.key.as_str()]).text();
+            let expires = lock
+                .as_deref()
+                .filter(|lock| lock.contains('\n'))
+                .map(|lock| lock[lock.len() - 16..].parse::<u64>().expect("until when it is held"));
+            if expires.is_some_and(|expires| expires <= micros) {
+                self.server.command(&["DEL", step.key.as_str()]);
+            }
+        }
+    }
+
+    fn without_ttl(&self) -> Vec<String> {
+        let keys = self.server.command(&["KEYS", "*"]);
+        let names = keys.list().iter().filter_map(tenure_testkit::Reply::text);
+        let stays = |name: &String| self.server.command(&["PTTL", name]).int() == -1;
+        names.filter(|name| name != CLOCK).filter(stays).collect()
+    }
+}
+
+fn equal_on(flavour: Flavour, keys: &[Keys], company: u32, cases: u32) {
+    let scene = Scene::start(flavour, company);
+    let config = ProptestConfig { cases, max_shrink_time: 30_000, ..ProptestConfig::default() };
+    let sequence = sequence(keys);
+    let ran = proptest::test_runner::TestRunner::new(config).run(&sequence, |(_, events)| {
+        scene.tokio_runtime.block_on(scene.run(events));
+        Ok(())
+    });
+    if let Err(failure) = ran {
+        panic!("{failure}");
+    }
+}
+
+const ALL: [Keys; 3] = [Keys::OfTheClock, Keys::Only(&[0]), Keys::Only(&[1])];
+
+#[test]
+fn redis_answers_as_the_machine_does() {
+    equal_on(Flavour::Redis, &ALL, 0, 500);
+}
+
+#[test]
+fn valkey_answers_as_the_machine_does() {
+    equal_on(Flavour::Valkey, &ALL, 0, 500);
+}
+
+/// Whoever proposes fences sends the names of all records, so here nobody does.
+#[test]
+fn redis_answers_so_in_company() {
+    equal_on(Flavour::Redis, &[Keys::OfTheClock], 9, 200);
+}
+
+#[test]
+fn valkey_answers_so_in_company() {
+    equal_on(Flavour::Valkey, &[Keys::OfTheClock], 9, 200);
+}
+
+/// By an owner that has given back, and by one that has the value of the holder and no more.
+#[test]
+fn a_pass_is_only_the_holders() {
+    let pass = |owner, to| Draft::Pass {
+        owner,
+        to,
+        limit: 1,
+        ttl: 3000,
+        fence: FenceRule::Mint,
+        ahead: true,
+        ends: Ends::at_once(),
+    };
+    let acquire = Draft::Acquire {
+        owner: 1,
+        units: 1,
+        limit: 1,
+        ttl: 3000,
+        window: None,
+        stamp: 1,
+        fence: FenceRule::Mint,
+    };
+    let release = Draft::Release { owner: 4, min_hold: 0, tombstone: None };
+    let to_others = [pass(1, 2), pass(2, 3), pass(3, 4)];
+    let too_late = [release, pass(4, 5), pass(105, 6)];
+    let calls: Vec<_> = [acquire].into_iter().chain(to_others).chain(too_late).collect();
+    for flavour in Flavour::ALL {
+        let scene = Scene::start(flavour, 0);
+        let events = calls.iter().map(|draft| Event::Ask(vec![(0, draft.clone())])).collect();
+        scene.tokio_runtime.block_on(scene.run(events));
+    }
+}
+
+#[test]
+fn a_release_in_company_sees_who_waits_behind_a_lock_that_said_everything() {
+    let acquire = |owner, window| Draft::Acquire {
+        owner,
+        units: 1,
+        limit: 1,
+        ttl: 3000,
+        window,
+        stamp: 1,
+        fence: FenceRule::Mint,
+    };
+    let release = |owner| Draft::Release { owner, min_hold: 0, tombstone: None };
+    let calls = [acquire(0, None), acquire(2, Some(3000)), release(0), release(2)];
+    for flavour in Flavour::ALL {
+        let scene = Scene::start(flavour, 9);
+        let events = calls.iter().map(|draft| Event::Ask(vec![(0, draft.clone())])).collect();
+        scene.tokio_runtime.block_on(scene.run(events));
+    }
+}

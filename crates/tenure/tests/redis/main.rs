@@ -1,0 +1,29 @@
+//! What Tenure promises over a server and a wire that fail, on real servers of the tests' own. The
+//! proxy breaks the wire at the call that it is told to; nothing here fails by chance.
+
+#![allow(clippy::disallowed_methods, reason = "tests measure time and limit it")]
+#![allow(clippy::print_stdout, reason = "tests say what they measured")]
+
+mod fences;
+mod forgetting;
+mod given_up;
+mod interop;
+mod life;
+mod listing;
+mod lost_replies;
+mod names;
+mod outage;
+mod pressure;
+mod pushes;
+mod refused;
+mod restart;
+mod rights;
+mod same_value;
+mod secrets;
+mod silence;
+mod steps;
+mod told;
+mod traces;
+mod verdicts;
+mod ways;
+mod world;
