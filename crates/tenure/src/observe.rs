@@ -209,18 +209,19 @@ pub(crate) fn lost(
 pub(crate) fn store_error(
     runtime: &dyn Runtime,
     store: &Arc<str>,
-    (class, error): (&'static str, String),
+    class: &'static str,
+    error: &str,
 ) {
-    let say = |store: &Arc<str>, (class, error): &(&'static str, String)| {
+    let say = move |store: &Arc<str>, error: &String| {
         let name = &**store;
         tracing::debug!(name: "tenure.store_error", target: "tenure", store = name, %error);
         measure!(
             counter "tenure_store_errors_total" += 1,
             "store" => Arc::clone(store),
-            "class" => *class
+            "class" => class
         );
     };
-    tell!(runtime, say, store, &(class, error));
+    tell!(runtime, say, store, &error.to_owned());
 }
 
 pub(crate) fn gave_up_undoing(runtime: &dyn Runtime, key: &Key) {

@@ -148,8 +148,8 @@ impl Engine {
     /// A forked process tells nothing of what it inherited.
     fn tell_of(&self, error: &StoreError) {
         if error.class != StoreErrorClass::Forked {
-            let told = (error.class.label(), error.to_string());
-            observe::store_error(&*self.runtime, &self.name, told);
+            let class = error.class.label();
+            observe::store_error(&*self.runtime, &self.name, class, &error.message);
         }
     }
 

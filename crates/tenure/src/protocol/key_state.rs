@@ -70,9 +70,12 @@ impl KeyState {
                 self.release(owner, *min_hold, *tombstone, at.now)
             }
             Op::Handoff { owner, min_hold, tombstone, to, ahead } => {
-                let ahead = self.gives_up(owner, *min_hold, at.now) && *ahead;
+                let goes_first = *ahead && self.gives_up(owner, *min_hold, at.now);
                 let released = self.release(owner, *min_hold, *tombstone, at.now);
-                self.handoff(owner, released, (to, ahead), at, &mut grants)
+                if goes_first && *owner != to.owner {
+                    self.grant_ahead(to, at);
+                }
+                self.handoff(owner, released, to, at, &mut grants)
             }
             Op::Withdraw { owner, tombstone } => {
                 self.release(owner, Duration::ZERO, Some(*tombstone), at.now)

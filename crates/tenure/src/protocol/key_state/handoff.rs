@@ -16,22 +16,26 @@ impl KeyState {
         holder.is_some_and(|h| h.kept_until(min_hold, now) <= now) && !self.is_buried(owner)
     }
 
-    /// The second half of a handoff: `owner` has released.
-    pub(super) fn handoff(
-        &mut self,
-        owner: &Owner,
-        released: Reply,
-        (to, ahead): (&Acquire, bool),
-        at: StepContext,
-        grants: &mut Vec<Grant>,
-    ) -> Reply {
-        if ahead && *owner != to.owner && self.can_be_granted(to) {
+    /// Grants to `to` ahead of the queue, if its claim fits.
+    pub(super) fn grant_ahead(&mut self, to: &Acquire, at: StepContext) {
+        if self.can_be_granted(to) {
             // The lease is no shorter than a grant to its place in the queue would have been.
             let place = self.queue.iter().position(|p| p.owner == to.owner);
             let place = place.and_then(|index| self.queue.remove(index));
             let lease = place.map_or(to.ttl, |p| p.claim_lease.max(to.ttl));
             self.grant(to, lease, at);
         }
+    }
+
+    /// The last part of a handoff: `owner` has released, and `to` claims.
+    pub(super) fn handoff(
+        &mut self,
+        owner: &Owner,
+        released: Reply,
+        to: &Acquire,
+        at: StepContext,
+        grants: &mut Vec<Grant>,
+    ) -> Reply {
         self.grant_from_queue(at, grants);
         // An acquire answers both ways, granted above or not. A handoff to the same owner would
         // grant again each time it is repeated.
