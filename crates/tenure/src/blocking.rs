@@ -53,7 +53,6 @@ pub fn connect_with(url: &str, options: LocksOptions) -> Result<Locks> {
 }
 
 /// [`tenure::mutex`](crate::mutex), for blocking use.
-#[must_use = "nothing is locked before it is acquired"]
 pub fn mutex(name: impl AsRef<str>) -> Mutex {
     Mutex(crate::default::mutex(name))
 }
@@ -77,7 +76,6 @@ impl From<Locks> for crate::Locks {
 
 impl Locks {
     /// See [`Locks::mutex`](crate::Locks::mutex).
-    #[must_use]
     pub fn mutex(&self, key: impl AsRef<str>) -> Mutex {
         Mutex(self.0.mutex(key))
     }
@@ -122,6 +120,7 @@ impl Locks {
 
 /// [`tenure::Mutex`](crate::Mutex) for blocking use.
 #[derive(Debug, Clone)]
+#[must_use = "nothing is locked before it is acquired"]
 pub struct Mutex(crate::Mutex);
 
 impl From<crate::Mutex> for Mutex {
@@ -136,7 +135,6 @@ macro_rules! options {
         $(
             #[doc = concat!("See [`Mutex::", stringify!($name), "`](crate::Mutex::")]
             #[doc = concat!(stringify!($name), ").")]
-            #[must_use]
             pub fn $name(self, $option: $type) -> Self {
                 Self(self.0.$name($option))
             }
@@ -156,7 +154,6 @@ impl Mutex {
     }
 
     /// See [`Mutex::with_retry`](crate::Mutex::with_retry).
-    #[must_use]
     pub fn with_retry(self, tries: u32, delay: Duration) -> Self {
         Self(self.0.with_retry(tries, delay))
     }

@@ -63,7 +63,6 @@ impl Default {
 ///     .await
 /// # }
 /// ```
-#[must_use = "nothing is locked before it is acquired"]
 pub fn mutex(name: impl AsRef<str>) -> Mutex {
     Mutex::new(LazyLocks::Later(open), Key::new(name))
 }

@@ -72,7 +72,6 @@ impl Locks {
     ///
     /// Nothing is sent yet. A key that breaks the rules of [`Key`] is refused by the first call
     /// that sends something.
-    #[must_use]
     pub fn mutex(&self, key: impl AsRef<str>) -> Mutex {
         Mutex::new(LazyLocks::Open(self.engine.clone()), Key::new(key))
     }

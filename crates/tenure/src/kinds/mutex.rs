@@ -32,6 +32,7 @@ use crate::types::{Error, ErrorKind, InvalidKey, Key, Label, Operation, Result};
 /// # Ok(()) }
 /// ```
 #[derive(Clone)]
+#[must_use = "nothing is locked before it is acquired"]
 pub struct Mutex {
     locks: LazyLocks,
     key: Result<Key, InvalidKey>,
@@ -61,7 +62,6 @@ impl Mutex {
 
     /// Time for which the lease lasts without renewal: 10 ms to 30 days, default 30 s. After a
     /// crash of the holder the key is free again after this time at the latest.
-    #[must_use]
     pub fn with_ttl(mut self, ttl: Duration) -> Self {
         self.ttl = ttl;
         self
@@ -69,7 +69,6 @@ impl Mutex {
 
     /// Maximum time for which [`acquire`](Self::acquire) waits; default: no limit. The first
     /// request may take 100 ms even if this limit is shorter.
-    #[must_use]
     pub fn with_wait(mut self, limit: Duration) -> Self {
         self.wait = Some(limit);
         self
@@ -78,13 +77,11 @@ impl Mutex {
     /// Waits for at most `tries` · `delay`, for programs whose settings are tries and a delay. The
     /// same as [`with_wait`](Self::with_wait) with the product. Where the store has a queue it
     /// stands in line, and the delay plays no other part.
-    #[must_use]
     pub fn with_retry(self, tries: u32, delay: Duration) -> Self {
         self.with_wait(delay.saturating_mul(tries))
     }
 
     /// When the lease is renewed; default: every third of the ttl.
-    #[must_use]
     pub fn with_renewal(mut self, renewal: Renewal) -> Self {
         self.renewal = renewal;
         self
@@ -92,14 +89,12 @@ impl Mutex {
 
     /// Keeps the key taken for `span` after the grant, even if it is released earlier or the ttl is
     /// shorter: "at most once in `span`". Default: zero.
-    #[must_use]
     pub fn with_min_hold(mut self, span: Duration) -> Self {
         self.min_hold = span;
         self
     }
 
     /// Loses the lock `span` after the grant, whatever is renewed or extended. Default: never.
-    #[must_use]
     pub fn with_max_hold(mut self, span: Duration) -> Self {
         self.max_hold = Some(span);
         self
@@ -108,14 +103,12 @@ impl Mutex {
     /// Sets a fixed owner value of 1..=256 bytes without control characters, in place of a random
     /// one. Two claims with one value still exclude each other. A claim that would wait for one
     /// with its own value is refused.
-    #[must_use]
     pub fn with_owner(mut self, value: impl AsRef<str>) -> Self {
         self.owner = Some(value.as_ref().into());
         self
     }
 
     /// Sets the name that others see as the holder; default `host:pid:program`. See [`Label`].
-    #[must_use]
     pub fn with_label(mut self, text: impl AsRef<str>) -> Self {
         self.label = Some(Label::new(text));
         self
