@@ -36,7 +36,8 @@ Environment of CMD:
                      the URL in TENURE_STORE, if a password was left out of it: a nested tenure
                      ends with 77, since it cannot reach this store and must not use another
   TENURE_HELD        what this command and those around it hold: a nested run on one of
-                     these keys is refused, since it would wait for itself
+                     these keys at the same store is refused, since it would wait for itself;
+                     another host name for the same server is not recognised
 Environment of the --on-lost-exec line: the same, and
   TENURE_LOST_REASON expired, gone, max-hold or closed";
 

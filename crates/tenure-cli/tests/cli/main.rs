@@ -6,6 +6,7 @@ mod background;
 mod full_stderr;
 mod json;
 mod limits;
+mod nested;
 mod order;
 mod other_user;
 mod pipeline;

@@ -134,21 +134,6 @@ fn a_store_named_on_the_command_line_reaches_a_nested_tenure() {
     assert!(!place.store().exists(), "the command line goes before the environment");
 }
 
-#[test]
-fn a_nested_run_on_the_same_key_is_refused() {
-    let place = Place::new();
-    let again = "\"$TENURE\" run --store-file ./locks.db k -- echo ran; echo $?";
-    let ended = place.run(&["run", "k", "--", "sh", "-c", again]);
-    assert_eq!(ended.stdout, "64\n", "{ended:?}");
-    assert!(ended.stderr.contains("\"k\" is held by a command around this one"), "{ended:?}");
-    let deep = "\"$TENURE\" run other -- \"$TENURE\" run k -- echo ran; echo $?";
-    let ended = place.run(&["run", "k", "--", "sh", "-c", deep]);
-    assert_eq!(ended.stdout, "64\n", "also with another run between: {ended:?}");
-    let elsewhere = "\"$TENURE\" run --store-file other.db k -- echo ran";
-    let ended = place.run(&["run", "k", "--", "sh", "-c", elsewhere]);
-    assert_eq!(ended.stdout, "ran\n", "another store has other locks: {ended:?}");
-}
-
 fn busy_names_the_holder(home: Home) {
     let place = Place::at(home);
     let _holder = hold(&place, "k");
