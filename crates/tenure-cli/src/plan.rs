@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use rustix::process::Signal;
-use tenure::{Key, Label, Owner, TTL_MAX, TTL_MIN};
+use tenure::{Key, Label, Mutex};
 
 use crate::args::{OnLost, RunArgs, StoreArgs};
 use crate::command::{Cmd, NoCmd};
@@ -54,14 +54,9 @@ pub(crate) struct Plan {
 impl Plan {
     pub(crate) fn of(args: RunArgs) -> Result<Self, Refusal> {
         let key = key_of(&args.key)?;
-        check_ttl(args.ttl)?;
+        check_lock(&key, &args)?;
         let grace = grace_of(args.kill_grace, args.ttl)?;
-        check_holds(args.min_hold, args.max_hold)?;
         check_store_timeout(&args.store)?;
-        if let Some(value) = &args.owner {
-            let checked = Owner::fixed(value, &[0; 28]);
-            checked.map_err(|e| Refusal::usage(format!("--owner: {e}")))?;
-        }
         let choice = Choice::of(&args.store, |name| env::var_os(name))?;
         let warning = choice.warning();
         let hint = hint_for(&key, &args.cmd);
@@ -110,9 +105,9 @@ impl Plan {
         })
     }
 
-    /// How much earlier than the deadline SIGKILL is sent: as early as the engine rings.
+    /// How much earlier than the deadline SIGKILL is sent: as early as the library tells of a loss.
     pub(crate) fn slack(&self) -> Duration {
-        (self.ttl / 100).max(Duration::from_millis(10)).min(self.ttl / 4)
+        tenure::protocol::slack(self.ttl)
     }
 }
 
@@ -129,16 +124,12 @@ pub(crate) fn check_store_timeout(args: &StoreArgs) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn check_ttl(ttl: Duration) -> Result<(), Refusal> {
-    let refused = |relation: &str, limit: Duration| {
-        let (ttl, limit) = (show(ttl), show(limit));
-        Err(Refusal::usage(format!("--ttl {ttl} is {relation} the limit of {limit}")))
-    };
-    match ttl {
-        _ if ttl < TTL_MIN => refused("below", TTL_MIN),
-        _ if ttl > TTL_MAX => refused("above", TTL_MAX),
-        _ => Ok(()),
-    }
+/// The library's own check of the lock's options. Its messages name the option and the limit.
+fn check_lock(key: &Key, args: &RunArgs) -> Result<(), Refusal> {
+    let mutex = tenure::mutex(key).with_ttl(args.ttl).with_min_hold(args.min_hold);
+    let mutex = args.max_hold.into_iter().fold(mutex, Mutex::with_max_hold);
+    let mutex = args.owner.iter().fold(mutex, Mutex::with_owner);
+    mutex.validate().map_err(|e| Refusal::usage(e.message()))
 }
 
 fn grace_of(wanted: Option<Duration>, ttl: Duration) -> Result<Duration, Refusal> {
@@ -153,24 +144,6 @@ fn grace_of(wanted: Option<Duration>, ttl: Duration) -> Result<Duration, Refusal
                  told to end before the first renewal; shorten it, or raise --ttl"
             )))
         }
-    }
-}
-
-fn check_holds(min_hold: Duration, max_hold: Option<Duration>) -> Result<(), Refusal> {
-    if min_hold > TTL_MAX {
-        let (min, limit) = (show(min_hold), show(TTL_MAX));
-        return Err(Refusal::usage(format!("--min-hold {min} is above the limit of {limit}")));
-    }
-    match max_hold {
-        Some(max) if max < TTL_MIN => {
-            let (max, limit) = (show(max), show(TTL_MIN));
-            Err(Refusal::usage(format!("--max-hold {max} is below the limit of {limit}")))
-        }
-        Some(max) if max < min_hold => {
-            let (max, min) = (show(max), show(min_hold));
-            Err(Refusal::usage(format!("--max-hold {max} is shorter than --min-hold {min}")))
-        }
-        _ => Ok(()),
     }
 }
 

@@ -39,14 +39,17 @@ fn keys_that_are_none() {
 #[test]
 fn durations_out_of_limits_and_out_of_order() {
     refused(&[
-        (&["run", "--ttl", "9ms", "k", "echo"], &["--ttl 9ms is below the limit of 10ms"]),
-        (&["run", "--ttl", "721h", "k", "echo"], &["--ttl 30d1h is above the limit of 30d"]),
+        (&["run", "--ttl", "9ms", "k", "echo"], &["a ttl of 9ms is below the limit of 10ms"]),
+        (&["run", "--ttl", "721h", "k", "echo"], &["a ttl of 2595600s is above", "30 days"]),
         (&["run", "--ttl", "30", "k", "echo"], &["30 has no unit", "30s"]),
         (&["run", "--wait", "soon", "k", "echo"], &["write it like 500ms"]),
         (&["run", "--ttl", "3s", "--kill-grace", "2s", "k", "echo"], &["2s", "1s", "3s"]),
-        (&["run", "--min-hold", "31d", "k", "echo"], &["--min-hold 31d", "30d"]),
-        (&["run", "--max-hold", "1ms", "k", "echo"], &["--max-hold 1ms", "10ms"]),
-        (&["run", "--min-hold", "2m", "--max-hold", "1m", "k", "echo"], &["1m", "2m"]),
+        (&["run", "--min-hold", "31d", "k", "echo"], &["a min_hold of 2678400s", "30 days"]),
+        (&["run", "--max-hold", "1ms", "k", "echo"], &["a max_hold of 1ms", "10ms"]),
+        (
+            &["run", "--min-hold", "2m", "--max-hold", "1m", "k", "echo"],
+            &["max_hold (60s)", "120s"],
+        ),
         (&["run", "--store-timeout", "0s", "k", "echo"], &["--store-timeout is zero"]),
     ]);
 }
@@ -70,8 +73,8 @@ fn values_that_mean_nothing() {
         (&["run", "--signal", "NOPE", "k", "echo"], &["TERM, SIGTERM or 15"]),
         (&["run", "--on-lost", "panic", "k", "echo"], &["kill, ignore"]),
         (&["run", "--busy-exit", "256", "k", "echo"], &["256"]),
-        (&["run", "--owner", "", "k", "echo"], &["--owner: an owner value cannot be empty"]),
-        (&["run", "--owner", &long, "k", "echo"], &["--owner", "257 bytes", "256 bytes"]),
+        (&["run", "--owner", "", "k", "echo"], &["an owner value cannot be empty"]),
+        (&["run", "--owner", &long, "k", "echo"], &["the owner value", "257 bytes", "256 bytes"]),
         (&["run", "--no-such-option", "k", "echo"], &["--no-such-option"]),
         (&["run", "k"], &["<CMD>..."]),
         (&["frob"], &["frob"]),

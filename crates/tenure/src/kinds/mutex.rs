@@ -114,6 +114,23 @@ impl Mutex {
         self
     }
 
+    /// Checks the options and sends nothing: each limit, and whether they fit together. For a
+    /// program that takes them from a user, and refuses them before it connects. Every acquire
+    /// checks the same, and then what the store asks for, such as its longest ttl.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`], with both numbers in the message.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// let error = tenure::mutex("k").with_ttl(Duration::from_millis(1)).validate().unwrap_err();
+    /// assert_eq!(error.message(), "a ttl of 1ms is below the limit of 10ms");
+    /// ```
+    pub fn validate(&self) -> Result<()> {
+        self.options().map(drop)
+    }
+
     /// Waits in line until the lock is held: first come, first served.
     ///
     /// # If the reply is lost

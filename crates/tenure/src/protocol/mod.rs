@@ -12,4 +12,5 @@ pub use backoff::Backoff;
 pub use inspection::{Guarded, HolderView, Inspection, NodeView, State, WaiterView};
 pub use key_state::{Holder, KeyState, Place, StepContext, Tombstone};
 pub use request::{Acquire, Blocker, FenceRule, Grant, Op, Queueing, Reply, Request};
+pub use validity::slack;
 pub use votes::{Verdict, Vote, Votes, majority};

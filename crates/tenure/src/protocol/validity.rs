@@ -26,9 +26,11 @@ pub(crate) fn ttl_for(span: Duration) -> Duration {
     (span + ALLOWANCE).mul_f64(100.0 / 99.0) + Duration::from_micros(1)
 }
 
-/// Time between the alarm and the deadline, since timers ring 1 to 20 ms late. It is at most a
-/// quarter of the ttl, or a short lease would be lost as soon as it is won.
-pub(crate) fn slack(ttl: Duration) -> Duration {
+/// Time between the signal of loss and the deadline of a lease of `ttl`, since timers ring 1 to
+/// 20 ms late. It is at most a quarter of the ttl, or a short lease would be lost as soon as it is
+/// won.
+#[must_use]
+pub fn slack(ttl: Duration) -> Duration {
     SLACK.max(ttl / 100).min(ttl / 4)
 }
 
