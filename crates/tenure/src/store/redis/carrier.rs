@@ -11,15 +11,16 @@ use crate::protocol::{Op, Reply, Request};
 use crate::store::StoreError;
 
 use super::batch::Outcome;
-use super::client::{Connection, Failure, Late};
+use super::client::Failure;
 use super::decode::{self, Answered};
 use super::defect;
 use super::encode::{ScriptCall, Terms};
+use super::link::{Late, Link};
 use super::scripts::Scripts;
 use super::suspects::Suspects;
 
 pub(super) struct Carrier {
-    pub(super) link: Arc<Connection>,
+    pub(super) link: Arc<Link>,
     pub(super) scripts: Scripts,
     pub(super) terms: Terms,
     /// Keys whose steps must not travel with others.
@@ -38,7 +39,7 @@ type Result<T, E = Rejection> = std::result::Result<T, E>;
 type Part = Vec<(usize, Result<Reply, StoreError>)>;
 
 impl Carrier {
-    pub(super) fn new(link: Arc<Connection>, scripts: Scripts, terms: Terms) -> Self {
+    pub(super) fn new(link: Arc<Link>, scripts: Scripts, terms: Terms) -> Self {
         Self { link, scripts, terms, suspects: Suspects::default() }
     }
 

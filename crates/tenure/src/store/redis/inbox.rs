@@ -13,7 +13,7 @@ use crate::runtime::Moment;
 use crate::store::{Inbox, Push};
 
 use super::client::{
-    Cause, Command, Failure, OnPush, Pipeline, Server, Value, drive_until_cut, within,
+    Cause, Command, Connected, Failure, OnPush, Pipeline, Server, Value, drive_until_cut, within,
 };
 
 /// Reads a push out of the bytes that a script published.
@@ -151,7 +151,8 @@ impl Subscriber {
 
     async fn connect(&self) -> Result<Subscribed, Failure> {
         let runtime = &self.server.runtime;
-        let (pipe, driver, _) = self.server.connect(NAME, Some(self.postbox())).await?;
+        let Connected { pipe, driver, session: () } =
+            self.server.connect(NAME, Some(self.postbox()), &()).await?;
         let (cut, ended) = (CancellationToken::new(), CancellationToken::new());
         let connected =
             Subscribed { pipe, opened: runtime.now(), cut: cut.clone(), ended: ended.clone() };

@@ -6,15 +6,21 @@
 //! known by its own clock: so long a newcomer trusts that clock. From then on our own clock counts,
 //! which nobody sets: also over the end of a connection, for a server that is still the same.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::protocol::Guarded;
-use crate::runtime::Moment;
+use crate::runtime::{Moment, Runtime};
+
+use super::client::{Cause, Command, Failure, Greet, Talk};
+use super::decode::{self, Told as ServerInfo};
+use super::keys;
+use super::scripts::{self, with_clock};
 
 /// A server must be known for so long before it grants anything new.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) struct RestartGuard {
     /// Zero: off.
     pub(super) span: Duration,
@@ -22,6 +28,16 @@ pub(super) struct RestartGuard {
     pub(super) up_for: Option<Duration>,
     /// A key of the server whose value is the time in place of its clock, for tests.
     pub(super) clock: Option<String>,
+    pub(super) runtime: Arc<dyn Runtime>,
+    /// What the last connection knew.
+    pub(super) last: Mutex<Option<Arc<Watch>>>,
+}
+
+/// Who is at the other end of a connection, and what is expected of its marker.
+#[derive(Debug)]
+pub(super) struct Guarding {
+    pub(super) server: ServerInfo,
+    pub(super) watch: Arc<Watch>,
 }
 
 /// What a server says of its marker.
@@ -51,10 +67,58 @@ struct Known {
     ended: Option<Moment>,
 }
 
-impl RestartGuard {
-    pub(super) fn is_on(&self) -> bool {
-        !self.span.is_zero()
+impl Greet for RestartGuard {
+    /// `None`: the guard is off.
+    type Session = Option<Guarding>;
+
+    async fn greet(&self, talk: &mut Talk<'_>) -> Result<Option<Guarding>, Failure> {
+        if self.span.is_zero() {
+            return Ok(None);
+        }
+        let info = talk.ask(&Command::of(&["INFO"])).await?;
+        let server = decode::decode_info(&info).ok_or_else(|| nonsense("INFO"))?;
+        // A replica must not be written to, and has no marker of its own.
+        let marker = match server.replica_of {
+            Some(_) => None,
+            None => Some(self.meet(talk, &server.run_id).await?),
+        };
+        let now = self.runtime.now();
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let watch = Watch::new(self, (&server.run_id, marker), now, last.as_deref());
+        let watch = Arc::new(watch);
+        *last = Some(Arc::clone(&watch));
+        Ok(Some(Guarding { server, watch }))
     }
+
+    fn ended(&self, session: &Option<Guarding>, now: Moment) {
+        if let Some(guarding) = session {
+            guarding.watch.ended(now);
+        }
+    }
+}
+
+impl RestartGuard {
+    #[cfg(test)]
+    pub(super) fn off(runtime: Arc<dyn Runtime>) -> Self {
+        Self { span: Duration::ZERO, up_for: None, clock: None, runtime, last: Mutex::default() }
+    }
+
+    /// The marker of a server, which is set if there is none.
+    async fn meet(&self, talk: &mut Talk<'_>, run_id: &str) -> Result<Marker, Failure> {
+        let script = match &self.clock {
+            Some(key) => with_clock(scripts::MEET, key).into(),
+            None => Cow::Borrowed(scripts::MEET),
+        };
+        let known_for = self.up_for.unwrap_or_default().as_micros().to_string();
+        let words = ["EVAL", &*script, "1", keys::MARKER, run_id, &known_for];
+        let answer = talk.ask(&Command::of(&words)).await?;
+        decode::decode_marker(answer).ok_or_else(|| nonsense("EVAL"))
+    }
+}
+
+fn nonsense(command: &str) -> Failure {
+    let text = format!("{command} was answered with something else");
+    Failure::unsent(Cause::Nonsense { text })
 }
 
 impl Watch {

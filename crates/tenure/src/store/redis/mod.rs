@@ -12,13 +12,15 @@ mod decode;
 mod encode;
 mod inbox;
 mod keys;
+mod link;
 mod marker;
 mod scripts;
 mod suspects;
+mod url;
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -34,10 +36,13 @@ use super::{
 };
 use batch::{Batches, Carrying};
 use carrier::Carrier;
-use client::{Command, Connection, RedisUrl, Script, Server};
+use client::{Command, Script, Server};
 use encode::Terms;
 use keys::Template;
+use link::Link;
+use marker::RestartGuard;
 use scripts::{Scripts, with_clock};
+use url::StoreUrl;
 
 #[cfg(test)]
 mod tests;
@@ -88,7 +93,7 @@ struct Shared {
     name: Arc<str>,
     template: Template,
     server: Arc<Server>,
-    link: Arc<Connection>,
+    link: Arc<Link>,
     batches: Batches,
     capabilities: Capabilities,
     restart_guard: Duration,
@@ -127,12 +132,16 @@ impl Redis {
         runtime: &Arc<dyn Runtime>,
         options: &RedisOptions,
     ) -> Result<Self, StoreError> {
-        let mut url = RedisUrl::parse(url)?;
-        url.login.guard.up_for = options.up_for;
-        url.login.guard.clock.clone_from(&options.clock);
-        let url = &url;
-        let server = Server::of_url(url, Arc::clone(runtime))?;
-        let link = Arc::new(Connection::new(&server, "tenure"));
+        let url = StoreUrl::parse(url)?;
+        let server = Server::of_url(&url.server, Arc::clone(runtime))?;
+        let guard = RestartGuard {
+            span: url.restart_guard,
+            up_for: options.up_for,
+            clock: options.clock.clone(),
+            runtime: Arc::clone(runtime),
+            last: Mutex::default(),
+        };
+        let link = Arc::new(Link::new(&server, guard));
         let terms = Terms {
             own_keys: [keys::FENCE.to_owned(), [keys::CALLS, &sender(&**runtime)].concat()],
             calls: AtomicU64::default(),
@@ -150,7 +159,7 @@ impl Redis {
         let batches = Batches::start(&**runtime, Box::new(carry));
         let template = url.key_template.clone();
         let restart_guard = url.restart_guard;
-        let name = url.name();
+        let name = url.server.name();
         let mut capabilities =
             Capabilities { fifo: true, many_units: true, reach: Reach::Network, ttl_max: TTL_MAX };
         if !restart_guard.is_zero() {
@@ -175,7 +184,7 @@ impl Redis {
 
     /// The name of the store that a URL leads to; without the URL's help if it cannot be read.
     pub(crate) fn name_in(url: &str) -> Arc<str> {
-        RedisUrl::parse(url).map_or_else(|_| "redis".into(), |url| url.name())
+        StoreUrl::parse(url).map_or_else(|_| "redis".into(), |url| url.server.name())
     }
 
     async fn send(&self, steps: Vec<Request>) -> Result<Vec<Reply>, StoreError> {

@@ -8,91 +8,59 @@
 //! Everything that must outlive a caller (sockets, their driver, attempts) runs on the runtime: the
 //! caller's runtime may be gone tomorrow.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::observe::report;
-use crate::protocol::Guarded;
 use crate::runtime::{Moment, shielded};
 use crate::store::Links;
 
 use super::dial::within;
 use super::dial_backoff::LONGEST_WAIT;
 use super::failure::{Cause, Failure};
+use super::login::Greet;
 use super::pipeline::{Driver, Pipeline};
 use super::resp::{Command, Value};
-use super::server::Server;
-use crate::store::redis::decode::Told;
-use crate::store::redis::encode::Words;
-use crate::store::redis::marker::{Marker, Watch};
+use super::script::Script;
+use super::server::{Connected, Server};
 
 /// So many calls in a row without an answer, and the link is given up without asking further.
 const SILENT_MAX: u32 = 2;
 
-/// A script, known to the server by the digest of its source.
+/// A link to a server. Each connection has a session, which `greet` begins.
 #[derive(Debug)]
-pub(crate) struct Script {
-    pub(crate) name: &'static str,
-    pub(crate) source: Cow<'static, str>,
-    pub(crate) sha1: OnceLock<String>,
-}
-
-impl Script {
-    pub(crate) const fn new(name: &'static str, source: &'static str) -> Self {
-        Self { name, source: Cow::Borrowed(source), sha1: OnceLock::new() }
-    }
-
-    pub(crate) fn sha1(&self) -> &str {
-        self.sha1.get_or_init(|| sha1_smol::Sha1::from(&*self.source).digest().to_string())
-    }
-}
-
-/// Which of a script's arguments are known only when they leave.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Late<'a> {
-    /// What the marker of a guarded server must be.
-    pub(crate) guard: Option<usize>,
-    /// The call's number, and the last one that was given: numbers grow in order of sending.
-    pub(crate) number: Option<(usize, &'a AtomicU64)>,
-}
-
-/// A link to a server.
-#[derive(Debug)]
-pub(crate) struct Connection {
-    line: Arc<Line>,
+pub(crate) struct Connection<G: Greet> {
+    line: Arc<Line<G>>,
 }
 
 #[derive(Debug)]
-struct Line {
+struct Line<G: Greet> {
     server: Arc<Server>,
     /// What the server calls the connection (`CLIENT LIST`).
     name: &'static str,
-    phase: watch::Sender<Phase>,
+    greet: G,
+    phase: watch::Sender<Phase<G::Session>>,
     links: watch::Sender<Links>,
-    /// What the last connection to a guarded server knew.
-    watch: Mutex<Option<Arc<Watch>>>,
 }
 
-#[derive(Debug, Clone)]
-enum Phase {
+#[derive(Debug)]
+enum Phase<S> {
     Closed,
     /// A task on the runtime is at it.
     Opening,
     Failed(Failure),
-    Open(Arc<Live>),
+    Open(Arc<Live<S>>),
 }
 
 /// A connection that works, as far as is known.
-pub(crate) struct Live {
+pub(crate) struct Live<S> {
     pipe: Pipeline,
     opened: Moment,
-    /// Who is at the other end, and what is expected of its marker; `None`: no restart guard.
-    guarded: Option<(Told, Arc<Watch>)>,
+    session: S,
     /// Calls in a row that were not answered, each sent after the one before had been given up.
     silent: AtomicU32,
     /// When the last of them was given up, in microseconds.
@@ -103,110 +71,55 @@ pub(crate) struct Live {
     cut: CancellationToken,
 }
 
-impl Live {
-    fn is_awake(&self, now: Moment) -> bool {
-        self.guarded.as_ref().is_none_or(|(_, watch)| watch.is_awake(now))
-    }
-
-    /// What a script is told of the marker.
-    fn told(&self, now: Moment) -> Option<String> {
-        self.guarded.as_ref().map(|(_, watch)| watch.told(now).word())
+impl<S> Live<S> {
+    /// The session that `greet` began.
+    pub(crate) fn session(&self) -> &S {
+        &self.session
     }
 }
 
-impl Drop for Live {
+impl<S> Drop for Live<S> {
     fn drop(&mut self) {
         // The driver alone would wait for answers that may never come.
         self.cut.cancel();
     }
 }
 
-impl Connection {
+impl<G: Greet> Connection<G> {
     /// A link that is opened when it is first used.
-    pub(crate) fn new(server: &Arc<Server>, name: &'static str) -> Self {
+    pub(crate) fn new(server: &Arc<Server>, name: &'static str, greet: G) -> Self {
         let (phase, _) = watch::channel(Phase::Closed);
         let (links, _) = watch::channel(Links::default());
-        let watch = Mutex::default();
-        Self { line: Arc::new(Line { server: Arc::clone(server), name, phase, links, watch }) }
+        Self { line: Arc::new(Line { server: Arc::clone(server), name, greet, phase, links }) }
     }
 
-    /// The time, on this process's clock.
-    pub(crate) fn now(&self) -> Moment {
-        self.line.server.runtime.now()
+    /// The server at the other end.
+    pub(crate) fn server(&self) -> &Server {
+        &self.line.server
     }
 
-    /// Whether the server may grant, as far as is known.
-    pub(crate) fn is_awake(&self) -> bool {
+    /// Looks at the session of the present connection, if there is one.
+    pub(crate) fn in_session<T>(&self, look: impl FnOnce(&G::Session) -> T) -> Option<T> {
         match &*self.line.phase.borrow() {
-            Phase::Open(live) => live.is_awake(self.line.server.runtime.now()),
-            Phase::Closed | Phase::Opening | Phase::Failed(_) => false,
+            Phase::Open(live) => Some(look(&live.session)),
+            Phase::Closed | Phase::Opening | Phase::Failed(_) => None,
         }
     }
 
-    /// Who a guarded server is, as it has told when this link was made; `None`: it was not asked.
-    pub(crate) async fn told(&self) -> Result<Option<Told>, Failure> {
-        Ok(self.live().await?.guarded.as_ref().map(|(told, _)| told.clone()))
+    /// Tells those who follow the links that another server may be behind this one's address.
+    pub(crate) fn count_another(&self) {
+        self.line.links.send_modify(|links| links.made += 1);
     }
 
-    /// A server answered that it grants nothing new, since this marker stands there. Answers what
-    /// people are told of it.
-    pub(crate) fn guarded(&self, live: &Live, marker: &Marker) -> Option<Guarded> {
-        let (_, watch) = live.guarded.as_ref()?;
-        let now = self.line.server.runtime.now();
-        if watch.found(marker, now) {
-            tracing::warn!(
-                store = %self.line.server.name,
-                "the server has lost its memory: nothing new is granted for the restart guard"
-            );
-            // As if it were another server: what is held is verified.
-            self.line.links.send_modify(|links| links.made += 1);
-        }
-        Some(watch.guarded(now))
-    }
-
-    /// Runs a script by its digest, or by its source where the server does not know it.
-    #[cfg(test)]
+    /// Runs a script by its digest, or by its source where the server does not know it. `pack`
+    /// makes the command, for the session in which it is sent, from its first two words.
     pub(crate) async fn eval(
         &self,
         script: &Script,
-        keys: &Words,
-        args: &Words,
-    ) -> Result<Value, Failure> {
-        Ok(self.eval_late(script, keys, args, Late::default()).await?.0)
-    }
-
-    /// The same, with arguments that are known only when they leave. Answers as well who answered.
-    pub(crate) async fn eval_late(
-        &self,
-        script: &Script,
-        keys: &Words,
-        args: &Words,
-        late: Late<'_>,
-    ) -> Result<(Value, Arc<Live>), Failure> {
-        let by = |live: &Live, command: &str, what: &str| {
-            let told = || live.told(self.line.server.runtime.now());
-            let guard = late.guard.and_then(|at| Some((at, told()?)));
-            let number = late.number.map(|(at, calls)| (at, calls.fetch_add(1, Ordering::Relaxed)));
-            let count = 3 + keys.len() + args.len();
-            let size = command.len() + what.len() + 24 + keys.bytes() + args.bytes();
-            let mut packed = Command::with_capacity(count, size);
-            packed.word(command.as_bytes());
-            packed.word(what.as_bytes());
-            packed.number(keys.len() as u64);
-            keys.iter().for_each(|word| packed.word(word));
-            for (at, word) in args.iter().enumerate() {
-                match number {
-                    Some((number_at, before)) if number_at == at => packed.number(before + 1),
-                    _ => match &guard {
-                        Some((guard_at, told)) if *guard_at == at => packed.word(told.as_bytes()),
-                        _ => packed.word(word),
-                    },
-                }
-            }
-            packed
-        };
+        pack: impl Fn(&G::Session, [&str; 2]) -> Command,
+    ) -> Result<(Value, Arc<Live<G::Session>>), Failure> {
         let live = self.live().await?;
-        match self.send(&live, &by(&live, "EVALSHA", script.sha1())).await {
+        match self.send(&live, &pack(&live.session, ["EVALSHA", script.sha1()])).await {
             Err(failure) if failure.is_no_script() => {
                 let script_name = script.name;
                 let say = move |store: &Arc<str>| {
@@ -214,7 +127,8 @@ impl Connection {
                 };
                 report!(self.line.server.runtime, say, &self.line.server.name);
                 let live = self.live().await?;
-                Ok((self.send(&live, &by(&live, "EVAL", &script.source)).await?, live))
+                let command = pack(&live.session, ["EVAL", &script.source]);
+                Ok((self.send(&live, &command).await?, live))
             }
             answer => Ok((answer?, live)),
         }
@@ -227,7 +141,11 @@ impl Connection {
         self.send(&live, command).await
     }
 
-    async fn send(&self, live: &Arc<Live>, command: &Command) -> Result<Value, Failure> {
+    async fn send(
+        &self,
+        live: &Arc<Live<G::Session>>,
+        command: &Command,
+    ) -> Result<Value, Failure> {
         let line = &self.line;
         let runtime = &*line.server.runtime;
         let sent = runtime.now();
@@ -250,7 +168,8 @@ impl Connection {
         self.line.links.subscribe()
     }
 
-    async fn live(&self) -> Result<Arc<Live>, Failure> {
+    /// The present connection, or the next one.
+    pub(crate) async fn live(&self) -> Result<Arc<Live<G::Session>>, Failure> {
         let line = &self.line;
         if let Phase::Open(live) = &*line.phase.borrow() {
             return Ok(Arc::clone(live));
@@ -277,7 +196,7 @@ impl Connection {
     }
 }
 
-impl Line {
+impl<G: Greet> Line<G> {
     /// Sees to it that an attempt is under way, unless it would be refused again.
     fn open_if_needed(self: &Arc<Self>) -> Result<(), Failure> {
         if let Some(refusal) = self.server.gate.refusal() {
@@ -297,16 +216,12 @@ impl Line {
     }
 
     async fn open(self: Arc<Self>) {
-        match self.server.connect(self.name, None).await {
-            Ok((pipe, driver, greeting)) => {
-                let opened = self.server.runtime.now();
+        match self.server.connect(self.name, None, &self.greet).await {
+            Ok(Connected { pipe, driver, session }) => {
                 let live = Arc::new(Live {
                     pipe,
-                    opened,
-                    guarded: greeting.told.map(|(told, marker)| {
-                        let watch = self.watch(&told.run_id, marker, opened);
-                        (told, watch)
-                    }),
+                    opened: self.server.runtime.now(),
+                    session,
                     silent: AtomicU32::new(0),
                     silent_at: AtomicU64::new(0),
                     probed: AtomicBool::new(false),
@@ -325,20 +240,10 @@ impl Line {
         }
     }
 
-    /// What to expect of the marker from here on.
-    fn watch(&self, run_id: &str, marker: Option<Marker>, now: Moment) -> Arc<Watch> {
-        let mut last = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
-        let guard = &self.server.login.guard;
-        let watch = Watch::new(guard, (run_id, marker), now, last.as_deref());
-        let watch = Arc::new(watch);
-        *last = Some(Arc::clone(&watch));
-        watch
-    }
-
     /// What an answer means, to the caller and to the link.
     fn judge(
         &self,
-        live: &Arc<Live>,
+        live: &Arc<Live<G::Session>>,
         command: &Command,
         answer: Result<Value, Failure>,
     ) -> Result<Value, Failure> {
@@ -360,7 +265,7 @@ impl Line {
     }
 
     /// A call got no answer, perhaps until its limit after it was sent: is anybody there?
-    fn suspect(self: &Arc<Self>, live: &Arc<Live>, sent: Option<Moment>) {
+    fn suspect(self: &Arc<Self>, live: &Arc<Live<G::Session>>, sent: Option<Moment>) {
         let limit = self.server.limits.call;
         let silent = || Failure::unsent(Cause::Silent { limit });
         // One moment of silence outlasts all calls that are under way in it.
@@ -392,7 +297,7 @@ impl Line {
     }
 
     /// Gives a connection up; the next call makes a new one.
-    fn retire(&self, live: &Arc<Live>, failure: &Failure) {
+    fn retire(&self, live: &Arc<Live<G::Session>>, failure: &Failure) {
         live.cut.cancel();
         let was_current = self.phase.send_if_modified(|phase| match phase {
             Phase::Open(current) if Arc::ptr_eq(current, live) => {
@@ -403,9 +308,7 @@ impl Line {
         });
         if was_current {
             let now = self.server.runtime.now();
-            if let Some((_, watch)) = &live.guarded {
-                watch.ended(now);
-            }
+            self.greet.ended(&live.session, now);
             let lived = now.since(live.opened);
             let link = self.name;
             let say = move |store: &Arc<str>, failure: &Failure| {
@@ -428,11 +331,11 @@ pub(crate) async fn drive_until_cut(driver: Driver, cut: &CancellationToken) {
     }
 }
 
-fn drive(
-    line: Weak<Line>,
-    live: &Arc<Live>,
+fn drive<G: Greet>(
+    line: Weak<Line<G>>,
+    live: &Arc<Live<G::Session>>,
     driver: Driver,
-) -> impl Future<Output = ()> + Send + use<> {
+) -> impl Future<Output = ()> + Send + use<G> {
     let (cut, live) = (live.cut.clone(), Arc::downgrade(live));
     async move {
         drive_until_cut(driver, &cut).await;
@@ -445,9 +348,9 @@ fn drive(
 
 /// A call that is under way. Whatever ends it without an answer makes the link suspicious: its
 /// caller's limit may be shorter than ours.
-struct Asking<'a> {
-    line: &'a Arc<Line>,
-    live: &'a Arc<Live>,
+struct Asking<'a, G: Greet> {
+    line: &'a Arc<Line<G>>,
+    live: &'a Arc<Live<G::Session>>,
     sent: Moment,
     end: End,
 }
@@ -459,7 +362,7 @@ enum End {
     Answered,
 }
 
-impl Drop for Asking<'_> {
+impl<G: Greet> Drop for Asking<'_, G> {
     fn drop(&mut self) {
         match self.end {
             End::Answered => self.live.silent.store(0, Ordering::Release),
@@ -469,7 +372,7 @@ impl Drop for Asking<'_> {
     }
 }
 
-impl fmt::Debug for Live {
+impl<S> fmt::Debug for Live<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Live").field("opened", &self.opened).finish_non_exhaustive()
     }

@@ -1,8 +1,6 @@
 //! How a new connection introduces itself: protocol, user and password, database, name; and what
-//! it learns of the server: its version and, with a restart guard, who it is and what its marker
-//! says. It sends nothing for callers.
+//! it learns of the server. It sends nothing for callers.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,10 +15,6 @@ use super::failure::{Cause, Failure, Seen};
 use super::resp::{Command, Reader, Value};
 use super::secrets::Secrets;
 use super::server_error::ServerSays;
-use crate::store::redis::decode::{self, Told};
-use crate::store::redis::keys;
-use crate::store::redis::marker::{Marker, RestartGuard};
-use crate::store::redis::scripts::{self, with_clock};
 
 /// The oldest servers with what the scripts use.
 const OLDEST_REDIS: (u32, u32) = (6, 2);
@@ -32,7 +26,6 @@ pub(crate) struct Login {
     pub(crate) user: Option<Arc<str>>,
     pub(crate) password: Password,
     pub(crate) database: u32,
-    pub(crate) guard: RestartGuard,
     /// What servers are told that must not be shown.
     pub(crate) secrets: Secrets,
 }
@@ -112,8 +105,31 @@ pub(crate) struct Greeting {
     pub(crate) version: String,
     /// `standalone`, `cluster` or `sentinel`.
     mode: String,
-    /// Who the server is, and its marker unless it is a replica; `None`: it was not asked.
-    pub(crate) told: Option<(Told, Option<Marker>)>,
+}
+
+/// What the owner of connections asks on each new one, before anybody else may speak.
+pub(crate) trait Greet: fmt::Debug + Send + Sync + 'static {
+    /// Kept with the connection, and dropped with it.
+    type Session: fmt::Debug + Send + Sync + 'static;
+
+    fn greet(
+        &self,
+        talk: &mut Talk<'_>,
+    ) -> impl Future<Output = Result<Self::Session, Failure>> + Send;
+
+    /// The connection was given up.
+    fn ended(&self, session: &Self::Session, now: Moment);
+}
+
+/// Nothing to ask, and nothing to keep.
+impl Greet for () {
+    type Session = ();
+
+    async fn greet(&self, _: &mut Talk<'_>) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn ended(&self, (): &(), _: Moment) {}
 }
 
 impl Login {
@@ -141,46 +157,18 @@ impl Login {
     /// Introduces us over a stream. Nothing of a caller's is sent before it is done.
     pub(crate) async fn enter(
         &self,
+        talk: &mut Talk<'_>,
         password: Option<&str>,
-        (stream, is_tls): (Box<dyn ByteStream>, bool),
-        (name, asks_who_it_is): (&str, bool),
-    ) -> Result<(Box<dyn ByteStream>, Reader, Greeting), Failure> {
-        let secrets = &self.secrets;
-        let mut talk =
-            Talk { stream, reader: Reader::default(), first: Vec::new(), is_tls, secrets };
+        name: &str,
+    ) -> Result<Greeting, Failure> {
         let hello = talk.ask(&self.hello(password, name)).await;
         let hello = hello.map_err(|e| if password.is_some() { e.after_password() } else { e });
-        let mut greeting = Greeting::read(hello?, secrets);
+        let greeting = Greeting::read(hello?, &self.secrets);
         greeting.check()?;
         if self.database != 0 {
             talk.ask(&Command::of(&["SELECT", &self.database.to_string()])).await?;
         }
-        if asks_who_it_is && self.guard.is_on() {
-            greeting.told = Some(self.meet(&mut talk).await?);
-        }
-        Ok((talk.stream, talk.reader, greeting))
-    }
-
-    /// Who the server is, and what its marker says. A replica, which must not be written to, has
-    /// none of its own.
-    async fn meet(&self, talk: &mut Talk<'_>) -> Result<(Told, Option<Marker>), Failure> {
-        let nonsense = |command: &str| {
-            let text = format!("{command} was answered with something else");
-            Failure::unsent(Cause::Nonsense { text })
-        };
-        let info = talk.ask(&Command::of(&["INFO"])).await?;
-        let told = decode::decode_info(&info).ok_or_else(|| nonsense("INFO"))?;
-        if told.replica_of.is_some() {
-            return Ok((told, None));
-        }
-        let script = match &self.guard.clock {
-            Some(key) => with_clock(scripts::MEET, key).into(),
-            None => Cow::Borrowed(scripts::MEET),
-        };
-        let known_for = self.guard.up_for.unwrap_or_default().as_micros().to_string();
-        let words = ["EVAL", &*script, "1", keys::MARKER, &told.run_id, &known_for];
-        let marker = decode::decode_marker(talk.ask(&Command::of(&words)).await?);
-        Ok((told, Some(marker.ok_or_else(|| nonsense("EVAL"))?)))
+        Ok(greeting)
     }
 
     fn hello(&self, password: Option<&str>, name: &str) -> Command {
@@ -196,7 +184,7 @@ impl Login {
 }
 
 /// The first words with a server, before anybody else may speak.
-struct Talk<'a> {
+pub(crate) struct Talk<'a> {
     stream: Box<dyn ByteStream>,
     reader: Reader,
     /// The first bytes that came: they tell what is no Redis.
@@ -205,8 +193,18 @@ struct Talk<'a> {
     secrets: &'a Secrets,
 }
 
-impl Talk<'_> {
-    async fn ask(&mut self, command: &Command) -> Result<Value, Failure> {
+impl<'a> Talk<'a> {
+    pub(crate) fn new(stream: Box<dyn ByteStream>, is_tls: bool, secrets: &'a Secrets) -> Self {
+        Self { stream, reader: Reader::default(), first: Vec::new(), is_tls, secrets }
+    }
+
+    /// The stream, and the reader of what the server has said so far.
+    pub(crate) fn end(self) -> (Box<dyn ByteStream>, Reader) {
+        (self.stream, self.reader)
+    }
+
+    /// Sends a command and waits for its answer.
+    pub(crate) async fn ask(&mut self, command: &Command) -> Result<Value, Failure> {
         // A server that turns us away says why before it closes: what can be read counts more
         // than that nothing could be written any more.
         let _ = self.write(command).await;

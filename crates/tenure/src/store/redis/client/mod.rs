@@ -1,5 +1,6 @@
 //! A client of Redis and Valkey: what a URL says, a connection that mends itself, RESP3, and
-//! errors that people understand. It never retries a request.
+//! errors that people understand. It never sends a request twice, and knows neither locks nor the
+//! scripts for them.
 
 mod connection;
 mod dial;
@@ -8,6 +9,7 @@ mod failure;
 mod login;
 mod pipeline;
 mod resp;
+mod script;
 mod secrets;
 mod server;
 mod server_error;
@@ -15,13 +17,15 @@ mod server_error;
 mod tls;
 mod url;
 
-pub(super) use connection::{Connection, Late, Script, drive_until_cut};
+pub(super) use connection::{Connection, Live, drive_until_cut};
 pub(super) use dial::within;
 pub(super) use failure::{Cause, Failure};
+pub(super) use login::{Greet, Talk};
 pub(super) use pipeline::{OnPush, Pipeline};
 pub(super) use resp::{Command, Value, digits};
-pub(super) use server::Server;
-pub(super) use url::RedisUrl;
+pub(super) use script::Script;
+pub(super) use server::{Connected, Server};
+pub(super) use url::ServerUrl;
 
 #[cfg(test)]
 pub(super) mod tests;

@@ -11,11 +11,11 @@ use crate::store::StoreError;
 use super::dial::{Dial, Tcp, Unix, within};
 use super::dial_backoff::DialBackoff;
 use super::failure::{Cause, Failure, Stage};
-use super::login::{Greeting, Login};
+use super::login::{Greet, Greeting, Login, Talk};
 use super::pipeline::{Driver, OnPush, Pipeline};
 #[cfg(feature = "tls")]
 use super::tls::Tls;
-use super::url::{Place, RedisUrl};
+use super::url::{Place, ServerUrl};
 
 /// How long to wait for a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +30,13 @@ impl Default for Limits {
     fn default() -> Self {
         Self { connect: Duration::from_secs(2), call: Duration::from_secs(2) }
     }
+}
+
+/// A new connection, with what was learnt of the server on it.
+pub(crate) struct Connected<S> {
+    pub(crate) pipe: Pipeline,
+    pub(crate) driver: Driver,
+    pub(crate) session: S,
 }
 
 /// One server, and all that its links share.
@@ -47,7 +54,7 @@ pub(crate) struct Server {
 impl Server {
     /// The server that a URL names. Nothing is connected yet.
     pub(crate) fn of_url(
-        url: &RedisUrl,
+        url: &ServerUrl,
         runtime: Arc<dyn Runtime>,
     ) -> Result<Arc<Self>, StoreError> {
         let dial: Arc<dyn Dial> = match &url.place {
@@ -81,31 +88,34 @@ impl Server {
 
     /// One more connection, when the gate lets it through. Call it on the runtime: the stream
     /// belongs to the runtime that makes it.
-    pub(crate) async fn connect(
+    pub(crate) async fn connect<G: Greet>(
         &self,
         name: &str,
         on_push: Option<OnPush>,
-    ) -> Result<(Pipeline, Driver, Greeting), Failure> {
+        greet: &G,
+    ) -> Result<Connected<G::Session>, Failure> {
         let attempt = async || {
             let runtime = &*self.runtime;
             let until = runtime.now() + self.limits.connect;
             let password = self.login.password(runtime, until).await?;
-            let stream = (self.dial.dial(runtime, until).await?, self.dial.is_tls());
-            // Where pushes arrive it does not matter who sends them.
-            let asks_who_it_is = on_push.is_none();
-            let name = (name, asks_who_it_is);
-            let login = self.login.enter(password.as_deref(), stream, name);
-            let (stream, reader, greeting) =
-                within(runtime, until, login).await.unwrap_or_else(|| {
-                    let limit = self.limits.connect;
-                    Err(Failure::unsent(Cause::NotInTime { stage: Stage::Login, limit }))
-                })?;
+            let stream = self.dial.dial(runtime, until).await?;
+            let mut talk = Talk::new(stream, self.dial.is_tls(), &self.login.secrets);
+            let login = async {
+                let greeting = self.login.enter(&mut talk, password.as_deref(), name).await?;
+                Ok((greeting, greet.greet(&mut talk).await?))
+            };
+            let entered = within(runtime, until, login).await.unwrap_or_else(|| {
+                let limit = self.limits.connect;
+                Err(Failure::unsent(Cause::NotInTime { stage: Stage::Login, limit }))
+            });
+            let (greeting, session) = entered?;
+            let (stream, reader) = talk.end();
             let (pipe, driver) = Pipeline::new(stream, reader, on_push);
-            Ok((pipe, driver, greeting))
+            Ok((Connected { pipe, driver, session }, greeting))
         };
         let verdict = self.gate.attempt(attempt).await;
         match &verdict {
-            Ok((.., greeting)) => {
+            Ok((_, greeting)) => {
                 let link = name.to_owned();
                 let say = move |store: &Arc<str>, greeting: &Greeting| {
                     tracing::debug!(
@@ -123,6 +133,6 @@ impl Server {
                 report!(self.runtime, say, &self.name, failure);
             }
         }
-        verdict
+        Ok(verdict?.0)
     }
 }

@@ -1,4 +1,5 @@
-//! What a server means by an error, by its first words: the class, and what people can do.
+//! The meaning of a server's errors, by their first words: the class, and what people can do. The
+//! advice is for people who use Tenure; otherwise it knows nothing of locks.
 
 use std::fmt;
 

@@ -12,21 +12,25 @@ use crate::store::{StoreError, spelling};
 use super::login::{Login, Password, PasswordFile};
 use super::secrets::Secrets;
 use super::server::Limits;
-use crate::store::redis::keys::Template;
-use crate::store::redis::marker::RestartGuard;
 
-/// The parameters behind `?`, with what each is for.
-const PARAMETERS: &[(&str, &str)] = &[
-    ("ca", "a file with the authorities that may have signed the server's certificate"),
-    ("call_timeout", "how long to wait for an answer, such as 500ms (default 2s)"),
-    ("cert", "a file with our own certificate"),
-    ("connect_timeout", "how long to wait for a connection, such as 1s (default 2s)"),
-    ("db", "the number of the database (also as the path of the URL)"),
-    ("key", "a file with the private key of our certificate"),
-    ("key_template", "what a lock is called in the server, with {name} in it (default {name})"),
-    ("password_file", "a file with the password"),
-    ("restart_guard", "the longest ttl: a server known for less grants nothing new (default: off)"),
-    ("server_name", "the name that the server's certificate is for, if not the host's"),
+/// The parameters behind `?` that are about the server and the way to it.
+const PARAMETERS: [&str; 8] = [
+    // A file with the authorities that may have signed the server's certificate.
+    "ca",
+    // How long to wait for an answer (default 2s).
+    "call_timeout",
+    // A file with our own certificate.
+    "cert",
+    // How long to wait for a connection (default 2s).
+    "connect_timeout",
+    // The number of the database, also as the path of the URL.
+    "db",
+    // A file with the private key of our certificate.
+    "key",
+    // A file with the password.
+    "password_file",
+    // The name that the server's certificate is for, if not the host's.
+    "server_name",
 ];
 
 const LIMIT_MIN: Duration = Duration::from_millis(10);
@@ -34,14 +38,11 @@ const LIMIT_MAX: Duration = Duration::from_secs(3600);
 
 /// A server and how to use it, as a URL names it.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct RedisUrl {
+pub(crate) struct ServerUrl {
     pub(crate) place: Place,
     pub(crate) tls: Option<TlsFiles>,
     pub(crate) login: Login,
     pub(crate) limits: Limits,
-    pub(crate) key_template: Template,
-    /// Zero: off.
-    pub(crate) restart_guard: Duration,
 }
 
 /// Where the server is.
@@ -59,9 +60,10 @@ pub(crate) struct TlsFiles {
     pub(crate) server_name: Option<Arc<str>>,
 }
 
-impl RedisUrl {
-    /// Reads `redis://`, `rediss://` and `redis+unix://`, and the same of `valkey`.
-    pub(crate) fn parse(text: &str) -> Result<Self, StoreError> {
+impl ServerUrl {
+    /// Reads `redis://`, `rediss://` and `redis+unix://`, and the same of `valkey`. Answers as well
+    /// those of the parameters that are the caller's: `others` are their names.
+    pub(crate) fn parse(text: &str, others: &[&str]) -> Result<(Self, Parameters), StoreError> {
         // The parser would leave some of them out.
         spelling::check("the store's URL", text).map_err(config)?;
         let url = url::Url::parse(text).map_err(|e| match address_fault(text) {
@@ -74,7 +76,7 @@ impl RedisUrl {
         if url.fragment().is_some() {
             return Err(config("the URL has a # in it: in a password it is written as %23"));
         }
-        let mut given = Parameters::read(&url)?;
+        let mut given = Parameters::read(&url, others)?;
         let is_tls = matches!(url.scheme(), "rediss" | "valkeys");
         let place = match url.scheme() {
             "redis" | "rediss" | "valkey" | "valkeys" => host_of(&url)?,
@@ -86,13 +88,8 @@ impl RedisUrl {
             connect: given.limit("connect_timeout")?.unwrap_or(Limits::default().connect),
             call: given.limit("call_timeout")?.unwrap_or(Limits::default().call),
         };
-        let key_template = given.take("key_template").map(|text| template(&text));
-        let key_template = key_template.unwrap_or_else(|| Ok(Template::default()))?;
-        let restart_guard = given.limit("restart_guard")?.unwrap_or_default();
-        let guard = RestartGuard { span: restart_guard, ..RestartGuard::default() };
-        let login = Login { guard, ..login };
         let files = given.tls_files(is_tls)?;
-        Ok(Self { place, tls: is_tls.then_some(files), login, limits, key_template, restart_guard })
+        Ok((Self { place, tls: is_tls.then_some(files), login, limits }, given))
     }
 
     /// The store's name, without user, password and parameters.
@@ -189,27 +186,28 @@ fn login_of(url: &url::Url, place: &Place, given: &mut Parameters) -> Result<Log
             .map_err(|_| config("the database is a number, as in redis://host:6379/0"))?,
         (None, None) => 0,
     };
-    Ok(Login { user, password, database, guard: RestartGuard::default(), secrets })
+    Ok(Login { user, password, database, secrets })
 }
 
 /// The parameters that are not used yet.
-struct Parameters(Vec<(String, String)>);
+pub(crate) struct Parameters(Vec<(String, String)>);
 
 impl Parameters {
-    fn read(url: &url::Url) -> Result<Self, StoreError> {
+    fn read(url: &url::Url, others: &[&str]) -> Result<Self, StoreError> {
+        let mut known: Vec<_> = PARAMETERS.iter().chain(others).copied().collect();
+        known.sort_unstable();
         let mut read: Vec<(String, String)> = Vec::new();
         let query = url.query().unwrap_or_default();
         // Not form-decoded: a plus in a path is a plus.
         for part in query.split('&').filter(|part| !part.is_empty()) {
             let (name, value) = part.split_once('=').unwrap_or((part, ""));
-            let known = || PARAMETERS.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
-            if !PARAMETERS.iter().any(|(known, _)| *known == name) {
+            if !known.contains(&name) {
                 // A password with a bare ? in it would end up here: only words are repeated.
                 let is_word = name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
                 let which = if is_word { format!(" {name:?}") } else { String::new() };
                 return Err(config(format!(
                     "the URL has an unknown parameter{which}; known are: {}",
-                    known()
+                    known.join(", ")
                 )));
             }
             let value = decoded(value)?;
@@ -225,12 +223,12 @@ impl Parameters {
         Ok(Self(read))
     }
 
-    fn take(&mut self, name: &str) -> Option<String> {
+    pub(crate) fn take(&mut self, name: &str) -> Option<String> {
         let index = self.0.iter().position(|(given, _)| given == name)?;
         Some(self.0.swap_remove(index).1)
     }
 
-    fn limit(&mut self, name: &str) -> Result<Option<Duration>, StoreError> {
+    pub(crate) fn limit(&mut self, name: &str) -> Result<Option<Duration>, StoreError> {
         let Some(text) = self.take(name) else { return Ok(None) };
         let limit = humantime::parse_duration(&text).ok();
         let limit = limit.filter(|limit| (LIMIT_MIN..=LIMIT_MAX).contains(limit));
@@ -257,10 +255,6 @@ impl Parameters {
     }
 }
 
-fn template(text: &str) -> Result<Template, StoreError> {
-    Template::parse(text).map_err(config)
-}
-
 fn decoded(text: &str) -> Result<String, StoreError> {
     let decoded = percent_decode_str(text).decode_utf8();
     decoded.map(Into::into).map_err(|_| config("the URL has a %-escape in it that is no UTF-8"))
@@ -270,9 +264,9 @@ fn config(message: impl Into<String>) -> StoreError {
     StoreError::config(message.into())
 }
 
-impl fmt::Debug for RedisUrl {
+impl fmt::Debug for ServerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("RedisUrl").field(&self.name()).finish()
+        f.debug_tuple("ServerUrl").field(&self.name()).finish()
     }
 }
 
@@ -280,12 +274,12 @@ impl fmt::Debug for RedisUrl {
 mod tests {
     use super::*;
 
-    fn parse(text: &str) -> RedisUrl {
-        RedisUrl::parse(text).unwrap_or_else(|e| panic!("{text}: {e}"))
+    fn parse(text: &str) -> ServerUrl {
+        ServerUrl::parse(text, &["other"]).unwrap_or_else(|e| panic!("{text}: {e}")).0
     }
 
     fn refusal(text: &str) -> String {
-        RedisUrl::parse(text).map(|url| url.name()).expect_err(text).message
+        ServerUrl::parse(text, &[]).map(|(url, _)| url.name()).expect_err(text).message
     }
 
     fn host(host: &str, port: u16) -> Place {
@@ -298,15 +292,13 @@ mod tests {
         assert_eq!(url.place, host("localhost", 6379));
         assert_eq!((url.tls, url.login), (None, Login::default()));
         assert_eq!(url.limits, Limits::default());
-        assert_eq!(url.key_template, Template::default());
-        assert_eq!(url.restart_guard, Duration::ZERO);
     }
 
     #[test]
     fn a_full_url_is_read_and_decoded() {
         let url = parse(
             "rediss://us%40er:p%2F%3F%23%3a+%C3%A4@[::1]:6400/7?connect_timeout=1s\
-             &call_timeout=750ms&key_template=lock:%7Bname%7D:x&ca=/a+b%20c&cert=c&key=k\
+             &call_timeout=750ms&ca=/a+b%20c&cert=c&key=k\
              &server_name=redis.test",
         );
         assert_eq!(url.place, host("::1", 6400));
@@ -315,7 +307,6 @@ mod tests {
         assert_eq!(url.login.database, 7);
         assert_eq!(url.limits.connect, Duration::from_secs(1));
         assert_eq!(url.limits.call, Duration::from_millis(750));
-        assert_eq!(Ok(url.key_template), Template::parse("lock:{name}:x"));
         let tls = url.tls.expect("rediss");
         assert_eq!(tls.ca.as_deref(), Some(Path::new("/a+b c")));
         assert_eq!(tls.cert_and_key, Some(("c".into(), "k".into())));
@@ -377,8 +368,6 @@ mod tests {
             ("redis://h?ca=/x", "say rediss://"),
             ("rediss://h?cert=/x", "cert=PATH and key=PATH"),
             ("redis://:secret@h?password_file=/x", "leave one out"),
-            ("redis://h?key_template=lock", "{name} in it exactly once"),
-            ("redis://h?key_template={name}{name}", "{name} in it exactly once"),
             ("redis://h?call_timeout=5", "a time with its unit"),
             ("redis://h?call_timeout=5h", "a time with its unit"),
             ("redis://h?call_timeout=1ms", "from 10ms to 60m"),

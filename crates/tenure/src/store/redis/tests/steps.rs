@@ -9,12 +9,15 @@ use tenure_testkit::Server as RealServer;
 use crate::protocol::{Acquire, FenceRule, Op, Queueing, Reply, Request};
 use crate::store::StoreError;
 use crate::store::redis::carrier::Carrier;
+use crate::store::redis::keys::Template;
 use crate::store::redis::scripts::Scripts;
 use crate::store::redis::{RETENTION, encode::Terms};
 use crate::types::{Claim, Fence, Key, Label, Owner};
 
-use crate::store::redis::client::tests::link;
-use crate::store::redis::client::{RedisUrl, Script};
+use crate::store::redis::client::Script;
+use crate::store::redis::client::tests::server;
+use crate::store::redis::link::Link;
+use crate::store::redis::marker::RestartGuard;
 
 /// A store whose script for all steps only complains, of something that is nobody's fault.
 fn carrier(real: &RealServer) -> Carrier {
@@ -22,7 +25,7 @@ fn carrier(real: &RealServer) -> Carrier {
         own_keys: ["fence".to_owned(), "calls".to_owned()],
         calls: AtomicU64::default(),
         proposes: AtomicBool::default(),
-        template: RedisUrl::parse(&real.url()).expect("a good URL").key_template,
+        template: Template::default(),
         retention: RETENTION,
         restart_guard: Duration::ZERO,
     };
@@ -31,7 +34,9 @@ fn carrier(real: &RealServer) -> Carrier {
         _ => script,
     };
     let scripts = Scripts::new(&terms.preface(), complains);
-    Carrier::new(Arc::new(link(real, "")), scripts, terms)
+    let server = server(&real.url());
+    let guard = RestartGuard::off(Arc::clone(&server.runtime));
+    Carrier::new(Arc::new(Link::new(&server, guard)), scripts, terms)
 }
 
 fn acquire(number: u64, fence: FenceRule) -> Acquire {

@@ -2,7 +2,7 @@
 
 use tenure_testkit::{Flavour, Server as RealServer, wait_until};
 
-use super::{ECHO, established, link, ping, words};
+use super::{ECHO, established, link, ping, run};
 use crate::store::StoreErrorClass;
 use crate::store::redis::client::resp::Value;
 
@@ -12,16 +12,15 @@ async fn a_script_runs_by_its_digest_and_again_after_the_server_forgot_it() {
         let real = RealServer::of(flavour).start();
         let link = link(&real, "");
         let (key, arg) = ("key", "\0arg\r\n\u{ff}");
-        let (keys, args) = (words(&[key]), words(&[arg]));
         let expected =
             Value::Array(vec![Value::BulkString(key.into()), Value::BulkString(arg.into())]);
         for _ in 0..2 {
-            assert_eq!(link.eval(&ECHO, &keys, &args).await, Ok(expected.clone()));
+            assert_eq!(run(&link, &ECHO, &[key], &[arg]).await, Ok(expected.clone()));
         }
         let calls = |name: &str| real.info(&format!("cmdstat_{name}"));
         assert!(calls("eval").is_some_and(|stat| stat.starts_with("calls=1,")), "one EVAL");
         assert_eq!(real.command(&["SCRIPT", "FLUSH"]).text().as_deref(), Some("OK"));
-        assert_eq!(link.eval(&ECHO, &keys, &args).await, Ok(expected));
+        assert_eq!(run(&link, &ECHO, &[key], &[arg]).await, Ok(expected));
         assert!(calls("eval").is_some_and(|stat| stat.starts_with("calls=2,")), "two EVALs");
         assert_eq!(link.links().borrow().made, 1);
     }

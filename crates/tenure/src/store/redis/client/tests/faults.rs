@@ -4,12 +4,13 @@
 use tenure_testkit::{Flavour, Server as RealServer};
 
 use super::fake::{HELLO, fake};
-use super::{ECHO, NAME, link, ping, server, words};
+use super::{ECHO, NAME, link, ping, run, server};
 use crate::store::StoreError;
 use crate::store::StoreErrorClass::{self, Config, Full, Refused, Transient};
-use crate::store::redis::client::connection::{Connection, Script};
+use crate::store::redis::client::connection::Connection;
 use crate::store::redis::client::failure::Failure;
 use crate::store::redis::client::resp::{Command, Value};
+use crate::store::redis::client::script::Script;
 
 const NOT_RUN: bool = false;
 const MAY_HAVE_RUN: bool = true;
@@ -32,7 +33,7 @@ fn expect(
 }
 
 async fn at(url: &str) -> Result<Value, Failure> {
-    ping(&Connection::new(&server(url), NAME)).await
+    ping(&Connection::new(&server(url), NAME, ())).await
 }
 
 async fn at_fake(first: &'static str, replies: &'static [&'static str]) -> Result<Value, Failure> {
@@ -60,7 +61,7 @@ async fn credentials() {
 async fn a_wrong_password_is_answered_at_once_and_asked_once() {
     let real = RealServer::redis().with_password("right").start();
     let (server, times) = super::counted(&format!("redis://:secret@127.0.0.1:{}", real.port()));
-    let link = Connection::new(&server, NAME);
+    let link = Connection::new(&server, NAME, ());
     for _ in 0..50 {
         expect(ping(&link).await, Refused, NOT_RUN, &["does not accept"]);
     }
@@ -72,8 +73,11 @@ async fn rights() {
     let real = RealServer::redis()
         .with_user("few", "on >secret ~app:* -@all +ping +evalsha +eval +set")
         .start();
-    let link =
-        Connection::new(&server(&format!("redis://few:secret@127.0.0.1:{}", real.port())), NAME);
+    let link = Connection::new(
+        &server(&format!("redis://few:secret@127.0.0.1:{}", real.port())),
+        NAME,
+        (),
+    );
     assert!(ping(&link).await.is_ok());
     let get = link.command(&Command::of(&["GET", "app:x"])).await;
     expect(get, Refused, NOT_RUN, &["right", "GET", "'get'"]);
@@ -88,8 +92,7 @@ async fn rights_inside_a_script() {
         let rules = "on >secret ~app:* -@all +evalsha +eval";
         let real = RealServer::of(flavour).with_user("few", rules).start();
         let url = format!("redis://few:secret@127.0.0.1:{}", real.port());
-        let inside =
-            Connection::new(&server(&url), NAME).eval(&GET, &words(&["app:x"]), &words(&[])).await;
+        let inside = run(&Connection::new(&server(&url), NAME, ()), &GET, &["app:x"], &[]).await;
         expect(inside, Refused, MAY_HAVE_RUN, &["right", "EVAL"]);
     }
 }
@@ -100,9 +103,9 @@ async fn memory_used_up() {
     for flavour in Flavour::ALL {
         let real = RealServer::of(flavour).with_maxmemory(1).start();
         let link = link(&real, "");
-        let set = link.eval(&SET, &words(&["key"]), &words(&[])).await;
+        let set = run(&link, &SET, &["key"], &[]).await;
         expect(set, Full, MAY_HAVE_RUN, &["memory", "maxmemory", "OOM"]);
-        assert!(link.eval(&ECHO, &words(&["key"]), &words(&["x"])).await.is_ok(), "no write");
+        assert!(run(&link, &ECHO, &["key"], &["x"]).await.is_ok(), "no write");
     }
 }
 
@@ -111,7 +114,7 @@ async fn a_replica() {
     let primary = RealServer::redis().start();
     let replica = RealServer::redis().with_primary(&primary).start();
     let (server, times) = super::counted(&replica.url());
-    let link = Connection::new(&server, NAME);
+    let link = Connection::new(&server, NAME, ());
     for _ in 0..3 {
         let set = link.command(&Command::of(&["SET", "key", "1"])).await;
         expect(set, Transient, NOT_RUN, &["replica", "primary", "READONLY"]);
@@ -128,7 +131,7 @@ async fn no_scripts() {
         .with("rename-command EVAL \"\"")
         .start();
     let link = link(&real, "");
-    let eval = link.eval(&ECHO, &words(&["key"]), &words(&["x"])).await;
+    let eval = run(&link, &ECHO, &["key"], &["x"]).await;
     expect(eval, Config, NOT_RUN, &["lacks a command", "EVALSHA", "scripting"]);
 }
 

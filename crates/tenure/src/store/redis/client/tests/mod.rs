@@ -17,13 +17,16 @@ use tenure_testkit::Server as RealServer;
 
 use crate::runtime::{self, Moment, Runtime};
 
-use super::connection::{Connection, Script};
+use super::connection::Connection;
 use super::dial::{Dial, Dialling};
 use super::failure::Failure;
 use super::resp::{Command, Value};
+use super::script::Script;
 use super::server::Server;
-use super::url::RedisUrl;
-use crate::store::redis::encode::Words;
+use super::url::ServerUrl;
+
+/// A link that asks for nothing on its own account.
+type Link = Connection<()>;
 
 static ECHO: Script = Script::new("echo", "return {KEYS[1], ARGV[1]}");
 
@@ -32,22 +35,24 @@ const NAME: &str = "tenure-test";
 
 /// The server that a URL names, on the machine's clock.
 pub(crate) fn server(url: &str) -> Arc<Server> {
-    let url = RedisUrl::parse(url).expect("a good URL");
+    let (url, _) = ServerUrl::parse(url, &[]).expect("a good URL");
     Server::of_url(&url, runtime::machine().expect("threads")).expect("a server")
 }
 
 /// A link with parameters that suit a test.
-pub(crate) fn link(real: &RealServer, parameters: &str) -> Connection {
-    Connection::new(&server(&format!("{}?{parameters}", real.url())), NAME)
+fn link(real: &RealServer, parameters: &str) -> Link {
+    Connection::new(&server(&format!("{}?{parameters}", real.url())), NAME, ())
 }
 
-pub(crate) fn words(texts: &[&str]) -> Words {
-    let mut words = Words::default();
-    texts.iter().for_each(|text| _ = words.text(text));
-    words
+/// Runs a script on it.
+async fn run(link: &Link, script: &Script, keys: &[&str], args: &[&str]) -> Result<Value, Failure> {
+    let count = keys.len().to_string();
+    let pack =
+        |(): &(), head: [&str; 2]| Command::of(&[&head, &[&*count][..], keys, args].concat());
+    Ok(link.eval(script, pack).await?.0)
 }
 
-async fn ping(link: &Connection) -> Result<Value, Failure> {
+async fn ping(link: &Link) -> Result<Value, Failure> {
     link.command(&Command::of(&["PING"])).await
 }
 

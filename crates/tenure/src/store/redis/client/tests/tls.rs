@@ -13,7 +13,7 @@ use crate::store::redis::client::connection::Connection;
 use crate::store::redis::client::failure::Failure;
 use crate::store::redis::client::resp::Value;
 use crate::store::redis::client::server::Server;
-use crate::store::redis::client::url::RedisUrl;
+use crate::store::redis::client::url::ServerUrl;
 
 const LOOPBACK: &[&str] = &["127.0.0.1", "localhost"];
 
@@ -31,7 +31,7 @@ fn ours((cert, key): (std::path::PathBuf, std::path::PathBuf)) -> String {
 }
 
 async fn at(url: &str) -> Result<Value, Failure> {
-    ping(&Connection::new(&server(url), NAME)).await
+    ping(&Connection::new(&server(url), NAME, ())).await
 }
 
 #[track_caller]
@@ -100,7 +100,8 @@ fn files_that_are_none_are_refused_when_the_store_is_opened() {
     let empty = directory.path().join("empty.pem");
     std::fs::write(&empty, "").expect("it can be written");
     let open = |parameters: String| {
-        let url = RedisUrl::parse(&format!("rediss://127.0.0.1?{parameters}")).expect("a good URL");
+        let text = format!("rediss://127.0.0.1?{parameters}");
+        let (url, _) = ServerUrl::parse(&text, &[]).expect("a good URL");
         let error = Server::of_url(&url, runtime::machine().expect("threads"));
         error.map(drop).expect_err("no such file").message
     };
