@@ -13,7 +13,7 @@ use tenure::Locks;
 use crate::Failure;
 use crate::measures::{crowd, death, handoff, memory, redis};
 
-/// What a process does, with its arguments.
+/// The task of one process, with its arguments.
 #[derive(Debug, Args)]
 pub(crate) struct Member {
     #[command(subcommand)]

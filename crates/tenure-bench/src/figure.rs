@@ -24,7 +24,7 @@ impl Scale {
     }
 }
 
-/// What a figure must keep to.
+/// The limit of a figure.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Limit {
@@ -38,7 +38,7 @@ pub(crate) struct Figure {
     pub(crate) value: f64,
     pub(crate) unit: &'static str,
     pub(crate) limit: Limit,
-    /// What else a reader wants to know.
+    /// A remark for the reader.
     pub(crate) note: String,
     pub(crate) raw: Value,
 }

@@ -56,7 +56,7 @@ struct Arguments {
     part: Option<Part>,
 }
 
-/// What this program does when it has started itself as another process.
+/// The parts that this program runs when it has started itself as another process.
 #[derive(Debug, Subcommand)]
 enum Part {
     /// One of the processes of a measurement.

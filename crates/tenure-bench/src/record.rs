@@ -144,7 +144,7 @@ fn machine() -> Machine {
     }
 }
 
-/// What a program prints, or "unknown".
+/// The output of a program, or "unknown".
 fn said_by(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).current_dir(root()).output();
     let said = output.ok().filter(|o| o.status.success());

@@ -1,9 +1,9 @@
 //! Real forks, for the tests of what Tenure does in a child. It is never published; it has lints
 //! of its own, since to fork is unsafe.
 //!
-//! The child runs a closure and ends, without going back into the test that forked it. What it
-//! has to report goes to its parent through a pipe, also a panic; and a child that hangs is ended
-//! by an alarm, which its parent sees.
+//! The child runs a closure and ends, without going back into the test that forked it. It reports
+//! to its parent through a pipe, also a panic. An alarm ends a child that hangs, and its parent
+//! sees that.
 //!
 //! ```
 //! let child = tenure_fork::fork(|| format!("I am {}", std::process::id()));

@@ -24,7 +24,7 @@ pub(crate) fn expand(options: Options, mut function: ItemFn) -> Result<TokenStre
     let lease = lease.unwrap_or_else(|| Ident::new("_lease", name.span()));
     let run = Ident::new(if tries { "try_run" } else { "run" }, answer.span());
     let body = if sig.asyncness.is_some() {
-        // What does not fit is an error at the answer's type.
+        // A type that does not fit is reported at the function's return type.
         quote_spanned! {answer.span()=>
             __tenure_mutex.#run(move |#lease: ::tenure::Lease| async move #block).await
         }

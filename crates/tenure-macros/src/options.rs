@@ -1,4 +1,4 @@
-//! What stands in the parentheses of the attribute.
+//! The options in the parentheses of the attribute. They are checked here, never expanded.
 
 use proc_macro2::TokenStream;
 use quote::quote;

@@ -10,7 +10,7 @@ const WALL_ORIGIN: u64 = 1_790_000_000_000_000;
 /// True time to local time and back, in microseconds.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Clock {
-    /// What it showed at the beginning of true time.
+    /// The time that it showed at the beginning of true time.
     offset: u64,
     /// How many microseconds it gains in a true second.
     ppm: i64,
@@ -33,12 +33,12 @@ impl Clock {
         Self { ppm, ..self }
     }
 
-    /// What the wall clock shows at the true time `at`, in microseconds since 1970.
+    /// The time of the wall clock at the true time `at`, in microseconds since 1970.
     pub(crate) fn wall(self, at: u64) -> u64 {
         (WALL_ORIGIN + at).saturating_add_signed(self.ahead)
     }
 
-    /// What it shows at the true time `at`.
+    /// The time that it shows at the true time `at`.
     pub(crate) fn read(self, at: u64) -> u64 {
         let gone = i128::from(at) * (MILLION + i128::from(self.ppm)) / MILLION;
         self.offset + u64::try_from(gone).unwrap_or(0)

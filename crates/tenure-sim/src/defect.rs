@@ -39,7 +39,7 @@ pub enum Defect {
 }
 
 impl Defect {
-    /// What the machine does, with the defect in it.
+    /// Carries out a step by the machine, with the defect in it.
     pub(crate) fn apply(
         self,
         before: &KeyState,

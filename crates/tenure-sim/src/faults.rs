@@ -1,4 +1,4 @@
-//! What befalls processes and servers, at random moments until the network turns good: pauses,
+//! The faults of processes and servers, at random moments until the network turns good: pauses,
 //! crashes, cuts, a stopped server, a server that restarts with or without its memory or loses it
 //! while it runs, and an operator who takes a key away.
 

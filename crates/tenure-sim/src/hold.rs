@@ -1,5 +1,5 @@
-//! What a user does while it holds: works, looks whether it still may, extends, and goes on to
-//! the very end of its lease, or sleeps past it.
+//! A user that holds: it works, checks that it still holds, extends, and goes on to the very end of
+//! its lease, or sleeps past it. It never releases another's lease.
 
 use std::sync::Arc;
 use std::time::Duration;

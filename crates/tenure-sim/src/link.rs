@@ -1,4 +1,4 @@
-//! What lies between a process and the server, as a store: calls are delayed, lost, doubled and
+//! The link between a process and the server, as a store: calls are delayed, lost, doubled and
 //! carried out late, replies and pushes are lost. It never retries; that is the engine's part.
 
 use std::collections::BTreeMap;

@@ -1,5 +1,5 @@
-//! How bad the network is: what may befall a call, a reply and a push. What it never does is
-//! what no transport does: a request that was sent once and answered is not repeated later.
+//! The faults of the network: what can happen to a call, a reply and a push. It never does what no
+//! transport does: a request that was sent once and answered is not repeated later.
 //!
 //! TCP delivers a request once or not at all, but late: it lies in a socket's buffer while the
 //! server is stopped, or is retransmitted when a cut has healed, long after its caller gave up.
@@ -8,7 +8,7 @@
 
 use crate::rng::Rng;
 
-/// What happens to a call.
+/// The end of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fate {
     /// It is carried out and answered.

@@ -1,6 +1,6 @@
-//! What a seed stands for: how many processes and keys, which clocks, which weather, which faults.
+//! The plan of a seed: the number of processes and keys, the clocks, the network, the faults.
 //! Every seed leaves some of the faults out (*swarm testing*, Groce and others, 2012), and one in
-//! sixteen has good weather throughout.
+//! sixteen has a good network throughout.
 
 use std::time::Duration;
 

@@ -46,7 +46,7 @@ pub struct Options {
     pub trace: bool,
 }
 
-/// What came of a seed.
+/// The outcome of a seed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
     /// The seed.
@@ -57,7 +57,7 @@ pub struct Outcome {
     pub grants: u64,
     /// How many of them were lost in their holders' hands.
     pub losses: u64,
-    /// What happened, if it was kept.
+    /// The events, if they were kept.
     pub trace: Vec<String>,
 }
 
@@ -71,7 +71,7 @@ pub fn run(seed: u64, options: Options) -> Outcome {
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).into()));
         town.world.fail(Rule::Panic, text.unwrap_or_default());
     }
-    // What is dropped half-way through a panic may panic again.
+    // A value that is dropped half-way through a panic may panic again.
     let _ended = catch_unwind(AssertUnwindSafe(|| town.world.end()));
     Outcome {
         seed,

@@ -28,7 +28,7 @@ pub(crate) struct Server {
     hall: Mutex<Hall>,
 }
 
-/// What a server is like.
+/// The settings of a server.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Terms {
     pub(crate) clock: Clock,
@@ -40,7 +40,7 @@ pub(crate) struct Terms {
     pub(crate) defect: Option<Defect>,
 }
 
-/// What a crash may take away.
+/// The memory of a server, which a crash may take away.
 #[derive(Default)]
 struct Hall {
     resources: BTreeMap<Key, KeyState>,
@@ -54,7 +54,7 @@ struct Hall {
     crashes: u64,
 }
 
-/// Who sent a request, and when.
+/// The sender of a request, and the time of sending.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sender {
     pub(crate) pid: Pid,

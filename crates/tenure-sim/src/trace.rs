@@ -1,5 +1,5 @@
-//! What happened, line by line, for the person who replays a seed. It costs nothing unless it
-//! is being kept.
+//! The events of a run, line by line, for the person who replays a seed. It costs nothing unless it
+//! is kept.
 
 use std::sync::{Mutex, PoisonError};
 

@@ -27,7 +27,7 @@ pub(crate) struct User {
     pub(crate) idle: u64,
 }
 
-/// What makes a caller drop a future.
+/// The reason for which a caller drops a future.
 pub(crate) enum Interrupt {
     Never,
     AfterPolls(u64),

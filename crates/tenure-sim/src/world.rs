@@ -24,10 +24,10 @@ const LOOKS_AT_ONE_INSTANT: u32 = 200_000;
 /// Number of a process.
 pub(crate) type Pid = usize;
 
-/// What happens at some moment.
+/// An action at some moment.
 pub(crate) type Event = Box<dyn FnOnce(&Arc<World>) + Send>;
 
-/// Who runs a task: the engine's own thread, or the program's.
+/// The thread that runs a task: the engine's own, or the program's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Part {
     Engine,
@@ -230,7 +230,7 @@ impl World {
         self.at(until, |_| {});
     }
 
-    /// Ends a process at once. What it did not send is never sent.
+    /// Ends a process at once. It never sends anything again.
     pub(crate) fn crash(&self, pid: Pid) {
         let mut state = lock(&self.state);
         state.processes[pid].crashed = true;

@@ -1,6 +1,6 @@
 //! Programs under a test begin as from a person's shell, wherever the tests were started: in the
-//! background of a script, by `nohup`, by cron, in a terminal. What they inherit and tests see
-//! is set here: signals that are ignored or blocked, and the environment.
+//! background of a script, by `nohup`, by cron, in a terminal. The inherited state that a test
+//! could see is set here: signals that are ignored or blocked, and the environment.
 
 use std::ffi::OsString;
 use std::fs;
@@ -11,7 +11,7 @@ use std::sync::atomic::AtomicBool;
 use nix::sys::signal::SigSet;
 use signal_hook::consts::FORBIDDEN;
 
-/// What a program is told of the machine. All else is its user's taste, or meant for another
+/// The variables that a program keeps. All others are its user's taste, or meant for another
 /// program: `TENURE_STORE`, `REDIS_URL`, `NO_COLOR`, `COLUMNS`, `LANG`, `BASH_ENV`, ...
 const KEPT: [&str; 7] = [
     "PATH",

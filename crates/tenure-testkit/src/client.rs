@@ -14,7 +14,7 @@ use crate::reply::{Reply, call};
 #[derive(Debug)]
 pub struct Client {
     stream: Stream,
-    /// What was read and not yet taken.
+    /// The bytes that were read and not yet taken.
     buffer: Vec<u8>,
 }
 

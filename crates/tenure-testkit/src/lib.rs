@@ -1,5 +1,5 @@
-//! What tests of Tenure need beside Tenure: real servers of their own, and a proxy that breaks the
-//! wire between them and a client on purpose. It is never published, and knows nothing of locks.
+//! Tools for tests of Tenure: real servers for each test, and a proxy that breaks the wire between
+//! them and a client on purpose. It is never published, and knows nothing of locks.
 //!
 //! - [`Server`]: a real Redis or Valkey on its own port, in its own directory, gone at the latest
 //!   when the test's process is. [`Certificates`] for TLS.

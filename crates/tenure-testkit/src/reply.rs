@@ -5,7 +5,7 @@ use std::fmt;
 use std::io::Write;
 use std::ops::Range;
 
-/// What a server says.
+/// A reply of a server.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Reply {
     /// A short word, such as `OK`.
@@ -22,7 +22,7 @@ pub enum Reply {
     Array(Vec<Reply>),
     /// A message that answers no call (RESP3).
     Push(Vec<Reply>),
-    /// What else RESP3 has (numbers with a fraction, truth), as it is written.
+    /// The other types of RESP3 (doubles, booleans), as they are written.
     Other(String),
 }
 

@@ -34,7 +34,7 @@ pub enum ClientCertificates {
     Unasked,
 }
 
-/// What a server is to be like. See [`Server::redis`].
+/// The settings of a server. See [`Server::redis`].
 #[derive(Debug, Clone)]
 pub struct ServerOptions {
     flavour: Flavour,
@@ -197,7 +197,7 @@ impl Server {
         self.start();
     }
 
-    // What is said to it, and asked.
+    // Commands and questions.
 
     /// Runs a command with all rights, on a connection of its own over the Unix socket: whatever
     /// is done to TCP, TLS, users and links does not matter to it.
@@ -239,7 +239,7 @@ impl Server {
         Client::connect(self.address()).unwrap_or_else(|e| panic!("{self:?}: {e}"))
     }
 
-    /// What it has written to its log.
+    /// The text of its log.
     #[must_use]
     pub fn log(&self) -> String {
         fs::read(self.file("log")).map_or_else(

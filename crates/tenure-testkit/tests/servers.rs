@@ -141,7 +141,7 @@ fn a_full_one_refuses_to_write() {
     assert!(full.into_iter().any(|reply| reply.is_error("OOM")));
 }
 
-/// What `redis-cli PING` over TLS says, with and without the client's certificate.
+/// The output of `redis-cli PING` over TLS, with and without the client's certificate.
 fn ping_over_tls(server: &Server, trust: &Certificates, name: &str, with_own: bool) -> String {
     let mut cli = redis_cli();
     cli.args(["-h", "127.0.0.1", "-p", &server.port().to_string(), "--tls", "--sni", name]);
@@ -208,7 +208,7 @@ fn none_outlives_its_value_nor_a_panic() {
 
 #[test]
 fn none_outlives_a_test_that_is_killed() {
-    // What it leaves lies in a directory that is not left.
+    // All of its files are in a directory that is removed.
     let directory = tempfile::tempdir().unwrap();
     let mut test = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "waits_with_a_server_to_be_killed", "--ignored", "--nocapture"])

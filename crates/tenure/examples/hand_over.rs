@@ -36,7 +36,7 @@ async fn handler() -> Result<(), Box<dyn Error>> {
     let guard = tenure::mutex("order:7").acquire().await?;
     println!("handler: took {}", guard.key());
 
-    // The lock is kept for a minute, until the worker adopts it. Whoever has the ticket can.
+    // The lock is kept for a minute. Until then everybody who has the ticket can adopt it.
     let ticket = guard.hand_over(Duration::from_secs(60)).await?;
     println!("handler: accepted, a worker has it");
 

@@ -3,7 +3,7 @@
 /// A block of code between two lines of three backticks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Block {
-    /// What stands behind the opening backticks.
+    /// The text behind the opening backticks.
     pub language: String,
     /// The line of the document on which the code begins.
     pub line: usize,

@@ -1,5 +1,5 @@
-//! What the workspace may depend on, by `cargo metadata`: licences, sources, one TLS stack; and
-//! what every published crate states. `deny.toml` holds the same rules for cargo-deny.
+//! The dependencies of the workspace, by `cargo metadata`: licences, sources, one TLS stack; and
+//! the metadata of every published crate. `deny.toml` has the same rules for cargo-deny.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;

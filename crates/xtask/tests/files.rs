@@ -1,4 +1,4 @@
-//! What no file of the repository may contain, and how wide its documents are.
+//! Text that no file of the repository may contain, and the width of its lines.
 
 use std::path::Path;
 

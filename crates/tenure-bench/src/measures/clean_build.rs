@@ -34,7 +34,7 @@ pub(crate) fn measure(_: Scale) -> Result<Vec<Figure>, Failure> {
     }])
 }
 
-/// What the children that have ended had of the cores (proc_pid_stat(5), in hundredths): a busy
+/// CPU time of the children that have ended, in seconds (proc_pid_stat(5) has hundredths). A busy
 /// machine makes the build longer, but not this.
 fn core_seconds_of_children() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();

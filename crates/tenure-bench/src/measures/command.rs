@@ -1,4 +1,4 @@
-//! What `tenure run` adds to the command that it runs, and how large the program is.
+//! The time that `tenure run` adds to the command that it runs, and the size of the program.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -1,4 +1,4 @@
-//! What a thousand held locks cost: store calls for their renewal, and memory.
+//! The cost of a thousand held locks: store calls for their renewal, and memory.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +23,7 @@ pub(crate) fn measure(scale: Scale) -> Result<Vec<Figure>, Failure> {
         let runtime = runtime::machine()?;
         let store = Arc::new(Counting::new(Memory::new(Arc::clone(&runtime))));
         let locks = Locks::over(Arc::clone(&store) as _, runtime, LocksOptions::default());
-        // What an engine needs once does not belong to a lock.
+        // The first lock pays for what an engine needs once.
         locks.mutex("first").acquire().await?.release().await?;
 
         let mut guards = Vec::with_capacity(LOCKS as usize);

@@ -32,11 +32,11 @@ pub(crate) fn measure(scale: Scale) -> Result<Vec<Figure>, Failure> {
     }])
 }
 
-/// What one round found.
+/// The result of one round.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Round {
     pairs: u32,
-    /// What all threads of the process had of the core.
+    /// CPU time of all threads of the process, in seconds.
     core_s: f64,
     wall_s: f64,
 }

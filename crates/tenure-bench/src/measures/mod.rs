@@ -1,4 +1,4 @@
-//! What is measured, in the order of the report. One file per question.
+//! All measurements, in the order of the report. One file per question.
 
 mod clean_build;
 mod command;

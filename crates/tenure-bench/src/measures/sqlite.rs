@@ -1,4 +1,4 @@
-//! What locking costs over SQLite, against the least that SQLite itself can do: one row updated
+//! The cost of locking over SQLite, against the least that SQLite itself can do: one row updated
 //! per transaction, by one connection with the same settings. The two take turns.
 
 use std::path::Path;

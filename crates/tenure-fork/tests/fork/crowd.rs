@@ -35,7 +35,7 @@ fn acquire_and_release(locks: &Locks, number: usize, is_over: &AtomicBool) -> us
     rounds
 }
 
-/// What a child does.
+/// Runs in each child.
 fn child(place: &Place, locks: Locks, guard: Guard, number: usize) -> &'static str {
     assert_eq!(block_on(guard.lost()), LostReason::Forked);
     let error = block_on(locks.mutex("key 0").acquire()).expect_err("the parent's connection");
@@ -48,7 +48,7 @@ fn child(place: &Place, locks: Locks, guard: Guard, number: usize) -> &'static s
         }
         // A thread of the parent was starting or ending: see below.
         Err(error) if error.to_string().contains("fork again") => return "no threads",
-        // What SQLite can do is told by its own tests.
+        // SQLite refuses a new connection here; its own tests say more.
         Err(error) => assert_eq!((error.kind(), place.name()), (ErrorKind::Forked, "SQLite")),
     }
     "done"

@@ -66,7 +66,7 @@ impl Hands {
         Self { locks, guards, ticket, waiting, losing, releasing, list, watch }
     }
 
-    /// What the child does with it.
+    /// Uses everything, in the child.
     pub(crate) fn poke(mut self) {
         self.futures();
         forked("list", block_on(async { self.list_to_its_end().await }));
@@ -75,7 +75,7 @@ impl Hands {
         self.leases();
     }
 
-    /// What the parent does with it: nothing stays held.
+    /// Gives everything back, in the parent: nothing stays held.
     pub(crate) fn give_back(self) {
         let adopted = block_on(self.locks.adopt(&self.ticket)).expect("nobody has used it");
         block_on(adopted.release()).expect("an answer");

@@ -1,4 +1,4 @@
-//! What becomes of locks when their process forks.
+//! Locks of a process that forks: they stay with the parent, and the child has none.
 //!
 //! Each test forks a process of its own (`alone`), with all threads of Tenure.
 

@@ -26,7 +26,7 @@ pub(crate) enum Ending {
     Dropped,
 }
 
-/// What is asked for.
+/// The claim that is asked for.
 #[derive(Debug, Clone)]
 pub(crate) struct Wish {
     pub(crate) pid: Pid,
@@ -49,7 +49,7 @@ pub(crate) enum Stage {
     Over(u64),
 }
 
-/// What has become of it.
+/// An attempt, and how far it has come.
 #[derive(Debug)]
 pub(crate) struct Attempt {
     pub(crate) wish: Wish,

@@ -47,7 +47,7 @@ pub(crate) struct Taken {
     pub(crate) forgotten: bool,
 }
 
-/// What has changed between two looks.
+/// The changes between two looks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Turn {
     pub(crate) extended: bool,

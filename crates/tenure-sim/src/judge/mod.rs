@@ -28,7 +28,7 @@ pub(crate) use truth::Change;
 const LONGEST_WINDOW: u64 = 3_000_000;
 /// Once nothing hinders it, a withdrawal takes at most so long: a call that hangs, a pause, a call.
 const WITHDRAWN_WITHIN: u64 = 4_000_000;
-/// What a computation may take on top of what is waited for.
+/// Time that computing may take on top of every wait, in microseconds.
 const GRACE: u64 = 30_000;
 
 /// The judge of one run.

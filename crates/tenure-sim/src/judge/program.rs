@@ -1,4 +1,4 @@
-//! What a program says: that it calls, what it got, what it lets go. Each word is judged at once.
+//! The reports of a program: its calls, its grants, its releases. Each is judged at once.
 
 use std::sync::Arc;
 use std::time::Duration;

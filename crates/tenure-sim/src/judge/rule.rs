@@ -1,4 +1,4 @@
-//! What is promised, one name per promise.
+//! The rules that the judge checks: one name per promise.
 
 use std::fmt;
 

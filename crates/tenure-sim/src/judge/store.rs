@@ -1,4 +1,5 @@
-//! What the servers and the network say: each step that was carried out, each answer that arrived.
+//! The reports of the servers and the network: each step that was carried out, each answer that
+//! arrived.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

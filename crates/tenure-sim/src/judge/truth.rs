@@ -1,5 +1,5 @@
-//! What each server has, key by key: who holds, who stands in line since when, and the largest
-//! fence ever minted. Told by the servers; the engine never sees it.
+//! The true state of each server, key by key: holders, waiters and since when, and the largest
+//! fence ever minted. The servers report it; the engine never sees it.
 
 use std::collections::BTreeMap;
 
@@ -51,7 +51,7 @@ pub(crate) struct Standing {
     pub(crate) alive_until: u64,
 }
 
-/// What is known of one key at one server.
+/// The state of one key at one server.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Truth {
     pub(crate) holdings: Vec<Holding>,
@@ -78,7 +78,7 @@ pub(crate) struct NewGrant {
     pub(crate) free_since: Option<u64>,
 }
 
-/// What a step did to a key.
+/// The change that a step made to a key.
 #[derive(Debug, Default)]
 pub(crate) struct Difference {
     pub(crate) grants: Vec<NewGrant>,
@@ -117,7 +117,7 @@ impl Truths {
         self.nodes[node].entry(key.clone()).or_default()
     }
 
-    /// What the servers know of a key.
+    /// The state of a key at each server.
     pub(crate) fn of<'a>(&'a self, key: &'a Key) -> impl Iterator<Item = &'a Truth> {
         self.nodes.iter().filter_map(|truths| truths.get(key))
     }
@@ -238,7 +238,7 @@ impl Truth {
     }
 }
 
-/// Whose own doing a step is.
+/// The owner that asked for a step.
 fn owner_of(op: &Op) -> Option<&Owner> {
     match op {
         Op::Release { owner, .. }

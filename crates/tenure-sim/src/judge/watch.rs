@@ -1,5 +1,5 @@
-//! What must have happened by some moment: an alarm, a handover, a withdrawal. And what may never
-//! change: the looks at a process's guards after each of its polls.
+//! Events that must have happened by some moment: an alarm, a handover, a withdrawal. And states
+//! that may never change: a process's guards are looked at after each of its polls.
 
 use std::sync::Arc;
 
@@ -131,7 +131,7 @@ impl Judge {
         });
     }
 
-    /// What an attempt has at the server, though nobody wants it.
+    /// The rest that an attempt has left at the server, though nobody wants it.
     pub(super) fn is_left(&self, book: &Book, number: u64) -> Option<&'static str> {
         let now = self.world.now();
         let attempt = book.attempts.get(&number)?;

@@ -7,7 +7,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use super::moves::{Event, Moves};
 use super::state::{Packed, State};
 
-/// What exploring came to.
+/// The result of exploring.
 #[derive(Debug)]
 pub(crate) struct Explored {
     pub(crate) states: usize,

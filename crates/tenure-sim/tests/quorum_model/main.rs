@@ -10,8 +10,8 @@
 //! which is printed. The model knows nothing of the shipped code, which the simulation runs.
 //!
 //! A node forgets by an empty restart, or in the midst of its work: what is under way to it
-//! arrives, and what it has answered counts. What it says about such a node, which is counted again
-//! once its new memory has been known for longer than `max_ttl`:
+//! arrives, and its earlier answers count. It is counted again once its new memory has been known
+//! for longer than `max_ttl`. The model shows for such a node:
 //!
 //! - *Exclusion* holds whatever the clients' wall clocks do, if the node refuses every lease until
 //!   then: top-ups as well as acquires. A client that read the node's answer from before

@@ -12,7 +12,7 @@ use super::state::{Asked, Cell, Memory, NODES, Node, Phase, Round, State, Word};
 
 const MAJORITY: usize = NODES / 2 + 1;
 
-/// What happened, to which round and at which node.
+/// An event, with its round and its node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Event {
     Begins(usize, u8),
@@ -380,7 +380,7 @@ fn is_taken(state: &State, r: usize, n: usize) -> bool {
     (0..state.rounds.len()).any(|other| other != r && state.rounds[other].cells[n].lease > 0)
 }
 
-/// From here on nobody relies on it. What it has sent may still arrive.
+/// From here on nobody relies on it. Its messages may still arrive.
 fn end(round: &mut Round) {
     round.phase = Phase::Over;
     (round.sent, round.confirmed, round.passed) = (0, 0, 0);

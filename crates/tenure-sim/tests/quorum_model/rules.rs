@@ -1,5 +1,5 @@
-//! What is explored: the rules of the protocol, as they are or with one of them broken, and how
-//! much of the world.
+//! The scope of exploring: the rules of the protocol, as they are or with one of them broken, and
+//! the size of the world.
 
 /// How a round comes to its fence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,17 +25,17 @@ pub(crate) enum Rejoin {
     KnownAndTopUp,
 }
 
-/// What clocks do for the fences that are proposed.
+/// The part of clocks in the fences that are proposed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Clocks {
     /// Nothing: a proposal is any number.
     Any,
-    /// What a node grants so long after it forgot exceeds any fence from before, since
-    /// its clock and those that those fences came from agree.
+    /// A node that grants so long after it forgot exceeds any fence from before, since its clock
+    /// and those that the earlier fences came from agree.
     Agree,
 }
 
-/// Whose name a round carries.
+/// The owner whose name a round carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Owners {
     PerRound,
@@ -43,7 +43,7 @@ pub(crate) enum Owners {
     PerClient,
 }
 
-/// What becomes of a top-up, the lease given to a node that lacks it.
+/// The handling of a top-up: the lease is given to a node that lacks it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TopUp {
     /// Counted by the next renewal; refused by a node that has not been known for long enough.

@@ -38,7 +38,7 @@ pub(crate) enum Asked {
     Granted(u8),
 }
 
-/// What is between one round and one node.
+/// The state between one round and one node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Cell {
     pub(crate) asked: Asked,
@@ -59,7 +59,7 @@ pub(crate) struct Cell {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Round {
     pub(crate) phase: Phase,
-    /// What it proposes, and later its fence.
+    /// The fence that it proposes, and later has.
     pub(crate) value: u8,
     /// The last renewal that was sent, confirmed, and whose deadline has passed (plus one).
     pub(crate) sent: u8,

@@ -15,7 +15,7 @@ use tenure_sim::{Defect, Options, Outcome, run};
 /// Within so many seeds a bug must be found.
 const ENOUGH: u64 = 50;
 
-/// What many seeds came to.
+/// The sum of the outcomes of many seeds.
 struct Sum {
     seeds: u64,
     grants: u64,

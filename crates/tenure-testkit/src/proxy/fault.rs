@@ -1,4 +1,4 @@
-//! What is to happen to which call, and what became of it.
+//! A fault: which call it strikes, what happens to that call, and how it ended.
 
 use std::fmt;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ impl Call {
     }
 }
 
-/// What happens to a call that is struck.
+/// The end of a call that is struck.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fate {
     /// It is executed; its reply and all behind it on this link never reach the client.
@@ -58,8 +58,8 @@ pub enum Fate {
     Replace(&'static str),
 }
 
-/// Which calls are meant. Counting begins when the fault is given to the proxy. What decides must
-/// not ask the proxy: it is asked by it.
+/// The calls that a fault strikes. Counting begins when the fault is given to the proxy. The
+/// predicate must not call the proxy: the proxy calls it.
 pub struct Which {
     /// None means each that matches.
     pub(super) nth: Option<u64>,
@@ -138,7 +138,7 @@ impl Fault {
         })
     }
 
-    /// What the server answered to the call, whether the client heard it or not.
+    /// The server's answer to the call, also if the client never got it.
     ///
     /// # Panics
     /// If it does not answer.

@@ -20,7 +20,7 @@ pub(super) struct Link {
     pub(super) ended: [bool; 2],
     /// Calls that were sent to the server and are not answered yet.
     pub(super) awaited: VecDeque<Awaited>,
-    /// What the client has said about itself, for copies that come on another link.
+    /// The client's login and settings, for copies that come on another link.
     pub(super) greeting: Vec<Vec<u8>>,
     pub(super) resp3: bool,
     /// Whether it has ever subscribed to anything.

@@ -2,7 +2,7 @@
 //! replies begin and end, so that it strikes exactly where it is told to; it changes nothing that
 //! it was not told to change, and never acts by chance or by time.
 //!
-//! What is lost on a link is lost as TCP loses it: everything behind it in that direction is lost
+//! A link loses bytes as TCP does: everything behind the first lost byte in that direction is lost
 //! too. A link that goes on after a gap does not exist.
 
 mod fault;
@@ -38,7 +38,7 @@ impl Direction {
     pub const BOTH: [Self; 2] = [Self::ToServer, Self::ToClient];
 }
 
-/// What happens to the bytes of one direction, on all links.
+/// The treatment of the bytes of one direction, on all links.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Flow {
     /// They pass.
@@ -51,7 +51,7 @@ pub enum Flow {
     Lost,
 }
 
-/// What happens to messages that answer no call.
+/// The treatment of messages that answer no call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Pushes {
     /// They pass.
@@ -129,7 +129,7 @@ impl Proxy {
 
     // Faults of the wire.
 
-    /// What happens to the bytes of one direction.
+    /// Sets the treatment of the bytes of one direction.
     pub fn set_flow(&self, direction: Direction, flow: Flow) {
         self.shared.change(|state| state.set_flow(direction, flow));
     }
@@ -152,12 +152,12 @@ impl Proxy {
         self.set_refusing(false);
     }
 
-    /// What arrives from now on in one direction comes that much later.
+    /// Delays all that arrives from now on in one direction by `delay`.
     pub fn set_delay(&self, direction: Direction, delay: Duration) {
         self.shared.change(|state| state.delay[direction as usize] = delay);
     }
 
-    /// What happens to pushes. Those that were held are delivered when they pass again.
+    /// Sets the treatment of pushes. Held pushes are delivered when pushes pass again.
     pub fn set_pushes(&self, pushes: Pushes) {
         self.shared.change(|state| state.set_pushes(pushes));
     }
@@ -188,7 +188,7 @@ impl Proxy {
         });
     }
 
-    // What passed.
+    // Counts and records.
 
     /// How many calls have arrived, also those that were lost.
     #[must_use]

@@ -59,7 +59,7 @@ impl Shared {
         }
     }
 
-    /// What to do next for one direction of a link; none if the link is gone. Waits until there is
+    /// The next step for one direction of a link; `None` if the link is gone. Waits until there is
     /// something to do.
     pub(super) fn next(&self, link: u64, way: Direction) -> Option<Step> {
         let mut state = self.lock();

@@ -1,5 +1,5 @@
-//! What the proxy knows, under one lock: its faults, its counts, its links and what is on its way
-//! on each. It decides what becomes of every frame; it reads and writes no byte.
+//! The state of the proxy, under one lock: its faults, its counts, its links and the frames that
+//! are under way on each. It decides what happens to every frame; it reads and writes no byte.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{Shutdown, TcpStream};
@@ -17,7 +17,7 @@ use Direction::{ToClient, ToServer};
 /// How many calls are remembered word for word.
 const REMEMBERED: usize = 10_000;
 
-/// What a link's thread is to do.
+/// The next step of a link's thread.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Step {
     Write(Vec<u8>),
@@ -30,7 +30,7 @@ pub(super) enum Step {
     Nothing,
 }
 
-/// What a link's thread finds.
+/// The answer to a link's thread that asks for its next step.
 pub(super) enum Next {
     Step(Step),
     /// There is something for others to see; ask again.

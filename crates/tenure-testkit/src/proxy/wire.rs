@@ -25,7 +25,7 @@ impl Answers {
         }
     }
 
-    /// What is still to come after `frame`; none if that was the last.
+    /// The frames that are still to come after `frame`; `None` if it was the last.
     pub(super) fn after(self, frame: &Reply) -> Option<Self> {
         match (self, confirmation(frame)) {
             (Self::Each(left), Some(_)) if left > 1 => Some(Self::Each(left - 1)),

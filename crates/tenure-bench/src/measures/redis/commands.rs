@@ -96,7 +96,7 @@ async fn until_waiting(lock: &Mutex, wanted: u32) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What this measurement itself runs.
+/// Whether this measurement itself runs the command.
 fn is_ours(command: &str) -> bool {
     command.starts_with("config") || matches!(command, "auth" | "info")
 }

@@ -1,5 +1,5 @@
-//! What waiting and holding cost the server while nothing happens: calls for the heartbeats of
-//! 1,000 waiters, and for the renewals of 10,000 leases, of one process.
+//! The cost of waiting and holding for the server while nothing happens: calls for the heartbeats
+//! of 1,000 waiters, and for the renewals of 10,000 leases, of one process.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,5 +1,5 @@
-//! What one caller waits for a cycle, an acquire and a release, against the bare cycle over the
-//! very same link. Beside it stands the bare cycle over links of the crate `redis`. All take turns.
+//! The time of one cycle (an acquire and a release) of one caller, against the bare cycle over the
+//! very same link, and against the bare cycle over links of the crate `redis`. All take turns.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! What locking costs over Redis and Valkey: servers of this measurement's own, on this machine.
+//! The cost of locking over Redis and Valkey: servers of this measurement's own, on this machine.
 //! Contenders share a server and take turns.
 
 mod bare;

@@ -1,4 +1,4 @@
-//! What a quorum costs: one caller's acquire against bare script calls to the same servers in
+//! The cost of a quorum: one caller's acquire against bare script calls to the same servers in
 //! parallel, and against a single server where the network takes longer; and how many messages a
 //! cycle takes. Contenders share their servers and take turns.
 

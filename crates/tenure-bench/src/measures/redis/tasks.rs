@@ -20,7 +20,7 @@ use super::{on_each, open, server_cpu};
 
 const TASKS: u32 = 64;
 
-/// What one round found.
+/// The result of one round.
 #[derive(Debug, Clone, Copy, Serialize)]
 struct Round {
     per_second: f64,
