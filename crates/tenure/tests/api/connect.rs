@@ -1,4 +1,4 @@
-//! What `connect` refuses, in which words, and that it never repeats a secret.
+//! The URLs that `connect` refuses, and its words for that: they never repeat a secret.
 
 use std::path::Path;
 

@@ -76,7 +76,7 @@ fn answers_a_result(output: &ReturnType) -> bool {
     path.path.segments.last().is_some_and(|segment| segment.ident == "Result")
 }
 
-/// What is missing in the documentation of one fn.
+/// The sections that are missing in the documentation of one function.
 fn missing(function: &Documented) -> Vec<&'static str> {
     let mut wanted = vec!["# Cancel safety", "# Examples"];
     if function.fallible {

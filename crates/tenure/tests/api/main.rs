@@ -1,5 +1,5 @@
-//! What a program sees of the library: its URLs, its default store, its attribute, its durations,
-//! its runtimes, its kit for tests, and the documentation of its functions.
+//! The library as a program sees it: its URLs, its default store, its attribute, its durations, its
+//! runtimes, its kit for tests, and the documentation of its functions.
 //!
 //! A program has one default store. Only `decorator` sets that of this process; every case of
 //! `default_store` is a process of its own.

@@ -1,4 +1,4 @@
-//! What users' own tests can rely on.
+//! The kit for users' own tests.
 
 use std::time::Duration;
 
@@ -119,7 +119,7 @@ async fn tokio_s_paused_clock_runs_ahead_of_a_store_that_is_waited_for() {
     assert!(paused.elapsed() >= day && begun.elapsed() < day, "the day was over at once");
 }
 
-/// What it recommends.
+/// As its documentation recommends.
 #[tokio::test(start_paused = true)]
 async fn a_world_s_clock_limits_a_wait_under_tokio_s_paused_clock() {
     let clock = Clock::new();
@@ -169,7 +169,7 @@ async fn the_work_s_error_beats_the_release_s() {
     });
     assert!(matches!(ran.await, Err(Trouble::Work)));
     world.fail(false);
-    // What went well stays well, whatever became of the release.
+    // Work that went well stays well, whatever the release answers.
     let ran = mutex.run(async |_| {
         world.fail(true);
         Ok::<_, Trouble>("paid")

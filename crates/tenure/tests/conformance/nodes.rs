@@ -11,7 +11,7 @@ use tenure_testkit::{Direction, Flavour, Proxy, Server};
 
 use crate::world::World;
 
-/// What a quorum is made of.
+/// The nodes of a quorum.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Nodes {
     Memories,
@@ -20,7 +20,7 @@ pub(crate) enum Nodes {
     Servers(&'static [Flavour], Trouble),
 }
 
-/// What is wrong with the first server.
+/// The trouble of the first server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Trouble {
     None,
@@ -30,7 +30,7 @@ pub(crate) enum Trouble {
     Slow,
 }
 
-/// What goes with the world.
+/// The things that are dropped with the world.
 #[derive(Debug, Default)]
 struct Ground {
     dir: Option<TempDir>,

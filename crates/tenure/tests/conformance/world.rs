@@ -195,7 +195,7 @@ pub(crate) fn waiting(mutex: Mutex) -> tokio::task::JoinHandle<tenure::Result<Gu
     tokio::spawn(async move { mutex.acquire().await })
 }
 
-/// What a waiter in the background came to.
+/// The outcome of a waiter in the background.
 pub(crate) async fn outcome(
     waiter: tokio::task::JoinHandle<tenure::Result<Guard>>,
 ) -> tenure::Result<Guard> {

@@ -12,7 +12,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const PEOPLE: u64 = 16;
 const TURNS: u64 = 150;
 
-/// What the holders see of each other.
+/// The traces by which holders see each other.
 #[derive(Debug, Default)]
 struct Room {
     inside: AtomicI64,

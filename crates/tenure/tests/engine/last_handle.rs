@@ -116,7 +116,7 @@ fn nothing_given_back_is_nothing_to_wait_for() {
     let world = World::new();
     let locks = world.locks();
     let guard = blocking::Locks::from(locks.clone()).mutex("key").acquire().expect("granted");
-    // What is held goes on being held.
+    // A lock that is held stays held.
     let quick = (0..100).any(|_| {
         let began = Instant::now();
         drop(world.locks());

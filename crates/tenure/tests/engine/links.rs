@@ -93,7 +93,7 @@ async fn until(what: &str, so: impl Fn() -> bool) {
     }
 }
 
-/// Whatever is under way has come to an end by then, since no timer is.
+/// Everything under way has ended after this, since it waits for no timer.
 async fn rest() {
     for _ in 0..1_000 {
         tokio::task::yield_now().await;

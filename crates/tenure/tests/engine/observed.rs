@@ -1,5 +1,5 @@
-//! What Tenure tells about itself, to tracing and to the metrics facade: every name of the table
-//! in `tenure::observe` is told here, and no other.
+//! Events, spans and metrics, by tracing and by the metrics facade: every name of the table in
+//! `tenure::observe` is reported here, and no other.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -183,7 +183,7 @@ fn the_names_are_documented_as_they_are_written_here() {
     assert_eq!(documented(1, 3), written(METRICS));
 }
 
-/// What happens in the background is told there, a little later.
+/// Events in the background are reported there, a little later.
 fn told_within_a_while(told: &Told, expected: &Names) -> Names {
     let began = Instant::now();
     loop {

@@ -8,7 +8,7 @@ use tenure::protocol::{Inspection, Reply, Request};
 use tenure::store::{Answer, Capabilities, Identity, Inbox, Links, Store};
 use tokio::sync::watch;
 
-/// What is otherwise than in the store within. What is not said goes through to it.
+/// The changes to the store within. A method that is not changed goes through to it.
 pub(crate) trait Change: fmt::Debug + Send + Sync + 'static {
     fn within(&self) -> &dyn Store;
 

@@ -1,4 +1,4 @@
-//! What is asked of the machine, and by whom: small pools, so that requests meet each other.
+//! Requests to the machine, from small pools of owners and keys, so that they meet each other.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -98,7 +98,7 @@ impl Taken<'_> {
         self.after.tombstones().iter().find(|t| t.owner == *owner).map(|t| t.until)
     }
 
-    /// What time alone would have made of the state: a stranger asked for nothing.
+    /// The state after the same time and no request: a stranger asked for nothing.
     pub(crate) fn after_time_alone(&self) -> KeyState {
         let stranger = Owner::from_parts("stranger", u64::MAX);
         let mut resource = self.before.clone();
@@ -286,7 +286,7 @@ impl Taken<'_> {
         ensure!(again == *self.after, "repeated at once, it changed something: {again:#?}");
         ensure!(grants.is_empty(), "repeated at once, it granted {grants:?}");
         let same = match (self.op, self.reply, &reply) {
-            // What was given back is gone, and says so.
+            // A lease that was given back is gone, and the answer says so.
             (Op::Release { .. } | Op::Withdraw { .. }, Reply::Released, again) => {
                 matches!(again, Reply::Released | Reply::Gone | Reply::Others)
             }

@@ -1,4 +1,4 @@
-//! What the memory store remembers and what it forgets.
+//! The memory store remembers keys in use, and forgets the others in time.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

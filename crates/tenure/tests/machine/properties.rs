@@ -49,8 +49,8 @@ proptest! {
         drain(resource, now, waiters).map_err(TestCaseError::fail)?;
     }
 
-    /// What a store forgets by `is_forgettable` is missed by nobody: neither a lease, a place or
-    /// a tombstone, nor a fence before its time.
+    /// A state that a store forgets by `is_forgettable` is missed by nobody: neither a lease, a
+    /// place or a tombstone, nor a fence before its time.
     #[test]
     fn only_what_nobody_misses_is_forgettable(acts in histories(15), rest in 0..2_000_u64) {
         let (mut resource, mut now) = (KeyState::default(), start());

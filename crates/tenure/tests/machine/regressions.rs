@@ -1,4 +1,4 @@
-//! What went wrong once, and must not again.
+//! Sequences that went wrong once, and must not again.
 
 use std::time::Duration;
 
@@ -98,7 +98,7 @@ fn pass_is_no_shorter_than_a_grant_from_the_queue() {
     assert_eq!(key.holders()[0].expires, now + ms(30));
 }
 
-/// What a minimum hold keeps was counted from the grant, which lay in the future.
+/// A minimum hold was counted from the grant, which lay in the future.
 #[test]
 fn clock_that_was_set_back_kept_a_released_lock_until_it_had_caught_up() {
     for (min_hold, held) in [(ms(0), ms(0)), (ms(30), ms(30))] {

@@ -75,7 +75,7 @@ impl Fresh {
     }
 
     /// Runs the example so many times: the last one late, after the end of the others, which run
-    /// at once. What they print together is compared.
+    /// at once. Their common output is compared.
     fn runs(&self, name: &str, processes: usize) {
         let wanted = printed_by_header(name, matches!(self, Self::Server(_)));
         let at_once: Vec<_> = (1..processes).map(|_| Running::start(self.command(name))).collect();
@@ -99,7 +99,7 @@ impl Running {
         Self(command.spawn().expect("the example starts"))
     }
 
-    /// What it printed, once it has ended well.
+    /// The lines that it printed, once it has ended well.
     fn lines(mut self) -> Vec<String> {
         let mut out = self.0.stdout.take().expect("a pipe");
         let mut err = self.0.stderr.take().expect("a pipe");

@@ -18,7 +18,7 @@ const ROUNDS: usize = 2;
 const HANDOFFS: usize = 16;
 /// No step of a healthy machine takes so long, however busy it is.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// What plays a process finds its store here, and its name.
+/// The variables with the store and the name of a process of this test.
 const STORE: &str = "TENURE_TEST_STORE";
 const NAME: &str = "TENURE_TEST_NAME";
 

@@ -27,7 +27,7 @@ impl Drop for Running {
     }
 }
 
-/// What six processes made of the counter, and how often they overlapped.
+/// The counter after six processes have used it, and how often they overlapped.
 fn count_together(store: &str, file: &Path) -> (usize, usize) {
     let counter = example("counter");
     let started: Vec<_> = (0..PROCESSES)
@@ -125,14 +125,14 @@ fn without_a_lock_the_detector_sees_them_overlap() {
     }
 }
 
-/// What plays a role in a process of its own finds its store here.
+/// The variable with the store of a process that plays a role.
 const ROLE: &str = "TENURE_TEST_STORE";
 const TTL: Duration = Duration::from_millis(500);
 const ROUNDS: usize = 20;
 /// Long enough to be stopped within, unless the machine is very busy.
 const SLEEPER_TTL: Duration = Duration::from_secs(3);
-/// What a grant at the end of a lease takes: a timer and one call. A waiter that only looked with
-/// its heartbeats would come half a second late on average.
+/// Time that a grant at the end of a lease takes: a timer and one call. A waiter that only looked
+/// with its heartbeats would come half a second late on average.
 const LATE: Duration = Duration::from_millis(50);
 
 /// Not a test but what one starts: it holds a lock until it is killed.

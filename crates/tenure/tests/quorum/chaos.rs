@@ -90,7 +90,7 @@ async fn hold_once(locks: &Locks) -> Option<Held> {
     let until = machine().now().min(guard.deadline());
     let held =
         Held { from: from.as_micros(), until: until.as_micros(), fence: guard.fence().get() };
-    // What cannot be released now is released in the background.
+    // A lease that cannot be released now is released in the background.
     let _ = guard.release().await;
     Some(held)
 }

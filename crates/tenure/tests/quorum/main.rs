@@ -1,4 +1,5 @@
-//! What only a quorum does: votes, ballots, top-ups, and nodes that fail one by one.
+//! The parts that only a quorum has: votes, agreement on fences, top-ups, and nodes that fail one
+//! by one.
 
 #![allow(clippy::disallowed_methods, reason = "tests measure time and limit it")]
 #![allow(clippy::print_stdout, reason = "tests say what they measured")]

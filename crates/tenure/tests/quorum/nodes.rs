@@ -119,7 +119,7 @@ impl Node {
         *self.memory.lock().expect("no panic") = Memory::new(machine());
     }
 
-    /// What the node itself has, whatever its state.
+    /// Asks the node itself, whatever its state.
     pub(crate) async fn ask(&self, key: &str, op: Op) -> Reply {
         let key = Key::new(key).expect("a key");
         let memory = self.memory.lock().expect("no panic").clone();

@@ -1,4 +1,4 @@
-//! What is no quorum, and what is said of it.
+//! URLs that are not a quorum, and their errors.
 
 use std::sync::Arc;
 

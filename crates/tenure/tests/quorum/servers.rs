@@ -10,7 +10,7 @@ use tenure_testkit::{Direction, Flavour, Proxy, Server};
 use crate::nodes::{PATIENCE, machine, ms, until};
 
 const SLOWNESS: Duration = Duration::from_secs(2);
-/// What other work on the machine may add to the middle of many.
+/// Time that other work on the machine may add to a median.
 const NOISE: Duration = Duration::from_millis(50);
 
 fn servers(count: usize) -> Vec<Server> {

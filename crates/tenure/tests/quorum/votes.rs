@@ -112,7 +112,7 @@ async fn a_partial_win_is_given_back_before_the_answer() {
     until_bare(&nodes[2..], "key").await;
 }
 
-/// Whoever waited for the silent node would keep the free one meanwhile, which its rival needs.
+/// A client that waited for the silent node would keep the free one, which its rival needs.
 #[tokio::test]
 async fn a_split_is_given_back_without_waiting_for_who_is_silent() {
     let nodes = nodes(3);
@@ -139,7 +139,7 @@ async fn a_minority_that_is_down_or_stopped_does_not_matter() {
     assert!(started.elapsed() < PATIENCE, "a stopped node was waited for");
     assert_eq!(guard.release().await.expect("an answer"), Released::Released);
     nodes[0].up();
-    // What it was asked meanwhile, and carries out late, is undone.
+    // Requests that it carries out late are undone.
     nodes[3].catch_up().await;
     until_bare(&nodes, "key").await;
     let again = locks.mutex("key").acquire().await.expect("free everywhere");

@@ -138,7 +138,7 @@ async fn a_server_without_its_marker_grants_nothing_new_in_that_same_step() {
             assert!(seen.holders.is_empty(), "{key} was handed on: {seen:?}");
             assert!(seen.guarded.is_some_and(|g| g.known_for < HOUR), "{seen:?}");
         }
-        // What is held goes on.
+        // Leases go on.
         let renew = Op::Renew { owner: owner(1), ttl: Duration::from_secs(90) };
         assert_eq!(ask_one(&store, "held 1", renew).await, Reply::Renewed);
         let again = ask_one(&store, "held 1", Op::Acquire(claim(1, false))).await;
@@ -173,7 +173,7 @@ async fn a_flushed_server_is_noticed_at_once_by_all_and_nobody_overlaps() {
         let now = clock.now();
         assert!(now >= deadline, "{flavour}: overlap of {:?}", deadline.since(now));
         assert!(next.fence() > guard.fence());
-        // Whoever notices lets all that is held there be verified.
+        // The client that notices it has all its leases verified.
         drop(guard);
         let error = locks.mutex("third").with_ttl(ms(500)).try_acquire().await;
         drop(error);

@@ -80,7 +80,7 @@ async fn what_arrives_after_its_withdrawal_gets_nothing() {
             let locks = handle(&proxy.url(), way).await;
             let is_step = |call: &Call| matches!(call.name().as_str(), "EVALSHA" | "EVAL");
             let held_back = proxy.on(Which::nth_where(1, is_step), Fate::Hold);
-            // Whatever else is asked before the caller has given up is lost.
+            // Every other request before the caller has given up is lost.
             let dark = proxy.on(Which::every(is_step), Fate::LoseRequest);
             give_up(&locks, way).await;
             dark.lift();

@@ -246,7 +246,7 @@ async fn excludes_each_other(server: &Server, template: &str, name: &str) {
     crate::world::granted(waiter).await.release().await.expect("released");
 }
 
-/// What somebody may have left under the name, and what it is called.
+/// Values that somebody may have left under the name, and the words for them.
 const NO_LOCKS: [(&[&str], &str); 6] = [
     (&["HSET", "job", "uuid:1", "1"], "hash"),
     (&["ZADD", "job", "1", "x"], "zset"),
@@ -298,7 +298,7 @@ async fn a_key_that_becomes_something_else_ends_the_lease_and_is_left_alone() {
     .await;
 }
 
-/// What a later version of Tenure may have written: a lock that says everything, and a record.
+/// A later version of Tenure may have written this: a lock that says everything, and a record.
 #[tokio::test]
 async fn another_layout_is_refused_and_left_alone() {
     let lock = format!("owner\n2{:016x}label{:048}", 1, 0);

@@ -11,7 +11,7 @@ use crate::world::{
     waiting, within,
 };
 
-/// What strikes. The numbers of bytes lie within every call of ours, and within every reply.
+/// The faults. Their numbers of bytes lie within every call of ours, and within every reply.
 const FATES: [Fate; 8] = [
     Fate::EatReply,
     Fate::LoseRequest,
@@ -68,7 +68,7 @@ async fn live(server: Arc<Server>, birth: Birth, fate: Fate, k: u64) -> bool {
         guard.check().unwrap_or_else(|e| panic!("{key}: {e}"));
     }
     let fence = guard.fence();
-    // What the caller is told is the fault's; what becomes of the key is not.
+    // The fault decides the caller's answer, but not the end of the key.
     let _told = guard.release().await;
     within(&key, locks.close(ms(20_000))).await.unwrap_or_else(|e| panic!("{key}: {e}"));
     let struck = fault.strikes() > 0;
@@ -164,7 +164,7 @@ async fn every_call_of_a_life_in_line_is_struck_on_valkey() {
     tokio::task::LocalSet::new().run_until(lives).await;
 }
 
-/// What the tests above rest on: a duplicate that nothing guards against is seen.
+/// The tests above rest on this: a duplicate that nothing guards against is seen.
 #[tokio::test]
 async fn a_duplicate_without_an_owner_is_a_ghost() {
     let server = Server::redis().start();

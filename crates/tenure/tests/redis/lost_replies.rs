@@ -23,7 +23,7 @@ async fn until_free(mutex: &Mutex) {
     }
 }
 
-/// What keeps a lease for an hour.
+/// A way to keep a lease for an hour.
 #[derive(Debug, Clone, Copy)]
 enum Way {
     Extend,

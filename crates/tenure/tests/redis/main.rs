@@ -1,5 +1,5 @@
-//! What Tenure promises over a server and a wire that fail, on real servers of the tests' own. The
-//! proxy breaks the wire at the call that it is told to; nothing here fails by chance.
+//! The promises over a server and a wire that fail, on real servers of the tests' own. The proxy
+//! breaks the wire at the call that it is told to; nothing here fails by chance.
 
 #![allow(clippy::disallowed_methods, reason = "tests measure time and limit it")]
 #![allow(clippy::print_stdout, reason = "tests say what they measured")]

@@ -6,7 +6,7 @@ use tenure_testkit::{Call, Flavour, Proxy, Server, Which};
 
 use crate::world::{connect, nothing_but_memories, take, within};
 
-/// What was asked, and the error of it.
+/// Each operation, and its error.
 async fn everything_asked(locks: &Locks, key: &str) -> Vec<(&'static str, tenure::Error)> {
     let mutex = locks.mutex(key).with_owner("me");
     let ticket: Ticket = format!("tenure-ticket:1:ff:7:2:me:{key}").parse().expect("a ticket");

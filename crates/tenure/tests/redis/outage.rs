@@ -60,8 +60,8 @@ async fn a_call_in_the_air_does_not_hold_up_the_loss() {
     server.cont();
 }
 
-/// What a crowd of tasks does all the time: some hold, some wait, some come anew. It ends when this
-/// one has begun to wait and held its lock after the server was back.
+/// One task of a crowd in which some hold, some wait and some begin anew. It ends when it has begun
+/// to wait, and held its lock, after the server was back.
 async fn cycle(locks: tenure::Locks, number: usize, is_back: Arc<AtomicBool>) {
     let mutex = locks.mutex(format!("key {}", number % (CROWD / 4))).with_ttl(ms(2000));
     loop {

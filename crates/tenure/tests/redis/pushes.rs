@@ -12,7 +12,7 @@ use crate::world::{
 /// Its heartbeats come every second.
 const TTL: Duration = Duration::from_secs(3);
 const HEARTBEAT: Duration = Duration::from_secs(1);
-/// What a busy machine may add.
+/// Time that a busy machine may add.
 const NOISE: Duration = Duration::from_millis(700);
 
 /// The connections that listen to an inbox.
@@ -30,7 +30,7 @@ fn kill_inboxes(server: &Server) {
     }
 }
 
-/// What happens to the push of a grant.
+/// The fate of the push of a grant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Loss {
     Dropped,

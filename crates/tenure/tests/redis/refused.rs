@@ -1,4 +1,4 @@
-//! What the server refuses concerns the one who asked for it, and nobody who travels with it.
+//! A refusal of the server reaches the caller that asked, and nobody whose steps travel with it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -127,7 +127,7 @@ async fn a_key_that_is_refused_again_and_again_is_soon_asked_for_by_itself() {
         };
         let mut steps: Vec<_> = (0..20).map(good).collect();
         if round > 0 {
-            // What was granted in the round before is renewed beside it.
+            // The grant of the round before is renewed beside it.
             let (owner, key) = (owner(100 * (round - 1) + 1), format!("ok:{}:1", round - 1));
             steps[0] = step(&key, Op::Renew { owner, ttl: TTL });
         }
@@ -227,7 +227,7 @@ async fn a_waiter_is_told_at_once_that_memory_is_full_if_it_never_stood_in_line(
     held.release().await.expect("released");
 }
 
-/// What somebody else put beside the lock.
+/// Another program has put a value beside the lock.
 #[tokio::test]
 async fn a_waiter_on_a_damaged_key_is_told_what_is_wrong() {
     for flavour in Flavour::ALL {

@@ -30,7 +30,7 @@ fn scripts() -> String {
     all
 }
 
-/// What the store calls besides its script.
+/// The commands that the store sends beside its script.
 const CALLS: [&str; 7] = ["EVAL", "EVALSHA", "INFO", "PING", "SCAN", "SELECT", "SUBSCRIBE"];
 
 /// The rule as SAFETY.md has it.
@@ -117,7 +117,7 @@ async fn a_restart_guard_without_the_rights_that_it_needs_is_refused_with_its_re
     }
 }
 
-/// What this program was warned of, by all of its tests.
+/// All warnings in this program, of all of its tests.
 static WARNINGS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 /// Keeps a warning of Tenure's.
@@ -125,7 +125,7 @@ pub(crate) fn warned(line: String) {
     WARNINGS.lock().expect("no panic").push(line);
 }
 
-/// What was said about a store.
+/// The warnings about one store.
 fn warnings_of(store: &str) -> Vec<String> {
     let all = WARNINGS.lock().expect("no panic");
     all.iter().filter(|line| line.contains(&format!("store={store} "))).cloned().collect()

@@ -16,7 +16,7 @@ const CANARY: &str = "s3cr3t";
 const PASSWORD: &str = "s3cr3t/tpw";
 const IN_URL: &str = "s3cr3t%2Ftpw";
 
-/// What proxies say to what they do not like: quoted, bare, and in the place of the code.
+/// Answers of proxies that repeat the password: quoted, bare, and in the place of the code.
 const ECHOES: [&str; 4] = [
     "ERR unknown command 'HELLO', with args beginning with: '3' 'AUTH' 'bob' 's3cr3t/tpw'",
     "ERR unsupported: HELLO 3 AUTH bob s3cr3t/tpw SETNAME tenure",

@@ -267,7 +267,7 @@ async fn a_place_that_was_lost_is_dropped_and_the_next_is_granted() {
                 .unwrap_or_else(|e| panic!("{lost}: {e}"));
             assert_eq!(replies[0], Reply::Released, "{lost}");
             granted(&replies[1]);
-            // Whoever is still known has it by now, or by its next heartbeat.
+            // The waiter that is still known has it by now, or by its next heartbeat.
             let (known, other) = if lost == "alive" { (3, 4) } else { (4, 3) };
             granted(&answer(&store, "key", Op::Acquire(heartbeat(known, 2, 2))).await);
             assert_eq!(answer(&store, "key", release(2)).await, Reply::Released);

@@ -1,4 +1,4 @@
-//! What is logged in this process. A process has one subscriber: it tells all tests that ask.
+//! The log of this process. A process has one subscriber, which serves all tests that ask.
 
 use std::fmt::{Debug, Write as _};
 use std::sync::Once;

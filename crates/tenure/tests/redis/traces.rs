@@ -1,5 +1,5 @@
-//! What is left behind: nothing that stays. Keys end by themselves, subscriptions end with their
-//! handle, and a client that works for long has no more connections and memory than at first.
+//! Nothing is left behind that stays. Keys end by themselves, subscriptions end with their handle,
+//! and a client that works for long has no more connections and memory than at first.
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ const KEYS: usize = 2000;
 const TASKS: usize = 50;
 /// `TENURE_TEST_CYCLES` asks for another number.
 const CYCLES: usize = 100_000;
-/// What an allocator may keep for itself: twenty bytes of each cycle would be too much.
+/// Memory that an allocator may keep, in KiB. Twenty bytes of each cycle would be too much.
 const GROWTH_MAX_KIB: u64 = 2 * 1024;
 
 #[tokio::test]
@@ -29,7 +29,7 @@ async fn keys_used_once_leave_no_key_without_a_ttl() {
             task.await.expect("no panic");
         }
         let left = keys(&server);
-        // What was only held and released has left nothing.
+        // A lock that was only held and released has left nothing.
         assert!(left.len() < KEYS / 2, "{} keys are left", left.len());
         nothing_but_memories(&server);
         println!("{flavour}: {} keys left, each with a ttl", left.len());
@@ -97,7 +97,7 @@ async fn role_cycler() {
     let cycles = std::env::var("TENURE_TEST_CYCLES").ok().and_then(|text| text.parse().ok());
     let cycles = cycles.unwrap_or(CYCLES);
     let locks = connect(&url).await;
-    // What is there once and for all is there after the first tenth.
+    // All that is made once is there after the first tenth.
     run(&locks, cycles / 10, 0).await;
     let before = resident_kib();
     let begun = Instant::now();

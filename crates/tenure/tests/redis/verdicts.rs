@@ -1,5 +1,5 @@
-//! What an error says: which operation, which key, which server, whether the claim may be held; and
-//! never a secret.
+//! An error says which operation failed, for which key, at which server, and whether the claim may
+//! be held; and never a secret.
 
 use tenure::{Error, ErrorKind, Key, Operation};
 use tenure_testkit::{Call, Fate, Flavour, Proxy, Server, Which};
@@ -81,7 +81,7 @@ async fn a_server_that_turns_us_away_is_named() {
         assert_eq!((error.kind(), error.may_hold()), (ErrorKind::Refused, false), "{error}");
         names_it_all(&error, Operation::Connect, &store);
     }
-    // What cannot be read is not repeated.
+    // Text that cannot be read is not repeated.
     let error = tenure::connect("redis://somebody:se/cret@h").await.expect_err("no URL");
     names_it_all(&error, Operation::Connect, "redis");
     drop(connect(&server.url()).await);

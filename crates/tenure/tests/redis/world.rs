@@ -58,7 +58,7 @@ pub(crate) fn waiting(mutex: Mutex) -> tokio::task::JoinHandle<Guard> {
     tokio::spawn(async move { acquire(&mutex).await })
 }
 
-/// What a waiter in the background was granted.
+/// The guard of a waiter in the background.
 pub(crate) async fn granted(waiter: tokio::task::JoinHandle<Guard>) -> Guard {
     within("the waiter's grant", waiter).await.unwrap_or_else(|e| panic!("{e}"))
 }

@@ -198,7 +198,7 @@ async fn a_damaged_file() {
     assert!(matches!(seen, Reply::Inspected(seen) if seen.state == State::Held), "whole again");
 }
 
-/// What an ordinary user is told; the parent has made the files, perhaps as root.
+/// The errors for an ordinary user; the parent has made the files, perhaps as root.
 #[tokio::test]
 async fn role_ordinary_user() {
     let Some(dir) = in_role() else {
@@ -256,7 +256,7 @@ async fn role_small_disk() {
     fence(&ask(&store, "first", acquire(&owner(1), TTL)).await.expect("an answer"));
     let filler = dir.join("filler");
     fill(&filler);
-    // What needs no new page goes on: the journal is emptied and begins anew.
+    // Steps that need no new page go on: the journal is emptied and begins anew.
     for _ in 0..200 {
         let renew = Op::Renew { owner: owner(1), ttl: TTL };
         assert_eq!(ask(&store, "first", renew).await.expect("an answer"), Reply::Renewed);

@@ -1,5 +1,4 @@
-//! What a file remembers and what it forgets: one-off keys, reboots, clocks that go back,
-//! wake-ups.
+//! The memory of a file: one-off keys, reboots, clocks that go back, wake-ups.
 
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
@@ -111,7 +110,7 @@ async fn a_reboot_frees_everything_and_fences_go_on() {
     let next = fence(&ask(&rebooted, "k", acquire(&owner(3), TTL)).await.expect("an answer"));
     assert!(next > granted, "{next} after {granted}, though the wall clock went back");
 
-    // Whoever still thinks that it is yesterday is told so.
+    // A process that is still at yesterday's boot is told so.
     let error = ask(&store, "k", waits).await.expect_err("another boot");
     assert!(error.message.contains("another boot"), "{error}");
 }

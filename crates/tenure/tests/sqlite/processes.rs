@@ -28,7 +28,7 @@ const WORST_LIMIT: Duration = Duration::from_secs(2);
 /// No disk is so slow that their journal does not begin anew in this time: it is cut off whenever
 /// somebody finds 5 MiB.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// What somebody writes who has seen that.
+/// The line of an actor that has seen that.
 const CUT_OFF: &str = "cut-off";
 
 #[tokio::test]
@@ -188,7 +188,7 @@ async fn another_user_who_may_write_the_file_wakes_too() {
     drop(open(&path).await);
     let wake_dir = fs::metadata(dir.path().join("locks.db.wake")).expect("the directory");
     assert_eq!(wake_dir.mode() & 0o077, 0, "for nobody else, as long as the file is not");
-    // What lies beside the file gets the file's mode when it is made.
+    // The files beside the file get its mode when they are made.
     closed(&path).await;
     mode(dir.path(), 0o777);
     mode(&path, 0o666);

@@ -1,5 +1,5 @@
-//! What the users of other libraries know, done with Tenure: one case for each, its values given
-//! as options.
+//! Uses that users of other libraries know, done with Tenure: one case for each, with its values as
+//! options.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

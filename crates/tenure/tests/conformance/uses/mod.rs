@@ -1,4 +1,4 @@
-//! What people do with locks, beyond acquiring and releasing: every case over every store.
+//! Uses of locks beyond acquiring and releasing: every case over every store.
 
 /// Makes one test of each case for each store. A store is one more line here.
 macro_rules! over_every_store {

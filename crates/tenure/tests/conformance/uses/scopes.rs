@@ -276,7 +276,7 @@ async fn failed_compensation_is_reported_beside_the_failure(world: World) {
     assert!(matches!(done.into_result(), Err(Trouble::Lock(e)) if e.kind() == ErrorKind::Lost));
 }
 
-/// What a framework does: it takes any work and moves it to another thread.
+/// Acts as a framework: it takes any work and moves it to another thread.
 fn spawned<T, E, Fut>(
     mutex: Mutex,
     work: impl FnOnce(Lease) -> Fut + Send + 'static,

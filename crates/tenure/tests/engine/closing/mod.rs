@@ -1,5 +1,5 @@
 //! Closing while something is given up elsewhere: at the very moment of a grant, of a drop, of a
-//! release. Whoever gets a guard then holds nothing by it, and a close that has ended has left
+//! release. A guard that comes out of it then holds nothing, and a close that has ended has left
 //! nothing at the store.
 
 mod interrupted;
@@ -112,8 +112,8 @@ async fn close_waits_for_an_acquire_that_another_task_awaits() {
     .await;
 }
 
-/// Who stands behind others of its process has no place at the store. But an acquire that was
-/// never answered may still be on its way there.
+/// A task behind others of its process has no place at the store. But an acquire that was never
+/// answered may still be on its way there.
 #[tokio::test]
 async fn waiter_that_a_close_sends_away_is_withdrawn() {
     let runtime = runtime::machine().expect("a clock and timers");

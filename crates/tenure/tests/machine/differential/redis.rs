@@ -14,8 +14,8 @@ use super::drafts::{Draft, Ends, Model, asks, steps};
 /// Where the scripts read the time in place of the server's clock.
 const CLOCK: &str = "test:clock";
 const RETENTION: Duration = Duration::from_secs(24 * 3600);
-/// What is left of a lease of a test is long enough on the server's own clock not to end before
-/// the test: spans are a thousand times longer than drafted, and whole tens of seconds.
+/// Spans are a thousand times longer than drafted, and whole tens of seconds: so no lease ends on
+/// the server's own clock before the test does.
 fn stretched_span(span: Duration) -> Duration {
     Duration::from_secs(10) * u32::try_from(span.as_millis().div_ceil(10)).expect("a short span")
 }
@@ -29,8 +29,8 @@ enum Event {
     Ask(Vec<(u8, Draft)>),
 }
 
-/// What keys a sequence is about. Those locks that say everything themselves have their last fences
-/// in one number, so the fence of one key may be larger than the machine of another key says.
+/// The keys of a sequence. Locks that say everything themselves have their last fences in one
+/// number, so the fence of one key may be larger than the machine of another key says.
 #[derive(Debug, Clone, Copy)]
 enum Keys {
     /// Two, whose fences all come from the clock, which is above that number and never set back.
@@ -118,8 +118,8 @@ fn stretched(op: Op) -> Op {
     }
 }
 
-/// Whoever is passed to gives its first sign of life with that, mostly; if it has a place by now,
-/// because the pass comes late.
+/// The task that a handoff grants to mostly gives its first sign of life with that. It has a place
+/// already only if the handoff comes late.
 fn first_sign(step: &mut Request) {
     if let Op::Handoff { to, .. } = &mut step.op
         && let Some(queue) = &mut to.queue
@@ -238,7 +238,7 @@ fn valkey_answers_as_the_machine_does() {
     equal_on(Flavour::Valkey, &ALL, 0, 500);
 }
 
-/// Whoever proposes fences sends the names of all records, so here nobody does.
+/// A client that proposes fences sends the names of all records, so here nobody does.
 #[test]
 fn redis_answers_so_in_company() {
     equal_on(Flavour::Redis, &[Keys::OfTheClock], 9, 200);

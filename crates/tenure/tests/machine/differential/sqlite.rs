@@ -13,8 +13,8 @@ use tenure::testing::Clock;
 
 use super::drafts::{Draft, Model, asks, steps};
 
-/// What happens next: time passes, or one of two connections is asked for a batch of steps, or
-/// is opened anew.
+/// The next event: time passes, or one of two connections is asked for a batch of steps, or is
+/// opened anew.
 #[derive(Debug, Clone)]
 enum Event {
     Pass(Duration),

@@ -27,7 +27,7 @@ impl Actor {
         writeln!(self.tell, "{line}").expect("it listens");
     }
 
-    /// What it says next, without the `@`.
+    /// Its next line, without the `@`.
     pub(crate) fn hear(&mut self) -> String {
         let mut line = String::new();
         loop {

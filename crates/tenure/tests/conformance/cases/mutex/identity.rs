@@ -1,4 +1,4 @@
-//! Who holds: owners, labels, fences, and requests that come twice.
+//! The identity of a holder: owners, labels, fences, and requests that come twice.
 
 use tenure::protocol::{Op, Reply};
 use tenure::{Claim, ErrorKind, Fence, Renewal};
@@ -88,7 +88,7 @@ pub(crate) async fn fences_grow_whatever_ends_a_lease(world: World) {
     assert!(last.get() < 1 << 53, "it fits what JSON carries");
 }
 
-/// What a client sends twice because the first answer was lost.
+/// A client sends a request twice because the first answer was lost.
 pub(crate) async fn requests_may_be_repeated(world: World) {
     let claim = World::crashed(1, Claim::MUTEX, ms(60_000), true);
     let owner = claim.owner.clone();
@@ -112,7 +112,7 @@ pub(crate) async fn requests_may_be_repeated(world: World) {
     assert_eq!(world.inspect("key").await.holders[0].owner, waiter.owner);
 }
 
-/// What arrives after its caller has given up.
+/// A request arrives after its caller has given up.
 pub(crate) async fn withdrawn_owner_gets_nothing(world: World) {
     let claim = World::crashed(1, Claim::MUTEX, ms(60_000), true);
     let withdraw = Op::Withdraw { owner: claim.owner.clone(), tombstone: ms(60_000) };

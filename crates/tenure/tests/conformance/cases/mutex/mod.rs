@@ -1,4 +1,4 @@
-//! What a mutex promises, over every store.
+//! The promises of a mutex, over every store.
 
 pub(crate) mod acquiring;
 pub(crate) mod holding;

@@ -1,4 +1,4 @@
-//! What is refused, in which words, and that nothing was touched.
+//! Refusals: their words, and that nothing was touched.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -36,7 +36,7 @@ pub(crate) async fn drop_releases_in_the_background(world: World) {
     guard.check().expect("held");
 }
 
-/// What goes on in the background outlives the last handle.
+/// Work in the background outlives the last handle.
 pub(crate) async fn drop_of_everything_still_releases(world: World) {
     let locks = world.another();
     let guard = acquire(&locks.mutex("held")).await;
