@@ -41,6 +41,7 @@ mod shell;
 mod signals;
 mod store;
 mod terminal;
+mod users;
 mod view;
 mod wait;
 mod warnings;

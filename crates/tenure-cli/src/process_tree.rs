@@ -9,6 +9,7 @@ use rustix::process::{Pid, Signal, WaitOptions};
 use serde::{Deserialize, Serialize};
 
 use crate::procs::{Process, Table};
+use crate::users;
 
 /// How many of the processes that cannot be ended are named.
 const NAMED: usize = 8;
@@ -73,7 +74,7 @@ impl Display for Survivor {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let Self { number, name, user, hidden } = self;
         let user = match user {
-            Some(user) => user_name(*user),
+            Some(user) => users::name(*user),
             None if *hidden => "a user that /proc hides".into(),
             None => return write!(f, "process {number} ({name}) hangs in the kernel"),
         };
@@ -82,20 +83,9 @@ impl Display for Survivor {
             f,
             "process {number} ({name}) runs as {}, to whose processes {} may send no signal",
             user,
-            user_name(own)
+            users::name(own)
         )
     }
-}
-
-/// A user, by name if /etc/passwd knows it: other directories of users may not answer.
-fn user_name(number: u32) -> String {
-    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let name = users.lines().find_map(|line| {
-        let fields: Vec<&str> = line.splitn(4, ':').collect();
-        (fields.get(2)?.parse() == Ok(number)).then(|| fields[0].to_owned())
-    });
-    let number = format!("uid {number}");
-    name.map_or(number.clone(), |name| format!("{name} ({number})"))
 }
 
 /// The processes that have to be gone before the lock is.

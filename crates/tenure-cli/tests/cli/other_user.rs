@@ -7,10 +7,7 @@ use std::process::Command;
 
 use rustix::process::Signal;
 
-use crate::place::{Place, Running, Stray, TENURE, is_alive, until};
-
-/// A user without rights, who is called so nearly everywhere.
-const NOBODY: u32 = 65_534;
+use crate::place::{NOBODY, Place, Running, Stray, TENURE, is_alive, until};
 
 /// A directory of that user with `tenure` in it, and with a program by which CMD becomes root.
 struct Home {

@@ -15,6 +15,9 @@ use tenure_testkit::{Flavour, Server, clean};
 /// For conditions that hold at once on an idle machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
+/// A user without rights, who is called so nearly everywhere.
+pub(crate) const NOBODY: u32 = 65_534;
+
 /// The program under test.
 pub(crate) const TENURE: &str = env!("CARGO_BIN_EXE_tenure");
 

@@ -1,11 +1,11 @@
 //! Where `--report` writes: never over what is not a report.
 
 use std::fs;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown, lchown, symlink};
 
 use serde_json::Value;
 
-use crate::place::{Ended, Place, Running};
+use crate::place::{Ended, NOBODY, Place, Running};
 
 /// What stands in a file before the run.
 const BEFORE: &str = "an older line\n";
@@ -65,11 +65,16 @@ fn a_link_to_the_log_that_stderr_is_added_to_is_the_log() {
 fn another_process_s_log_is_not_erased() {
     let place = Place::new();
     fs::write(place.path("log"), BEFORE).expect("a file");
-    let script =
-        "exec 7>> log; \"$TENURE\" run --report /proc/$$/fd/7 k -- sh -c 'exit 3'; exit $?";
-    let ended = place.sh(script);
-    assert_eq!(ended.code, Some(3), "{ended:?}");
-    assert!(is_report(place.read("log").strip_prefix(BEFORE).expect("it is kept")));
+    for name in ["/proc/$$/fd/7", "link"] {
+        fs::write(place.path("log"), BEFORE).expect("a file");
+        let script = format!(
+            "exec 7>> log; ln -sf /proc/$$/fd/7 link; \
+             \"$TENURE\" run --report {name} k -- sh -c 'exit 3'; exit $?"
+        );
+        let ended = place.sh(&script);
+        assert_eq!(ended.code, Some(3), "{name}: {ended:?}");
+        assert!(is_report(place.read("log").strip_prefix(BEFORE).expect("it is kept")));
+    }
 }
 
 #[test]
@@ -137,6 +142,63 @@ fn a_link_is_followed_and_stays_a_link() {
         let link = fs::symlink_metadata(place.path("link")).expect("it is there");
         assert!(link.is_symlink());
     }
+}
+
+/// A place with a directory of this mode, in which the link `in/link` leads to a file of ours.
+/// `None`, said aloud, without the right to give the link away.
+fn with_link(mode: u32) -> Option<Place> {
+    let place = Place::new();
+    if !rustix::process::geteuid().is_root() {
+        println!("SKIPPED: only root can give a link to another user");
+        return None;
+    }
+    fs::create_dir(place.path("in")).expect("a directory");
+    fs::set_permissions(place.path("in"), fs::Permissions::from_mode(mode)).expect("a mode");
+    fs::write(place.path("ours"), BEFORE).expect("a file");
+    symlink("../ours", place.path("in/link")).expect("a link");
+    Some(place)
+}
+
+#[test]
+fn another_user_s_link_where_others_can_write_is_not_followed() {
+    for mode in [0o775, 0o777, 0o1777, 0o2770, 0o1773] {
+        let Some(place) = with_link(mode) else { return };
+        lchown(place.path("in/link"), Some(NOBODY), None).expect("we are root");
+        symlink("in/link", place.path("chain")).expect("a link");
+        let script = "cd in && exec \"$TENURE\" run --report link k -- true";
+        for ended in [run(&place, "in/link"), run(&place, "chain"), place.sh(script)] {
+            assert_eq!(ended.code, Some(78), "{mode:o}: {ended:?}");
+            let why = format!("(uid {NOBODY}) in a directory that others can write to");
+            assert!(ended.stderr.contains(&why), "{mode:o}: {ended:?}");
+        }
+        assert_eq!(place.read("ours"), BEFORE, "{mode:o}");
+        assert!(!place.store().exists(), "nothing was touched");
+    }
+}
+
+#[test]
+fn a_link_that_nobody_else_can_have_planted_is_followed() {
+    let [us, them] = [0, NOBODY];
+    for (mode, link, directory) in
+        [(0o755, them, us), (0o775, them, them), (0o1777, us, us), (0o777, us, them)]
+    {
+        let Some(place) = with_link(mode) else { return };
+        lchown(place.path("in/link"), Some(link), None).expect("we are root");
+        chown(place.path("in"), Some(directory), None).expect("we are root");
+        let ended = run(&place, "in/link");
+        assert_eq!(ended.code, Some(3), "{mode:o} {link} {directory}: {ended:?}");
+        assert!(is_report(&place.read("ours")), "{mode:o} {link} {directory}");
+    }
+}
+
+#[test]
+fn links_that_lead_in_a_circle_are_not_followed() {
+    let place = Place::new();
+    symlink("other", place.path("link")).expect("a link");
+    symlink("link", place.path("other")).expect("a link");
+    let ended = run(&place, "link");
+    assert_eq!(ended.code, Some(78), "{ended:?}");
+    assert!(!place.store().exists(), "nothing was touched");
 }
 
 #[test]
