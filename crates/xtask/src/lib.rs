@@ -1,11 +1,14 @@
 //! Checks of the project itself: its tests read the documents, the dependencies and the files of
 //! the repository; the Rust blocks of the documents are compiled and run as its documentation
-//! tests. It is never published, and nothing depends on it.
+//! tests. `cargo xtask` runs its tasks. It is never published, and nothing depends on it.
 
 mod blocks;
+mod path;
+mod signatures;
 mod tree;
 
 pub use blocks::{Block, blocks};
+pub use path::{Path, path};
 pub use tree::{File, documents, files, root};
 
 /// The Rust blocks of the README.
