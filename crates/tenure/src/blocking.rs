@@ -29,7 +29,8 @@ use std::time::Duration;
 
 use pollster::block_on;
 
-use crate::engine::{Lease, LocksOptions, Released, Renewal};
+use crate::engine::{LocksOptions, Renewal};
+use crate::guard::{Lease, Released};
 use crate::protocol::Inspection;
 use crate::runtime::Moment;
 use crate::scope::{Compensated, Failure, Finished};

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError};
 
 use tokio::sync::OnceCell;
 
-use crate::engine::{LazyLocks, LocksOptions, Opening};
-use crate::kinds::Mutex;
+use crate::engine::LocksOptions;
+use crate::kinds::{LazyLocks, Mutex, Opening};
 use crate::locks::Locks;
 use crate::process::{OfProcess, PerProcess, of_process};
 use crate::types::{Error, ErrorKind, Key, Operation, Result};

@@ -41,7 +41,8 @@
 //! runtime   clock timers tasks randomness          the edge to the machine
 //! protocol  key_state request votes backoff        pure: `now` and randomness are arguments
 //! store     Store: memory sqlite redis quorum      one atomic step per request; never waits
-//! engine    acquire keepalive guard                the only code that waits and renews
+//! engine    acquire keepalive tables               the only code that waits and renews
+//! guard     Guard, Lease, ticket, scope            what a program holds
 //! kinds     mutex                                  thin: a claim and its options
 //! locks     Locks, list, watch                     the value that a program keeps
 //! connect   connect(url), default, blocking        the ways in
@@ -71,6 +72,7 @@ pub mod blocking;
 mod connect;
 mod default;
 mod engine;
+mod guard;
 mod kinds;
 mod locks;
 #[cfg(not(feature = "__mutants"))]
@@ -96,7 +98,8 @@ pub use connect::DefaultStore;
 pub use connect::embedded_file;
 pub use connect::{StoreEntry, connect, connect_with, stores};
 pub use default::{default_locks, mutex, set_default};
-pub use engine::{Guard, Lease, LocksOptions, Released, Renewal};
+pub use engine::{LocksOptions, Renewal};
+pub use guard::{Guard, Lease, Released};
 pub use kinds::Mutex;
 pub use locks::{List, Locks, Watch};
 pub use scope::{Compensated, Failure, Finished, Outlived, ok};

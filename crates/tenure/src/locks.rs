@@ -5,18 +5,16 @@ mod watch;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::kinds::Mutex;
-use crate::process::{Forked, OfProcess, of_process};
+use crate::engine::{self, Engine, LocksOptions};
+use crate::guard::{Guard, Released};
+use crate::kinds::{LazyLocks, Mutex};
+use crate::process::OfProcess;
 use crate::protocol::Inspection;
 use crate::runtime::Runtime;
 use crate::store::{Capabilities, Store};
-use crate::types::{Error, ErrorKind, Key, Operation, Result};
-
-use crate::engine::core::Engine;
-use crate::engine::guard::{Guard, Released};
-use crate::engine::lazy_locks::LazyLocks;
-use crate::engine::options::LocksOptions;
 use crate::ticket::Ticket;
+use crate::types::{Key, Operation, Result};
+
 pub use watch::{List, Watch};
 
 /// The locks of one store. Cheap to clone; clones share everything.
@@ -47,14 +45,7 @@ struct Last(Arc<Engine>);
 
 impl Drop for Last {
     fn drop(&mut self) {
-        let engine = Arc::clone(&self.0);
-        if engine.in_flight.count() > 0 {
-            let runtime = Arc::clone(&engine.runtime);
-            let rest = async move {
-                engine.rest(engine.now() + LINGER).await;
-            };
-            runtime.linger(Box::pin(rest), LINGER);
-        }
+        engine::linger(&self.0, LINGER);
     }
 }
 
@@ -63,7 +54,7 @@ impl Locks {
     #[must_use]
     #[allow(clippy::needless_pass_by_value, reason = "a constructor takes what it is made of")]
     pub fn over(store: Arc<dyn Store>, runtime: Arc<dyn Runtime>, options: LocksOptions) -> Self {
-        let engine = Engine::start(store, &runtime, options);
+        let engine = engine::start(store, &runtime, options);
         let last = OfProcess::new(Arc::new(Last(Arc::clone(&engine))));
         Self { engine: OfProcess::new(engine), _last: last }
     }
@@ -99,20 +90,7 @@ impl Locks {
         after: Option<&Key>,
         limit: usize,
     ) -> Result<Vec<(Key, Inspection)>> {
-        let forked = |_: Forked| self.engine.forked(Operation::Inspect, None);
-        let engine = self.engine.here().map_err(forked)?;
-        let name = &engine.name;
-        tokio::select! {
-            biased;
-            page = OfProcess::new(engine.store.list(prefix, after, limit)) => {
-                page.map_err(forked)?.map_err(|e| e.into_error(Operation::Inspect, name))
-            }
-            _ = engine.sleep_until(engine.now() + engine.options.store_timeout) => {
-                let message = format!("no answer within {:?}", engine.options.store_timeout);
-                let error = Error::new(ErrorKind::Unavailable, Operation::Inspect, message);
-                Err(error.with_store(name))
-            }
-        }
+        self.engine_here(Operation::Inspect)?.list(prefix, after, limit).await
     }
 
     /// All keys in use that begin with `prefix`, in order: a [`Stream`](futures_core::Stream) that
@@ -207,6 +185,11 @@ impl Locks {
         self.mutex(key).release_owner(value.as_ref()).await
     }
 
+    /// The engine, unless it is that of a parent.
+    fn engine_here(&self, operation: Operation) -> Result<&Arc<Engine>> {
+        self.engine.here().map_err(|_| self.engine.failing(operation, None).by_fork())
+    }
+
     pub(crate) fn engine(&self) -> &OfProcess<Arc<Engine>> {
         &self.engine
     }
@@ -214,13 +197,13 @@ impl Locks {
     /// The store's name for messages, without secrets.
     #[must_use]
     pub fn store_name(&self) -> Arc<str> {
-        self.engine.store.name()
+        Arc::clone(self.engine.store_name())
     }
 
     /// The abilities of the store, and how far it reaches.
     #[must_use]
     pub fn capabilities(&self) -> &Capabilities {
-        self.engine.store.capabilities()
+        self.engine.capabilities()
     }
 
     /// Gives back all leases and places in line, ends the work in the background, and refuses later
@@ -245,19 +228,6 @@ impl Locks {
     /// # }
     /// ```
     pub async fn close(&self, limit: Duration) -> Result<()> {
-        let forked = |_: Forked| self.engine.forked(Operation::Close, None);
-        let engine = self.engine.here().map_err(forked)?;
-        engine.close();
-        match of_process(engine.rest(engine.now() + limit)).await.map_err(forked)? {
-            0 => Ok(()),
-            left => {
-                let message = format!(
-                    "{left} requests were not answered within {limit:?}; their keys are free \
-                     when their ttl ends"
-                );
-                let error = Error::new(ErrorKind::Unavailable, Operation::Close, message);
-                Err(error.with_store(&engine.name).with_may_hold(true))
-            }
-        }
+        engine::close(self.engine_here(Operation::Close)?, limit).await
     }
 }

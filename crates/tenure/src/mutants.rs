@@ -29,8 +29,10 @@ pub enum Mutant {
 
 #[cfg(feature = "__mutants")]
 mod switch {
-    use super::Mutant;
     use std::cell::Cell;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::Mutant;
 
     thread_local! {
         static BUILT_IN: Cell<Option<Mutant>> = const { Cell::new(None) };
@@ -44,15 +46,43 @@ mod switch {
     pub(crate) fn is_set(mutant: Mutant) -> bool {
         BUILT_IN.get() == Some(mutant)
     }
+
+    /// An earlier reading of the clock in microseconds, for [`Mutant::ClockBeforePause`].
+    #[derive(Debug, Default)]
+    pub(crate) struct StaleClock(AtomicU64);
+
+    impl StaleClock {
+        pub(crate) fn note(&self, micros: u64) {
+            self.0.store(micros, Ordering::Release);
+        }
+
+        pub(crate) fn noted(&self) -> Option<u64> {
+            Some(self.0.load(Ordering::Acquire))
+        }
+    }
 }
 
 #[cfg(feature = "__mutants")]
 pub use switch::set;
 
 #[cfg(feature = "__mutants")]
-pub(crate) use switch::is_set;
+pub(crate) use switch::{StaleClock, is_set};
 
 #[cfg(not(feature = "__mutants"))]
 pub(crate) const fn is_set(_: Mutant) -> bool {
     false
+}
+
+#[cfg(not(feature = "__mutants"))]
+#[derive(Debug, Default)]
+pub(crate) struct StaleClock(());
+
+#[cfg(not(feature = "__mutants"))]
+#[allow(clippy::unused_self, reason = "with the feature it is used")]
+impl StaleClock {
+    pub(crate) const fn note(&self, _: u64) {}
+
+    pub(crate) const fn noted(&self) -> Option<u64> {
+        None
+    }
 }

@@ -23,7 +23,7 @@ use std::time::{Duration, SystemTime};
 
 use rustix::time::ClockId;
 
-use crate::process::{PerProcess, Process};
+use crate::process::{OfProcess, PerProcess, Process};
 
 use aside::Aside;
 use reporter::Reporter;
@@ -126,6 +126,19 @@ pub trait Runtime: fmt::Debug + Send + Sync + 'static {
 
     /// Fills `bytes` from a cryptographically secure generator.
     fn random(&self, bytes: &mut [u8]);
+}
+
+/// The output of `work`; `None` if it has not ended at `limit`.
+pub(crate) async fn timeout<T>(
+    runtime: &dyn Runtime,
+    limit: Moment,
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    tokio::select! {
+        biased;
+        done = work => Some(done),
+        _ = OfProcess::new(runtime.sleep_until(limit)) => None,
+    }
 }
 
 /// A random number for jitter.

@@ -6,13 +6,9 @@ mod finished;
 use std::future::Future;
 use std::pin::pin;
 
-use crate::types::{Error, Operation, Result};
-
-use crate::engine::guard::{Guard, Released};
-use crate::engine::handle::Lease;
-use crate::observe;
-use crate::observe::within;
-use crate::types::LostReason;
+use crate::guard::{Guard, Lease, Released};
+use crate::observe::{self, within};
+use crate::types::{Error, LostReason, Operation, Result};
 
 pub use finished::{Compensated, Failure, Finished, Outlived};
 

@@ -54,7 +54,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use crate::engine::LocksOptions;
+use crate::engine::{self, LocksOptions};
 use crate::locks::Locks;
 use crate::protocol::{Acquire, FenceRule, Op, Reply, Request};
 use crate::runtime::{self, Runtime, random_u32};
@@ -149,7 +149,7 @@ impl World {
     pub fn lose(&self, key: &str) {
         let key = Key::new(key).expect("a valid key");
         self.ask(&key, Op::Force { up_to: Fence::new(u64::MAX) });
-        self.locks.engine().lose(&key);
+        engine::lose(self.locks.engine(), &key);
     }
 
     /// Switches failing on or off: a failing store refuses every request and does nothing.

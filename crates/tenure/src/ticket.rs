@@ -5,9 +5,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::guard::Guard;
 use crate::types::{Fence, InvalidKey, InvalidOwner, Key, Owner, Result};
-
-use crate::engine::guard::Guard;
 
 /// A lease that its guard has handed over, for another task, process or host to adopt.
 ///

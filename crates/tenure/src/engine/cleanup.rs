@@ -1,25 +1,142 @@
-//! A release or withdrawal that must still reach the store. It is repeated until it is answered,
-//! or until what it would undo has ended by itself.
+//! The end of a lease or claim without its caller: it is released or withdrawn in the background,
+//! until the store has answered or what is to be undone has ended by itself.
 
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use crate::protocol::{Backoff, Op};
+use crate::protocol::{Op, validity};
 use crate::runtime::Moment;
-use crate::types::Key;
+use crate::types::{Key, LostReason, Owner};
 
-use super::core::Engine;
+use super::Engine;
+use super::in_flight::Tracked;
+use super::lease::{LeaseEntry, LeaseState};
+use super::options::LeaseOptions;
+use super::schedule::TimerId;
+use super::timer::Cleanup;
+use super::waiter::Waiter;
 
-#[derive(Debug)]
-pub(crate) struct Cleanup {
-    pub(crate) key: Key,
-    pub(crate) op: Op,
-    /// Past it, nothing is left to undo.
-    pub(crate) until: Moment,
-    pub(crate) backoff: Mutex<Backoff>,
-    /// Whether the first in line may have been granted by it, or before it, without a push.
-    pub(crate) recheck_queue: bool,
-    /// Keeps the engine at work after the last guard and the last `Locks` are gone. The circle
-    /// ends with this entry's leaving the schedule.
-    pub(crate) _engine: Arc<Engine>,
+/// The requests of a claim that is withdrawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Requests {
+    /// Each was answered, so none can arrive any more.
+    Answered,
+    /// One may still arrive: the withdrawal must leave a tombstone.
+    UnderWay,
+}
+
+impl Requests {
+    pub(super) fn of(may_arrive: bool) -> Self {
+        if may_arrive { Self::UnderWay } else { Self::Answered }
+    }
+}
+
+/// The keepalive task has no more to do with this lease. If something of it is left at the store,
+/// that must be tracked already.
+pub(crate) fn let_go(engine: &Engine, held: &LeaseEntry) {
+    if end_keeping(engine, held) {
+        held.lease.tell_given_back();
+    }
+}
+
+/// Answers whether it was held until now, which is to be told.
+fn end_keeping(engine: &Engine, held: &LeaseEntry) -> bool {
+    let was_held = held.lease.let_go();
+    engine.tables.leave_lease(held.id);
+    was_held
+}
+
+/// Gives back a lease whose guard was dropped.
+pub(crate) fn release_dropped(engine: &Arc<Engine>, held: &LeaseEntry) {
+    let tracked = engine.track();
+    let was_held = end_keeping(engine, held);
+    // A close that came before gives it back.
+    if held.lease.verdict(engine.now()) != Err(LostReason::Closed) {
+        release_later(engine, tracked, &held.lease);
+    }
+    // Last: a logger may block.
+    if was_held {
+        held.lease.tell_given_back();
+    }
+}
+
+/// Ends a lease because the engine is closed, and gives it back.
+pub(super) fn close_lease(engine: &Arc<Engine>, id: TimerId, lease: &LeaseState) {
+    let tracked = engine.track();
+    lease.lose(LostReason::Closed);
+    // A holder that has let go of it gives it back itself, or has handed it over.
+    if !lease.is_let_go() {
+        release_later(engine, tracked, lease);
+    }
+    engine.tables.leave_lease(id);
+}
+
+/// A lease that was entered after the close is given back here: the close has not seen it.
+pub(super) fn close_if_late(engine: &Arc<Engine>, held: &LeaseEntry) {
+    if engine.tables.is_closed() {
+        close_lease(engine, held.id, &held.lease);
+    }
+}
+
+fn release_later(engine: &Arc<Engine>, tracked: Tracked<'_>, lease: &LeaseState) {
+    // A request that is under way may still arrive.
+    let until = lease.reach().max(engine.now()) + lease.options.ttl;
+    enter(engine, tracked, &lease.key, release_of(lease), until, lease.was_handed_off());
+}
+
+/// The release of a lease, as its options want it.
+pub(super) fn release_of(lease: &LeaseState) -> Op {
+    Op::Release {
+        owner: lease.owner.clone(),
+        min_hold: lease.options.min_hold,
+        tombstone: lease.tombstone(),
+    }
+}
+
+/// Withdraws a claim.
+pub(super) fn withdraw_later(
+    engine: &Arc<Engine>,
+    tracked: Tracked<'_>,
+    key: &Key,
+    owner: &Owner,
+    options: LeaseOptions,
+    requests: Requests,
+) {
+    let owner = owner.clone();
+    let op = match requests {
+        Requests::UnderWay => Op::Withdraw { owner, tombstone: options.tombstone() },
+        Requests::Answered => Op::Release { owner, min_hold: Duration::ZERO, tombstone: None },
+    };
+    let longest = options.ttl.max(options.window());
+    let until = engine.now() + longest + validity::allowance(longest);
+    enter(engine, tracked, key, op, until, false);
+}
+
+/// Withdraws the claim of a waiter that waits no more, if the store may know of it. Its own caller
+/// may come to that late, or never.
+pub(super) fn withdraw_if_asked(engine: &Arc<Engine>, waiter: &Waiter) {
+    if waiter.has_asked() {
+        let (key, owner) = (&waiter.key, &waiter.acquire.owner);
+        let requests = Requests::of(waiter.may_arrive());
+        withdraw_later(engine, engine.track(), key, owner, waiter.options, requests);
+    }
+}
+
+fn enter(
+    engine: &Arc<Engine>,
+    tracked: Tracked<'_>,
+    key: &Key,
+    op: Op,
+    until: Moment,
+    recheck_queue: bool,
+) {
+    let cleanup = Cleanup {
+        key: key.clone(),
+        op,
+        until,
+        backoff: Mutex::new(engine.backoff()),
+        recheck_queue,
+        _engine: Arc::clone(engine) as _,
+    };
+    engine.tables.enter_cleanup(tracked, cleanup, engine.now());
 }

@@ -1,22 +1,22 @@
-//! How long a process keeps a key to itself while other processes wait: a few local handoffs,
-//! then it is the next one's.
+//! How long a process may keep a key to itself while other processes wait: a few handoffs, then
+//! the next process has it.
 
 use std::time::Duration;
 
 use crate::runtime::Moment;
 
-/// A process's turn with a key, from a grant by the store on.
+/// The handoffs of a key within one process since its last grant by the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct HandoffBudget {
+pub(super) struct HandoffBudget {
     since: Moment,
     handoffs: u32,
 }
 
-/// How long a turn may last.
+/// The limits of a budget, of which the first that is reached counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct HandoffLimit {
-    pub(crate) handoffs: u32,
-    pub(crate) span: Duration,
+pub(super) struct HandoffLimit {
+    pub(super) handoffs: u32,
+    pub(super) span: Duration,
 }
 
 impl Default for HandoffLimit {
@@ -26,12 +26,12 @@ impl Default for HandoffLimit {
 }
 
 impl HandoffBudget {
-    pub(crate) fn first(now: Moment) -> Self {
+    pub(super) fn first(now: Moment) -> Self {
         Self { since: now, handoffs: 0 }
     }
 
-    /// The turn after one more local handoff at `now`; `None`: it is the next process's.
-    pub(crate) fn next(self, now: Moment, limit: HandoffLimit) -> Option<Self> {
+    /// The budget after one more handoff at `now`; `None` if it is used up.
+    pub(super) fn next(self, now: Moment, limit: HandoffLimit) -> Option<Self> {
         let lasts = self.handoffs < limit.handoffs && now.since(self.since) < limit.span;
         lasts.then_some(Self { handoffs: self.handoffs + 1, ..self })
     }
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_turn_ends_after_its_handoffs_or_its_span() {
+    fn a_budget_is_used_up_by_handoffs_or_by_time() {
         let limit = HandoffLimit { handoffs: 2, span: Duration::from_millis(100) };
         let at = |ms: u64| Moment::from_micros(ms * 1000);
         let budget = HandoffBudget::first(at(0));

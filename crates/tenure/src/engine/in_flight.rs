@@ -1,8 +1,5 @@
-//! What an engine owes its store: an answer to be waited for, a release, a withdrawal. Closing
-//! waits until nothing is owed. It sends nothing itself.
-//!
-//! A tracked is counted *before* the books of what is held and awaited lose sight of the owner.
-//! Whoever closes at any moment therefore finds an owner there or its tracked here.
+//! The number of requests that may have left something at the store: calls without an answer yet,
+//! releases and withdrawals to be repeated. Closing waits until it is zero. It sends nothing.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -11,20 +8,22 @@ use tokio::sync::Notify;
 use crate::process::Process;
 use crate::runtime::shielded;
 
-/// All that is owed.
+/// The count. It and the flag of the close are sequentially consistent: of a caller that counts
+/// and then looks whether it is closed, and a close that sets its flag and then looks at the
+/// count, one sees the other.
 #[derive(Debug)]
-pub(crate) struct InFlight {
+pub(super) struct InFlight {
     process: Process,
     count: AtomicUsize,
-    /// Told whenever the count falls to zero, once somebody has asked to be told. Every lock in
-    /// its turn brings the count there.
+    /// Told when the count falls to zero. It does so with every lock in turn, so this is told only
+    /// after somebody has begun to wait.
     none: Notify,
     is_awaited: AtomicBool,
 }
 
-/// One thing that is owed, until it is dropped.
+/// One counted request, until it is dropped.
 #[derive(Debug)]
-#[must_use = "it is owed for as long as this lives"]
+#[must_use = "it is counted for as long as this lives"]
 pub(crate) struct Tracked<'a>(&'a InFlight);
 
 impl Default for InFlight {
@@ -35,27 +34,25 @@ impl Default for InFlight {
 }
 
 impl InFlight {
-    /// All here is sequentially consistent, as is the flag of the close: of who owes and then
-    /// looks whether it is closed, and who closes and then looks what is owed, one sees the other.
-    pub(crate) fn track(&self) -> Tracked<'_> {
+    pub(super) fn track(&self) -> Tracked<'_> {
         self.count.fetch_add(1, Ordering::SeqCst);
         Tracked(self)
     }
 
-    pub(crate) fn count(&self) -> usize {
+    pub(super) fn count(&self) -> usize {
         self.count.load(Ordering::SeqCst)
     }
 
-    /// One thing less is owed.
-    pub(crate) fn finish(&self) {
+    /// Ends the counting of a request whose [`Tracked`] was entered into the schedule.
+    pub(super) fn finish(&self) {
         let was_last = self.count.fetch_sub(1, Ordering::SeqCst) == 1;
         if was_last && self.is_awaited.load(Ordering::SeqCst) {
             shielded(|| self.none.notify_waiters());
         }
     }
 
-    /// Ends when nothing is owed.
-    pub(crate) async fn wait(&self) {
+    /// Ends when the count is zero.
+    pub(super) async fn wait(&self) {
         self.is_awaited.store(true, Ordering::SeqCst);
         loop {
             let none = self.none.notified();
@@ -68,8 +65,9 @@ impl InFlight {
 }
 
 impl Tracked<'_> {
-    /// From here on an entry of the schedule stands for it, and is paid with that.
-    pub(crate) fn enter(self) {
+    /// From here on an entry of the schedule stands for it. The end of that entry calls
+    /// [`InFlight::finish`].
+    pub(super) fn enter(self) {
         std::mem::forget(self);
     }
 }

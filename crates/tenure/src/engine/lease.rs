@@ -1,12 +1,17 @@
-//! What this process knows of a lease it holds: until when, and whether it is lost. The verdict
-//! "lost" is final, and needs no I/O.
+//! A lease that this process holds, as far as it knows: until when, and whether it is lost. The
+//! verdict "lost" is final and needs no I/O. It sends nothing.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
 use std::sync::{Arc, OnceLock};
+use std::thread::{self, ThreadId};
 use std::time::Duration;
 
+use tokio::task;
 use tokio_util::sync::CancellationToken;
 
+use crate::mutants::{self, Mutant};
+use crate::observe;
+use crate::protocol::validity;
 use crate::runtime::{Moment, Runtime, shielded};
 use crate::types::{Fence, Key, LostReason, Owner, TTL_MIN};
 
@@ -14,10 +19,6 @@ use super::handoff_budget::HandoffBudget;
 use super::options::LeaseOptions;
 use super::schedule::TimerId;
 use super::signal::Signal;
-use super::taker::Taker;
-use crate::mutants::{self, Mutant};
-use crate::observe;
-use crate::protocol::validity;
 
 const HELD: u8 = 0;
 const LET_GO: u8 = 1;
@@ -28,94 +29,139 @@ const REASONS: [LostReason; 4] =
 /// A lease and its entry in the schedule.
 #[derive(Debug, Clone)]
 pub(crate) struct LeaseEntry {
-    pub(crate) id: TimerId,
+    pub(super) id: TimerId,
     pub(crate) lease: Arc<LeaseState>,
 }
 
-/// Shared by the guard (which asks) and the keepalive task (which renews).
+/// A grant, as this process learns of it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Grant {
+    pub(super) fence: Fence,
+    /// When the request was sent that was granted. The store counts from a later time.
+    pub(super) sent_at: Moment,
+    /// How long it lasts at the store: the ttl, or less for a grant from the queue, which the
+    /// keepalive task confirms at once.
+    pub(super) lease_for: Duration,
+    /// When its holder gets it. For a waiter this may be a whole heartbeat after `sent_at`.
+    pub(super) held_from: Moment,
+    pub(super) budget: HandoffBudget,
+}
+
+/// Shared by the guard, which asks, and the keepalive task, which renews.
 #[derive(Debug)]
 pub(crate) struct LeaseState {
     pub(crate) key: Key,
+    pub(crate) owner: Owner,
+    pub(crate) fence: Fence,
+    pub(super) options: LeaseOptions,
+    pub(super) held_from: Moment,
+    /// How often this process may still hand the key to its next task.
+    pub(super) budget: HandoffBudget,
     /// The store's name.
     store: Arc<str>,
     runtime: Arc<dyn Runtime>,
-    pub(crate) owner: Owner,
-    pub(crate) fence: Fence,
-    pub(crate) lease_options: LeaseOptions,
-    pub(crate) since: Moment,
-    /// Who was given the guard.
-    taker: OnceLock<Taker>,
-    /// The turn of this process that it is part of.
-    pub(crate) budget: HandoffBudget,
-    /// The lease never lasts beyond it, whatever is renewed.
+    /// The task or thread that was given the guard.
+    holder: OnceLock<Runner>,
+    /// The end set by `max_hold`. No renewal moves it.
     end: Moment,
-    /// Moves forward only; written by whoever got a renewal confirmed.
+    /// Written by each confirmed renewal. Moves forward only.
     deadline: AtomicU64,
-    /// When it ends at the store at the latest, by all that was asked for and whatever of it has
-    /// arrived: what is given back must be repeated until then. Moves forward only.
+    /// The latest end that any request can have brought about at the store, answered or not. A
+    /// release must be repeated until then. Moves forward only.
     reach: AtomicU64,
-    /// `HELD`, `LET_GO`, or `LOST_FIRST` + index in `REASONS`; leaves `HELD` once and for good.
+    /// `HELD`, `LET_GO`, or `LOST_FIRST` + index in `REASONS`. Leaves `HELD` once and for good.
     verdict: AtomicU8,
     /// When the keepalive task renews next; `Moment::NEVER`: not.
     next_renewal: AtomicU64,
-    /// How many renewals are under way.
-    pub(crate) asking: AtomicU32,
-    /// Its grant was for less than its ttl, and no renewal has been confirmed yet.
+    /// Number of renewals without an answer so far.
+    renewals_under_way: AtomicU32,
+    /// It was granted for less than its ttl, and no renewal has been confirmed since.
     is_provisional: AtomicBool,
-    /// An acquire of this owner may still be under way: the release must leave a tombstone.
-    pub(crate) needs_tombstone: AtomicBool,
-    /// A handoff was sent: should its answer be lost, the next in line must look for its grant.
-    pub(crate) handed_off: AtomicBool,
-    /// Made for whoever asks for one.
+    /// An acquire of this owner may still arrive, so the release must leave a tombstone.
+    needs_tombstone: AtomicBool,
+    /// A handoff was sent. If its answer is lost, the next waiter must look for its grant.
+    was_handed_off: AtomicBool,
+    /// Made when it is first asked for.
     lost: OnceLock<CancellationToken>,
-    /// Given with the loss, and with the letting go.
+    /// Given when it is lost or let go.
     ending: Signal,
     /// Given with each renewal.
     renewal: Signal,
 }
 
+/// A task of Tokio, or a thread that runs none. Guards move between tasks, so this is good for a
+/// warning only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Runner {
+    Task(task::Id),
+    Thread(ThreadId),
+}
+
+impl Runner {
+    fn current() -> Self {
+        task::try_id().map_or_else(|| Self::Thread(thread::current().id()), Self::Task)
+    }
+}
+
 impl LeaseState {
-    /// A lease that was granted by a request sent at `sent`, for `span` (its ttl, or the shorter
-    /// lease of a grant from the queue, which the keepalive task then confirms at once). Its holder
-    /// has it from `now` on: a waiter may have sent that request a whole heartbeat before.
-    pub(crate) fn new(
-        (key, store, runtime): (Key, &Arc<str>, &Arc<dyn Runtime>),
-        owner: Owner,
-        fence: Fence,
-        lease_options: LeaseOptions,
-        (sent, span): (Moment, Duration),
-        (now, budget): (Moment, HandoffBudget),
+    pub(super) fn new(
+        key: &Key,
+        owner: &Owner,
+        options: LeaseOptions,
+        grant: Grant,
+        store: &Arc<str>,
+        runtime: &Arc<dyn Runtime>,
     ) -> Self {
-        let end = lease_options.max_hold.map_or(Moment::NEVER, |max| now + max);
-        let next_renewal = match lease_options.renew_every {
-            _ if span < lease_options.ttl => sent,
-            Some(every) => sent + every,
+        let Grant { fence, sent_at, lease_for, held_from, budget } = grant;
+        let end = options.max_hold.map_or(Moment::NEVER, |max| held_from + max);
+        let next_renewal = match options.renew_every {
+            _ if lease_for < options.ttl => sent_at,
+            Some(every) => sent_at + every,
             None => Moment::NEVER,
         };
         Self {
-            key,
+            key: key.clone(),
+            owner: owner.clone(),
+            fence,
+            options,
+            held_from,
+            budget,
             store: Arc::clone(store),
             runtime: Arc::clone(runtime),
-            owner,
-            fence,
-            lease_options,
-            since: now,
-            taker: OnceLock::new(),
-            budget,
+            holder: OnceLock::new(),
             end,
-            deadline: AtomicU64::new(validity::deadline(sent, span).min(end).as_micros()),
-            reach: AtomicU64::new(reach(sent, span).as_micros()),
+            deadline: AtomicU64::new(validity::deadline(sent_at, lease_for).min(end).as_micros()),
+            reach: AtomicU64::new(reach(sent_at, lease_for).as_micros()),
             verdict: AtomicU8::new(HELD),
             next_renewal: AtomicU64::new(next_renewal.as_micros()),
-            asking: AtomicU32::new(0),
-            is_provisional: AtomicBool::new(span < lease_options.ttl),
-            // Until it is known: whoever closes at this very moment gives it back by this.
+            renewals_under_way: AtomicU32::new(0),
+            is_provisional: AtomicBool::new(lease_for < options.ttl),
+            // Until the number of unanswered requests is known. A close may come before that.
             needs_tombstone: AtomicBool::new(true),
-            handed_off: AtomicBool::new(false),
+            was_handed_off: AtomicBool::new(false),
             lost: OnceLock::new(),
             ending: Signal::default(),
             renewal: Signal::default(),
         }
+    }
+
+    /// Number of acquires of its owner that were not answered and may still arrive.
+    pub(super) fn set_unanswered(&self, requests: u32) {
+        self.needs_tombstone.store(requests > 0, Ordering::Release);
+    }
+
+    /// How long its release must leave a tombstone; `None`: no tombstone.
+    pub(super) fn tombstone(&self) -> Option<Duration> {
+        self.needs_tombstone.load(Ordering::Acquire).then(|| self.options.tombstone())
+    }
+
+    /// A handoff is about to be sent.
+    pub(super) fn hand_off(&self) {
+        self.was_handed_off.store(true, Ordering::Release);
+    }
+
+    pub(super) fn was_handed_off(&self) -> bool {
+        self.was_handed_off.load(Ordering::Acquire)
     }
 
     pub(crate) fn deadline(&self) -> Moment {
@@ -123,46 +169,66 @@ impl LeaseState {
     }
 
     /// A renewal for `ttl` is about to be sent, at `sent`.
-    pub(crate) fn asks(&self, sent: Moment, ttl: Duration) {
+    pub(super) fn renewal_sent(&self, sent: Moment, ttl: Duration) {
         self.reach.fetch_max(reach(sent, ttl).as_micros(), Ordering::AcqRel);
     }
 
-    /// When it ends at the store at the latest, if it is not given back.
-    pub(crate) fn reach(&self) -> Moment {
+    /// The latest time at which it ends at the store by itself.
+    pub(super) fn reach(&self) -> Moment {
         Moment::from_micros(self.reach.load(Ordering::Acquire))
     }
 
     /// When the alarm for the deadline rings.
-    pub(crate) fn alarm(&self) -> Moment {
-        self.deadline() - validity::slack(self.lease_options.ttl)
+    pub(super) fn alarm(&self) -> Moment {
+        self.deadline() - validity::slack(self.options.ttl)
     }
 
-    pub(crate) fn next_renewal(&self) -> Moment {
+    pub(super) fn next_renewal(&self) -> Moment {
         Moment::from_micros(self.next_renewal.load(Ordering::Acquire))
     }
 
-    pub(crate) fn renew_at(&self, at: Moment) {
+    /// When the keepalive task has something to do for it.
+    pub(super) fn next_visit(&self) -> Moment {
+        self.next_renewal().min(self.alarm())
+    }
+
+    pub(super) fn renew_at(&self, at: Moment) {
         self.next_renewal.store(at.as_micros(), Ordering::Release);
     }
 
-    pub(crate) fn taken_by(&self, taker: Taker) {
-        self.taker.get_or_init(|| taker);
+    /// Counts a renewal until `renewal_ends`.
+    pub(super) fn renewal_begins(&self) {
+        self.renewals_under_way.fetch_add(1, Ordering::AcqRel);
     }
 
-    pub(crate) fn is_of(&self, taker: Taker) -> bool {
-        self.taker.get() == Some(&taker)
+    pub(super) fn renewal_ends(&self) {
+        self.renewals_under_way.fetch_sub(1, Ordering::AcqRel);
     }
 
-    /// The ttl to renew it for. One that is not to be renewed is asked for by so short a ttl that
-    /// it does not last longer for it: a renewal never shortens.
-    pub(crate) fn renewal(&self) -> Duration {
+    pub(super) fn is_renewal_under_way(&self) -> bool {
+        self.renewals_under_way.load(Ordering::Acquire) > 0
+    }
+
+    /// The running task is given the guard.
+    pub(super) fn give_to_current_task(&self) {
+        self.holder.get_or_init(Runner::current);
+    }
+
+    /// Whether the running task was given the guard.
+    pub(super) fn is_given_to_current_task(&self) -> bool {
+        self.holder.get() == Some(&Runner::current())
+    }
+
+    /// The ttl to renew it for. A lease that shall not be renewed is verified with the shortest
+    /// ttl, which does not prolong it, since a renewal never shortens.
+    pub(super) fn renew_for(&self) -> Duration {
         let is_renewed =
-            self.lease_options.renew_every.is_some() || self.is_provisional.load(Ordering::Acquire);
-        if is_renewed { self.lease_options.ttl } else { TTL_MIN }
+            self.options.renew_every.is_some() || self.is_provisional.load(Ordering::Acquire);
+        if is_renewed { self.options.ttl } else { TTL_MIN }
     }
 
-    /// Whether it is held at `now`, which must have been read just before. Passing the deadline
-    /// is found here as well as by the alarm: a stopped process runs no timers.
+    /// Whether it is held at `now`, which must have been read just before. This finds a passed
+    /// deadline without the alarm, since a stopped process runs no timers.
     pub(crate) fn verdict(&self, now: Moment) -> Result<(), LostReason> {
         if self.verdict.load(Ordering::Acquire) == HELD && now >= self.deadline() {
             self.lose(self.expiry());
@@ -178,36 +244,35 @@ impl LeaseState {
         self.verdict.load(Ordering::Acquire) == HELD
     }
 
-    /// Whether its holder has let go of it, and was not told before that it is lost.
-    pub(crate) fn is_let_go(&self) -> bool {
+    /// Whether its holder has let go of it before it was lost.
+    pub(super) fn is_let_go(&self) -> bool {
         self.verdict.load(Ordering::Acquire) == LET_GO
     }
 
-    /// What to call the end of the deadline.
-    pub(crate) fn expiry(&self) -> LostReason {
+    /// Why it is lost when the deadline has passed.
+    pub(super) fn expiry(&self) -> LostReason {
         if self.deadline() == self.end { LostReason::MaxHold } else { LostReason::Expired }
     }
 
     /// Declares it lost, unless it was let go before, and tells its holder.
-    pub(crate) fn lose(&self, reason: LostReason) {
+    pub(super) fn lose(&self, reason: LostReason) {
         if self.set_lost(reason) {
             self.announce(reason);
         }
     }
 
     /// Declares it lost, unless it was let go before. Answers whether that is news.
-    pub(crate) fn set_lost(&self, reason: LostReason) -> bool {
+    pub(super) fn set_lost(&self, reason: LostReason) -> bool {
         let index = REASONS.iter().position(|r| *r == reason).unwrap_or(0);
         let lost = LOST_FIRST + u8::try_from(index).unwrap_or(0);
         let was = self.verdict.compare_exchange(HELD, lost, Ordering::AcqRel, Ordering::Acquire);
         was.is_ok()
     }
 
-    /// Tells whoever waits for the loss, and then the loggers. None of them holds up the caller.
-    pub(crate) fn announce(&self, reason: LostReason) {
+    /// Wakes all who wait for the loss, then tells the loggers. None of them holds up the caller.
+    pub(super) fn announce(&self, reason: LostReason) {
         self.wake_aside(&self.ending);
-        // Of who loses and then looks for a token, and who makes one and then looks whether it is
-        // lost, one sees the other.
+        // Pairs with the fence of `lost_token`: either this sees the token, or that sees the loss.
         fence(Ordering::SeqCst);
         if let Some(token) = self.lost.get().cloned() {
             self.runtime.aside(Box::new(move || token.cancel()));
@@ -221,7 +286,7 @@ impl LeaseState {
         }
     }
 
-    /// Cancelled when it is lost, and never otherwise.
+    /// A token that is cancelled when it is lost, and never otherwise.
     pub(crate) fn lost_token(&self) -> CancellationToken {
         let token = self.lost.get_or_init(CancellationToken::new);
         fence(Ordering::SeqCst);
@@ -233,7 +298,7 @@ impl LeaseState {
 
     /// The holder lets go: from here on nothing is renewed and nothing is announced. Answers
     /// whether it was held until now.
-    pub(crate) fn let_go(&self) -> bool {
+    pub(super) fn let_go(&self) -> bool {
         let was = self.verdict.compare_exchange(HELD, LET_GO, Ordering::AcqRel, Ordering::Acquire);
         for waker in self.ending.given() {
             shielded(|| waker.wake());
@@ -246,8 +311,14 @@ impl LeaseState {
         self.ending.until(|| (!self.is_held()).then_some(())).await;
     }
 
+    /// Tells the loggers that it was given back.
+    pub(super) fn tell_given_back(&self) {
+        let held_for = self.runtime.now().since(self.held_from);
+        observe::given_back(&*self.runtime, &self.store, &self.key, self.fence, held_for);
+    }
+
     /// A renewal that was sent at `sent` for `ttl` was confirmed, and the answer read at `now`.
-    pub(crate) fn confirm(&self, sent: Moment, ttl: Duration, now: Moment) {
+    pub(super) fn confirm(&self, sent: Moment, ttl: Duration, now: Moment) {
         if self.verdict(now).is_err() && !mutants::is_set(Mutant::LateRenewal) {
             return;
         }
@@ -263,7 +334,7 @@ impl LeaseState {
     }
 }
 
-/// When a lease ends at the latest that was asked for at `sent`, for `ttl`, and came in time.
+/// The latest end that a request sent at `sent` for `ttl` can bring about at the store.
 fn reach(sent: Moment, ttl: Duration) -> Moment {
     sent + ttl + validity::allowance(ttl)
 }
@@ -278,18 +349,13 @@ mod tests {
     #[test]
     fn max_hold_counts_from_the_handing_over() {
         let [ttl, max] = [3_000, 600].map(Duration::from_millis);
-        let lease_options =
-            LeaseOptions::check(ttl, Renewal::Auto, Duration::ZERO, Some(max)).unwrap();
-        let [sent, now] = [0, 1_000_000].map(Moment::from_micros);
+        let options = LeaseOptions::check(ttl, Renewal::Auto, Duration::ZERO, Some(max)).unwrap();
+        let [sent_at, held_from] = [0, 1_000_000].map(Moment::from_micros);
+        let budget = HandoffBudget::first(held_from);
+        let grant = Grant { fence: Fence::new(1), sent_at, lease_for: ttl, held_from, budget };
         let (key, owner) = (Key::new("k").unwrap(), Owner::random(&[0; 28]));
-        let lease = LeaseState::new(
-            (key, &"test".into(), &crate::runtime::machine().unwrap()),
-            owner,
-            Fence::new(1),
-            lease_options,
-            (sent, ttl),
-            (now, HandoffBudget::first(now)),
-        );
-        assert_eq!(lease.deadline(), now + max);
+        let runtime = crate::runtime::machine().unwrap();
+        let lease = LeaseState::new(&key, &owner, options, grant, &"test".into(), &runtime);
+        assert_eq!(lease.deadline(), held_from + max);
     }
 }

@@ -1,33 +1,34 @@
-//! Who waits in this process, and in which order. The tasks of a process that want one key stand
-//! in one line, of which only the first stands in line at the store too.
+//! The waiters of this process, and their order. The tasks of a process that want one key whole
+//! stand in one line, of which only the first stands in the store's queue too.
 //!
-//! It never asks the store: the keepalive task does, for whoever the schedule names.
+//! It never asks the store: the keepalive task does, for the waiters in the schedule. Its lock is
+//! taken before that of the schedule.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::protocol::Blocker;
 use crate::runtime::Moment;
 use crate::types::{Key, Owner};
 
-use super::schedule::{Schedule, Timer, TimerId};
-use super::waiter::{Silence, Waiter};
+use super::schedule::{Schedule, TimerId};
+use super::timer::Timer;
+use super::waiter::Waiter;
 
 #[derive(Debug, Default)]
-pub(crate) struct LocalQueue {
+pub(super) struct LocalQueue {
     queues: Mutex<Queues>,
 }
 
 #[derive(Debug, Default)]
 struct Queues {
-    /// All who wait, by owner: so a push finds its waiter.
+    /// All waiters by owner, so that a push finds its own.
     waiters: HashMap<Owner, (Position, Arc<Waiter>)>,
     /// One line for each key that is waited for whole.
     lines: HashMap<Key, Line>,
     last: u64,
 }
 
-/// Where a waiter stands.
+/// The place of a waiter.
 #[derive(Debug, Clone, Copy)]
 enum Position {
     /// At the store, with this entry in the schedule.
@@ -38,20 +39,20 @@ enum Position {
 
 #[derive(Debug)]
 struct Line {
-    /// Who stands at the store.
+    /// The one in the store's queue.
     first: Owner,
-    /// The others, by the order of their coming.
+    /// The others, in order of arrival.
     behind: BTreeMap<u64, Arc<Waiter>>,
 }
 
 impl LocalQueue {
-    /// Lets a waiter in: to the store, or, if it stands `in_line`, behind those of this process
-    /// who came before.
-    pub(crate) fn enter(
+    /// Lets a waiter in: to the store, or, if it stands `in_line`, behind earlier ones of this
+    /// process.
+    pub(super) fn enter(
         &self,
         waiter: &Arc<Waiter>,
         in_line: bool,
-        schedule: &Schedule,
+        schedule: &Schedule<Timer>,
         now: Moment,
     ) {
         let mut queues = self.queues();
@@ -77,9 +78,9 @@ impl LocalQueue {
         queues.waiters.insert(owner, (position, Arc::clone(waiter)));
     }
 
-    /// Lets a waiter out, however its waiting ended; the next of its line goes to the store `at`
-    /// this moment.
-    pub(crate) fn leave(&self, owner: &Owner, schedule: &Schedule, at: Moment) {
+    /// Lets a waiter out, however its waiting ended. The next of its line goes to the store at
+    /// `at`.
+    pub(super) fn leave(&self, owner: &Owner, schedule: &Schedule<Timer>, at: Moment) {
         let mut queues = self.queues();
         let Some((position, waiter)) = queues.waiters.remove(owner) else { return };
         match position {
@@ -96,23 +97,21 @@ impl LocalQueue {
     }
 
     /// The waiter of this owner, if it stands at the store.
-    pub(crate) fn at_store(&self, owner: &Owner) -> Option<(TimerId, Arc<Waiter>)> {
+    pub(super) fn at_store(&self, owner: &Owner) -> Option<(TimerId, Arc<Waiter>)> {
         self.queues().at_store(owner)
     }
 
-    /// The schedule's entries of all who stand at the store.
-    pub(crate) fn all_at_store(&self) -> Vec<TimerId> {
-        let queues = self.queues();
-        let positions = queues.waiters.values();
-        positions
-            .filter_map(
-                |(position, _)| if let Position::Store(id) = position { Some(*id) } else { None },
-            )
-            .collect()
+    /// The entries of all waiters at the store.
+    pub(super) fn all_at_store(&self) -> Vec<TimerId> {
+        let at_store = |(position, _): &(Position, Arc<Waiter>)| match position {
+            Position::Store(id) => Some(*id),
+            Position::Behind(_) => None,
+        };
+        self.queues().waiters.values().filter_map(at_store).collect()
     }
 
     /// The first of the key's line.
-    pub(crate) fn first(&self, key: &Key) -> Option<(TimerId, Arc<Waiter>)> {
+    pub(super) fn first(&self, key: &Key) -> Option<(TimerId, Arc<Waiter>)> {
         let queues = self.queues();
         if queues.lines.is_empty() {
             return None;
@@ -120,18 +119,8 @@ impl LocalQueue {
         queues.at_store(&queues.lines.get(key)?.first)
     }
 
-    /// Who was last seen in the way of the key's line, and when.
-    pub(crate) fn blocker(&self, key: &Key) -> Option<(Blocker, Moment)> {
-        self.first(key)?.1.blocker()
-    }
-
-    /// How the store leaves the first of the key's line without an answer.
-    pub(crate) fn silence(&self, key: &Key) -> Option<Silence> {
-        self.first(key)?.1.silence()
-    }
-
-    /// Lets all out who stand behind others, in their order.
-    pub(crate) fn drain(&self) -> Vec<Arc<Waiter>> {
+    /// Lets all waiters out that stand behind others, in order of arrival.
+    pub(super) fn drain(&self) -> Vec<Arc<Waiter>> {
         let mut queues = self.queues();
         let mut behind = BTreeMap::new();
         for line in queues.lines.values_mut() {
@@ -156,8 +145,8 @@ impl Queues {
         }
     }
 
-    /// `gone` has left the store: if it was the first of the key's line, another is now.
-    fn advance(&mut self, gone: &Waiter, schedule: &Schedule, at: Moment) {
+    /// `gone` has left the store. If it was the first of its line, the next one is first now.
+    fn advance(&mut self, gone: &Waiter, schedule: &Schedule<Timer>, at: Moment) {
         let (key, owner) = (&gone.key, &gone.acquire.owner);
         let Some(line) = self.lines.get_mut(key).filter(|line| line.first == *owner) else {
             return;
@@ -166,14 +155,14 @@ impl Queues {
             self.lines.remove(key);
             return;
         };
-        // Nobody answers it either, until it hears otherwise.
-        next.inherit_silence(gone.silence());
+        // Until an answer comes, the store is as silent to it as to the one before.
+        next.inherit(gone.silence());
         line.first = next.acquire.owner.clone();
         let position = to_the_store(&next, schedule, at);
         self.waiters.insert(next.acquire.owner.clone(), (position, next));
     }
 }
 
-fn to_the_store(waiter: &Arc<Waiter>, schedule: &Schedule, at: Moment) -> Position {
+fn to_the_store(waiter: &Arc<Waiter>, schedule: &Schedule<Timer>, at: Moment) -> Position {
     Position::Store(schedule.enter(at, Timer::Waiter(Arc::clone(waiter))))
 }

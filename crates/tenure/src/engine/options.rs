@@ -1,4 +1,4 @@
-//! What a caller ordered: checked once, before anything is touched.
+//! The options of locks and leases, checked once, before anything is touched.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,10 +10,10 @@ use crate::types::{
 
 use super::handoff_budget::HandoffLimit;
 
-/// However short the ttl is, a waiter does not ask more often.
+/// Shortest interval of heartbeats, for the shortest ttls.
 const HEARTBEAT_MIN: Duration = Duration::from_millis(10);
 
-/// The shortest interval of renewal: the third of the shortest ttl, rounded down.
+/// Shortest interval of renewal: a third of the shortest ttl, rounded down.
 const RENEW_EVERY_MIN: Duration = Duration::from_millis(3);
 
 /// When a lease is renewed.
@@ -29,7 +29,7 @@ pub enum Renewal {
     Every(Duration),
 }
 
-/// A lock as ordered, with every relation checked.
+/// The options of one acquire, with every relation checked.
 #[derive(Debug, Clone)]
 pub(crate) struct AcquireOptions {
     pub(crate) key: Key,
@@ -37,11 +37,11 @@ pub(crate) struct AcquireOptions {
     pub(crate) label: Label,
     pub(crate) claim: Claim,
     pub(crate) lease_options: LeaseOptions,
-    /// How long to stand in line; `None`: without limit.
+    /// Limit of the wait; `None`: without limit.
     pub(crate) wait: Option<Duration>,
 }
 
-/// The terms of a lease.
+/// The options of a lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LeaseOptions {
     pub(crate) ttl: Duration,
@@ -63,7 +63,7 @@ impl LeaseOptions {
         (self.window().min(self.ttl) / 3).max(HEARTBEAT_MIN)
     }
 
-    /// How long an owner is refused whose requests may still be under way.
+    /// How long a withdrawn owner is refused, since its requests may still arrive.
     pub(crate) fn tombstone(self) -> Duration {
         self.ttl.max(Duration::from_secs(60))
     }
@@ -125,13 +125,13 @@ pub(crate) fn check_ttl(ttl: Duration, ttl_max: Duration) -> Result<(), String> 
     Ok(())
 }
 
-/// The key, or the error that says why it is none.
-pub(crate) fn checked(key: Result<Key, InvalidKey>, operation: Operation) -> Result<Key> {
+/// The key, or an error that says why it is invalid.
+pub(crate) fn checked_key(key: Result<Key, InvalidKey>, operation: Operation) -> Result<Key> {
     key.map_err(|e| Error::new(ErrorKind::Invalid, operation, e.to_string()))
 }
 
 impl AcquireOptions {
-    /// Checks what depends on the store.
+    /// Checks the limits of the store.
     pub(crate) fn fits(&self, store: &Capabilities) -> Result<(), String> {
         let (LeaseOptions { ttl, min_hold, .. }, ttl_max) = (self.lease_options, store.ttl_max);
         check_ttl(ttl, ttl_max)?;
@@ -144,13 +144,14 @@ impl AcquireOptions {
     }
 
     /// Whether it waits in this process's line for the key, of which only the first stands at
-    /// the store. Who wants a part of the limit may be granted beside others, and who has a
-    /// fixed value must be told at once that it would wait for itself: they stand by themselves.
+    /// the store. A claim of a part of the limit stands at the store itself, since it may be
+    /// granted beside others. So does an owner with a fixed value: it must be told at once that it
+    /// would wait for itself.
     pub(crate) fn stands_in_line(&self) -> bool {
         self.owner.is_none() && self.claim.units() == self.claim.limit()
     }
 
-    /// Checks what does not concern the terms.
+    /// Checks everything else.
     pub(crate) fn check(
         key: Result<Key, InvalidKey>,
         owner: Option<Arc<str>>,
@@ -159,7 +160,7 @@ impl AcquireOptions {
         wait: Option<Duration>,
     ) -> Result<Self> {
         let invalid = |message: String| Error::new(ErrorKind::Invalid, Operation::Acquire, message);
-        let key = checked(key, Operation::Acquire)?;
+        let key = checked_key(key, Operation::Acquire)?;
         if let Some(value) = &owner {
             Owner::check(value).map_err(|e| invalid(e.to_string()).with_key(&key))?;
         }
@@ -172,8 +173,8 @@ impl AcquireOptions {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LocksOptions {
     /// The time limit of one store call, and of the first contact.
-    pub(crate) store_timeout: Duration,
-    pub(crate) handoffs: HandoffLimit,
+    pub(super) store_timeout: Duration,
+    pub(super) handoffs: HandoffLimit,
 }
 
 impl Default for LocksOptions {

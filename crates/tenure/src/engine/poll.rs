@@ -1,118 +1,32 @@
-//! Waiting where the store has no queue: look, stay away for a random while, look again. Every
-//! look is an attempt of its own, with an owner of its own: what is withdrawn late of one can
-//! never touch the next.
+//! Waiting where the store has no queue: ask, stay away for a random pause, ask again. Each try is
+//! an attempt of its own with an owner of its own, so a late withdrawal of one never touches the
+//! next.
 //!
-//! Of those in this process who wait for one key only the first looks; the others stand in line
-//! behind it here. A release in this process is told at once; nobody else's is.
+//! Of the tasks of this process that wait for one key, only the first polls. A release by this
+//! process ends its pause at once; a release by others does not.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
-
-use crate::protocol::{Backoff, Blocker};
-use crate::runtime::{Moment, shielded};
+use crate::protocol::{Backoff, Reply};
+use crate::runtime::{Moment, timeout};
 use crate::store::{StoreError, StoreErrorClass};
-use crate::types::{Error, ErrorKind, Key, Operation, Result};
+use crate::types::{Error, Operation, Result};
 
-use super::acquire::{Attempt, CONTACT_MIN, Look};
-use super::core::Engine;
-use super::guard::Guard;
+use super::Engine;
+use super::attempt::{self, Attempt, CONTACT_MIN, Failure, Tried, Way};
+use super::cleanup::let_go;
+use super::lease::LeaseEntry;
 use super::options::AcquireOptions;
-use super::refusal;
-use super::schedule::Timer;
-use super::waiter::Silence;
+use super::poll_queue::Line;
+use super::waiter::Seen;
 
-/// The steps between looks: from a few looks' time on, so that contenders come apart.
+/// The first and the longest pause between tries. A store that is slow gets longer ones, so that
+/// contenders come apart.
 const FIRST_STEP: Duration = Duration::from_millis(4);
 const LAST_STEP: Duration = Duration::from_millis(100);
 
-/// The lines of this process, key by key.
-#[derive(Debug, Default)]
-pub(crate) struct Polls {
-    /// Only keys for which somebody waits.
-    lines: Mutex<HashMap<Key, Arc<Line>>>,
-    closed: CancellationToken,
-}
-
-#[derive(Debug, Default)]
-struct Line {
-    /// Fair: whoever has it looks, the others come after.
-    fair: tokio::sync::Mutex<()>,
-    freed: Notify,
-    /// Since the first look that no answer has followed.
-    silence: Mutex<Option<Silence>>,
-}
-
-impl Line {
-    /// A look is sent.
-    fn asked(&self, now: Moment) {
-        self.silence().get_or_insert(Silence { since: now, failure: None });
-    }
-
-    /// What came of a look.
-    fn heard(&self, looked: &std::result::Result<Look, StoreError>) {
-        let mut silence = self.silence();
-        match (looked, silence.as_mut()) {
-            (Ok(_), _) => *silence = None,
-            (Err(failure), Some(silence)) => {
-                silence.failure = Some(failure.message.as_str().into());
-            }
-            (Err(_), None) => {}
-        }
-    }
-
-    fn silence(&self) -> MutexGuard<'_, Option<Silence>> {
-        self.silence.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Polls {
-    /// The key was released by this process.
-    pub(crate) fn freed(&self, key: &Key) {
-        // Whoever is woken may want the table.
-        let line = self.lines().get(key).cloned();
-        if let Some(line) = line {
-            shielded(|| line.freed.notify_one());
-            self.forget_unless_used(key, &line);
-        }
-    }
-
-    /// Ends all waiting.
-    pub(crate) fn close(&self) {
-        shielded(|| self.closed.cancel());
-    }
-
-    /// Takes the line out of the table if nobody but that and the caller has it.
-    fn forget_unless_used(&self, key: &Key, line: &Arc<Line>) {
-        let mut lines = self.lines();
-        if Arc::strong_count(line) == 2 {
-            lines.remove(key);
-        }
-    }
-
-    fn line(&self, key: &Key) -> Arc<Line> {
-        Arc::clone(self.lines().entry(key.clone()).or_default())
-    }
-
-    fn lines(&self) -> MutexGuard<'_, HashMap<Key, Arc<Line>>> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The first of a line, until it is dropped: that wakes the next.
-struct Front<'a>(Option<tokio::sync::MutexGuard<'a, ()>>);
-
-impl Drop for Front<'_> {
-    fn drop(&mut self) {
-        let fair = self.0.take();
-        shielded(|| drop(fair));
-    }
-}
-
-/// One who waits, until it is dropped.
+/// A task that waits, until it is dropped.
 struct Waiting<'a> {
     engine: &'a Arc<Engine>,
     options: &'a AcquireOptions,
@@ -121,148 +35,190 @@ struct Waiting<'a> {
     give_up: Moment,
 }
 
-/// Waits for the lock until it is granted, or the time limit is over.
-pub(super) async fn acquire(engine: &Arc<Engine>, options: &AcquireOptions) -> Result<Guard> {
+/// The answers that a task has got so far.
+struct Heard {
+    /// When its first try was sent.
+    begun: Moment,
+    /// How long the first answer may take.
+    patience: Moment,
+    has_contact: bool,
+    /// The failure since the last answer.
+    failure: Option<StoreError>,
+    seen: Option<Seen>,
+    /// The pauses while others hold the key, once that is known.
+    contention: Option<Backoff>,
+    /// The pauses while the store fails.
+    outage: Backoff,
+}
+
+/// Waits until the lock is granted, or the limit of the wait has passed.
+pub(super) async fn acquire(engine: &Arc<Engine>, options: &AcquireOptions) -> Result<LeaseEntry> {
     let started = engine.now();
     let give_up = options.wait.map_or(Moment::NEVER, |wait| started + wait);
-    let line = engine.polls.line(&options.key);
+    let line = engine.tables.poll_queue().line(&options.key);
     let waiting = Waiting { engine, options, line, started, give_up };
-    let fair = tokio::select! {
-        biased;
-        fair = waiting.line.fair.lock() => Front(Some(fair)),
-        () = engine.polls.closed.cancelled() => return Err(waiting.closed()),
-        () = engine.runtime.sleep_until(give_up) => {
-            return Err(waiting.in_vain(None));
-        }
+    let _front = match waiting.unless_closed(give_up, waiting.line.front()).await? {
+        Some(front) => front,
+        None => return Err(waiting.in_vain(None)),
     };
-    let outcome = waiting.poll_until_granted().await;
-    drop(fair);
-    outcome
+    waiting.poll_until_granted().await
 }
 
 impl Waiting<'_> {
-    async fn poll_until_granted(&self) -> Result<Guard> {
+    /// Ends with `work`, at `limit`, or with an error when the engine is closed.
+    async fn unless_closed<T>(
+        &self,
+        limit: Moment,
+        work: impl Future<Output = T>,
+    ) -> Result<Option<T>> {
+        let closed = self.engine.tables.poll_queue().closed();
+        let work = async {
+            tokio::select! {
+                biased;
+                () = closed => Err(self.failing().by_close()),
+                done = work => Ok(done),
+            }
+        };
+        timeout(&*self.engine.runtime, limit, work).await.transpose()
+    }
+
+    async fn poll_until_granted(&self) -> Result<LeaseEntry> {
         let Self { engine, options, started, give_up, .. } = *self;
         let begun = engine.now();
-        // However short the wait is, the store gets some time; but not after a wait in line here,
-        // where those in front have asked it.
-        let contact = started + CONTACT_MIN;
-        let patience = give_up.max(contact).min(begun + engine.options.store_timeout);
+        // Minimum time for the first round trip, but not after a wait in line here: the task in
+        // front has asked the store.
+        let patience = give_up.max(started + CONTACT_MIN).min(begun + engine.options.store_timeout);
         if begun >= patience {
             return Err(self.in_vain(None));
         }
-        let mut last = None;
-        let (mut contention, mut outage) = (None, engine.backoff());
-        let (mut has_contact, mut heard): (bool, Option<StoreError>) = (false, None);
+        let mut heard = Heard {
+            begun,
+            patience,
+            has_contact: false,
+            failure: None,
+            seen: None,
+            contention: None,
+            outage: engine.backoff(),
+        };
         loop {
-            let mut attempt = Attempt::new(engine, options)?;
-            attempt.started = self.started;
+            let mut attempt = Attempt::new(engine, options, Way::Free, started)?;
             let sent = engine.now();
-            let limit = if has_contact { give_up } else { patience };
-            self.line.asked(sent);
-            let looked = attempt.look(limit).await;
-            self.line.heard(&looked);
-            let (pause, seen) = match looked {
-                Ok(Look::Granted(held)) => {
+            let pause = match self.try_once(&mut attempt, heard.limit(give_up)).await {
+                Ok(Tried::Granted(held)) => {
                     // While this task did not run, the lease may have ended.
                     if held.lease.verdict(engine.now()).is_ok() {
-                        return Ok(attempt.into_guard(held));
+                        return Ok(attempt.into_held(held));
                     }
                     drop(attempt);
-                    engine.let_go(&held);
+                    let_go(engine, &held);
                     continue;
                 }
-                Ok(Look::Busy { blocker, look_in }) => {
+                Ok(Tried::Busy { seen, look_in }) => {
                     self.check_not_oneself()?;
-                    (has_contact, heard) = (true, None);
-                    outage = engine.backoff();
-                    let took = engine.now().since(sent);
-                    let steps = contention.get_or_insert_with(|| {
-                        Backoff::new(FIRST_STEP.max(took * 2), LAST_STEP.max(took * 8))
-                    });
-                    let apart = steps.apart(engine.jitter());
-                    let pause = if look_in.is_zero() { apart } else { apart.min(look_in) };
-                    (pause, blocker.map(|blocker| (blocker, engine.now())))
+                    let apart = heard.busy(engine, seen, engine.now().since(sent));
+                    if look_in.is_zero() { apart } else { apart.min(look_in) }
                 }
-                Ok(Look::Refused(error)) => return Err(error),
-                Err(_)
-                    if engine.now() >= give_up
-                        && (has_contact || begun >= contact)
-                        && heard.is_none()
-                        && self.silent(&last).is_none() =>
-                {
-                    return Err(self.in_vain(last));
-                }
-                Err(failure) => {
-                    let now = engine.now();
-                    let pause = outage.next(engine.jitter());
-                    let end = if has_contact { give_up } else { patience };
-                    if failure.class != StoreErrorClass::Transient {
-                        return Err(attempt.unknown(failure));
-                    }
-                    if now + pause >= end {
-                        // What was heard before says more than that the time is over.
-                        let told = heard.filter(|_| now >= end).unwrap_or(failure);
-                        return Err(attempt.unknown(told));
-                    }
-                    heard = Some(failure);
-                    (pause, None)
-                }
+                Err(Failure::Refused(error)) => return Err(error),
+                Err(Failure::Store(failure)) => self.pause_after(failure, &mut heard, &attempt)?,
             };
-            // What is left of it is withdrawn from here on.
+            // This withdraws what is left of it.
             drop(attempt);
-            last = seen.or(last);
-            if has_contact && heard.is_none() && engine.now() >= give_up {
-                return Err(self.in_vain(last));
+            if heard.has_contact && heard.failure.is_none() && engine.now() >= give_up {
+                return Err(self.in_vain(heard.seen.as_ref()));
             }
-            self.backoff_sleep(pause).await?;
+            let until = (engine.now() + pause).min(give_up);
+            self.unless_closed(until, self.line.freed()).await?;
         }
     }
 
-    /// Until it is time to look again, or this process has released the key.
-    async fn backoff_sleep(&self, pause: Duration) -> Result<()> {
-        let Self { engine, line, give_up, .. } = self;
-        tokio::select! {
-            biased;
-            () = engine.polls.closed.cancelled() => Err(self.closed()),
-            () = line.freed.notified() => Ok(()),
-            () = engine.runtime.sleep_until((engine.now() + pause).min(*give_up)) => Ok(()),
+    /// Asks once, and notes for the whole line whether the store answers.
+    async fn try_once(&self, attempt: &mut Attempt<'_>, limit: Moment) -> Result<Tried, Failure> {
+        self.line.silence().asked(self.engine.now());
+        let tried = attempt.try_once(limit).await;
+        match &tried {
+            Ok(_) | Err(Failure::Refused(_)) => self.line.silence().answered(),
+            Err(Failure::Store(failure)) => self.line.silence().failed(&failure.message),
         }
+        tried
+    }
+
+    /// How long to stay away after a failure, or the error that ends the wait.
+    fn pause_after(
+        &self,
+        failure: StoreError,
+        heard: &mut Heard,
+        attempt: &Attempt<'_>,
+    ) -> Result<Duration> {
+        let now = self.engine.now();
+        let has_asked_before = heard.has_contact || heard.begun >= self.started + CONTACT_MIN;
+        let seen = heard.seen.as_ref();
+        if now >= self.give_up && has_asked_before && heard.failure.is_none() {
+            // Only the time is over, unless the store has been silent for long.
+            if self.silent(seen).is_none() {
+                return Err(self.in_vain(seen));
+            }
+        }
+        let pause = heard.outage.next(self.engine.jitter());
+        if failure.class != StoreErrorClass::Transient {
+            return Err(attempt.unknown(failure));
+        }
+        let end = heard.limit(self.give_up);
+        if now + pause >= end {
+            // An earlier failure tells more than "the time is over".
+            let told = heard.failure.take().filter(|_| now >= end).unwrap_or(failure);
+            return Err(attempt.unknown(told));
+        }
+        heard.failure = Some(failure);
+        Ok(pause)
     }
 
     /// A fixed owner value must not wait for its own lease.
     fn check_not_oneself(&self) -> Result<()> {
-        let Some(value) = &self.options.owner else { return Ok(()) };
-        let is_mine = |timer: &Timer| match timer {
-            Timer::Lease(lease) => lease.key == self.options.key && lease.owner.value() == &**value,
-            Timer::Waiter(_) | Timer::Cleanup(_) => false,
-        };
-        if self.engine.schedule.all().iter().any(|(_, timer)| is_mine(timer)) {
-            let reply = crate::protocol::Reply::SelfHeld;
-            return Err(refusal::of(self.engine, &self.options.key, reply));
+        let Self { engine, options, .. } = self;
+        let Some(value) = &options.owner else { return Ok(()) };
+        let leases = engine.tables.leases_of(&options.key);
+        if leases.iter().any(|lease| lease.owner.value() == &**value) {
+            return Err(self.failing().by_refusal(&Reply::SelfHeld));
         }
         Ok(())
     }
 
-    /// The limit of the wait is over: others have the key, unless the store has been silent.
-    fn in_vain(&self, seen: Option<(Blocker, Moment)>) -> Error {
-        self.silent(&seen)
-            .unwrap_or_else(|| refusal::busy(self.engine, &self.options.key, seen, self.started))
+    /// The limit of the wait has passed: others have the key, unless the store has been silent.
+    fn in_vain(&self, seen: Option<&Seen>) -> Error {
+        let Self { engine, options, started, .. } = self;
+        self.silent(seen).unwrap_or_else(|| attempt::busy(engine, &options.key, seen, *started))
     }
 
-    fn silent(&self, seen: &Option<(Blocker, Moment)>) -> Option<Error> {
-        let silence = self.line.silence().clone()?;
-        refusal::silent(self.engine, &self.options.key, &silence, LAST_STEP, seen)
+    fn silent(&self, seen: Option<&Seen>) -> Option<Error> {
+        let silence = self.line.silence().clone();
+        self.failing().silent(&silence, LAST_STEP, seen, self.engine.now())
     }
 
-    fn closed(&self) -> Error {
-        let error = self.engine.error(Operation::Acquire, &self.options.key, ErrorKind::Closed);
-        error("this Locks was closed while waiting".into())
+    fn failing(&self) -> super::error::Failing<'_> {
+        self.engine.failing(Operation::Acquire, &self.options.key)
+    }
+}
+
+impl Heard {
+    /// The time limit of the next try.
+    fn limit(&self, give_up: Moment) -> Moment {
+        if self.has_contact { give_up } else { self.patience }
+    }
+
+    /// Others have the key, as the store has answered after `took`. Answers how long to stay away.
+    fn busy(&mut self, engine: &Engine, seen: Option<Seen>, took: Duration) -> Duration {
+        (self.has_contact, self.failure) = (true, None);
+        self.seen = seen.or(self.seen.take());
+        self.outage = engine.backoff();
+        let steps = self
+            .contention
+            .get_or_insert_with(|| Backoff::new(FIRST_STEP.max(took * 2), LAST_STEP.max(took * 8)));
+        steps.apart(engine.jitter())
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.engine.polls.forget_unless_used(&self.options.key, &self.line);
+        self.engine.tables.poll_queue().leave(&self.options.key, &self.line);
     }
 }

@@ -1,4 +1,5 @@
-//! The one timer structure of an engine: what is to be done, and when. It does nothing itself.
+//! The one timer structure of an engine: entries, ordered by time. It knows nothing about them,
+//! except that an overdue one may have a verdict to give.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -7,60 +8,66 @@ use std::task::{Wake, Waker};
 
 use tokio::sync::Notify;
 
-use crate::mutants::{self, Mutant};
 use crate::runtime::{Moment, Runtime, Task};
-use crate::types::Key;
-
-use super::cleanup::Cleanup;
-use super::lease::LeaseState;
-use super::waiter::Waiter;
 
 /// Names an entry of the schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct TimerId(u64);
+pub(super) struct TimerId(u64);
 
-/// What the keepalive task has to look after.
-#[derive(Debug, Clone)]
-pub(crate) enum Timer {
-    Lease(Arc<LeaseState>),
-    Waiter(Arc<Waiter>),
-    Cleanup(Arc<Cleanup>),
+/// An entry whose verdict does not wait for the keepalive task.
+pub(super) trait Expires: Clone + fmt::Debug + Send + Sync + 'static {
+    /// Called on the alarms' thread with the schedule locked, so it wakes nobody.
+    fn expire(&self, now: Moment) -> Expiry;
+
+    /// Announces the verdict. Called after the schedule is unlocked.
+    fn announce(&self);
+}
+
+/// The verdict of an entry whose time has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Expiry {
+    /// The keepalive task does all there is to do.
+    Nothing,
+    /// The verdict is due at this later moment.
+    At(Moment),
+    /// It has expired now, and this must be announced.
+    Expired,
 }
 
 #[derive(Debug)]
-pub(crate) struct Schedule {
-    shared: Arc<Shared>,
+pub(super) struct Schedule<T> {
+    shared: Arc<Shared<T>>,
 }
 
 #[derive(Debug)]
-struct Shared {
-    table: Mutex<Table>,
+struct Shared<T> {
+    table: Mutex<Table<T>>,
     runtime: Arc<dyn Runtime>,
     /// Wakes the keepalive task.
     changed: Arc<Notify>,
 }
 
 #[derive(Debug)]
-struct Table {
-    /// The same entries twice: by time for the keepalive task, by name to end or move one.
+struct Table<T> {
+    /// The same entries twice: by time for the keepalive task, by id to end or move one.
     by_time: BTreeSet<(Moment, TimerId)>,
-    by_id: HashMap<TimerId, (Moment, Timer)>,
+    by_id: HashMap<TimerId, (Moment, T)>,
     last: u64,
-    /// When the bell rings next: never later than the first entry is due that was not yet rung
-    /// for. It may be sooner, if an entry has left or was moved: locks that are held for a
-    /// moment, one after the other, would otherwise set it each time.
+    /// When the bell rings next: never later than the first entry that it has not rung for. It may
+    /// ring sooner, for an entry that has left or was moved. Setting it again each time would cost
+    /// more where locks are held briefly, one after the other.
     rings: Moment,
-    /// It is set in place: the keepalive task is woken to do something, not to set it.
+    /// Set in place, so that the keepalive task is woken for work only.
     alarm: Option<Alarm>,
 }
 
 struct Alarm(#[allow(dead_code, reason = "it rings unless it is dropped")] Task);
 
-/// Rings on the thread of the alarms. The verdicts that are due are given there and then; the
-/// keepalive task does the rest, whatever may hold it up.
-struct Bell(Weak<Shared>);
+/// Rings on the alarms' thread. Verdicts are given there; the keepalive task, which may be held
+/// up, does the rest.
+struct Bell<T>(Weak<Shared<T>>);
 
-impl Wake for Bell {
+impl<T: Expires> Wake for Bell<T> {
     fn wake(self: Arc<Self>) {
         let Some(shared) = self.0.upgrade() else { return };
         shared.give_verdicts();
@@ -68,8 +75,8 @@ impl Wake for Bell {
     }
 }
 
-impl Schedule {
-    pub(crate) fn new(runtime: Arc<dyn Runtime>, changed: Arc<Notify>) -> Self {
+impl<T: Expires> Schedule<T> {
+    pub(super) fn new(runtime: Arc<dyn Runtime>, changed: Arc<Notify>) -> Self {
         let table = Table {
             by_time: BTreeSet::new(),
             by_id: HashMap::new(),
@@ -80,30 +87,30 @@ impl Schedule {
         Self { shared: Arc::new(Shared { table: Mutex::new(table), runtime, changed }) }
     }
 
-    pub(crate) fn enter(&self, at: Moment, timer: Timer) -> TimerId {
+    pub(super) fn enter(&self, at: Moment, entry: T) -> TimerId {
         let mut table = self.table();
         table.last += 1;
         let id = TimerId(table.last);
         table.by_time.insert((at, id));
-        table.by_id.insert(id, (at, timer));
+        table.by_id.insert(id, (at, entry));
         self.shared.ring_by(&mut table, at);
         id
     }
 
-    /// Moves an entry to `at`; one that has left stays away.
-    pub(crate) fn move_to(&self, id: TimerId, at: Moment) {
+    /// Moves an entry to `at`. Does nothing if it has left.
+    pub(super) fn move_to(&self, id: TimerId, at: Moment) {
         self.place(&mut self.table(), id, at);
     }
 
-    /// Moves an entry to `at`, unless it is due before that anyway.
-    pub(crate) fn bring_forward(&self, id: TimerId, at: Moment) {
+    /// Moves an entry to `at`, unless it is due sooner.
+    pub(super) fn bring_forward(&self, id: TimerId, at: Moment) {
         let mut table = self.table();
         if table.by_id.get(&id).is_some_and(|(due, _)| at < *due) {
             self.place(&mut table, id, at);
         }
     }
 
-    fn place(&self, table: &mut Table, id: TimerId, at: Moment) {
+    fn place(&self, table: &mut Table<T>, id: TimerId, at: Moment) {
         let Some((was, _)) = table.by_id.get_mut(&id) else { return };
         let was = std::mem::replace(was, at);
         table.by_time.remove(&(was, id));
@@ -111,42 +118,44 @@ impl Schedule {
         self.shared.ring_by(table, at);
     }
 
-    /// Takes an entry out, and says whether it was there.
-    pub(crate) fn leave(&self, id: TimerId) -> bool {
+    /// Takes an entry out. Answers whether it was there.
+    pub(super) fn leave(&self, id: TimerId) -> bool {
         let mut table = self.table();
         let Some((at, _)) = table.by_id.remove(&id) else { return false };
         table.by_time.remove(&(at, id))
     }
 
-    /// The entries due by `until`, in order of time. They stay entered where they are: the
+    /// The wanted entries due by `until`, in order of time. They stay where they are: the
     /// keepalive task moves or ends each.
-    pub(crate) fn due(&self, until: Moment) -> Vec<(Moment, TimerId, Timer)> {
+    pub(super) fn due(
+        &self,
+        until: Moment,
+        is_wanted: impl Fn(Moment, &T) -> bool,
+    ) -> Vec<(Moment, TimerId, T)> {
         let table = self.table();
         let due = table.by_time.iter().take_while(|(at, _)| *at <= until);
-        due.filter_map(|(at, id)| Some((*at, *id, table.by_id.get(id)?.1.clone()))).collect()
+        let entries = due.filter_map(|(at, id)| {
+            let (_, entry) = table.by_id.get(id)?;
+            is_wanted(*at, entry).then(|| (*at, *id, entry.clone()))
+        });
+        entries.collect()
     }
 
-    /// All entries, in the order of their coming.
-    pub(crate) fn all(&self) -> Vec<(TimerId, Timer)> {
+    /// All entries, oldest first.
+    pub(super) fn all(&self) -> Vec<(TimerId, T)> {
         let table = self.table();
-        let mut all: Vec<_> = table.by_id.iter().map(|(id, (_, d))| (*id, d.clone())).collect();
+        let mut all: Vec<_> = table.by_id.iter().map(|(id, (_, e))| (*id, e.clone())).collect();
         all.sort_unstable_by_key(|(id, _)| *id);
         all
     }
 
-    /// The leases on a key. It looks at every entry.
-    pub(crate) fn leases_of(&self, key: &Key) -> Vec<Arc<LeaseState>> {
-        let table = self.table();
-        let timers = table.by_id.values().map(|(_, timer)| timer);
-        let leases = timers.filter_map(|timer| match timer {
-            Timer::Lease(lease) if lease.key == *key => Some(Arc::clone(lease)),
-            _ => None,
-        });
-        leases.collect()
+    /// The results of `pick`, in no order. It looks at every entry, under the lock.
+    pub(super) fn pick<P>(&self, pick: impl FnMut(&T) -> Option<P>) -> Vec<P> {
+        self.table().by_id.values().map(|(_, entry)| entry).filter_map(pick).collect()
     }
 
     /// The keepalive task has done what was due at `now`, and is woken when there is more.
-    pub(crate) fn rest(&self, now: Moment) {
+    pub(super) fn rest(&self, now: Moment) {
         let mut table = self.table();
         let first = table.by_time.first().map_or(Moment::NEVER, |(at, _)| *at);
         if table.rings <= now {
@@ -155,18 +164,18 @@ impl Schedule {
         self.shared.ring_by(&mut table, first);
     }
 
-    fn table(&self) -> MutexGuard<'_, Table> {
+    fn table(&self) -> MutexGuard<'_, Table<T>> {
         self.shared.table()
     }
 }
 
-impl Shared {
-    fn table(&self) -> MutexGuard<'_, Table> {
+impl<T: Expires> Shared<T> {
+    fn table(&self) -> MutexGuard<'_, Table<T>> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sees to it that the bell rings at `at` at the latest.
-    fn ring_by(self: &Arc<Self>, table: &mut Table, at: Moment) {
+    /// Makes the bell ring at `at` or sooner.
+    fn ring_by(self: &Arc<Self>, table: &mut Table<T>, at: Moment) {
         if at < table.rings {
             table.rings = at;
             let bell = Waker::from(Arc::new(Bell(Arc::downgrade(self))));
@@ -174,36 +183,27 @@ impl Shared {
         }
     }
 
-    /// Gives all verdicts that are due, then tells of them. Rings again for those that are due
-    /// next: the keepalive task, which sets the bell when it has done its part, may not come to it.
+    /// Gives all verdicts that are due, then announces them. Sets the bell for the next ones too,
+    /// since the keepalive task, which sets it after its work, may be held up.
     fn give_verdicts(self: &Arc<Self>) {
         let now = self.runtime.now();
         let mut table = self.table();
-        let due = table.by_time.iter().take_while(|(at, _)| *at <= now);
-        let leases: Vec<_> = due
-            .filter_map(|(_, id)| match &table.by_id.get(id)?.1 {
-                Timer::Lease(lease) => Some(Arc::clone(lease)),
-                Timer::Waiter(_) | Timer::Cleanup(_) => None,
-            })
-            .collect();
         let later = table.by_time.range((now, TimerId(u64::MAX))..).next();
         let mut next = later.map_or(Moment::NEVER, |(at, _)| *at);
-        let mut lost = Vec::new();
-        for lease in leases.iter().filter(|lease| lease.is_held()) {
-            if mutants::is_set(Mutant::AlarmWaitsForCall) {
-                continue;
-            }
-            if now < lease.alarm() {
-                next = next.min(lease.alarm());
-            } else if lease.set_lost(lease.expiry()) {
-                lost.push(lease);
+        let mut expired = Vec::new();
+        for (_, id) in table.by_time.iter().take_while(|(at, _)| *at <= now) {
+            let Some((_, entry)) = table.by_id.get(id) else { continue };
+            match entry.expire(now) {
+                Expiry::Nothing => {}
+                Expiry::At(at) => next = next.min(at),
+                Expiry::Expired => expired.push(entry.clone()),
             }
         }
         table.rings = Moment::NEVER;
         self.ring_by(&mut table, next);
         drop(table);
-        for lease in lost {
-            lease.announce(lease.expiry());
+        for entry in expired {
+            entry.announce();
         }
     }
 }

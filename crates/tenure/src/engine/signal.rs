@@ -1,5 +1,5 @@
-//! Those who wait for something to happen to a lease. Their wakers are foreign code: each is
-//! called by itself, and none under a lock.
+//! A signal for the tasks that wait for something to happen to a lease. Their wakers are foreign
+//! code: each is called by itself, and none under a lock.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -18,12 +18,12 @@ struct Waiting {
 }
 
 impl Signal {
-    /// Ends when `so` answers something. That is asked again whenever this signal is given.
+    /// Ends when `so` answers something. It is called again whenever this signal is given.
     pub(crate) fn until<T, F: FnMut() -> Option<T> + Unpin>(&self, so: F) -> Until<'_, F> {
         Until { signal: self, entry: None, so }
     }
 
-    /// Whom to wake, now that something has happened.
+    /// The wakers to call, now that something has happened.
     pub(crate) fn given(&self) -> impl Iterator<Item = Waker> {
         let wakers = std::mem::take(&mut self.waiting().wakers);
         wakers.into_iter().map(|(_, waker)| waker)
@@ -50,7 +50,7 @@ impl Signal {
     }
 }
 
-/// One who waits. Its waker leaves with it.
+/// A task that waits. Its waker leaves with it.
 #[must_use = "a future does nothing unless it is awaited"]
 pub(crate) struct Until<'a, F> {
     signal: &'a Signal,
@@ -66,7 +66,7 @@ impl<T, F: FnMut() -> Option<T> + Unpin> Future for Until<'_, F> {
             return Poll::Ready(found);
         }
         self.entry = Some(self.signal.enter(self.entry, cx.waker().clone()));
-        // Whoever gives the signal makes it so before that.
+        // Again: it may have become so after the first look and before the waker was entered.
         (self.so)().map_or(Poll::Pending, Poll::Ready)
     }
 }

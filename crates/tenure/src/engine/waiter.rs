@@ -1,7 +1,6 @@
-//! A claim that stands in line: its heartbeats, and what became of it.
+//! A claim that stands in line: its heartbeats, and how its waiting ends. It sends nothing itself.
 
 use std::collections::VecDeque;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,17 +14,72 @@ use super::handoff_budget::HandoffBudget;
 use super::lease::LeaseEntry;
 use super::options::LeaseOptions;
 
-/// Pushes that answer an older heartbeat than the last so many are worth nothing.
+/// Number of heartbeats whose sending time is kept. A push that answers an older one is worthless.
 const STAMPS_KEPT: usize = 16;
 
+/// The blocker of a claim, and when the store told of it.
+#[derive(Debug, Clone)]
+pub(super) struct Seen {
+    pub(super) blocker: Blocker,
+    pub(super) at: Moment,
+}
+
+impl Seen {
+    pub(super) fn new(blocker: Option<Blocker>, at: Moment) -> Option<Self> {
+        blocker.map(|blocker| Self { blocker, at })
+    }
+}
+
+/// The requests to which the store has not answered, if any.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Silence {
+    /// When the first of them was sent.
+    since: Option<Moment>,
+    /// Why the last one has no answer, if that is known.
+    failure: Option<Arc<str>>,
+}
+
+impl Silence {
+    /// A request is sent.
+    pub(super) fn asked(&mut self, now: Moment) {
+        self.since.get_or_insert(now);
+    }
+
+    /// The store has answered.
+    pub(super) fn answered(&mut self) {
+        *self = Self::default();
+    }
+
+    /// A request will have no answer.
+    pub(super) fn failed(&mut self, why: &str) {
+        if self.since.is_some() {
+            self.failure = Some(why.into());
+        }
+    }
+
+    pub(super) fn lasts(&self, now: Moment) -> Duration {
+        self.since.map_or(Duration::ZERO, |since| now.since(since))
+    }
+
+    pub(super) fn failure(&self) -> Option<&str> {
+        self.failure.as_deref()
+    }
+
+    /// This one, or `other` if there is none.
+    pub(super) fn or(self, other: impl FnOnce() -> Self) -> Self {
+        if self.since.is_some() { self } else { other() }
+    }
+}
+
 #[derive(Debug)]
-pub(crate) struct Waiter {
-    pub(crate) key: Key,
-    /// What is sent with every heartbeat, but for the stamp.
-    pub(crate) acquire: Acquire,
-    pub(crate) lease_options: LeaseOptions,
+pub(super) struct Waiter {
+    pub(super) key: Key,
+    /// Sent with every heartbeat, except for the stamp.
+    pub(super) acquire: Acquire,
+    pub(super) options: LeaseOptions,
     state: Mutex<State>,
-    pub(crate) done: Notify,
+    /// Told when the waiting has ended.
+    pub(super) done: Notify,
 }
 
 #[derive(Debug)]
@@ -33,29 +87,26 @@ struct State {
     stamp: u64,
     /// When each of the last heartbeats was sent, the newest last.
     sent: VecDeque<(u64, Moment)>,
-    /// Requests whose reply has not arrived.
+    /// Number of requests whose reply has not arrived.
     unanswered: u32,
     backoff: Backoff,
-    blocker: Option<(Blocker, Moment)>,
-    /// Since the first heartbeat that no answer has followed.
-    silence: Option<Silence>,
-    /// The turn of this process that a grant belongs to; `None`: it begins one.
+    seen: Option<Seen>,
+    silence: Silence,
+    /// The budget of a grant by handoff; `None`: a grant begins a new one.
     budget: Option<HandoffBudget>,
     /// Whether it has stood in line, here or at the store.
     is_in_line: bool,
     outcome: Outcome,
 }
 
-/// A store that does not answer.
-#[derive(Debug, Clone)]
-pub(crate) struct Silence {
-    /// When the first request was sent that no answer has followed.
-    pub(crate) since: Moment,
-    /// Why the last request has no answer, if that is known.
-    pub(crate) failure: Option<Arc<str>>,
+impl State {
+    fn answered(&mut self) {
+        self.unanswered = self.unanswered.saturating_sub(1);
+        self.silence.answered();
+    }
 }
 
-/// What became of the claim.
+/// How the waiting has ended.
 #[derive(Debug)]
 enum Outcome {
     Waiting,
@@ -66,39 +117,39 @@ enum Outcome {
 }
 
 impl Waiter {
-    /// A waiter that has not asked for its place yet; so many requests of its owner were sent
-    /// before and never answered.
-    pub(crate) fn new(
+    /// A waiter that has not asked for its place yet. `unanswered` requests of its owner were sent
+    /// before and not answered.
+    pub(super) fn new(
         key: Key,
         acquire: Acquire,
-        lease_options: LeaseOptions,
+        options: LeaseOptions,
         unanswered: u32,
         backoff: Backoff,
-        blocker: Option<(Blocker, Moment)>,
+        seen: Option<Seen>,
     ) -> Self {
         let state = State {
             stamp: 0,
             sent: VecDeque::new(),
             unanswered,
             backoff,
-            blocker,
-            silence: None,
+            seen,
+            silence: Silence::default(),
             budget: None,
             is_in_line: false,
             outcome: Outcome::Waiting,
         };
-        Self { key, acquire, lease_options, state: Mutex::new(state), done: Notify::new() }
+        Self { key, acquire, options, state: Mutex::new(state), done: Notify::new() }
     }
 
     /// The next heartbeat, to be sent at `now`; `None` if it waits no more.
-    pub(crate) fn heartbeat(&self, now: Moment) -> Option<Request> {
+    pub(super) fn heartbeat(&self, now: Moment) -> Option<Request> {
         let mut state = self.state();
         if !matches!(state.outcome, Outcome::Waiting) {
             return None;
         }
         state.stamp += 1;
         state.unanswered += 1;
-        state.silence.get_or_insert(Silence { since: now, failure: None });
+        state.silence.asked(now);
         let stamp = state.stamp;
         state.sent.push_back((stamp, now));
         if state.sent.len() > STAMPS_KEPT {
@@ -110,81 +161,77 @@ impl Waiter {
     }
 
     /// When the heartbeat with this stamp was sent; `None` if that was too long ago.
-    pub(crate) fn sent_at(&self, stamp: u64) -> Option<Moment> {
+    pub(super) fn sent_at(&self, stamp: u64) -> Option<Moment> {
         self.state().sent.iter().find(|(s, _)| *s == stamp).map(|(_, sent)| *sent)
     }
 
     /// A heartbeat was answered: it stands in line.
-    pub(crate) fn queued(&self, blocker: Option<Blocker>, now: Moment, fresh: Backoff) {
+    pub(super) fn queued(&self, seen: Option<Seen>, fresh: Backoff) {
         let mut state = self.state();
-        state.unanswered = state.unanswered.saturating_sub(1);
-        state.blocker = blocker.map(|b| (b, now));
-        state.silence = None;
+        state.answered();
+        state.seen = seen;
         state.backoff = fresh;
         state.is_in_line = true;
     }
 
-    /// A heartbeat brought nothing; `failure` says why it has no answer, if it has none. Answers
-    /// how long to wait before the next.
-    pub(crate) fn put_off(&self, random: u32, failure: Option<&str>) -> Duration {
-        let mut state = self.state();
-        match (failure, &mut state.silence) {
-            (Some(failure), Some(silence)) => silence.failure = Some(failure.into()),
-            (Some(_), None) => {}
-            (None, _) => {
-                state.unanswered = state.unanswered.saturating_sub(1);
-                state.silence = None;
-            }
-        }
-        state.backoff.next(random)
+    /// A heartbeat was answered, and brought no place.
+    pub(super) fn refused(&self) {
+        self.state().answered();
+    }
+
+    /// A heartbeat will have no answer.
+    pub(super) fn failed(&self, why: &str) {
+        self.state().silence.failed(why);
+    }
+
+    /// How long to wait after a heartbeat that brought no place.
+    pub(super) fn pause(&self, random: u32) -> Duration {
+        self.state().backoff.next(random)
     }
 
     /// It stands in line from here on: behind others of this process.
-    pub(crate) fn stand_behind(&self) {
+    pub(super) fn stand_behind(&self) {
         self.state().is_in_line = true;
     }
 
     /// Whether it has stood in line, here or at the store.
-    pub(crate) fn is_in_line(&self) -> bool {
+    pub(super) fn is_in_line(&self) -> bool {
         self.state().is_in_line
     }
 
-    /// The turn of this process that a grant from now on belongs to, unless it begins one.
-    pub(crate) fn set_budget(&self, budget: Option<HandoffBudget>) {
+    /// The budget of a grant from now on; `None`: it begins a new one.
+    pub(super) fn set_budget(&self, budget: Option<HandoffBudget>) {
         self.state().budget = budget;
     }
 
-    pub(crate) fn budget(&self) -> Option<HandoffBudget> {
+    pub(super) fn budget(&self) -> Option<HandoffBudget> {
         self.state().budget
     }
 
-    /// The one in front of it has asked since then without an answer.
-    pub(crate) fn inherit_silence(&self, silence: Option<Silence>) {
+    /// The waiter in front has left the store silent to this one too, until it hears otherwise.
+    pub(super) fn inherit(&self, silence: Silence) {
         let mut state = self.state();
-        if state.silence.is_none() {
-            state.silence = silence;
-        }
+        state.silence = std::mem::take(&mut state.silence).or(|| silence);
     }
 
-    /// How the store leaves it without an answer.
-    pub(crate) fn silence(&self) -> Option<Silence> {
+    pub(super) fn silence(&self) -> Silence {
         self.state().silence.clone()
     }
 
-    /// Who was last seen in the way, and when.
-    pub(crate) fn blocker(&self) -> Option<(Blocker, Moment)> {
-        self.state().blocker.clone()
+    /// Its blocker, as last seen.
+    pub(super) fn seen(&self) -> Option<Seen> {
+        self.state().seen.clone()
     }
 
-    /// Hands it the lease, if it still waits. `answers` says how many of its own requests this
-    /// answers: a push answers none.
-    pub(crate) fn grant(&self, held: &LeaseEntry, answers: u32) -> bool {
+    /// Hands it the lease, if it still waits. `answers` is the number of its own requests that
+    /// this answers: a push answers none.
+    pub(super) fn grant(&self, held: &LeaseEntry, answers: u32) -> bool {
         let mut state = self.state();
         state.unanswered = state.unanswered.saturating_sub(answers);
         if !matches!(state.outcome, Outcome::Waiting) {
             return false;
         }
-        held.lease.needs_tombstone.store(state.unanswered > 0, Ordering::Release);
+        held.lease.set_unanswered(state.unanswered);
         state.outcome = Outcome::Granted(held.clone());
         drop(state);
         self.tell();
@@ -192,7 +239,7 @@ impl Waiter {
     }
 
     /// Ends the waiting with an error.
-    pub(crate) fn fail(&self, error: Error) {
+    pub(super) fn fail(&self, error: Error) {
         let mut state = self.state();
         if matches!(state.outcome, Outcome::Waiting) {
             state.outcome = Outcome::Failed(error);
@@ -201,8 +248,8 @@ impl Waiter {
         }
     }
 
-    /// Takes the answer, once.
-    pub(crate) fn take(&self) -> Option<Result<LeaseEntry, Error>> {
+    /// Takes the outcome, once; `None` while it waits.
+    pub(super) fn take(&self) -> Option<Result<LeaseEntry, Error>> {
         let mut state = self.state();
         match std::mem::replace(&mut state.outcome, Outcome::Taken) {
             Outcome::Granted(held) => Some(Ok(held)),
@@ -217,7 +264,7 @@ impl Waiter {
 
     /// The caller gives up, and nothing is sent from here on. Answers the lease if it was granted
     /// meanwhile.
-    pub(crate) fn give_up(&self) -> Option<LeaseEntry> {
+    pub(super) fn give_up(&self) -> Option<LeaseEntry> {
         match std::mem::replace(&mut self.state().outcome, Outcome::Taken) {
             Outcome::Granted(held) => Some(held),
             Outcome::Waiting | Outcome::Failed(_) | Outcome::Taken => None,
@@ -225,17 +272,17 @@ impl Waiter {
     }
 
     /// Whether the store was ever asked for its place, or may yet be by an earlier request.
-    pub(crate) fn has_asked(&self) -> bool {
+    pub(super) fn has_asked(&self) -> bool {
         let state = self.state();
         state.stamp > 0 || state.unanswered > 0
     }
 
     /// Whether a request is under way. Once it waits no more, none is sent.
-    pub(crate) fn may_arrive(&self) -> bool {
+    pub(super) fn may_arrive(&self) -> bool {
         self.state().unanswered > 0
     }
 
-    /// Whoever brings the news, such as a holder that releases, does not suffer from a waker.
+    /// A waker of the program that panics does not harm the caller, such as a holder that releases.
     fn tell(&self) {
         shielded(|| self.done.notify_one());
     }

@@ -7,9 +7,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::engine::{self, AcquireOptions, Guard, LazyLocks, LeaseOptions, Renewal};
+use crate::engine::{self, AcquireOptions, LeaseOptions, Renewal};
+use crate::guard::Guard;
 use crate::protocol::{Inspection, Op, Reply};
 use crate::types::{Error, ErrorKind, InvalidKey, Key, Label, Operation, Result};
+
+use super::LazyLocks;
 
 /// A lock with at most one holder at a time.
 ///
@@ -163,7 +166,8 @@ impl Mutex {
     pub async fn acquire(&self) -> Result<Guard> {
         let options = self.options()?;
         let engine = self.locks.engine(Operation::Acquire, &options.key).await?;
-        engine::acquire(&engine, &options).await
+        let held = engine::acquire(&engine, &options).await?;
+        Ok(Guard::new(&engine, held))
     }
 
     /// Takes the lock if it is free and nobody stands in line; `None` if it is not.
@@ -190,7 +194,8 @@ impl Mutex {
     pub async fn try_acquire(&self) -> Result<Option<Guard>> {
         let options = self.options()?;
         let engine = self.locks.engine(Operation::Acquire, &options.key).await?;
-        engine::try_acquire(&engine, &options).await
+        let held = engine::try_acquire(&engine, &options).await?;
+        Ok(held.map(|held| Guard::new(&engine, held)))
     }
 
     /// Asks the store for the holders and waiters of the key.
@@ -215,7 +220,7 @@ impl Mutex {
         let engine = self.locks.engine(Operation::Inspect, key).await?;
         match engine.request(Operation::Inspect, key, Op::Inspect).await? {
             Reply::Inspected(seen) => Ok(seen),
-            other => Err(engine.unexpected(Operation::Inspect, key, &other)),
+            other => Err(engine.failing(Operation::Inspect, key).by_reply(&other)),
         }
     }
 

@@ -11,12 +11,12 @@ use std::time::Duration;
 
 use futures_core::Stream;
 
+use crate::engine::{Engine, checked_key};
 use crate::process::OfProcess;
 use crate::protocol::{Inspection, Op, Reply, State};
 use crate::types::{Fence, InvalidKey, Key, Operation, Result};
 
 use super::Locks;
-use crate::engine::core::Engine;
 
 /// Number of keys in one answer.
 const PAGE: usize = 100;
@@ -83,7 +83,7 @@ impl Stream for List {
             let Some(coming) = &mut self.coming else { return Poll::Ready(None) };
             let page = ready!(Pin::new(coming).poll(cx));
             self.coming = None;
-            let forked = |_| Err(self.locks.engine().forked(Operation::Inspect, None));
+            let forked = |_| Err(self.locks.engine().failing(Operation::Inspect, None).by_fork());
             match page.unwrap_or_else(forked) {
                 Ok(page) => {
                     if page.len() == PAGE {
@@ -172,12 +172,12 @@ impl Watch {
         let (engine, key) = (self.engine.clone(), self.key.clone());
         OfProcess::new(Box::pin(async move {
             if !pause.is_zero() && engine.is_here() {
-                engine.runtime.sleep_until(engine.now() + pause).await;
+                let _forked = engine.sleep_until(engine.now() + pause).await;
             }
-            let key = crate::engine::options::checked(key, Operation::Inspect)?;
+            let key = checked_key(key, Operation::Inspect)?;
             match engine.request(Operation::Inspect, &key, Op::Inspect).await? {
                 Reply::Inspected(seen) => Ok(seen),
-                other => Err(engine.unexpected(Operation::Inspect, &key, &other)),
+                other => Err(engine.failing(Operation::Inspect, &key).by_reply(&other)),
             }
         }))
     }
@@ -194,7 +194,8 @@ impl Stream for Watch {
             let Some(coming) = &mut self.coming else { continue };
             let seen = ready!(Pin::new(coming).poll(cx));
             let key = self.key.as_ref().ok();
-            let seen = seen.unwrap_or_else(|_| Err(self.engine.forked(Operation::Inspect, key)));
+            let seen = seen
+                .unwrap_or_else(|_| Err(self.engine.failing(Operation::Inspect, key).by_fork()));
             self.coming = Some(self.look_after(self.interval));
             let Ok(state) = &seen else { return Poll::Ready(Some(seen)) };
             let shape = Some(Shape::of(state));

@@ -4,13 +4,11 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::future::Future;
 
-use crate::types::{Error, Result};
+use crate::guard::{Lease, Released};
+use crate::observe;
+use crate::types::{Error, LostReason, Result};
 
 use super::lost_while_working;
-use crate::engine::guard::Released;
-use crate::engine::handle::Lease;
-use crate::observe;
-use crate::types::LostReason;
 
 /// The outcome of work under a lock: its value, the loss if there was one, and the release.
 ///

@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use crate::engine::{self, Guard, Released};
+use crate::engine;
+use crate::guard::{Guard, Released};
 use crate::protocol::{Op, Reply, State};
 use crate::ticket::Ticket;
 use crate::types::{Error, ErrorKind, Operation, Owner, Result};
@@ -90,7 +91,7 @@ impl Mutex {
         let engine = self.locks.engine(Operation::Force, key).await?;
         match engine.request(Operation::Force, key, Op::Force { up_to }).await? {
             Reply::Forced { holders } => Ok(holders),
-            other => Err(engine.unexpected(Operation::Force, key, &other)),
+            other => Err(engine.failing(Operation::Force, key).by_reply(&other)),
         }
     }
 
@@ -119,7 +120,8 @@ impl Mutex {
     pub async fn steal(&self) -> Result<Guard> {
         let options = self.options()?;
         let engine = self.locks.engine(Operation::Acquire, &options.key).await?;
-        engine::steal(&engine, &options).await
+        let held = engine::steal(&engine, &options).await?;
+        Ok(Guard::new(&engine, held))
     }
 
     /// Turns a ticket into a guard with the options of this mutex, once. The lease changes its
@@ -155,7 +157,8 @@ impl Mutex {
             return Err(error.with_key(&options.key));
         }
         let engine = self.locks.engine(Operation::Transfer, &options.key).await?;
-        engine::adopt(&engine, &options, ticket.owner().clone()).await
+        let held = engine::adopt(&engine, &options, ticket.owner().clone()).await?;
+        Ok(Guard::new(&engine, held))
     }
 
     /// Releases the lease of an owner with this value, whichever process acquired it.
@@ -181,7 +184,7 @@ impl Mutex {
             Reply::Released => Ok(Released::Released),
             Reply::Gone => Ok(Released::Gone),
             Reply::Others => Ok(Released::Others),
-            other => Err(engine.unexpected(Operation::Release, key, &other)),
+            other => Err(engine.failing(Operation::Release, key).by_reply(&other)),
         }
     }
 }

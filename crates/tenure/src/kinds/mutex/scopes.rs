@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use crate::engine::Lease;
+use crate::guard::Lease;
 use crate::scope::{Compensated, Failure, Finished};
 use crate::types::{Error, Result};
 

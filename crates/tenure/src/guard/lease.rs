@@ -1,4 +1,4 @@
-//! A look at a lease that somebody holds: for the work under the lock. It never releases.
+//! The handle of a lease for the work under the lock. It never releases.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,20 +7,14 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
-use crate::process::{OfProcess, of_process};
-use crate::protocol::{Op, Reply};
-use crate::runtime::Moment;
-use crate::types::{Error, ErrorKind, Fence, Key, Operation, Owner, Result, TTL_MAX};
-
-use super::core::Engine;
-use super::lease::{self, LeaseEntry};
-use super::options::check_ttl;
-use crate::mutants::{self, Mutant};
+use crate::engine::{self, Engine, Failing, LeaseEntry, LeaseState};
 use crate::observe;
+use crate::process::{OfProcess, of_process};
 use crate::protocol::validity;
-use crate::types::LostReason;
+use crate::runtime::{Moment, timeout};
+use crate::types::{Error, ErrorKind, Fence, Key, LostReason, Operation, Owner, Result, TTL_MAX};
 
-/// What the work under a lock is given: it may ask about the lease and extend it, but not end it.
+/// The lease, for the work under a lock: it may ask about it and extend it, but not end it.
 ///
 /// A [`Guard`](crate::Guard) holds the lock and has all that a `Lease` has. A clone of the lease
 /// goes by value into tasks, closures and callbacks. Dropping it releases nothing, and when the
@@ -50,7 +44,7 @@ struct Inner {
 }
 
 impl Lease {
-    pub(crate) fn new(engine: Arc<Engine>, held: LeaseEntry) -> Self {
+    pub(super) fn new(engine: Arc<Engine>, held: LeaseEntry) -> Self {
         Self { inner: OfProcess::new(Inner { engine, held }) }
     }
 
@@ -67,7 +61,7 @@ impl Lease {
         self.state().fence
     }
 
-    /// Who holds: this acquisition's owner.
+    /// The owner that holds it: this acquisition's own.
     #[must_use]
     pub fn owner(&self) -> &Owner {
         &self.state().owner
@@ -98,11 +92,7 @@ impl Lease {
         if !self.inner.is_here() {
             return Err(self.lost_error(Operation::Hold, LostReason::Forked));
         }
-        let now = if mutants::is_set(Mutant::ClockBeforePause) {
-            Moment::from_micros(self.engine().turned_at.load(std::sync::atomic::Ordering::Acquire))
-        } else {
-            self.engine().now()
-        };
+        let now = self.engine().now_for_check();
         self.state().verdict(now).map_err(|reason| self.lost_error(Operation::Hold, reason))
     }
 
@@ -164,10 +154,8 @@ impl Lease {
             if !self.inner.is_here() || self.engine().now() >= at || !self.state().is_held() {
                 return;
             }
-            tokio::select! {
-                biased;
-                () = self.until_ended() => return,
-                _ = self.engine().sleep_until(at) => {}
+            if timeout(self.engine().runtime(), at, self.until_ended()).await.is_some() {
+                return;
             }
         }
     }
@@ -218,11 +206,11 @@ impl Lease {
     /// ```
     pub async fn extend_to(&self, span: Duration) -> Result<()> {
         self.check_process(Operation::Renew)?;
-        let invalid = |message| self.error(Operation::Renew, ErrorKind::Invalid, message);
-        let ttl_max = self.engine().store.capabilities().ttl_max;
+        let invalid = |message| self.failing(Operation::Renew).with(ErrorKind::Invalid, message);
+        let ttl_max = self.engine().capabilities().ttl_max;
         // The general limit is meant for what the caller asks, a store's own for what it gets.
         let ttl = if span > TTL_MAX { span } else { validity::ttl_for(span) };
-        check_ttl(if ttl_max < TTL_MAX { ttl } else { span }, ttl_max).map_err(invalid)?;
+        engine::check_ttl(if ttl_max < TTL_MAX { ttl } else { span }, ttl_max).map_err(invalid)?;
         self.extend(ttl).await
     }
 
@@ -257,20 +245,8 @@ impl Lease {
     }
 
     async fn extend(&self, ttl: Duration) -> Result<()> {
-        let (engine, known) = (self.engine(), self.state());
-        let sent = engine.now();
         self.verdict(Operation::Renew)?;
-        let op = Op::Renew { owner: known.owner.clone(), ttl };
-        known.asks(sent, ttl);
-        let reply = engine
-            .ask(&known.key, op, Moment::NEVER)
-            .await
-            .map_err(|failure| engine.store_error(Operation::Renew, &known.key, failure, true))?;
-        if reply == Reply::Renewed {
-            known.confirm(sent, ttl, engine.now());
-        } else {
-            known.lose(LostReason::Gone);
-        }
+        engine::extend(self.engine(), self.state(), ttl).await?;
         self.verdict(Operation::Renew)
     }
 
@@ -302,32 +278,32 @@ impl Lease {
         if self.inner.is_here() {
             return Ok(());
         }
-        Err(self.engine().forked(operation, Some(self.key())))
+        Err(self.failing(operation).by_fork())
     }
 
     fn verdict(&self, operation: Operation) -> Result<()> {
         self.verdict_now().map_err(|reason| self.lost_error(operation, reason))
     }
 
-    pub(crate) fn engine(&self) -> &Arc<Engine> {
+    pub(super) fn engine(&self) -> &Arc<Engine> {
         &self.inner.engine
     }
 
-    pub(crate) fn entry(&self) -> &LeaseEntry {
+    pub(super) fn entry(&self) -> &LeaseEntry {
         &self.inner.held
     }
 
-    pub(crate) fn state(&self) -> &lease::LeaseState {
+    fn state(&self) -> &LeaseState {
         &self.inner.held.lease
     }
 
     pub(crate) fn lost_error(&self, operation: Operation, reason: LostReason) -> Error {
         let message = format!("the lock is lost: {reason}; stop the work it protects");
-        self.error(operation, ErrorKind::Lost, message)
+        self.failing(operation).with(ErrorKind::Lost, message)
     }
 
-    pub(crate) fn error(&self, operation: Operation, kind: ErrorKind, message: String) -> Error {
-        self.engine().error(operation, self.key(), kind)(message)
+    pub(super) fn failing(&self, operation: Operation) -> Failing<'_> {
+        self.engine().failing(operation, self.key())
     }
 }
 

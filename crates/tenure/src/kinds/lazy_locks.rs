@@ -1,21 +1,20 @@
-//! Where a lock finds its engine: one that is open, or one that is opened at the first use.
+//! The engine of a lock: one that is open, or one that is opened at the first use.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use crate::engine::Engine;
 use crate::process::{Forked, OfProcess};
 use crate::types::{Key, Operation, Result};
 
-use super::core::Engine;
-
-/// The opening of the engine that is wanted later.
+/// An engine that is being opened.
 pub(crate) type Opening = Pin<Box<dyn Future<Output = Result<OfProcess<Arc<Engine>>>> + Send>>;
 
 #[derive(Clone)]
 pub(crate) enum LazyLocks {
     Open(OfProcess<Arc<Engine>>),
-    /// Asked at every use; whoever gives it opens only once.
+    /// Called at every use. It opens once, and answers the same engine afterwards.
     Later(fn() -> Opening),
 }
 
@@ -32,7 +31,7 @@ impl LazyLocks {
         };
         match engine.here() {
             Ok(_) => Ok(engine),
-            Err(Forked) => Err(engine.forked(operation, Some(key))),
+            Err(Forked) => Err(engine.failing(operation, key).by_fork()),
         }
     }
 }

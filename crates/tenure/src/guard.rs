@@ -1,20 +1,20 @@
-//! The proof in a program's hand that it holds a lease.
+//! The handles of a lease that is held: the guard, which ends it, and the lease for the work under
+//! it. They ask the engine, and keep nothing themselves.
+
+mod lease;
 
 use std::fmt;
 use std::future::poll_fn;
 use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::Poll;
 
+use crate::engine::{self, Engine, LeaseEntry};
 use crate::process::OfProcess;
 use crate::protocol::Reply;
 use crate::types::{ErrorKind, Operation, Result};
 
-use super::core::Engine;
-use super::handle::Lease;
-use super::lease::LeaseEntry;
-use crate::types::LostReason;
+pub use lease::Lease;
 
 /// A lock that is held, until it is released, dropped or lost.
 ///
@@ -26,8 +26,8 @@ use crate::types::LostReason;
 /// Dropping a guard releases in the background; [`release`](Self::release) tells how it went,
 /// and [`Locks::close`](crate::Locks::close) waits for the background before a program ends.
 ///
-/// What a guard can tell stands with [`Lease`], to which it dereferences;
-/// [`lease`](Self::lease) makes a copy for the work under the lock.
+/// It dereferences to [`Lease`], which answers all questions about it; [`lease`](Self::lease) makes
+/// a copy for the work under the lock.
 ///
 /// A guard is not proof for the *resource*: a process may be stopped between a check and a
 /// write. Where that matters, send [`fence`](Lease::fence) along and let the resource refuse a
@@ -52,8 +52,8 @@ pub enum Released {
 }
 
 impl Guard {
-    pub(crate) fn new(engine: Arc<Engine>, held: LeaseEntry) -> Self {
-        Self { lease: Lease::new(engine, held), settled: false }
+    pub(crate) fn new(engine: &Arc<Engine>, held: LeaseEntry) -> Self {
+        Self { lease: Lease::new(Arc::clone(engine), held), settled: false }
     }
 
     /// A copy of the lease, for the work under the lock.
@@ -93,34 +93,28 @@ impl Guard {
     /// ```
     pub async fn release(self) -> Result<Released> {
         self.lease.check_process(Operation::Release)?;
-        // Closing waits for the answer; and should this future be dropped, `this` goes first and
-        // leaves the release to the background.
+        // A close waits for the answer. If this future is dropped, `this` goes first and leaves the
+        // release to the background.
         let engine = OfProcess::new(Arc::clone(self.lease.engine()));
-        let _tracked = engine.in_flight.track();
+        let _tracked = engine.track();
         let mut this = self;
-        let lease = this.lease.state();
-        engine.let_go(this.lease.entry());
-        let reply = match engine.give_back(lease).await {
-            Ok(reply) => reply,
-            Err(failure) => {
-                return Err(engine.store_error(Operation::Release, &lease.key, failure, true));
-            }
-        };
-        engine.polls.freed(&lease.key);
-        let was_handed_off = lease.handed_off.load(Ordering::Acquire);
+        let held = this.lease.entry();
+        engine::let_go(&engine, held);
+        let released = engine::give_back(&engine, &held.lease).await.map_err(|failure| {
+            this.lease.failing(Operation::Release).by_store(failure).with_may_hold(true)
+        })?;
         this.settled = true;
-        if was_handed_off {
-            // Whoever was granted by it has been woken, and on this thread runs behind us: its
-            // lease counts, ours is over.
+        if released.was_handed_off {
+            // The next holder's lease is already running.
             give_way().await;
         }
-        match reply {
+        match released.reply {
             Reply::Released => Ok(Released::Released),
             Reply::Gone => Ok(Released::Gone),
             Reply::Others => Ok(Released::Others),
             other => {
                 let message = format!("the store answered {other:?} to a release");
-                Err(this.lease.error(Operation::Release, ErrorKind::Internal, message))
+                Err(this.lease.failing(Operation::Release).with(ErrorKind::Internal, message))
             }
         }
     }
@@ -154,17 +148,9 @@ impl Drop for Guard {
         }
         let engine = self.lease.engine();
         if self.settled {
-            return engine.let_go(self.lease.entry());
-        }
-        let tracked = engine.in_flight.track();
-        let was_held = engine.end_keeping(self.lease.entry());
-        // Whoever closed before that gives it back.
-        if self.lease.state().verdict(engine.now()) != Err(LostReason::Closed) {
-            engine.release_later(tracked, self.lease.state());
-        }
-        // Last: a logger may block.
-        if was_held {
-            engine.tell_given_back(self.lease.state());
+            engine::let_go(engine, self.lease.entry());
+        } else {
+            engine::release_dropped(engine, self.lease.entry());
         }
     }
 }

@@ -1,0 +1,384 @@
+//! One attempt at a lock: the claim of one owner, from the first request to the lease. An attempt
+//! that is dropped before that is withdrawn, so that it leaves nothing at the store.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::mutants::{self, Mutant};
+use crate::observe;
+use crate::protocol::{Acquire, FenceRule, Guarded, Op, Queueing, Reply, validity};
+use crate::runtime::{Moment, timeout};
+use crate::store::{StoreError, StoreErrorClass};
+use crate::types::{Error, ErrorKind, Key, Operation, Owner, Result};
+
+use super::cleanup::{Requests, close_if_late, let_go, withdraw_later};
+use super::handoff_budget::HandoffBudget;
+use super::in_flight::Tracked;
+use super::lease::{Grant, LeaseEntry};
+use super::options::AcquireOptions;
+use super::waiter::{Seen, Waiter};
+use super::{Engine, inbox};
+
+/// Minimum time for the first round trip, even if the caller's wait limit is shorter.
+pub(super) const CONTACT_MIN: Duration = Duration::from_millis(100);
+/// A waiter whose inbox does not open within this time waits by timed looks.
+const INBOX_PATIENCE: Duration = Duration::from_secs(1);
+/// After this time, a wait without limit is checked for a task that waits for itself.
+const SUSPICION: Duration = Duration::from_secs(1);
+
+#[derive(Debug)]
+pub(super) struct Attempt<'a> {
+    engine: &'a Arc<Engine>,
+    options: &'a AcquireOptions,
+    /// When the waiting began.
+    started: Moment,
+    owner: Owner,
+    way: Way,
+    /// Number of requests whose reply has not arrived.
+    unanswered: u32,
+    /// Set while it stands in line.
+    waiter: Option<Arc<Waiter>>,
+    /// Set while the store may have something of this owner that no table knows of.
+    tracked: Option<Tracked<'a>>,
+}
+
+/// How the claim gets its lease.
+#[derive(Debug)]
+pub(super) enum Way {
+    /// When the key is free.
+    Free,
+    /// By force, ahead of the line.
+    Steal,
+    /// From this owner, which has let go of it for that.
+    Adopt(Owner),
+}
+
+/// The store's answer to one request.
+#[derive(Debug)]
+pub(super) enum Tried {
+    Granted(LeaseEntry),
+    Busy {
+        seen: Option<Seen>,
+        /// The key may be free after this time.
+        look_in: Duration,
+    },
+}
+
+/// Why one request brought no answer.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The store has failed, and the fate of the request may be unknown.
+    Store(StoreError),
+    /// Trying again is of no use.
+    Refused(Error),
+}
+
+impl<'a> Attempt<'a> {
+    pub(super) fn new(
+        engine: &'a Arc<Engine>,
+        options: &'a AcquireOptions,
+        way: Way,
+        started: Moment,
+    ) -> Result<Self> {
+        let failing = engine.failing(Operation::Acquire, &options.key);
+        if engine.tables.is_closed() {
+            return Err(failing.by_close());
+        }
+        engine.check_key(Operation::Acquire, &options.key)?;
+        let fits = options.fits(engine.capabilities());
+        fits.map_err(|message| failing.with(ErrorKind::Invalid, message))?;
+        observe::attempt(&engine.name);
+        let owner = engine.random_owner(options.owner.as_deref());
+        Ok(Self {
+            engine,
+            options,
+            started,
+            owner,
+            way,
+            unanswered: 0,
+            waiter: None,
+            tracked: None,
+        })
+    }
+
+    /// Whether others of this process wait for the same claim, so that asking is of no use.
+    pub(super) fn is_behind_others(&self) -> bool {
+        let first = self.engine.tables.first_in_line(&self.options.key);
+        self.options.stands_in_line()
+            && first.is_some_and(|(_, waiter)| waiter.acquire.claim == self.options.claim)
+    }
+
+    /// Asks once, without standing in line.
+    pub(super) async fn try_once(&mut self, limit: Moment) -> Result<Tried, Failure> {
+        let Self { engine, options, .. } = *self;
+        let sent = engine.now();
+        self.track().map_err(Failure::Refused)?;
+        self.unanswered += 1;
+        let reply = match engine.ask(&options.key, self.op(), limit).await {
+            Ok(reply) => reply,
+            Err(failure) => {
+                // A request that never ran leaves nothing to withdraw.
+                if !failure.may_have_run {
+                    self.request_is_over();
+                }
+                return Err(Failure::Store(failure));
+            }
+        };
+        let (Reply::Granted { fence } | Reply::Transferred { fence }) = reply else {
+            self.request_is_over();
+            let refused =
+                |reply| engine.failing(Operation::Acquire, &options.key).by_refusal(reply);
+            return match reply {
+                Reply::Busy { blocker, look_in } => {
+                    Ok(Tried::Busy { seen: Seen::new(blocker, engine.now()), look_in })
+                }
+                other => Err(Failure::Refused(refused(&other))),
+            };
+        };
+        let sent_at = if mutants::is_set(Mutant::ValidityFromReply) { engine.now() } else { sent };
+        let lease_for = options.lease_options.ttl;
+        let now = engine.now();
+        if now >= validity::deadline(sent_at, lease_for) {
+            return Err(Failure::Store(answered_late(lease_for)));
+        }
+        self.unanswered -= 1;
+        let budget = HandoffBudget::first(now);
+        let grant = Grant { fence, sent_at, lease_for, held_from: now, budget };
+        let lease = engine.new_lease(&options.key, &self.owner, options.lease_options, grant);
+        let held = engine.tables.enter_lease(lease);
+        close_if_late(engine, &held);
+        held.lease.set_unanswered(self.unanswered);
+        if engine.tables.is_closed() {
+            return Err(Failure::Refused(self.closed()));
+        }
+        Ok(Tried::Granted(held))
+    }
+
+    /// A request left no lease. An earlier one may still be under way.
+    fn request_is_over(&mut self) {
+        self.unanswered -= 1;
+        self.tracked = self.tracked.take().filter(|_| self.unanswered > 0);
+    }
+
+    /// The store may come to know of this owner from here on, so a close waits from here on.
+    fn track(&mut self) -> Result<()> {
+        let engine = self.engine;
+        let tracked = self.tracked.take().unwrap_or_else(|| engine.track());
+        if !engine.tables.is_closed() {
+            self.tracked = Some(tracked);
+            return Ok(());
+        }
+        self.tracked = Some(tracked).filter(|_| self.unanswered > 0);
+        Err(self.closed())
+    }
+
+    /// Repeats the request until the store has answered.
+    pub(super) async fn first_contact(&mut self, give_up: Moment) -> Result<Tried> {
+        let engine = self.engine;
+        // Counted from here, not from the start: an attempt that begins anew gets as much time.
+        let started = engine.now();
+        let patience =
+            give_up.max(started + CONTACT_MIN).min(started + engine.options.store_timeout);
+        let mut backoff = engine.backoff();
+        let mut heard: Option<StoreError> = None;
+        loop {
+            let failure = match self.try_once(patience).await {
+                Ok(tried) => return Ok(tried),
+                Err(Failure::Refused(error)) => return Err(error),
+                Err(Failure::Store(failure)) => failure,
+            };
+            let now = engine.now();
+            let next = now + backoff.next(engine.jitter());
+            if failure.class != StoreErrorClass::Transient {
+                return Err(self.unknown(failure));
+            }
+            if next >= patience {
+                // An earlier failure tells more than "the time is over".
+                let told = heard.filter(|_| now >= patience).unwrap_or(failure);
+                return Err(self.unknown(told));
+            }
+            heard = Some(failure);
+            // The next try tells of a fork.
+            let _forked = engine.sleep_until(next).await;
+        }
+    }
+
+    /// Takes a place in the queue and waits there. The keepalive task sends the heartbeats.
+    pub(super) async fn stand_in_line(
+        &mut self,
+        seen: Option<Seen>,
+        give_up: Moment,
+    ) -> Result<LeaseEntry> {
+        let engine = self.engine;
+        let waiter = self.enter_line(seen, give_up).await?;
+        let mut suspicion = (give_up == Moment::NEVER).then_some(self.started + SUSPICION);
+        loop {
+            let until = suspicion.unwrap_or(give_up);
+            let in_time = timeout(&*engine.runtime, until, waiter.done.notified()).await;
+            match waiter.take() {
+                Some(Ok(held)) => return Ok(held),
+                Some(Err(error)) => {
+                    if error.kind() == ErrorKind::Closed {
+                        // The close withdraws waiters itself.
+                        self.waiter = None;
+                    }
+                    return Err(error);
+                }
+                None if in_time.is_some() => {}
+                None if suspicion.take().is_some() => self.warn_if_waiting_for_itself(),
+                None => return Err(self.waited_in_vain(&waiter)),
+            }
+        }
+    }
+
+    async fn enter_line(&mut self, seen: Option<Seen>, give_up: Moment) -> Result<Arc<Waiter>> {
+        let Self { engine, options, .. } = *self;
+        let inbox = inbox::address(engine, give_up.min(engine.now() + INBOX_PATIENCE)).await;
+        let window = options.lease_options.window();
+        let claim = self.claim(Some(Queueing { window, stamp: 0, inbox }));
+        let (key, backoff) = (options.key.clone(), engine.backoff());
+        let waiter = Waiter::new(key, claim, options.lease_options, self.unanswered, backoff, seen);
+        let waiter = Arc::new(waiter);
+        self.track()?;
+        self.waiter = Some(Arc::clone(&waiter));
+        engine.tables.enter_waiter(&waiter, options.stands_in_line(), engine.now());
+        if engine.tables.is_closed() {
+            return Err(self.closed());
+        }
+        // A close from here on finds the waiter, and withdraws what it has asked for.
+        self.tracked = None;
+        Ok(waiter)
+    }
+
+    /// Warns if this task already holds the lock it waits for.
+    fn warn_if_waiting_for_itself(&self) {
+        let Self { engine, options, .. } = self;
+        let leases = engine.tables.leases_of(&options.key);
+        if leases.iter().any(|lease| lease.is_given_to_current_task()) {
+            observe::waits_for_itself(&engine.name, &options.key);
+        }
+    }
+
+    fn op(&self) -> Op {
+        match &self.way {
+            Way::Free => Op::Acquire(self.claim(None)),
+            Way::Steal => Op::Steal(self.claim(None)),
+            Way::Adopt(from) => Op::Transfer {
+                from: from.clone(),
+                to: self.owner.clone(),
+                label: self.options.label.clone(),
+                ttl: self.options.lease_options.ttl,
+            },
+        }
+    }
+
+    fn claim(&self, queue: Option<Queueing>) -> Acquire {
+        let AcquireOptions { label, claim, lease_options, .. } = self.options;
+        Acquire {
+            owner: self.owner.clone(),
+            label: label.clone(),
+            claim: *claim,
+            ttl: lease_options.ttl,
+            queue,
+            fence: FenceRule::Mint,
+        }
+    }
+
+    /// Its lease is held, and the caller's from here on.
+    pub(super) fn into_held(mut self, held: LeaseEntry) -> LeaseEntry {
+        (self.waiter, self.tracked) = (None, None);
+        held.lease.give_to_current_task();
+        // From the times at hand: after the verdict on the lease, nothing may take time.
+        let waited = held.lease.held_from.since(self.started);
+        observe::granted(&self.engine.name, &self.options.key, held.lease.fence, waited);
+        held
+    }
+
+    /// The store has failed. The claim is withdrawn when this is dropped.
+    pub(super) fn unknown(&self, failure: StoreError) -> Error {
+        let error = self.engine.failing(Operation::Acquire, &self.options.key).by_store(failure);
+        error.with_may_hold(self.tracked.is_some())
+    }
+
+    /// The limit of the wait in line has passed.
+    fn waited_in_vain(&self, waiter: &Waiter) -> Error {
+        let Self { engine, options, .. } = self;
+        let first = || engine.tables.first_in_line(&options.key);
+        let seen = waiter.seen().or_else(|| first()?.1.seen());
+        let silence =
+            waiter.silence().or(|| first().map(|(_, first)| first.silence()).unwrap_or_default());
+        let heartbeat = options.lease_options.heartbeat();
+        let failing = engine.failing(Operation::Acquire, &options.key);
+        let silent = failing.silent(&silence, heartbeat, seen.as_ref(), engine.now());
+        silent.unwrap_or_else(|| self.busy(seen.as_ref()))
+    }
+
+    pub(super) fn busy(&self, seen: Option<&Seen>) -> Error {
+        busy(self.engine, &self.options.key, seen, self.started)
+    }
+
+    fn closed(&self) -> Error {
+        self.engine.failing(Operation::Acquire, &self.options.key).by_close()
+    }
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        let Self { engine, options, .. } = *self;
+        if !engine.process.is_current() {
+            return;
+        }
+        let mut tracked = self.tracked.take();
+        let waiter = self.waiter.take();
+        let held = waiter.as_ref().and_then(|waiter| {
+            let request = tracked.take().unwrap_or_else(|| engine.track());
+            let held = waiter.give_up();
+            tracked = Some(request).filter(|_| waiter.has_asked());
+            held
+        });
+        // Before the waiter leaves: a close finds the claim in one table or the other.
+        if let Some(tracked) = tracked.filter(|_| !mutants::is_set(Mutant::NoWithdrawal)) {
+            let may_arrive = self.unanswered > 0 || waiter.as_ref().is_some_and(|w| w.may_arrive());
+            let (key, requests) = (&options.key, Requests::of(may_arrive));
+            withdraw_later(engine, tracked, key, &self.owner, options.lease_options, requests);
+        }
+        if waiter.is_some() {
+            engine.tables.leave_waiter(&self.owner, engine.now());
+        }
+        if let Some(held) = held {
+            let_go(engine, &held);
+        }
+    }
+}
+
+/// The limit of a wait has passed: the error names the blocker.
+pub(super) fn busy(engine: &Engine, key: &Key, seen: Option<&Seen>, started: Moment) -> Error {
+    if let Some(error) = seen.and_then(|seen| guarded(engine, key, seen)) {
+        return error;
+    }
+    let now = engine.now();
+    let waited = now.since(started);
+    observe::busy(&engine.name, key, waited);
+    engine.failing(Operation::Acquire, key).busy(seen, waited, now)
+}
+
+/// The error of a key that nobody holds, as far as the store knows, while it grants nothing new.
+pub(super) fn guarded(engine: &Engine, key: &Key, seen: &Seen) -> Option<Error> {
+    let Guarded { known_for, left } = seen.blocker.guarded?;
+    let passed = engine.now().since(seen.at);
+    let guarded = Guarded { known_for: known_for + passed, left: left.saturating_sub(passed) };
+    let failing = engine.failing(Operation::Acquire, key);
+    Some(failing.guarded(guarded, &seen.blocker, engine.runtime.wall_micros()))
+}
+
+fn answered_late(ttl: Duration) -> StoreError {
+    StoreError {
+        class: StoreErrorClass::Transient,
+        message: format!(
+            "the answer was read later than the ttl of {ttl:?} after the request: the store was \
+             slow, or this task was not run"
+        ),
+        may_have_run: true,
+        source: None,
+    }
+}

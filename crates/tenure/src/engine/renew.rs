@@ -1,0 +1,143 @@
+//! Renewing leases: when, for how long, and what an answer means. Only a caller that extends its
+//! lease is waited for; all else is sent by the keepalive task.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::mutants::{self, Mutant};
+use crate::observe;
+use crate::protocol::{Op, Reply, Request};
+use crate::runtime::Moment;
+use crate::types::{LostReason, Operation, Result};
+
+use super::Engine;
+use super::lease::LeaseState;
+use super::schedule::TimerId;
+use super::timer::Timer;
+
+/// A renewal without an answer so far. It is counted at its lease until it is dropped.
+pub(super) struct Renewing {
+    id: TimerId,
+    lease: Arc<LeaseState>,
+    ttl: Duration,
+}
+
+impl Renewing {
+    fn new(id: TimerId, lease: Arc<LeaseState>, ttl: Duration) -> Self {
+        lease.renewal_begins();
+        Self { id, lease, ttl }
+    }
+}
+
+impl Drop for Renewing {
+    fn drop(&mut self) {
+        self.lease.renewal_ends();
+    }
+}
+
+/// Whether a lease may be renewed at `now` together with others: in the last quarter of its
+/// interval.
+pub(super) fn may_renew(lease: &LeaseState, now: Moment) -> bool {
+    let early = lease.options.renew_every.unwrap_or_default() / 4;
+    now + early >= lease.next_renewal()
+}
+
+/// The keepalive task comes to a lease that is due or may be renewed. Answers the renewal to send.
+pub(super) fn visit(
+    engine: &Engine,
+    id: TimerId,
+    lease: Arc<LeaseState>,
+    now: Moment,
+) -> Option<(Request, Renewing)> {
+    if now >= lease.alarm() {
+        if mutants::is_set(Mutant::AlarmWaitsForCall) {
+            engine.tables.move_to(id, Moment::NEVER);
+            return None;
+        }
+        lease.lose(lease.expiry());
+    }
+    if !lease.is_held() {
+        engine.tables.leave_lease(id);
+        return None;
+    }
+    if !may_renew(&lease, now) {
+        engine.tables.move_to(id, lease.next_visit());
+        return None;
+    }
+    // The next try does not wait for this call, which may hang.
+    lease.renew_at(now + retry_pause(&lease, now) * 3);
+    let ttl = lease.renew_for();
+    lease.renewal_sent(now, ttl);
+    engine.tables.move_to(id, lease.next_visit());
+    let op = Op::Renew { owner: lease.owner.clone(), ttl };
+    Some((Request { key: lease.key.clone(), op }, Renewing::new(id, lease, ttl)))
+}
+
+/// The store has answered to a renewal that was sent at `sent`.
+pub(super) fn answered(engine: &Engine, renewing: &Renewing, reply: &Reply, sent: Moment) {
+    let Renewing { id, lease, ttl } = renewing;
+    match reply {
+        Reply::Renewed => {
+            let from = if mutants::is_set(Mutant::ValidityFromReply) { engine.now() } else { sent };
+            lease.confirm(from, *ttl, engine.now());
+            observe::renewed(&*engine.runtime, &lease.key, lease.fence);
+            let next = lease.options.renew_every.map_or(Moment::NEVER, |every| sent + every);
+            lease.renew_at(next);
+            engine.tables.move_to(*id, lease.next_visit());
+        }
+        _ if mutants::is_set(Mutant::IgnoreGone) => {}
+        // The store has answered, and has no such lease: final at once.
+        _ => {
+            lease.lose(LostReason::Gone);
+            engine.tables.leave_lease(*id);
+        }
+    }
+}
+
+/// A renewal has failed: it is tried again after a pause.
+pub(super) fn failed(engine: &Engine, renewing: &Renewing) {
+    let Renewing { id, lease, .. } = renewing;
+    let now = engine.now();
+    let pause = retry_pause(lease, now);
+    let jitter = f64::from(engine.jitter()) / f64::from(u32::MAX);
+    lease.renew_at(now + pause + pause.mul_f64(jitter));
+    engine.tables.move_to(*id, lease.next_visit());
+}
+
+/// Pause after a renewal that failed. Several tries fit before the deadline.
+fn retry_pause(lease: &LeaseState, now: Moment) -> Duration {
+    let every = lease.options.renew_every.unwrap_or(lease.options.ttl / 3);
+    let left = lease.deadline().since(now);
+    (every / 8).min(left / 8).clamp(Duration::from_millis(1), Duration::from_secs(1))
+}
+
+/// A link to the store was cut or made, so the store may have forgotten: all leases are verified,
+/// and all waiters look. After a cut, the renewals do so that make the next link; they are not sent
+/// once more when it is made.
+pub(super) fn revalidate_all(engine: &Engine, was_cut: bool) {
+    let now = engine.now();
+    for (id, timer) in engine.tables.all() {
+        let Timer::Lease(lease) = timer else { continue };
+        if was_cut || !lease.is_renewal_under_way() {
+            lease.renew_at(now);
+            engine.tables.move_to(id, now);
+        }
+    }
+    engine.tables.recheck_all(now);
+}
+
+/// Makes a lease last at least `ttl` from now on, for a caller.
+pub(crate) async fn extend(engine: &Engine, lease: &LeaseState, ttl: Duration) -> Result<()> {
+    let sent = engine.now();
+    lease.renewal_sent(sent, ttl);
+    let op = Op::Renew { owner: lease.owner.clone(), ttl };
+    let reply = engine.ask(&lease.key, op, Moment::NEVER).await.map_err(|failure| {
+        engine.failing(Operation::Renew, &lease.key).by_store(failure).with_may_hold(true)
+    })?;
+    if reply == Reply::Renewed {
+        lease.confirm(sent, ttl, engine.now());
+    } else {
+        lease.lose(LostReason::Gone);
+    }
+    Ok(())
+}
