@@ -10,7 +10,6 @@ const NOT_YET: &[&str] = &[
     "crates/tenure-cli/",
     "crates/tenure/src/store/quorum/",
     "crates/tenure/src/store/redis/",
-    "crates/tenure/src/store/sqlite/",
 ];
 
 /// The text of a line that is a comment.

@@ -1,9 +1,10 @@
-//! What SQLite keeps beside the file: its journal (`FILE-wal`) and the memory that all processes
-//! share (`FILE-shm`). Both belong to the file as much as its own bytes.
+//! The two files that SQLite keeps beside the file: its journal (`FILE-wal`) and the memory that
+//! all processes share (`FILE-shm`). Both belong to the file as much as its own bytes. A link or a
+//! file of another user in their place is never used.
 //!
-//! SQLite trusts their names. If one of them is removed while a process uses it, that process
-//! goes on in a file that nobody else sees, and the next one begins another: two holders. So the
-//! inodes are kept, and compared with what stands at the path around each transaction.
+//! SQLite trusts their names. If one of them is removed while a process uses it, that process goes
+//! on in a file that nobody else sees, and the next process begins another: two holders. So the
+//! inodes are kept, and compared with those at the path before and after each transaction.
 
 use std::ffi::OsString;
 use std::fs::{self, Metadata, OpenOptions};
@@ -14,20 +15,20 @@ use std::path::{Path, PathBuf};
 use super::error;
 use crate::store::{StoreError, StoreErrorClass};
 
-/// Device and number, which name a file for as long as somebody has it open.
+/// Device and inode number. They name a file as long as a process has it open.
 pub(super) type Inode = (u64, u64);
 
-/// The path of what lies beside `file` with `ending` behind its name.
+/// The path beside `file` whose name is the file's with `ending` behind it.
 pub(super) fn path_of(file: &Path, ending: &str) -> PathBuf {
     let mut name = OsString::from(file);
     name.push(ending);
     name.into()
 }
 
-/// Whether the path still leads to what a connection has open.
+/// Whether the path still leads to the files that a connection has open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Standing {
-    /// It does.
+    /// The path leads to them.
     InPlace,
     /// The file was moved, deleted or replaced.
     Moved,
@@ -35,7 +36,7 @@ pub(super) enum Standing {
     CutOff,
 }
 
-/// The inodes of a file and of its journal and shared memory, and where they lie.
+/// The inodes of a file, of its journal and of its shared memory, with their paths.
 #[derive(Debug)]
 pub(super) struct Inodes {
     paths: [PathBuf; 3],
@@ -43,24 +44,24 @@ pub(super) struct Inodes {
 }
 
 impl Inodes {
-    /// As they stand now.
+    /// Reads the inodes at the paths now.
     pub(super) fn of(file: &Path) -> io::Result<Self> {
         let paths = ["", "-wal", "-shm"].map(|ending| path_of(file, ending));
         let found = [inode(&paths[0])?, inode(&paths[1])?, inode(&paths[2])?];
         Ok(Self { paths, found })
     }
 
-    /// The file's own.
+    /// The inode of the file itself.
     pub(super) fn file(&self) -> Inode {
         self.found[0].unwrap_or_default()
     }
 
-    /// Whether all three are there, as they are while somebody uses the file.
+    /// Whether all three exist, as they do while a process uses the file.
     pub(super) fn are_complete(&self) -> bool {
         self.found.iter().all(Option::is_some)
     }
 
-    /// Looks whether they are still what stands there, and `asked` still leads to the file.
+    /// Checks that the same inodes are at the paths, and that `asked` still leads to the file.
     pub(super) fn standing(&self, asked: &Path) -> Standing {
         let is_there = |path, at: usize| inode(path).is_ok_and(|now| now == self.found[at]);
         let in_place = |at: usize| is_there(&self.paths[at], at);
@@ -86,8 +87,8 @@ fn inode(path: &Path) -> io::Result<Option<Inode>> {
     }
 }
 
-/// Refuses what somebody without the right to write `file` may have put beside it: SQLite would
-/// read it, or as root write to wherever it leads.
+/// Refuses files that a user without the right to write `file` may have put beside it. SQLite would
+/// read them, or as root follow a link and write to its target.
 pub(super) fn check(file: &Path) -> Result<(), StoreError> {
     for ending in ["-wal", "-shm", "-journal"] {
         let path = path_of(file, ending);
@@ -95,7 +96,8 @@ pub(super) fn check(file: &Path) -> Result<(), StoreError> {
         let Ok(found) = fs::symlink_metadata(&path) else {
             continue;
         };
-        // Only now: SQLite makes the file first, so a process that just makes them is known by it.
+        // Read only now: SQLite makes the file before these two, so if another process is just
+        // making them, the file is there.
         let main = fs::metadata(file).ok();
         let owner = found.uid();
         let what = if !found.is_file() {
@@ -127,20 +129,20 @@ pub(super) fn check(file: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Makes the journal and the shared memory where there are none, and refuses those of others.
+/// Makes the journal and the shared memory if they are missing, and refuses those of others.
 ///
-/// SQLite opens what is there, and as root gives it to the owner of the file, so that nobody can
-/// tell afterwards who made it. It gives these two the file's own mode and owner.
+/// SQLite opens any files that are there, and as root gives them to the owner of the file. After
+/// that nobody can tell which user made them. SQLite gives these two the file's mode and owner.
 pub(super) fn make(file: &Path) -> Result<(), StoreError> {
     for ending in ["-wal", "-shm"] {
-        // If it cannot be made, SQLite says why. A new one has no locks that closing would end.
+        // If a file cannot be made, SQLite reports why. Closing a new file ends no locks.
         let _ =
             OpenOptions::new().write(true).create_new(true).mode(0o600).open(path_of(file, ending));
     }
     check(file)
 }
 
-/// Whether what belongs to `user` may lie beside `file`: it is ours, root's or the file's owner's,
+/// Whether a file of `user` may be beside `file`: the user is this one, root or the file's owner,
 /// or the file is shared with others anyway.
 pub(super) fn may_own(user: u32, file: Option<&Metadata>) -> bool {
     let me = rustix::process::geteuid().as_raw();

@@ -1,5 +1,5 @@
-//! Which boot of the machine this is, and whether this process has its clock: the moments in a
-//! file mean nothing under another one.
+//! The boot of the machine, and whether this process has the machine's clock. The moments in a file
+//! never count under another boot or clock.
 
 use std::fs;
 use std::sync::Arc;
@@ -12,8 +12,8 @@ const OFFSETS: &str = "/proc/self/timens_offsets";
 
 /// The name of this boot, the same for all processes and containers of a kernel.
 ///
-/// A process in a time namespace with a boot-time clock of its own is refused: its leases would
-/// end at other moments than everybody else's.
+/// A process in a time namespace with another boot-time clock is refused: its leases would end at
+/// other moments than those of all other processes.
 pub(super) fn id() -> Result<String, StoreError> {
     let text = fs::read_to_string(BOOT_ID).map_err(|error| StoreError {
         class: StoreErrorClass::Config,
@@ -37,7 +37,8 @@ pub(super) fn id() -> Result<String, StoreError> {
     }
 }
 
-/// Lines of `clock seconds nanoseconds` (time_namespaces(7)).
+/// Whether the boot-time clock has an offset. The text has lines of `clock seconds nanoseconds`
+/// (time_namespaces(7)).
 fn is_shifted(offsets: &str) -> bool {
     offsets.lines().any(|line| {
         let mut words = line.split_whitespace();

@@ -1,7 +1,8 @@
-//! How a connection waits for a lock of the file: many short sleeps with jitter, up to a limit.
+//! The wait of a connection for a lock of the file: many short sleeps with jitter, never longer
+//! than a limit.
 //!
-//! SQLite's own busy timeout sleeps longer the longer it has waited, so whoever has waited most
-//! asks least often and starves (measured: 1.8 s for one transaction among 8 processes).
+//! SQLite's own busy timeout sleeps longer the longer it has waited. So the process that has waited
+//! longest asks least often and starves (measured: 1.8 s for one transaction among 8 processes).
 
 use std::cell::{Cell, RefCell};
 use std::path::{Path, PathBuf};
@@ -14,12 +15,12 @@ use super::lock_owner::LockOwner;
 const SLEEP_MIN: Duration = Duration::from_micros(50);
 const SLEEP_MAX: Duration = Duration::from_micros(500);
 
-/// After so much waiting, and as often from then on, it is asked whether the process inside the
-/// transaction is stopped. Then there is nothing to wait for, and its name helps more.
+/// Time between two checks whether the process inside the transaction is stopped. If it is, waiting
+/// is useless, and an error with its name helps more.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 thread_local! {
-    // A connection stays on its thread, and SQLite calls the handler on that thread.
+    // Thread-local, since a connection stays on its thread and SQLite calls the handler there.
     static LIMIT: Cell<Duration> = const { Cell::new(Duration::ZERO) };
     static SINCE: Cell<Option<Instant>> = const { Cell::new(None) };
     static WAITED: Cell<Duration> = const { Cell::new(Duration::ZERO) };
@@ -28,7 +29,7 @@ thread_local! {
     static JITTER: Cell<u32> = const { Cell::new(1) };
 }
 
-/// Lets the connection of this thread to `file` wait for up to `limit`. `seed` tells threads apart.
+/// Lets the connection of this thread to `file` wait for up to `limit`. `seed` differs by thread.
 pub(super) fn install(
     db: &mut Connection,
     file: &Path,
@@ -41,7 +42,7 @@ pub(super) fn install(
     db.busy_handler(Some(wait as fn(i32) -> bool))
 }
 
-/// Does something for which the connection of this thread waits for up to `limit` alone.
+/// Runs `work`, during which the connection of this thread waits for up to `limit` only.
 pub(super) fn with_limit<T>(limit: Duration, work: impl FnOnce() -> T) -> T {
     let before = LIMIT.replace(limit);
     let done = work();
@@ -49,13 +50,13 @@ pub(super) fn with_limit<T>(limit: Duration, work: impl FnOnce() -> T) -> T {
     done
 }
 
-/// How long this thread waited the last time that it had to.
+/// Time for which this thread waited the last time that it had to.
 pub(super) fn waited() -> Duration {
     WAITED.get()
 }
 
-/// Waits a little; `false` once the limit is over. The wait is real even where the program's
-/// clock is simulated: another process is on the other side of it.
+/// Waits a little; `false` when the limit is over. The wait is real even if the program's clock is
+/// simulated, since it is for another process.
 #[allow(clippy::disallowed_methods, reason = "this is the edge to other processes")]
 fn wait(tries: i32) -> bool {
     let now = Instant::now();
@@ -79,7 +80,7 @@ fn wait(tries: i32) -> bool {
     true
 }
 
-/// Between [`SLEEP_MIN`] and [`SLEEP_MAX`], so that processes do not ask in step
+/// A random time between [`SLEEP_MIN`] and [`SLEEP_MAX`], so that processes do not ask in step
 /// (Marsaglia, *Xorshift RNGs*, 2003; nothing secret depends on it).
 pub(super) fn pause() -> Duration {
     let mut x = JITTER.get();

@@ -1,5 +1,5 @@
-//! Keys as this connection left them. Good as long as no other connection has written, which
-//! SQLite tells; it never outlives a transaction that failed.
+//! Keys as this connection left them. They are valid as long as no other connection has written,
+//! which SQLite tells. They never outlive a transaction that failed.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -9,7 +9,7 @@ use rusqlite::{Connection, Result};
 use super::rows::Loaded;
 use crate::types::Key;
 
-/// So many keys are remembered between transactions.
+/// Maximum number of keys that are remembered between transactions.
 const KEYS_MAX: usize = 256;
 
 /// The keys that this connection has loaded.
@@ -20,7 +20,7 @@ pub(super) struct Cache {
 }
 
 impl Cache {
-    /// Inside a transaction: forgets everything if another connection has written since.
+    /// Forgets everything if another connection has written since. Called inside a transaction.
     pub(super) fn refresh(&mut self, tx: &Connection) -> Result<()> {
         let mut select = tx.prepare_cached("PRAGMA data_version")?;
         let data_version = select.query_row([], |row| row.get(0))?;
@@ -31,7 +31,7 @@ impl Cache {
         Ok(())
     }
 
-    /// A key, loaded now or known.
+    /// A key, from memory or loaded now.
     pub(super) fn get(&mut self, tx: &Connection, key: &Key) -> Result<&mut Loaded> {
         Ok(match self.keys.entry(key.clone()) {
             Entry::Occupied(known) => known.into_mut(),

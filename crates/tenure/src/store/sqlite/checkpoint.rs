@@ -1,9 +1,11 @@
-//! The journal (SQLite's WAL) beside a file, and how it is kept short.
+//! Keeps the journal (SQLite's WAL) beside a file short. It never delays a caller of this process:
+//! it runs between transactions.
 //!
-//! SQLite writes it back by itself, without stopping the writers. A lone process needs no more,
-//! but eight busy ones write faster than one of them writes back, so the journal never begins
-//! anew (measured: 740 MB after 10 s, which somebody's commit then cut off, while all waited, for
-//! 356 ms). So whoever finds it too long stops the writers for a moment.
+//! SQLite writes the journal back by itself, without stopping the writers. That is enough for one
+//! process. But eight busy processes write faster than one of them writes back, so the journal
+//! never begins anew (measured: 740 MB after 10 s; then the commit of one process cut it off while
+//! all others waited, for 356 ms). So a process that finds it too long stops the writers for a
+//! moment.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,11 +15,12 @@ use rusqlite::{Connection, Result};
 
 use super::busy;
 
-/// SQLite begins to write back at 4 MB, and is done before this if nobody else writes meanwhile.
+/// Length of the journal, in bytes, from which it is cut off. SQLite begins to write back at 4 MB,
+/// and ends before this length if no other process writes meanwhile.
 const LENGTH_MAX: u64 = 5 << 20;
-/// How long writers may stand still because somebody reads.
+/// Maximum time for which writers stand still because of a reader.
 const PATIENCE: Duration = Duration::from_millis(10);
-/// What was in the way, such as a reader, is given so many transactions.
+/// Number of transactions until the next try, after a reader was in the way.
 const PAUSE: u32 = 256;
 
 /// The journal beside a file.
@@ -27,9 +30,9 @@ pub(super) struct Journal {
     pause: u32,
 }
 
-/// What SQLite says of a checkpoint.
+/// The result of a checkpoint, as SQLite reports it.
 struct Progress {
-    /// Another connection is at it, or something is in the way.
+    /// Another connection writes back now, or a reader is in the way.
     is_hindered: bool,
     pages: i64,
     pages_written_back: i64,
@@ -42,8 +45,8 @@ impl Journal {
         Self { path: path.into(), pause: 0 }
     }
 
-    /// Between transactions, once their callers have been answered: writes the journal back and
-    /// cuts it off if it is too long. One process at a time does.
+    /// Writes the journal back and cuts it off if it is too long. It is called between
+    /// transactions, when their callers have been answered. One process does it at a time.
     pub(super) fn shorten(&mut self, db: &Connection) {
         self.pause = self.pause.saturating_sub(1);
         if self.pause == 0 && self.length() >= LENGTH_MAX && !begin_anew(db).unwrap_or(false) {
@@ -51,20 +54,20 @@ impl Journal {
         }
     }
 
-    /// What it once needed; SQLite begins anew without cutting it off.
+    /// The largest length that it has had: SQLite begins anew without making it shorter.
     fn length(&self) -> u64 {
         fs::metadata(&self.path).map_or(0, |file| file.len())
     }
 }
 
-/// Copies what nobody reads any more into the file. It waits for the disk, but for nobody else,
-/// and nobody waits for it.
+/// Copies the part that nobody reads any more into the file. It waits for the disk, but for no
+/// other process, and no other process waits for it.
 pub(super) fn write_back(db: &Connection) -> Result<()> {
     checkpoint(db, "PASSIVE").map(drop)
 }
 
-/// Whether the journal is, or is being, written back and cut off. The writers stand still only
-/// for the little that was written while most of it was written back.
+/// Writes the journal back and cuts it off; answers whether that was done, here or by another
+/// process. The writers stand still only for the small part that was written meanwhile.
 fn begin_anew(db: &Connection) -> Result<bool> {
     let most = checkpoint(db, "PASSIVE")?;
     if most.is_hindered {

@@ -1,16 +1,16 @@
-//! A journal, or the file itself, that was removed while processes use it.
+//! A journal, or the file itself, that was removed while processes use it. Two holders never come
+//! of that.
 //!
-//! Of a file that lost its journal, each of them has all leases in a file that
-//! nobody else can open any more, and a newcomer would begin another.
+//! If the journal is removed, its users still have all leases in it, but nobody else can open it
+//! any more, and a newcomer would begin another.
 //!
-//! So a newcomer is refused for as long as SQLite's lock on the file says that somebody has it
-//! open. Those who have it open find out before or after their next transaction, or within
-//! [`LOOK_EVERY`], and keep that lock until the last lease in their journal is over. Nothing is
-//! granted meanwhile.
+//! So a newcomer is refused as long as SQLite's lock on the file shows that a process has it open.
+//! Its users find out before or after their next transaction, or within [`LOOK_EVERY`]. They keep
+//! the lock until the last lease in their journal is over, and nothing is granted meanwhile.
 //!
-//! That lock is one of POSIX: a process loses it by opening and closing the file by other means
-//! than SQLite's. Then another process may take itself for the last, write the journal back and
-//! remove it. In this case nothing is lost: all that was confirmed is in the file by now.
+//! The lock is a POSIX lock: a process loses it if it opens and closes the file by other means than
+//! SQLite. Then another process may believe that it is the last user, write the journal back and
+//! remove it. Nothing is lost in this case, since all confirmed steps are in the file then.
 
 use std::fs;
 use std::io;
@@ -29,18 +29,18 @@ use super::lock_owner::LockOwner;
 use crate::store::{StoreError, StoreErrorClass};
 use crate::types::StoreTime;
 
-/// How often a process that has nothing to do looks whether the file is whole.
+/// Time between two checks of an idle process that its files are in place.
 pub(super) const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Where the locks on the `-shm` file begin, and how many bytes they are: eight locks, and one that
-/// all its users share (SQLite, `os_unix.c`).
+/// The first byte of the locks on the `-shm` file, and their number: eight locks, and one that all
+/// its users share (SQLite, `os_unix.c`).
 const SHM_LOCKS_FROM: u64 = 120;
 const SHM_LOCKS: u64 = 9;
 
-/// SQLite 3.51, before which a checkpoint could not only look.
+/// SQLite 3.51, the first version with a checkpoint that only looks.
 const NOOP_SINCE: i32 = 3_051_000;
 
-/// Whether nobody has the file open: only then may one lock it exclusively.
+/// Whether no process has the file open: only then can it be locked exclusively.
 pub(super) fn is_unused(path: &Path) -> std::result::Result<bool, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_NOFOLLOW
@@ -49,7 +49,8 @@ pub(super) fn is_unused(path: &Path) -> std::result::Result<bool, StoreError> {
         let db = Connection::open_with_flags(path, flags)?;
         db.busy_timeout(Duration::ZERO)?;
         db.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
-        // So it uses no shared memory, and needs the file for itself before it makes a journal.
+        // In this mode it uses no shared memory, and needs the file for itself before it makes a
+        // journal.
         db.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
         db.execute_batch("BEGIN EXCLUSIVE; COMMIT")
     };
@@ -60,9 +61,9 @@ pub(super) fn is_unused(path: &Path) -> std::result::Result<bool, StoreError> {
     }
 }
 
-/// Removes the journal and the shared memory of a file that is not there any more, or is empty;
-/// `false` if a process still uses them. SQLite would remove the journal and share the memory,
-/// and both would read what the other has written.
+/// Removes the journal and the shared memory of a file that is gone or empty; `false` if a process
+/// still uses them. SQLite would remove the journal but share the memory, so that the old and the
+/// new users would read each other's data.
 pub(super) fn clear(path: &Path) -> std::result::Result<bool, StoreError> {
     if is_shared(&beside::path_of(path, "-shm"))? {
         return Ok(false);
@@ -82,7 +83,7 @@ pub(super) fn clear(path: &Path) -> std::result::Result<bool, StoreError> {
 /// Whether another process has a lock on this shared memory, as all its users do.
 ///
 /// Closing it here ends the locks that this process has on it. They were for a file that is gone,
-/// so all who use it leave it before their next transaction.
+/// and all its users leave it before their next transaction.
 fn is_shared(shared_memory: &Path) -> std::result::Result<bool, StoreError> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let lock =
@@ -96,7 +97,7 @@ fn is_shared(shared_memory: &Path) -> std::result::Result<bool, StoreError> {
     Ok(found.map_err(|e| error::of_system(&what, e.into()))?.is_some())
 }
 
-/// Until when the leases in a connection's removed journal last, if the file has not got them.
+/// The end of the last lease in a connection's removed journal; `None` if the file has them all.
 pub(super) fn leases_end(file: &File) -> std::result::Result<Option<StoreTime>, StoreError> {
     let read = || {
         if rusqlite::version_number() >= NOOP_SINCE && is_written_back(&file.db)? {
@@ -109,8 +110,8 @@ pub(super) fn leases_end(file: &File) -> std::result::Result<Option<StoreTime>, 
     Ok(end.map(|end| StoreTime::from_micros(end.unsigned_abs())))
 }
 
-/// Whether the file has all that stands in the connection's journal. Nothing is written: others may
-/// have written to the file since.
+/// Whether the file has all of the connection's journal. Nothing is written, since others may have
+/// written to the file since.
 fn is_written_back(db: &Connection) -> Result<bool> {
     db.query_row("PRAGMA wal_checkpoint(NOOP)", [], |row| {
         let (is_hindered, pages, written_back): (bool, i64, i64) =
@@ -119,7 +120,7 @@ fn is_written_back(db: &Connection) -> Result<bool> {
     })
 }
 
-/// For a process that comes while others use a journal that is gone.
+/// The error for a process that comes while others use a journal that is gone.
 pub(super) fn newcomer(path: &Path) -> StoreError {
     let file = path.display();
     if !fs::metadata(path).is_ok_and(|main| main.len() > 0) {
@@ -138,7 +139,7 @@ pub(super) fn newcomer(path: &Path) -> StoreError {
     )
 }
 
-/// For one that comes while others use a file that is gone, or was emptied.
+/// The error for a process that comes while others use a file that is gone, or was emptied.
 fn newcomer_without_file(path: &Path) -> StoreError {
     let file = path.display();
     let (who, cure) = match LockOwner::sharing(path) {
@@ -159,7 +160,7 @@ fn newcomer_without_file(path: &Path) -> StoreError {
     )
 }
 
-/// For a process whose own journal is gone.
+/// The error in a process whose own journal is gone.
 pub(super) fn holder(path: &Path, left: Duration) -> StoreError {
     let file = path.display();
     let left = left.as_secs_f64();
@@ -173,7 +174,7 @@ pub(super) fn holder(path: &Path, left: Duration) -> StoreError {
     )
 }
 
-/// For what was just written: perhaps nobody else can see it.
+/// The error for a transaction that was just written: perhaps no other process can see it.
 pub(super) fn written(path: &Path) -> StoreError {
     let file = path.display();
     let message = format!(

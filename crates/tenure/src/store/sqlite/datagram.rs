@@ -1,4 +1,4 @@
-//! What a wake-up looks like on the wire. Anything that is not exactly that is ignored.
+//! The form of a wake-up on the wire. Bytes in any other form are ignored, never guessed at.
 //!
 //! A version byte, then one or more pushes: fence, stamp, attempt (8 bytes each, little-endian),
 //! the length of the key and of the owner's value (2 bytes each), the key, the value.

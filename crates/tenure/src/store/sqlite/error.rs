@@ -1,4 +1,5 @@
-//! What went wrong with the file, as people read it: one message and one class for each cause.
+//! The errors of the file, as people read them: one message and one class for each cause. None of
+//! them is retried here.
 
 use std::io;
 use std::path::Path;
@@ -10,7 +11,7 @@ use super::busy;
 use super::lock_owner::{self, LockOwner};
 use crate::store::{StoreError, StoreErrorClass};
 
-/// How far a request had come.
+/// The point at which a request failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
     /// Opening the file.
@@ -68,7 +69,8 @@ pub(super) fn of_sqlite(file: &Path, stage: Stage, error: Error) -> StoreError {
             (StoreErrorClass::Internal, format!("SQLite refused a request to {}", file.display()))
         }
     };
-    // SQLite rolls a failed commit back, but an I/O error leaves it open what reached the disk.
+    // SQLite rolls a failed commit back. But after an I/O error the bytes may have reached the
+    // disk.
     let may_have_run = stage == Stage::Commit && !full;
     let message = format!("{message} ({error})");
     StoreError { class, message, may_have_run, source: Some(Arc::new(error)) }

@@ -88,13 +88,14 @@ pub(super) struct File {
     pub(super) path: PathBuf,
     pub(super) boot_id: String,
     pub(super) wake_dir: Arc<WakeDir>,
-    /// The absolute path that was given; links on it may lead elsewhere one day.
+    /// The absolute path that was given. Links on it may lead elsewhere later.
     asked: PathBuf,
     inodes: Inodes,
 }
 
 impl File {
-    /// Opens `path`, and makes the file first if there is none. Blocks: for the worker's thread.
+    /// Opens `path`, and makes the file first if there is none. It blocks, so only the worker's
+    /// thread calls it.
     #[allow(clippy::disallowed_methods, reason = "this is the edge to other processes")]
     pub(super) fn open(
         path: &Path,
@@ -122,7 +123,7 @@ impl File {
                 let wake_dir = Arc::new(wake_dir);
                 return Ok(Self { db, path, boot_id, wake_dir, asked, inodes });
             }
-            // They may open the file anew meanwhile.
+            // Other processes may open the file again meanwhile.
             drop(alone);
             if since.elapsed() >= options.busy_limit / 4 * 3 {
                 return Err(cut_off::newcomer(&path));
@@ -131,18 +132,18 @@ impl File {
         }
     }
 
-    /// Names the file, whatever path leads to it.
+    /// A name of the file that is the same for every path to it.
     pub(super) fn unique(&self) -> String {
         let (device, number) = self.inodes.file();
         format!("sqlite:{device}:{number}")
     }
 
-    /// The path to open it by once more.
+    /// The path by which to open it again.
     pub(super) fn asked(&self) -> &Path {
         &self.asked
     }
 
-    /// Looks whether the path still leads to what was opened.
+    /// Checks that the path still leads to the files that were opened.
     pub(super) fn standing(&self) -> Standing {
         self.inodes.standing(&self.asked)
     }
@@ -160,8 +161,8 @@ fn is_filled(path: &Path) -> Result<bool, StoreError> {
     }
 }
 
-/// A connection to the file, and to the journal that all others use; `None` if others use a file
-/// or a journal that is not there any more.
+/// A connection to the file, and to the journal that all others use; `None` if others use a file or
+/// a journal that is gone.
 fn connect_whole(
     path: &Path,
     boot_id: &str,
@@ -183,18 +184,18 @@ fn connect_whole(
             before = look()?;
         }
     } else {
-        // What lies beside it belongs to a file that was there before.
+        // The files beside it belong to a file that was there before.
         if !cut_off::clear(path)? {
             return Ok(None);
         }
         before = look()?;
     }
     let mut db = connect(path, runtime, options)?;
-    // The whole opening takes no longer than one request may.
+    // The limit of one request is the limit of the whole opening.
     let left = || options.busy_limit.saturating_sub(since.elapsed());
     busy::with_limit(left(), || lay_out(&mut db, path, boot_id))?;
     if !before.are_complete() {
-        // Of an empty file SQLite removes the journal, so they can be made only now.
+        // SQLite removes the journal of an empty file, so these two are made only now.
         beside::make(path)?;
         before = look()?;
     }
@@ -202,13 +203,13 @@ fn connect_whole(
         .map_err(|e| error::of_sqlite(path, Stage::Open, e))?;
     beside::check(path)?;
     let inodes = look()?;
-    // Between the look and the opening somebody may have removed them.
+    // They may have been removed between the check and the opening.
     let is_whole = inodes.are_complete() && inodes == before;
     Ok(is_whole.then_some((db, inodes)))
 }
 
-/// Reads whose file it is without locks, journals or any change. The identity is written before
-/// the switch to WAL, so the main file alone tells it.
+/// Reads whose file it is, without locks, journals or any change. The identity is written before
+/// the switch to WAL, so it is in the main file.
 fn check_untouched(path: &Path) -> Result<(), StoreError> {
     let mut uri = String::from("file:");
     for byte in path.as_os_str().as_bytes() {
@@ -225,8 +226,8 @@ fn check_untouched(path: &Path) -> Result<(), StoreError> {
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     match Connection::open_with_flags(uri, flags).and_then(|db| Identity::read(&db)) {
         Ok(identity) => identity.check(path).map(|_| ()),
-        // Without locks, a file that another process is just writing looks damaged too. The
-        // opening proper looks again, under locks.
+        // Without locks, a file that another process is writing looks damaged too. The opening
+        // itself reads it again, under locks.
         Err(e) if e.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) => Ok(()),
         Err(e) => Err(error::of_sqlite(path, Stage::Open, e)),
     }
@@ -234,15 +235,15 @@ fn check_untouched(path: &Path) -> Result<(), StoreError> {
 
 impl Drop for File {
     fn drop(&mut self) {
-        // SQLite writes the journal back as it closes, and removes it by its name. A journal that
-        // is not there any more is not the file's: others may have written since.
+        // SQLite writes the journal back when it closes, and removes it by its name. If the journal
+        // is gone, that must not happen: others may have written to the file since.
         if self.standing() != Standing::InPlace {
             let _ = self.db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
         }
     }
 }
 
-/// Whose file it is.
+/// The marks in a file's header that say whose file it is.
 struct Identity {
     application_id: i32,
     layout: i32,
@@ -258,7 +259,7 @@ impl Identity {
         Ok(Self { application_id, layout: number("user_version")?, has_tables })
     }
 
-    /// Whether the layout is there already; an error if the file is not for us.
+    /// Whether the layout exists already; an error if the file is not Tenure's.
     fn check(&self, path: &Path) -> Result<bool, StoreError> {
         let file = path.display();
         let message = match (self.application_id, self.layout) {
@@ -277,8 +278,8 @@ impl Identity {
     }
 }
 
-/// The right to open the file, alone: the switch to WAL answers "locked" whatever the timeout.
-/// It ends with the process at the latest.
+/// The right to open the file, held by one process at a time, since the switch to WAL answers
+/// "locked" whatever the timeout. It ends with the process at the latest.
 struct Alone<'a> {
     dir: &'a WakeDir,
 }
@@ -314,7 +315,7 @@ impl<'a> Alone<'a> {
 
 impl Drop for Alone<'_> {
     fn drop(&mut self) {
-        // Closing would not do: a child that was forked meanwhile has the descriptor, too.
+        // Closing is not enough: a child that was forked meanwhile has the descriptor too.
         let _ = rustix::fs::flock(self.dir, FlockOperation::Unlock);
     }
 }
@@ -324,7 +325,7 @@ fn connect(
     runtime: &dyn Runtime,
     options: &SqliteOptions,
 ) -> Result<Connection, StoreError> {
-    // The path has no link in it. One that is planted there now is not followed.
+    // The path has no link in it. A link that is put there now is not followed.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_CREATE
         | OpenFlags::SQLITE_OPEN_NOFOLLOW
@@ -333,9 +334,9 @@ fn connect(
         let mut db = Connection::open_with_flags(path, flags)?;
         busy::install(&mut db, path, options.busy_limit, random_u32(runtime))?;
         db.set_prepared_statement_cache_capacity(64);
-        // The file of another program may be up to something.
+        // The file may come from another program, with views and triggers that must not run.
         db.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
-        // Plans do not depend on values, or each new value has its statement compiled anew.
+        // Plans must not depend on values, or a statement is compiled again for each new value.
         db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         if let Some(pages) = options.max_pages {
             db.pragma_update(None, "max_page_count", pages)?;
@@ -343,7 +344,7 @@ fn connect(
         Ok(db)
     };
     let db = open().map_err(|e| error::of_sqlite(path, Stage::Open, e))?;
-    // SQLite opens what it cannot write for reading only, without a word.
+    // SQLite opens a file that it cannot write for reading only, and reports no error.
     if db.is_readonly("main").unwrap_or(false) {
         return Err(error::plain(StoreErrorClass::Refused, error::read_only(path)));
     }
@@ -368,7 +369,7 @@ fn tune(db: &mut Connection, boot_id: &str) -> rusqlite::Result<()> {
 }
 
 fn create(db: &mut Connection, boot_id: &str) -> rusqlite::Result<()> {
-    // Pages that pruning frees go back to the disk. Only an empty file takes this setting.
+    // So pages that pruning frees can go back to the disk. Only an empty file takes this setting.
     db.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     let tx = db.transaction_with_behavior(TransactionBehavior::Exclusive)?;
     tx.execute_batch(SCHEMA)?;
@@ -379,8 +380,8 @@ fn create(db: &mut Connection, boot_id: &str) -> rusqlite::Result<()> {
     tx.commit()
 }
 
-/// After a reboot no holder is alive and the clock has begun anew. Nothing is kept but the
-/// largest fence: every later one is above it, whatever the wall clock says.
+/// Forgets the claims of another boot. After a reboot no holder is alive, and the clock has begun
+/// anew. Only the largest fence is kept: every later one is above it, whatever the wall clock says.
 fn reboot(db: &mut Connection, boot_id: &str) -> rusqlite::Result<()> {
     let read = |db: &Connection| {
         db.query_row("SELECT boot_id = ?1 FROM meta", [boot_id], |row| row.get::<_, bool>(0))

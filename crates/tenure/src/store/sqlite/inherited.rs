@@ -1,10 +1,10 @@
-//! Whether SQLite may be used at all: not in a process whose parent had files open at the fork.
+//! Whether SQLite may be used: never in a process whose parent had files open at the fork.
 //!
-//! SQLite keeps one table of all open files of a process, with the locks that it believes to
-//! have on each. A child inherits the table, but none of the locks: a connection of its own to
-//! the same file would join the parent's entry and go without locks, beside other processes.
-//! SQLite's mutexes are inherited as well, locked if a thread of the parent was inside. Neither
-//! can be mended from outside of SQLite, so nothing of it is called there.
+//! SQLite keeps one table of all open files of a process, with the locks that it believes to have
+//! on each. A child inherits the table, but none of the locks: its own connection to the same file
+//! would join the parent's entry, and work without locks beside other processes. SQLite's mutexes
+//! are inherited as well, and stay locked if a thread of the parent was inside. Neither can be
+//! repaired from outside of SQLite, so the child calls nothing of it.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -13,7 +13,7 @@ use crate::store::{StoreError, StoreErrorClass};
 
 use super::error;
 
-/// How many files are open, or are being opened.
+/// The number of files that are open, or are being opened.
 static OPEN: PerProcess<AtomicUsize> = PerProcess::new();
 
 /// A file that is open, until this is dropped.

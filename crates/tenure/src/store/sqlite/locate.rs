@@ -1,5 +1,5 @@
-//! From the path that was given to the one file behind it. All who open the file must agree on
-//! what lies beside it, so a file that has several names is refused.
+//! The way from the given path to the one file behind it. All users of the file must use the same
+//! files beside it, so a file with several names is never opened.
 
 use std::fs;
 use std::io;
@@ -18,7 +18,7 @@ fn config(message: String) -> StoreError {
     error::plain(StoreErrorClass::Config, message)
 }
 
-/// What an error of the system at `path` begins with.
+/// The beginning of a message about an error of the system at `path`.
 pub(super) fn at(path: &Path) -> String {
     format!("cannot open {}", path.display())
 }
@@ -44,7 +44,7 @@ pub(super) fn locate(path: &Path) -> Result<PathBuf, StoreError> {
             Ok(full)
         }
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(error::of_system(&at(path), e)),
-        // Another process may have made the file since.
+        // Another process may have made the file in the meantime.
         Err(_) if fs::symlink_metadata(path).is_ok_and(|file| file.is_symlink()) => {
             Err(config(format!("{shown} is a symbolic link that leads nowhere")))
         }
@@ -67,8 +67,8 @@ pub(super) fn locate(path: &Path) -> Result<PathBuf, StoreError> {
     }
 }
 
-/// Refuses a file that others can reach by another name: its journal lies beside each name, so
-/// they would not exclude each other.
+/// Refuses a file that others can reach by another name. Each name would have a journal of its own
+/// beside it, so users of two names would not exclude each other.
 fn check_names(file: &Path, names: u64) -> Result<(), StoreError> {
     let shown = file.display();
     if names > 1 {

@@ -1,5 +1,5 @@
-//! Who is in the way: the process that holds a lock of the file, named for people. The kernel
-//! tells it (proc_locks(5)); where it does not, the message says less and nothing else changes.
+//! The process that holds a lock of the file, named for people. The kernel shows it
+//! (proc_locks(5)). If it does not, the message says less; no decision depends on it.
 
 use std::fmt;
 use std::fs;
@@ -35,7 +35,7 @@ impl LockOwner {
         Self::holding("POSIX", "READ", file, SHARED_FROM_BYTE)
     }
 
-    /// A process that uses the shared memory of `file`, be the file there or not.
+    /// A process that uses the shared memory of `file`, whether the file exists or not.
     pub(super) fn sharing(file: &Path) -> Option<Self> {
         let shared_memory = beside::path_of(file, "-shm");
         Self::holding("POSIX", "READ", &shared_memory, SHM_USERS_BYTE)
@@ -65,7 +65,8 @@ impl LockOwner {
     }
 }
 
-/// `1: POSIX  ADVISORY  WRITE 7419 fe:00:10592337 120 120`; a line with `->` is one who waits.
+/// The process with a lock in the kernel's table, whose lines are such as
+/// `1: POSIX  ADVISORY  WRITE 7419 fe:00:10592337 120 120`. A line with `->` is a waiting process.
 fn holder(table: &str, kind: (&str, &str), inode: &str, from: &str) -> Option<u32> {
     table.lines().find_map(|line| match *line.split_whitespace().collect::<Vec<_>>() {
         [_, its_kind, _, access, pid, its_inode, its_from, _]
@@ -77,7 +78,8 @@ fn holder(table: &str, kind: (&str, &str), inode: &str, from: &str) -> Option<u3
     })
 }
 
-/// From `7419 (some name) T ...`; the name may hold anything (proc_pid_stat(5)).
+/// The name in `7419 (some name) T ...`, and whether the process is stopped. The name may contain
+/// any character (proc_pid_stat(5)).
 fn name_and_state(stat: &str) -> Option<(String, bool)> {
     let (front, rest) = stat.rsplit_once(')')?;
     let name = front.split_once('(')?.1;
@@ -90,7 +92,7 @@ impl fmt::Display for LockOwner {
     }
 }
 
-/// Who was in the way, doing what, and what to do about it.
+/// The sentence about a lock's holder: its name, what it is doing, and what to do about it.
 pub(super) fn sentence(lock_owner: Option<&LockOwner>, doing: &str) -> String {
     match lock_owner {
         Some(who) if who.stopped => {

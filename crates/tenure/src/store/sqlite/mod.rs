@@ -1,18 +1,16 @@
 //! The embedded store: one SQLite file shared by the processes of one host.
 //!
-//! It survives the death of every process. A reboot frees everything, since nobody holds
-//! anything after it; fences go on growing. Time is the machine's boot-time clock, the same for
-//! all its processes.
+//! It survives the death of every process. A reboot frees all locks, since no holder survives it;
+//! fences go on growing. Time is the machine's boot-time clock, the same for all its processes.
 //!
-//! **Not promised.** The store stands still as long as a process is stopped (SIGSTOP, a
-//! debugger, a frozen cgroup) in the middle of a transaction: SQLite's lock cannot be taken from
-//! it. Requests then fail with an error that says so, after half a second where the kernel shows
-//! that it is stopped, and otherwise after 4 s, or four fifths of a shorter time limit of the
-//! caller; looking still works; leases are lost by their deadlines as announced; and nothing is
-//! granted twice, because nothing is granted. A transaction takes well under a millisecond and
-//! holds no await, so it takes bad luck to be stopped inside one. (One that is stopped while it
-//! looks blocks nobody, but the journal grows until it goes on.) A power cut may lose the last
-//! moments before it (`synchronous=NORMAL`), which is harmless: it is a reboot.
+//! **Not promised.** The store stands still as long as a process is stopped (SIGSTOP, a debugger, a
+//! frozen cgroup) in the middle of a transaction: SQLite's lock cannot be taken from it. Requests
+//! then fail with an error that says so: after half a second if the kernel shows that the process
+//! is stopped, and otherwise after 4 s, or four fifths of a shorter time limit of the caller.
+//! `inspect` and `list` still work. Leases are lost by their deadlines, and nothing is granted. A
+//! transaction takes well under a millisecond and holds no await, so this is rare. (A process that
+//! is stopped while it reads blocks nobody, but the journal grows until it continues.) A power cut
+//! may lose the last moments before it (`synchronous=NORMAL`), which is harmless: it is a reboot.
 
 mod beside;
 mod boot;
@@ -68,30 +66,30 @@ pub struct Sqlite {
 #[derive(Debug)]
 struct Shared {
     name: Arc<str>,
-    /// Names the file, whatever path leads to it.
+    /// A name of the file that is the same for every path to it.
     unique: Arc<str>,
     runtime: Arc<dyn Runtime>,
     requests: Sender<Job>,
     inboxes: Inboxes,
 }
 
-/// Shorter than a `Locks` waits for its store by default, so that the error that names the process
-/// in the way comes first.
+/// Maximum time for which a request waits for another process. It is shorter than the default time
+/// limit of a `Locks`, so that the error that names the process in the way comes first.
 const BUSY_LIMIT: Duration = Duration::from_secs(4);
 
-/// What tests turn; the defaults are what everybody else has.
+/// Settings for tests. All other users have the defaults.
 #[doc(hidden)]
 #[derive(Debug, Clone)]
 pub struct SqliteOptions {
-    /// How long a fence is remembered after its key was last used.
+    /// Time for which a fence is remembered after the last use of its key.
     pub fence_retention: Duration,
-    /// How long to wait while other processes are inside transactions.
+    /// Maximum time to wait while other processes are inside transactions.
     pub busy_limit: Duration,
-    /// Instead of the machine's: another one is a reboot.
+    /// A boot id in place of the machine's. A change of it is a reboot.
     pub boot_id: Option<String>,
-    /// The file is "full" at so many pages.
+    /// The number of pages at which the file counts as full.
     pub max_pages: Option<u32>,
-    /// Where open descriptors have short names.
+    /// The directory in which open descriptors have short names.
     pub fd_names: PathBuf,
 }
 
@@ -113,14 +111,14 @@ impl Sqlite {
     ///
     /// The file is opened on the store's own thread. Dropping the answer closes it again.
     ///
-    /// In a process that was forked while a parent had such a store open, it is refused.
+    /// A process that was forked while its parent had such a store open is refused.
     #[must_use]
     pub fn open(path: &Path, runtime: Arc<dyn Runtime>) -> Answer<'static, Self> {
         Self::open_with(path, runtime, SqliteOptions::default())
     }
 
-    /// Like [`Sqlite::open`], for a caller who waits for up to `limit` for each answer: the store
-    /// has answered before.
+    /// Like [`Sqlite::open`], for a caller that waits for up to `limit` for each answer. The store
+    /// answers before that.
     pub(crate) fn open_within(
         path: &Path,
         runtime: Arc<dyn Runtime>,
@@ -258,7 +256,7 @@ impl Store for Sqlite {
 
     fn identity(&self) -> Answer<'_, Identity> {
         let unique = Arc::clone(&self.shared.unique);
-        // What a power cut may take away is followed by a reboot, which ends all processes.
+        // A power cut may lose transactions, but it is a reboot, and no holder survives it.
         let forgets = Forgets::Never;
         Box::pin(ready(Ok(Identity { unique, replica_of: None, forgets })))
     }

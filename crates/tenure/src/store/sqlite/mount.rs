@@ -1,5 +1,5 @@
-//! Where the file lies: a file system of one host, or one that several hosts share, where
-//! neither SQLite's shared memory nor a boot-time clock means anything.
+//! The file system of the file. A file on one that several hosts share is never opened: SQLite's
+//! shared memory and the boot-time clock belong to one host.
 
 use std::collections::HashSet;
 use std::fs;
@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use super::error;
 use crate::store::{StoreError, StoreErrorClass};
 
-/// File systems by the name that `/proc/self/mountinfo` gives, all shared between hosts (or
-/// between a guest and its host).
+/// File systems that hosts share (or a guest and its host), by the name that
+/// `/proc/self/mountinfo` gives.
 const SHARED: &[&str] = &[
     "9p",
     "afs",
@@ -49,7 +49,7 @@ const SHARED: &[&str] = &[
     "vmhgfs",
 ];
 
-/// The same by the magic number of statfs(2), for where `/proc` is not mounted.
+/// The same by the magic number of statfs(2), for systems on which `/proc` is not mounted.
 const SHARED_MAGIC: &[(u32, &str)] = &[
     (0x0102_1997, "9p"),
     (0x5346_414f, "afs"),
@@ -81,8 +81,8 @@ pub(super) fn check(file: &Path) -> Result<(), StoreError> {
     Err(error::plain(StoreErrorClass::Config, message))
 }
 
-/// The first of `paths` at which something is mounted itself. Unknown counts as none: then there
-/// is no `/proc`, and nothing is opened at all.
+/// The first of `paths` that is a mount point. Without `/proc` the answer is `None`, and nothing is
+/// opened at all.
 pub(super) fn mount_point_among(paths: &[PathBuf]) -> Option<&PathBuf> {
     let table = fs::read("/proc/self/mountinfo").unwrap_or_default();
     let points: HashSet<_> = mount_points(&table).collect();
@@ -126,7 +126,7 @@ fn shared_kind(place: &Path) -> Option<String> {
 }
 
 fn kind_of_magic(magic: impl TryInto<i64>) -> Option<&'static str> {
-    // The kernel's word is signed or not, of 32 or of 64 bits: the low 32 bits are the number.
+    // The kernel's type may be signed, of 32 or of 64 bits. The low 32 bits are the number.
     let low = u32::try_from(magic.try_into().ok()? & 0xffff_ffff).ok()?;
     SHARED_MAGIC.iter().find(|(number, _)| *number == low).map(|(_, kind)| *kind)
 }

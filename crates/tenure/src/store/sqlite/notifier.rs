@@ -1,6 +1,6 @@
 //! Wake-ups between processes: a datagram per granted waiter, to a socket in the directory
-//! `FILE.wake` beside the file. Always a hint: what is lost on the way is found by the waiter's
-//! next heartbeat, and nothing here ever blocks.
+//! `FILE.wake` beside the file. A wake-up is a hint: if it is lost, the waiter's next heartbeat
+//! finds the grant. Nothing here ever blocks.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -18,9 +18,10 @@ use crate::runtime::{Runtime, random_u32, shielded};
 use crate::store::{Inbox, Push};
 use crate::types::Key;
 
-/// A datagram that its receiver had no room for is offered again for so long: by then a waiter
-/// has looked by itself. Of those that wait for it no more than this many are kept.
+/// Time for which a datagram is offered again if its receiver had no room. By then the waiter has
+/// asked by itself.
 const OFFERED_FOR: Duration = Duration::from_secs(2);
+/// Maximum number of datagrams that wait to be offered again.
 const UNSENT_MAX: usize = 64;
 
 /// The inboxes of this process, reached without a socket.
@@ -76,7 +77,7 @@ impl Inboxes {
     }
 }
 
-/// An inbox as long as it is open; it takes its socket and its entry with it.
+/// An open inbox. Dropping it removes its socket and its entry.
 #[derive(Debug)]
 struct Listening {
     address: Arc<str>,
@@ -88,13 +89,13 @@ struct Listening {
 impl Drop for Listening {
     fn drop(&mut self) {
         self.neighbours.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.address);
-        // A file system may take its time, and other stores' leases are kept on this thread.
+        // A file system may be slow, and this thread also renews the leases of other stores.
         let (dir, address) = (Arc::clone(&self.dir), Arc::clone(&self.address));
         self.runtime.aside(Box::new(move || dir.remove(&address)));
     }
 }
 
-/// Hands pushes on until the receiver is gone.
+/// Passes pushes on until the receiver is gone.
 async fn listen(inbox: Listening, socket: UnixDatagram, pushes: mpsc::UnboundedSender<Push>) {
     let socket = match tokio::net::UnixDatagram::from_std(socket) {
         Ok(socket) => socket,
@@ -147,8 +148,8 @@ struct Letter {
 }
 
 impl Notifier {
-    /// Tells every granted waiter. Grants of one inbox travel together: a receiver has room for
-    /// few datagrams (`net.unix.max_dgram_qlen`, often 10).
+    /// Tells every granted waiter. Grants of one inbox travel together, since a receiver has room
+    /// for few datagrams (`net.unix.max_dgram_qlen`, often 10).
     pub(super) fn tell(&mut self, grants: Vec<(Key, Grant)>) {
         let mut letters: Vec<(Arc<str>, Vec<Push>)> = Vec::new();
         for (key, grant) in grants {
@@ -170,12 +171,12 @@ impl Notifier {
         }
     }
 
-    /// Whether a receiver had no room yet.
+    /// Whether datagrams wait, since their receiver had no room.
     pub(super) fn has_unsent(&self) -> bool {
         !self.unsent.is_empty()
     }
 
-    /// Tries once more what found no room.
+    /// Offers the waiting datagrams again.
     pub(super) fn retry(&mut self) {
         for letter in std::mem::take(&mut self.unsent) {
             self.send(letter);
@@ -188,7 +189,8 @@ impl Notifier {
 
     #[allow(clippy::disallowed_methods, reason = "this is the edge to other processes")]
     fn send(&mut self, mut letter: Letter) {
-        // The address comes out of the file: it must not lead out of the directory.
+        // The address comes from the file, which others can write: it must not lead out of the
+        // directory.
         if letter.inbox.contains('/') || letter.inbox.starts_with('.') {
             return;
         }
@@ -205,7 +207,7 @@ impl Notifier {
             Err(e) if is_dead(&e) => {
                 self.dir.remove(&letter.inbox);
             }
-            // A waiter that is gone, or one that this user may not wake: it looks by itself.
+            // The waiter is gone, or this user may not wake it: it asks by itself.
             Ok(_) | Err(_) => {}
         }
     }

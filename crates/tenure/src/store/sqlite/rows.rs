@@ -1,6 +1,6 @@
-//! One key between its rows and the machine: loads a [`KeyState`], stores what a step changed.
-//!
-//! Only the difference is written: a heartbeat of one among a thousand waiters changes one row.
+//! One key between its rows and the machine: loads a [`KeyState`], and stores the changes of a
+//! step. It never writes rows that did not change: a heartbeat of one among a thousand waiters
+//! changes one row.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -16,24 +16,24 @@ use crate::types::{Claim, Fence, Key, Label, Owner, StoreTime};
 /// A key's rows as they were found, and the machine that they make.
 #[derive(Debug)]
 pub(super) struct Loaded {
-    /// Where steps are applied.
-    pub(super) resource: KeyState,
+    /// The state to which steps are applied.
+    pub(super) state: KeyState,
     before: KeyState,
     holders: Vec<i64>,
     places: Vec<i64>,
-    /// When the first of the tombstones ends that are in the file; `None` without any. Those that
-    /// a step asks for are loaded for it and leave with [`Loaded::store`]: there may be very many.
+    /// The end of the first tombstone in the file; `None` if it has none. A key may have very many,
+    /// so a step loads those that it needs, and [`Loaded::store`] takes them out again.
     first_end: Option<StoreTime>,
-    /// The end of the record's time; `None` without a record.
+    /// The time until which the record is kept; `None` without a record.
     forget_at: Option<StoreTime>,
 }
 
-/// What became of a key's rows.
+/// The state of a key's rows after a step.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Stored {
-    /// They hold what the machine knows.
+    /// The rows are those of the machine's state.
     Kept,
-    /// Nothing was worth keeping; no later fence may be at or below this one.
+    /// The rows were deleted. Every later fence must be larger than this one.
     Forgotten(Fence),
 }
 
@@ -46,10 +46,10 @@ impl Loaded {
                 Ok((Fence::new(unsigned(row, 0)?), StoreTime::from_micros(unsigned(row, 1)?)))
             })
             .optional()?;
-        // Whatever has rows has a record: without one there is nothing to read.
+        // A key that has rows has a record: without one there is nothing to read.
         let Some((fence, forget_at)) = record else {
             return Ok(Self {
-                resource: KeyState::default(),
+                state: KeyState::default(),
                 before: KeyState::default(),
                 holders: Vec::new(),
                 places: Vec::new(),
@@ -61,18 +61,18 @@ impl Loaded {
         let (places, queue) = read_all::<Place>(db, key)?;
         let queue = VecDeque::from(queue);
         let before = KeyState::from_parts(held, queue, Vec::new(), fence, forget_at);
-        let (resource, first_end) = (before.clone(), tombstones::first_end(db, key)?);
+        let (state, first_end) = (before.clone(), tombstones::first_end(db, key)?);
         let forget_at = Some(forget_at);
-        Ok(Self { resource, before, holders, places, first_end, forget_at })
+        Ok(Self { state, before, holders, places, first_end, forget_at })
     }
 
-    /// Loads the tombstones that decide about a step.
+    /// Loads the tombstones that a step needs.
     pub(super) fn prepare(&mut self, db: &Connection, key: &Key, op: &Op) -> Result<()> {
         if self.first_end.is_none() || matches!(op, Op::Inspect) {
             return Ok(());
         }
         let takes_all = matches!(op, Op::Force { .. } | Op::Steal(_));
-        let holders = self.resource.holders().iter().map(|h| &h.owner);
+        let holders = self.state.holders().iter().map(|h| &h.owner);
         let is_asked =
             |holder: &&Owner| takes_all || op.owners().any(|owner| owner.value() == holder.value());
         let owners: Vec<_> = op.owners().chain(holders.filter(is_asked)).cloned().collect();
@@ -82,13 +82,13 @@ impl Loaded {
             }
             if let Some(tombstone) = tombstones::find(db, key, owner)? {
                 self.before.add_tombstone(&tombstone);
-                self.resource.add_tombstone(&tombstone);
+                self.state.add_tombstone(&tombstone);
             }
         }
         Ok(())
     }
 
-    /// Writes what differs from what was read or stored before. The record may stay up to
+    /// Writes the difference to the rows that were read or stored before. The record may stay up to
     /// `slack` longer than it must, so that its end need not be written at every step.
     pub(super) fn store(
         &mut self,
@@ -100,12 +100,12 @@ impl Loaded {
         if self.first_end.is_some_and(|end| end <= now) {
             self.first_end = tombstones::prune(db, key, now)?;
         }
-        if self.before == self.resource {
+        if self.before == self.state {
             self.before.take_tombstones();
-            self.resource.take_tombstones();
+            self.state.take_tombstones();
             return Ok(Stored::Kept);
         }
-        let (before, after) = (&self.before, &self.resource);
+        let (before, after) = (&self.before, &self.state);
         if after.is_forgettable(now) && !tombstones::last_beyond(db, key, now)? {
             if self.forget_at.is_some() {
                 forget(db, key.as_str())?;
@@ -119,7 +119,7 @@ impl Loaded {
         let needed = needed_until(after, now);
         let lasting = self.forget_at.filter(|until| *until >= needed);
         if lasting.is_none() || before.fence() != after.fence() {
-            // Without a fence there are only tombstones, whose end is known.
+            // Without a fence the key has only tombstones, and their end is known.
             let minted = after.fence() > Fence::default();
             let forget_at = lasting.unwrap_or(if minted { needed + slack } else { needed });
             db.prepare_cached(
@@ -133,20 +133,20 @@ impl Loaded {
             ])?;
             self.forget_at = Some(forget_at);
         }
-        self.resource.take_tombstones();
-        self.before.clone_from(&self.resource);
+        self.state.take_tombstones();
+        self.before.clone_from(&self.state);
         Ok(Stored::Kept)
     }
 }
 
-/// Until when a key's rows must stay: its fence as long as it is remembered, its claims to
-/// their end.
-fn needed_until(resource: &KeyState, now: StoreTime) -> StoreTime {
-    let minted = resource.fence() > Fence::default();
-    let fence = if minted { resource.fence_until() } else { now };
-    let holders = resource.holders().iter().map(|h| h.expires);
-    let places = resource.queue().iter().map(|p| p.alive_until);
-    let tombstones = resource.tombstones().iter().map(|t| t.until);
+/// The time until which a key's rows must stay: the end of its claims, and the time until which its
+/// fence is remembered.
+fn needed_until(state: &KeyState, now: StoreTime) -> StoreTime {
+    let minted = state.fence() > Fence::default();
+    let fence = if minted { state.fence_until() } else { now };
+    let holders = state.holders().iter().map(|h| h.expires);
+    let places = state.queue().iter().map(|p| p.alive_until);
+    let tombstones = state.tombstones().iter().map(|t| t.until);
     holders.chain(places).chain(tombstones).fold(fence, StoreTime::max)
 }
 
@@ -163,7 +163,7 @@ fn forget(db: &Connection, key: &str) -> Result<()> {
     Ok(())
 }
 
-/// Deletes up to `limit` keys whose time is over: their names and fences.
+/// Deletes up to `limit` keys whose time is over, and answers their names and fences.
 pub(super) fn prune(db: &Connection, now: StoreTime, limit: u32) -> Result<Vec<(String, Fence)>> {
     let over: Vec<(String, Fence)> = db
         .prepare_cached("SELECT key, fence FROM record WHERE forget_at <= ?1 LIMIT ?2")?
@@ -175,7 +175,7 @@ pub(super) fn prune(db: &Connection, now: StoreTime, limit: u32) -> Result<Vec<(
     Ok(over)
 }
 
-/// One kind of row that a key has several of, in the order of `seq`.
+/// A kind of row of which a key has several, in the order of `seq`.
 trait Item: Sized + PartialEq {
     const SELECT: &str;
     const PUT: &str;
@@ -197,8 +197,8 @@ fn read_all<T: Item>(db: &Connection, key: &Key) -> Result<(Vec<i64>, Vec<T>)> {
     Ok((seqs, items))
 }
 
-/// Walks both lists side by side. What is missing is deleted, what differs is replaced, what is
-/// left over is appended: right for every pair of lists, small for those that the machine makes.
+/// Walks both lists side by side: it deletes missing rows, replaces rows that differ, and appends
+/// new ones. That is right for every pair of lists, and few writes for those of the machine.
 fn write_all<'a, T: Item + 'a>(
     db: &Connection,
     key: &Key,

@@ -1,5 +1,5 @@
-//! Owners that are refused. There may be very many of a key, and a step is about one or two: these
-//! are looked up, and no other is ever loaded.
+//! Owners that are refused. A key may have very many tombstones, and a step needs one or two: only
+//! these are looked up, and all are never loaded.
 
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
@@ -7,16 +7,17 @@ use super::rows::{at, unsigned};
 use crate::protocol::Tombstone;
 use crate::types::{Key, Owner, StoreTime};
 
-/// So many whose time is over leave with a transaction that touches their key.
+/// Maximum number of old tombstones that a transaction deletes for each key that it changes.
 const PRUNE_MAX: u32 = 64;
 
-/// What the statements below need. Files of older programs get it when they are opened.
+/// The indexes that the statements below need. Files of older programs get them when they are
+/// opened.
 pub(super) const INDEXES: &str = "
     CREATE UNIQUE INDEX IF NOT EXISTS tombstone_by_owner ON tombstone (key, owner, attempt);
     CREATE INDEX IF NOT EXISTS tombstone_by_end ON tombstone (key, until);
 ";
 
-/// That of an owner.
+/// The tombstone of an owner.
 pub(super) fn find(db: &Connection, key: &Key, owner: Owner) -> Result<Option<Tombstone>> {
     let mut select = db.prepare_cached(
         "SELECT until FROM tombstone WHERE key = ?1 AND owner = ?2 AND attempt = ?3",
@@ -26,7 +27,7 @@ pub(super) fn find(db: &Connection, key: &Key, owner: Owner) -> Result<Option<To
     Ok(until.optional()?.map(|until| Tombstone { owner, until }))
 }
 
-/// When the first of a key's ends.
+/// The time at which the first tombstone of a key ends.
 pub(super) fn first_end(db: &Connection, key: &Key) -> Result<Option<StoreTime>> {
     let mut select =
         db.prepare_cached("SELECT until FROM tombstone WHERE key = ?1 ORDER BY until LIMIT 1")?;
@@ -34,13 +35,13 @@ pub(super) fn first_end(db: &Connection, key: &Key) -> Result<Option<StoreTime>>
     select.query_row([key.as_str()], first).optional()
 }
 
-/// Whether one of a key's lasts beyond `now`.
+/// Whether a tombstone of a key lasts beyond `now`.
 pub(super) fn last_beyond(db: &Connection, key: &Key, now: StoreTime) -> Result<bool> {
     db.prepare_cached("SELECT EXISTS (SELECT 1 FROM tombstone WHERE key = ?1 AND until > ?2)")?
         .query_row(params![key.as_str(), at(now)], |row| row.get(0))
 }
 
-/// Deletes a few whose time is over, and says when the first of the others ends.
+/// Deletes a few tombstones whose time is over, and answers when the first of the others ends.
 pub(super) fn prune(db: &Connection, key: &Key, now: StoreTime) -> Result<Option<StoreTime>> {
     db.prepare_cached(
         "DELETE FROM tombstone WHERE key = ?1 AND seq IN
@@ -50,7 +51,8 @@ pub(super) fn prune(db: &Connection, key: &Key, now: StoreTime) -> Result<Option
     first_end(db, key)
 }
 
-/// Writes what differs of those that were loaded, and says when the first of the new ones ends.
+/// Writes the changes of the tombstones that were loaded, and answers when the first of the new
+/// ones ends.
 pub(super) fn write(
     db: &Connection,
     key: &Key,

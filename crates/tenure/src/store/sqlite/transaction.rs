@@ -1,5 +1,5 @@
-//! What happens inside one transaction: it begins, looks whether the file is still ours, carries
-//! out steps or looks, forgets a few keys whose time is over, and commits. It holds no await.
+//! One transaction: it begins, checks that the file is still ours, carries out steps or reads,
+//! deletes a few keys whose time is over, and commits. It never holds an await.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,20 +18,21 @@ use crate::runtime::Runtime;
 use crate::store::{StoreError, StoreErrorClass};
 use crate::types::{Fence, Key, StoreTime};
 
-/// So many keys whose time is over leave with a transaction, and so many free pages; a few free
-/// pages stay, for the next keys.
+/// Maximum number of old keys that one transaction deletes.
 const PRUNE_KEYS: u32 = 32;
+/// Maximum number of free pages that one transaction gives back to the disk.
 const FREE_PAGES_MAX: i64 = 64;
+/// Number of free pages that stay, for the next keys.
 const FREE_PAGES_KEPT: i64 = 8;
 
-/// What a transaction did, to be told once it is committed.
+/// The results of a transaction, to be reported when it is committed.
 #[derive(Debug, Default)]
 pub(super) struct Done {
     pub(super) replies: Vec<Vec<Reply>>,
     pub(super) grants: Vec<(Key, Grant)>,
 }
 
-/// Read only once the transaction has begun: that may have taken a while.
+/// The clocks. They are read when the transaction has begun, since that may take a while.
 #[derive(Debug)]
 pub(super) struct Clocks {
     pub(super) runtime: Arc<dyn Runtime>,
@@ -52,7 +53,7 @@ impl Clocks {
     }
 }
 
-/// Carries out all calls. Looks alone take no write lock.
+/// Carries out all calls. Calls that only read take no write lock.
 pub(super) fn carry_out(
     file: &File,
     cache: &mut Cache,
@@ -72,7 +73,7 @@ pub(super) fn carry_out(
     Ok(done)
 }
 
-/// Shows a page of keys.
+/// Reads a page of keys.
 pub(super) fn list(
     file: &File,
     list: &List,
@@ -119,8 +120,8 @@ impl Drop for Transaction<'_> {
     }
 }
 
-/// The fence at or below which none may be minted. A file that another boot has taken over is
-/// not ours any more: its clock is another one.
+/// The fence floor: every new fence is larger. A file that another boot has taken over is refused,
+/// since its clock is another one.
 fn floor(file: &File) -> std::result::Result<Fence, StoreError> {
     let floor = || {
         file.db
@@ -144,7 +145,7 @@ fn look(tx: &Connection, calls: &[Call], at: StepContext) -> Result<Done> {
     for call in calls {
         let looks = call.steps.iter().map(|step| {
             let loaded = Loaded::read(tx, &step.key)?;
-            Ok(Reply::Inspected(loaded.resource.inspect(at.now)))
+            Ok(Reply::Inspected(loaded.state.inspect(at.now)))
         });
         replies.push(looks.collect::<Result<_>>()?);
     }
@@ -172,7 +173,7 @@ fn step(
         for Request { key, op } in &call.steps {
             let loaded = cache.get(tx, key)?;
             loaded.prepare(tx, key, op)?;
-            let (reply, grants) = loaded.resource.apply(op, at);
+            let (reply, grants) = loaded.state.apply(op, at);
             done.grants.extend(grants.into_iter().map(|grant| (key.clone(), grant)));
             replies.push(reply);
             touched.insert(key);
@@ -196,7 +197,7 @@ fn step(
     Ok(done)
 }
 
-/// Free pages go back to the disk, a few with every transaction that prunes.
+/// Gives a few free pages back to the disk, with every transaction that prunes.
 fn give_pages_back(tx: &Connection) -> Result<()> {
     let free: i64 = tx.pragma_query_value(None, "freelist_count", |row| row.get(0))?;
     let spare = (free - FREE_PAGES_KEPT).min(FREE_PAGES_MAX);
@@ -207,7 +208,7 @@ fn give_pages_back(tx: &Connection) -> Result<()> {
 }
 
 fn page(tx: &Connection, list: &List, now: StoreTime) -> Result<Vec<(Key, Inspection)>> {
-    // Free keys have only a record, and there may be a million of those.
+    // A free key has only a record, and there may be a million of them.
     let mut select = tx.prepare_cached(
         "SELECT key FROM holder WHERE key >= ?1 UNION SELECT key FROM place WHERE key >= ?1
          ORDER BY key",
@@ -225,7 +226,7 @@ fn page(tx: &Connection, list: &List, now: StoreTime) -> Result<Vec<(Key, Inspec
         if list.after.as_ref() == Some(&key) {
             continue;
         }
-        let seen = Loaded::read(tx, &key)?.resource.inspect(now);
+        let seen = Loaded::read(tx, &key)?.state.inspect(now);
         if seen.state != State::Free || !seen.waiters.is_empty() {
             page.push((key, seen));
         }

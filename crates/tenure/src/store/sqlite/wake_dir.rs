@@ -1,8 +1,9 @@
 //! The directory `FILE.wake` beside the file: sockets for wake-ups, and the lock under which the
 //! file is opened (see `file.rs`).
 //!
-//! It may lie where others can write. So it is opened once and never through a link, everything in
-//! it is reached through that descriptor, and rights are changed only of what is proved to be ours.
+//! Others may be able to write where it lies. So it is opened once, and never through a link.
+//! Everything in it is reached through that descriptor. Rights are changed only of a directory that
+//! is proved to be ours.
 
 use std::fs::{self, DirBuilder, Metadata};
 use std::io;
@@ -19,9 +20,9 @@ use super::beside;
 use super::error;
 use crate::store::{StoreError, StoreErrorClass};
 
-/// The longest path of a socket, in bytes: `sun_path` less its end mark.
+/// The longest path of a socket, in bytes: `sun_path` without the null byte at its end.
 const SOCKET_PATH_MAX: usize = 107;
-/// No more than so many entries are looked at when the file is opened.
+/// Maximum number of entries that are looked at when the file is opened.
 const ENTRIES_MAX: usize = 1024;
 
 /// The directory of the sockets.
@@ -29,17 +30,17 @@ const ENTRIES_MAX: usize = 1024;
 pub(super) struct WakeDir {
     path: PathBuf,
     fd: OwnedFd,
-    /// `/proc/self/fd`, through which what is open has a name.
+    /// `/proc/self/fd`, in which open descriptors have names.
     fd_names: PathBuf,
 }
 
 impl WakeDir {
-    /// Where the directory of `file` lies.
+    /// The path of the directory of `file`.
     pub(super) fn path_of(file: &Path) -> PathBuf {
         beside::path_of(file, ".wake")
     }
 
-    /// Opens the directory of `file`, and makes it first if need be.
+    /// Opens the directory of `file`, and makes it first if it is missing.
     pub(super) fn open(file: &Path, fd_names: &Path) -> Result<Self, StoreError> {
         let path = Self::path_of(file);
         match DirBuilder::new().mode(0o700).create(&path) {
@@ -71,9 +72,9 @@ impl WakeDir {
         &self.path
     }
 
-    /// Gives the directory the owner, group and mode that belong to `file`: whoever may write the
-    /// file may wake and be woken. Only of a directory that is ours, and that holds nothing but
-    /// sockets: another one may have been moved here.
+    /// Gives the directory the owner, group and mode that belong to `file`, so that all users that
+    /// may write the file can wake and be woken. It must be ours and contain nothing but sockets:
+    /// another directory may have been moved here.
     pub(super) fn follow(&self, file: &Path) {
         let (Ok(file), Ok(dir)) = (fs::metadata(file), rustix::fs::fstat(&self.fd)) else {
             return;
@@ -82,7 +83,7 @@ impl WakeDir {
         if dir.st_uid != me.as_raw() || is_as(&dir, &file) || !self.has_only_sockets() {
             return;
         }
-        // Only root can give it away; others perhaps to another group of theirs.
+        // Only root can change the owner. Other users may change to another group of theirs.
         let owner = me.is_root().then(|| Uid::from_raw(file.uid()));
         let _ = rustix::fs::fchown(&self.fd, owner, Some(Gid::from_raw(file.gid())));
         let Ok(dir) = rustix::fs::fstat(&self.fd) else {
@@ -91,7 +92,7 @@ impl WakeDir {
         let _ = rustix::fs::fchmod(&self.fd, Mode::from_raw_mode(mode_beside(&file, dir.st_gid)));
     }
 
-    /// Makes a socket. Everybody may send to it who can enter the directory.
+    /// Makes a socket. All users that can enter the directory may send to it.
     pub(super) fn bind(&self, name: &str) -> io::Result<UnixDatagram> {
         let socket = UnixDatagram::bind(self.through_fd(self.fd.as_fd())?.join(name))?;
         socket.set_nonblocking(true)?;
@@ -99,7 +100,8 @@ impl WakeDir {
         Ok(socket)
     }
 
-    /// The directory decides who comes this far; the process's umask must not.
+    /// Opens a socket's mode to all users: the directory decides who reaches it, not the process's
+    /// umask.
     fn open_to_all(&self, name: &str) -> io::Result<()> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let place = rustix::fs::openat(&self.fd, name, flags, Mode::empty())?;
@@ -111,12 +113,12 @@ impl WakeDir {
             let text = format!("{} was replaced while it was made", self.path.join(name).display());
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
         }
-        // A socket cannot be opened, and a descriptor of its place changes no mode by itself.
+        // A socket cannot be opened, and a path descriptor changes no mode by itself.
         rustix::fs::chmod(self.through_fd(place.as_fd())?, Mode::from_raw_mode(0o666))?;
         Ok(())
     }
 
-    /// Where a socket is sent to; `None` if no path is short enough.
+    /// The path for sending to a socket; `None` if no path is short enough.
     pub(super) fn address(&self, name: &str) -> Option<PathBuf> {
         let direct = self.path.join(name);
         if direct.as_os_str().as_bytes().len() <= SOCKET_PATH_MAX {
@@ -125,7 +127,7 @@ impl WakeDir {
         Some(self.through_fd(self.fd.as_fd()).ok()?.join(name))
     }
 
-    /// Removes a socket of this directory, whatever lies at the directory's path now.
+    /// Removes a socket of this directory, whatever is at the directory's path now.
     pub(super) fn remove(&self, name: &str) {
         let _ = rustix::fs::unlinkat(&self.fd, name, AtFlags::empty());
     }
@@ -145,7 +147,7 @@ impl WakeDir {
         }
     }
 
-    /// The names in it that are text, and what they are.
+    /// The entries whose names are text, with their types.
     fn entries(&self) -> Vec<(String, FileType)> {
         let entries = Dir::read_from(&self.fd).into_iter().flatten().flatten();
         let named = entries.filter_map(|entry| {
@@ -174,7 +176,7 @@ impl AsFd for WakeDir {
     }
 }
 
-/// Whether a socket has nobody behind it.
+/// Whether the error says that no process listens on the socket.
 pub(super) fn is_dead(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::ConnectionRefused
 }
@@ -212,7 +214,7 @@ fn planted(file: &Path, path: &Path, what: &str) -> StoreError {
     error::plain(StoreErrorClass::Config, message)
 }
 
-/// The directory belongs to somebody else and follows another file, or this one as it was.
+/// The error for a directory of another user whose mode fits another file, or this file as it was.
 fn closed(file: &Path, path: &Path) -> StoreError {
     let shown = (file.display(), path.display());
     let (whose, mode) = match (fs::symlink_metadata(path), fs::metadata(file)) {

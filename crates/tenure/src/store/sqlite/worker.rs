@@ -1,5 +1,5 @@
-//! The one thread that owns the connection. It carries out everything that is waiting in one
-//! transaction, so that sixty-four tasks pay for one commit.
+//! The one thread that owns the connection. It carries out all waiting calls in one transaction, so
+//! that sixty-four tasks pay for one commit. No other thread ever uses the connection.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,14 +22,15 @@ use crate::runtime::{Runtime, shielded};
 use crate::store::{StoreError, StoreErrorClass};
 use crate::types::{Key, StoreTime};
 
-/// A transaction takes no further call once it has so many steps: others want their turn.
+/// Number of steps from which a transaction takes no further call, so that other processes get
+/// their turn.
 const STEPS_MAX: usize = 256;
-/// How often a wake-up that found no room is offered again.
+/// Time between two offers of a wake-up that found no room.
 const RETRY_EVERY: Duration = Duration::from_millis(1);
 
 type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 
-/// What the thread is asked for.
+/// A request to the thread.
 #[derive(Debug)]
 pub(super) enum Job {
     /// Carry out steps.
@@ -52,14 +53,14 @@ pub(super) struct List {
     pub(super) answer: Answer<Vec<(Key, Inspection)>>,
 }
 
-/// Whoever asked may have gone, or have a waker that panics.
+/// Answers a caller, which may have been dropped, or have a waker that panics.
 fn answer<T>(to: Answer<T>, answer: Result<T, StoreError>) {
     shielded(|| to.send(answer).is_ok());
 }
 
 #[derive(Debug)]
 pub(super) struct Worker {
-    /// `None` after it had to be closed, until it can be opened again.
+    /// The file; `None` after it had to be closed, until it can be opened again.
     file: Option<File>,
     path: PathBuf,
     clocks: Clocks,
@@ -68,7 +69,7 @@ pub(super) struct Worker {
     requests: Receiver<Job>,
     cache: Cache,
     journal: Journal,
-    /// The end of the last lease in a journal that is not there any more.
+    /// The end of the last lease in a journal that is gone.
     cut_off_until: Option<StoreTime>,
 }
 
@@ -143,8 +144,8 @@ impl Worker {
     fn carry_out(&mut self, calls: Vec<Call>) {
         let mut done = self.transact(&calls);
         if done.as_ref().is_err_and(|e| e.class == StoreErrorClass::Full) {
-            // On a full disk the journal cannot grow; emptied into the file, it begins anew, and
-            // what frees or renews goes on.
+            // On a full disk the journal cannot grow. Written back into the file it begins anew, so
+            // that releases and renewals go on.
             let written_back = |file: &File| checkpoint::write_back(&file.db).is_ok();
             if self.file.as_ref().is_some_and(written_back) {
                 done = self.transact(&calls);
@@ -152,7 +153,7 @@ impl Worker {
         }
         match done {
             Ok(done) => {
-                // Waiters first: they have waited longest.
+                // Waiters are told first: they have waited longest.
                 self.notifier.tell(done.grants);
                 for (call, replies) in calls.into_iter().zip(done.replies) {
                     answer(call.answer, Ok(replies));
@@ -172,14 +173,14 @@ impl Worker {
             return Err(cut_off::written(&self.path));
         };
         let done = transaction::carry_out(file, cache, calls, clocks).and_then(|done| {
-            // What stands in place now was there all the time: others have seen it.
+            // Files that are in place now were there all the time, so others have seen the step.
             match file.standing() {
                 Standing::InPlace => Ok(done),
                 Standing::Moved | Standing::CutOff => Err(cut_off::written(&file.path)),
             }
         });
         if done.is_err() {
-            // What it holds has not come to pass.
+            // Its states were not committed.
             self.cache = Cache::default();
         }
         done
@@ -193,10 +194,10 @@ impl Worker {
         }
     }
 
-    /// The file that stands at the path, with the journal that stands there.
+    /// The file at the path, with the journal at its path.
     ///
-    /// Goes over to another file that stands at the path now: the locks of the old one are seen
-    /// by nobody who comes after, so its holders must learn that they are gone.
+    /// If another file is at the path now, it goes on with that one. Newcomers do not see the locks
+    /// of the old file, so its holders must learn that they are gone.
     fn file(&mut self) -> Result<&File, StoreError> {
         match self.file.as_ref().map(File::standing) {
             Some(Standing::InPlace) | None => {}
@@ -212,7 +213,7 @@ impl Worker {
         })
     }
 
-    /// An error until the leases in a journal that nobody else can open are over.
+    /// Answers an error until the leases in a journal that nobody else can open are over.
     fn wait_for_leases(&mut self) -> Result<(), StoreError> {
         let Some(file) = &self.file else {
             return Ok(());
@@ -226,8 +227,8 @@ impl Worker {
         if left > Duration::ZERO { Err(cut_off::holder(&file.path, left)) } else { Ok(()) }
     }
 
-    /// Closes the file first: within a process, SQLite has one shared memory for all connections
-    /// to it.
+    /// Closes the file before it is opened again: within a process, SQLite has one shared memory
+    /// for all connections to it.
     fn close(&mut self, why: &'static str) {
         let say = move |path: &PathBuf| {
             tracing::warn!(file = %path.display(), "{why} while in use: opened anew");
