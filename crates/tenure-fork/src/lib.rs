@@ -11,11 +11,9 @@
 //! ```
 
 use std::any::Any;
-use std::env;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::process::Command;
 
 use nix::fcntl::OFlag;
 use nix::sys::wait::{WaitStatus, waitpid};
@@ -34,32 +32,6 @@ pub enum Ending {
     /// At once (`_exit`).
     AtOnce,
 }
-
-/// Runs a test in a process of its own, by calling the test program once more for this test alone.
-///
-/// Rust's runtime locks a mutex while a thread starts or ends. A child that was forked at that
-/// moment can never start a thread, and the threads of a test program come and go with its tests.
-///
-/// # Panics
-/// If the test fails, with what it printed, or if there is no test of this name.
-#[track_caller]
-pub fn alone(test: &str, work: impl FnOnce()) {
-    if env::var_os(ALONE).is_some_and(|name| name == test) {
-        return work();
-    }
-    let program = env::current_exe().expect("a program has a path");
-    let output = Command::new(program)
-        .args([test, "--exact", "--nocapture", "--test-threads=1"])
-        .env(ALONE, test)
-        .output()
-        .expect("a test program runs again");
-    let out = String::from_utf8_lossy(&output.stdout);
-    let passed = output.status.success() && out.contains("1 passed");
-    assert!(passed, "{test}: {}\n{out}{}", output.status, String::from_utf8_lossy(&output.stderr));
-}
-
-/// Says which test a process was started for.
-const ALONE: &str = "TENURE_FORK_ALONE";
 
 /// A child that runs, or has ended.
 #[derive(Debug)]

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use pollster::block_on;
 use tenure::{ErrorKind, LostReason, Released, blocking};
-use tenure_fork::{Ending, alone, fork, fork_to};
+use tenure_fork::{Ending, fork, fork_to};
+use tenure_testkit::alone;
 
 use crate::stores::Place;
 
@@ -78,28 +79,28 @@ fn works_anew(place: &Place) {
 
 #[test]
 fn memory() {
-    alone("anew::memory", || {
+    alone(|| {
         works_anew(&Place::Memory);
     });
 }
 
 #[test]
 fn redis() {
-    alone("anew::redis", || {
+    alone(|| {
         works_anew(&Place::redis());
     });
 }
 
 #[test]
 fn a_quorum() {
-    alone("anew::a_quorum", || {
+    alone(|| {
         works_anew(&Place::quorum());
     });
 }
 
 #[test]
 fn a_lock_is_handed_over_to_a_child_by_a_ticket() {
-    alone("anew::a_lock_is_handed_over_to_a_child_by_a_ticket", || {
+    alone(|| {
         let place = Place::redis();
         let locks = place.connect();
         let guard = block_on(locks.mutex("k").acquire()).expect("free");
@@ -120,7 +121,7 @@ fn a_lock_is_handed_over_to_a_child_by_a_ticket() {
 /// The environment of the test program names no store: a child of it names one for itself.
 #[test]
 fn the_default_store_and_the_attribute() {
-    alone("anew::the_default_store_and_the_attribute", || {
+    alone(|| {
         #[tenure::locked("attribute")]
         async fn work() -> tenure::Result<u32> {
             Ok(7)
@@ -149,7 +150,7 @@ fn the_default_store_and_the_attribute() {
 /// A runtime that a program holds goes over to threads of the child's own.
 #[test]
 fn an_inherited_seam_starts_threads_of_the_childs_own() {
-    alone("anew::an_inherited_seam_starts_threads_of_the_childs_own", || {
+    alone(|| {
         let machine = tenure::runtime::machine().expect("threads");
         let child = fork(|| {
             let (tell, told) = std::sync::mpsc::channel();
@@ -167,7 +168,7 @@ fn an_inherited_seam_starts_threads_of_the_childs_own() {
 /// A child that gave out the same random bytes as its parent would claim with the same owner.
 #[test]
 fn a_child_draws_other_random_bytes_than_its_parent() {
-    alone("anew::a_child_draws_other_random_bytes_than_its_parent", || {
+    alone(|| {
         let machine = tenure::runtime::machine().expect("threads");
         let draw = || {
             let mut bytes = [0; 16];

@@ -10,8 +10,8 @@ use pollster::block_on;
 use tenure::runtime::{self, Moment, Runtime, Task};
 use tenure::store::{Memory, Redis, Store};
 use tenure::{Locks, LocksOptions};
-use tenure_fork::{alone, fork};
-use tenure_testkit::{LIMIT, Server, wait_until};
+use tenure_fork::fork;
+use tenure_testkit::{LIMIT, Server, alone, wait_until};
 
 use crate::inherited::Hands;
 
@@ -124,14 +124,14 @@ fn fork_at_every_call(store: impl Fn(Arc<dyn Runtime>) -> Arc<dyn Store>) {
 
 #[test]
 fn with_a_store_in_memory() {
-    alone("held::with_a_store_in_memory", || {
+    alone(|| {
         fork_at_every_call(|runtime| Arc::new(Memory::new(runtime)));
     });
 }
 
 #[test]
 fn with_redis() {
-    alone("held::with_redis", || {
+    alone(|| {
         let server = Server::redis().start();
         fork_at_every_call(|runtime| {
             Arc::new(block_on(Redis::open(&server.url(), runtime)).expect("the server is up"))

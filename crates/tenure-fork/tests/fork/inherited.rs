@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use pollster::block_on;
 use tenure::{Error, ErrorKind, Guard, Locks, LostReason, Released, Result, Ticket, blocking};
-use tenure_fork::{Ending, alone, fork_to};
-use tenure_testkit::wait_until;
+use tenure_fork::{Ending, fork_to};
+use tenure_testkit::{alone, wait_until};
 
 use crate::stores::Place;
 
@@ -213,35 +213,35 @@ fn inherited_handles_answer_at_once(place: &Place) {
 
 #[test]
 fn memory() {
-    alone("inherited::memory", || {
+    alone(|| {
         inherited_handles_answer_at_once(&Place::Memory);
     });
 }
 
 #[test]
 fn sqlite() {
-    alone("inherited::sqlite", || {
+    alone(|| {
         inherited_handles_answer_at_once(&Place::sqlite());
     });
 }
 
 #[test]
 fn redis() {
-    alone("inherited::redis", || {
+    alone(|| {
         inherited_handles_answer_at_once(&Place::redis());
     });
 }
 
 #[test]
 fn a_quorum() {
-    alone("inherited::a_quorum", || {
+    alone(|| {
         inherited_handles_answer_at_once(&Place::quorum());
     });
 }
 
 #[test]
 fn a_fork_within_the_work_of_a_lock_is_told_at_its_end() {
-    alone("inherited::a_fork_within_the_work_of_a_lock_is_told_at_its_end", || {
+    alone(|| {
         let locks = blocking::Locks::from(Place::Memory.connect());
         // The child comes back out of the work, as a program does that forgets to exit.
         let child = tenure_fork::fork(|| {

@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use pollster::block_on;
 use tenure::blocking;
-use tenure_fork::{Ending, alone, fork, fork_to};
-use tenure_testkit::wait_until;
+use tenure_fork::{Ending, fork, fork_to};
+use tenure_testkit::{alone, wait_until};
 
 use crate::stores::Place;
 
 /// The parent connects and ends; the child goes on, with a connection of its own.
 #[test]
 fn a_daemon_connects_again_when_its_parent_has_gone() {
-    alone("servers::a_daemon_connects_again_when_its_parent_has_gone", || {
+    alone(|| {
         let server = Place::redis();
         let told = tempfile::NamedTempFile::new().expect("a file");
         let program = fork_to(Ending::Exit, || {
@@ -70,7 +70,7 @@ fn workers_exclude_each_other(place: &Place, workers: usize, each: usize) {
 
 #[test]
 fn a_server_that_forks_its_workers_first() {
-    alone("servers::a_server_that_forks_its_workers_first", || {
+    alone(|| {
         let place = Place::redis();
         workers_exclude_each_other(&place, 4, 25);
     });
@@ -79,7 +79,7 @@ fn a_server_that_forks_its_workers_first() {
 /// As with a pool of processes: the parent has a connection and a lock, and goes on using them.
 #[test]
 fn a_pool_of_workers_beside_a_parent_that_works() {
-    alone("servers::a_pool_of_workers_beside_a_parent_that_works", || {
+    alone(|| {
         for place in [Place::redis(), Place::quorum()] {
             let locks = place.connect();
             let guard = block_on(locks.mutex("parent's").acquire()).expect("free");

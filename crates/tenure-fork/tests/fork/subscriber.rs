@@ -4,7 +4,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use pollster::block_on;
-use tenure_fork::{alone, fork};
+use tenure_fork::fork;
+use tenure_testkit::alone;
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber, subscriber};
 
@@ -63,7 +64,7 @@ impl Subscriber for Heard {
 
 #[test]
 fn a_child_tells_a_logger_nothing_of_what_it_inherited() {
-    alone("subscriber::a_child_tells_a_logger_nothing_of_what_it_inherited", || {
+    alone(|| {
         let heard = Heard::default();
         heard.process.store(std::process::id(), Ordering::Release);
         let _here = subscriber::set_default(heard);

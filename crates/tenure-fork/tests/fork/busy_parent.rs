@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use pollster::block_on;
 use tenure::{ErrorKind, Guard, Locks, LostReason, Released, runtime};
-use tenure_fork::{Child, Ending, alone, fork_to};
+use tenure_fork::{Child, Ending, fork_to};
+use tenure_testkit::alone;
 
 use crate::stores::Place;
 
@@ -58,7 +59,7 @@ fn forks_under_load(place: &Place, forks: usize) {
     let locks = place.connect();
     let held = block_on(locks.mutex("held").acquire()).expect("free");
     let (is_over, rounds) = (AtomicBool::new(false), AtomicUsize::new(0));
-    // No thread may be starting at a fork: see `alone`.
+    // No thread may be starting at a fork: see `main.rs`.
     let all_run = Barrier::new(THREADS + 1);
     thread::scope(|scope| {
         for number in 0..THREADS {
@@ -104,28 +105,28 @@ impl Drop for Over<'_> {
 
 #[test]
 fn a_thousand_forks_with_a_store_in_memory() {
-    alone("crowd::a_thousand_forks_with_a_store_in_memory", || {
+    alone(|| {
         forks_under_load(&Place::Memory, 1_000);
     });
 }
 
 #[test]
 fn a_thousand_forks_with_redis() {
-    alone("crowd::a_thousand_forks_with_redis", || {
+    alone(|| {
         forks_under_load(&Place::redis(), 1_000);
     });
 }
 
 #[test]
 fn a_thousand_forks_with_sqlite() {
-    alone("crowd::a_thousand_forks_with_sqlite", || {
+    alone(|| {
         forks_under_load(&Place::sqlite(), 1_000);
     });
 }
 
 #[test]
 fn two_hundred_forks_with_a_quorum() {
-    alone("crowd::two_hundred_forks_with_a_quorum", || {
+    alone(|| {
         forks_under_load(&Place::quorum(), 200);
     });
 }
@@ -133,7 +134,7 @@ fn two_hundred_forks_with_a_quorum() {
 /// A thread that starts or ends at the fork keeps a lock of Rust's runtime in the child for ever.
 #[test]
 fn a_child_that_can_start_no_thread_says_so() {
-    alone("crowd::a_child_that_can_start_no_thread_says_so", || {
+    alone(|| {
         let is_over = AtomicBool::new(false);
         thread::scope(|scope| {
             let over = Over(&is_over);

@@ -6,8 +6,8 @@ use std::thread;
 
 use tempfile::TempDir;
 use tenure::{ErrorKind, blocking};
-use tenure_fork::{Ending, alone, fork, fork_to};
-use tenure_testkit::wait_until;
+use tenure_fork::{Ending, fork, fork_to};
+use tenure_testkit::{alone, wait_until};
 
 fn file() -> (TempDir, String) {
     let directory = tempfile::tempdir().expect("a directory");
@@ -42,7 +42,7 @@ fn child_may(url: &str) -> bool {
 /// and hold none: two would be granted. Or it would wait for a mutex of SQLite's for ever.
 #[test]
 fn a_child_of_a_process_with_an_open_file_is_refused_and_told_what_to_do() {
-    alone("a_child_of_a_process_with_an_open_file_is_refused_and_told_what_to_do", || {
+    alone(|| {
         let ((_here, url), (_there, other)) = (file(), file());
         let locks = blocking::connect(&url).expect("a file");
         let guard = locks.mutex("k").acquire().expect("free");
@@ -63,7 +63,7 @@ fn a_child_of_a_process_with_an_open_file_is_refused_and_told_what_to_do() {
 
 #[test]
 fn a_pre_forking_server_whose_workers_connect_shares_the_file() {
-    alone("a_pre_forking_server_whose_workers_connect_shares_the_file", || {
+    alone(|| {
         let (_here, url) = file();
         let before = |_: usize| {
             fork_to(Ending::Exit, || {
@@ -78,7 +78,7 @@ fn a_pre_forking_server_whose_workers_connect_shares_the_file() {
 
 #[test]
 fn a_parent_that_has_closed_its_file_may_fork() {
-    alone("a_parent_that_has_closed_its_file_may_fork", || {
+    alone(|| {
         let (_here, url) = file();
         acquire_and_release(&url, "k");
         // The store's thread ends soon after the last handle is gone.
@@ -95,7 +95,7 @@ fn a_parent_that_has_closed_its_file_may_fork() {
 /// shares: closing it in the parent alone would not unlock it.
 #[test]
 fn a_child_that_was_forked_during_an_opening_locks_nobody_out() {
-    alone("a_child_that_was_forked_during_an_opening_locks_nobody_out", || {
+    alone(|| {
         let (here, url) = file();
         acquire_and_release(&url, "k");
         let directory = here.path().join("locks.db.wake");
