@@ -35,11 +35,11 @@ pub use lease::Lease;
 #[must_use = "a guard that is dropped at once releases the lock at once"]
 pub struct Guard {
     lease: Lease,
-    /// The release was answered; nothing is left to do.
+    /// Whether the release was answered, so that dropping has nothing to do.
     settled: bool,
 }
 
-/// How a release went. Each of them means: this guard holds nothing any more.
+/// The answer to a release. After each of them, this guard holds nothing any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Released {
@@ -62,15 +62,15 @@ impl Guard {
         self.lease.clone()
     }
 
-    /// Nothing is left to do when this guard is dropped.
+    /// Ends this guard without a release.
     pub(crate) fn settle(mut self) {
         self.settled = true;
     }
 
     /// Gives the lock back and tells how it went. The next waiter has it within one message.
     ///
-    /// It may be called on a lost guard: what is left of the lease is then given back, and a
-    /// successor is never touched.
+    /// It may be called on a lost guard: the rest of the lease is then given back, and a successor
+    /// is never touched.
     ///
     /// # If the reply is lost
     /// The release goes on in the background until the store answers or the lease has ended.

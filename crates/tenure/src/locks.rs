@@ -142,7 +142,8 @@ impl Locks {
     /// background.
     ///
     /// # Errors
-    /// [`ErrorKind::Lost`] if it was adopted before or its time is over, or the store's failure.
+    /// [`ErrorKind::Lost`](crate::ErrorKind::Lost) if it was adopted before or its time is over, or
+    /// the store's failure.
     ///
     /// # Examples
     /// ```
@@ -161,14 +162,15 @@ impl Locks {
     /// To hand a lock over, prefer a [`Ticket`]: it cannot be used twice.
     ///
     /// # If the reply is lost
-    /// It is an error with [`Error::may_hold`]; asking again is safe as long as nobody acquires
-    /// with the same value.
+    /// It is an error with [`Error::may_hold`](crate::Error::may_hold); asking again is safe as
+    /// long as nobody acquires with the same value.
     ///
     /// # Cancel safety
     /// Dropping the future leaves open whether it was done.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] for a bad key or value, or the store's failure.
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for a bad key or value, or the store's
+    /// failure.
     ///
     /// # Examples
     /// ```
@@ -218,8 +220,8 @@ impl Locks {
     /// Dropping the future leaves the rest to the background. The `Locks` stays closed.
     ///
     /// # Errors
-    /// [`ErrorKind::Unavailable`] if the store has not answered everything within `limit`. Leases
-    /// that it still has end with their ttl.
+    /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if the store has not answered
+    /// everything within `limit`. Leases that it still has end with their ttl.
     ///
     /// # Examples
     /// ```

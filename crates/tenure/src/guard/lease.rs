@@ -14,7 +14,8 @@ use crate::protocol::validity;
 use crate::runtime::{Moment, timeout};
 use crate::types::{Error, ErrorKind, Fence, Key, LostReason, Operation, Owner, Result, TTL_MAX};
 
-/// The lease, for the work under a lock: it may ask about it and extend it, but not end it.
+/// A handle of the lease for the work under a lock: the work may ask about the lease and extend it,
+/// but not end it.
 ///
 /// A [`Guard`](crate::Guard) holds the lock and has all that a `Lease` has. A clone of the lease
 /// goes by value into tasks, closures and callbacks. Dropping it releases nothing, and when the
@@ -67,8 +68,8 @@ impl Lease {
         &self.state().owner
     }
 
-    /// Until when the lease holds as far as is confirmed, on this process's clock
-    /// (`CLOCK_BOOTTIME`), with the drift allowance of 1 % and 2 ms taken off.
+    /// The moment until which the lease is confirmed, on this process's clock (`CLOCK_BOOTTIME`).
+    /// The drift allowance of 1 % and 2 ms is taken off.
     #[must_use]
     pub fn deadline(&self) -> Moment {
         self.state().deadline()
@@ -83,8 +84,8 @@ impl Lease {
         }
     }
 
-    /// Whether the lock is held at this moment. It reads the clock, so it is right even in a
-    /// process that was stopped; it does no I/O.
+    /// Checks that the lock is held at this moment. It reads the clock, so it is right even in a
+    /// process that was stopped. It does no I/O.
     ///
     /// # Errors
     /// [`ErrorKind::Lost`], with the reason.
@@ -98,9 +99,9 @@ impl Lease {
 
     /// Ends when the lock is lost or was given back, and says why.
     ///
-    /// The alarm is set min(max(10 ms, 1 % of the ttl), a quarter of the ttl) before the
-    /// deadline, and needs no I/O. It cannot ring in a process that is stopped;
-    /// [`check`](Self::check) finds that out.
+    /// It ends a little before the deadline: by the larger of 10 ms and 1 % of the ttl, and at most
+    /// a quarter of the ttl. It needs no I/O. A process that is stopped is not told;
+    /// [`check`](Self::check) finds the loss when it continues.
     ///
     /// # Cancel safety
     /// Dropping the future changes nothing; a later call answers the same.
@@ -120,9 +121,9 @@ impl Lease {
         self.verdict_now().err().unwrap_or(LostReason::Expired)
     }
 
-    /// The loss as a token, for code that takes one. It is cancelled when the lock is lost, and
-    /// never otherwise: not when it is given back. After a fork the child must ask for it anew:
-    /// one that was taken before is its parent's, and is never cancelled in the child.
+    /// The loss as a token, for code that takes one. It is cancelled when the lock is lost, and not
+    /// when it is given back. A forked child must ask for a new token: one from before the fork is
+    /// its parent's, and is never cancelled in the child.
     #[must_use]
     pub fn lost_token(&self) -> CancellationToken {
         if self.inner.is_here() {
@@ -133,8 +134,8 @@ impl Lease {
         lost
     }
 
-    /// Ends when no more than `grace` is left to the deadline, or when the lock is lost: the
-    /// moment to stop what needs `grace` to stop. A `grace` above two thirds of the ttl ends
+    /// Ends when no more than `grace` is left to the deadline, or when the lock is lost: the moment
+    /// to stop work that needs `grace` to stop. With a `grace` above two thirds of the ttl it ends
     /// before the first renewal.
     ///
     /// # Cancel safety
@@ -160,8 +161,8 @@ impl Lease {
         }
     }
 
-    /// Ends when the deadline is later than `after`, and tells it. It never ends if the lock is
-    /// lost before; in a forked process it ends at once, with the deadline as it was.
+    /// Ends when the deadline is later than `after`, and answers the deadline. It never ends if the
+    /// lock is lost before. In a forked process it ends at once, with the deadline as it was.
     ///
     /// # Cancel safety
     /// Dropping the future changes nothing.
@@ -208,14 +209,15 @@ impl Lease {
         self.check_process(Operation::Renew)?;
         let invalid = |message| self.failing(Operation::Renew).with(ErrorKind::Invalid, message);
         let ttl_max = self.engine().capabilities().ttl_max;
-        // The general limit is meant for what the caller asks, a store's own for what it gets.
+        // The general limit is for the caller's span. A store's own limit is for the ttl that it
+        // gets, which is a little longer.
         let ttl = if span > TTL_MAX { span } else { validity::ttl_for(span) };
         engine::check_ttl(if ttl_max < TTL_MAX { ttl } else { span }, ttl_max).map_err(invalid)?;
         self.extend(ttl).await
     }
 
-    /// Adds `span` to the time that is left, which is counted when it is called. Calling it from
-    /// a timer grows the lease without bound; use [`extend_to`](Self::extend_to) there.
+    /// Adds `span` to the time that is left at this moment. Calls from a timer would lengthen the
+    /// lease again and again; use [`extend_to`](Self::extend_to) there.
     ///
     /// # If the reply is lost
     /// As with [`extend_to`](Self::extend_to); repeating adds to the deadline that this guard
@@ -250,7 +252,7 @@ impl Lease {
         self.verdict(Operation::Renew)
     }
 
-    /// The clock is read here, after a look whether this is still the process that holds it.
+    /// The verdict at this moment. The clock is read only if this is the process that holds it.
     pub(crate) fn verdict_now(&self) -> Result<(), LostReason> {
         if !self.inner.is_here() {
             return Err(LostReason::Forked);
@@ -258,14 +260,14 @@ impl Lease {
         self.state().verdict(self.engine().now())
     }
 
-    /// Ends when it is lost or was let go, and at once in a forked process.
+    /// Ends when the lease is lost or given back, and at once in a forked process.
     async fn until_ended(&self) {
         if self.inner.is_here() {
             let _forked = of_process(self.state().ended()).await;
         }
     }
 
-    /// The span of the work under it; none in a forked process.
+    /// The tracing span of the work under it; none in a forked process.
     pub(crate) fn span(&self) -> Span {
         if !self.inner.is_here() {
             return Span::none();
@@ -273,7 +275,7 @@ impl Lease {
         observe::working(self.key(), self.fence())
     }
 
-    /// Refuses what a forked process asks.
+    /// Refuses the operation in a forked process.
     pub(crate) fn check_process(&self, operation: Operation) -> Result<()> {
         if self.inner.is_here() {
             return Ok(());

@@ -1,4 +1,5 @@
-//! The engine of a lock: one that is open, or one that is opened at the first use.
+//! The engine of a lock: one that is open, or one that is opened at the first use. It is never
+//! opened before that.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -14,7 +15,7 @@ pub(crate) type Opening = Pin<Box<dyn Future<Output = Result<OfProcess<Arc<Engin
 #[derive(Clone)]
 pub(crate) enum LazyLocks {
     Open(OfProcess<Arc<Engine>>),
-    /// Called at every use. It opens once, and answers the same engine afterwards.
+    /// Called at every use. It opens the store once, and answers the same engine afterwards.
     Later(fn() -> Opening),
 }
 
