@@ -14,6 +14,7 @@ const ALONE: &str = "TENURE_TEST_ALONE";
 ///
 /// # Panics
 /// If the test fails there, with all that it printed.
+#[track_caller]
 pub fn alone<T: FnOnce()>(test: T) {
     if env::var_os(ALONE).is_some() {
         return test();

@@ -1,9 +1,10 @@
 //! The table: kind × store × topology. Every row runs the whole contract of its kind.
 
+use tenure_testkit::Flavour;
+
 use crate::cases;
 use crate::nodes::{Nodes, Trouble};
 use crate::world::World;
-use tenure_testkit::Flavour;
 
 /// One row of the table.
 #[derive(Debug)]

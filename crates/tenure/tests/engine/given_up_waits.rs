@@ -11,7 +11,7 @@ use tenure::store::{Answer, Memory, Redis, Sqlite, Store};
 use tenure::{ErrorKind, Locks, LocksOptions};
 use tenure_testkit::{Reply as Said, Server};
 
-use crate::store_wrapper::{Around, Change};
+use crate::store_wrapper::{Change, Wrapper};
 
 /// No step of a machine that runs tests takes so long, however busy it is.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -51,7 +51,7 @@ async fn give_up(store: Arc<dyn Store>) -> usize {
     };
     let other = over(Arc::clone(&store));
     let counted = Counted { store, tombstones: Arc::clone(&tombstones) };
-    let locks = over(Arc::new(Around(counted)));
+    let locks = over(Arc::new(Wrapper(counted)));
     let held = other.mutex("key").acquire().await.expect("granted");
     for round in 0..WAITS / AT_ONCE {
         let waits: Vec<_> = (0..AT_ONCE)

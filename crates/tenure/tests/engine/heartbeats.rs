@@ -12,7 +12,7 @@ use tenure::store::{Answer, Memory, Store};
 use tenure::testing::Clock;
 use tenure::{Guard, Locks, LocksOptions, Renewal};
 
-use crate::store_wrapper::{Around, Change};
+use crate::store_wrapper::{Change, Wrapper};
 
 const STEP: Duration = Duration::from_millis(5);
 /// Of a lease on the usual terms.
@@ -90,7 +90,7 @@ impl Change for Slow {
 
 struct World {
     runtime: Arc<Stepped>,
-    store: Arc<Around<Slow>>,
+    store: Arc<Wrapper<Slow>>,
     _held: Vec<Guard>,
 }
 
@@ -101,7 +101,7 @@ impl World {
         let within = Memory::new(Arc::clone(&runtime) as _);
         let options = LocksOptions::default;
         let holders = Locks::over(Arc::new(within.clone()), Arc::clone(&runtime) as _, options());
-        let store = Arc::new(Around(Slow {
+        let store = Arc::new(Wrapper(Slow {
             within,
             runtime: Arc::clone(&runtime),
             answers_after: Mutex::default(),

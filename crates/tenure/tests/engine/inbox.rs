@@ -9,7 +9,7 @@ use tenure::{ErrorKind, Locks, LocksOptions, runtime};
 use tokio::sync::{Notify, mpsc};
 
 use crate::still::Still;
-use crate::store_wrapper::{Around, Change};
+use crate::store_wrapper::{Change, Wrapper};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -31,7 +31,7 @@ impl Change for Deaf {
 #[tokio::test]
 async fn a_wait_keeps_its_limit_while_the_inbox_does_not_open() {
     let runtime = runtime::machine().expect("a clock and timers");
-    let store = Arc::new(Around(Deaf(Memory::new(Arc::clone(&runtime)))));
+    let store = Arc::new(Wrapper(Deaf(Memory::new(Arc::clone(&runtime)))));
     let options = LocksOptions::default().with_store_timeout(PATIENCE * 10);
     let locks = Locks::over(store, runtime, options);
     let guard = locks.mutex("key").acquire().await.expect("granted");
@@ -85,7 +85,7 @@ async fn waiters_look_again_as_soon_as_pushes_may_have_been_missed() {
     // The heirs are told by pushes alone: a holder of the same `Locks` would tell them itself.
     let holders =
         Locks::over(Arc::new(store.within.clone()), Arc::clone(&runtime), LocksOptions::default());
-    let locks = Locks::over(Arc::new(Around(store)), runtime, LocksOptions::default());
+    let locks = Locks::over(Arc::new(Wrapper(store)), runtime, LocksOptions::default());
     let settled = async |what: &str, so: &dyn Fn() -> bool| {
         let begun = std::time::Instant::now();
         while !so() {

@@ -12,7 +12,7 @@ use tenure::store::{Answer, Memory, Store};
 use tenure::{Locks, LocksOptions, blocking};
 use tokio::sync::Semaphore;
 
-use crate::store_wrapper::{Around, Change};
+use crate::store_wrapper::{Change, Wrapper};
 
 /// Releases arrive when they are let through.
 #[derive(Debug)]
@@ -56,7 +56,7 @@ impl World {
     fn locks(&self) -> Locks {
         let (let_through, asked) = (Arc::clone(&self.let_through), Arc::clone(&self.asked));
         let slow = Slow { memory: self.memory.clone(), let_through, asked };
-        Locks::over(Arc::new(Around(slow)), Arc::clone(&self.runtime), LocksOptions::default())
+        Locks::over(Arc::new(Wrapper(slow)), Arc::clone(&self.runtime), LocksOptions::default())
     }
 
     fn is_free(&self) -> bool {

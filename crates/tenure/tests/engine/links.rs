@@ -11,7 +11,7 @@ use tenure::{Guard, Locks, LocksOptions, LostReason, Renewal, runtime};
 use tokio::sync::{Semaphore, watch};
 
 use crate::still::Still;
-use crate::store_wrapper::{Around, Change};
+use crate::store_wrapper::{Change, Wrapper};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const LEASES: usize = 1_200;
@@ -62,9 +62,9 @@ impl Linked {
 }
 
 /// The clock stands still, so that no renewal is due by itself.
-fn world() -> (Arc<Around<Linked>>, Locks) {
+fn world() -> (Arc<Wrapper<Linked>>, Locks) {
     let runtime: Arc<dyn runtime::Runtime> = Arc::new(Still::default());
-    let store = Arc::new(Around(Linked {
+    let store = Arc::new(Wrapper(Linked {
         within: Memory::new(Arc::clone(&runtime)),
         links: watch::channel(Links::default()).0,
         has_forgotten: AtomicBool::new(false),

@@ -14,7 +14,7 @@ use tenure::{Lease, Locks, LocksOptions, Renewal};
 use tracing::field::{Field, Visit};
 use tracing::span;
 
-use crate::store_wrapper::{Around, Change};
+use crate::store_wrapper::{Change, Wrapper};
 
 /// All that was told, with the names of the fields.
 #[derive(Debug, Clone, Default)]
@@ -151,7 +151,7 @@ async fn everything(told: &Told) {
     let late = |lease: Lease| async move { lease.lost().await };
     let finished = short.with_renewal(Renewal::Off).run_to_end(late).await.expect("acquired");
     let _reason = finished.value();
-    let apart = Arc::new(Around(OutOfReach(Memory::new(Arc::clone(&runtime)))));
+    let apart = Arc::new(Wrapper(OutOfReach(Memory::new(Arc::clone(&runtime)))));
     let options = LocksOptions::default().with_store_timeout(Duration::from_millis(50));
     let unreachable = Locks::over(apart, Arc::clone(&runtime), options);
     unreachable.mutex("key").acquire().await.expect_err("out of reach");

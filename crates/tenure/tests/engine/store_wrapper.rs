@@ -36,10 +36,10 @@ pub(crate) trait Change: fmt::Debug + Send + Sync + 'static {
 
 /// The store within, so changed.
 #[derive(Debug)]
-pub(crate) struct Around<C>(pub(crate) C);
+pub(crate) struct Wrapper<C>(pub(crate) C);
 
 #[deny(clippy::missing_trait_methods)]
-impl<C: Change> Store for Around<C> {
+impl<C: Change> Store for Wrapper<C> {
     fn capabilities(&self) -> &Capabilities {
         self.0.within().capabilities()
     }

@@ -8,9 +8,10 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use crate::example_programs::example;
 use tempfile::TempDir;
 use tenure_testkit::{Flavour, Server, clean};
+
+use crate::example_programs::example;
 
 /// Each of them takes less than two seconds on a machine that has nothing else to do.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -5,11 +5,12 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::example_programs::example;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tenure::{ErrorKind, Locks, Renewal};
 use tenure_testkit::{Flavour, Server, clean, role, wait_until};
+
+use crate::example_programs::example;
 
 const PROCESSES: usize = 6;
 const CYCLES: usize = 300;

@@ -22,7 +22,7 @@ mod same_value;
 mod secrets;
 mod silence;
 mod steps;
-mod told;
+mod subscriber;
 mod traces;
 mod verdicts;
 mod ways;

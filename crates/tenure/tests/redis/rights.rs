@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use tenure::ErrorKind;
 use tenure_testkit::{Flavour, Server};
 
-use crate::told::listen;
+use crate::subscriber::listen;
 use crate::world::{
     channels, connect, granted, ms, nothing_but_memories, take, until_waiting, waiting, within,
 };

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tenure::Error;
 use tenure_testkit::{Fate, Flavour, Proxy, Server, Which};
 
-use crate::told::listen;
+use crate::subscriber::listen;
 use crate::world::{ms, within};
 
 /// A part of the password that is the same in every spelling.

@@ -9,12 +9,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-use crate::world::{acquire, ask, closed, fence, in_role, key, open, owner, play, unprivileged};
 use tenure::protocol::{Op, Reply, Request, State};
 use tenure::runtime;
 use tenure::store::StoreErrorClass::{Config, Refused};
 use tenure::store::{Sqlite, Store, StoreError, StoreErrorClass};
 use tenure_testkit::role;
+
+use crate::world::{acquire, ask, closed, fence, in_role, key, open, owner, play, unprivileged};
 
 const TTL: Duration = Duration::from_secs(3600);
 /// A user without rights, and a group.

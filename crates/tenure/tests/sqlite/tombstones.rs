@@ -4,10 +4,11 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::world::{Clock, acquire, ask, fence, key, open, owner, release};
 use rusqlite::Connection;
 use tenure::protocol::{Op, Reply, Request};
 use tenure::store::{Sqlite, SqliteOptions, Store};
+
+use crate::world::{Clock, acquire, ask, fence, key, open, owner, release};
 
 const TTL: Duration = Duration::from_secs(3600);
 const MANY: u32 = 100_000;

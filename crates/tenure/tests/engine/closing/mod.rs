@@ -16,7 +16,7 @@ use tenure::runtime::{self, Runtime};
 use tenure::store::{Memory, Store};
 use tenure::{ErrorKind, Locks, LocksOptions, Released};
 
-use crate::store_wrapper::Around;
+use crate::store_wrapper::Wrapper;
 use interrupted::Interrupted;
 use late::Late;
 
@@ -118,7 +118,7 @@ async fn close_waits_for_an_acquire_that_another_task_awaits() {
 async fn waiter_that_a_close_sends_away_is_withdrawn() {
     let runtime = runtime::machine().expect("a clock and timers");
     let memory = Memory::new(Arc::clone(&runtime));
-    let late = Arc::new(Around(Late::new(Arc::new(memory.clone()))));
+    let late = Arc::new(Wrapper(Late::new(Arc::new(memory.clone()))));
     let over = |store: Arc<dyn Store>| Locks::over(store, Arc::clone(&runtime), Default::default());
     let (closing, other) = (over(Arc::clone(&late) as _), over(Arc::new(memory.clone())));
     let held = other.mutex("key").acquire().await.expect("granted");

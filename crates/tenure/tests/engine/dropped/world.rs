@@ -13,7 +13,7 @@ use tenure::store::{Memory, Sqlite, Store};
 use tenure::{Guard, Locks, LocksOptions};
 
 use crate::still::Still;
-use crate::store_wrapper::Around;
+use crate::store_wrapper::Wrapper;
 
 use super::slow::Slow;
 
@@ -73,7 +73,7 @@ impl World {
         };
         let slow = |before, after, acquire_behind, detached| -> Arc<dyn Store> {
             let inner = Arc::clone(&store);
-            Arc::new(Around(Slow { inner, before, after, acquire_behind, detached }))
+            Arc::new(Wrapper(Slow { inner, before, after, acquire_behind, detached }))
         };
         let seen_by_client = match pace {
             Pace::InPlace => slow(3, 3, 0, false),

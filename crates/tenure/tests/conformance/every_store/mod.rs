@@ -3,12 +3,12 @@
 /// Makes one test of each case for each store. A store is one more line here.
 macro_rules! over_every_store {
     ($($case:ident),+ $(,)?) => {
-        crate::uses::over_store! { memory: crate::world::World::memory(2); $($case),+ }
-        crate::uses::over_store! { sqlite: crate::world::World::sqlite(2); $($case),+ }
-        crate::uses::over_store! {
+        crate::every_store::over_store! { memory: crate::world::World::memory(2); $($case),+ }
+        crate::every_store::over_store! { sqlite: crate::world::World::sqlite(2); $($case),+ }
+        crate::every_store::over_store! {
             redis: crate::world::World::redis(tenure_testkit::Flavour::Redis, 2); $($case),+
         }
-        crate::uses::over_store! {
+        crate::every_store::over_store! {
             valkey: crate::world::World::redis(tenure_testkit::Flavour::Valkey, 2); $($case),+
         }
     };
@@ -29,7 +29,7 @@ pub(crate) use {over_every_store, over_store};
 
 mod blocking;
 mod control;
-mod field_notes;
 mod hand_over;
-mod local_line;
+mod local_queue;
+mod other_libraries;
 mod scopes;
