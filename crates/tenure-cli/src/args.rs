@@ -1,4 +1,4 @@
-//! The command line as typed: options, no relations between them and no meaning.
+//! The command line as typed: the options and their syntax. It gives them no meaning.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -31,7 +31,7 @@ pub(crate) enum Verb {
     List(ListArgs),
 }
 
-/// Which store.
+/// The store.
 #[derive(Debug, Args)]
 pub(crate) struct StoreArgs {
     /// The store, by its URL; repeated, an odd number of times and at least 3: a quorum of them
@@ -52,7 +52,7 @@ pub(crate) struct RunArgs {
     /// How long the lease lasts without renewal: 10ms to 30d
     #[arg(long, value_name = "DUR", default_value = "30s", value_parser = duration::parse)]
     pub(crate) ttl: Duration,
-    /// Give up when the lock was not ours after so long [default: wait without limit]
+    /// Longest time to wait for the lock [default: wait without limit]
     #[arg(long, value_name = "DUR", value_parser = duration::parse)]
     #[arg(conflicts_with_all = ["try_once", "retry"])]
     pub(crate) wait: Option<Duration>,
@@ -62,14 +62,14 @@ pub(crate) struct RunArgs {
     /// Wait N times the retry delay, in line
     #[arg(long, value_name = "N")]
     pub(crate) retry: Option<u32>,
-    /// See --retry
+    /// The delay of --retry
     #[arg(long, value_name = "DUR", default_value = "100ms", value_parser = duration::parse)]
     #[arg(requires = "retry")]
     pub(crate) retry_delay: Duration,
-    /// Keep the key taken at least so long after the grant, even if CMD ends earlier
+    /// Keep the key taken for at least this time after the grant, even if CMD ends earlier
     #[arg(long, value_name = "DUR", default_value = "0s", value_parser = duration::parse)]
     pub(crate) min_hold: Duration,
-    /// End CMD so long after the grant
+    /// End CMD this time after the grant
     #[arg(long, value_name = "DUR", value_parser = duration::parse)]
     pub(crate) max_hold: Option<Duration>,
     /// Time between the first signal and SIGKILL, at most a third of the ttl; 100ms at most if
@@ -81,32 +81,32 @@ pub(crate) struct RunArgs {
     #[arg(short, long, value_name = "SIG", default_value = "TERM")]
     #[arg(value_parser = signals::parse)]
     pub(crate) signal: Signal,
-    /// What happens to CMD when the lock is lost
+    /// The fate of CMD when the lock is lost
     #[arg(long, value_name = "WHAT", value_enum, default_value_t = OnLost::Kill)]
     pub(crate) on_lost: OnLost,
-    /// If the lock was lost: a line for sh, run after CMD has ended, for at most 30s
+    /// A line for sh, run after CMD has ended because the lock was lost, for at most 30s
     #[arg(long, value_name = "SHELL LINE")]
     pub(crate) on_lost_exec: Option<OsString>,
     /// A fixed owner value instead of a random one
     #[arg(long, value_name = "VALUE")]
     pub(crate) owner: Option<String>,
-    /// Whom others see as the holder [default: host:pid:CMD]
+    /// The holder's name for others [default: host:pid:CMD]
     #[arg(long, value_name = "TEXT")]
     pub(crate) label: Option<String>,
     /// The exit code for "busy"
     #[arg(long, value_name = "N", default_value_t = exit::Exit::BUSY.0)]
     pub(crate) busy_exit: u8,
-    /// Write how it went into this file, as one line of JSON. A file is replaced as a whole; to a
+    /// Write the result into this file, as one line of JSON. A file is replaced as a whole; to a
     /// device, a FIFO, a descriptor (/dev/stderr, /dev/fd/N) and stdout (-) the line is added
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
-    /// Say nothing but errors
+    /// Tell errors only
     #[arg(short, long, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
-    /// Say what happens
+    /// Tell each step
     #[arg(short, long)]
     pub(crate) verbose: bool,
-    /// What is locked: 1 to 512 bytes of UTF-8 without control characters
+    /// The key to lock: 1 to 512 bytes of UTF-8 without control characters
     pub(crate) key: String,
     /// The command and its arguments; no shell is involved (for one: sh -c LINE)
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
@@ -140,7 +140,7 @@ pub(crate) struct ListArgs {
     /// One JSON object per line
     #[arg(long)]
     pub(crate) json: bool,
-    /// Only keys that begin with it
+    /// Only keys that begin with this text
     #[arg(default_value = "")]
     pub(crate) prefix: String,
 }

@@ -1,6 +1,5 @@
-//! CMD as `tenure` sees it: behind a sentry, or (with `--on-lost ignore`) as its own child. If
-//! the sentry dies, its orphans come to `tenure`, which is a subreaper for that reason, and are
-//! ended. Nothing here waits.
+//! CMD as `tenure` sees it: behind a sentry, or (with `--on-lost ignore`) as its own child. If the
+//! sentry dies, `tenure` adopts its orphans, as a subreaper, and ends them. Nothing here waits.
 
 use std::time::Duration;
 
@@ -9,18 +8,18 @@ use tenure::runtime::{Moment, Runtime};
 
 use crate::command::{Cmd, Environment};
 use crate::link::{Order, Start};
-use crate::sentry_client::{NotStarted, SentryClient, Silence};
+use crate::sentry_client::{Heard, NotStarted, Sentry, SentryClient, Silence};
 use crate::watch::{Cause, Event, Lease, Watch};
 
 /// CMD.
 #[derive(Debug)]
 pub(crate) struct Child {
     cmd: Pid,
-    /// What is sent first, and the time until SIGKILL.
+    /// The first signal, and the time between it and SIGKILL.
     signal: Signal,
     grace: Duration,
     lease: Option<Lease>,
-    /// Why CMD was told to end, if it was.
+    /// The reason why CMD was told to end.
     told: Option<Cause>,
     parent: Parent,
 }
@@ -32,7 +31,7 @@ enum Parent {
 }
 
 impl Child {
-    /// Starts CMD behind a sentry, or without one as our own child, which no lease limits.
+    /// Starts CMD behind a sentry, or as our own child, which no lease limits.
     pub(crate) fn start(
         cmd: &Cmd,
         env: &Environment,
@@ -57,7 +56,7 @@ impl Child {
         self.cmd
     }
 
-    /// Ends when [`Child::look`] may have something to tell; a SIGCHLD is another reason.
+    /// Ends when [`Child::look`] may have news. A SIGCHLD is another reason to look.
     pub(crate) async fn ready(&self, runtime: &dyn Runtime) {
         match &self.parent {
             Parent::Sentry(client) => client.ready().await,
@@ -68,21 +67,21 @@ impl Child {
         }
     }
 
-    /// What has happened. If the sentry has died, CMD's family is being ended from here.
+    /// The news of CMD. If the sentry has died, CMD and its descendants are ended from here.
     pub(crate) fn look(&mut self, now: Moment) -> Vec<Event> {
         let mut events = vec![];
         if let Parent::Sentry(client) = &mut self.parent {
-            let (heard, lives) = client.hear();
+            let Heard { events: heard, sentry } = client.hear();
             events = heard;
             if matches!(events.last(), Some(Event::Ended(_))) {
                 client.wait();
                 return events;
             }
-            if lives {
+            if sentry == Sentry::Lives {
                 return events;
             }
             client.kill();
-            // Its children are ours once it is gone, and not before.
+            // Only then its children are ours.
             client.wait();
             events.extend(self.adopt(now));
         }
@@ -100,8 +99,8 @@ impl Child {
         }
     }
 
-    /// Passes on to CMD's group a signal that came to us. Without a sentry nobody can tell whether
-    /// CMD has got it as well.
+    /// Passes a signal that came to us on to CMD's group. Without a sentry nobody can tell whether
+    /// CMD has it already.
     pub(crate) fn pass_on(&self, signal: Signal) {
         match &self.parent {
             Parent::Sentry(client) => client.tell(&Order::PassOn { signal: signal.as_raw() }),
@@ -121,7 +120,7 @@ impl Child {
         }
     }
 
-    /// Makes CMD's family end.
+    /// Ends CMD and its descendants.
     pub(crate) fn end(&mut self, cause: Cause, now: Moment) {
         self.told.get_or_insert(cause);
         match &mut self.parent {
@@ -130,38 +129,38 @@ impl Child {
         }
     }
 
-    /// When to doubt that the sentry runs; `NEVER` while all is well.
-    pub(crate) fn doubt_at(&self) -> Moment {
+    /// When to check that the sentry runs; `NEVER` while it answers.
+    pub(crate) fn check_at(&self) -> Moment {
         match &self.parent {
-            Parent::Sentry(client) => client.doubt_at(),
+            Parent::Sentry(client) => client.check_at(),
             Parent::Us(_) => Moment::NEVER,
         }
     }
 
-    /// Continues a sentry that does not answer, and later ends it.
-    pub(crate) fn doubt(&mut self, now: Moment) -> Option<Silence> {
+    /// Continues a sentry that does not answer, and later kills it.
+    pub(crate) fn check_sentry(&mut self, now: Moment) -> Option<Silence> {
         match &mut self.parent {
-            Parent::Sentry(client) => client.doubt(now),
+            Parent::Sentry(client) => client.check(now),
             Parent::Us(_) => None,
         }
     }
 
-    /// Ends a sentry that does not do its work: stopped, perhaps. The rest follows from
+    /// Kills a sentry that does not do its work, perhaps since it is stopped. The rest follows from
     /// [`Child::look`].
-    pub(crate) fn dismiss_sentry(&self) {
+    pub(crate) fn kill_sentry(&self) {
         if let Parent::Sentry(client) = &self.parent {
             client.kill();
         }
     }
 
-    /// Takes the dead sentry's place, to end what it has left.
+    /// Takes the dead sentry's place, and ends all that it has left.
     fn adopt(&mut self, now: Moment) -> Option<Event> {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         let is_ours = rustix::process::waitid(WaitId::Pid(self.cmd), options).is_ok();
         let cmd = is_ours.then_some(self.cmd);
         let mut watch = Watch::over(cmd, self.signal, self.grace, self.lease);
         if !is_ours {
-            watch.lose_sight(now);
+            watch.ended_unseen(now);
         }
         let event = watch.end(self.told.unwrap_or(Cause::SentryDied), now);
         self.parent = Parent::Us(watch);

@@ -1,5 +1,5 @@
-//! CMD: found in PATH before anything is locked, started without a shell, in a process group
-//! of its own. It is never looked up a second time.
+//! CMD: it is found in PATH before anything is locked, and started without a shell in a process
+//! group of its own. It is never looked up a second time.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -17,10 +17,10 @@ use crate::{shell, terminal};
 /// The name under which `tenure` starts itself.
 pub(crate) const OWN_NAME: &str = "tenure";
 
-/// Where a process finds the program that it runs, also after the file was replaced.
+/// The program that a process runs, also after its file was replaced.
 pub(crate) const OWN_PROGRAM: &str = "/proc/self/exe";
 
-/// What CMD gets in its environment on top of ours; `None` takes a variable away.
+/// The variables that CMD gets beside ours; `None` removes one.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Environment(pub(crate) Vec<(&'static str, Option<OsString>)>);
 
@@ -68,25 +68,27 @@ impl Cmd {
         };
         let mut refused = None;
         for path in candidates {
-            match why_not(&path) {
-                None => return Ok(Self { path, words }),
-                Some(Some(why)) => refused = refused.or(Some((path, why))),
-                Some(None) => {}
+            match look_at(&path) {
+                Found::Executable => return Ok(Self { path, words }),
+                Found::Refused(why) => {
+                    refused.get_or_insert_with(|| {
+                        NoCmd::NotExecutable(format!("cannot run {}: {why}", path.display()))
+                    });
+                }
+                Found::Nothing => {}
             }
         }
         let is_path = name.as_encoded_bytes().contains(&b'/');
         let is_path = is_path && shell::instead_of(&words).is_none();
         let name = shell::name_of(&name.to_string_lossy());
         Err(match refused {
-            Some((path, why)) => {
-                NoCmd::NotExecutable(format!("cannot run {}: {why}", path.display()))
-            }
+            Some(refused) => refused,
             None if is_path => NoCmd::NotFound(format!("{name}: no such file")),
             None => NoCmd::NotFound(format!("{name}: command not found")),
         })
     }
 
-    /// What there is to say when the system has refused to run it.
+    /// The message when the system has refused to run it.
     pub(crate) fn not_started(&self, error: &io::Error) -> String {
         let name = self.name();
         let mut start = [0; 256];
@@ -116,7 +118,7 @@ impl Cmd {
         std::iter::once(self.path.as_os_str()).chain(self.words.iter().map(OsString::as_os_str))
     }
 
-    /// What [`Cmd::to_arguments`] gave.
+    /// The reverse of [`Cmd::to_arguments`].
     pub(crate) fn from_arguments(arguments: Vec<OsString>) -> Option<Self> {
         let mut words = arguments.into_iter();
         let path = PathBuf::from(words.next()?);
@@ -158,16 +160,23 @@ impl Cmd {
     }
 }
 
-/// `None` if `path` can be run, `Some(None)` if it is not there, else the reason.
-fn why_not(path: &Path) -> Option<Option<String>> {
+/// A place where the program was looked for.
+enum Found {
+    Executable,
+    /// It is there, and cannot be run for this reason.
+    Refused(String),
+    Nothing,
+}
+
+fn look_at(path: &Path) -> Found {
     match std::fs::metadata(path) {
-        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => Some(Some(e.to_string())),
-        Err(_) => Some(None),
-        Ok(file) if file.is_dir() => Some(Some("it is a directory".into())),
-        Ok(_) => {
-            let allowed = rustix::fs::accessat(CWD, path, Access::EXEC_OK, AtFlags::EACCESS);
-            allowed.err().map(|_| Some("it is not executable".into()))
-        }
+        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => Found::Refused(e.to_string()),
+        Err(_) => Found::Nothing,
+        Ok(file) if file.is_dir() => Found::Refused("it is a directory".into()),
+        Ok(_) => match rustix::fs::accessat(CWD, path, Access::EXEC_OK, AtFlags::EACCESS) {
+            Ok(()) => Found::Executable,
+            Err(_) => Found::Refused("it is not executable".into()),
+        },
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Reads a duration. The message of a refusal is a whole sentence part for people.
+/// Reads a duration. The message of a refusal is for people.
 pub(crate) fn parse(text: &str) -> Result<Duration, String> {
     if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
         return Err(format!("{text} has no unit; did you mean {text}s or {text}ms?"));

@@ -1,5 +1,5 @@
-//! How `tenure` ends: each exit code of its own means one thing. CMD's own code is passed
-//! through and may be any number; `--report` tells them apart.
+//! Exit codes. Each code of `tenure`'s own means one thing. CMD's code is passed through and may be
+//! any number; `--report` tells them apart.
 
 use tenure::{Error, ErrorKind};
 

@@ -35,17 +35,17 @@ Environment of CMD:
   TENURE_STORE_WITHHELD
                      the URL in TENURE_STORE, if a password was left out of it: a nested tenure
                      ends with 77, since it cannot reach this store and must not use another
-  TENURE_HELD        what this command and those around it hold: a nested run on one of
-                     these keys at the same store is refused, since it would wait for itself;
+  TENURE_HELD        the keys that this command and those around it hold: a nested run on one
+                     of them at the same store is refused, since it would wait for itself;
                      another host name for the same server is not recognised
 Environment of the --on-lost-exec line: the same, and
   TENURE_LOST_REASON expired, gone, max-hold or closed";
 
 const SIGNALS: &str = r#"Signals:
   INT, TERM, HUP, QUIT, USR1 and USR2 to tenure are passed on to CMD's process group; one that came
-  to all processes of a service is not, since CMD has it. What was ignored when tenure started is
-  ignored in CMD as well, but for SIGPIPE and SIGCHLD: CMD starts with their default action, under
-  systemd too, which ignores SIGPIPE. To ignore SIGPIPE:
+  to all processes of a service is not, since CMD has it. A signal that was ignored when tenure
+  started is ignored in CMD as well, except SIGPIPE and SIGCHLD: CMD starts with their default
+  action, under systemd too, which ignores SIGPIPE. To ignore SIGPIPE:
       sh -c 'trap "" PIPE; exec CMD'"#;
 
 fn stores() -> String {

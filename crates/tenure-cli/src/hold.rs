@@ -18,14 +18,14 @@ use crate::sentry_client::{NotStarted, Silence};
 use crate::signals::{self, Signals};
 use crate::watch::{Cause, End, Event, Lease};
 
-/// A sentry that was told to end CMD and has not done it so long after the grace is ended too.
+/// Time after the grace for a sentry that was told to end CMD. Then the sentry is killed.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// After CMD got the terminal that it was stopped for, when to look after the rest of its group;
-/// then again after twice as long, up to the last. On a busy machine a program is slow to stop.
-const REST: Duration = Duration::from_millis(100);
-const LAST_REST: Duration = Duration::from_millis(1_600);
+/// Pause between giving CMD the terminal that it was stopped for and continuing its group once
+/// more. The pause doubles up to the last one: on a busy machine a program is slow to stop.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LAST_PAUSE: Duration = Duration::from_millis(1_600);
 
-/// What became of CMD.
+/// The end of CMD, and of the lock.
 #[derive(Debug)]
 pub(crate) struct Held {
     pub(crate) end: End,
@@ -51,7 +51,7 @@ pub(crate) async fn run(
     job: &Job,
     runtime: &dyn Runtime,
 ) -> Result<Held, NotRun> {
-    // What we have said comes before what CMD says, and the line of the waiting is wiped.
+    // Our lines come before those of CMD, and the line about the waiting is wiped.
     output::drain();
     let deadline = long_enough(plan, guard, signals, job, runtime).await?;
     let granted = runtime.now();
@@ -69,9 +69,8 @@ pub(crate) async fn run(
         format!("CMD runs as process {}, deadline {deadline} µs", child.group().as_raw_nonzero())
     });
     let max_hold = plan.max_hold.map_or(Moment::NEVER, |span| granted + span);
-    let (lost, overdue, rest) = (None, Moment::NEVER, Moment::NEVER);
-    let rest_pause = REST;
-    Hold { plan, guard, job, runtime, child, deadline, lost, max_hold, overdue, rest, rest_pause }
+    let (lost, overdue, continuing) = (None, Moment::NEVER, Continuing::NEVER);
+    Hold { plan, guard, job, runtime, child, deadline, lost, max_hold, overdue, continuing }
         .until_end(signals)
         .await
 }
@@ -109,16 +108,41 @@ struct Hold<'a> {
     child: Child,
     /// The last deadline that the sentry was told.
     deadline: Moment,
-    /// Why, and when we knew.
-    lost: Option<(LostReason, Moment)>,
-    /// When CMD has had enough time; `NEVER` once it was told.
+    lost: Option<Loss>,
+    /// The end of `--max-hold`; `NEVER` once CMD was told.
     max_hold: Moment,
-    /// When to do the sentry's work, if it does not.
+    /// When to do the work of a sentry that does not.
     overdue: Moment,
-    /// When to look after the rest of CMD's group, which has just got the terminal.
-    rest: Moment,
-    /// How long before that.
-    rest_pause: Duration,
+    continuing: Continuing,
+}
+
+/// The lock is lost.
+#[derive(Debug, Clone, Copy)]
+struct Loss {
+    reason: LostReason,
+    /// When we knew of it.
+    known: Moment,
+}
+
+/// CMD's group has just got the terminal. It is continued again after a pause: a program that
+/// handles SIGTTOU may stop itself after it was continued.
+#[derive(Debug, Clone, Copy)]
+struct Continuing {
+    at: Moment,
+    pause: Duration,
+}
+
+impl Continuing {
+    const NEVER: Self = Self { at: Moment::NEVER, pause: FIRST_PAUSE };
+
+    fn start(now: Moment) -> Self {
+        Self { at: now + FIRST_PAUSE, pause: FIRST_PAUSE }
+    }
+
+    fn next(self, now: Moment) -> Self {
+        let pause = self.pause * 2;
+        if pause > LAST_PAUSE { Self::NEVER } else { Self { at: now + pause, pause } }
+    }
 }
 
 impl Hold<'_> {
@@ -156,16 +180,14 @@ impl Hold<'_> {
                 }
                 () = self.runtime.sleep_until(self.overdue), if self.overdue != Moment::NEVER => {
                     self.overdue = Moment::NEVER;
-                    self.child.dismiss_sentry();
+                    self.child.kill_sentry();
                 }
-                () = self.runtime.sleep_until(self.child.doubt_at()),
-                    if self.child.doubt_at() != Moment::NEVER => self.doubt(),
-                () = self.runtime.sleep_until(self.rest), if self.rest != Moment::NEVER => {
-                    self.job.serve_the_rest(&self.child);
-                    self.rest_pause *= 2;
-                    let is_last = self.rest_pause > LAST_REST;
-                    let next = self.runtime.now() + self.rest_pause;
-                    self.rest = if is_last { Moment::NEVER } else { next };
+                () = self.runtime.sleep_until(self.child.check_at()),
+                    if self.child.check_at() != Moment::NEVER => self.check_sentry(),
+                () = self.runtime.sleep_until(self.continuing.at),
+                    if self.continuing.at != Moment::NEVER => {
+                    self.job.continue_again(&self.child);
+                    self.continuing = self.continuing.next(self.runtime.now());
                 }
                 () = self.child.ready(self.runtime) => {}
             }
@@ -185,10 +207,7 @@ impl Hold<'_> {
 
     fn stopped(&mut self, signal: i32) {
         match self.job.cmd_stopped(&self.child, signal) {
-            Stop::Served => {
-                self.rest_pause = REST;
-                self.rest = self.runtime.now() + REST;
-            }
+            Stop::Served => self.continuing = Continuing::start(self.runtime.now()),
             Stop::Stuck => {
                 let name = signals::name(signal);
                 self.plan.output.notice(format!(
@@ -200,7 +219,7 @@ impl Hold<'_> {
     }
 
     fn lose(&mut self, reason: LostReason) {
-        self.lost = Some((reason, self.runtime.now()));
+        self.lost = Some(Loss { reason, known: self.runtime.now() });
         let key = self.plan.key.as_str();
         if self.plan.on_lost == OnLost::Ignore {
             self.plan.output.notice(format!("lost {key:?}: {reason}; CMD goes on"));
@@ -210,10 +229,9 @@ impl Hold<'_> {
         }
     }
 
-    fn doubt(&mut self) {
-        // Somebody may have stopped us as well: then its answer has come meanwhile, unread.
+    fn check_sentry(&mut self) {
         let output = self.plan.output;
-        match self.child.doubt(self.runtime.now()) {
+        match self.child.check_sentry(self.runtime.now()) {
             Some(Silence::Continued(pid)) => output.notice(format!(
                 "the sentry (process {}) does not answer, as if it were stopped; continuing it",
                 pid.as_raw_nonzero()
@@ -249,8 +267,8 @@ impl Hold<'_> {
         }
     }
 
-    /// The lock counts as lost if it was before CMD had ended. The clock decides, since we may
-    /// have been stopped: CMD's end has a time, which is of the same clock as the deadline.
+    /// The lock counts as lost if it was lost before CMD had ended. The clock decides, since we may
+    /// have been stopped: the time of CMD's end is of the same clock as the deadline.
     fn ended(&self, end: End) -> Held {
         let had_terminal = self.job.cmd_ended(self.child.group(), end.cause.is_some());
         for survivor in &end.left {
@@ -259,9 +277,13 @@ impl Hold<'_> {
         let by_deadline = matches!(end.cause, Some(Cause::Deadline | Cause::TenureDied));
         let in_time = end.at_us < self.deadline.as_micros() && !by_deadline;
         let lost = match self.lost {
-            Some((LostReason::Expired, known)) if in_time && end.at_us < known.as_micros() => None,
+            Some(Loss { reason: LostReason::Expired, known })
+                if in_time && end.at_us < known.as_micros() =>
+            {
+                None
+            }
             None if !in_time => Some(LostReason::Expired),
-            lost => lost.map(|(reason, _)| reason),
+            lost => lost.map(|loss| loss.reason),
         };
         Held { end, lost, had_terminal }
     }

@@ -1,4 +1,4 @@
-//! `tenure status` and `tenure list`: what the store sees. They change nothing.
+//! `tenure status` and `tenure list`: keys as the store sees them. They change nothing.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::plan::{check_store_timeout, key_of};
 use crate::store::{Choice, Located};
 use crate::view::{self, KeyView};
 
-/// How many keys are asked for at a time.
+/// Number of keys that are asked for at a time.
 const PAGE: usize = 256;
 
 /// `tenure status KEY`.
@@ -32,7 +32,7 @@ pub(crate) fn status(args: &StatusArgs) -> Result<Exit, Refusal> {
     })
 }
 
-/// `tenure list [PREFIX]`: page by page, so that a long list begins at once.
+/// `tenure list [PREFIX]`, page by page: a long list begins at once.
 pub(crate) fn list(args: &ListArgs) -> Result<Exit, Refusal> {
     with_store(&args.store, async |locks, _, now| {
         let mut after: Option<Key> = None;
@@ -53,10 +53,10 @@ fn line(args: &ListArgs, key: &Key, seen: &Inspection, now: u64) -> String {
     if args.json { KeyView::of(key, seen).json() } else { view::text(key, seen, now) }
 }
 
-/// Why a look ended early.
+/// The reason why a look ended early.
 enum Early {
     Refusal(Refusal),
-    /// Whoever reads our output has enough of it.
+    /// The reader of our output has enough of it.
     Enough,
 }
 

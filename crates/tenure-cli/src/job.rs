@@ -1,11 +1,10 @@
-//! The shell's job that `tenure` and CMD are together, though in two process groups: the
-//! terminal goes to CMD and comes back, Ctrl-Z stops both, and continuing continues both.
+//! `tenure` and CMD are one job of the shell in two process groups: the terminal goes to CMD and
+//! comes back, Ctrl-Z stops both, and `fg` continues both.
 //!
-//! A job may have more members than us, such as the pager behind `tenure run k -- seq 999 | less`.
-//! They are in our group, so they share the foreground with us. Therefore CMD has the foreground
-//! from its start only if stdin and stdout are the terminal. Otherwise it gets it when the kernel
-//! stops it for using the terminal (SIGTTIN, SIGTTOU), and keeps it until another member is
-//! stopped for the same reason.
+//! A job may have more members, such as the pager in `tenure run k -- seq 999 | less`. They are in
+//! our group and share the foreground with us. So CMD has the foreground from its start only if
+//! stdin and stdout are the terminal. Otherwise it gets it when the kernel stops it for using the
+//! terminal (SIGTTIN, SIGTTOU), and keeps it until another member is stopped for the same reason.
 
 use std::cell::Cell;
 
@@ -20,18 +19,18 @@ use crate::terminal::Terminal;
 #[derive(Debug)]
 pub(crate) struct Job {
     terminal: Option<Terminal>,
-    /// CMD has the foreground without asking.
+    /// CMD has the foreground from its start.
     at_once: Cell<bool>,
-    /// We have stopped CMD with us, so its stop, of which we hear later, is no news.
+    /// We have stopped CMD ourselves: the stop that we hear of later is no news.
     stopped_cmd: Cell<bool>,
     /// SIGTSTP was ignored when we started.
     no_jobs: bool,
 }
 
-/// What CMD being stopped means.
+/// The meaning of a stop of CMD.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stop {
-    /// Nothing to us: somebody stopped CMD and will continue it.
+    /// Somebody else stopped CMD and will continue it.
     Theirs,
     /// CMD wants a terminal that it cannot have.
     Stuck,
@@ -68,7 +67,7 @@ impl Job {
         if self.stopped_cmd.take() {
             return Stop::Theirs;
         }
-        // Ctrl-Z that has reached CMD alone, and whose terminal was taken back since.
+        // Ctrl-Z reached CMD alone, and the terminal was taken back since.
         let by_key = signal == Signal::TSTP.as_raw() && self.at_once.get();
         if !(in_foreground || wants_terminal || by_key) {
             return Stop::Theirs;
@@ -78,7 +77,7 @@ impl Job {
             // All of our group, as Ctrl-Z would have done; we hear of it in `stop`.
             let _ = rustix::process::kill_current_process_group(Signal::TSTP);
         } else {
-            // As the kernel treats a stopped group that nobody will ever continue.
+            // The kernel treats a stopped group like this that nobody will ever continue.
             if wants_terminal {
                 child.signal(Signal::HUP);
             }
@@ -106,7 +105,7 @@ impl Job {
         let group = child.group();
         match &self.terminal {
             Some(terminal) if terminal.is_of(group) || terminal.is_ours() => {
-                // From here on both have to ask, or it would go to and fro without end.
+                // From here on both wait to be stopped, or the terminal would go to and fro.
                 self.at_once.set(false);
                 terminal.take_back(group);
                 let _ = rustix::process::kill_current_process_group(Signal::CONT);
@@ -115,9 +114,8 @@ impl Job {
         }
     }
 
-    /// Continues who is left stopped in CMD's group though it has the terminal: a program that
-    /// handles SIGTTOU and then stops itself may do so after we have continued its group.
-    pub(crate) fn serve_the_rest(&self, child: &Child) {
+    /// Continues the processes of CMD's group that are stopped though the group has the terminal.
+    pub(crate) fn continue_again(&self, child: &Child) {
         if self.terminal.as_ref().is_some_and(|terminal| terminal.is_of(child.group())) {
             child.signal(Signal::CONT);
         }
@@ -132,8 +130,8 @@ impl Job {
         child.signal(Signal::CONT);
     }
 
-    /// CMD has ended; `restore` for one that could not tidy up the terminal itself. Answers
-    /// whether CMD had the terminal: its Ctrl-C was then meant for all of our job.
+    /// CMD has ended; `restore` if it was made to, and could not tidy up the terminal. Answers
+    /// whether CMD had the terminal: a Ctrl-C was then meant for all of our job.
     pub(crate) fn cmd_ended(&self, cmd: Pid, restore: bool) -> bool {
         let had_it = self.terminal.as_ref().is_some_and(|terminal| terminal.is_of(cmd));
         self.take_back(cmd);

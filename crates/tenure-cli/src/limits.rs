@@ -1,5 +1,5 @@
-//! The limit of open files. Too low a one would show in the middle of something, and as something
-//! else: the library of signals panics, and SQLite says that it cannot open its file.
+//! The limit of open files. A limit that is too low would show later, and as something else: the
+//! library of signals panics, and SQLite says that it cannot open its file.
 
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
@@ -7,8 +7,8 @@ use rustix::stdio::stderr;
 
 use crate::exit::{Exit, Refusal};
 
-/// So many more than are open a `tenure run` opens at the same time, with some to spare: about 20
-/// with the embedded store.
+/// Number of descriptors that `tenure run` opens at the same time (about 20 with the embedded
+/// store), and some to spare.
 const NEEDED: usize = 32;
 
 /// Refuses to begin with fewer than are needed.
@@ -18,7 +18,7 @@ pub(crate) fn check_descriptors() -> Result<(), Refusal> {
         match rustix::io::fcntl_dupfd_cloexec(stderr(), 0) {
             Ok(descriptor) => opened.push(descriptor),
             Err(Errno::MFILE) => return Err(too_few(opened.len())),
-            // A stderr that is closed is no matter of limits.
+            // Stderr is closed: that is no question of limits.
             Err(_) => return Ok(()),
         }
     }

@@ -1,5 +1,5 @@
-//! What `tenure` and its sentry say to each other: lines of JSON over a pair of Unix sockets,
-//! of which each has one end. When one dies, the other reads the end of the file.
+//! The messages between `tenure` and its sentry: lines of JSON over a pair of Unix sockets. When
+//! one process dies, the other reads the end of the file.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -26,7 +26,7 @@ pub(crate) struct Start {
     pub(crate) foreground: bool,
 }
 
-/// What `tenure` tells the sentry later.
+/// A later message to the sentry.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Order {
@@ -34,15 +34,15 @@ pub(crate) enum Order {
     Extend { deadline_us: u64 },
     /// Send a signal to CMD's group.
     Signal { signal: i32 },
-    /// The same with a signal that came to `tenure`, unless CMD has it already.
+    /// Send a signal that came to `tenure`, unless CMD has it already.
     PassOn { signal: i32 },
-    /// End the family.
+    /// End CMD and its descendants.
     End { cause: Cause },
-    /// Only answer.
+    /// Do nothing but answer.
     Answer,
 }
 
-/// What the sentry tells `tenure`.
+/// A message of the sentry.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Report {
@@ -50,9 +50,9 @@ pub(crate) enum Report {
     Started { cmd: i32 },
     /// CMD could not be started; the number is the system's.
     NotStarted { errno: i32 },
-    /// An order was followed: one for each.
+    /// An order was followed. One for each order.
     Followed,
-    /// What became of CMD.
+    /// News of CMD.
     Event(Event),
 }
 
@@ -98,7 +98,7 @@ pub(crate) fn receive_start(link: impl AsFd) -> io::Result<(Start, OwnedFd)> {
     Ok((start, stdin.ok_or(io::ErrorKind::InvalidData)?))
 }
 
-/// Bytes that came, on their way to being messages.
+/// Bytes that were received, and are not yet whole messages.
 #[derive(Debug, Default)]
 pub(crate) struct Inbox(Vec<u8>);
 

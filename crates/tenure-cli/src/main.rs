@@ -1,17 +1,19 @@
 //! `tenure`: run a command under a lock, and see who holds what.
 //!
 //! ```text
-//! args     what was typed                    sentry         CMD's parent, ends it in time
-//! plan     what will be done; all refusals   watch          when they have to end
-//! run      the flow: wait, hold, release     process_tree   CMD and all that descends from it
+//! args     the command line as typed         sentry         CMD's parent, ends it in time
+//! plan     the checked run; all refusals     watch          when CMD has to end
+//! store    the store that was chosen         process_tree   CMD and all its descendants
+//! run      the flow: wait, hold, close       child          CMD as `tenure` sees it
 //! wait     until the lock is held            sentry_client  a sentry as `tenure` sees it
-//! hold     until CMD has ended               link           what both say to each other
-//! inspect  status and list                   relay          signals on their way to CMD
-//! output   what is said on stderr            job            one shell job in two process groups
-//! limits   what the system must allow
+//! hold     until CMD has ended               link           the messages between both
+//! report   the result as a line of JSON      relay          signals on their way to CMD
+//! inspect  status and list                   job            one shell job in two process groups
+//! output   messages on stderr                procs          processes as /proc shows them
 //! ```
 //!
-//! This file decides which of these a process is, and nothing else.
+//! A process is `tenure`, a sentry, or the step that takes the terminal for CMD. This file decides
+//! which, and nothing else.
 
 mod args;
 mod child;

@@ -1,9 +1,9 @@
-//! Runs within runs: what the commands around this one hold. A run on one of those keys would
-//! wait for itself, so it is refused.
+//! Runs within runs: the keys that the commands around this one hold. A run on one of them would
+//! wait for itself, so it is refused. It asks no store.
 
 use std::ffi::{OsStr, OsString};
 
-/// The variable that says what the commands around a process hold.
+/// The variable with the keys that the commands around a process hold.
 pub(crate) const VARIABLE: &str = "TENURE_HELD";
 
 /// Whether one of the commands around this one holds `key` at that store. A key contains no
@@ -13,7 +13,7 @@ pub(crate) fn is_held_around(held: Option<&OsStr>, store: &str, key: &str) -> bo
     held.lines().any(|line| line.split_once('\t') == Some((key, store)))
 }
 
-/// What [`is_held_around`] reads, with one more.
+/// The text that [`is_held_around`] reads, with one key more.
 pub(crate) fn held_with(held: Option<&OsStr>, store: &str, key: &str) -> OsString {
     let mut held = held.unwrap_or_default().to_os_string();
     if !held.is_empty() {

@@ -14,7 +14,7 @@ use crate::command::Environment;
 use crate::output::Output;
 use crate::signals::{self, Signals};
 
-/// How long it may run.
+/// Time for the line.
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// The reason in one word, for `TENURE_LOST_REASON`.
@@ -28,7 +28,7 @@ fn word(reason: LostReason) -> &'static str {
     }
 }
 
-/// Runs the line. A failure is said, and that is all.
+/// Runs the line. A failure is told and changes nothing.
 pub(crate) async fn run(
     line: &OsStr,
     reason: LostReason,

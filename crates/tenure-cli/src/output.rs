@@ -1,6 +1,6 @@
-//! What `tenure` says: on stderr, one line each. A stderr that is closed, full or held by Ctrl-S
-//! never stops it, and neither does a terminal that is in the foreground of CMD: a thread of its
-//! own writes, and nobody waits for it longer than [`drain`] does.
+//! The messages of `tenure` on stderr, one line each. A stderr that is closed, full or held by
+//! Ctrl-S never stops the program, and neither does a terminal in whose foreground CMD is: a thread
+//! of its own writes, and only [`drain`] waits for it, with a limit.
 
 use std::collections::VecDeque;
 use std::io::IsTerminal;
@@ -12,16 +12,16 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::stdio::stderr;
 
-/// How many texts wait for a stderr that takes none. The oldest give way.
+/// At most so many texts wait for a stderr that takes none. The oldest are dropped.
 const WAITING: usize = 256;
-/// How often [`drain`] looks whether stderr takes anything.
+/// Interval at which [`drain`] looks whether stderr takes anything.
 const TICK: Duration = Duration::from_millis(10);
-/// So many looks at a stderr that takes nothing, and [`drain`] gives up.
+/// [`drain`] gives up after so many looks at a stderr that takes nothing.
 const BLOCKED_TICKS: u32 = 10;
-/// So many looks in all, at one that says it takes something, and does not.
+/// [`drain`] gives up after so many looks in all: a stderr may promise to take more, and not do it.
 const TICKS: u32 = 300;
 
-/// How much is said.
+/// The messages that are wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Level {
     /// Errors only.
@@ -30,24 +30,24 @@ pub(crate) enum Level {
     Verbose,
 }
 
-/// Our lines, as far as the level lets them through.
+/// Messages, as far as the level lets them through.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Output(pub(crate) Level);
 
 impl Output {
-    /// What went wrong: always said.
+    /// A failure: always told.
     pub(crate) fn error(self, message: impl AsRef<str>) {
         QUEUE.push(Text::Line(format!("tenure: {}\n", message.as_ref())));
     }
 
-    /// What somebody should know: unless `-q`.
+    /// Something to know: told unless `-q`.
     pub(crate) fn notice(self, message: impl AsRef<str>) {
         if self.0 >= Level::Normal {
             self.error(message);
         }
     }
 
-    /// What happens: with `-v` only.
+    /// A step on the way: told with `-v`.
     pub(crate) fn detail(self, message: impl FnOnce() -> String) {
         if self.0 >= Level::Verbose {
             self.error(message());
@@ -70,12 +70,12 @@ impl Output {
     }
 }
 
-/// Waits until all is written that was said. A stderr that takes nothing ends the waiting after
-/// a tenth of a second. For the end of the process, and before others write to the same file.
+/// Waits until all messages are written, for a tenth of a second at most if stderr takes nothing.
+/// For the end of the process, and before others write to the same file.
 pub(crate) fn drain() {
     let (mut ticks, mut blocked) = (0, 0);
     let mut state = QUEUE.lock();
-    while state.is_writing && ticks < TICKS && blocked < BLOCKED_TICKS {
+    while state.thread == Thread::Writes && ticks < TICKS && blocked < BLOCKED_TICKS {
         let waited = QUEUE.written.wait_timeout(state, TICK);
         let (locked, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
         state = locked;
@@ -86,29 +86,37 @@ pub(crate) fn drain() {
     }
 }
 
-/// What is written at once.
+/// A text that is written at once.
 #[derive(Debug)]
 enum Text {
     Line(String),
-    /// It is of no use once another follows.
+    /// The next text replaces it.
     Update(String),
 }
 
 #[derive(Debug, Default)]
 struct State {
     waiting: VecDeque<Text>,
-    /// How many lines gave way since the last one was written.
+    /// The number of lines that were dropped since the last one was written.
     lost: usize,
-    /// The thread runs, and has not written all.
-    is_writing: bool,
-    has_thread: bool,
+    thread: Thread,
+}
+
+/// The thread that writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Thread {
+    #[default]
+    Missing,
+    Rests,
+    /// It has not written all.
+    Writes,
 }
 
 #[derive(Debug, Default)]
 struct Queue {
     state: Mutex<State>,
     /// There is something to write.
-    said: Condvar,
+    pushed: Condvar,
     /// All is written.
     written: Condvar,
 }
@@ -123,12 +131,12 @@ impl Queue {
     /// Never waits for stderr.
     fn push(&'static self, text: Text) {
         let mut state = self.lock();
-        if !state.has_thread {
-            state.has_thread = self.start_thread();
+        if state.thread == Thread::Missing && self.start_thread() {
+            state.thread = Thread::Rests;
         }
-        if !state.has_thread {
-            // The system has no thread for us. The risk is small that somebody else fills what
-            // takes more just now.
+        if state.thread == Thread::Missing {
+            // The system has no thread for us. Another program may fill stderr between the look and
+            // the write, but that is rare.
             if takes_more(Some(&Timespec { tv_sec: 0, tv_nsec: 0 })) {
                 write(&text);
             }
@@ -142,8 +150,8 @@ impl Queue {
             state.lost += 1;
         }
         state.waiting.push_back(text);
-        state.is_writing = true;
-        self.said.notify_one();
+        state.thread = Thread::Writes;
+        self.pushed.notify_one();
     }
 
     #[allow(clippy::disallowed_methods, reason = "stderr blocks; no runtime is involved")]
@@ -153,7 +161,8 @@ impl Queue {
     }
 
     fn write_all(&self) {
-        // Signals are for the others. Without SIGTTOU a background job may write to a terminal.
+        // Signals are for the other threads. With SIGTTOU blocked, a background job may write to a
+        // terminal.
         let _ = SigSet::all().thread_block();
         let mut state = self.lock();
         loop {
@@ -167,15 +176,15 @@ impl Queue {
                 write(&text);
                 state = self.lock();
             } else {
-                state.is_writing = false;
+                state.thread = Thread::Rests;
                 self.written.notify_all();
-                state = self.said.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state = self.pushed.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
         }
     }
 }
 
-/// Writes a text, and waits as long as that takes. A stderr that fails has no one to tell it to.
+/// Writes a text, and waits as long as that takes. There is nobody to tell of a failure.
 fn write(text: &Text) {
     let (Text::Line(text) | Text::Update(text)) = text;
     let mut bytes = text.as_bytes();

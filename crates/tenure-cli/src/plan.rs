@@ -1,5 +1,5 @@
-//! A run as it will be: every option checked, every relation between them too, CMD found, all
-//! before anything is touched. What is refused is refused here.
+//! A run as it will be: the options and their relations are checked, and CMD is found, before
+//! anything is touched. All refusals of a run are here.
 
 use std::env;
 use std::ffi::OsString;
@@ -19,7 +19,7 @@ use crate::procs;
 use crate::shell;
 use crate::store::{Choice, Located};
 
-/// The default of `--kill-grace`, where a third of the ttl is not shorter.
+/// The default of `--kill-grace`, unless a third of the ttl is shorter.
 const GRACE: Duration = Duration::from_secs(5);
 
 const NO_PROC: &str = "/proc is not mounted: without it tenure cannot find the processes that CMD \
@@ -34,7 +34,7 @@ pub(crate) struct Plan {
     pub(crate) key: Key,
     pub(crate) cmd: Cmd,
     pub(crate) ttl: Duration,
-    /// `None`: without limit. Zero: not at all.
+    /// `None`: without limit. Zero: do not wait.
     pub(crate) wait: Option<Duration>,
     pub(crate) min_hold: Duration,
     pub(crate) max_hold: Option<Duration>,
@@ -47,7 +47,7 @@ pub(crate) struct Plan {
     pub(crate) busy_exit: Exit,
     pub(crate) report: Option<PathBuf>,
     pub(crate) output: Output,
-    /// For CMD: what this run and those around it hold.
+    /// The keys that this run and those around it hold, for CMD.
     pub(crate) held: OsString,
 }
 
@@ -67,7 +67,7 @@ impl Plan {
         if !procs::is_mounted() {
             return Err(Refusal::config(NO_PROC));
         }
-        // For the embedded store this makes its directory; so it comes last.
+        // It comes last, since it makes the directory of the embedded store.
         let store = choice.located()?;
         let held = env::var_os(nested::VARIABLE);
         if nested::is_held_around(held.as_deref(), &store.identity(), key.as_str()) {
@@ -111,12 +111,12 @@ impl Plan {
     }
 }
 
-/// The name of what is locked.
+/// The key, checked.
 pub(crate) fn key_of(text: &str) -> Result<Key, Refusal> {
     Key::new(text).map_err(|e| Refusal::usage(e.to_string()))
 }
 
-/// The time limit of the first contact.
+/// Checks `--store-timeout`.
 pub(crate) fn check_store_timeout(args: &StoreArgs) -> Result<(), Refusal> {
     if args.store_timeout.is_zero() {
         return Err(Refusal::usage("--store-timeout is zero; no store answers that fast"));
@@ -147,7 +147,7 @@ fn grace_of(wanted: Option<Duration>, ttl: Duration) -> Result<Duration, Refusal
     }
 }
 
-/// What to type instead, if CMD looks like words for a shell, or like options of ours.
+/// A hint for a CMD that was not found, if it looks like words for a shell, or like our options.
 fn hint_for(key: &Key, words: &[OsString]) -> String {
     let typed: Vec<OsString> = env::args_os().collect();
     let before = typed.len().saturating_sub(words.len());

@@ -1,6 +1,6 @@
-//! CMD's whole family: CMD, its process group, and every process that descends from it, also
-//! those that left the group or the session. It is whatever descends from the process that
-//! calls, which must be a child subreaper: then no orphan escapes to init.
+//! CMD, its process group, and every process that descends from it, also those that left the group
+//! or the session. They are all descendants of the calling process, which must be a child
+//! subreaper: then no orphan escapes to init.
 
 use std::fmt::{self, Display, Formatter};
 
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::procs::{Process, Table};
 use crate::users;
 
-/// How many of the processes that cannot be ended are named.
+/// At most so many of the processes that cannot be ended are named.
 const NAMED: usize = 8;
 
 /// How a process ended.
@@ -24,7 +24,7 @@ pub(crate) enum Status {
     Signal(i32),
 }
 
-/// What happened to CMD.
+/// A change of CMD.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Change {
     Stopped(i32),
@@ -36,10 +36,19 @@ pub(crate) enum Change {
 pub(crate) struct Survivor {
     number: i32,
     name: String,
-    /// It runs as this user, whom we may send no signal. `None`: it hangs in the kernel.
-    user: Option<u32>,
-    /// It runs as a user whom we may send no signal, and /proc hides whom (hidepid=2).
-    hidden: bool,
+    because: Because,
+}
+
+/// The reason why a process cannot be ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Because {
+    /// It hangs in the kernel.
+    Hangs,
+    /// It runs as this user, whose processes we may not signal.
+    OfUser(u32),
+    /// It runs as such a user, and /proc hides which (hidepid=2).
+    OfHiddenUser,
 }
 
 impl Survivor {
@@ -47,23 +56,25 @@ impl Survivor {
         let number = process.number;
         let name = std::fs::read_to_string(format!("/proc/{number}/comm")).unwrap_or_default();
         let user = (!table.may_signal(process)).then(|| table.user_of(process)).flatten();
-        Self { number, name: name.trim_end().into(), user, hidden: false }
+        let because = user.map_or(Because::Hangs, Because::OfUser);
+        Self { number, name: name.trim_end().into(), because }
     }
 
-    /// CMD itself, which has not ended, though /proc may not show it.
+    /// CMD itself. It has not ended, though /proc may not show it.
     fn of_cmd(cmd: Pid, table: Option<&Table>) -> Self {
         if let Some((table, process)) = table.and_then(|table| Some((table, table.find(cmd)?))) {
             return Self::of(process, table);
         }
         let hidden = rustix::process::test_kill_process(cmd) == Err(Errno::PERM);
         let number = cmd.as_raw_nonzero().get();
-        Self { number, name: "CMD".into(), user: None, hidden }
+        let because = if hidden { Because::OfHiddenUser } else { Because::Hangs };
+        Self { number, name: "CMD".into(), because }
     }
 
-    /// What there is to say when CMD was to end and this process did not.
+    /// The message about a process that did not end with CMD.
     pub(crate) fn left_behind(&self) -> String {
-        let cure = match self.user {
-            None if !self.hidden => String::new(),
+        let cure = match self.because {
+            Because::Hangs => String::new(),
             _ => format!("; end it with more rights: kill -KILL {}", self.number),
         };
         format!("{self}; it goes on without the lock{cure}")
@@ -72,11 +83,11 @@ impl Survivor {
 
 impl Display for Survivor {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Self { number, name, user, hidden } = self;
-        let user = match user {
-            Some(user) => users::name(*user),
-            None if *hidden => "a user that /proc hides".into(),
-            None => return write!(f, "process {number} ({name}) hangs in the kernel"),
+        let Self { number, name, because } = self;
+        let user = match because {
+            Because::OfUser(user) => users::name(*user),
+            Because::OfHiddenUser => "a user that /proc hides".into(),
+            Because::Hangs => return write!(f, "process {number} ({name}) hangs in the kernel"),
         };
         let own = rustix::process::getuid().as_raw();
         write!(
@@ -96,7 +107,7 @@ pub(crate) struct ProcessTree {
 }
 
 impl ProcessTree {
-    /// `None` if nobody knows which of the descendants is CMD.
+    /// `None` if it is not known which of the descendants is CMD.
     pub(crate) fn of(cmd: Option<Pid>) -> Self {
         Self { cmd }
     }
@@ -122,8 +133,8 @@ impl ProcessTree {
         changes
     }
 
-    /// Sends a signal to CMD's group. After CMD was reaped its number may be another's, and
-    /// nothing is sent. Answers who could not be told, if nobody in the group could.
+    /// Sends a signal to CMD's group. Once CMD was reaped its number may be another's, and nothing
+    /// is sent. Answers CMD if we may not signal a single process of the group.
     pub(crate) fn signal_group(&self, signal: Signal) -> Option<Survivor> {
         let group = self.cmd?;
         // A group that is gone needs no signal.
@@ -135,7 +146,7 @@ impl ProcessTree {
 
     /// Sends a signal to the group, then to every other descendant.
     pub(crate) fn signal_all(&self, signal: Signal) {
-        // Those who may not be told are named when they are left at the end.
+        // Processes that we may not signal are named at the end, if they are left.
         let _ = self.signal_group(signal);
         let Ok(table) = Table::read() else { return };
         let descendants = table.descendants();
@@ -143,17 +154,17 @@ impl ProcessTree {
         // KILL may be sent twice; a second TERM could cut a clean ending short.
         let has_it = |member: i32| Some(member) == group && signal != Signal::KILL;
         for process in descendants.iter().filter(|process| !has_it(process.group)) {
-            // Whoever is gone needs none, and the next look finds whoever is not.
+            // A process that is gone needs no signal, and the next look finds new ones.
             let _ = table.signal(process, signal);
         }
     }
 
-    /// Whether nobody of the family is alive.
+    /// Whether no process is alive.
     pub(crate) fn is_gone(&self) -> bool {
         Table::read().map_or(self.cmd.is_none(), |table| table.descendants().is_empty())
     }
 
-    /// Who is still alive; the first few.
+    /// The first few processes that are alive.
     pub(crate) fn survivors(&self) -> Vec<Survivor> {
         let table = Table::read().ok();
         let shown = table.as_ref().map(Table::descendants).unwrap_or_default();

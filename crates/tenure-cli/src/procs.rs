@@ -1,5 +1,5 @@
-//! Processes as /proc shows them: who descends from whom, and signals that hit the process
-//! that was looked at and never one that got its number afterwards.
+//! Processes as /proc shows them: their parents, groups and users; and signals that hit the process
+//! that was looked at, never one that got its number afterwards.
 
 use std::collections::HashMap;
 use std::fs;
@@ -8,8 +8,8 @@ use std::io;
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal};
 
-/// One living process. Numbers are as /proc counts them, which in a PID namespace without a
-/// /proc of its own are not the numbers that `kill` takes.
+/// One living process. Numbers are those of /proc. In a PID namespace without a /proc of its own
+/// they are not the numbers that `kill` takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Process {
     pub(crate) number: i32,
@@ -20,12 +20,12 @@ pub(crate) struct Process {
     started: u64,
 }
 
-/// What a signal means to a process.
+/// The effect of a signal on a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Disposition {
-    /// It has come and is on its way, or it ends the process right now.
+    /// It has been sent and is not delivered yet, or it ends the process right now.
     Pending,
-    /// It would do what the kernel does by default.
+    /// The kernel's default action.
     Default,
     /// It is caught or ignored.
     Handled,
@@ -36,8 +36,8 @@ pub(crate) enum Disposition {
 pub(crate) struct Table {
     own: Process,
     all: Vec<Process>,
-    /// In a PID namespace that /proc does not belong to: which number of the list `NSpid` is
-    /// the one of our namespace.
+    /// The place of our namespace's number in the list `NSpid`, in a PID namespace that /proc does
+    /// not belong to.
     level: Option<usize>,
 }
 
@@ -80,7 +80,7 @@ impl Table {
         self.all.iter().find(|process| self.pid_of(process) == Some(pid))
     }
 
-    /// Whether we may send signals to a process. To one that has ended we may.
+    /// Whether we may signal a process. One that has ended counts as yes.
     pub(crate) fn may_signal(&self, process: &Process) -> bool {
         let pid = self.pid_of(process);
         pid.is_none_or(|pid| rustix::process::test_kill_process(pid) != Err(Errno::PERM))
@@ -106,7 +106,7 @@ impl Table {
         found
     }
 
-    /// What a signal means to a process; `None` if the process has ended.
+    /// The effect of a signal on a process; `None` if the process has ended.
     pub(crate) fn disposition(&self, pid: Pid, signal: Signal) -> Option<Disposition> {
         let process = self.find(pid)?;
         let status = fs::read_to_string(format!("/proc/{}/status", process.number)).ok()?;
@@ -124,9 +124,8 @@ impl Table {
         })
     }
 
-    /// Whether no process outside of our group but of our session is the parent of one inside:
-    /// then nobody is there to continue us once we are stopped, and the kernel refuses to stop
-    /// such a group by Ctrl-Z.
+    /// Whether our group has no parent process in another group of our session. Then nobody would
+    /// continue us once we are stopped, and the kernel refuses to stop such a group by Ctrl-Z.
     pub(crate) fn own_group_is_orphaned(&self) -> bool {
         let (group, session) = (self.own.group, self.own.session);
         let members = self.all.iter().filter(|p| p.group == group);
@@ -140,7 +139,7 @@ impl Table {
     pub(crate) fn signal(&self, process: &Process, signal: Signal) -> io::Result<()> {
         let Some(pid) = self.pid_of(process) else { return Ok(()) };
         let done = rustix::process::pidfd_open(pid, PidfdFlags::empty()).and_then(|handle| {
-            // The handle may already belong to a successor of the number; its birth tells.
+            // The number may have a new owner by now: the start time tells.
             match read_one(&process.number.to_string()) {
                 Some(now) if now.started == process.started => {
                     rustix::process::pidfd_send_signal(handle, signal)
@@ -168,12 +167,12 @@ pub(crate) fn is_mounted() -> bool {
     read_one("self").is_some() && fs::read_link(crate::command::OWN_PROGRAM).is_ok()
 }
 
-/// Reads `/proc/NAME/stat`; `None` for one that is gone or a zombie, which is past all signals.
+/// Reads `/proc/NAME/stat`; `None` for a process that is gone, or a zombie.
 fn read_one(name: &str) -> Option<Process> {
     parse(&fs::read(format!("/proc/{name}/stat")).ok()?)
 }
 
-/// The second field, the command, may contain anything: what counts is behind its last `)`.
+/// The second field, the command, may contain anything. The others follow its last `)`.
 fn parse(stat: &[u8]) -> Option<Process> {
     let number = std::str::from_utf8(stat.split(|b| *b == b' ').next()?).ok()?.parse().ok()?;
     let behind = stat.iter().rposition(|b| *b == b')')? + 1;
@@ -193,7 +192,7 @@ fn parse(stat: &[u8]) -> Option<Process> {
     })
 }
 
-/// The numbers of a process in the namespace of /proc and in each one further in.
+/// The numbers of a process: in the namespace of /proc, and in each one inside of it.
 fn numbers_of(number: i32) -> Vec<i32> {
     let status = fs::read_to_string(format!("/proc/{number}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("NSpid:")).unwrap_or_default();

@@ -1,5 +1,5 @@
-//! Who is being waited for. Said when the waiting has lasted for a second; on a terminal the
-//! line is kept up to date in place, elsewhere it is repeated now and then.
+//! The line about the waiting: who holds the key, and for how long. It comes when the waiting has
+//! lasted for a second. On a terminal it is replaced every second, elsewhere repeated every minute.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -11,8 +11,11 @@ use tenure::runtime::{Moment, Runtime};
 use crate::duration::show;
 use crate::output::Output;
 
+/// Time before the first line.
 const FIRST: Duration = Duration::from_secs(1);
+/// Interval of the lines on a terminal.
 const IN_PLACE: Duration = Duration::from_secs(1);
+/// Interval of the lines elsewhere.
 const IN_A_LOG: Duration = Duration::from_secs(60);
 
 /// The line about the waiting. It is wiped when this is dropped.
@@ -28,13 +31,13 @@ impl Progress {
         Self { output, in_place: output.can_update(), shown: Cell::new(false) }
     }
 
-    /// Tells, until it is dropped.
+    /// Tells again and again. It never ends.
     pub(crate) async fn tell(&self, mutex: &Mutex, key: &str, runtime: &dyn Runtime) {
         let began = runtime.now();
         let mut at = began + FIRST;
         loop {
             runtime.sleep_until(at).await;
-            // A store that does not answer now is the business of the acquire.
+            // The acquire deals with a store that does not answer.
             let line = match mutex.inspect().await {
                 Ok(seen) => line(key, &seen, runtime.now().since(began), runtime.wall_micros()),
                 Err(e) => format!("waiting for {key:?}: {}", e.message()),
@@ -50,7 +53,7 @@ impl Progress {
     }
 }
 
-/// The next round time after `now`: a process that was stopped does not catch up.
+/// The time of the next line. A process that was stopped does not catch up.
 fn next(last: Moment, now: Moment, every: Duration) -> Moment {
     (last + every).max(now)
 }

@@ -1,12 +1,13 @@
-//! Signals on their way from `tenure` to CMD, as the sentry passes them on: once.
+//! Signals on their way from `tenure` to CMD. The sentry passes each of them on once, and never one
+//! that CMD has got already.
 //!
 //! Service managers stop a service by a signal to every one of its processes. CMD has it then, and
 //! a second one from us may cut its clean ending short. The sentry tells such a signal from one to
 //! `tenure` alone: it lives in a process group of its own, so it gets the first and not the second.
 //! By `killall tenure`, though, it gets a signal that CMD does not get. So a signal is held back
-//! only if CMD has it beyond doubt, or if it came from those who stop all of a service (process 1
-//! or an ancestor of ours) and the sentry hears nothing that `tenure` does not hear. It is passed
-//! on if CMD would be dead of it, and when it is repeated.
+//! only if CMD certainly has it, or if it came from a manager of services (process 1 or an ancestor
+//! of ours) and the sentry hears nothing that `tenure` does not hear. It is passed on if CMD would
+//! be dead of it, and when it is repeated.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -29,10 +30,25 @@ const MEMORY: Duration = Duration::from_secs(10);
 struct Own {
     signal: Signal,
     at: Moment,
-    /// Whoever sent it stops all of a service.
+    /// A manager of services has sent it.
     by_manager: bool,
     /// `tenure` has got it, too.
     shared: bool,
+}
+
+/// A signal that is due for CMD.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Due {
+    PassOn(Signal),
+    /// CMD has it.
+    HoldBack(Signal),
+}
+
+/// A signal that waits until the sentry knows whether it has got the same one.
+#[derive(Debug, Clone, Copy)]
+struct Waiting {
+    signal: Signal,
+    until: Moment,
 }
 
 /// The signals of the sentry, and those that `tenure` wants passed on.
@@ -40,9 +56,8 @@ struct Own {
 pub(crate) struct Relay {
     own: SignalFd,
     heard: Vec<Own>,
-    /// What is to be passed on, and when.
-    waiting: Vec<(Signal, Moment)>,
-    /// What was held back once.
+    waiting: Vec<Waiting>,
+    /// The signals that were held back once.
     held_back: Vec<Signal>,
 }
 
@@ -59,42 +74,42 @@ impl Relay {
 
     /// `tenure` wants a signal passed on.
     pub(crate) fn pass_on(&mut self, signal: Signal, now: Moment) {
-        self.waiting.push((signal, now + WINDOW));
+        self.waiting.push(Waiting { signal, until: now + WINDOW });
     }
 
-    /// CMD is being ended: what else it was to be told does not matter any more.
+    /// CMD is being ended: other signals do not matter any more.
     pub(crate) fn forget(&mut self) {
         self.waiting.clear();
     }
 
-    /// The signals that are due for CMD, and for each whether it is held back, since CMD has it.
-    pub(crate) fn due(&mut self, cmd: Pid, now: Moment) -> Vec<(Signal, bool)> {
+    /// The signals that are due for CMD.
+    pub(crate) fn due(&mut self, cmd: Pid, now: Moment) -> Vec<Due> {
         self.hear(now);
         for own in &mut self.heard {
-            own.shared |= self.waiting.iter().any(|(signal, _)| *signal == own.signal);
+            own.shared |= self.waiting.iter().any(|waiting| waiting.signal == own.signal);
         }
         let mut due = vec![];
-        while let Some(at) = self.waiting.iter().position(|(_, at)| *at <= now) {
-            let (signal, _) = self.waiting.remove(at);
+        while let Some(at) = self.waiting.iter().position(|waiting| waiting.until <= now) {
+            let Waiting { signal, .. } = self.waiting.remove(at);
             let has_it = self.heard.iter().find(|own| own.signal == signal);
             let has_it = has_it.is_some_and(|own| self.has_it(cmd, *own));
             self.heard.retain(|own| own.signal != signal);
             if has_it {
                 self.held_back.push(signal);
             }
-            due.push((signal, has_it));
+            due.push(if has_it { Due::HoldBack(signal) } else { Due::PassOn(signal) });
         }
         due
     }
 
     /// When the next signal is due.
     pub(crate) fn next_look(&self) -> Option<Moment> {
-        self.waiting.iter().map(|(_, at)| *at).min()
+        self.waiting.iter().map(|waiting| waiting.until).min()
     }
 
     fn hear(&mut self, now: Moment) {
         while let Ok(Some(info)) = self.own.read_signal() {
-            // Above zero are the kernel's own, which no process has sent.
+            // Codes above zero are the kernel's own: no process has sent them.
             let by_process = info.ssi_code <= 0;
             let number = i32::try_from(info.ssi_signo).unwrap_or_default();
             let sender = i32::try_from(info.ssi_pid).unwrap_or_default();

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 pub(crate) use destination::Destination;
 
-/// What became of a run.
+/// How a run went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Outcome {

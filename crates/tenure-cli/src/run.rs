@@ -169,7 +169,7 @@ impl Flow<'_> {
             self.release(guard).await;
             return verdict;
         };
-        // What may be left of the lease is given back beside what follows, and nobody waits.
+        // The rest of the lease is given back in the background: nobody waits for it here.
         drop(guard);
         if let Some(line) = &plan.on_lost_exec {
             on_lost::run(line, reason, &env, &mut self.signals, &*runtime, plan.output).await;

@@ -1,6 +1,6 @@
-//! CMD's parent: a small process that ends CMD's whole family when the lease does, whatever
-//! has happened to `tenure`: stopped, killed, or too busy. It has no threads, no store and no
-//! engine, and leaves when CMD has ended.
+//! CMD's parent: a small process that ends CMD and all its descendants when the lease ends, even
+//! if `tenure` is stopped, killed, or too busy. It has no threads, no store and no engine, and it
+//! exits when CMD has ended.
 //!
 //! It lives in a process group of its own, so that a signal to the group of `tenure` misses it.
 
@@ -18,17 +18,17 @@ use crate::command::{Cmd, Environment, OWN_NAME};
 use crate::link::{self, Inbox, Order, Report};
 use crate::output::{Level, Output};
 use crate::process_tree::Status;
-use crate::relay::Relay;
+use crate::relay::{Due, Relay};
 use crate::signals;
 use crate::watch::{Cause, End, Event, Watch};
 
 /// The word that makes `tenure` a sentry: not for people.
 pub(crate) const WORD: &str = "__sentry";
 
-/// Runs the sentry; the arguments are CMD's. Its exit code means nothing: what there is to say
-/// goes over the link.
+/// Runs the sentry; the arguments are CMD's. Its exit code means nothing: all its news go over the
+/// link.
 pub(crate) fn main(arguments: Vec<OsString>) -> io::Result<()> {
-    // It was started as /proc/self/exe, so `ps` would call it "exe".
+    // It was started as /proc/self/exe, and `ps` would call it "exe".
     let _ = std::fs::write("/proc/self/comm", OWN_NAME);
     let tenure = rustix::process::getppid();
     let mut link = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
@@ -74,12 +74,12 @@ impl Sentry {
             for event in self.watch.look(clock::now()) {
                 match &event {
                     Event::Ended(end) if !tenure_lives => {
-                        self.last_word(end);
+                        self.tell_user(end);
                         return Ok(());
                     }
                     Event::Ended(_) => {
-                        // The last word has to arrive, also while `tenure` is stopped. If it has
-                        // just died, CMD has ended by itself and nothing needs to be said.
+                        // The last message has to arrive, also while `tenure` is stopped. If
+                        // `tenure` has just died, CMD has ended by itself, and that needs no word.
                         self.link.set_nonblocking(false)?;
                         self.tell(&event);
                         return Ok(());
@@ -89,11 +89,12 @@ impl Sentry {
                 }
                 self.tell(&event);
             }
-            for (signal, held_back) in self.relay.due(self.cmd, clock::now()) {
-                if held_back {
-                    self.tell(&Event::HeldBack { signal: signal.as_raw() });
-                } else {
-                    self.watch.signal(signal);
+            for due in self.relay.due(self.cmd, clock::now()) {
+                match due {
+                    Due::PassOn(signal) => self.watch.signal(signal),
+                    Due::HoldBack(signal) => {
+                        self.tell(&Event::HeldBack { signal: signal.as_raw() });
+                    }
                 }
             }
             self.alarm
@@ -108,8 +109,8 @@ impl Sentry {
         }
     }
 
-    /// Says what nobody else is left to say, when all is done.
-    fn last_word(&self, end: &End) {
+    /// Tells the user how it ended, in the place of a `tenure` that was killed.
+    fn tell_user(&self, end: &End) {
         let number = |pid: Pid| pid.as_raw_nonzero();
         let tenure =
             self.tenure.map_or_else(String::new, |pid| format!(" (process {})", number(pid)));
@@ -147,7 +148,7 @@ impl Sentry {
         }
     }
 
-    /// Follows what `tenure` says; `false` if it is gone.
+    /// Follows the orders of `tenure`; `false` if it is gone.
     fn hear(&mut self) -> io::Result<bool> {
         let mut bytes = [0; 1024];
         let lives = loop {
@@ -190,7 +191,7 @@ impl Sentry {
     }
 
     fn send(&mut self, report: &Report) {
-        // News only: `tenure` may be gone, or stopped for so long that the link is full.
+        // It may fail: `tenure` may be gone, or stopped for so long that the link is full.
         let _ = self.link.write_all(&link::line(report));
     }
 }

@@ -1,4 +1,5 @@
-//! A sentry as `tenure` sees it: started, told, heard, and ended if it does not do its work.
+//! A sentry as `tenure` sees it: it is started, told, heard, and killed if it does not do its work.
+//! It never ends CMD: that is for the sentry, or for `tenure` once the sentry is gone.
 
 use std::cell::Cell;
 use std::io::{self, Read};
@@ -17,17 +18,17 @@ use tokio::net::UnixStream;
 
 use crate::clock;
 use crate::command::{Cmd, Environment, OWN_NAME, OWN_PROGRAM};
+use crate::duration::show;
 use crate::link::{self, Inbox, Order, Report, Start};
 use crate::sentry;
 use crate::watch::Event;
 
-/// How long the sentry may take to say that it has started CMD.
+/// Time for the sentry to say that it has started CMD.
 const START_LIMIT: Duration = Duration::from_secs(10);
 
-/// How long the sentry may take to follow an order before it is continued, and to end once it is
-/// ending.
+/// Time for the sentry to follow an order before it is continued, and to end once it is ending.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How long it may take from then on before it is ended: a busy machine is no reason to end CMD.
+/// Time from then on before it is killed: a busy machine is no reason to end CMD.
 const LAST_PATIENCE: Duration = Duration::from_secs(8);
 
 /// A sentry that has started CMD.
@@ -36,20 +37,42 @@ pub(crate) struct SentryClient {
     sentry: Process,
     link: UnixStream,
     inbox: Inbox,
-    /// CMD's own process, whose end shows whatever the sentry does. `None` once it has ended.
+    /// CMD's process: its end shows here even if the sentry does not tell. `None` after that.
     cmd: Option<AsyncFd<OwnedFd>>,
-    /// How many orders were not followed yet.
+    /// The number of orders that were not followed yet.
     orders: Cell<usize>,
-    /// When to doubt that the sentry runs; `NEVER` if it has followed all.
-    doubt: Cell<Moment>,
-    /// It was continued, and has not said anything since.
-    continued: bool,
-    /// It was silent once: it is asked again and again, since it may be stopped before it has sent
-    /// CMD a signal, which it does a little later than it follows the order.
-    suspect: bool,
+    /// When to check that the sentry runs; `NEVER` if it has followed all orders.
+    check_at: Cell<Moment>,
+    trust: Trust,
 }
 
-/// What was done about a sentry that does not answer.
+/// How far a sentry is trusted to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trust {
+    /// It has followed every order in time.
+    Full,
+    /// It was silent once. It is asked again and again: it sends CMD a signal a little later than
+    /// it follows the order, and may be stopped in between.
+    Suspect,
+    /// It was continued, and has not said anything since.
+    Continued,
+}
+
+/// The news of a sentry.
+#[derive(Debug)]
+pub(crate) struct Heard {
+    pub(crate) events: Vec<Event>,
+    pub(crate) sentry: Sentry,
+}
+
+/// Whether a sentry lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sentry {
+    Lives,
+    IsGone,
+}
+
+/// The measure taken against a sentry that does not answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Silence {
     /// It was continued, since it may be stopped.
@@ -63,12 +86,12 @@ pub(crate) enum Silence {
 pub(crate) enum NotStarted {
     /// The system refused to run CMD itself.
     Cmd(io::Error),
-    /// The sentry could not be started, or did not do its part.
+    /// The sentry could not be started, or did not start CMD.
     Sentry(io::Error),
 }
 
 impl SentryClient {
-    /// Starts a sentry and through it CMD; answers CMD's number too.
+    /// Starts a sentry, which starts CMD. Answers CMD's number too.
     pub(crate) fn start(
         cmd: &Cmd,
         env: &Environment,
@@ -85,18 +108,17 @@ impl SentryClient {
                 sentry,
                 link,
                 inbox: Inbox::default(),
-                // A CMD that has ended already was reaped by a sentry that runs.
+                // If CMD has ended already, the sentry runs: it has reaped CMD.
                 cmd: watched(cmd),
                 orders: Cell::new(0),
-                doubt: Cell::new(Moment::NEVER),
-                continued: false,
-                suspect: false,
+                check_at: Cell::new(Moment::NEVER),
+                trust: Trust::Full,
             };
-            // One that was stopped right after its first word shows by this.
+            // It may have been stopped right after its first message.
             started.tell(&Order::Answer);
             return Ok((started, cmd));
         }
-        // What it may have started, it ends for lack of a `tenure` at the link's other end.
+        // The sentry ends all that it may have started: the other end of its link is closed.
         drop(ours);
         sentry.go_on();
         sentry.wait(Duration::from_micros(start.grace_us) + LAST_PATIENCE);
@@ -124,37 +146,37 @@ impl SentryClient {
         }
     }
 
-    /// When [`SentryClient::doubt`] is due; `NEVER` while all is well.
-    pub(crate) fn doubt_at(&self) -> Moment {
-        self.doubt.get()
+    /// When [`SentryClient::check`] is due; `NEVER` while the sentry answers.
+    pub(crate) fn check_at(&self) -> Moment {
+        self.check_at.get()
     }
 
-    /// A sentry that did not follow an order in time is continued, and then ended.
-    pub(crate) fn doubt(&mut self, now: Moment) -> Option<Silence> {
-        // What was said while we were stopped is read first.
-        if now < self.doubt.get() || is_readable(&self.link, Duration::ZERO) {
+    /// A sentry that did not follow an order in time is continued, and then killed.
+    pub(crate) fn check(&mut self, now: Moment) -> Option<Silence> {
+        // We may have been stopped ourselves: its messages of that time are read first.
+        if now < self.check_at.get() || is_readable(&self.link, Duration::ZERO) {
             return None;
         }
-        if self.continued {
-            self.doubt.set(Moment::NEVER);
+        if self.trust == Trust::Continued {
+            self.check_at.set(Moment::NEVER);
             self.sentry.kill();
             return Some(Silence::Killed(self.sentry.pid));
         }
         if self.orders.get() == 0 {
-            self.doubt.set(Moment::NEVER);
+            self.check_at.set(Moment::NEVER);
             self.tell(&Order::Answer);
             return None;
         }
-        (self.continued, self.suspect) = (true, true);
-        self.doubt.set(now + LAST_PATIENCE);
+        self.trust = Trust::Continued;
+        self.check_at.set(now + LAST_PATIENCE);
         self.sentry.go_on();
         Some(Silence::Continued(self.sentry.pid))
     }
 
-    /// What the sentry has said, and whether it lives.
-    pub(crate) fn hear(&mut self) -> (Vec<Event>, bool) {
+    /// The news of the sentry.
+    pub(crate) fn hear(&mut self) -> Heard {
         self.sentry.reap_all();
-        let lives = self.read();
+        let sentry = self.read();
         let mut events = vec![];
         while let Some(report) = self.inbox.pop() {
             match report {
@@ -167,63 +189,65 @@ impl SentryClient {
             self.cmd = None;
             self.tell(&Order::Answer);
         }
-        (events, lives)
+        Heard { events, sentry }
     }
 
     fn followed(&mut self) {
         let orders = self.orders.get().saturating_sub(1);
         self.orders.set(orders);
-        self.continued = false;
-        let is_well = orders == 0 && !self.suspect;
-        self.doubt.set(if is_well { Moment::NEVER } else { clock::now() + PATIENCE });
+        if self.trust == Trust::Continued {
+            self.trust = Trust::Suspect;
+        }
+        let is_well = orders == 0 && self.trust == Trust::Full;
+        self.check_at.set(if is_well { Moment::NEVER } else { clock::now() + PATIENCE });
     }
 
-    /// Tells the sentry. One that has not listened for so long that a line does not fit any
-    /// more is no sentry and is ended.
+    /// Sends an order. A sentry that has not read for so long that the link is full is killed.
     pub(crate) fn tell(&self, order: &Order) {
         let line = link::line(order);
-        // Not by way of tokio: to it, a link on which nothing was awaited yet is not writable.
+        // Without tokio, which takes a link for not writable until something was awaited on it.
         if rustix::io::write(&self.link, &line) != Ok(line.len()) {
             self.sentry.kill();
         }
         self.orders.set(self.orders.get() + 1);
-        if self.doubt.get() == Moment::NEVER {
-            self.doubt.set(clock::now() + PATIENCE);
+        if self.check_at.get() == Moment::NEVER {
+            self.check_at.set(clock::now() + PATIENCE);
         }
     }
 
-    /// Ends the sentry, not what it guards.
+    /// Kills the sentry, and not CMD.
     pub(crate) fn kill(&self) {
         self.sentry.kill();
     }
 
-    /// Waits for the end of a sentry that is ending, and ends one that does not.
+    /// Waits for the end of a sentry that is ending, and kills one that is not.
     pub(crate) fn wait(&mut self) {
         self.sentry.wait(PATIENCE);
     }
 
-    /// `false` at the end of the link.
-    fn read(&mut self) -> bool {
+    /// The end of the link is the end of the sentry.
+    fn read(&mut self) -> Sentry {
         let mut bytes = [0; 1024];
         loop {
             let read = match self.link.try_read(&mut bytes) {
-                // To tokio nothing has come before it was awaited; but after a stop, what was said
-                // meanwhile comes before the signal that continued us.
+                // Tokio takes a link for empty until it was awaited. After a stop of ours, the
+                // messages of that time come before the signal that continued us.
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
                     rustix::io::read(&self.link, &mut bytes).map_err(io::Error::from)
                 }
                 read => read,
             };
             match read {
-                Ok(0) => return false,
+                Ok(0) => return Sentry::IsGone,
                 Ok(count) => self.inbox.push(&bytes[..count]),
-                Err(e) => return e.kind() == io::ErrorKind::WouldBlock,
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Sentry::Lives,
+                Err(_) => return Sentry::IsGone,
             }
         }
     }
 }
 
-/// The sentry's process. The handle stays with it, whoever gets its number later.
+/// The sentry's process. The handle belongs to it even if another process gets its number later.
 #[derive(Debug)]
 struct Process {
     pid: Pid,
@@ -242,7 +266,7 @@ impl Process {
         let _ = rustix::process::pidfd_send_signal(&self.handle, Signal::CONT);
     }
 
-    /// Waits for its end, and ends it if that takes longer.
+    /// Waits for its end, and kills it if that takes longer.
     fn wait(&mut self, limit: Duration) {
         if !self.reaped && !is_readable(&self.handle, limit) {
             self.kill();
@@ -255,7 +279,7 @@ impl Process {
         }
     }
 
-    /// Collects every child that has ended: as process 1 we get everybody's orphans.
+    /// Collects every child that has ended: process 1 gets the orphans of all.
     fn reap_all(&mut self) {
         while let Ok(Some((pid, _))) = rustix::process::wait(WaitOptions::NOHANG) {
             self.reaped |= pid == self.pid;
@@ -270,11 +294,11 @@ fn watched(process: Pid) -> Option<AsyncFd<OwnedFd>> {
     AsyncFd::with_interest(handle, Interest::READABLE).ok()
 }
 
-/// Whether there is something to read, within this time: of a process's handle, its end.
+/// Whether there is something to read, within this time. Of a process's handle that is its end.
 fn is_readable(descriptor: &impl AsFd, limit: Duration) -> bool {
     let mut ready = [PollFd::new(descriptor, PollFlags::IN)];
     let limit = Timespec::try_from(limit).ok();
-    // No signal interrupts this for long: the limit is short, and killing comes after it.
+    // A signal may interrupt it. The limits are short, and the caller kills after that.
     rustix::event::poll(&mut ready, limit.as_ref()).is_ok_and(|count| count > 0)
 }
 
@@ -303,6 +327,10 @@ fn first_word(mut link: &StdStream) -> io::Result<Report> {
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(_) => inbox.push(&byte),
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                let message = format!("it did not start CMD within {}", show(START_LIMIT));
+                return Err(io::Error::new(io::ErrorKind::TimedOut, message));
+            }
             Err(e) => return Err(e),
         }
     }

@@ -1,10 +1,10 @@
 //! Words for a shell where CMD is expected: `"echo a && echo b"`, `-c LINE`, `FOO=bar env`, `cd /`.
-//! No shell is involved, so they name no program. Here they become the line to type instead. It is
-//! only looked at when CMD was not found, and nothing of it is ever run.
+//! No shell is involved, so they name no program. Here they become the line to type instead. They
+//! are looked at only when CMD was not found, and nothing of them is ever run.
 
 use std::ffi::OsString;
 
-/// What only a shell knows: its own commands, and the words that its grammar is made of.
+/// Words that only a shell knows: its own commands, and those of its grammar.
 const WORDS: [&str; 51] = [
     "!", ".", "[[", "alias", "bg", "break", "builtin", "case", "cd", "command", "continue",
     "declare", "dirs", "disown", "eval", "exec", "exit", "export", "fc", "fg", "for", "function",
@@ -14,10 +14,10 @@ const WORDS: [&str; 51] = [
 ];
 /// Aliases that many interactive shells have.
 const ALIASES: [&str; 5] = ["l", "la", "ll", "lsl", ".."];
-/// What joins commands, or leads their input and output elsewhere, between blanks.
+/// Operators between blanks that join commands, or redirect their input and output.
 const OPERATORS: [&str; 14] =
     ["&&", "||", "|", ";", "&", ">", ">>", "<", "2>", "2>>", "2>&1", "&>", "|&", ">&2"];
-/// In the name of a variable: its value is not repeated.
+/// Parts of a variable's name: its value is a secret and is not repeated.
 const SECRETS: [&str; 7] = ["PASS", "PWD", "SECRET", "TOKEN", "KEY", "CREDENTIAL", "AUTH"];
 /// A longer line is not repeated.
 const LONGEST: usize = 500;
@@ -62,13 +62,13 @@ pub(crate) fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 
-/// `-c`, perhaps with other letters: what a shell takes a line with.
+/// `-c`, perhaps with other letters: the option of a shell that takes a line.
 fn is_option_with_line(word: &str) -> bool {
     let letters = word.strip_prefix('-').unwrap_or_default();
     letters.ends_with('c') && letters.len() <= 4 && letters.chars().all(|c| c.is_ascii_lowercase())
 }
 
-/// Blanks, or what a shell gives a meaning to.
+/// Blanks, or characters with a meaning for a shell.
 fn needs_shell(word: &str) -> bool {
     word.starts_with('~') || word.contains(|c: char| c.is_whitespace() || "|&;<>()$`*?".contains(c))
 }

@@ -1,5 +1,5 @@
-//! Signals: names and numbers, which ones we listen to, and how to die of one. A signal that
-//! was ignored when we started (`nohup`) is left alone, here and in CMD.
+//! Signals: names and numbers, those that we listen to, and dying of one. A signal that was ignored
+//! when we started (`nohup`) is left alone, here and in CMD.
 
 use std::future::poll_fn;
 use std::io;
@@ -12,7 +12,7 @@ use nix::sys::signal::{SigSet, Signal as NixSignal};
 use rustix::process::Signal;
 use tokio::signal::unix::{Signal as Stream, SignalKind};
 
-/// What is passed on to CMD while it runs, and ends the waiting before.
+/// The signals that are passed on to CMD while it runs, and that end the waiting before.
 const PASSED_ON: [Signal; 6] =
     [Signal::INT, Signal::TERM, Signal::HUP, Signal::QUIT, Signal::USR1, Signal::USR2];
 
@@ -48,9 +48,9 @@ fn is_ignored(mask: u64, signal: Signal) -> bool {
     mask & (1 << (signal.as_raw() - 1)) != 0
 }
 
-/// Makes the sentry deaf to what is meant for `tenure` or for CMD, and gives a pipe that
-/// becomes readable when a child has changed. Handlers end with the next program (CMD), while
-/// ignored signals would stay ignored there; therefore handlers that do nothing.
+/// Makes the sentry deaf to the signals for `tenure` and for CMD, and gives a pipe that becomes
+/// readable when a child has changed. The signals get handlers that do nothing: ignored signals
+/// would stay ignored in CMD, while handlers end with the next program.
 pub(crate) fn shield() -> io::Result<UnixStream> {
     let mask = ignored();
     let others = [Signal::TSTP, Signal::TTIN, Signal::TTOU];
@@ -63,7 +63,7 @@ pub(crate) fn shield() -> io::Result<UnixStream> {
     Ok(reader)
 }
 
-/// Blocks in this thread what `tenure` passes on, and SIGTSTP, and answers which signals these are.
+/// Blocks in this thread the signals that `tenure` passes on, and SIGTSTP, and answers them all.
 /// One that was ignored when we started is left alone.
 pub(crate) fn block_passed_on() -> io::Result<SigSet> {
     let mask = ignored();
@@ -76,7 +76,7 @@ pub(crate) fn block_passed_on() -> io::Result<SigSet> {
     Ok(set)
 }
 
-/// Whoever started us may have held SIGCHLD back, and children inherit that: without it neither
+/// Unblocks SIGCHLD. Our parent may have blocked it, and children inherit that: without it neither
 /// we nor a sentry would ever hear of CMD's end.
 fn hear_of_children() {
     let mut set = SigSet::empty();
@@ -89,7 +89,7 @@ fn hear_of_children() {
 pub(crate) struct Signals {
     streams: Vec<(Signal, Stream)>,
     children: Stream,
-    /// SIGTSTP was ignored when we started: whoever did that wants no job control.
+    /// SIGTSTP was ignored when we started: no job control is wanted.
     no_jobs: bool,
 }
 

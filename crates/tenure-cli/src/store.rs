@@ -1,5 +1,7 @@
-//! Which store: a URL, a file, or the embedded one; what CMD is told of it. No secret of
-//! a URL leaves this file but in the URL itself.
+//! The store that was chosen: a URL, a file, or the embedded one; and how CMD is told of it. No
+//! secret of a URL leaves this file but in the URL itself.
+
+mod url;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -7,7 +9,7 @@ use std::time::Duration;
 
 use tenure::runtime::Runtime;
 use tenure::store::{Reach, spelling};
-use tenure::{DefaultStore, Error, ErrorKind, Locks, LocksOptions, Operation, StoreEntry};
+use tenure::{DefaultStore, Error, ErrorKind, Locks, LocksOptions, Operation};
 
 use crate::args::StoreArgs;
 use crate::duration::show;
@@ -19,7 +21,7 @@ pub(crate) const FILE_VARIABLE: &str = "TENURE_STORE_FILE";
 /// store from there, and CMD's own `tenure` says so.
 const WITHHELD_VARIABLE: &str = "TENURE_STORE_WITHHELD";
 
-/// A store that somebody chose.
+/// A store as it was named.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Place {
     Url(String),
@@ -33,7 +35,7 @@ pub(crate) struct Choice {
     place: Place,
     /// The URL stands on the command line and carries a password.
     exposed: bool,
-    /// What to say of a variable that may have been meant.
+    /// A message about a variable that may have been meant.
     hint: Option<String>,
 }
 
@@ -59,11 +61,11 @@ impl Choice {
                 (place, false)
             }
         };
-        let exposed = typed && matches!(&place, Place::Url(url) if has_secret(url));
+        let exposed = typed && matches!(&place, Place::Url(text) if url::has_secret(text));
         Ok(Self { place, exposed, hint })
     }
 
-    /// What to say about a password that everybody on this host can read, if there is one.
+    /// A warning about a password that everybody on this host can read, if there is one.
     pub(crate) fn warning(&self) -> Option<String> {
         self.exposed.then(|| {
             format!(
@@ -101,7 +103,7 @@ pub(crate) struct Located {
     exposed: bool,
     file: Option<PathBuf>,
     embedded: bool,
-    /// What to say of a variable that may have been meant.
+    /// A message about a variable that may have been meant.
     hint: Option<String>,
 }
 
@@ -135,7 +137,7 @@ impl Located {
         format!("{} ({reach}){hint}", locks.store_name())
     }
 
-    /// What tells this store from others, without secrets.
+    /// Text that tells this store from others, without secrets.
     pub(crate) fn identity(&self) -> String {
         match &self.file {
             Some(file) => {
@@ -144,7 +146,7 @@ impl Located {
                 let file = file.canonicalize().ok().or(directory.map(|d| d.join(name)));
                 file.unwrap_or_else(|| self.file.clone().unwrap_or_default()).display().to_string()
             }
-            None => each(&without_user(&self.url), place_of),
+            None => url::identity(&self.url),
         }
     }
 
@@ -164,10 +166,10 @@ impl Located {
         })
     }
 
-    /// What CMD's environment says about the store, so that a `tenure` in it finds the same one,
-    /// or none; `None` removes a variable. A password is there only if it was there before.
+    /// The variables for CMD, by which a `tenure` in it finds the same store, or none. `None`
+    /// removes a variable. A password is there only if it was there before.
     pub(crate) fn environment(&self) -> [(&'static str, Option<OsString>); 3] {
-        let url = if self.exposed { without_password(&self.url) } else { self.url.clone() };
+        let url = if self.exposed { url::without_password(&self.url) } else { self.url.clone() };
         let withheld = self.exposed.then(|| url.clone().into());
         let (url, file) = match &self.file {
             Some(file) => (None, Some(file.into())),
@@ -177,7 +179,7 @@ impl Located {
     }
 }
 
-/// What the environment says of the store is a part of the command line.
+/// The variables that name the store are a part of the command line.
 fn of_environment(error: &Error) -> Refusal {
     let message = error.message().to_owned();
     match error.kind() {
@@ -251,53 +253,6 @@ fn of_file(path: &Path, from: &str) -> Result<Place, Refusal> {
 
 fn not_text(what: &str) -> Refusal {
     Refusal::usage(format!("{what} is not valid UTF-8"))
-}
-
-/// A URL in three parts, if it names a user: what stands before the user, the user with the
-/// password, what stands behind both.
-fn parts_of(url: &str) -> Option<(&str, &str, &str)> {
-    let begin = url.find("://")? + 3;
-    let rest = &url[begin..];
-    let authority = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];
-    let (user, _) = authority.rsplit_once('@')?;
-    Some((&url[..begin], user, &rest[user.len() + 1..]))
-}
-
-/// Whether a URL, or one of a quorum's, carries a password or something like it.
-fn has_secret(url: &str) -> bool {
-    url.split(' ').filter_map(parts_of).any(|(_, user, _)| user.contains(':'))
-}
-
-/// Changes the URL, or each of a quorum's.
-fn each(url: &str, change: impl Fn(&str) -> Option<String>) -> String {
-    let changed = url.split(' ').map(|node| change(node).unwrap_or_else(|| node.to_owned()));
-    changed.collect::<Vec<_>>().join(" ")
-}
-
-/// The place of a server, however its URL is spelled. Another template of keys makes other locks;
-/// no other parameter does.
-fn place_of(url: &str) -> Option<String> {
-    let (before, node) = url.strip_prefix("quorum:").map_or(("", url), |node| ("quorum:", node));
-    let entry = StoreEntry::of(node).ok().filter(|entry| entry.scheme == "redis")?;
-    let name = entry.name_of(node);
-    let name = if name.contains("+unix:") { name.to_string() } else { name.to_ascii_lowercase() };
-    let (_, parameters) = node.split_once('?').unwrap_or_default();
-    let template = parameters.split('&').find(|parameter| parameter.starts_with("key_template="));
-    let template = template.map(|template| format!("?{template}")).unwrap_or_default();
-    Some(format!("{before}{name}{template}"))
-}
-
-fn without_user(url: &str) -> String {
-    each(url, |node| parts_of(node).map(|(before, _, behind)| format!("{before}{behind}")))
-}
-
-fn without_password(url: &str) -> String {
-    each(url, |node| {
-        let (before, user, behind) = parts_of(node)?;
-        let user = user.split_once(':').map_or(user, |(user, _)| user);
-        let at = if user.is_empty() { "" } else { "@" };
-        Some(format!("{before}{user}{at}{behind}"))
-    })
 }
 
 #[cfg(test)]
@@ -405,13 +360,9 @@ mod tests {
         for urls in [&["redis://a", "nosql:x", "redis://b"][..], &["sqlite:/a b", "memory:"]] {
             assert!(of(urls).is_err(), "{urls:?}");
         }
-        let secret = "quorum:redis://a redis://:s3cret@b redis://c";
-        assert!(has_secret(secret) && !has_secret(url));
-        assert_eq!(without_user(secret), "quorum:redis://a redis://b redis://c");
-        assert_eq!(without_password(secret), "quorum:redis://a redis://b redis://c");
     }
 
-    /// What CMD's environment says of the store: its URL, and whether a password is missing.
+    /// The variables of CMD that name the store: its URL, and the one without the password.
     fn told(url: Option<&str>, env: &[(&str, &str)]) -> (Option<OsString>, Option<OsString>) {
         let located = choose(url, None, env).and_then(Choice::located);
         let [url, file, withheld] = located.expect("a store").environment();
@@ -439,30 +390,5 @@ mod tests {
         let open = "redis://ada@host?password_file=/f";
         assert_eq!(told(Some(open), &[]), (text(open), None));
         assert_eq!(told(Some("redis://host/a@b:c"), &[]), (text("redis://host/a@b:c"), None));
-    }
-
-    #[test]
-    fn a_store_is_the_same_whoever_logs_in() {
-        let identity = |url: &str| {
-            let located = choose(Some(url), None, &[]).and_then(Choice::located);
-            located.expect("a store").identity()
-        };
-        for url in [
-            "redis://ada:s3cret@host/0",
-            "redis://ada@host/0",
-            "valkey://host/0",
-            "redis://host",
-            "redis://HOST:6379/",
-            "redis://host?db=0",
-            "redis://host?connect_timeout=1s",
-        ] {
-            assert_eq!(identity(url), "redis://host:6379/0", "{url}");
-        }
-        for url in ["redis://host/1", "redis://host:6380", "redis://host?key_template=a:{name}"] {
-            assert_ne!(identity(url), "redis://host:6379/0", "{url}");
-        }
-        let quorum = identity("quorum:redis://a redis://b/0 redis://C:6379 ?max_ttl=1m");
-        let nodes = "quorum:redis://a:6379/0 redis://b:6379/0 redis://c:6379/0 ?max_ttl=1m";
-        assert_eq!(quorum, nodes);
     }
 }

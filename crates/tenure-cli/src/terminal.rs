@@ -1,5 +1,5 @@
-//! The terminal that controls us: CMD's group gets the foreground and gives it back. It is
-//! touched only while the foreground is ours, or CMD's.
+//! The terminal that controls us: CMD's group gets the foreground and gives it back. It is changed
+//! only while the foreground is ours, or CMD's.
 
 use std::ffi::OsString;
 use std::io;
@@ -51,7 +51,7 @@ impl Terminal {
     }
 
     /// Whether stdin and stdout both are this terminal: CMD is then alone with the user. In a
-    /// pipeline others of our job may want the terminal as much as CMD does.
+    /// pipeline other members of our job may want the terminal too.
     pub(crate) fn is_all(&self) -> bool {
         self.is_all
     }
@@ -82,7 +82,7 @@ impl Terminal {
         }
     }
 
-    /// Undoes what CMD did to the modes: for a CMD that had no chance to do it.
+    /// Restores the modes that CMD has changed, and had no chance to restore.
     pub(crate) fn restore(&self) {
         if let Some(modes) = &self.modes {
             let when = OptionalActions::Now;

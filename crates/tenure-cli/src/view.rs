@@ -82,13 +82,13 @@ fn restart(seen: &Guarded) -> Restart {
     Restart { known_ms: millis(seen.known_for), remaining_ms: millis(seen.left) }
 }
 
-/// The state's word, and what there is to add for people.
+/// The state's word, and an addition for people.
 fn state(state: &State) -> (&'static str, Option<&str>) {
     match state {
         State::Free => ("free", None),
         State::Held => ("held", None),
         State::Foreign(what) => ("foreign", Some(what)),
-        // The library may learn more states; for this tool they are somebody else's.
+        // A state that a later library knows, and this tool does not.
         _ => ("foreign", None),
     }
 }

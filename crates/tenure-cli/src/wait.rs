@@ -1,4 +1,4 @@
-//! From the start of `tenure run` to the lock: in line, with an ear for signals.
+//! From the start of `tenure run` to the lock: waiting in line, until a signal ends it.
 
 use std::future::Future;
 use std::pin::pin;
@@ -24,8 +24,8 @@ pub(crate) enum Waited {
     Failed(Error),
 }
 
-/// Waits for the lock as planned. When it returns something else than the guard, the claim is
-/// being withdrawn in the background.
+/// Waits for the lock as planned. If it does not answer the guard, the claim is being withdrawn in
+/// the background.
 pub(crate) async fn for_lock(
     plan: &Plan,
     mutex: &Mutex,

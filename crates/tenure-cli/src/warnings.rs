@@ -1,5 +1,5 @@
-//! What the stores warn of, as lines of ours: that nobody is told of a grant, that a file was
-//! moved. It tells nothing else that the library says of itself: who runs CMD tells that.
+//! The warnings of the stores as lines of ours: that nobody is told of a grant, that a file was
+//! moved. Other events of the library are not shown: `tenure` tells of the lock itself.
 
 use std::fmt::{Debug, Write};
 
@@ -12,7 +12,7 @@ use crate::output::Output;
 /// The part of the library that is listened to.
 const STORES: &str = "tenure::store";
 
-/// Tells them from here on.
+/// Shows them from here on.
 pub(crate) fn tell(output: Output) {
     // Nobody else listens in this program.
     let _ = tracing::subscriber::set_global_default(Warnings(output));
@@ -20,7 +20,7 @@ pub(crate) fn tell(output: Output) {
 
 struct Warnings(Output);
 
-/// A message, and behind it what it is about.
+/// A message, and behind it its fields.
 #[derive(Default)]
 struct Line {
     message: String,

@@ -1,6 +1,7 @@
-//! The watch over CMD's family: when it has to end, and that it does. The sentry keeps it for
-//! `tenure run`; without a sentry `tenure` keeps it itself. It reads no clock, arms no timer and
-//! knows nothing of a store: it is told the time and says when it wants to look again.
+//! The watch over CMD and its descendants: it decides when they have to end, and ends them. The
+//! sentry keeps it for `tenure run`; without a sentry `tenure` keeps it itself. It reads no clock,
+//! arms no timer and knows nothing of a store: it is told the time and says when it wants to look
+//! again.
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -34,7 +35,7 @@ impl Cause {
     }
 }
 
-/// When the family has to be gone.
+/// When CMD and its descendants have to be gone.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Lease {
     /// The end of the lease, in microseconds of `CLOCK_BOOTTIME`.
@@ -49,26 +50,26 @@ impl Lease {
     }
 }
 
-/// What became of CMD. Also what the sentry tells `tenure`.
+/// News of CMD. The sentry sends them to `tenure`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Event {
     /// CMD was stopped by this signal.
     Stopped { signal: i32 },
-    /// A signal was not passed on, since CMD has got it as well.
+    /// A signal was not passed on: CMD has it.
     HeldBack { signal: i32 },
-    /// CMD did not get a signal, since it runs as another user.
+    /// CMD did not get a signal: it runs as another user.
     Untold { signal: i32, cmd: Survivor },
-    /// CMD's family is being ended.
+    /// CMD and its descendants are being ended.
     Ending { cause: Cause },
-    /// CMD has ended, and where it was made to, its family too. Nothing follows.
+    /// CMD has ended, and its descendants too if it was made to. Nothing follows.
     Ended(End),
 }
 
-/// How it ended.
+/// The end of CMD.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct End {
-    /// `None` if CMD could not be ended, or if nobody saw how it did.
+    /// `None` if CMD could not be ended, or nobody saw its end.
     pub(crate) status: Option<Status>,
     /// When CMD was seen to end, in microseconds of `CLOCK_BOOTTIME`.
     pub(crate) at_us: u64,
@@ -78,14 +79,14 @@ pub(crate) struct End {
     pub(crate) left: Vec<Survivor>,
 }
 
-/// The time between the polite signal and SIGKILL once the lock is lost.
+/// Time between the first signal and SIGKILL once the lock is lost.
 const LAST_GRACE: Duration = Duration::from_millis(100);
-/// After SIGKILL, how often to look whether somebody forked in time to escape it.
+/// Interval of looks after SIGKILL: a process may have forked before it was hit.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
-/// A process that does not end this long after SIGKILL hangs in the kernel.
+/// A process that lives this long after SIGKILL hangs in the kernel.
 const GIVE_UP: Duration = Duration::from_secs(5);
 
-/// How the family is made to end.
+/// How CMD and its descendants are made to end.
 #[derive(Debug, Clone, Copy)]
 struct Ending {
     cause: Cause,
@@ -93,23 +94,37 @@ struct Ending {
     kill_at: Moment,
     /// When SIGKILL was sent first.
     killed: Option<Moment>,
-    /// After SIGKILL, the next look.
+    /// The next look, after SIGKILL.
     look: Moment,
+}
+
+/// CMD has ended.
+#[derive(Debug, Clone, Copy)]
+struct Ended {
+    /// `None` if nobody saw it.
+    status: Option<Status>,
+    at: Moment,
+}
+
+impl Ended {
+    fn because_of(self, cause: Option<Cause>, left: Vec<Survivor>) -> End {
+        End { status: self.status, at_us: self.at.as_micros(), cause, left }
+    }
 }
 
 /// The watch.
 #[derive(Debug)]
 pub(crate) struct Watch {
-    family: ProcessTree,
-    /// What is sent first.
+    tree: ProcessTree,
+    /// The first signal.
     signal: Signal,
-    /// The time between that and SIGKILL.
+    /// The time between it and SIGKILL.
     grace: Duration,
     /// `None`: no lease limits CMD.
     lease: Option<Lease>,
     ending: Option<Ending>,
-    ended: Option<(Option<Status>, Moment)>,
-    /// What there is to tell at the next look.
+    ended: Option<Ended>,
+    /// News for the next look.
     untold: RefCell<Vec<Event>>,
 }
 
@@ -121,15 +136,7 @@ impl Watch {
         lease: Option<Lease>,
     ) -> Self {
         let untold = RefCell::default();
-        Self {
-            family: ProcessTree::of(cmd),
-            signal,
-            grace,
-            lease,
-            ending: None,
-            ended: None,
-            untold,
-        }
+        Self { tree: ProcessTree::of(cmd), signal, grace, lease, ending: None, ended: None, untold }
     }
 
     /// The lease was renewed until `deadline_us`. An ending that has begun goes on.
@@ -141,39 +148,41 @@ impl Watch {
 
     /// Sends a signal to CMD's group.
     pub(crate) fn signal(&self, signal: Signal) {
-        if let Some(cmd) = self.family.signal_group(signal) {
+        if let Some(cmd) = self.tree.signal_group(signal) {
             let event = Event::Untold { signal: signal.as_raw(), cmd };
             self.untold.borrow_mut().push(event);
         }
     }
 
-    /// Makes the family end: the first signal now, SIGKILL after the grace or when the lease
-    /// ends. Whoever is stopped is continued, so that it can follow the signal. An ending that
-    /// has begun becomes no longer.
+    /// Ends CMD and its descendants: the first signal now, SIGKILL after the grace or when the
+    /// lease ends. Stopped processes are continued, so that they can follow the signal. An ending
+    /// that has begun can only become shorter.
     pub(crate) fn end(&mut self, cause: Cause, now: Moment) -> Option<Event> {
         let kill_at = now + cause.grace(self.grace);
         if let Some(ending) = &mut self.ending {
             ending.kill_at = ending.kill_at.min(kill_at);
             return None;
         }
-        self.family.signal_all(self.signal);
-        self.family.signal_all(Signal::CONT);
+        self.tree.signal_all(self.signal);
+        self.tree.signal_all(Signal::CONT);
         self.ending = Some(Ending { cause, kill_at, killed: None, look: kill_at });
         Some(Event::Ending { cause })
     }
 
-    /// Nobody will see how CMD ended: only its descendants are left to look at.
-    pub(crate) fn lose_sight(&mut self, now: Moment) {
-        self.ended.get_or_insert((None, now));
+    /// CMD has ended unseen. Its descendants are left to watch.
+    pub(crate) fn ended_unseen(&mut self, now: Moment) {
+        self.ended.get_or_insert(Ended { status: None, at: now });
     }
 
-    /// Sees what has happened and does what is due.
+    /// Looks at the processes, and does all that is due.
     pub(crate) fn look(&mut self, now: Moment) -> Vec<Event> {
         let mut events = self.untold.take();
-        for change in self.family.reap() {
+        for change in self.tree.reap() {
             match change {
                 Change::Stopped(signal) => events.push(Event::Stopped { signal }),
-                Change::Ended(status) => self.ended = Some((Some(status), now)),
+                Change::Ended(status) => {
+                    self.ended = Some(Ended { status: Some(status), at: now });
+                }
             }
         }
         if self.ending.is_none() && self.ended.is_none() {
@@ -186,32 +195,24 @@ impl Watch {
 
     fn is_over(&mut self, now: Moment) -> Option<End> {
         let kill_at = self.kill_at();
-        let end = |(status, at): (Option<Status>, Moment), cause, left| End {
-            status,
-            at_us: at.as_micros(),
-            cause,
-            left,
-        };
         let Some(ending) = &mut self.ending else {
-            return self.ended.map(|ended| end(ended, None, vec![]));
+            return self.ended.map(|ended| ended.because_of(None, vec![]));
         };
         let cause = Some(ending.cause);
         if now >= kill_at {
-            self.family.signal_all(Signal::KILL);
+            self.tree.signal_all(Signal::KILL);
             ending.look = now + LOOK_AGAIN;
             let killed = *ending.killed.get_or_insert(now);
             if now.since(killed) >= GIVE_UP {
-                return Some(end(
-                    self.ended.unwrap_or((None, now)),
-                    cause,
-                    self.family.survivors(),
-                ));
+                let ended = self.ended.unwrap_or(Ended { status: None, at: now });
+                return Some(ended.because_of(cause, self.tree.survivors()));
             }
         }
-        self.ended.filter(|_| self.family.is_gone()).map(|ended| end(ended, cause, vec![]))
+        let ended = self.ended.filter(|_| self.tree.is_gone());
+        ended.map(|ended| ended.because_of(cause, vec![]))
     }
 
-    /// When SIGKILL is due, once the family is being ended.
+    /// When SIGKILL is due, once an ending has begun.
     fn kill_at(&self) -> Moment {
         let grace_over = self.ending.map_or(Moment::NEVER, |ending| ending.kill_at);
         self.lease.map_or(grace_over, |lease| grace_over.min(lease.kill_at()))

@@ -16,7 +16,7 @@ use super::Report;
 use super::symlink::{self, End, LINKS};
 use crate::signals::without_ttou;
 
-/// How long a full pipe or socket may take to have room.
+/// Time for a full pipe or socket to have room.
 const PATIENCE: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
 
 /// Where the line goes. It is opened before anything is locked: a run whose report cannot be
@@ -32,7 +32,7 @@ pub(crate) enum Destination {
     InPlace(File),
 }
 
-/// What becomes of the bytes that are in an opened file.
+/// The fate of the bytes that are in a file when it is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Content {
     Kept,
@@ -125,8 +125,8 @@ impl Destination {
 }
 
 /// The number of the descriptor that a path stands for, also by way of links: `-`, `/dev/stderr`,
-/// `/dev/fd/7`. Opening such a path would not do: a file is then opened once more, without the
-/// O_APPEND of a log, and a socket cannot be opened at all.
+/// `/dev/fd/7`. Such a path is not opened: a file would be opened once more, without the O_APPEND
+/// of a log, and a socket cannot be opened at all.
 fn descriptor_of(path: &Path) -> Option<RawFd> {
     if path == Path::new("-") {
         return Some(1);
@@ -188,7 +188,7 @@ fn by_number(number: RawFd) -> io::Result<OwnedFd> {
     }
 }
 
-/// Stdout or stderr, if it is that very file: replacing or erasing it would take what is there.
+/// Stdout or stderr, if it is that very file: replacing or erasing it would lose its lines.
 fn stream_to(kind: &Metadata) -> io::Result<Option<File>> {
     if !kind.is_file() {
         return Ok(None);

@@ -26,12 +26,12 @@ pub(super) enum End {
     Direct,
     /// Behind one link or more, at this path, which was no link when it was looked at.
     BehindLink(PathBuf),
-    /// At this link that the kernel has made in /proc. What it leads to may have no other name.
+    /// At this link that the kernel has made in /proc. Its target may have no other name.
     OfProcess(PathBuf),
 }
 
-/// Follows the link that a path ends in, and each further one. What is checked is what is read: a
-/// link that is put into the place of another meanwhile is not followed.
+/// Follows the link that a path ends in, and each further one. Each link is opened once, checked
+/// and read: one that replaces it meanwhile is not followed.
 pub(super) fn follow(path: &Path) -> io::Result<End> {
     let mut end = path.to_owned();
     for count in 0..=LINKS {

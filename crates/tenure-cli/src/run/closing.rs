@@ -1,6 +1,6 @@
 //! The end of a run at its store: the lock is given back, and a claim that came to nothing is
-//! withdrawn. The user waits for the store once. What it has not answered by then is told, and it
-//! never changes how CMD ended.
+//! withdrawn. The user waits for the store once. Requests that are not answered by then are told,
+//! and they never change how CMD ended.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -135,7 +135,7 @@ impl Verdict {
     }
 }
 
-/// What a grant adds to the report.
+/// The part of the report that comes from the lock.
 #[derive(Debug, Default)]
 pub(super) struct Times {
     pub(super) fence: Option<u64>,

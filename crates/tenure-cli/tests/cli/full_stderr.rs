@@ -33,7 +33,7 @@ impl Full {
         Running::with_stderr(&mut place.tenure(words), writer.into())
     }
 
-    /// What was written, without what filled it, once all who write are gone.
+    /// The text that was written after the filling, once no process can write any more.
     fn read(self) -> String {
         drop(self.writer);
         let mut text = String::new();

@@ -1,4 +1,4 @@
-//! What the system refuses: descriptors, room on stdout.
+//! Refusals of the system: descriptors, room on stdout.
 
 use crate::place::Place;
 

@@ -196,8 +196,8 @@ impl Place {
         self.server.as_ref().expect("a server").command(&["DEL", key]);
     }
 
-    /// No renewal gets through any more: the server stops, or somebody holds the store's file,
-    /// who is answered.
+    /// No renewal gets through any more: the server is stopped, or the process that is answered has
+    /// locked the store's file.
     pub(crate) fn block_store(&self) -> Option<Running> {
         if let Some(server) = &self.server {
             server.stop();
@@ -229,8 +229,8 @@ pub(crate) struct Ended {
     pub(crate) stderr: String,
 }
 
-/// A process that runs. What it says goes into files: a pipe would not end before everybody who
-/// inherited it.
+/// A process that runs. Its output goes into files: a pipe would not end before every process that
+/// has inherited it.
 pub(crate) struct Running {
     child: Child,
     stdout: File,

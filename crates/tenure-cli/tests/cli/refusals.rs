@@ -1,4 +1,4 @@
-//! What is refused: each with its own message, exit code 64, and nothing touched.
+//! Refusals: each with its own message and exit code 64, and nothing is touched.
 
 use crate::place::Place;
 

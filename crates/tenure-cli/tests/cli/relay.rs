@@ -74,7 +74,7 @@ fn sigterm_to_every_process_at_once_comes_once() {
         signal(process, Signal::TERM);
     }
     assert_eq!(service.sigterms(), (1, 1));
-    // What comes afterwards is a signal of its own, and so is a second one to all.
+    // A later signal is a signal of its own, and so is a second one to all.
     service.tenure.signal(Signal::TERM);
     assert_eq!(service.sigterms(), (2, 2));
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::place::{Ended, NOBODY, Place, Running};
 
-/// What stands in a file before the run.
+/// The content of a file before the run.
 const BEFORE: &str = "an older line\n";
 
 fn run(place: &Place, report: &str) -> Ended {

@@ -12,7 +12,7 @@ use tenure_testkit::{clean_environment, clean_signals};
 
 use crate::place::{PATIENCE, Place, TENURE};
 
-/// What the shell writes when it is ready.
+/// The prompt of the shell: it is ready.
 const PROMPT: &str = "@@ ";
 
 /// The terminal.

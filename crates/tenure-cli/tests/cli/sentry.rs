@@ -1,4 +1,4 @@
-//! The sentry: CMD's whole family is gone by the deadline, whatever happened to `tenure`.
+//! The sentry: CMD and all its descendants are gone by the deadline, whatever happened to `tenure`.
 
 use std::collections::BTreeMap;
 
@@ -9,10 +9,10 @@ use crate::place::{
     until,
 };
 
-const FAMILY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cli/family.py");
+const TREE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cli/process_tree.py");
 const MEMBERS: [&str; 4] = ["child", "cmd", "daemon", "grandchild"];
 
-/// What one process of the family wrote: its number, and when last.
+/// The number of each process, and the time when it last wrote.
 type Stamps = BTreeMap<String, (i32, u64)>;
 
 fn stamps(place: &Place) -> Stamps {
@@ -28,15 +28,20 @@ fn stamps(place: &Place) -> Stamps {
     stamps
 }
 
-/// Starts a family under the lock `k`, and waits until all of it lives.
+/// Starts a tree of processes under the lock `k`, and waits until all of them live.
 fn start(place: &Place, manners: &str, options: &[&str]) -> Running {
     let ttl = ["run", "--ttl", "4s", "--kill-grace", "500ms", "--report", "report"];
-    let cmd = ["k", "--", "python3", FAMILY, "stamps", manners];
+    let cmd = ["k", "--", "python3", TREE, "stamps", manners];
     let running = place.start(&[&ttl[..], options, &cmd].concat());
-    until("the family lives", || {
+    until("all processes live", || {
         MEMBERS.iter().all(|m| stamps(place).contains_key(*m)).then_some(())
     });
     running
+}
+
+/// Waits until `tenure -v` knows that CMD runs.
+fn started(running: &mut Running) {
+    while !running.stderr_line().contains("CMD runs as process") {}
 }
 
 /// Puts somebody in line, with a CMD that says its number.
@@ -60,7 +65,7 @@ fn lease_end(place: &Place) -> u64 {
     })
 }
 
-/// Nobody of the family has written anything after `end`, and nobody is left.
+/// No process has written anything after `end`, and none is left.
 fn gone_by(place: &Place, end: u64) {
     let stamps = stamps(place);
     for (name, (pid, last)) in &stamps {
@@ -68,12 +73,12 @@ fn gone_by(place: &Place, end: u64) {
         assert!(*last <= end, "{name} lived {} µs beyond the lease", last - end);
     }
     let last = stamps.values().map(|(_, last)| last).max().expect("stamps");
-    println!("the last of the family was gone {} ms before the lease's end", (end - last) / 1_000);
+    println!("the last process was gone {} ms before the lease's end", (end - last) / 1_000);
 }
 
 on_every_store! {
     tenure_stopped_and_continued
-    tenure_stopped_with_a_polite_family
+    tenure_stopped_with_polite_processes
     tenure_stopped_for_less_than_the_lease
     tenure_killed
     the_group_of_tenure_killed_or_stopped
@@ -90,7 +95,7 @@ fn tenure_stopped_and_continued(home: Home) {
     running.signal(Signal::STOP);
     until("it is stopped", || (state_of(running.pid()) == Some('T')).then_some(()));
     let end = lease_end(&place);
-    let heir = place.number_in("successor");
+    let next = place.number_in("successor");
     gone_by(&place, end);
     for (name, (_, last)) in stamps(&place) {
         assert!(last > end - 600_000, "{name} was ended long before the deadline");
@@ -103,10 +108,10 @@ fn tenure_stopped_and_continued(home: Home) {
     assert_eq!(place.report("report")["outcome"], "lost");
     let after = place.status("k");
     assert_eq!(after["holders"][0]["fence"], before["holders"][0]["fence"]);
-    assert!(is_alive(heir), "nobody touched the successor");
+    assert!(is_alive(next), "nobody touched the successor");
 }
 
-fn tenure_stopped_with_a_polite_family(home: Home) {
+fn tenure_stopped_with_polite_processes(home: Home) {
     let place = Place::at(home);
     let running = start(&place, "polite", &[]);
     running.signal(Signal::STOP);
@@ -199,13 +204,13 @@ fn the_group_of_tenure_killed_or_stopped(home: Home) {
         // A shell with job control (bash has it without a terminal) puts it into a group of its
         // own, as a terminal would.
         let script = format!(
-            "set -m; \"$TENURE\" run --ttl 4s --kill-grace 500ms k -- python3 {FAMILY} stamps \
+            "set -m; \"$TENURE\" run --ttl 4s --kill-grace 500ms k -- python3 {TREE} stamps \
              stubborn & echo $! > tenure; while kill -0 $!; do sleep 0.05; done"
         );
         let shell = Running::of(place.command("/bin/bash").args(["-c", &script]));
         let tenure = place.number_in("tenure");
         let stray = Stray(tenure);
-        until("the family lives", || (stamps(&place).len() == MEMBERS.len()).then_some(()));
+        until("all processes live", || (stamps(&place).len() == MEMBERS.len()).then_some(()));
         let group = rustix::process::Pid::from_raw(tenure).expect("a number");
         rustix::process::kill_process_group(group, number).expect("the group is there");
         let end = lease_end(&place);
@@ -244,8 +249,9 @@ fn a_stopped_sentry_does_not_keep_the_lock_of_a_cmd_that_has_ended() {
     let place = Place::new();
     let script = "echo $$ > pid; while ! test -e go; do sleep 0.01; done; exit 7";
     // The lease is long, so that no renewal finds out.
-    let running = place.start(&["run", "--ttl", "1h", "k", "--", "sh", "-c", script]);
+    let mut running = place.start(&["run", "-v", "--ttl", "1h", "k", "--", "sh", "-c", script]);
     let sentry = parent_of(place.number_in("pid"));
+    started(&mut running);
     signal(sentry, Signal::STOP);
     until("it is stopped", || (state_of(sentry) == Some('T')).then_some(()));
     std::fs::write(place.path("go"), "").expect("a file");
@@ -260,8 +266,9 @@ fn a_stopped_sentry_does_not_keep_the_lock_of_a_cmd_that_has_ended() {
 fn a_stopped_sentry_does_not_hold_a_signal_back() {
     let place = Place::new();
     let script = "echo $$ > pid; exec sleep 600";
-    let running = place.start(&["run", "--ttl", "1h", "k", "--", "sh", "-c", script]);
+    let mut running = place.start(&["run", "-v", "--ttl", "1h", "k", "--", "sh", "-c", script]);
     let sentry = parent_of(place.number_in("pid"));
+    started(&mut running);
     signal(sentry, Signal::STOP);
     until("it is stopped", || (state_of(sentry) == Some('T')).then_some(()));
     running.signal(Signal::TERM);
@@ -338,7 +345,7 @@ fn a_lost_lock_may_be_ignored(home: Home) {
 }
 
 #[test]
-fn max_hold_ends_the_whole_family_without_a_sentry_too() {
+fn max_hold_ends_all_processes_without_a_sentry_too() {
     let place = Place::new();
     let options = ["--on-lost", "ignore", "--max-hold", "2s"];
     let running = start(&place, "stubborn", &options);
@@ -355,7 +362,7 @@ fn process_1_of_a_namespace() {
         let _ = std::fs::remove_file(place.path("stamps"));
         let script = format!(
             "exec {unshare} --kill-child \"$TENURE\" run --max-hold 2s --kill-grace 500ms k -- \
-             python3 {FAMILY} stamps stubborn"
+             python3 {TREE} stamps stubborn"
         );
         let ended = place.sh(&script);
         if ended.stderr.contains("unshare failed") {

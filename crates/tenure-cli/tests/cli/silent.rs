@@ -6,9 +6,9 @@ use rustix::process::Signal;
 
 use crate::place::{Home, Place, Running, on_every_store, until};
 
-/// A store timeout that no test waits for: whoever waited for it would be seen.
+/// A store timeout that no test waits for: a run that waited for it would be seen.
 const LONG: &str = "10m";
-/// What a claim leaves behind that was not answered.
+/// The message about a claim that was not answered.
 const LEFT: &str = "a request that was not answered may still count at ";
 
 on_every_store! {

@@ -49,7 +49,7 @@ fn every_fault_has_one_row_and_one_scene() {
     assert_eq!(rows, scenes);
 }
 
-/// What the library makes of it: `granted` or the error's kind, and its message.
+/// The result of the library: `granted` or the error's kind, and its message.
 fn by_library(scene: &Scene, store_timeout: Duration) -> (String, String) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(async {
@@ -65,7 +65,7 @@ fn by_library(scene: &Scene, store_timeout: Duration) -> (String, String) {
     })
 }
 
-/// What the command makes of it: its exit code, and what it says.
+/// The result of the command: its exit code and its messages.
 fn by_command(scene: &Scene, store_timeout: Duration) -> (Option<i32>, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tenure"));
     clean(&mut command);

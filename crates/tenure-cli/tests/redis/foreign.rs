@@ -5,8 +5,7 @@ use std::process::{Command, Output, Stdio};
 
 use tenure_testkit::{Flavour, Server, clean};
 
-/// What somebody keeps under the name, what it is called, and the exit code of whoever wants to
-/// lock it.
+/// A value under the name, the word for it, and the exit code of a run that wants to lock it.
 const KEPT: [(&[&str], &str, i32); 7] = [
     (&["HSET", "k", "uuid:1", "1"], "a hash", 65),
     (&["ZADD", "k", "1", "x"], "a zset", 65),
@@ -41,7 +40,7 @@ fn what_is_kept_under_the_name_is_called_by_its_name() {
             let text = String::from_utf8_lossy(&seen.stdout);
             assert!(text.contains(r#""state":"foreign""#), "{called}: {text}");
 
-            // Whoever waits hears of it after a second.
+            // A waiter hears of it after a second.
             for patience in [&["--try"][..], &["--wait", "1500ms"]] {
                 let words = [&["run"], patience, &["k", "--", "true"]].concat();
                 let refused = tenure(&server, &words);

@@ -14,7 +14,7 @@ use tenure_testkit::{
 /// The key that is locked in every scene.
 pub(crate) const KEY: &str = "k";
 
-/// What a fault looks like from outside; it goes with its value.
+/// A fault as it looks from outside; it goes with its value.
 pub(crate) struct Scene {
     pub(crate) url: String,
     /// Whether a fault that comes in the middle has come; for the others there is nothing to ask.
@@ -102,7 +102,7 @@ pub(crate) const SCENES: &[(&str, Play)] = &[
     ("no right to channels", |flavour| {
         let rules = "on >secret ~* resetchannels +@all";
         let server = Arc::new(Server::of(flavour).with_user("somebody", rules).start());
-        // Who waits would like to be told.
+        // A waiter would like to be told.
         server.command(&["SET", KEY, "other", "PX", "700"]);
         let url = format!("redis://somebody:secret@{}", server.address());
         let asked = Arc::clone(&server);

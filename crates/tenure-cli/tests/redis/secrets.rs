@@ -102,7 +102,7 @@ fn a_store_whose_password_stood_on_the_command_line_is_refused_within_and_not_an
                 }
             }
         }
-        // What is said on the command line goes before what the environment says.
+        // The command line goes before the environment.
         let url = scene.url(&format!("ada:{CANARY}@"));
         let given = "\"$TENURE\" run --store \"$GIVEN\" other -- echo ran; \"$TENURE\" status k; \
                      echo $?";

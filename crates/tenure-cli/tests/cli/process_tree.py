@@ -1,8 +1,8 @@
-"""A family of processes: CMD, a child in its group, a grandchild in a group of its own, and one
+"""A tree of processes: CMD, a child in its group, a grandchild in a group of its own, and one
 that called setsid and lost its parent. Each writes "NAME PID MICROSECONDS" (CLOCK_BOOTTIME) into
 a file again and again, so that the file shows until when each was alive.
 
-usage: family.py FILE polite|stubborn      polite: a SIGTERM is answered by "NAME-bye" and the end
+usage: process_tree.py FILE polite|stubborn      polite: SIGTERM is answered by "NAME-bye" and exit
 """
 
 import os
