@@ -10,6 +10,8 @@ use crate::place::{
 };
 
 const TREE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cli/process_tree.py");
+/// Time for the tree to start on a busy machine.
+const LONG_ENOUGH: &str = "8s";
 const MEMBERS: [&str; 4] = ["child", "cmd", "daemon", "grandchild"];
 
 /// The number of each process, and the time when it last wrote.
@@ -237,7 +239,7 @@ fn the_sentry_killed(home: Home) {
 
 fn the_sentry_stopped_does_not_keep_cmd_alive(home: Home) {
     let place = Place::at(home);
-    let running = start(&place, "stubborn", &["--max-hold", "2s"]);
+    let running = start(&place, "stubborn", &["--max-hold", LONG_ENOUGH]);
     signal(parent_of(stamps(&place)["cmd"].0), Signal::STOP);
     let ended = running.wait();
     assert_eq!(ended.code, Some(124), "{ended:?}");
@@ -313,8 +315,9 @@ fn the_store_out_of_reach(home: Home) {
     let line = "echo \"$TENURE_LOST_REASON $TENURE_KEY\" > epilogue; exit 3";
     let options = ["--store-timeout", "1s", "--on-lost-exec", line];
     let running = start(&place, "polite", &options);
-    let end_at_the_latest = now_us() + 4_000_000 + 500_000;
     let blocked = place.block_store();
+    // No renewal comes after this.
+    let end_at_the_latest = now_us() + 4_000_000 + 500_000;
     until("all said bye", || (stamps(&place).len() == 2 * MEMBERS.len()).then_some(()));
     gone_by(&place, end_at_the_latest);
     let ended = running.wait();
@@ -347,7 +350,7 @@ fn a_lost_lock_may_be_ignored(home: Home) {
 #[test]
 fn max_hold_ends_all_processes_without_a_sentry_too() {
     let place = Place::new();
-    let options = ["--on-lost", "ignore", "--max-hold", "2s"];
+    let options = ["--on-lost", "ignore", "--max-hold", LONG_ENOUGH];
     let running = start(&place, "stubborn", &options);
     assert_eq!(parent_of(stamps(&place)["cmd"].0), running.pid());
     let ended = running.wait();
@@ -361,7 +364,7 @@ fn process_1_of_a_namespace() {
     for unshare in ["unshare -fp --mount-proc", "unshare -fp"] {
         let _ = std::fs::remove_file(place.path("stamps"));
         let script = format!(
-            "exec {unshare} --kill-child \"$TENURE\" run --max-hold 2s --kill-grace 500ms k -- \
+            "exec {unshare} --kill-child \"$TENURE\" run --max-hold {LONG_ENOUGH} --kill-grace 500ms k -- \
              python3 {TREE} stamps stubborn"
         );
         let ended = place.sh(&script);
