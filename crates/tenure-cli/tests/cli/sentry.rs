@@ -364,8 +364,8 @@ fn process_1_of_a_namespace() {
     for unshare in ["unshare -fp --mount-proc", "unshare -fp"] {
         let _ = std::fs::remove_file(place.path("stamps"));
         let script = format!(
-            "exec {unshare} --kill-child \"$TENURE\" run --max-hold {LONG_ENOUGH} --kill-grace 500ms k -- \
-             python3 {TREE} stamps stubborn"
+            "exec {unshare} --kill-child \"$TENURE\" run --max-hold {LONG_ENOUGH} \
+             --kill-grace 500ms k -- python3 {TREE} stamps stubborn"
         );
         let ended = place.sh(&script);
         if ended.stderr.contains("unshare failed") {
