@@ -1,0 +1,10 @@
+//! The rules of the project that a program can check: its words, layers, files, links, documents
+//! and dependencies. It never judges behaviour.
+
+mod circles;
+mod comments;
+mod dependencies;
+mod documents;
+mod files;
+mod layers;
+mod links;
