@@ -13,12 +13,12 @@ mod timers;
 
 use std::cell::Cell;
 use std::fmt;
-use std::future::{Future, ready};
+use std::future::{Future, poll_fn, ready};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Wake, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, SystemTime};
 
 use rustix::time::ClockId;
@@ -134,11 +134,17 @@ pub(crate) async fn timeout<T>(
     limit: Moment,
     work: impl Future<Output = T>,
 ) -> Option<T> {
-    tokio::select! {
-        biased;
-        done = work => Some(done),
-        _ = OfProcess::new(runtime.sleep_until(limit)) => None,
-    }
+    let mut work = pin!(work);
+    // Most work in memory ends when it is first polled, and needs no timer.
+    let mut sleep = None;
+    poll_fn(|cx| {
+        if let Poll::Ready(done) = work.as_mut().poll(cx) {
+            return Poll::Ready(Some(done));
+        }
+        let sleep = sleep.get_or_insert_with(|| OfProcess::new(runtime.sleep_until(limit)));
+        Pin::new(sleep).poll(cx).map(|_| None)
+    })
+    .await
 }
 
 /// A random number for jitter.

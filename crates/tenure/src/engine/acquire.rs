@@ -25,8 +25,9 @@ pub(crate) async fn try_acquire(
 }
 
 async fn ask_once(engine: &Arc<Engine>, options: &AcquireOptions) -> Result<Option<LeaseEntry>> {
-    let mut attempt = Attempt::new(engine, options, Way::Free, engine.now())?;
-    match attempt.try_once(Moment::NEVER).await {
+    let now = engine.now();
+    let mut attempt = Attempt::new(engine, options, Way::Free, now)?;
+    match attempt.try_once(now, Moment::NEVER).await {
         Ok(Tried::Granted(held)) => Ok(Some(attempt.into_held(held))),
         Ok(Tried::Busy { seen, .. }) => {
             // Nobody holds it, so "others have it" is no answer.

@@ -108,13 +108,12 @@ impl<'a> Attempt<'a> {
             && first.is_some_and(|(_, waiter)| waiter.acquire.claim == self.options.claim)
     }
 
-    /// Asks once, without standing in line.
-    pub(super) async fn try_once(&mut self, limit: Moment) -> Result<Tried, Failure> {
+    /// Asks once, at `sent`, which is now, without standing in line.
+    pub(super) async fn try_once(&mut self, sent: Moment, limit: Moment) -> Result<Tried, Failure> {
         let Self { engine, options, .. } = *self;
-        let sent = engine.now();
         self.track().map_err(Failure::Refused)?;
         self.unanswered += 1;
-        let reply = match engine.ask(&options.key, self.op(), limit).await {
+        let reply = match engine.ask(&options.key, self.op(), sent, limit).await {
             Ok(reply) => reply,
             Err(failure) => {
                 // A request that never ran leaves nothing to withdraw.
@@ -181,8 +180,9 @@ impl<'a> Attempt<'a> {
             give_up.max(started + CONTACT_MIN).min(started + engine.options.store_timeout);
         let mut backoff = engine.backoff();
         let mut heard: Option<StoreError> = None;
+        let mut sent = started;
         loop {
-            let failure = match self.try_once(patience).await {
+            let failure = match self.try_once(sent, patience).await {
                 Ok(tried) => return Ok(tried),
                 Err(Failure::Refused(error)) => return Err(error),
                 Err(Failure::Store(failure)) => failure,
@@ -200,6 +200,7 @@ impl<'a> Attempt<'a> {
             heard = Some(failure);
             // The next try tells of a fork.
             let _forked = engine.sleep_until(next).await;
+            sent = engine.now();
         }
     }
 

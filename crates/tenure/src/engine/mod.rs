@@ -163,7 +163,7 @@ impl Engine {
     pub(crate) async fn request(&self, operation: Operation, key: &Key, op: Op) -> Result<Reply> {
         self.check_key(operation, key)?;
         let changes = !matches!(op, Op::Inspect);
-        self.ask(key, op, Moment::NEVER).await.map_err(|failure| {
+        self.ask(key, op, self.now(), Moment::NEVER).await.map_err(|failure| {
             let may_hold = changes && failure.may_have_run;
             self.failing(operation, key).by_store(failure).with_may_hold(may_hold)
         })
@@ -189,9 +189,17 @@ impl Engine {
         }
     }
 
-    /// Sends one step, within the store's time limit.
-    async fn ask(&self, key: &Key, op: Op, limit: Moment) -> Result<Reply, StoreError> {
-        let limit = limit.min(self.now() + self.options.store_timeout);
+    /// Sends one step at `sent`, which is now, and waits for its reply until `limit`, but no longer
+    /// than the store's time limit. Reading the clock is a good part of a lock in memory, so the
+    /// caller passes what it has read.
+    async fn ask(
+        &self,
+        key: &Key,
+        op: Op,
+        sent: Moment,
+        limit: Moment,
+    ) -> Result<Reply, StoreError> {
+        let limit = limit.min(sent + self.options.store_timeout);
         // A claim can be refused for good, and its caller is told why. Every other step that is
         // refused has failed.
         let is_claim = matches!(op, Op::Acquire(_) | Op::Steal(_) | Op::Transfer { .. });

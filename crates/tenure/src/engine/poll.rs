@@ -103,7 +103,7 @@ impl Waiting<'_> {
         loop {
             let mut attempt = Attempt::new(engine, options, Way::Free, started)?;
             let sent = engine.now();
-            let pause = match self.try_once(&mut attempt, heard.limit(give_up)).await {
+            let pause = match self.try_once(&mut attempt, sent, heard.limit(give_up)).await {
                 Ok(Tried::Granted(held)) => {
                     // While this task did not run, the lease may have ended.
                     if held.lease.verdict(engine.now()).is_ok() {
@@ -132,9 +132,14 @@ impl Waiting<'_> {
     }
 
     /// Asks once, and notes for the whole line whether the store answers.
-    async fn try_once(&self, attempt: &mut Attempt<'_>, limit: Moment) -> Result<Tried, Failure> {
-        self.line.silence().asked(self.engine.now());
-        let tried = attempt.try_once(limit).await;
+    async fn try_once(
+        &self,
+        attempt: &mut Attempt<'_>,
+        sent: Moment,
+        limit: Moment,
+    ) -> Result<Tried, Failure> {
+        self.line.silence().asked(sent);
+        let tried = attempt.try_once(sent, limit).await;
         match &tried {
             Ok(_) | Err(Failure::Refused(_)) => self.line.silence().answered(),
             Err(Failure::Store(failure)) => self.line.silence().failed(&failure.message),

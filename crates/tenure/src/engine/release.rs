@@ -32,7 +32,7 @@ pub(crate) async fn give_back(
     let next = engine.tables.first_in_line(&lease.key);
     let asked = next.and_then(|(id, waiter)| Some((id, waiter.heartbeat(sent)?, waiter)));
     let Some((id, Request { op: Op::Acquire(to), .. }, waiter)) = asked else {
-        let reply = engine.ask(&lease.key, release_of(lease), Moment::NEVER).await?;
+        let reply = engine.ask(&lease.key, release_of(lease), sent, Moment::NEVER).await?;
         engine.tables.poll_queue().freed(&lease.key);
         return Ok(Answered { reply, was_handed_off: false });
     };
@@ -49,7 +49,7 @@ pub(crate) async fn give_back(
         to,
         ahead: budget.is_some(),
     };
-    let reply = match engine.ask(&lease.key, op, Moment::NEVER).await? {
+    let reply = match engine.ask(&lease.key, op, sent, Moment::NEVER).await? {
         Reply::HandedOff { released, acquired } => {
             if !matches!(*acquired, Reply::Granted { .. }) {
                 waiter.set_budget(None);

@@ -131,7 +131,7 @@ pub(crate) async fn extend(engine: &Engine, lease: &LeaseState, ttl: Duration) -
     let sent = engine.now();
     lease.renewal_sent(sent, ttl);
     let op = Op::Renew { owner: lease.owner.clone(), ttl };
-    let reply = engine.ask(&lease.key, op, Moment::NEVER).await.map_err(|failure| {
+    let reply = engine.ask(&lease.key, op, sent, Moment::NEVER).await.map_err(|failure| {
         engine.failing(Operation::Renew, &lease.key).by_store(failure).with_may_hold(true)
     })?;
     if reply == Reply::Renewed {

@@ -6,6 +6,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Wake, Waker};
 
+// The ids are counted here, so nobody can choose them to collide: a fast hash is enough.
+use foldhash::fast::RandomState;
 use tokio::sync::Notify;
 
 use crate::runtime::{Moment, Runtime, Task};
@@ -51,7 +53,7 @@ struct Shared<T> {
 struct Table<T> {
     /// The same entries twice: by time for the keepalive task, by id to end or move one.
     by_time: BTreeSet<(Moment, TimerId)>,
-    by_id: HashMap<TimerId, (Moment, T)>,
+    by_id: HashMap<TimerId, (Moment, T), RandomState>,
     last: u64,
     /// When the bell rings next: never later than the first entry that it has not rung for. It may
     /// ring sooner, for an entry that has left or was moved. Setting it again each time would cost
@@ -79,7 +81,7 @@ impl<T: Expires> Schedule<T> {
     pub(super) fn new(runtime: Arc<dyn Runtime>, changed: Arc<Notify>) -> Self {
         let table = Table {
             by_time: BTreeSet::new(),
-            by_id: HashMap::new(),
+            by_id: HashMap::default(),
             last: 0,
             rings: Moment::NEVER,
             alarm: None,

@@ -97,6 +97,26 @@ impl Memory {
         self.shared.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn apply(&self, steps: &[Request]) -> Vec<Reply> {
+        let mut table = self.table();
+        let now = self.now();
+        let fence_seed = self.shared.wall_origin + now.as_micros();
+        let at = StepContext { now, fence_seed, retention: self.shared.retention };
+        let mut replies = Vec::with_capacity(steps.len());
+        for step in steps {
+            let (reply, grants) = table.apply(step, at);
+            for grant in grants {
+                table.tell(&step.key, grant);
+            }
+            replies.push(reply);
+            table.steps += 1;
+            if table.steps.is_multiple_of(SWEEP_EVERY) {
+                table.sweep(at.now);
+            }
+        }
+        replies
+    }
+
     fn now(&self) -> StoreTime {
         StoreTime::from_micros(self.shared.runtime.now().as_micros())
     }
@@ -159,26 +179,7 @@ impl Store for Memory {
     }
 
     fn call(&self, steps: Vec<Request>) -> Answer<'_, Vec<Reply>> {
-        Box::pin(async move {
-            self.shared.here()?;
-            let mut table = self.table();
-            let now = self.now();
-            let fence_seed = self.shared.wall_origin + now.as_micros();
-            let at = StepContext { now, fence_seed, retention: self.shared.retention };
-            let mut replies = Vec::with_capacity(steps.len());
-            for step in steps {
-                let (reply, grants) = table.apply(&step, at);
-                for grant in grants {
-                    table.tell(&step.key, grant);
-                }
-                replies.push(reply);
-                table.steps += 1;
-                if table.steps.is_multiple_of(SWEEP_EVERY) {
-                    table.sweep(at.now);
-                }
-            }
-            Ok(replies)
-        })
+        Box::pin(ready(self.shared.here().map_err(Into::into).map(|_| self.apply(&steps))))
     }
 
     fn list<'a>(
