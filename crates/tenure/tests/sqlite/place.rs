@@ -118,15 +118,7 @@ async fn a_journal_is_removed_while_a_holder_lives() {
         let said = say(&mut holder, "renew k 60000");
         assert!(said.contains("removed while in use"), "{endings:?}: {said}");
 
-        let limit = Instant::now() + LIMIT;
-        let store = loop {
-            match try_open(&path).await {
-                Ok(store) => break store,
-                Err(error) => says(&error, Transient, &["removed"]),
-            }
-            assert!(Instant::now() < limit, "nobody can open the file any more");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        };
+        let store = open_after_others(&path).await;
         assert!(!is_busy(&store, "k").await, "{endings:?}: its time is over");
         assert!(now() > asked + ttl, "{endings:?}: two held it");
         let said = say(&mut holder, "renew k 1000");
@@ -143,6 +135,8 @@ async fn open_after_others(path: &Path) -> Sqlite {
     loop {
         match try_open(path).await {
             Ok(store) => return store,
+            // A busy machine may hold up the other one within its opening.
+            Err(error) if error.message.contains("was opening") => {}
             Err(error) => says(&error, Transient, &["removed"]),
         }
         assert!(Instant::now() < limit, "nobody can open the file any more");
