@@ -323,7 +323,13 @@ impl SimStore {
 
 impl Store for SimStore {
     fn capabilities(&self) -> &Capabilities {
-        &Capabilities { fifo: true, many_units: true, reach: Reach::Network, ttl_max: TTL_MAX }
+        &Capabilities {
+            fifo: true,
+            many_units: true,
+            composite: false,
+            reach: Reach::Network,
+            ttl_max: TTL_MAX,
+        }
     }
 
     fn name(&self) -> Arc<str> {

@@ -167,7 +167,13 @@ impl Table {
 
 impl Store for Memory {
     fn capabilities(&self) -> &Capabilities {
-        &Capabilities { fifo: true, many_units: true, reach: Reach::Process, ttl_max: TTL_MAX }
+        &Capabilities {
+            fifo: true,
+            many_units: true,
+            composite: false,
+            reach: Reach::Process,
+            ttl_max: TTL_MAX,
+        }
     }
 
     fn name(&self) -> Arc<str> {

@@ -1,5 +1,5 @@
-//! What this process has won of its quorum, and where: without it a renewal could not be topped
-//! up, and a release would not know which node may still be granting.
+//! The leases that this process has won of its quorum, and on which nodes. A renewal needs this to
+//! top up a node, and a release to know which node may still be granting. It sends nothing.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,22 +9,22 @@ use crate::protocol::{Acquire, FenceRule, Op, Request};
 use crate::runtime::Moment;
 use crate::types::{Claim, Fence, Key, Label, Owner};
 
-/// What a node has of a lease, as far as is known.
+/// The state of a lease at one node, as far as is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Standing {
     Holds,
-    /// It said no, or was never reached.
+    /// It refused, or was never reached.
     Missing,
-    /// It has not answered yet, and is listened to.
+    /// It has not answered yet, and its answer is awaited.
     Awaited,
     /// It did not answer: a request that would grant may still be under way to it.
     Unsure,
-    /// It has the lease no more, and a top-up is under way to it.
+    /// It has lost the lease, and a top-up is under way to it.
     Offered,
 }
 
 impl Standing {
-    /// Whether a request that nobody waits for before a release may yet grant.
+    /// Whether a request that a release does not wait for may still grant.
     pub(super) fn may_grant(self) -> bool {
         matches!(self, Self::Unsure | Self::Offered)
     }
@@ -35,14 +35,14 @@ pub(super) struct Lease {
     pub(super) key: Key,
     pub(super) label: Label,
     pub(super) fence: Fence,
-    /// Until when it is held for sure. Nothing is topped up after it.
+    /// The end of the time in which it is certainly held. Nothing is topped up after it.
     pub(super) valid_until: Moment,
     pub(super) standings: Vec<Standing>,
-    /// It is being let go. What a node that was awaited then must be told when it answers.
+    /// The step that ends it, once it is being released: an awaited node gets it when it answers.
     pub(super) closing: Option<Op>,
 }
 
-/// Leases by owner. What ends without a release is forgotten some time after its end.
+/// Leases by owner. A lease that ends without a release is forgotten some time after its end.
 #[derive(Debug, Default)]
 pub(super) struct Leases(Mutex<Table>);
 
@@ -52,6 +52,7 @@ struct Table {
     sweep_at: usize,
 }
 
+/// The table is swept of ended leases when it has so many, or twice as many as the last sweep left.
 const SWEEP_MIN: usize = 256;
 
 impl Leases {
@@ -64,7 +65,7 @@ impl Leases {
         table.by_owner.insert(owner, lease);
     }
 
-    /// The lease has been let go. It stays in the book while nodes are awaited.
+    /// The lease has been released. It stays in the table while nodes are awaited.
     pub(super) fn leave(&self, owner: &Owner) {
         let mut table = self.table();
         let is_awaited = |lease: &Lease| lease.standings.contains(&Standing::Awaited);
@@ -73,9 +74,9 @@ impl Leases {
         }
     }
 
-    /// What a node has answered to the request that grants a lease, and to no other: the answer
-    /// to a renewal, say, does not end the wait for that to the acquire. Answers what the node
-    /// must be told, if the lease was let go while it was awaited.
+    /// Enters a node's answer to the request that grants a lease, and to no other: the answer to a
+    /// renewal does not end the wait for that to the acquire. Returns the step for the node, if the
+    /// lease was released while the node was awaited.
     pub(super) fn stands(&self, owner: &Owner, node: usize, standing: Standing) -> Option<Op> {
         let mut table = self.table();
         let lease = table.by_owner.get_mut(owner)?;
@@ -87,8 +88,8 @@ impl Leases {
         told
     }
 
-    /// The lease is about to be let go, so it is topped up no more. Answers where it stands;
-    /// nodes that are awaited are told `closing` when they have answered.
+    /// The lease is about to be released, so it is topped up no more. Returns its standings. Nodes
+    /// that are awaited get `closing` when they have answered.
     pub(super) fn close(&self, owner: &Owner, closing: Op) -> Vec<Standing> {
         let mut table = self.table();
         let Some(lease) = table.by_owner.get_mut(owner) else { return Vec::new() };
@@ -106,9 +107,9 @@ impl Leases {
         }
     }
 
-    /// What brings a lease to a node that has it no more; `None` once it is not valid for sure,
-    /// and while another request that grants it there is under way. From here on the node may
-    /// grant at any time.
+    /// The step that brings a lease back to a node that has lost it; `None` once the lease is not
+    /// certainly valid, and while another request that grants it there is under way. From here on
+    /// the node may grant at any time.
     pub(super) fn top_up(
         &self,
         owner: &Owner,
@@ -123,7 +124,7 @@ impl Leases {
         }
         match lease.standings[node] {
             Standing::Awaited | Standing::Offered => return None,
-            // What may be under way stays so, whatever becomes of the top-up.
+            // The older request may still be under way, whatever becomes of the top-up.
             Standing::Unsure => {}
             Standing::Holds | Standing::Missing => lease.standings[node] = Standing::Offered,
         }
@@ -133,7 +134,7 @@ impl Leases {
         Some(Request { key: lease.key.clone(), op: Op::Acquire(acquire) })
     }
 
-    /// What became of a top-up.
+    /// Enters the result of a top-up.
     pub(super) fn topped_up(&self, owner: &Owner, node: usize, standing: Standing) {
         let mut table = self.table();
         let Some(lease) = table.by_owner.get_mut(owner) else { return };

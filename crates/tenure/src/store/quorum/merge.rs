@@ -1,12 +1,11 @@
-//! What a quorum's key looks like: what a majority of its nodes says. It asks nobody.
+//! Merges what nodes have seen of one key into the view of their majority. It asks nobody.
 
 use std::collections::BTreeMap;
 
 use crate::protocol::{Guarded, HolderView, Inspection, State, majority};
 use crate::types::Owner;
 
-/// Puts together what nodes have seen of one key; `nodes` is how many there are, and those that
-/// are missing in `seen` have said nothing.
+/// The view of a majority of `nodes` nodes; those that are missing in `seen` have not answered.
 pub(super) fn merged(seen: &[&Inspection], nodes: usize) -> Inspection {
     let majority = majority(nodes);
     let mut by_owner: BTreeMap<&Owner, Vec<&HolderView>> = BTreeMap::new();
@@ -32,8 +31,8 @@ pub(super) fn merged(seen: &[&Inspection], nodes: usize) -> Inspection {
     }
 }
 
-/// Whether nothing new can be granted yet, and until when, if `needed` nodes must be able to; one
-/// item for each of those that could otherwise.
+/// The restart guard of the quorum: until when fewer than `needed` nodes can grant anything new.
+/// `nodes` has one item for each node that could grant otherwise.
 pub(super) fn guarded(
     nodes: impl Iterator<Item = Option<Guarded>>,
     needed: usize,
@@ -45,13 +44,13 @@ pub(super) fn guarded(
     guarded.get(missing).or(guarded.last()).copied()
 }
 
-/// One holder, as a majority sees it.
+/// Merges the views of one holder.
 fn agreed(mut views: Vec<&HolderView>, majority: usize) -> HolderView {
-    // It holds as long as a majority of leases lasts.
+    // It holds for as long as a majority of its leases lasts.
     views.sort_by_key(|view| std::cmp::Reverse(view.remaining));
     let remaining = views[majority - 1].remaining;
     let since = views.iter().map(|view| view.since).max().unwrap_or_default();
-    // A node that granted after the ballot was over may show another number.
+    // A node that granted after the decision may show another fence.
     let count = |fence| views.iter().filter(|view| view.fence == fence).count();
     let fences = views.iter().map(|view| view.fence);
     let fence = fences.max_by_key(|fence| (count(*fence), *fence)).unwrap_or_default();

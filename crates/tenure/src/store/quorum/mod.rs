@@ -5,12 +5,12 @@
 //! locks of one holder only, and has no queue: each client can win a majority of "2 of 3 units"
 //! on nodes that are all within their limit, and N queues do not agree on who came first.
 //!
-//! A question goes to all nodes at once and is answered as soon as the answer is certain. Unlike
-//! other stores this one spawns: answers are listened to by a task of the runtime, also those that
-//! come after the decision, and what nodes must still be told (releases, withdrawals, top-ups)
-//! outlives the call. It retries nothing else, and waits for no lock.
+//! A call goes to all nodes at once and is answered as soon as the answer is certain. Unlike other
+//! stores this one spawns: a task of the runtime takes the answers, also those that come after the
+//! decision, and the steps that nodes must still be sent (releases, withdrawals, top-ups) outlive
+//! the call. It retries nothing else, and waits for no lock.
 
-mod ask;
+mod call;
 mod leases;
 mod merge;
 mod node;
@@ -38,9 +38,12 @@ use leases::Leases;
 use node::{Node, Register};
 use outbox::Outbox;
 
+/// The default of `max_ttl`.
 const TTL_MAX: Duration = Duration::from_secs(300);
-/// Far less than stores remember the fence of a key that is not used: 24 h.
+/// The largest distance of a proposed fence from a node's clock: far less than the 24 h for which
+/// stores remember the fence of an unused key.
 const NEAR_MAX: Duration = Duration::from_secs(3_600);
+/// The default of `node_timeout`.
 const NODE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How a [`Quorum`] treats its nodes.
@@ -85,13 +88,14 @@ impl QuorumOptions {
         self.max_ttl
     }
 
-    /// For how long a node is told of the end of a lease that was won. By then it has ended there.
-    fn longest_debt(&self) -> Duration {
+    /// How long the outbox keeps the end of a lease that was won. By then the lease has ended at
+    /// the node.
+    fn follow_up_max(&self) -> Duration {
         self.max_ttl.max(outcome::TOMBSTONE)
     }
 
-    /// How far from a node's own clock a proposal counts: little beside all that must pass before
-    /// a node that forgot a fence grants anew, be it `max_ttl` or its retention.
+    /// The largest distance between a proposed fence and a node's clock. It is short beside the
+    /// time after which a node that forgot a fence grants again: `max_ttl`, or its retention.
     fn near(&self) -> Duration {
         (self.max_ttl / 4).min(NEAR_MAX)
     }
@@ -99,9 +103,8 @@ impl QuorumOptions {
 
 /// Locks that a majority of independent stores grants.
 ///
-/// What a slow minority is owed after an answer (a release, a withdrawal) goes on in the
-/// background, and nothing waits for it: a program that ends meanwhile leaves it to the ttl of the
-/// lease there.
+/// Releases and withdrawals for a slow minority go on in the background after an answer, and
+/// nothing waits for them. If the program ends meanwhile, the lease there ends with its ttl.
 ///
 /// Clones share everything.
 #[derive(Debug, Clone)]
@@ -122,9 +125,9 @@ struct Shared {
 }
 
 impl Quorum {
-    /// A quorum of these stores. Each is asked who it is: the same one twice, or one that
-    /// follows another, is refused. A minority may be out of reach; it is asked later, before
-    /// its votes count.
+    /// A quorum of these stores. Each is asked for its identity: the same store twice, or a replica
+    /// of another, is refused. A minority may be out of reach; it is asked later, before its votes
+    /// count.
     ///
     /// # Errors
     /// A number of stores that is even or below 3, nodes that are not independent, a node that
@@ -139,7 +142,7 @@ impl Quorum {
         let made = Shared::new(&stores, &runtime, options);
         Box::pin(async move {
             let shared = Arc::new(made?);
-            ask::introduce(&shared).await?;
+            call::introduce(&shared).await?;
             Ok(Self { shared: OfProcess::new(shared) })
         })
     }
@@ -164,6 +167,7 @@ impl Shared {
         let capabilities = Capabilities {
             fifo: false,
             many_units: false,
+            composite: true,
             reach: farthest.unwrap_or(Reach::Process),
             ttl_max: options.max_ttl.min(ttl_max.unwrap_or(options.max_ttl)),
         };
@@ -183,9 +187,10 @@ impl Shared {
         self.runtime.now()
     }
 
-    /// What to propose: above all that was seen, and at least the clock. Nodes hold it to their
-    /// own clocks: what a node has forgotten when it comes back after `max_ttl` was at most `near`
-    /// ahead of its clock, what is granted then is at most that behind.
+    /// The fence to propose: above every fence that was seen, and at least the clock. Nodes compare
+    /// it with their own clocks: a fence that a node has forgotten when it comes back after
+    /// `max_ttl` was at most `near` ahead of its clock, and one granted then is at most `near`
+    /// behind.
     fn proposal(&self) -> FenceRule {
         let seen = self.highest.load(Ordering::Acquire);
         let fence = Fence::new(self.runtime.wall_micros().max(seen + 1));
@@ -210,7 +215,7 @@ fn check(stores: &[Arc<dyn Store>], options: QuorumOptions) -> Result<(), StoreE
             stores.len()
         ));
     }
-    if stores.iter().any(|store| matches!(store.capabilities(), c if !c.fifo)) {
+    if stores.iter().any(|store| store.capabilities().composite) {
         return refused("a node of a quorum cannot be a quorum itself".into());
     }
     if !(TTL_MIN..=crate::TTL_MAX).contains(&max_ttl) {
@@ -239,7 +244,7 @@ impl Store for Quorum {
     }
 
     fn call(&self, steps: Vec<Request>) -> Answer<'_, Vec<Reply>> {
-        Box::pin(async move { ask::ask(self.shared.here()?, steps).await })
+        Box::pin(async move { call::carry(self.shared.here()?, steps).await })
     }
 
     fn list<'a>(
@@ -252,12 +257,12 @@ impl Store for Quorum {
     }
 
     fn inbox(&self) -> Answer<'_, Option<Inbox>> {
-        // Nobody stands in line here who could be told.
+        // There is no queue, so there are no waiters to wake.
         Box::pin(std::future::ready(Ok(None)))
     }
 
     fn links(&self) -> Option<watch::Receiver<Links>> {
-        // A node that comes or goes is no reason to look: a majority goes on.
+        // A node that comes or goes is no reason to ask again: a majority goes on.
         None
     }
 

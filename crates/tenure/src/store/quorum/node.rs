@@ -1,4 +1,4 @@
-//! One store of a quorum: what may be asked of it, and what it still owes.
+//! One store of a quorum, and whether its votes count. It asks no other node.
 
 use std::fmt;
 use std::pin::Pin;
@@ -16,21 +16,22 @@ use crate::types::Key;
 pub(super) type Asking =
     Pin<Box<dyn Future<Output = Result<Vec<Reply>, StoreError>> + Send + 'static>>;
 
-/// Who the nodes of a quorum are, as each has told last.
+/// The identities of the nodes, as each has told last.
 #[derive(Debug, Default)]
 pub(super) struct Register(Mutex<Vec<(usize, Arc<str>)>>);
 
-/// A node. Its votes count once it has shown that it is nobody's copy and no other's double, and
-/// again with each new link: another server may stand behind the same address now.
+/// A node. Its votes count once it has shown that it is no replica and not the same store as
+/// another node. It must show this again with each new link: another server may stand behind the
+/// address.
 pub(super) struct Node {
     pub(super) index: usize,
     pub(super) name: Arc<str>,
     store: Arc<dyn Store>,
     register: Arc<Register>,
-    /// What a node that forgets must guard against.
+    /// The longest lease. A node that may forget leases must guard against it for so long.
     ttl_max: Duration,
     links: Option<watch::Receiver<Links>>,
-    /// One more than the number of links that had been made when it told who it is; 0: never.
+    /// One more than the number of links made when it last told its identity; 0: never.
     vetted: AtomicU64,
 }
 
@@ -55,7 +56,7 @@ impl Node {
                 return Ok(Vec::new());
             }
             let replies = node.store.call(steps).await?;
-            // The link that brought them may be another one than that by which it told who it is.
+            // The replies may have come by a newer link than the identity.
             let vetted = node.vet().await;
             vetted.map_err(|failure| StoreError { may_have_run: true, ..failure })?;
             Ok(replies)
@@ -72,7 +73,7 @@ impl Node {
         self.store.check_key(key).map_err(|why| format!("{}: {why}", self.name))
     }
 
-    /// Finds out who it is, unless it has told by the link that it has now.
+    /// Asks for the identity, unless the node has told it by its present link.
     pub(super) async fn vet(&self) -> Result<(), StoreError> {
         loop {
             let link = self.links.as_ref().map_or(0, |links| links.borrow().made) + 1;
@@ -80,10 +81,10 @@ impl Node {
                 return Ok(());
             }
             let identity = self.store.identity().await;
-            // Nothing of the caller's was sent.
+            // None of the caller's steps was sent.
             let identity = identity.map_err(|e| StoreError { may_have_run: false, ..e })?;
             self.admit(&identity)?;
-            // If another link was made meanwhile, this may have been said by the last one.
+            // If another link was made meanwhile, the answer may have come by the last one.
             self.vetted.store(link, Ordering::Release);
         }
     }

@@ -1,6 +1,6 @@
-//! What nodes must still be told: releases and withdrawals that did not reach them. Each node
-//! has one errand runner, started with its first debt and gone with its last, so that a node
-//! that stays away costs one try a second, whatever is owed to it.
+//! Releases and withdrawals that did not reach their node yet. Each node has one sender task, from
+//! its first entry to its last, so that a node that stays away costs one try a second, however
+//! many entries wait. It drops an entry whose time is over.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -12,42 +12,49 @@ use crate::runtime::{Moment, Runtime, random_u32};
 
 use super::node::Node;
 
-/// What is owed beyond so many steps is left to end with its ttl, the oldest first.
-const OWED_MAX: usize = 10_000;
-/// How many steps travel in one call.
+/// The most entries of a node. Beyond it the oldest is dropped: its lease ends with its ttl.
+const ENTRIES_MAX: usize = 10_000;
+/// The most steps in one call.
 const BATCH: usize = 250;
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// The debts to one node.
+/// The entries of one node.
 pub(super) struct Outbox {
     node: Arc<Node>,
     runtime: Arc<dyn Runtime>,
     limit: Duration,
-    book: Mutex<Book>,
+    queue: Mutex<Queue>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    step: Request,
+    /// After it nothing is left to undo.
+    until: Moment,
 }
 
 #[derive(Debug, Default)]
-struct Book {
-    owed: VecDeque<(Request, Moment)>,
+struct Queue {
+    entries: VecDeque<Entry>,
     is_running: bool,
 }
 
 impl Outbox {
     pub(super) fn new(node: &Arc<Node>, runtime: &Arc<dyn Runtime>, limit: Duration) -> Arc<Self> {
         let (node, runtime) = (Arc::clone(node), Arc::clone(runtime));
-        Arc::new(Self { node, runtime, limit, book: Mutex::default() })
+        Arc::new(Self { node, runtime, limit, queue: Mutex::default() })
     }
 
-    /// The node is told this as soon as it can be reached, but not after `until`: by then
-    /// nothing is left to undo.
-    pub(super) fn owe(self: &Arc<Self>, step: Request, until: Moment) {
-        let mut book = self.book();
-        book.owed.push_back((step, until));
-        if book.owed.len() > OWED_MAX {
-            book.owed.pop_front();
+    /// Sends a step as soon as the node can be reached, but not after `until`: by then nothing is
+    /// left to undo.
+    pub(super) fn put(self: &Arc<Self>, step: Request, until: Moment) {
+        let mut queue = self.queue();
+        queue.entries.push_back(Entry { step, until });
+        if queue.entries.len() > ENTRIES_MAX {
+            queue.entries.pop_front();
         }
-        if !std::mem::replace(&mut book.is_running, true) {
+        if !std::mem::replace(&mut queue.is_running, true) {
             self.runtime.spawn(Box::pin(Arc::clone(self).run()));
         }
     }
@@ -56,7 +63,7 @@ impl Outbox {
         let fresh = || Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
         let mut backoff = fresh();
         while let Some(batch) = self.take() {
-            let steps = batch.iter().map(|(step, _)| step.clone()).collect();
+            let steps = batch.iter().map(|entry| entry.step.clone()).collect();
             let answer = tokio::select! {
                 biased;
                 answer = self.node.ask(steps) => answer.is_ok(),
@@ -72,31 +79,33 @@ impl Outbox {
         }
     }
 
-    /// The next steps to send; `None` ends the runner.
-    fn take(&self) -> Option<Vec<(Request, Moment)>> {
+    /// The next entries to send; `None` ends the task.
+    fn take(&self) -> Option<Vec<Entry>> {
         let now = self.runtime.now();
-        let mut book = self.book();
-        book.owed.retain(|(_, until)| *until > now);
-        if book.owed.is_empty() {
-            book.is_running = false;
+        let mut queue = self.queue();
+        queue.entries.retain(|entry| entry.until > now);
+        if queue.entries.is_empty() {
+            queue.is_running = false;
             return None;
         }
-        let count = book.owed.len().min(BATCH);
-        Some(book.owed.drain(..count).collect())
+        let count = queue.entries.len().min(BATCH);
+        Some(queue.entries.drain(..count).collect())
     }
 
-    fn put_back(&self, batch: Vec<(Request, Moment)>) {
-        let mut book = self.book();
-        batch.into_iter().rev().for_each(|debt| book.owed.push_front(debt));
+    fn put_back(&self, batch: Vec<Entry>) {
+        let mut queue = self.queue();
+        batch.into_iter().rev().for_each(|entry| queue.entries.push_front(entry));
     }
 
-    fn book(&self) -> MutexGuard<'_, Book> {
-        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl fmt::Debug for Outbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Outbox").field("owed", &self.book().owed.len()).finish_non_exhaustive()
+        f.debug_struct("Outbox")
+            .field("entries", &self.queue().entries.len())
+            .finish_non_exhaustive()
     }
 }

@@ -1,5 +1,5 @@
-//! What follows from a decision: the answer, and what each node must still be told. Nodes that
-//! have not answered by then are accounted for when they have.
+//! The consequences of a decision: the answer, and the steps that each node must still be sent. A
+//! node that has not answered by then is accounted for when it has. It decides nothing.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,35 +11,35 @@ use crate::runtime::Moment;
 use crate::store::StoreError;
 use crate::types::{Key, Label, Owner};
 
-use super::ask::vote;
+use super::call::vote;
 use super::leases::{Lease, Standing};
 use super::round::{Heard, Round, Word};
 use super::{Shared, merge, report};
 
-/// How long an owner is refused of which a request may still be under way.
+/// How long a node refuses an owner of which a request may still be under way.
 pub(super) const TOMBSTONE: Duration = Duration::from_secs(60);
 
-/// The steps of a call, and what was known when they were sent.
+/// The steps of a call, with the state of their leases when they were sent.
 #[derive(Debug)]
 pub(super) struct Asked {
     pub(super) steps: Arc<[Request]>,
     pub(super) sent: Moment,
-    /// For each step what its lease's standings were; empty: no lease of ours.
+    /// For each step the standings of its lease; empty: no lease of ours.
     pub(super) standings: Vec<Vec<Standing>>,
 }
 
-/// What a node must be told after its answer.
+/// The follow-up to the answer of a node.
 enum Due {
     Nothing,
-    /// It granted what was not won.
+    /// It granted a lease that was not won: before the call ends.
     GiveBack(Request),
-    /// It may have done what it did not answer.
-    Owed(Vec<Request>, Duration),
-    /// It no more has a lease that is held.
+    /// It may have carried out a step that it did not answer: by the outbox, within this time.
+    Later(Vec<Request>, Duration),
+    /// It has lost a lease that is held.
     TopUp(Owner, Duration),
 }
 
-/// Answers the steps, and sees to the rest.
+/// Answers the steps, and sends the nodes what follows.
 pub(super) async fn settle(
     shared: &Arc<Shared>,
     asked: Asked,
@@ -65,7 +65,7 @@ pub(super) async fn settle(
             if word.heard().is_some_and(|heard| heard.result.is_err()) {
                 let until = shared.now() + TOMBSTONE;
                 for step in &give_back[node] {
-                    shared.outbox[node].owe(step.clone(), until);
+                    shared.outbox[node].put(step.clone(), until);
                 }
             }
         }
@@ -76,8 +76,8 @@ pub(super) async fn settle(
     }
 }
 
-/// Accounts for every node: now, or when it has answered. Answers what each node must be told
-/// before the call ends.
+/// Accounts for every node: now, or when it has answered. Returns the steps that each node must be
+/// sent before the call ends.
 fn follow_up(
     shared: &Arc<Shared>,
     asked: Asked,
@@ -98,7 +98,7 @@ fn follow_up(
             account(&shared, &asked, &round.words, &verdicts, |node| !before[node], &mut late);
             let until = shared.now() + TOMBSTONE;
             for (outbox, steps) in shared.outbox.iter().zip(late) {
-                steps.into_iter().for_each(|step| outbox.owe(step, until));
+                steps.into_iter().for_each(|step| outbox.put(step, until));
             }
         }));
     }
@@ -121,9 +121,9 @@ fn account(
             match due(shared, asked, index, node, (word, heard), *verdict) {
                 Due::Nothing => {}
                 Due::GiveBack(step) => give_back[node].push(step),
-                Due::Owed(steps, span) => {
+                Due::Later(steps, span) => {
                     let until = shared.now() + span;
-                    steps.into_iter().for_each(|step| shared.outbox[node].owe(step, until));
+                    steps.into_iter().for_each(|step| shared.outbox[node].put(step, until));
                 }
                 Due::TopUp(owner, ttl) => {
                     let step = shared.leases.top_up(&owner, node, ttl, shared.now());
@@ -154,9 +154,9 @@ fn due(
             let owner = owner.clone();
             if is_won {
                 let told = shared.leases.stands(&owner, node, standing(vote, may_have_run));
-                // It was let go meanwhile, without this node.
+                // It was released meanwhile, without this node.
                 let steps = told.map(|op| let_go_late(key, op, vote)).into_iter().collect();
-                return Due::Owed(steps, shared.options.longest_debt());
+                return Due::Later(steps, shared.options.follow_up_max());
             } else if mutants::is_set(Mutant::PartialWinKept) {
                 return Due::Nothing;
             } else if matches!(vote, Vote::For(_)) {
@@ -165,7 +165,7 @@ fn due(
             } else if may_have_run {
                 let tombstone = (*ttl).max(TOMBSTONE);
                 let op = Op::Withdraw { owner, tombstone };
-                return Due::Owed(vec![Request { key: key.clone(), op }], tombstone);
+                return Due::Later(vec![Request { key: key.clone(), op }], tombstone);
             }
             Due::Nothing
         }
@@ -180,7 +180,7 @@ fn due(
                 let (owner, tombstone) = (from.clone(), TOMBSTONE);
                 steps.push(Request { key: key.clone(), op: Op::Withdraw { owner, tombstone } });
             }
-            Due::Owed(steps, shared.options.longest_debt())
+            Due::Later(steps, shared.options.follow_up_max())
         }
         // If too few answered, the whole release is repeated.
         Op::Release { owner, min_hold, .. } if is_won && heard.result.is_err() => {
@@ -189,17 +189,17 @@ fn due(
             }
             let (owner, min_hold) = (owner.clone(), *min_hold);
             let op = Op::Release { owner, min_hold, tombstone: Some(TOMBSTONE) };
-            Due::Owed(vec![Request { key: key.clone(), op }], shared.options.longest_debt())
+            Due::Later(vec![Request { key: key.clone(), op }], shared.options.follow_up_max())
         }
         Op::Withdraw { tombstone, .. } if is_won && heard.result.is_err() => {
-            Due::Owed(vec![asked.steps[index].clone()], *tombstone)
+            Due::Later(vec![asked.steps[index].clone()], *tombstone)
         }
         _ => Due::Nothing,
     }
 }
 
-/// What a node is told that answered after the lease was let go: if nobody knows whether it
-/// granted, its owner is refused there from now on.
+/// The step for a node that answered after the lease was released. If it is not known whether the
+/// node granted, the owner is refused there from now on.
 fn let_go_late(key: &Key, op: Op, vote: Vote) -> Request {
     let op = match op {
         Op::Release { owner, min_hold, tombstone } => {
@@ -220,8 +220,8 @@ fn standing(vote: Vote, may_have_run: bool) -> Standing {
     }
 }
 
-/// Brings leases back to a node that has lost them. Nothing waits for it: it does not count for
-/// the renewal that found it out.
+/// Brings leases back to a node that has lost them. Nothing waits for it: its vote does not count
+/// for the renewal that found it.
 fn top_up(shared: &Arc<Shared>, node: usize, top_ups: Vec<(Owner, Request)>) {
     let this = Arc::clone(shared);
     let limit = shared.now() + shared.options.node_timeout();
@@ -254,8 +254,8 @@ fn top_up(shared: &Arc<Shared>, node: usize, top_ups: Vec<(Owner, Request)>) {
 }
 
 impl Shared {
-    /// What is known of the leases that steps are about; those about to be let go are topped up
-    /// no more.
+    /// The standings of the leases that steps are about. Leases that are about to be released are
+    /// topped up no more.
     pub(super) fn before(&self, steps: &[Request]) -> Vec<Vec<Standing>> {
         let standings = |step: &Request| match &step.op {
             Op::Release { owner, .. } | Op::Withdraw { owner, .. } => {
@@ -270,7 +270,7 @@ impl Shared {
         steps.iter().map(standings).collect()
     }
 
-    /// Keeps the book of leases.
+    /// Enters the decision into the table of leases.
     fn enter(&self, asked: &Asked, index: usize, words: &[Word], verdict: Verdict) {
         let Verdict::Won(fence) = verdict else { return };
         let Request { key, op } = &asked.steps[index];
@@ -356,7 +356,7 @@ fn answer(shared: &Shared, asked: &Asked, index: usize, words: &[Word], verdict:
     }
 }
 
-/// What a release comes to: lost only if that is sure.
+/// The answer to a release: lost only if that is certain.
 fn let_go(replies: &[&Reply], nodes: usize) -> Reply {
     let count = |kind: &Reply| replies.iter().filter(|reply| **reply == kind).count();
     let (gone, others) = (count(&Reply::Gone), count(&Reply::Others));
@@ -367,7 +367,7 @@ fn let_go(replies: &[&Reply], nodes: usize) -> Reply {
     }
 }
 
-/// Why there is no grant: what most of those who refused say.
+/// The answer without a grant: the most frequent reason of the nodes that refused.
 fn not_granted(replies: &[&Reply], nodes: usize, line: String) -> Reply {
     let is_refusal = |reply: &&Reply| !matches!(reply, Reply::Granted { .. });
     let refusals = || replies.iter().copied().filter(is_refusal);
@@ -387,7 +387,7 @@ fn not_granted(replies: &[&Reply], nodes: usize, line: String) -> Reply {
     });
     let (mut look_ins, blockers): (Vec<_>, Vec<_>) = busy.unzip();
     look_ins.sort_unstable();
-    // So many must come free beside those that were.
+    // The number of nodes that must become free beside those that were.
     let granted = replies.len() - refusals().count();
     let needed = majority(nodes).saturating_sub(granted).max(1);
     let look_in = look_ins.get(needed - 1).or(look_ins.last()).copied().unwrap_or_default();
@@ -397,7 +397,7 @@ fn not_granted(replies: &[&Reply], nodes: usize, line: String) -> Reply {
     Reply::Busy { look_in, blocker }
 }
 
-/// That restart guards are in the way, and not others: without them enough nodes would do it.
+/// The answer if only restart guards are in the way: without them enough nodes would grant.
 fn guarded(replies: &[&Reply], nodes: usize, line: &str) -> Option<Reply> {
     let willing = replies.iter().filter_map(|reply| match reply {
         Reply::Granted { .. } | Reply::Transferred { .. } => Some(None),

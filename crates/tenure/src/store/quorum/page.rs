@@ -24,7 +24,7 @@ pub(super) async fn list(
     let mut after = after.cloned();
     while page.len() < limit {
         let pages = pages(shared, prefix, after.as_ref(), limit).await?;
-        // Beyond the last key of a full page a node may know more.
+        // A node with a full page may have more keys behind its last one.
         let full = pages.iter().filter(|page| page.len() >= limit);
         let horizon = full.filter_map(|page| Some(page.last()?.0.clone())).min();
         let mut by_key: BTreeMap<&Key, Vec<&Inspection>> = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! What each node said, in words: for errors, for whoever waited in vain, and for a look.
+//! The answers of nodes in words: for errors, for waits in vain, and for inspections.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::store::{StoreError, StoreErrorClass};
 use super::node::Node;
 use super::round::{Heard, Word};
 
-/// What every node said to one of the steps.
+/// The answer of every node to one of the steps.
 pub(super) fn nodes(nodes: &[Arc<Node>], words: &[Word], step: usize) -> Vec<NodeView> {
     let view = |(node, word): (&Arc<Node>, &Word)| {
         let (answered, said, took) = match word {
@@ -41,7 +41,7 @@ pub(super) fn line(views: &[NodeView]) -> String {
     line
 }
 
-/// The failure of a question that too few nodes answered.
+/// The failure of a call that too few nodes answered.
 pub(super) fn failure(nodes: &[Arc<Node>], words: &[Word], step: usize) -> StoreError {
     let views = self::nodes(nodes, words, step);
     let answered = views.iter().filter(|view| view.answered).count();

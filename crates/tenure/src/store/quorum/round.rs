@@ -1,5 +1,5 @@
 //! One question to all nodes at once. It ends as soon as it is decided, or at its time limit;
-//! what is still under way then can be followed to its end.
+//! requests that are still under way then can be followed to their end. It decides nothing.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -12,14 +12,14 @@ use crate::store::{StoreError, StoreErrorClass};
 
 use super::node::{Asking, Node};
 
-/// What a node answered, and after what time.
+/// The answer of a node, and how long it took.
 #[derive(Debug, Clone)]
 pub(super) struct Heard {
     pub(super) result: Result<Vec<Reply>, StoreError>,
     pub(super) took: Duration,
 }
 
-/// What is known of one node.
+/// The state of one node in a round.
 pub(super) enum Word {
     /// Not asked in this round.
     Unasked,
@@ -37,7 +37,8 @@ pub(super) struct Round {
 }
 
 impl Round {
-    /// Asks each node what `steps` says; `None`: nothing. Nothing is sent before the first poll.
+    /// Asks each node for its `steps`; `None`: it is not asked. Nothing is sent before the first
+    /// poll.
     pub(super) fn new(
         runtime: &Arc<dyn Runtime>,
         nodes: &[Arc<Node>],
@@ -54,8 +55,8 @@ impl Round {
         Self { runtime: Arc::clone(runtime), started, limit, alarm, words }
     }
 
-    /// Listens until `decided`, until all have answered, or until the limit is over: then those
-    /// who were silent count as failed.
+    /// Listens until `decided`, until all have answered, or until the limit is over. Nodes that
+    /// are silent at the limit count as failed.
     pub(super) async fn listen(&mut self, mut decided: impl FnMut(&[Word]) -> bool) {
         poll_fn(|cx| {
             let mut heard_more = false;
@@ -67,7 +68,7 @@ impl Round {
                     heard_more = true;
                 }
             }
-            // After all were asked, so that an answer at once leaves nobody out.
+            // After all were polled: an answer at once must not leave a node unasked.
             let is_over = !self.words.iter().any(|word| matches!(word, Word::Awaited(_)));
             if is_over || (heard_more && decided(&self.words)) {
                 return Poll::Ready(());
@@ -81,14 +82,14 @@ impl Round {
         .await;
     }
 
-    /// Those who are still awaited get so much longer, and no more than the limit.
+    /// Gives the nodes that are still awaited this much longer, within the limit.
     pub(super) fn shorten(&mut self, span: Duration) {
         let end = (self.started + self.limit).min(self.runtime.now() + span);
         self.limit = end.since(self.started);
         self.alarm = self.runtime.sleep_until(end);
     }
 
-    /// Nobody is listened to any longer.
+    /// Ends the round: every node that is still awaited has failed.
     fn silence(&mut self) {
         let limit = self.limit;
         for word in &mut self.words {

@@ -160,8 +160,13 @@ impl Redis {
         let template = url.key_template.clone();
         let restart_guard = url.restart_guard;
         let name = url.server.name();
-        let mut capabilities =
-            Capabilities { fifo: true, many_units: true, reach: Reach::Network, ttl_max: TTL_MAX };
+        let mut capabilities = Capabilities {
+            fifo: true,
+            many_units: true,
+            composite: false,
+            reach: Reach::Network,
+            ttl_max: TTL_MAX,
+        };
         if !restart_guard.is_zero() {
             // What a server forgets must be over when it grants again.
             capabilities.ttl_max = restart_guard.min(TTL_MAX);

@@ -218,7 +218,13 @@ impl fmt::Debug for Sqlite {
 
 impl Store for Sqlite {
     fn capabilities(&self) -> &Capabilities {
-        &Capabilities { fifo: true, many_units: true, reach: Reach::Host, ttl_max: TTL_MAX }
+        &Capabilities {
+            fifo: true,
+            many_units: true,
+            composite: false,
+            reach: Reach::Host,
+            ttl_max: TTL_MAX,
+        }
     }
 
     fn name(&self) -> Arc<str> {

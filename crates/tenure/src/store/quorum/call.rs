@@ -1,4 +1,5 @@
-//! Steps to all nodes, and the nodes' answers as one: the rounds of a call.
+//! One call of a quorum: its steps go to all nodes in a round, and in a second one where fences
+//! differ. It decides; `outcome` acts on the decision.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -17,19 +18,19 @@ use super::outcome::{self, Asked};
 use super::round::{Heard, Round, Word};
 use super::{Shared, report};
 
-/// How much longer than a majority the others get where every node's word is wanted, and the least
-/// that they get where a majority is split.
+/// Extra time for the other nodes after a majority has answered: where every node's answer is
+/// wanted, and at least so much where the majority is split.
 const STRAGGLERS: Duration = Duration::from_millis(100);
 
-/// Lets all nodes tell who they are; a minority may be out of reach.
+/// Asks all nodes for their identities. A minority may be out of reach.
 pub(super) async fn introduce(shared: &Arc<Shared>) -> Result<(), StoreError> {
-    // No steps: what remains of asking is that each tells who it is.
+    // A call without steps only asks for the identity.
     let (runtime, limit) = (&shared.runtime, shared.options.node_timeout());
     let mut round = Round::new(runtime, &shared.nodes, limit, |_| Some(Vec::new()));
     let fit = |words: &[Word]| words.iter().filter(|word| word.reply_came()).count();
     let majority = majority(shared.nodes.len());
     round.listen(|words| fit(words) >= majority).await;
-    // Whoever is well answers by then: nobody waits for those who are not.
+    // Healthy nodes have answered by then.
     round.shorten(STRAGGLERS);
     round.listen(|_| false).await;
     for (node, word) in shared.nodes.iter().zip(&round.words) {
@@ -46,8 +47,8 @@ pub(super) async fn introduce(shared: &Arc<Shared>) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Carries steps out. What no quorum carries is refused without asking anybody.
-pub(super) async fn ask(
+/// Carries steps out. A step that no quorum carries is refused without asking the nodes.
+pub(super) async fn carry(
     shared: &Arc<Shared>,
     steps: Vec<Request>,
 ) -> Result<Vec<Reply>, StoreError> {
@@ -72,7 +73,7 @@ fn defect(what: &str) -> StoreError {
 async fn apart(shared: &Arc<Shared>, steps: Arc<[Request]>) -> Result<Vec<Reply>, StoreError> {
     let mut rounds = Box::pin(rounds(Arc::clone(shared), steps));
     let in_place = rounds.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-    // Stores without a way to them answer at once.
+    // Local stores answer at once.
     if let Poll::Ready(answer) = in_place {
         return answer;
     }
@@ -84,7 +85,7 @@ async fn apart(shared: &Arc<Shared>, steps: Arc<[Request]>) -> Result<Vec<Reply>
             () = tell.closed() => {}
         }
     }));
-    told.await.unwrap_or_else(|_| Err(defect("came to grief")))
+    told.await.unwrap_or_else(|_| Err(defect("lost its task")))
 }
 
 async fn rounds(shared: Arc<Shared>, steps: Arc<[Request]>) -> Result<Vec<Reply>, StoreError> {
@@ -97,7 +98,8 @@ async fn rounds(shared: Arc<Shared>, steps: Arc<[Request]>) -> Result<Vec<Reply>
     let mut first = Round::new(&shared.runtime, &shared.nodes, limit, |node| {
         let prepared =
             |(index, step): (usize, &Request)| asked.prepared(index, step, node, proposal);
-        // A release leaves out who has not answered the acquire: it is told when it has.
+        // A lone release leaves out a node that has not answered the acquire: `outcome` tells it
+        // when it has.
         let is_early = |index| asked.standing(index, node) == Some(Standing::Awaited);
         let lone = matches!(&asked.steps[..], [Request { op: Op::Release { .. }, .. }]);
         let steps = || asked.steps.iter().enumerate().map(prepared).collect();
@@ -113,7 +115,7 @@ async fn rounds(shared: Arc<Shared>, steps: Arc<[Request]>) -> Result<Vec<Reply>
         first.listen(|words| all(words, is_settled)).await;
     }
     if asked.steps.iter().any(|step| matches!(step.op, Op::Inspect | Op::Force { .. })) {
-        // Every node's word is wanted here.
+        // Every node's answer is wanted here.
         first.shorten(STRAGGLERS);
         first.listen(|_| false).await;
     }
@@ -132,7 +134,7 @@ fn is_settled(op: &Op, index: usize, words: &[Word]) -> bool {
     if !matches!(op, Op::Release { .. } | Op::Withdraw { .. }) {
         return true;
     }
-    // Right after the end of a lease one node may still let go what most have lost.
+    // Right after the end of a lease one node may still release what most have forgotten.
     let is_awaited = |word: &Word| matches!(word, Word::Awaited(_));
     let count = |is_meant: fn(&Reply) -> bool| {
         words.iter().filter_map(|word| word.reply(index)).filter(|r| is_meant(r)).count()
@@ -142,9 +144,8 @@ fn is_settled(op: &Op, index: usize, words: &[Word]) -> bool {
     released.max(lost) >= majority(words.len()) || !words.iter().any(is_awaited)
 }
 
-/// Whether a majority has answered, and others hold so much of it that the rest is decisive. Two
-/// who both waited on, for a node that is silent, would keep what each needs of the other, attempt
-/// after attempt.
+/// Whether a majority has answered without a decision, because others hold some of its nodes. Two
+/// clients that both waited on for a silent node would block each other, attempt after attempt.
 fn is_split(op: &Op, index: usize, words: &[Word]) -> bool {
     matches!(op, Op::Acquire(_) | Op::Steal(_))
         && votes(op, index, words).answered() >= majority(words.len())
@@ -153,9 +154,9 @@ fn is_split(op: &Op, index: usize, words: &[Word]) -> bool {
 /// A grant whose nodes came to different fences.
 struct Difference {
     step: usize,
-    /// The largest.
+    /// The largest fence.
     fence: Fence,
-    /// What the nodes said.
+    /// The votes of the first round.
     votes: Votes,
 }
 
@@ -184,7 +185,7 @@ impl Difference {
     }
 }
 
-/// The second round: the largest fence is written to a majority, where the owner still holds.
+/// The second round: writes the largest fence to a majority, where the owner still holds.
 async fn raise(
     shared: &Arc<Shared>,
     steps: &[Request],
@@ -216,7 +217,7 @@ async fn raise(
     }
 }
 
-/// What the second round has come to, for each difference.
+/// The result of the second round, for each difference.
 fn raised(differ: &[Difference], words: &[Word]) -> Vec<Verdict> {
     let mut next = vec![0; words.len()];
     let verdict = |it: &Difference| {
@@ -227,7 +228,7 @@ fn raised(differ: &[Difference], words: &[Word]) -> Vec<Verdict> {
                     next[node] += 1;
                     vote(&Op::Inspect, word, next[node] - 1)
                 }
-                // Whoever has not answered the first round is not asked in the second.
+                // A node that has not answered the first round is not asked in the second.
                 Vote::Awaited => Vote::Fault,
                 // Where the fence is the largest already, nothing needs to be written.
                 other => other,
@@ -240,7 +241,7 @@ fn raised(differ: &[Difference], words: &[Word]) -> Vec<Verdict> {
 }
 
 impl Asked {
-    /// What a step is to one node.
+    /// The step as one node gets it.
     fn prepared(&self, index: usize, step: &Request, node: usize, proposal: FenceRule) -> Request {
         let op = match &step.op {
             Op::Acquire(acquire) => Op::Acquire(proposed(acquire, proposal)),
@@ -261,7 +262,7 @@ fn proposed(acquire: &Acquire, proposal: FenceRule) -> Acquire {
     Acquire { queue: None, fence: proposal, ..acquire.clone() }
 }
 
-/// Why a step is not carried, if it is not.
+/// The refusal of a step that no quorum carries.
 fn refusal(shared: &Shared, op: &Op) -> Option<Reply> {
     let (claim, ttl) = match op {
         Op::Acquire(acquire) | Op::Steal(acquire) => (acquire.claim, acquire.ttl),
@@ -282,7 +283,7 @@ fn refusal(shared: &Shared, op: &Op) -> Option<Reply> {
     (ttl > max).then(|| Reply::Refused(why().into()))
 }
 
-/// How long to wait for nodes: an answer after the ttl is worth nothing.
+/// The time limit for nodes. An answer after the ttl is worth nothing.
 fn limit(shared: &Shared, steps: &[Request]) -> Duration {
     let ttl = |step: &Request| match &step.op {
         Op::Acquire(acquire) | Op::Steal(acquire) => Some(acquire.ttl),
@@ -292,7 +293,7 @@ fn limit(shared: &Shared, steps: &[Request]) -> Duration {
     shortest.map_or(shared.options.node_timeout(), |ttl| ttl.min(shared.options.node_timeout()))
 }
 
-/// What is known of a step.
+/// The decision about a step, as far as nodes have answered.
 pub(super) fn verdict(op: &Op, index: usize, words: &[Word]) -> Verdict {
     let votes = votes(op, index, words);
     match op {
@@ -307,7 +308,7 @@ pub(super) fn votes(op: &Op, index: usize, words: &[Word]) -> Votes {
     votes
 }
 
-/// What a node's answer to one of the steps says.
+/// A node's answer to one of the steps, as a vote.
 pub(super) fn vote(op: &Op, word: &Word, index: usize) -> Vote {
     let reply = match word {
         Word::Unasked => return Vote::Fault,
@@ -322,7 +323,7 @@ pub(super) fn vote(op: &Op, word: &Word, index: usize) -> Vote {
         (_, Some(Reply::Renewed | Reply::Inspected(_) | Reply::Forced { .. })) => {
             Vote::For(Fence::default())
         }
-        // Whatever a node says to a release: it has let go.
+        // Any answer to a release means that the node holds the lease no more.
         (Op::Release { .. } | Op::Withdraw { .. }, Some(_)) => Vote::For(Fence::default()),
         (_, Some(_)) => Vote::Against,
     }
