@@ -15,6 +15,7 @@ mod server;
 mod server_error;
 #[cfg(feature = "tls")]
 mod tls;
+mod uri;
 mod url;
 
 pub(super) use connection::{Connection, Live, drive_until_cut};

@@ -12,6 +12,7 @@ use crate::store::{StoreError, spelling};
 use super::login::{Login, Password, PasswordFile};
 use super::secrets::Secrets;
 use super::server::Limits;
+use super::uri::Uri;
 
 /// The parameters behind `?` that are about the server and the way to it.
 const PARAMETERS: [&str; 8] = [
@@ -64,21 +65,20 @@ impl ServerUrl {
     /// Reads `redis://`, `rediss://` and `redis+unix://`, and the same of `valkey`. Answers as well
     /// those of the parameters that are the caller's: `others` are their names.
     pub(crate) fn parse(text: &str, others: &[&str]) -> Result<(Self, Parameters), StoreError> {
-        // The parser would leave some of them out.
         spelling::check("the store's URL", text).map_err(config)?;
-        let url = url::Url::parse(text).map_err(|e| match address_fault(text) {
+        if text.contains('#') {
+            return Err(config("the URL has a # in it: in a password it is written as %23"));
+        }
+        let url = Uri::split(text).map_err(|e| match address_fault(text) {
             Some(fault) => config(fault),
             None => config(format!(
                 "the URL cannot be read ({e}): it is written as redis://user:password@host:6379/0, \
                  with @ / ? # % in user and password as %40 %2F %3F %23 %25"
             )),
         })?;
-        if url.fragment().is_some() {
-            return Err(config("the URL has a # in it: in a password it is written as %23"));
-        }
         let mut given = Parameters::read(&url, others)?;
-        let is_tls = matches!(url.scheme(), "rediss" | "valkeys");
-        let place = match url.scheme() {
+        let is_tls = matches!(&*url.scheme, "rediss" | "valkeys");
+        let place = match &*url.scheme {
             "redis" | "rediss" | "valkey" | "valkeys" => host_of(&url)?,
             "redis+unix" | "valkey+unix" => socket_of(&url)?,
             _ => return Err(config("a Redis is named by redis://, rediss:// or redis+unix://")),
@@ -129,26 +129,24 @@ fn address_fault(text: &str) -> Option<&'static str> {
     )
 }
 
-fn host_of(url: &url::Url) -> Result<Place, StoreError> {
-    let host = decoded(url.host_str().unwrap_or_default())?;
+fn host_of(url: &Uri<'_>) -> Result<Place, StoreError> {
+    let host = decoded(&url.host)?;
     spelling::check("the host of the URL", &host).map_err(config)?;
     if host.is_empty() {
         return Err(config("the URL names no host: it is written as redis://host:6379/0"));
     }
-    // The brackets of an IPv6 address belong to the URL.
-    let host = host.trim_start_matches('[').trim_end_matches(']').into();
-    Ok(Place::Host { host, port: url.port().unwrap_or(6379) })
+    Ok(Place::Host { host: host.into(), port: url.port.unwrap_or(6379) })
 }
 
-fn socket_of(url: &url::Url) -> Result<Place, StoreError> {
+fn socket_of(url: &Uri<'_>) -> Result<Place, StoreError> {
     // A URL has a user only where it has a host.
-    if !matches!(url.host_str(), None | Some("" | "localhost")) || url.port().is_some() {
+    if !matches!(&*url.host, "" | "localhost") || url.port.is_some() {
         return Err(config(
             "redis+unix: takes a path, with three slashes: redis+unix:///run/redis.sock; with a \
              user: redis+unix://user:password@localhost/run/redis.sock",
         ));
     }
-    let path = decoded(url.path())?;
+    let path = decoded(url.path)?;
     spelling::check("the socket's path in the URL", &path).map_err(config)?;
     let path = PathBuf::from(path);
     if path.is_absolute() && path != Path::new("/") {
@@ -157,13 +155,13 @@ fn socket_of(url: &url::Url) -> Result<Place, StoreError> {
     Err(config("redis+unix: needs the path of a socket, such as redis+unix:///run/redis.sock"))
 }
 
-fn login_of(url: &url::Url, place: &Place, given: &mut Parameters) -> Result<Login, StoreError> {
+fn login_of(url: &Uri<'_>, place: &Place, given: &mut Parameters) -> Result<Login, StoreError> {
     let secrets = Secrets::default();
     // As it was written, too.
-    secrets.add(url.password().unwrap_or_default());
-    let user = decoded(url.username())?;
+    secrets.add(url.password);
+    let user = decoded(url.user)?;
     let user = (!user.is_empty()).then(|| user.into());
-    let password = url.password().map(decoded).transpose()?.filter(|text| !text.is_empty());
+    let password = Some(decoded(url.password)?).filter(|text| !text.is_empty());
     let password = match (password, given.take("password_file")) {
         (None, None) => Password::None,
         (Some(password), None) => Password::Given(password.into()),
@@ -173,7 +171,7 @@ fn login_of(url: &url::Url, place: &Place, given: &mut Parameters) -> Result<Log
         }
     };
     let in_path = match place {
-        Place::Host { .. } => url.path().trim_start_matches('/'),
+        Place::Host { .. } => url.path.trim_start_matches('/'),
         Place::Socket(_) => "",
     };
     let in_path = (!in_path.is_empty()).then(|| in_path.to_owned());
@@ -193,11 +191,11 @@ fn login_of(url: &url::Url, place: &Place, given: &mut Parameters) -> Result<Log
 pub(crate) struct Parameters(Vec<(String, String)>);
 
 impl Parameters {
-    fn read(url: &url::Url, others: &[&str]) -> Result<Self, StoreError> {
+    fn read(url: &Uri<'_>, others: &[&str]) -> Result<Self, StoreError> {
         let mut known: Vec<_> = PARAMETERS.iter().chain(others).copied().collect();
         known.sort_unstable();
         let mut read: Vec<(String, String)> = Vec::new();
-        let query = url.query().unwrap_or_default();
+        let query = url.query;
         // Not form-decoded: a plus in a path is a plus.
         for part in query.split('&').filter(|part| !part.is_empty()) {
             let (name, value) = part.split_once('=').unwrap_or((part, ""));
@@ -358,7 +356,7 @@ mod tests {
             ("redis://::1:6379", "in brackets"),
             ("redis://:secret@::1", "in brackets"),
             ("redis://", "no host"),
-            ("redis:h", ""),
+            ("redis:h", "no host"),
             ("redis://h:99999", "%40"),
             ("redis://h/secret", "database is a number"),
             ("redis://h/-1", "database is a number"),
