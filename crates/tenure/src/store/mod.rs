@@ -7,6 +7,8 @@ mod memory;
 mod quorum;
 #[cfg(feature = "redis")]
 mod redis;
+#[cfg(feature = "sqlite")]
+mod relational;
 #[doc(hidden)]
 pub mod spelling;
 #[cfg(feature = "sqlite")]

@@ -6,7 +6,8 @@ use std::collections::btree_map::Entry;
 
 use rusqlite::{Connection, Result};
 
-use super::rows::Loaded;
+use super::rows;
+use crate::store::relational::KeyRows;
 use crate::types::Key;
 
 /// Maximum number of keys that are remembered between transactions.
@@ -16,7 +17,7 @@ const KEYS_MAX: usize = 256;
 #[derive(Debug, Default)]
 pub(super) struct Cache {
     data_version: i64,
-    keys: BTreeMap<Key, Loaded>,
+    keys: BTreeMap<Key, KeyRows>,
 }
 
 impl Cache {
@@ -32,10 +33,10 @@ impl Cache {
     }
 
     /// A key, from memory or loaded now.
-    pub(super) fn get(&mut self, tx: &Connection, key: &Key) -> Result<&mut Loaded> {
+    pub(super) fn get(&mut self, tx: &Connection, key: &Key) -> Result<&mut KeyRows> {
         Ok(match self.keys.entry(key.clone()) {
             Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(unknown) => unknown.insert(Loaded::read(tx, key)?),
+            Entry::Vacant(unknown) => unknown.insert(rows::read(tx, key)?),
         })
     }
 

@@ -11,7 +11,7 @@ use rusqlite::{Connection, OptionalExtension, Result};
 use super::cache::Cache;
 use super::error::{self, Stage};
 use super::file::File;
-use super::rows::{self, Loaded, Stored};
+use super::rows::{self, Stored};
 use super::worker::{Call, List};
 use crate::protocol::{Grant, Inspection, Op, Reply, Request, State, StepContext};
 use crate::runtime::Runtime;
@@ -144,8 +144,7 @@ fn look(tx: &Connection, calls: &[Call], at: StepContext) -> Result<Done> {
     let mut replies = Vec::with_capacity(calls.len());
     for call in calls {
         let looks = call.steps.iter().map(|step| {
-            let loaded = Loaded::read(tx, &step.key)?;
-            Ok(Reply::Inspected(loaded.state.inspect(at.now)))
+            Ok(Reply::Inspected(rows::read(tx, &step.key)?.state.inspect(at.now)))
         });
         replies.push(looks.collect::<Result<_>>()?);
     }
@@ -171,9 +170,9 @@ fn step(
     for call in calls {
         let mut replies = Vec::with_capacity(call.steps.len());
         for Request { key, op } in &call.steps {
-            let loaded = cache.get(tx, key)?;
-            loaded.prepare(tx, key, op)?;
-            let (reply, grants) = loaded.state.apply(op, at);
+            let rows = cache.get(tx, key)?;
+            rows::prepare(rows, tx, key, op)?;
+            let (reply, grants) = rows.state.apply(op, at);
             done.grants.extend(grants.into_iter().map(|grant| (key.clone(), grant)));
             replies.push(reply);
             touched.insert(key);
@@ -181,7 +180,7 @@ fn step(
         done.replies.push(replies);
     }
     for key in touched {
-        let stored = cache.get(tx, key)?.store(tx, key, at.now, at.retention / 8)?;
+        let stored = rows::store(cache.get(tx, key)?, tx, key, at.now, at.retention / 8)?;
         if let Stored::Forgotten(fence) = stored {
             cache.remove(key);
             new_floor = new_floor.max(fence);
@@ -226,7 +225,7 @@ fn page(tx: &Connection, list: &List, now: StoreTime) -> Result<Vec<(Key, Inspec
         if list.after.as_ref() == Some(&key) {
             continue;
         }
-        let seen = Loaded::read(tx, &key)?.state.inspect(now);
+        let seen = rows::read(tx, &key)?.state.inspect(now);
         if seen.state != State::Free || !seen.waiters.is_empty() {
             page.push((key, seen));
         }
