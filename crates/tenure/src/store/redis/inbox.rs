@@ -19,13 +19,15 @@ use super::client::{
 /// Reads a push out of the bytes that a script published.
 pub(super) type Decode = fn(&[u8]) -> Option<Push>;
 
-/// What the channels of inboxes begin with. An ACL must allow `&tenure:inbox:*`.
+/// The beginning of the names of inbox channels. An ACL must allow `&tenure:inbox:*`.
 pub(super) const CHANNELS: &str = "tenure:inbox:";
-/// What the server calls the connection.
+/// The name of the connection at the server.
 const NAME: &str = "tenure-inbox";
-/// How often to ask whether the server is still there: a subscriber is never answered otherwise.
+/// The interval at which the server is asked whether it is still there: a subscriber hears nothing
+/// otherwise.
 const ASK_EVERY: Duration = Duration::from_secs(5);
-/// How long to leave a server alone that takes the connection and refuses the subscription.
+/// The pause before the next try with a server that takes the connection and refuses the
+/// subscription.
 const REFUSED_PAUSE: Duration = Duration::from_secs(5);
 
 /// Opens an inbox; `None`, with one warning, where the server does not let us subscribe.
@@ -116,7 +118,7 @@ impl Subscriber {
             };
             report!(self.server.runtime, say, &self.server.name, &listened);
             let lived = self.server.runtime.now().since(subscribed.opened);
-            self.server.gate.fell(lived, listened);
+            self.server.dial_backoff.fell(lived, listened);
             drop(subscribed);
             subscribed = tokio::select! {
                 biased;
@@ -131,7 +133,7 @@ impl Subscriber {
     async fn subscribe_again(&self) -> Subscribed {
         let mut warned = false;
         loop {
-            // A server that cannot be reached is left alone by its gate.
+            // A server that cannot be reached is left alone by the dial backoff.
             let Ok(connected) = self.connect().await else { continue };
             match self.subscribe(connected).await {
                 Ok(subscribed) => return subscribed,
@@ -152,7 +154,7 @@ impl Subscriber {
     async fn connect(&self) -> Result<Subscribed, Failure> {
         let runtime = &self.server.runtime;
         let Connected { pipe, driver, session: () } =
-            self.server.connect(NAME, Some(self.postbox()), &()).await?;
+            self.server.connect(NAME, Some(self.on_push()), &()).await?;
         let (cut, ended) = (CancellationToken::new(), CancellationToken::new());
         let connected =
             Subscribed { pipe, opened: runtime.now(), cut: cut.clone(), ended: ended.clone() };
@@ -180,7 +182,7 @@ impl Subscriber {
     }
 
     /// Hands pushes on as the connection reads them, without a hop to a task.
-    fn postbox(&self) -> OnPush {
+    fn on_push(&self) -> OnPush {
         let (decode, pushes) = (self.decode, self.pushes.clone());
         Arc::new(move |items| {
             let [Value::BulkString(kind), _, Value::BulkString(payload)] = items else { return };

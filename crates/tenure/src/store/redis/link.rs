@@ -18,7 +18,7 @@ use super::marker::{Guarding, Marker, RestartGuard};
 /// Which of a script's arguments are known only when they leave.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Late<'a> {
-    /// What the marker of a guarded server must be.
+    /// The marker of a guarded server.
     pub(super) guard: Option<usize>,
     /// The call's number, and the last one that was given: numbers grow in order of sending.
     pub(super) number: Option<(usize, &'a AtomicU64)>,
@@ -68,7 +68,7 @@ impl Link {
                 store = %self.connection.server().name,
                 "the server has lost its memory: nothing new is granted for the restart guard"
             );
-            // What is held is verified.
+            // All leases are verified.
             self.connection.count_another();
         }
         Some(watch.guarded(now))

@@ -19,37 +19,37 @@ use super::decode::{self, Told as ServerInfo};
 use super::keys;
 use super::scripts::{self, with_clock};
 
-/// A server must be known for so long before it grants anything new.
+/// The time for which a server must be known before it grants anything new.
 #[derive(Debug)]
 pub(super) struct RestartGuard {
     /// Zero: off.
     pub(super) span: Duration,
-    /// For how long a server is known at once, as a test says in place of its clock.
+    /// The time for which a server is known at once, in place of its clock: for tests.
     pub(super) up_for: Option<Duration>,
     /// A key of the server whose value is the time in place of its clock, for tests.
     pub(super) clock: Option<String>,
     pub(super) runtime: Arc<dyn Runtime>,
-    /// What the last connection knew.
+    /// The knowledge of the last connection.
     pub(super) last: Mutex<Option<Arc<Watch>>>,
 }
 
-/// Who is at the other end of a connection, and what is expected of its marker.
+/// The server at the other end of a connection, and the marker that it must show.
 #[derive(Debug)]
 pub(super) struct Guarding {
     pub(super) server: ServerInfo,
     pub(super) watch: Arc<Watch>,
 }
 
-/// What a server says of its marker.
+/// A marker, as a server tells it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Marker {
-    /// How it begins: by which run of the server it was set, and when.
+    /// Its beginning: the run of the server that set it, and the time.
     pub(super) mark: String,
-    /// For how long the server is known, by its own clock.
+    /// The time for which the server is known, by its own clock.
     pub(super) known_for: Duration,
 }
 
-/// What one connection expects of the marker.
+/// The marker that one connection expects.
 pub(super) struct Watch {
     span: Duration,
     known: Mutex<Known>,
@@ -122,8 +122,8 @@ fn nonsense(command: &str) -> Failure {
 }
 
 impl Watch {
-    /// What a connection to this run of a server, made at `now`, has to expect after those before
-    /// it; `None`: it has no marker of its own, since it is a replica.
+    /// For a connection to this run of a server, made at `now`, after the one before it. Without a
+    /// marker the server is a replica.
     pub(super) fn new(
         guard: &RestartGuard,
         (run_id, marker): (&str, Option<Marker>),
@@ -162,7 +162,7 @@ impl Watch {
         now >= self.known().awake_at
     }
 
-    /// What a call is told: what it must find, or else grant nothing new.
+    /// The marker for a call, which must find it or else grant nothing new.
     pub(super) fn told(&self, now: Moment) -> Told {
         let known = self.known();
         let elapsed = (now < known.awake_at).then(|| known.elapsed(now));
@@ -186,7 +186,7 @@ impl Watch {
         is_same_run
     }
 
-    /// What people are told of it.
+    /// The state of the guard, for people.
     pub(super) fn guarded(&self, now: Moment) -> Guarded {
         let known = self.known();
         Guarded { known_for: known.elapsed(now), left: known.awake_at.since(now).min(self.span) }

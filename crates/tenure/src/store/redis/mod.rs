@@ -54,7 +54,7 @@ const SCAN_COUNT: u32 = 1000;
 /// How many keys of a list are looked at in one call.
 const LOOKS: usize = 100;
 
-/// What tests turn; the defaults are what everybody else has.
+/// Settings for tests; everybody else has the defaults.
 #[doc(hidden)]
 #[derive(Debug, Clone)]
 pub struct RedisOptions {
@@ -115,10 +115,11 @@ impl Redis {
         runtime: Arc<dyn Runtime>,
         options: RedisOptions,
     ) -> Answer<'static, Self> {
-        let (url, its_seam) = (url.to_owned(), Arc::clone(&runtime));
+        let (url, its_runtime) = (url.to_owned(), Arc::clone(&runtime));
         Box::pin(async move {
             // Certificates are files, which may hang.
-            let made = blocking(&*runtime, move || Self::unopened(&url, &its_seam, &options)).await;
+            let made =
+                blocking(&*runtime, move || Self::unopened(&url, &its_runtime, &options)).await;
             let store = made.unwrap_or_else(|| Err(defect("opening it panicked".into())))?;
             store.shared.link.command(&Command::of(&["PING"])).await?;
             Ok(store)
@@ -168,7 +169,7 @@ impl Redis {
             ttl_max: TTL_MAX,
         };
         if !restart_guard.is_zero() {
-            // What a server forgets must be over when it grants again.
+            // Leases that a server forgot must be over when it grants again.
             capabilities.ttl_max = restart_guard.min(TTL_MAX);
         }
         let shared = Shared { name, template, server, link, batches, capabilities, restart_guard };
@@ -256,7 +257,7 @@ impl Redis {
     }
 }
 
-/// Who sends: another one for each store that is opened.
+/// The name of a sender: another one for each store that is opened.
 fn sender(runtime: &dyn Runtime) -> String {
     let mut random = [0; 16];
     runtime.random(&mut random);

@@ -1,4 +1,5 @@
-//! What a URL says of the store behind a server: how locks are called, and the restart guard.
+//! The parameters of a URL that are about the store behind a server: how locks are called, and the
+//! restart guard. It connects nothing.
 
 use std::time::Duration;
 

@@ -12,10 +12,10 @@ use crate::protocol::{Holder, Op, Place};
 use crate::store::relational::{Change, KeyRows, Record};
 use crate::types::{Claim, Fence, Key, Label, Owner, StoreTime};
 
-/// What became of a key's rows.
+/// The result of storing a key.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Stored {
-    /// They hold the machine's state.
+    /// The rows hold the state.
     Kept,
     /// The rows were deleted. Every later fence must be larger than this one.
     Forgotten(Fence),

@@ -143,10 +143,11 @@ fn floor(file: &File) -> std::result::Result<Fence, StoreError> {
 fn look(tx: &Connection, calls: &[Call], at: StepContext) -> Result<Done> {
     let mut replies = Vec::with_capacity(calls.len());
     for call in calls {
-        let looks = call.steps.iter().map(|step| {
-            Ok(Reply::Inspected(rows::read(tx, &step.key)?.state.inspect(at.now)))
-        });
-        replies.push(looks.collect::<Result<_>>()?);
+        let look = |step: &Request| {
+            let seen = rows::read(tx, &step.key)?.state.inspect(at.now);
+            Ok(Reply::Inspected(seen))
+        };
+        replies.push(call.steps.iter().map(look).collect::<Result<_>>()?);
     }
     Ok(Done { replies, grants: Vec::new() })
 }

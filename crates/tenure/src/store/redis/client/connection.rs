@@ -5,8 +5,8 @@
 //! server is back it goes out, and while the server is away callers do not spin. Such a call was
 //! never sent, and says so. What the server refuses for good (a password) is answered at once.
 //!
-//! Everything that must outlive a caller (sockets, their driver, attempts) runs on the runtime: the
-//! caller's runtime may be gone tomorrow.
+//! Sockets, drivers and attempts must outlive a caller, so they run on the runtime: the caller's
+//! own runtime may end at any time.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -28,7 +28,7 @@ use super::resp::{Command, Value};
 use super::script::Script;
 use super::server::{Connected, Server};
 
-/// So many calls in a row without an answer, and the link is given up without asking further.
+/// The number of calls in a row without an answer after which the link is given up at once.
 const SILENT_MAX: u32 = 2;
 
 /// A link to a server. Each connection has a session, which `greet` begins.
@@ -40,7 +40,7 @@ pub(crate) struct Connection<G: Greet> {
 #[derive(Debug)]
 struct Line<G: Greet> {
     server: Arc<Server>,
-    /// What the server calls the connection (`CLIENT LIST`).
+    /// The name of the connection at the server (`CLIENT LIST`).
     name: &'static str,
     greet: G,
     phase: watch::Sender<Phase<G::Session>>,
@@ -190,16 +190,17 @@ impl<G: Greet> Connection<G> {
             }
         };
         within(&*line.server.runtime, until, verdict).await.unwrap_or_else(|| {
-            let last = line.server.gate.last_failure().map(|failure| Box::new(failure.cause));
+            let last =
+                line.server.dial_backoff.last_failure().map(|failure| Box::new(failure.cause));
             Err(Failure::unsent(Cause::StillConnecting { last }))
         })
     }
 }
 
 impl<G: Greet> Line<G> {
-    /// Sees to it that an attempt is under way, unless it would be refused again.
+    /// Starts an attempt if none is under way, unless it would be refused again.
     fn open_if_needed(self: &Arc<Self>) -> Result<(), Failure> {
-        if let Some(refusal) = self.server.gate.refusal() {
+        if let Some(refusal) = self.server.dial_backoff.refusal() {
             return Err(refusal);
         }
         let is_ours = self.phase.send_if_modified(|phase| match phase {
@@ -240,7 +241,7 @@ impl<G: Greet> Line<G> {
         }
     }
 
-    /// What an answer means, to the caller and to the link.
+    /// The meaning of an answer, to the caller and to the link.
     fn judge(
         &self,
         live: &Arc<Live<G::Session>>,
@@ -264,11 +265,11 @@ impl<G: Greet> Line<G> {
         }
     }
 
-    /// A call got no answer, perhaps until its limit after it was sent: is anybody there?
+    /// A call got no answer, perhaps until its limit. Asks the server whether it is there.
     fn suspect(self: &Arc<Self>, live: &Arc<Live<G::Session>>, sent: Option<Moment>) {
         let limit = self.server.limits.call;
         let silent = || Failure::unsent(Cause::Silent { limit });
-        // One moment of silence outlasts all calls that are under way in it.
+        // Calls that were under way at the same time count as one silence.
         let last = || Moment::from_micros(live.silent_at.load(Ordering::Acquire));
         if sent.is_some_and(|sent| sent >= last()) {
             live.silent_at.store(self.server.runtime.now().as_micros(), Ordering::Release);
@@ -316,7 +317,7 @@ impl<G: Greet> Line<G> {
             };
             report!(self.server.runtime, say, &self.server.name, failure);
             let failure = Failure { may_have_run: false, ..failure.clone() };
-            self.server.gate.fell(lived, failure);
+            self.server.dial_backoff.fell(lived, failure);
             self.links.send_modify(|links| links.cut += 1);
         }
     }

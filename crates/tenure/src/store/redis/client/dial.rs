@@ -1,5 +1,5 @@
-//! How a byte stream to a server is opened. What runs over it does not know whether it is TCP, a
-//! Unix socket, TLS or a simulated network.
+//! Opens a byte stream to a server. The protocol above it does not know whether it is TCP, a Unix
+//! socket, TLS or a simulated network.
 
 use std::fmt;
 use std::future::Future;
@@ -88,7 +88,7 @@ impl Tcp {
         let addresses = self.resolve(runtime, until).await?;
         let mut last = None;
         for (index, address) in addresses.iter().enumerate() {
-            // An address that swallows packets leaves time for the next one.
+            // An address that swallows packets must leave time for the next one.
             let left = until.since(runtime.now());
             let share = left / u32::try_from(addresses.len() - index).unwrap_or(u32::MAX);
             let limit = runtime.now() + share;

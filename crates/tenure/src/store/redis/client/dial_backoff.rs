@@ -1,5 +1,5 @@
-//! When a server may be dialled. All links to one server pass here one at a time, so that an
-//! outage costs the same few attempts however many links and callers there are: at most five in
+//! Decides when a server may be dialled. All links to one server pass here one at a time, so that
+//! an outage costs the same few attempts however many links and callers there are: at most five in
 //! its first two seconds, then about one a second.
 
 use std::fmt;
@@ -17,7 +17,7 @@ use super::failure::Failure;
 /// 0.5 s: together with the attempt at once, five within the first two seconds.
 const FIRST_WAIT: Duration = Duration::from_millis(400);
 pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(1);
-/// A link that lived for less is a failed attempt: a server may accept and then cut.
+/// A link that lived for less counts as a failed attempt: a server may accept and then cut.
 const STABLE: Duration = Duration::from_secs(2);
 
 pub(crate) struct DialBackoff {
@@ -29,7 +29,7 @@ pub(crate) struct DialBackoff {
 
 struct State {
     backoff: Backoff,
-    /// Counts failed attempts, so that those who waited for their fair share its verdict.
+    /// Counts failed attempts, so that links that waited for one share its failure.
     failures: u64,
     /// The last failure, and when the next attempt may be made; `None` while all is well.
     down: Option<(Failure, Moment)>,
@@ -41,8 +41,7 @@ impl DialBackoff {
         Self { runtime, fair: tokio::sync::Mutex::default(), state: Mutex::new(state) }
     }
 
-    /// Makes one attempt when it may be made, or shares the verdict of somebody else's that
-    /// failed meanwhile.
+    /// Makes one attempt when it may be made, or shares the failure of another link's attempt.
     pub(crate) async fn attempt<T, F, A>(&self, attempt: A) -> Result<T, Failure>
     where
         F: Future<Output = Result<T, Failure>>,
@@ -70,7 +69,7 @@ impl DialBackoff {
         }
     }
 
-    /// What the server refused lately and would refuse again, such as the password.
+    /// The failure of a late attempt that would be refused again, such as for its password.
     pub(crate) fn refusal(&self) -> Option<Failure> {
         let now = self.runtime.now();
         self.state().down.as_ref().and_then(|(failure, not_before)| {
@@ -84,7 +83,7 @@ impl DialBackoff {
         self.state().down.as_ref().map(|(failure, _)| failure.clone())
     }
 
-    /// Until when to wait; or the failure of an attempt since `seen`.
+    /// The end of the wait, or the failure of an attempt since `seen`.
     fn turn_comes(&self, seen: u64) -> Result<Option<Moment>, Failure> {
         let state = self.state();
         match &state.down {

@@ -1,4 +1,4 @@
-//! What went wrong with a server, as people read it: one message and one class for each cause.
+//! Failures of a server, as people read them: one message and one class for each cause.
 //! It knows no URL and no password, so that no message can carry one.
 
 use std::fmt;
@@ -97,7 +97,7 @@ pub(crate) enum TlsFault {
     Other { text: String },
 }
 
-/// What a server that is no Redis sent first.
+/// The kind of a server that is no Redis, by its first bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Seen {
     Http,
@@ -107,7 +107,7 @@ pub(crate) enum Seen {
 }
 
 impl Seen {
-    /// What the first bytes of a server look like; `None` for those of a Redis.
+    /// The kind of a server by its first bytes; `None` for those of a Redis.
     pub(crate) fn in_first(bytes: &[u8]) -> Option<Self> {
         match bytes {
             [b'H', b'T', b'T', b'P', ..] => Some(Self::Http),
@@ -196,14 +196,14 @@ impl Failure {
         }
     }
 
-    /// What to think of it.
+    /// How to treat it.
     pub(crate) fn class(&self) -> StoreErrorClass {
         self.cause.class()
     }
 }
 
 impl Cause {
-    /// What ended a connection.
+    /// The end of a connection.
     pub(crate) fn of_stream(error: &io::Error) -> Self {
         Self::Cut { text: error.to_string() }
     }

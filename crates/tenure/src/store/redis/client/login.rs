@@ -20,13 +20,13 @@ use super::server_error::ServerSays;
 const OLDEST_REDIS: (u32, u32) = (6, 2);
 const OLDEST_VALKEY: (u32, u32) = (7, 2);
 
-/// Who we are to the server.
+/// User, password and database for a server.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub(crate) struct Login {
     pub(crate) user: Option<Arc<str>>,
     pub(crate) password: Password,
     pub(crate) database: u32,
-    /// What servers are told that must not be shown.
+    /// Passwords that must not be shown.
     pub(crate) secrets: Secrets,
 }
 
@@ -49,7 +49,7 @@ pub(crate) struct PasswordFile {
     reading: Arc<Mutex<Option<Reading>>>,
 }
 
-/// What was read, when it has been.
+/// The text of the file, once it has been read.
 type Reading = watch::Receiver<Option<Result<String, String>>>;
 
 impl PasswordFile {
@@ -97,7 +97,7 @@ impl PartialEq for PasswordFile {
 
 impl Eq for PasswordFile {}
 
-/// What the server says of itself.
+/// The facts that a server tells of itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Greeting {
     /// `redis` or `valkey`.
@@ -107,7 +107,7 @@ pub(crate) struct Greeting {
     mode: String,
 }
 
-/// What the owner of connections asks on each new one, before anybody else may speak.
+/// Speaks first on each new connection, for the owner of the connections.
 pub(crate) trait Greet: fmt::Debug + Send + Sync + 'static {
     /// Kept with the connection, and dropped with it.
     type Session: fmt::Debug + Send + Sync + 'static;
@@ -183,7 +183,7 @@ impl Login {
     }
 }
 
-/// The first words with a server, before anybody else may speak.
+/// The first commands on a connection, before any caller's.
 pub(crate) struct Talk<'a> {
     stream: Box<dyn ByteStream>,
     reader: Reader,
@@ -205,8 +205,8 @@ impl<'a> Talk<'a> {
 
     /// Sends a command and waits for its answer.
     pub(crate) async fn ask(&mut self, command: &Command) -> Result<Value, Failure> {
-        // A server that turns us away says why before it closes: what can be read counts more
-        // than that nothing could be written any more.
+        // A server that turns us away says why before it closes, so a failed write is not the
+        // answer.
         let _ = self.write(command).await;
         match self.answer().await.map_err(Failure::unsent)? {
             Value::Error(error) if error.starts_with("NOPROTO") => {
@@ -252,7 +252,7 @@ impl<'a> Talk<'a> {
         }
     }
 
-    /// What the end of the stream means.
+    /// The cause behind the end of a stream.
     fn explain(&self, error: &io::Error) -> Cause {
         #[cfg(feature = "tls")]
         if let Some(fault) = super::tls::fault_in(error) {

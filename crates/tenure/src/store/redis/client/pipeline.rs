@@ -1,9 +1,9 @@
 //! A connection to a server: requests go out in order, and answers come back in that order.
 //!
-//! Whoever has a request writes it to the socket in place, from whatever thread: a hop to
-//! another thread costs as much as the server does. Only what the socket does not take at once,
-//! and what the server says, is left to the connection's driver, a task of the engine's thread.
-//! It knows no time limits and mends nothing; links do.
+//! A caller writes its request to the socket in place, from its own thread: a hop to another thread
+//! costs as much as the server does. The driver, a task of the runtime, writes the bytes that the
+//! socket does not take at once, and reads the answers. A pipeline knows no time limits and mends
+//! nothing; links do.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -22,13 +22,13 @@ use super::dial::ByteStream;
 use super::failure::{Cause, Failure};
 use super::resp::{Command, Reader, Value};
 
-/// How much is read at once.
+/// The most bytes that one read takes.
 const READ_SIZE: usize = 16 << 10;
 
-/// Takes what the server says unasked, on the driver's thread: it must be quick.
+/// Takes the pushes of the server, on the driver's thread: it must be quick.
 pub(crate) type OnPush = Arc<dyn Fn(&[Value]) + Send + Sync>;
 
-/// What moves the bytes of a connection. It must be polled for the connection to work, and the
+/// Moves the bytes of a connection. It must be polled for the connection to work, and the
 /// connection ends with it.
 pub(crate) type Driver = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -41,13 +41,13 @@ pub(crate) struct Pipeline {
 struct State {
     /// `None`: the connection has ended.
     stream: Option<Box<dyn ByteStream>>,
-    /// What the socket has not taken yet.
+    /// Bytes that the socket has not taken yet.
     unsent: Vec<u8>,
     /// Whether the stream holds something back (TLS does).
     unflushed: bool,
-    /// Who asked, the first in front.
+    /// The callers that await an answer, the first in front.
     awaiting: VecDeque<oneshot::Sender<Result<Value, Cause>>>,
-    /// Why nothing can be sent any more, although there may be something left to read.
+    /// The reason why nothing can be sent any more, although answers may be left to read.
     broken: Option<Cause>,
     driver: Waker,
 }
@@ -93,7 +93,7 @@ impl Pipeline {
         answer.map_err(Failure::unknown)
     }
 
-    /// Writes what is left, reads what there is, and hands it to whom it is for; until the end.
+    /// Writes the rest, reads answers and gives them to their callers, until the end.
     fn poll(&self, cx: &mut Context<'_>, reading: &mut Reading) -> Poll<Cause> {
         loop {
             let read = {
@@ -131,8 +131,8 @@ impl Pipeline {
         }
     }
 
-    /// Answers whether there was somebody who had asked. Otherwise the answers are shifted: each
-    /// that comes later could be another request's.
+    /// Returns whether a caller had asked. Otherwise the answers are shifted: each later one could
+    /// belong to another request.
     fn hand_over(&self, value: Value, on_push: Option<&OnPush>) -> bool {
         if let Value::Push(items) = &value
             && !is_confirmation(items)
@@ -140,14 +140,14 @@ impl Pipeline {
             on_push.iter().for_each(|on_push| on_push(items));
             return true;
         }
-        // Without the lock: whoever is woken may want it.
+        // Without the lock: the caller that is woken may want it.
         let Some(asker) = self.state().awaiting.pop_front() else { return false };
-        // One that has gone does not care.
+        // The caller may have gone.
         let _gone = shielded(|| asker.send(Ok(value)).is_err());
         true
     }
 
-    /// Closes the stream; nobody waits any longer. The first time counts.
+    /// Closes the stream and fails all callers. The first cause counts.
     fn end(&self, cause: &Cause) {
         let (stream, askers) = {
             let mut state = self.state();
@@ -175,7 +175,7 @@ fn cut_off() -> Cause {
 }
 
 impl State {
-    /// Sends in place what the socket takes, and leaves the rest to the driver.
+    /// Sends in place as much as the socket takes, and leaves the rest to the driver.
     fn write(&mut self, bytes: &[u8]) {
         if !self.unsent.is_empty() {
             self.unsent.extend_from_slice(bytes);
@@ -188,7 +188,7 @@ impl State {
         }
     }
 
-    /// The driver's part: what was left.
+    /// The driver's part: the rest.
     fn push(&mut self, cx: &mut Context<'_>) {
         if !self.unsent.is_empty() || self.unflushed {
             let bytes = std::mem::take(&mut self.unsent);
@@ -198,7 +198,8 @@ impl State {
         }
     }
 
-    /// How much of it could be written without waiting; all of it is done with if none ever can.
+    /// The number of bytes that could be written without waiting; all of them if the stream is
+    /// broken.
     fn write_now(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> usize {
         let Some(stream) = self.stream.as_mut() else { return bytes.len() };
         if self.broken.is_some() {
@@ -234,14 +235,14 @@ impl State {
     }
 }
 
-/// What the driver alone knows.
+/// The driver's own state.
 struct Reading {
     reader: Reader,
     buffer: Vec<u8>,
     on_push: Option<OnPush>,
 }
 
-/// Ends the connection with its driver, whatever ends that.
+/// Ends the connection with its driver, for whatever reason that ends.
 struct Ending(Pipeline);
 
 impl Drop for Ending {

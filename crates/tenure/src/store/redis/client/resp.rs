@@ -1,16 +1,16 @@
-//! The protocol of Redis, RESP3, as far as Tenure speaks it: commands as bytes, and bytes as
-//! values. It does no I/O. No length that the other side names is trusted: memory is used for
-//! what has arrived, and what cannot be an answer is nonsense at once.
+//! RESP3, the protocol of Redis, as far as Tenure speaks it: commands as bytes, and bytes as
+//! values. It does no I/O. No length that the other side names is trusted: memory is used only for
+//! bytes that have arrived, and bytes that cannot be an answer are an error at once.
 
 use std::fmt;
 
-/// What is longer is no answer to anything that we ask.
+/// The longest answer in bytes. A longer one answers none of our commands.
 const ANSWER_MAX: usize = 64 << 20;
-/// The longest line: a length, a number, an error.
+/// The longest line in bytes: a length, a number, an error.
 const LINE_MAX: usize = 64 << 10;
-/// How deep lists may stand in lists. An answer of ours has four levels.
+/// The most levels of lists in lists. Our answers have four.
 const DEPTH_MAX: usize = 16;
-/// For how many elements room is made before they arrive.
+/// The most elements for which room is made before they arrive.
 const ROOM_MAX: usize = 512;
 
 /// A command as it travels.
@@ -20,8 +20,7 @@ pub(crate) struct Command {
 }
 
 impl Command {
-    /// The beginning of a command of so many words, which must follow; they have about so many
-    /// bytes together.
+    /// The beginning of a command of `words` words, which must follow, with about `bytes` bytes.
     pub(crate) fn with_capacity(words: usize, bytes: usize) -> Self {
         let mut command = Self { bytes: Vec::with_capacity(bytes + words * 8 + 16) };
         command.head(b'*', words);
@@ -87,7 +86,7 @@ impl fmt::Debug for Command {
     }
 }
 
-/// What a server says.
+/// An answer or a push of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Value {
     Nil,
@@ -99,11 +98,11 @@ pub(crate) enum Value {
     Array(Vec<Value>),
     /// Names and values by turns.
     Map(Vec<Value>),
-    /// What was not asked for, or a confirmation of a subscription.
+    /// A message that was not asked for, or the confirmation of a subscription.
     Push(Vec<Value>),
 }
 
-/// What arrived is no RESP3: why.
+/// The reason why the bytes are no RESP3.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Nonsense(pub(crate) &'static str);
 
@@ -111,9 +110,9 @@ pub(crate) struct Nonsense(pub(crate) &'static str);
 #[derive(Debug, Default)]
 pub(crate) struct Reader {
     bytes: Vec<u8>,
-    /// How many of the bytes are done with.
+    /// The number of bytes that are done with.
     done: usize,
-    /// Lists that have begun and not ended, the outermost first.
+    /// The lists that have begun and not ended, the outermost first.
     open: Vec<Open>,
     /// The size of the value under way, as far as it is done with.
     size: usize,
@@ -175,7 +174,7 @@ impl Reader {
         Ok(None)
     }
 
-    /// The next element, if all of it has arrived. Nothing is done with before.
+    /// The next element, if all of it has arrived; otherwise no byte is used.
     fn element(&mut self) -> Result<Option<Element>, Nonsense> {
         let rest = &self.bytes[self.done..];
         let Some(marker) = rest.first() else { return Ok(None) };
@@ -232,7 +231,7 @@ impl Reader {
 
 const TOO_LONG: Nonsense = Nonsense("an answer without an end");
 
-/// A length; `None` for the -1 of what is not there.
+/// RESP length; `None` for -1 (null).
 fn length(line: &[u8]) -> Result<Option<usize>, Nonsense> {
     match number(line)? {
         -1 => Ok(None),

@@ -1,12 +1,13 @@
-//! What must not be shown: the passwords that a login has sent or may send. It keeps them only to
-//! find them in the texts of servers, some of which repeat what they were told.
+//! The passwords that a login has sent or may send. They are kept only to find them in the texts of
+//! servers, some of which repeat the command, and are never shown.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-/// A file's passwords of before are remembered as well: a late answer may repeat an older one.
+/// The most spellings that are kept. Earlier passwords of a file count as well: a late answer may
+/// repeat an older one.
 const KEPT: usize = 16;
 
 /// Passwords, in every spelling that is known. Clones share them.
@@ -14,7 +15,7 @@ const KEPT: usize = 16;
 pub(crate) struct Secrets(Arc<Mutex<Vec<Arc<str>>>>);
 
 impl Secrets {
-    /// One more that must not be shown, nor as a URL would have it.
+    /// Adds one, also in the spelling of a URL.
     pub(crate) fn add(&self, secret: &str) {
         let in_url = utf8_percent_encode(secret, NON_ALPHANUMERIC).to_string();
         let mut known = self.known();
@@ -40,7 +41,7 @@ impl Secrets {
     }
 }
 
-/// What was found out by logging in tells no login from another.
+/// Logins are compared without the passwords that they have sent.
 impl PartialEq for Secrets {
     fn eq(&self, _: &Self) -> bool {
         true

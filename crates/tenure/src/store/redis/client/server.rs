@@ -1,5 +1,5 @@
-//! One server as a URL names it, and how a connection to it is made. It keeps no connection:
-//! links and inboxes do.
+//! One server as a URL names it, and how a connection to it is made. It keeps no connection; links
+//! and inboxes do.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,7 +32,7 @@ impl Default for Limits {
     }
 }
 
-/// A new connection, with what was learnt of the server on it.
+/// A new connection, with the session that its owner began on it.
 pub(crate) struct Connected<S> {
     pub(crate) pipe: Pipeline,
     pub(crate) driver: Driver,
@@ -48,7 +48,7 @@ pub(crate) struct Server {
     pub(crate) login: Login,
     pub(crate) limits: Limits,
     pub(crate) runtime: Arc<dyn Runtime>,
-    pub(crate) gate: DialBackoff,
+    pub(crate) dial_backoff: DialBackoff,
 }
 
 impl Server {
@@ -82,11 +82,11 @@ impl Server {
         limits: Limits,
         runtime: Arc<dyn Runtime>,
     ) -> Arc<Self> {
-        let gate = DialBackoff::new(Arc::clone(&runtime));
-        Arc::new(Self { name, dial, login, limits, runtime, gate })
+        let dial_backoff = DialBackoff::new(Arc::clone(&runtime));
+        Arc::new(Self { name, dial, login, limits, runtime, dial_backoff })
     }
 
-    /// One more connection, when the gate lets it through. Call it on the runtime: the stream
+    /// One more connection, when the backoff lets it through. Call it on the runtime: the stream
     /// belongs to the runtime that makes it.
     pub(crate) async fn connect<G: Greet>(
         &self,
@@ -113,7 +113,7 @@ impl Server {
             let (pipe, driver) = Pipeline::new(stream, reader, on_push);
             Ok((Connected { pipe, driver, session }, greeting))
         };
-        let verdict = self.gate.attempt(attempt).await;
+        let verdict = self.dial_backoff.attempt(attempt).await;
         match &verdict {
             Ok((_, greeting)) => {
                 let link = name.to_owned();

@@ -14,15 +14,15 @@ pub(crate) struct ServerSays {
     pub(crate) code: String,
     /// The rest, as far as it may be shown.
     pub(crate) text: Text,
-    /// What was asked.
+    /// The command that was sent.
     pub(crate) command: String,
-    /// What it means, as far as is known.
+    /// The meaning, if it is known.
     meaning: Option<&'static Meaning>,
     /// It comes from within a script.
     in_script: bool,
 }
 
-/// What a server says behind the code.
+/// The text behind the code.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Text {
     Said(String),
@@ -58,7 +58,7 @@ impl ServerSays {
         Self { code, text, command: command.to_owned(), meaning, in_script }
     }
 
-    /// What a server says that does not know `command`.
+    /// The error of a server that does not know `command`.
     pub(crate) fn unknown_command(command: &str) -> Self {
         Self::read(command, &format!("ERR {UNKNOWN_COMMAND} '{command}'"))
     }
@@ -103,7 +103,7 @@ impl ServerSays {
         self.meaning.map_or(Internal, |(.., class, _)| *class)
     }
 
-    /// What happened and what to do.
+    /// A sentence for people: what happened and what to do.
     pub(crate) fn advice(&self) -> &'static str {
         let unknown = "the server refused a request that it should take; please report it";
         self.meaning.map_or(unknown, |(.., advice)| advice)
@@ -123,10 +123,10 @@ impl fmt::Display for ServerSays {
     }
 }
 
-/// How an error begins of a server that does not know a command.
+/// The beginning of an error about an unknown command.
 const UNKNOWN_COMMAND: &str = "unknown command";
 
-/// What a script's user hears of a missing right: of Redis 6.2 and 7.0, and of those after.
+/// Parts of the texts about a missing right within a script: Redis 6.2 and 7.0, and later ones.
 const FORBIDDEN_IN_SCRIPT: &[&str] =
     &["The user executing the script can't", "ACL failure in script"];
 
@@ -134,7 +134,7 @@ fn is_code(word: &str) -> bool {
     word.len() > 1 && word.bytes().all(|b| b.is_ascii_uppercase())
 }
 
-/// The code, the beginning of the text, the class, what people can do.
+/// The code, the beginning of the text, the class, the advice.
 type Meaning = (&'static str, &'static str, StoreErrorClass, &'static str);
 
 /// The errors with which a server turns a request away before it does anything.
@@ -245,13 +245,13 @@ const MEANINGS: &[Meaning] = &[
     ("ERR", "DB index", Config, "the server has fewer databases: name a lower number"),
 ];
 
-/// What can be wrong with one of the keys of a request.
+/// The errors that can be the fault of one key of a request.
 const OF_ONE: &[&str] = &["NOPERM", "OOM", "WRONGTYPE", "CROSSSLOT"];
 
 const LACKED_BY_SCRIPTS: &str = "this server lacks a command that locks need in their scripts \
                                  (switched off or renamed; SAFETY.md lists what is needed): use \
                                  another server";
 
-/// What a node of a cluster is told that it is.
+/// The message about a node of a cluster.
 pub(crate) const IN_CLUSTER: &str =
     "this server is a node of a cluster: a single server is needed here";

@@ -87,7 +87,7 @@ impl Tls {
     }
 }
 
-/// What rustls says in an error of a stream.
+/// The fault that rustls reports in an error of a stream.
 pub(crate) fn fault_in(error: &io::Error) -> Option<TlsFault> {
     let inner = error.get_ref()?.downcast_ref::<rustls::Error>()?;
     Some(match inner {

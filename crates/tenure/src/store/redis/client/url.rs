@@ -1,4 +1,5 @@
-//! What a URL says of a server. It never prints what it was given: a URL may carry a password.
+//! The server that a URL names, and how to use it. It never prints the URL, which may carry a
+//! password.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -53,7 +54,7 @@ pub(crate) enum Place {
     Socket(PathBuf),
 }
 
-/// What TLS needs beside the system's own authorities.
+/// Files and names for TLS, beside the system's own authorities.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct TlsFiles {
     pub(crate) ca: Option<PathBuf>,
@@ -109,7 +110,7 @@ impl ServerUrl {
     }
 }
 
-/// What is wrong with an address of IPv6, where the URL cannot be read for it.
+/// The mistake with an address of IPv6 in a URL that cannot be read.
 fn address_fault(text: &str) -> Option<&'static str> {
     let (_, rest) = text.split_once("://")?;
     let authority = rest.split(['/', '?', '#']).next()?;

@@ -69,7 +69,7 @@ async fn a_lone_call_is_sent_by_its_caller_and_those_who_come_meanwhile_go_toget
     for other in &mut others {
         assert!(other.as_mut().poll(&mut cx).is_pending());
     }
-    // Whoever has gone before anything was sent is not sent.
+    // A call that has gone before anything was sent is not sent.
     drop(others.remove(1));
     scene.gate.add_permits(1);
     lone.await;

@@ -1,4 +1,4 @@
-//! What the store does with a real server, part by part.
+//! The store against a real server, part by part.
 
 #![allow(clippy::disallowed_methods, reason = "real servers, real time")]
 

@@ -109,7 +109,7 @@ async fn lone_steps_have_scripts_of_their_own() {
     assert!(again.is_err_and(|error| error.message.contains("LATE")), "nobody waits for it");
 }
 
-/// What many tasks of a process ask at the same moment is mostly this.
+/// Many tasks of a process mostly ask for these at the same moment.
 #[tokio::test]
 async fn a_crowd_of_acquires_and_releases_has_a_script_of_its_own() {
     const MANY: u64 = 10;

@@ -30,7 +30,7 @@ type Link = Connection<()>;
 
 static ECHO: Script = Script::new("echo", "return {KEYS[1], ARGV[1]}");
 
-/// What the server calls the links of these tests.
+/// The name of these tests' links at the server.
 const NAME: &str = "tenure-test";
 
 /// The server that a URL names, on the machine's clock.

@@ -42,7 +42,7 @@ async fn a_half_open_link_is_replaced() {
         let failure = ping(&link).await.expect_err("nothing comes back");
         assert!(failure.may_have_run, "{direction:?}: {failure:?}");
         assert!(matches!(failure.cause, Cause::Silent { .. }), "{direction:?}: {failure:?}");
-        // What was lost stays lost: only a new connection helps.
+        // Lost bytes stay lost: only a new connection helps.
         proxy.heal();
         let begun = Instant::now();
         while ping(&link).await.is_err() {
