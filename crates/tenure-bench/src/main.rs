@@ -12,11 +12,11 @@
 #![allow(clippy::disallowed_methods, reason = "it measures the machine's own time")]
 
 mod counting;
-mod crew;
 mod figure;
 mod measures;
 mod record;
 mod sample;
+mod worker;
 
 use std::alloc::System;
 use std::path::PathBuf;
@@ -61,13 +61,13 @@ struct Arguments {
 enum Part {
     /// One of the processes of a measurement.
     #[command(hide = true)]
-    Member(crew::Member),
+    Worker(worker::Worker),
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let done = match &arguments.part {
-        Some(Part::Member(member)) => member.run().map(|()| true),
+        Some(Part::Worker(worker)) => worker.run().map(|()| true),
         None => measure(&arguments),
     };
     match done {

@@ -16,7 +16,7 @@ pub(crate) const SECOND: u64 = 1_000_000;
 /// The longest ttl of a quorum: as long as users ask for.
 const LONGEST_TTL: u64 = 12 * SECOND;
 
-/// Which dice are for what.
+/// The random numbers of a seed, one stream per purpose.
 #[derive(Debug, Clone, Copy)]
 #[repr(u64)]
 pub(crate) enum Stream {

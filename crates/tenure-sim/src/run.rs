@@ -17,20 +17,22 @@ use crate::link::{Network, SimStore};
 use crate::plan::{Plan, SECOND, Stream};
 use crate::process::SimRuntime;
 use crate::rng::Rng;
-use crate::server::{Server, Terms};
+use crate::server::{Server, ServerSettings};
 use crate::trace::Trace;
 use crate::user::User;
 use crate::world::{Failure, Observer, Part, Pid, World};
 
-/// After the faults, work goes on for so long, and longer until so much of it is done.
-const GOOD_WEATHER: u64 = 3 * SECOND;
-const GOOD_WEATHER_MOST: u64 = 60 * SECOND;
-const GRANTS_IN_GOOD_WEATHER: u64 = 5;
-/// Then every call that is open ends within this time: some leases are long, and their holders
-/// dead.
+/// Minimum time for which work goes on after the faults, in microseconds.
+const GOOD_NETWORK: u64 = 3 * SECOND;
+/// Maximum time until enough of that work is done, in microseconds.
+const GOOD_NETWORK_MAX: u64 = 60 * SECOND;
+/// Number of grants that are enough.
+const GRANTS_OVER_GOOD_NETWORK: u64 = 5;
+/// Maximum time until every open call then ends, in microseconds: some leases are long, and their
+/// holders dead.
 const ALL_HAVE_ENDED: u64 = 90 * SECOND;
 
-/// And then the nodes that were not waited for know of it, too.
+/// Time until the nodes that a close does not wait for know of it too, in microseconds.
 const OTHERS_HAVE_HEARD: u64 = 5 * SECOND;
 
 /// How to run a seed.
@@ -64,26 +66,26 @@ pub struct Outcome {
 /// Runs a seed. The same seed and options give the same outcome.
 #[must_use]
 pub fn run(seed: u64, options: Options) -> Outcome {
-    let town = Town::found(seed, options);
-    let lived = catch_unwind(AssertUnwindSafe(|| town.live()));
-    if let Err(panic) = lived {
+    let simulation = Simulation::new(seed, options);
+    let ended = catch_unwind(AssertUnwindSafe(|| simulation.run()));
+    if let Err(panic) = ended {
         let text = panic.downcast_ref::<String>().cloned();
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).into()));
-        town.world.fail(Rule::Panic, text.unwrap_or_default());
+        simulation.world.fail(Rule::Panic, text.unwrap_or_default());
     }
     // A value that is dropped half-way through a panic may panic again.
-    let _ended = catch_unwind(AssertUnwindSafe(|| town.world.end()));
+    let _ended = catch_unwind(AssertUnwindSafe(|| simulation.world.end()));
     Outcome {
         seed,
-        failure: town.world.failure().cloned(),
-        grants: town.judge.handed_out(),
-        losses: town.judge.lost(),
-        trace: town.world.trace.take(),
+        failure: simulation.world.failure().cloned(),
+        grants: simulation.judge.handed_out(),
+        losses: simulation.judge.lost(),
+        trace: simulation.world.trace.take(),
     }
 }
 
-/// All that a seed puts into the world.
-struct Town {
+/// The world of one seed, and all that is in it.
+struct Simulation {
     seed: u64,
     plan: Plan,
     world: Arc<World>,
@@ -94,11 +96,11 @@ struct Town {
     living: Arc<AtomicUsize>,
     /// Users begin nothing new.
     over: Arc<AtomicBool>,
-    homes: Arc<Mutex<Vec<Arc<Host>>>>,
+    hosts: Arc<Mutex<Vec<Arc<Host>>>>,
 }
 
-impl Town {
-    fn found(seed: u64, options: Options) -> Self {
+impl Simulation {
+    fn new(seed: u64, options: Options) -> Self {
         let plan = if options.quorum { Plan::of_quorum } else { Plan::of };
         let plan = plan(seed, options.defect);
         let rng = Rng::new(seed, Stream::World as u64);
@@ -110,25 +112,25 @@ impl Town {
         world.observe(Arc::downgrade(&judge) as Weak<dyn Observer>);
         let found_node = |(node, clock): (usize, &Clock)| {
             let (w, j) = (Arc::clone(&world), Arc::clone(&judge));
-            let terms = Terms {
+            let settings = ServerSettings {
                 clock: *clock,
                 retention: plan.retention,
                 guard: plan.guard,
                 guards_memory: plan.guards_memory,
                 defect: options.defect,
             };
-            let server = Server::new(w, j, node, terms);
+            let server = Server::new(w, j, node, settings);
             let (w, s, j) = (Arc::clone(&world), Arc::clone(&server), Arc::clone(&judge));
             (server, Network::new(w, s, j, plan.network_faults.clone(), plan.pushes))
         };
         let nodes = plan.servers.iter().enumerate().map(found_node).collect();
         let names = (0..plan.keys).map(|i| Key::new(format!("k{i}")).expect("a good key"));
         let keys = names.collect();
-        let (living, over, homes) = (Arc::default(), Arc::default(), Arc::default());
-        Self { seed, plan, world, judge, nodes, keys, living, over, homes }
+        let (living, over, hosts) = (Arc::default(), Arc::default(), Arc::default());
+        Self { seed, plan, world, judge, nodes, keys, living, over, hosts }
     }
 
-    fn live(&self) {
+    fn run(&self) {
         let plan = &self.plan;
         let first = plan.processes - plan.spare;
         for pid in 0..first {
@@ -148,15 +150,15 @@ impl Town {
         };
         faults.go_on(&self.world);
         self.world.run(plan.calm_at, || false);
-        self.world.note(|| "the network_faults turns good".into());
+        self.world.note(|| "the network turns good".into());
         self.nodes.iter().for_each(|(_, network)| network.calm());
         self.world.set_stumbling(0, 0);
-        let enough = self.judge.handed_out() + GRANTS_IN_GOOD_WEATHER;
+        let enough = self.judge.handed_out() + GRANTS_OVER_GOOD_NETWORK;
         let now = self.world.now();
-        self.world.run(now + GOOD_WEATHER, || false);
-        self.world.run(now + GOOD_WEATHER_MOST, || self.judge.handed_out() >= enough);
+        self.world.run(now + GOOD_NETWORK, || false);
+        self.world.run(now + GOOD_NETWORK_MAX, || self.judge.handed_out() >= enough);
         if self.judge.handed_out() < enough {
-            let text = || "hardly anybody gets anything in good network_faults".into();
+            let text = || "hardly anybody gets a lock over a good network".into();
             self.judge.complain(Rule::Throughput, text);
         }
         self.over.store(true, Ordering::Relaxed);
@@ -182,8 +184,8 @@ impl Town {
 
     /// Every process that lives closes its `Locks`.
     fn close(&self) {
-        let homes = self.homes.lock().expect("no host panics").clone();
-        for host in homes.iter().filter(|host| !self.world.is_crashed(host.pid)) {
+        let hosts = self.hosts.lock().expect("no host panics").clone();
+        for host in hosts.iter().filter(|host| !self.world.is_crashed(host.pid)) {
             let (host, living) = (Arc::clone(host), Arc::clone(&self.living));
             living.fetch_add(1, Ordering::Relaxed);
             let pid = host.pid;
@@ -233,7 +235,7 @@ impl Town {
         let Self { seed, ref plan, .. } = *self;
         let (world, judge) = (Arc::clone(&self.world), Arc::clone(&self.judge));
         let keys = Arc::clone(&self.keys);
-        let (living, homes) = (Arc::clone(&self.living), Arc::clone(&self.homes));
+        let (living, hosts) = (Arc::clone(&self.living), Arc::clone(&self.hosts));
         let (users, over, idle) = (plan.users, Arc::clone(&self.over), plan.idle);
         Arc::new(move |runtime, store| {
             let (pid, runtime) = (runtime.pid(), Arc::clone(runtime));
@@ -254,7 +256,7 @@ impl Town {
                 });
                 world.spawn(pid, Part::Program, life);
             }
-            homes.lock().expect("no host panics").push(Arc::clone(&host));
+            hosts.lock().expect("no host panics").push(Arc::clone(&host));
         })
     }
 }

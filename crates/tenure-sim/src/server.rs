@@ -24,13 +24,13 @@ pub(crate) struct Server {
     judge: Arc<Judge>,
     /// Which of a quorum's nodes it is.
     pub(crate) node: usize,
-    terms: Terms,
-    hall: Mutex<Hall>,
+    settings: ServerSettings,
+    state: Mutex<ServerState>,
 }
 
 /// The settings of a server.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Terms {
+pub(crate) struct ServerSettings {
     pub(crate) clock: Clock,
     pub(crate) retention: Duration,
     /// Once it has lost its memory, it grants nothing new for so long.
@@ -42,8 +42,8 @@ pub(crate) struct Terms {
 
 /// The memory of a server, which a crash may take away.
 #[derive(Default)]
-struct Hall {
-    resources: BTreeMap<Key, KeyState>,
+struct ServerState {
+    keys: BTreeMap<Key, KeyState>,
     /// No fence is minted at or below it: the largest fence that was ever forgotten.
     floor: u64,
     down_until: u64,
@@ -69,25 +69,25 @@ impl fmt::Debug for Server {
 
 impl Server {
     pub(crate) fn guard(&self) -> Duration {
-        self.terms.guard
+        self.settings.guard
     }
 
     pub(crate) fn new(
         world: Arc<World>,
         judge: Arc<Judge>,
         node: usize,
-        terms: Terms,
+        settings: ServerSettings,
     ) -> Arc<Self> {
-        Arc::new(Self { world, judge, node, terms, hall: Mutex::default() })
+        Arc::new(Self { world, judge, node, settings, state: Mutex::default() })
     }
 
     /// Carries the steps out, as any store would.
     pub(crate) fn serve(&self, steps: &[Request], from: Sender) -> (Vec<Reply>, Vec<(Key, Grant)>) {
-        let mut hall = self.hall();
+        let mut state = self.state();
         let mut replies = Vec::with_capacity(steps.len());
         let mut pushes = Vec::new();
         for step in steps {
-            let (reply, grants) = self.apply(&mut hall, step, Some(from));
+            let (reply, grants) = self.apply(&mut state, step, Some(from));
             pushes.extend(grants.into_iter().map(|grant| (step.key.clone(), grant)));
             replies.push(reply);
         }
@@ -96,18 +96,19 @@ impl Server {
 
     /// An operator takes the key away from whom the last look has shown as its holder.
     pub(crate) fn force(&self, key: &Key) -> Vec<(Key, Grant)> {
-        let mut hall = self.hall();
-        let Some(up_to) = hall.resources.get(key).map(KeyState::fence) else { return vec![] };
+        let mut state = self.state();
+        let Some(up_to) = state.keys.get(key).map(KeyState::fence) else { return vec![] };
         let step = Request { key: key.clone(), op: Op::Force { up_to } };
-        let (_, grants) = self.apply(&mut hall, &step, None);
+        let (_, grants) = self.apply(&mut state, &step, None);
         grants.into_iter().map(|grant| (key.clone(), grant)).collect()
     }
 
     pub(crate) fn list(&self, prefix: &str, after: Option<&Key>) -> Vec<(Key, Inspection)> {
         let now = self.now();
-        let hall = self.hall();
+        let state = self.state();
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        hall.resources
+        state
+            .keys
             .range((from, Bound::Unbounded))
             .filter(|(key, _)| key.as_str().starts_with(prefix))
             .map(|(key, resource)| (key.clone(), resource.inspect(now)))
@@ -117,69 +118,74 @@ impl Server {
 
     /// Answers nothing until the true time `until`; what arrives meanwhile is carried out then.
     pub(crate) fn stall(&self, until: u64) {
-        self.hall().stalled_until = until;
+        self.state().stalled_until = until;
     }
 
     /// Goes down until the true time `until`, and comes back with or without its memory.
     pub(crate) fn crash(&self, until: u64, forget: bool) {
-        let mut hall = self.hall();
-        hall.down_until = until;
-        hall.crashes += 1;
-        let Terms { clock, guard, guards_memory, defect, .. } = self.terms;
+        let mut state = self.state();
+        state.down_until = until;
+        state.crashes += 1;
+        let ServerSettings { clock, guard, guards_memory, defect, .. } = self.settings;
         let is_guarded = !guard.is_zero() && (forget || guards_memory);
         if is_guarded && defect != Some(Defect::CountsAtOnce) {
-            hall.young_until = StoreTime::from_micros(clock.read(until)) + guard;
+            state.young_until = StoreTime::from_micros(clock.read(until)) + guard;
         }
         if forget {
-            hall.resources.clear();
-            hall.floor = 0;
+            state.keys.clear();
+            state.floor = 0;
             self.judge.forgotten(self.node);
         }
     }
 
     /// Loses its memory, and nothing else: whatever is under way arrives, and its answers too.
     pub(crate) fn flush(&self) {
-        let mut hall = self.hall();
-        let Terms { guard, defect, .. } = self.terms;
+        let mut state = self.state();
+        let ServerSettings { guard, defect, .. } = self.settings;
         let is_guarded = !guard.is_zero();
         if is_guarded && !matches!(defect, Some(Defect::CountsAtOnce | Defect::TrustsUptime)) {
-            hall.young_until = hall.young_until.max(self.now() + guard);
+            state.young_until = state.young_until.max(self.now() + guard);
         }
-        hall.resources.clear();
-        hall.floor = 0;
+        state.keys.clear();
+        state.floor = 0;
         self.judge.forgotten(self.node);
     }
 
     pub(crate) fn is_down(&self) -> bool {
-        self.hall().down_until > self.world.now()
+        self.state().down_until > self.world.now()
     }
 
     pub(crate) fn stalled_until(&self) -> u64 {
-        self.hall().stalled_until
+        self.state().stalled_until
     }
 
     pub(crate) fn crashes(&self) -> u64 {
-        self.hall().crashes
+        self.state().crashes
     }
 
     /// Keys that are still remembered once every promise about them has run out.
     pub(crate) fn keys_kept_for_ever(&self) -> usize {
-        let far = self.now() + self.terms.retention + Duration::from_secs(3_600);
-        self.hall().resources.values().filter(|r| !r.is_forgettable(far)).count()
+        let far = self.now() + self.settings.retention + Duration::from_secs(3_600);
+        self.state().keys.values().filter(|r| !r.is_forgettable(far)).count()
     }
 
-    fn apply(&self, hall: &mut Hall, step: &Request, from: Option<Sender>) -> (Reply, Vec<Grant>) {
-        let Terms { clock, retention, defect, .. } = self.terms;
+    fn apply(
+        &self,
+        state: &mut ServerState,
+        step: &Request,
+        from: Option<Sender>,
+    ) -> (Reply, Vec<Grant>) {
+        let ServerSettings { clock, retention, defect, .. } = self.settings;
         let at = StepContext {
             now: self.now(),
-            fence_seed: clock.wall(self.world.now()).max(hall.floor + 1),
+            fence_seed: clock.wall(self.world.now()).max(state.floor + 1),
             retention,
         };
-        let before = hall.resources.remove(&step.key).unwrap_or_default();
+        let before = state.keys.remove(&step.key).unwrap_or_default();
         let (after, (reply, grants)) = match defect {
-            _ if at.now < hall.young_until && grants_anew(&before, &step.op, at.now) => {
-                let left = hall.young_until.since(at.now);
-                let known_for = self.terms.guard.saturating_sub(left);
+            _ if at.now < state.young_until && grants_anew(&before, &step.op, at.now) => {
+                let left = state.young_until.since(at.now);
+                let known_for = self.settings.guard.saturating_sub(left);
                 let blocker = Blocker {
                     label: Label::new(""),
                     held_for: known_for,
@@ -209,19 +215,19 @@ impl Server {
             clock,
         });
         if after.is_forgettable(at.now) {
-            hall.floor = hall.floor.max(after.fence().get());
+            state.floor = state.floor.max(after.fence().get());
         } else {
-            hall.resources.insert(step.key.clone(), after);
+            state.keys.insert(step.key.clone(), after);
         }
         (reply, grants)
     }
 
     fn now(&self) -> StoreTime {
-        StoreTime::from_micros(self.terms.clock.read(self.world.now()))
+        StoreTime::from_micros(self.settings.clock.read(self.world.now()))
     }
 
-    fn hall(&self) -> MutexGuard<'_, Hall> {
-        self.hall.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, ServerState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,5 +1,5 @@
-//! A user of locks: wants one, waits or not, holds it for a while, lets go in one way or another,
-//! and tells the judge of every word. Its habits come from its dice.
+//! A user of locks: it wants one, waits or not, holds it for a while, releases it in one way or
+//! another, and reports each step to the judge. It takes every choice from its own random numbers.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;

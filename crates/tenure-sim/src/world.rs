@@ -191,7 +191,7 @@ impl World {
         drop(cancelled);
     }
 
-    /// A question to the world's own dice.
+    /// Draws from the world's own random numbers.
     pub(crate) fn rng<T>(&self, ask: impl FnOnce(&mut Rng) -> T) -> T {
         ask(&mut lock(&self.state).rng)
     }

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::Failure;
-use crate::crew::{Process, block_on, open};
 use crate::figure::{Figure, Limit, Scale};
 use crate::sample::Sample;
+use crate::worker::{Process, block_on, open};
 
 const PROCESSES: usize = 8;
 
@@ -18,12 +18,12 @@ pub(crate) fn measure(scale: Scale) -> Result<Vec<Figure>, Failure> {
     let file = directory.path().join("locks.db");
     let file = file.to_str().ok_or("the directory's name is not UTF-8")?;
     let millis = scale.pick("100", "10000");
-    let mut crew = Vec::new();
+    let mut workers = Vec::new();
     for process in 0..PROCESSES {
-        crew.push(Process::start("crowd", &[file, &format!("crowd-{process}"), millis])?);
+        workers.push(Process::start("crowd", &[file, &format!("crowd-{process}"), millis])?);
     }
     let mut spans = Vec::new();
-    for process in crew {
+    for process in workers {
         spans.extend(process.found::<Vec<f64>>()?);
     }
     let sample = Sample::new(spans);
@@ -39,7 +39,7 @@ pub(crate) fn measure(scale: Scale) -> Result<Vec<Figure>, Failure> {
 }
 
 /// The time of each acquire and each release in milliseconds.
-pub(crate) fn member(file: &Path, key: &str, span: Duration) -> Result<Vec<f64>, Failure> {
+pub(crate) fn worker(file: &Path, key: &str, span: Duration) -> Result<Vec<f64>, Failure> {
     block_on(async {
         let locks = open(file).await?;
         let lock = locks.mutex(key);

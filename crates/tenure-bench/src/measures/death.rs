@@ -7,9 +7,9 @@ use serde_json::json;
 use tenure::Mutex;
 
 use crate::Failure;
-use crate::crew::{Process, block_on, boot_micros, open, tell};
 use crate::figure::{Figure, Limit, Scale};
 use crate::sample::Sample;
+use crate::worker::{Process, block_on, boot_micros, open, tell};
 
 const KEY: &str = "death";
 

@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::Failure;
-use crate::crew::{Process, block_on, boot_micros, open};
 use crate::figure::{Figure, Limit, Scale};
 use crate::sample::Sample;
+use crate::worker::{Process, block_on, boot_micros, open};
 
 /// How long each holds: long enough for the other to stand in line again.
 const HOLD: Duration = Duration::from_millis(3);
@@ -50,14 +50,14 @@ pub(crate) fn measure(scale: Scale) -> Result<Vec<Figure>, Failure> {
 
 /// From release to grant in milliseconds, if the next holder is the other process and stood in
 /// line already.
-fn delay((before, giver): (Turn, usize), (after, taker): (Turn, usize)) -> Option<f64> {
-    let handed_over = giver != taker && after.asked < before.released;
+fn delay((before, giver): (Turn, usize), (after, receiver): (Turn, usize)) -> Option<f64> {
+    let handed_over = giver != receiver && after.asked < before.released;
     let micros = u32::try_from(after.granted.checked_sub(before.released)?).ok()?;
     handed_over.then(|| f64::from(micros) / 1_000.0)
 }
 
 /// Takes turns with another process that does the same.
-pub(crate) fn member(file: &Path, turns: u32) -> Result<Vec<Turn>, Failure> {
+pub(crate) fn worker(file: &Path, turns: u32) -> Result<Vec<Turn>, Failure> {
     block_on(async {
         let locks = open(file).await?;
         let lock = locks.mutex("handoff");

@@ -8,8 +8,8 @@ use tenure::store::Memory;
 use tenure::{Locks, LocksOptions, runtime};
 
 use crate::counting::Counting;
-use crate::crew::block_on;
 use crate::figure::{Figure, Limit, Scale};
+use crate::worker::block_on;
 use crate::{Failure, HEAP};
 
 const LOCKS: u32 = 1_000;

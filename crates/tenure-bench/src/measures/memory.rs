@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::Failure;
-use crate::crew::{Process, block_on};
 use crate::figure::{Figure, Limit, Scale};
 use crate::sample::Sample;
+use crate::worker::{Process, block_on};
 
 /// How often the clock is read: once in so many pairs.
 const STRIDE: u32 = 64;
@@ -42,7 +42,7 @@ pub(crate) struct Round {
 }
 
 /// Acquires and releases, round by round.
-pub(crate) fn member(rounds: u32, round: Duration) -> Result<Vec<Round>, Failure> {
+pub(crate) fn worker(rounds: u32, round: Duration) -> Result<Vec<Round>, Failure> {
     // Before the first thread is started, so that all of them inherit it.
     let mut core = CpuSet::new();
     core.set(sched_getcpu());

@@ -10,9 +10,9 @@ use tenure::Locks;
 use tokio::task::JoinSet;
 
 use crate::Failure;
-use crate::crew::{block_on, open};
 use crate::figure::{Figure, Limit, Scale};
 use crate::sample::Sample;
+use crate::worker::{block_on, open};
 
 const TASKS: usize = 64;
 

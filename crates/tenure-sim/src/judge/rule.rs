@@ -26,7 +26,7 @@ pub enum Rule {
     Waiting,
     /// Nothing stays held by nobody.
     Orphan,
-    /// In good weather nothing fails.
+    /// Over a good network nothing fails.
     Calm,
     /// Work gets done.
     Throughput,

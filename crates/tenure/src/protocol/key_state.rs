@@ -1,10 +1,10 @@
 //! The state machine of one key: holders, queue, fence. It never reads a clock, never waits and
 //! knows no store; every store runs these transitions, each as one atomic step.
 
+mod capacity;
 mod grant;
 mod handoff;
 mod parts;
-mod room;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -340,7 +340,7 @@ impl KeyState {
             return Reply::Granted { fence: holder.fence };
         }
         if let Some(place) = self.queue.iter().find(|p| p.claim.limit() != acquire.claim.limit()) {
-            return room::other_limit(place.claim, acquire.claim);
+            return capacity::other_limit(place.claim, acquire.claim);
         }
         self.force(self.fence, at.now);
         self.queue.retain(|p| p.owner != acquire.owner);

@@ -143,7 +143,7 @@ fn servers_come_and_go_and_nobody_overlaps() {
     let (log, stop) = (dir.path().join("held"), dir.path().join("stop"));
     let urls: Vec<_> = servers.iter().map(Server::url).collect();
     let url = format!("quorum:{} ?max_ttl={MAX_TTL}&node_timeout=300ms", urls.join(" "));
-    let crew: Vec<_> = (0..PROCESSES)
+    let clients: Vec<_> = (0..PROCESSES)
         .map(|_| {
             let mut command = role!(contender);
             command.arg("--ignored").env("CONTENDER_URL", &url).env("CONTENDER_LOG", &log);
@@ -162,7 +162,7 @@ fn servers_come_and_go_and_nobody_overlaps() {
         std::thread::sleep(Duration::from_millis(700 + random(1_800)));
     }
     std::fs::write(&stop, "").expect("a file");
-    for mut running in crew {
+    for mut running in clients {
         assert!(running.0.wait().expect("its end").success(), "a contender failed");
     }
     judge(&log, seconds, &troubles);

@@ -251,11 +251,11 @@ async fn a_look_shows_what_a_majority_says_and_what_each_node_said() {
 async fn contenders_never_overlap_and_all_have_their_turn() {
     let nodes = nodes(3);
     let (inside, most) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
-    let mut crew = Vec::new();
+    let mut clients = Vec::new();
     for _ in 0..4 {
         let locks = locks(&nodes).await;
         let (inside, most) = (Arc::clone(&inside), Arc::clone(&most));
-        crew.push(tokio::spawn(async move {
+        clients.push(tokio::spawn(async move {
             let mut fences = Vec::new();
             for _ in 0..25 {
                 let guard = locks.mutex("key").acquire().await.expect("its turn");
@@ -269,7 +269,7 @@ async fn contenders_never_overlap_and_all_have_their_turn() {
         }));
     }
     let mut all = Vec::new();
-    for one in crew {
+    for one in clients {
         let fences = tokio::time::timeout(PATIENCE, one).await.expect("in time").expect("no panic");
         assert!(fences.is_sorted(), "fences went back: {fences:?}");
         all.extend(fences);
@@ -297,7 +297,7 @@ async fn of_three_contenders_one_wins_in_the_end_and_never_two() {
     for round in 0..rounds {
         let start = Arc::new(tokio::sync::Barrier::new(3));
         let winners = Arc::new(AtomicUsize::new(0));
-        let crew = contenders.iter().enumerate().map(|(number, locks)| {
+        let clients = contenders.iter().enumerate().map(|(number, locks)| {
             let (start, winners) = (Arc::clone(&start), Arc::clone(&winners));
             let mutex = locks.mutex(format!("round {round}"));
             tokio::spawn(async move {
@@ -317,7 +317,7 @@ async fn of_three_contenders_one_wins_in_the_end_and_never_two() {
             })
         });
         let mut won = Vec::new();
-        for one in crew.collect::<Vec<_>>() {
+        for one in clients.collect::<Vec<_>>() {
             let outcome = tokio::time::timeout(PATIENCE, one).await.expect("an even split settles");
             won.extend(outcome.expect("no panic"));
         }

@@ -10,9 +10,9 @@ use tenure::{Claim, Key, Label, Locks, Mutex, Owner, Renewal, runtime};
 use tenure_testkit::Server;
 
 use crate::Failure;
-use crate::crew::block_on;
 use crate::figure::{Figure, Limit, Scale};
 use crate::sample::Sample;
+use crate::worker::block_on;
 
 use super::{calls, is_sent, on_each};
 

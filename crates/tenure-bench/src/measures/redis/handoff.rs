@@ -11,9 +11,9 @@ use tenure_testkit::Server;
 use tokio::task::JoinSet;
 
 use crate::Failure;
-use crate::crew::{Process, block_on, boot_micros};
 use crate::figure::{Figure, Limit, Scale};
 use crate::sample::Sample;
+use crate::worker::{Process, block_on, boot_micros};
 
 use super::bare::Bare;
 use super::{on_each, open};
@@ -106,12 +106,12 @@ fn handoffs_us(server: &Server, waiters: u32, span: Duration) -> Result<Vec<f64>
     let key = format!("handoff-{waiters}-{}", boot_micros());
     let tasks = (waiters / PROCESSES).to_string();
     let millis = span.as_millis().to_string();
-    let mut crew = Vec::new();
+    let mut workers = Vec::new();
     for _ in 0..PROCESSES {
-        crew.push(Process::start("redis-handoff", &[&server.url(), &key, &tasks, &millis])?);
+        workers.push(Process::start("redis-handoff", &[&server.url(), &key, &tasks, &millis])?);
     }
     let mut turns = Vec::new();
-    for process in crew {
+    for process in workers {
         turns.extend(process.found::<Vec<Turn>>()?);
     }
     turns.sort_by_key(|turn| turn.granted);
@@ -127,7 +127,7 @@ fn delay_us(before: Turn, after: Turn) -> Option<f64> {
 }
 
 /// So many tasks that take turns with each other and with those of other processes.
-pub(crate) fn member(
+pub(crate) fn worker(
     url: &str,
     key: &str,
     tasks: u32,
@@ -136,11 +136,11 @@ pub(crate) fn member(
     block_on(async {
         let locks = tenure::connect(url).await?;
         let lock = locks.mutex(key);
-        let mut crew = JoinSet::new();
+        let mut workers = JoinSet::new();
         let begun = Instant::now();
         for _ in 0..tasks {
             let lock = lock.clone();
-            crew.spawn(async move {
+            workers.spawn(async move {
                 let mut turns = Vec::new();
                 while let Some(left) = span.checked_sub(begun.elapsed()) {
                     let asked = boot_micros();
@@ -156,7 +156,7 @@ pub(crate) fn member(
             });
         }
         let mut turns = Vec::new();
-        while let Some(done) = crew.join_next().await {
+        while let Some(done) = workers.join_next().await {
             turns.extend(done??);
         }
         locks.close(Duration::from_secs(5)).await?;

@@ -12,8 +12,8 @@ use tokio::task::JoinSet;
 
 use crate::Failure;
 use crate::counting::Counting;
-use crate::crew::block_on;
 use crate::figure::{Figure, Limit, Scale};
+use crate::worker::block_on;
 
 use super::{calls, is_sent, on_each, server_cpu};
 

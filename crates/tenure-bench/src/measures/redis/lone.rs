@@ -8,9 +8,9 @@ use tenure::Mutex;
 use tenure_testkit::Server;
 
 use crate::Failure;
-use crate::crew::block_on;
 use crate::figure::{Figure, Limit, Scale};
 use crate::sample::Sample;
+use crate::worker::block_on;
 
 use super::bare::Bare;
 use super::{on_each, open};

@@ -11,9 +11,9 @@ use tenure::{Locks, LocksOptions, runtime};
 use tenure_testkit::{Direction, Flavour, Proxy, Server};
 
 use crate::Failure;
-use crate::crew::block_on;
 use crate::figure::{Figure, Limit, Scale};
 use crate::sample::Sample;
+use crate::worker::block_on;
 
 use super::bare::Bare;
 use super::{calls, is_sent};

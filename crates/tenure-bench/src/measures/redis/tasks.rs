@@ -11,9 +11,9 @@ use tenure_testkit::Server;
 use tokio::task::JoinSet;
 
 use crate::Failure;
-use crate::crew::block_on_all;
 use crate::figure::{Figure, Limit, Scale};
 use crate::sample::Sample;
+use crate::worker::block_on_all;
 
 use super::bare::Bare;
 use super::{on_each, open, server_cpu};

@@ -15,7 +15,7 @@ use crate::measures::{crowd, death, handoff, memory, redis};
 
 /// The task of one process, with its arguments.
 #[derive(Debug, Args)]
-pub(crate) struct Member {
+pub(crate) struct Worker {
     #[command(subcommand)]
     task: Task,
 }
@@ -29,20 +29,20 @@ enum Task {
     RedisHandoff { url: String, key: String, tasks: u32, millis: u64 },
 }
 
-impl Member {
+impl Worker {
     /// Does the task and prints what was found as one line of JSON.
     pub(crate) fn run(&self) -> Result<(), Failure> {
         match &self.task {
             Task::Memory { rounds, round_ms } => {
-                tell(&memory::member(*rounds, Duration::from_millis(*round_ms))?)
+                tell(&memory::worker(*rounds, Duration::from_millis(*round_ms))?)
             }
-            Task::Handoff { file, turns } => tell(&handoff::member(file, *turns)?),
+            Task::Handoff { file, turns } => tell(&handoff::worker(file, *turns)?),
             Task::Crowd { file, key, millis } => {
-                tell(&crowd::member(file, key, Duration::from_millis(*millis))?)
+                tell(&crowd::worker(file, key, Duration::from_millis(*millis))?)
             }
             Task::RedisHandoff { url, key, tasks, millis } => {
                 let span = Duration::from_millis(*millis);
-                tell(&redis::handoff::member(url, key, *tasks, span)?)
+                tell(&redis::handoff::worker(url, key, *tasks, span)?)
             }
             Task::Holder { file, ttl_ms } => death::holder(file, Duration::from_millis(*ttl_ms)),
         }
@@ -66,7 +66,7 @@ impl Process {
     /// Starts this program with a task.
     pub(crate) fn start(task: &str, arguments: &[&str]) -> Result<Self, Failure> {
         let mut child = Command::new(std::env::current_exe()?)
-            .args(["member", task])
+            .args(["worker", task])
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
