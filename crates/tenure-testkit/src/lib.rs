@@ -5,6 +5,7 @@
 //!   when the test's process is. [`Certificates`] for TLS.
 //! - [`Proxy`]: stands between a client and a server, counts calls, and strikes at the one it is
 //!   told to.
+//! - [`Running`]: a child that ends with its value.
 //! - [`Client`]: a small client of the wire, for what tests assert.
 //! - [`clean`]: for programs under a test, which begin as from a person's shell.
 //! - [`alone`]: for a test that needs a process to itself. [`role!`]: for a part of a test that
@@ -46,6 +47,7 @@ mod port;
 mod process;
 mod proxy;
 mod reply;
+mod running;
 mod server;
 
 pub use alone::{alone, this_program};
@@ -59,4 +61,5 @@ pub use port::Port;
 pub use process::{Process, is_running};
 pub use proxy::{Call, Direction, Fate, Fault, Flow, Proxy, Pushes, Which};
 pub use reply::{NotResp, Reply, call};
+pub use running::Running;
 pub use server::{ClientCertificates, Server, ServerOptions};

@@ -4,12 +4,12 @@ use std::fs;
 use std::io::Read as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
 use tempfile::TempDir;
-use tenure_testkit::{Flavour, Server, clean};
+use tenure_testkit::{Flavour, Running, Server, clean};
 
 use crate::example_programs::example;
 
@@ -79,9 +79,9 @@ impl Fresh {
     /// at once. Their common output is compared.
     fn runs(&self, name: &str, processes: usize) {
         let wanted = printed_by_header(name, matches!(self, Self::Server(_)));
-        let at_once: Vec<_> = (1..processes).map(|_| Running::start(self.command(name))).collect();
-        let mut printed: Vec<_> = at_once.into_iter().flat_map(Running::lines).collect();
-        printed.extend(Running::start(self.command(name)).lines());
+        let at_once: Vec<_> = (1..processes).map(|_| start(self.command(name))).collect();
+        let mut printed: Vec<_> = at_once.into_iter().flat_map(lines).collect();
+        printed.extend(lines(start(self.command(name))));
         if processes > 1 {
             printed.sort_by_key(|line| wanted.iter().position(|wanted| wanted == line));
         }
@@ -89,42 +89,29 @@ impl Fresh {
     }
 }
 
-/// A process that does not outlive its test. In a group of its own: what it has started and
-/// stopped is then woken and ended by the kernel if it is killed.
-struct Running(Child);
-
-impl Running {
-    fn start(mut command: Command) -> Self {
-        let command = command.process_group(0).stdin(Stdio::null());
-        let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        Self(command.spawn().expect("the example starts"))
-    }
-
-    /// The lines that it printed, once it has ended well.
-    fn lines(mut self) -> Vec<String> {
-        let mut out = self.0.stdout.take().expect("a pipe");
-        let mut err = self.0.stderr.take().expect("a pipe");
-        let (send, read) = mpsc::channel();
-        std::thread::spawn(move || {
-            let (mut printed, mut said) = (String::new(), String::new());
-            let read = out.read_to_string(&mut printed).and(err.read_to_string(&mut said));
-            // Nobody listens any more if the time is over.
-            let _ = send.send(read.map(|_| (printed, said)));
-        });
-        let read = read.recv_timeout(PATIENCE).expect("it ends in time");
-        let (printed, said) = read.expect("UTF-8");
-        let status = self.0.wait().expect("its end");
-        assert!(status.success(), "{status}: {printed}{said}");
-        printed.lines().map(str::to_owned).collect()
-    }
+/// In a group of its own: if it is killed, a child that it has stopped is woken and ended by the
+/// kernel.
+fn start(mut command: Command) -> Running {
+    let command = command.process_group(0).stdin(Stdio::null());
+    Running::start(command.stdout(Stdio::piped()).stderr(Stdio::piped()))
 }
 
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+/// The lines that an example printed, once it has ended well.
+fn lines(mut example: Running) -> Vec<String> {
+    let mut out = example.stdout.take().expect("a pipe");
+    let mut err = example.stderr.take().expect("a pipe");
+    let (send, read) = mpsc::channel();
+    std::thread::spawn(move || {
+        let (mut printed, mut said) = (String::new(), String::new());
+        let read = out.read_to_string(&mut printed).and(err.read_to_string(&mut said));
+        // Nobody listens any more if the time is over.
+        let _ = send.send(read.map(|_| (printed, said)));
+    });
+    let read = read.recv_timeout(PATIENCE).expect("it ends in time");
+    let (printed, said) = read.expect("UTF-8");
+    let status = example.wait().expect("its end");
+    assert!(status.success(), "{status}: {printed}{said}");
+    printed.lines().map(str::to_owned).collect()
 }
 
 fn directory() -> PathBuf {

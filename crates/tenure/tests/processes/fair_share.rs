@@ -3,13 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Lines};
-use std::process::{Child, ChildStdout, Stdio};
+use std::process::{ChildStdout, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use tenure::{Locks, LocksOptions};
-use tenure_testkit::{Flavour, Server, role};
+use tenure_testkit::{Flavour, Running, Server, role};
 
 const PROCESSES: usize = 10;
 const TASKS: usize = 100;
@@ -22,22 +22,14 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const STORE: &str = "TENURE_TEST_STORE";
 const NAME: &str = "TENURE_TEST_NAME";
 
-/// A process that does not outlive its test, and what it says.
-struct Running(Child, Lines<BufReader<ChildStdout>>);
+/// One of the processes, and the lines that it prints.
+struct Contender(Running, Lines<BufReader<ChildStdout>>);
 
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-impl Running {
+impl Contender {
     fn start(store: &str, name: &str) -> Self {
         let mut command = role!(role_crowd);
         command.env(STORE, store).env(NAME, name);
-        let mut child = command.stdout(Stdio::piped()).spawn().expect("a process");
+        let mut child = Running::start(command.stdout(Stdio::piped()));
         let lines = BufReader::new(child.stdout.take().expect("its stdout")).lines();
         Self(child, lines)
     }
@@ -92,8 +84,9 @@ async fn one_waiter_each(locks: &Locks) -> usize {
 async fn shares(store: &str) {
     let locks = tenure::connect(store).await.expect("opens");
     let start = locks.mutex("key").acquire().await.expect("granted");
-    let mut crowd: Vec<_> =
-        (0..PROCESSES).map(|number| Running::start(store, &format!("process {number}"))).collect();
+    let mut crowd: Vec<_> = (0..PROCESSES)
+        .map(|number| Contender::start(store, &format!("process {number}")))
+        .collect();
     for process in &mut crowd {
         assert_eq!(process.says().as_deref(), Some("ready"));
     }

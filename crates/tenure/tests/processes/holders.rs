@@ -2,13 +2,13 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tenure::{ErrorKind, Locks, Renewal};
-use tenure_testkit::{Flavour, Server, clean, role, wait_until};
+use tenure_testkit::{Flavour, Running, Server, clean, role, wait_until};
 
 use crate::example_programs::example;
 
@@ -17,17 +17,6 @@ const CYCLES: usize = 300;
 /// No step of a healthy machine takes so long, however busy it is.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A process that does not outlive its test.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 /// The counter after six processes have used it, and how often they overlapped.
 fn count_together(store: &str, file: &Path) -> (usize, usize) {
     let counter = example("counter");
@@ -35,11 +24,11 @@ fn count_together(store: &str, file: &Path) -> (usize, usize) {
         .map(|_| {
             let mut command = Command::new(&counter);
             clean(&mut command).arg(store).arg(file).arg(CYCLES.to_string());
-            Running(command.spawn().expect("the example starts"))
+            Running::start(&mut command)
         })
         .collect();
     for mut running in started {
-        assert!(running.0.wait().expect("its end").success(), "it failed");
+        assert!(running.wait().expect("its end").success(), "it failed");
     }
     let count = std::fs::read_to_string(file).expect("the counter");
     let overlaps = std::fs::read_to_string(format!("{}.overlaps", file.display()));
@@ -151,8 +140,8 @@ async fn role_holder() {
 /// This test program once more, in a role; it has said what it says first.
 fn start(mut role: Command, store: &str) -> (Running, impl Iterator<Item = String>) {
     role.env(ROLE, store);
-    let mut running = Running(role.stdout(Stdio::piped()).spawn().expect("a process"));
-    let lines = BufReader::new(running.0.stdout.take().expect("its stdout")).lines();
+    let mut running = Running::start(role.stdout(Stdio::piped()));
+    let lines = BufReader::new(running.stdout.take().expect("its stdout")).lines();
     let mut said = lines.filter_map(|line| {
         let line = line.expect("a line");
         line.split_once('@').map(|(_, said)| said.to_owned())
@@ -229,7 +218,7 @@ async fn role_closer() {
 
 async fn closed_program(shared: &Shared) {
     let (mut closer, _said) = start(role!(role_closer), &shared.url);
-    assert!(closer.0.wait().expect("its end").success());
+    assert!(closer.wait().expect("its end").success());
     let locks = tenure::connect(&shared.url).await.expect("opens");
     let seen = locks.mutex("key").inspect().await.expect("a look");
     assert!(seen.holders.is_empty(), "{seen:?}");
@@ -265,7 +254,7 @@ async fn stopped_holder(shared: &Shared) {
     let begun = Instant::now();
     let (_sleeper, pid, mut said) = loop {
         let (sleeper, said) = start(role!(role_sleeper), &shared.url);
-        let pid = i32::try_from(sleeper.0.id()).ok().and_then(Pid::from_raw).expect("a pid");
+        let pid = i32::try_from(sleeper.id()).ok().and_then(Pid::from_raw).expect("a pid");
         kill_process(pid, Signal::STOP).expect("stopped");
         wait_until("it is stopped", || is_stopped(pid));
         // Before the end of its lease, that is; if not, it may have looked already.

@@ -5,11 +5,10 @@
 use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::Path;
-use std::process::Child;
 use std::time::{Duration, Instant};
 
 use tenure::{ErrorKind, Locks, Renewal};
-use tenure_testkit::{Flavour, Server, role};
+use tenure_testkit::{Flavour, Running, Server, role};
 
 use crate::nodes::machine;
 
@@ -19,17 +18,6 @@ const KEY: &str = "stock";
 const MAX_TTL: &str = "2s";
 /// A grant a second is wanted, and a busy machine gets so much more time for it.
 const LONGER: u32 = 10;
-
-/// A process that does not outlive its test.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 /// A grant as its holder saw it, on the clock that all processes share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -149,7 +137,7 @@ fn servers_come_and_go_and_nobody_overlaps() {
             command.arg("--ignored").env("CONTENDER_URL", &url).env("CONTENDER_LOG", &log);
             command.env("CONTENDER_STOP", &stop);
             command.stdout(std::process::Stdio::null());
-            Running(command.spawn().expect("it starts"))
+            Running::start(&mut command)
         })
         .collect();
     let span = Duration::from_secs(seconds);
@@ -163,7 +151,7 @@ fn servers_come_and_go_and_nobody_overlaps() {
     }
     std::fs::write(&stop, "").expect("a file");
     for mut running in clients {
-        assert!(running.0.wait().expect("its end").success(), "a contender failed");
+        assert!(running.wait().expect("its end").success(), "a contender failed");
     }
     judge(&log, seconds, &troubles);
 }

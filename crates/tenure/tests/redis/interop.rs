@@ -1,12 +1,12 @@
 //! Other libraries on the same key, both ways: redis-py itself, and the layouts of the others.
 
 use std::io::{BufRead, BufReader, Lines, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tenure::ErrorKind;
 use tenure::protocol::State;
-use tenure_testkit::{Flavour, Reply, Server, clean, redis_py};
+use tenure_testkit::{Flavour, Reply, Running, Server, clean, redis_py};
 
 use crate::world::{acquire, connect, exists, ms, take, until, until_waiting, waiting};
 
@@ -14,7 +14,7 @@ const ROUNDS: usize = 15;
 
 /// redis-py in a process of its own.
 struct RedisPy {
-    child: Child,
+    _process: Running,
     stdin: ChildStdin,
     stdout: Lines<BufReader<ChildStdout>>,
 }
@@ -28,24 +28,16 @@ impl RedisPy {
             .arg(server.port().to_string())
             .env("PYTHONPATH", redis_py());
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.spawn().expect("python3 is here");
-        let stdin = child.stdin.take().expect("its stdin");
-        let stdout = BufReader::new(child.stdout.take().expect("its stdout")).lines();
-        Self { child, stdin, stdout }
+        let mut process = Running::start(&mut command);
+        let stdin = process.stdin.take().expect("its stdin");
+        let stdout = BufReader::new(process.stdout.take().expect("its stdout")).lines();
+        Self { _process: process, stdin, stdout }
     }
 
     /// Says a line and waits for its answer.
     fn ask(&mut self, line: &str) -> String {
         writeln!(self.stdin, "{line}").expect("it listens");
         self.stdout.next().expect("it answers").expect("a line")
-    }
-}
-
-impl Drop for RedisPy {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

@@ -13,7 +13,6 @@ use crate::world::{
 
 const KEYS: usize = 2000;
 const TASKS: usize = 50;
-/// `TENURE_TEST_CYCLES` asks for another number.
 const CYCLES: usize = 100_000;
 /// Memory that an allocator may keep, in KiB. Twenty bytes of each cycle would be too much.
 const GROWTH_MAX_KIB: u64 = 2 * 1024;
@@ -96,16 +95,14 @@ async fn role_cycler() {
     let Ok(url) = std::env::var(ROLE) else {
         return;
     };
-    let cycles = std::env::var("TENURE_TEST_CYCLES").ok().and_then(|text| text.parse().ok());
-    let cycles = cycles.unwrap_or(CYCLES);
     let locks = connect(&url).await;
     // All that is made once is there after the first tenth.
-    run(&locks, cycles / 10, 0).await;
+    run(&locks, CYCLES / 10, 0).await;
     let before = resident_kib();
     let begun = Instant::now();
-    run(&locks, cycles, cycles).await;
+    run(&locks, CYCLES, CYCLES).await;
     let (after, took) = (resident_kib(), begun.elapsed());
-    println!("@{before} {after} {cycles} {}", took.as_millis());
+    println!("@{before} {after} {}", took.as_millis());
     // Until its parent has counted its connections.
     let mut line = String::new();
     std::io::stdin().read_line(&mut line).expect("stdin");
@@ -152,9 +149,9 @@ fn connections_and_memory_of_a_client_stay_flat() {
     child.stdin.take().expect("its stdin").write_all(b"\n").expect("it listens");
     assert!(child.wait().expect("its end").success());
     let numbers: Vec<u64> = said.split(' ').map(|n| n.parse().expect("a number")).collect();
-    let [before, after, cycles, took] = numbers[..] else { panic!("four numbers: {said}") };
+    let [before, after, took] = numbers[..] else { panic!("three numbers: {said}") };
     let took = Duration::from_millis(took);
-    println!("{cycles} cycles in {took:?}: {before} KiB, then {after} KiB; {open} connections");
+    println!("{CYCLES} cycles in {took:?}: {before} KiB, then {after} KiB; {open} connections");
     assert!(after < before + GROWTH_MAX_KIB, "it grew from {before} to {after} KiB");
     assert_eq!(open, 1, "one link, and nobody waited");
 }

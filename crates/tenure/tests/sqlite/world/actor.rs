@@ -3,21 +3,23 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{ChildStdin, ChildStdout, Command, Stdio};
+
+use tenure_testkit::Running;
 
 use super::PLACE;
 
-/// A process in a role; it is killed when the test ends, however it ends.
+/// A process in a role.
 pub(crate) struct Actor {
-    pub(crate) child: Child,
+    pub(crate) child: Running,
     tell: ChildStdin,
     said: BufReader<ChildStdout>,
 }
 
 impl Actor {
     pub(crate) fn start(mut role: Command, place: &Path) -> Self {
-        role.env(PLACE, place).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = role.spawn().expect("a process");
+        let role = role.env(PLACE, place).stdin(Stdio::piped());
+        let mut child = Running::start(role.stdout(Stdio::piped()));
         let tell = child.stdin.take().expect("its stdin");
         let said = BufReader::new(child.stdout.take().expect("its stdout"));
         Self { child, tell, said }
@@ -37,13 +39,6 @@ impl Actor {
                 return said.trim_end().to_owned();
             }
         }
-    }
-}
-
-impl Drop for Actor {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
