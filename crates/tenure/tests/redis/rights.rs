@@ -13,9 +13,9 @@ use crate::world::{
     channels, connect, granted, ms, nothing_but_memories, take, until_waiting, waiting, within,
 };
 
-/// All pieces that the scripts are made of.
+/// All fragments that the scripts are made of.
 fn scripts() -> String {
-    let steps = concat!(env!("CARGO_MANIFEST_DIR"), "/src/store/redis/steps");
+    let steps = concat!(env!("CARGO_MANIFEST_DIR"), "/src/store/redis/lua");
     let (mut all, mut directories) = (String::new(), vec![PathBuf::from(steps)]);
     while let Some(directory) = directories.pop() {
         for entry in std::fs::read_dir(directory).expect("a directory of scripts") {
@@ -47,8 +47,11 @@ fn url(server: &Server) -> String {
 /// The commands that the script calls.
 fn called_in_script() -> BTreeSet<String> {
     let scripts = scripts();
-    let calls = scripts.match_indices("call('").map(|(at, found)| &scripts[at + found.len()..]);
-    calls.filter_map(|rest| Some(rest.split_once('\'')?.0.to_owned())).collect()
+    let of = |begin| scripts.match_indices(begin).map(|(at, found)| &scripts[at + found.len()..]);
+    of("call('")
+        .chain(of("ask('"))
+        .filter_map(|rest| Some(rest.split_once('\'')?.0.to_owned()))
+        .collect()
 }
 
 #[test]

@@ -11,17 +11,16 @@ use crate::protocol::{Op, Reply, Request};
 use crate::store::StoreError;
 
 use super::batch::Outcome;
-use super::client::Failure;
+use super::client::{Failure, Script};
 use super::decode::{self, Answered};
 use super::defect;
-use super::encode::{ScriptCall, Terms};
+use super::encode::{self, ScriptCall, Terms};
 use super::link::{Late, Link};
-use super::scripts::Scripts;
 use super::suspects::Suspects;
 
 pub(super) struct Carrier {
     pub(super) link: Arc<Link>,
-    pub(super) scripts: Scripts,
+    script: Script,
     pub(super) terms: Terms,
     /// Keys whose steps must not travel with others.
     suspects: Suspects,
@@ -39,8 +38,8 @@ type Result<T, E = Rejection> = std::result::Result<T, E>;
 type Part = Vec<(usize, Result<Reply, StoreError>)>;
 
 impl Carrier {
-    pub(super) fn new(link: Arc<Link>, scripts: Scripts, terms: Terms) -> Self {
-        Self { link, scripts, terms, suspects: Suspects::default() }
+    pub(super) fn new(link: Arc<Link>, script: Script, terms: Terms) -> Self {
+        Self { link, script, terms, suspects: Suspects::default() }
     }
 
     pub(super) async fn carry(&self, steps: &[Request]) -> Outcome {
@@ -170,15 +169,19 @@ impl Carrier {
     }
 
     async fn ask(&self, steps: &[Request], in_full: bool) -> Result<Vec<Answered>> {
-        let request = self.request(steps, in_full);
-        let number = request.number.map(|index| (index, &self.terms.calls));
-        let late = Late { guard: request.guard, number };
+        let Self { link, terms, .. } = self;
+        // A server that grants nothing new must be told of everything.
+        let in_full = in_full || (terms.is_guarded() && !link.is_awake());
+        let request = ScriptCall::new(steps, terms, in_full);
+        let late = Late {
+            guard: terms.is_guarded().then_some(encode::GUARD),
+            number: request.has_number.then_some((encode::NUMBER, &terms.calls)),
+        };
         let ScriptCall { keys, args, .. } = &request;
-        let script = self.scripts.get(request.by);
-        let (answer, live) = self.link.eval_late(script, keys, args, late).await?;
+        let (answer, live) = link.eval_late(&self.script, keys, args, late).await?;
         let (mut answered, marker) =
             decode::decode(answer, &request, steps).ok_or_else(nonsense)?;
-        if let Some(guarded) = marker.and_then(|marker| self.link.guarded(&live, &marker)) {
+        if let Some(guarded) = marker.and_then(|marker| link.guarded(&live, &marker)) {
             for answer in &mut answered {
                 if let Answered::Reply(reply) = answer {
                     decode::guarded(reply, guarded);
@@ -186,17 +189,6 @@ impl Carrier {
             }
         }
         Ok(answered)
-    }
-
-    fn request(&self, steps: &[Request], in_full: bool) -> ScriptCall {
-        let Self { link, terms, .. } = self;
-        if let ([step], false) = (steps, in_full)
-            && (terms.restart_guard.is_zero() || link.is_awake())
-            && let Some(request) = ScriptCall::lone(step, terms)
-        {
-            return request;
-        }
-        ScriptCall::new(steps, terms, in_full)
     }
 }
 

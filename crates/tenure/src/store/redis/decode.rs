@@ -12,7 +12,6 @@ use super::super::{Push, StoreError, StoreErrorClass};
 use super::client::{Failure, Value};
 use super::encode::ScriptCall;
 use super::marker::Marker;
-use super::scripts::By;
 
 /// In place of the time for which a holder has held: the restart guard is in the way.
 const GUARDED: i64 = -2;
@@ -27,31 +26,42 @@ pub(super) enum Answered {
 
 /// Reads the script's answer, in the order of the steps, and the marker of a server that grants
 /// nothing new; `None` if it is none of its.
+///
+/// The answer names all full steps, and those fast ones of which the outcome is not as usual, by
+/// their numbers in the call. Zero is the marker's number.
 pub(super) fn decode(
     answer: Value,
     request: &ScriptCall,
     steps: &[Request],
 ) -> Option<(Vec<Answered>, Option<Marker>)> {
-    let mut marker = None;
-    let mut replies = match (request.by, answer) {
-        (By::Crowd, answer) => return Some((decode_crowd(answer, request, steps)?, None)),
-        (_, Value::Array(replies)) => replies,
-        (By::All, _) => return None,
-        // A lone step's script says no more.
-        (_, Value::Int(number)) => vec![Value::Int(number)],
-        _ => return None,
+    // A number alone has no list around it.
+    let mut parts = match answer {
+        Value::Int(_) => Parts([answer].into()),
+        answer => Parts::of(answer)?,
     };
-    if replies.len() == steps.len() + 1 {
-        marker = Some(decode_marker(replies.pop()?)?);
+    let fence = parts.fence()?;
+    let (mut answered, mut marker) = (vec![None; steps.len()], None);
+    while !parts.0.is_empty() {
+        let number = usize::try_from(parts.number()?).ok()?;
+        let reply = parts.0.pop_front()?;
+        if number == 0 {
+            marker = Some(decode_marker(reply)?);
+        } else {
+            let index = *request.order.get(number - 1)?;
+            answered[index] = Some(decode_step(reply, &steps[index].op)?);
+        }
     }
-    if replies.len() != steps.len() {
-        return None;
+    for &index in &request.order[..request.fast] {
+        answered[index] = answered[index].take().or_else(|| usual(&steps[index].op, fence));
     }
-    let mut answered = vec![Answered::AskInFull; steps.len()];
-    for (&index, reply) in request.order.iter().zip(replies) {
-        answered[index] = decode_step(reply, &steps[index].op)?;
-    }
-    Some((answered, marker))
+    Some((answered.into_iter().collect::<Option<_>>()?, marker))
+}
+
+/// What became of a fast step that is not named.
+fn usual(op: &Op, fence: Fence) -> Option<Answered> {
+    let is_grant = matches!(op, Op::Acquire(_) | Op::Handoff { .. });
+    let number = if is_grant { fence.get() } else { 0 };
+    Some(Answered::Reply(decode_short(i64::try_from(number).ok()?, op)?))
 }
 
 /// What a server says of its marker: how it begins, and for how long the server is known.
@@ -76,23 +86,6 @@ pub(super) fn guarded(reply: &mut Reply, guarded: Guarded) {
         Reply::Inspected(seen) => seen.guarded = Some(guarded),
         _ => {}
     }
-}
-
-/// A crowd's answer: the fence of those who were granted, and whatever is not as usual.
-fn decode_crowd(answer: Value, request: &ScriptCall, steps: &[Request]) -> Option<Vec<Answered>> {
-    let mut parts = Parts::of(answer)?;
-    let granted = Reply::Granted { fence: parts.fence()? };
-    let usual = steps.iter().map(|step| match step.op {
-        Op::Release { .. } => Answered::Reply(Reply::Released),
-        _ => Answered::Reply(granted.clone()),
-    });
-    let mut answered: Vec<_> = usual.collect();
-    while !parts.0.is_empty() {
-        let nth = usize::try_from(parts.number()?).ok()?.checked_sub(1)?;
-        let index = *request.order.get(nth)?;
-        answered[index] = decode_step(parts.0.pop_front()?, &steps[index].op)?;
-    }
-    Some(answered)
 }
 
 fn decode_step(reply: Value, op: &Op) -> Option<Answered> {
@@ -333,7 +326,7 @@ pub(super) fn decode_push(payload: &[u8]) -> Option<Push> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicBool, AtomicU64};
+    use std::sync::atomic::AtomicU64;
 
     use super::super::encode::Terms;
     use super::super::keys::Template;
@@ -354,7 +347,6 @@ mod tests {
         let terms = Terms {
             own_keys: ["fence".into(), "calls".into()],
             calls: AtomicU64::default(),
-            proposes: AtomicBool::default(),
             template: Template::default(),
             retention: Duration::from_secs(1),
             restart_guard: Duration::ZERO,
@@ -362,16 +354,24 @@ mod tests {
         let op = Op::Renew { owner: Owner::from_parts("job", 1), ttl: Duration::from_secs(1) };
         let steps = [Request { key: Key::new("stock").expect("a key"), op }];
         let request = ScriptCall::new(&steps, &terms, false);
-        let read = |answer| Some(decode(answer, &request, &steps)?.0);
+        let read = |answer| Some(decode(Value::Array(answer), &request, &steps)?.0);
         let renewed = Some(vec![Answered::Reply(Reply::Renewed)]);
         let named = Value::Array(vec![Value::BulkString(b"renewed".to_vec())]);
-        assert_eq!(read(Value::Array(vec![named])), renewed);
-        assert_eq!(read(Value::Array(vec![Value::Int(0)])), renewed);
-        assert_eq!(read(Value::Array(vec![Value::Int(-1)])), Some(vec![Answered::AskInFull]));
+        let [none, first] = [0, 1].map(Value::Int);
+        assert_eq!(read(vec![none.clone()]), renewed, "nothing else is said of it");
+        assert_eq!(read(vec![none.clone(), first.clone(), named]), renewed);
+        assert_eq!(read(vec![none.clone(), first.clone(), Value::Int(0)]), renewed);
+        let in_full = read(vec![none.clone(), first.clone(), Value::Int(-1)]);
+        assert_eq!(in_full, Some(vec![Answered::AskInFull]));
         for rubbish in [Value::Array(vec![]), Value::Int(7), Value::Int(-2), Value::Nil] {
-            assert_eq!(read(Value::Array(vec![rubbish.clone()])), None, "{rubbish:?}");
+            let answer = vec![none.clone(), first.clone(), rubbish.clone()];
+            assert_eq!(read(answer), None, "{rubbish:?}");
         }
-        assert_eq!(read(Value::Nil), None);
-        assert_eq!(read(Value::Array(vec![])), None);
+        for rubbish in [vec![], vec![Value::Nil], vec![none, Value::Int(2), Value::Int(0)]] {
+            assert_eq!(read(rubbish.clone()), None, "{rubbish:?}");
+        }
+        assert_eq!(decode(Value::Nil, &request, &steps), None);
+        let asked_in_full = ScriptCall::new(&steps, &terms, true);
+        assert_eq!(decode(Value::Array(vec![Value::Int(0)]), &asked_in_full, &steps), None);
     }
 }

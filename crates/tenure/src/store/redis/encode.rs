@@ -1,18 +1,14 @@
 //! Steps as arguments of the scripts. It sends nothing.
 
-mod crowd;
-mod lone;
-
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use crate::protocol::{Acquire, FenceRule, Op, Queueing, Request};
+use crate::protocol::{Acquire, FenceRule, Op, Request};
 use crate::types::{Fence, Owner};
 
 use super::client::digits;
 use super::keys::{self, Template};
-use super::scripts::By;
 
 /// What stays the same for all calls of a store.
 #[derive(Debug)]
@@ -21,25 +17,27 @@ pub(super) struct Terms {
     pub(super) own_keys: [String; 2],
     /// How many calls that may grant were made.
     pub(super) calls: AtomicU64,
-    /// Whether fences were proposed: the locks of a quorum all have records.
-    pub(super) proposes: AtomicBool,
     pub(super) template: Template,
     pub(super) retention: Duration,
     pub(super) restart_guard: Duration,
 }
 
+/// The argument that says what the marker of a guarded server must be.
+pub(super) const GUARD: usize = 0;
+/// The argument that is the number of a call that may grant.
+pub(super) const NUMBER: usize = 1;
+
 /// One call of the script.
 #[derive(Debug)]
 pub(super) struct ScriptCall {
-    pub(super) by: By,
     pub(super) keys: Words,
     pub(super) args: Words,
-    /// Which of the arguments says what the marker of a guarded server must be.
-    pub(super) guard: Option<usize>,
-    /// Which of the arguments is the number of a call that may grant.
-    pub(super) number: Option<usize>,
-    /// Which step each reply is for: simple ones come first.
+    /// Whether it may grant to its sender, and so has a number.
+    pub(super) has_number: bool,
+    /// Which step each number of the answer stands for, less one: fast ones come first.
     pub(super) order: Vec<usize>,
+    /// How many of them are fast.
+    pub(super) fast: usize,
 }
 
 /// Words of a command, one behind the other in one piece of memory.
@@ -112,96 +110,78 @@ impl Words {
     }
 }
 
-/// More in one call would not fit on the script's stack.
-const SIMPLE_MAX: usize = 1_000;
-/// In calls with more simple steps than this the keys of a queue are left out, and a release comes
-/// with its lock alone. One that finds that the lock does not say everything, as when others wait
-/// for it, must then ask again, which a caller in such company waits for less than for the call
-/// itself.
+/// So many fast steps go into a call at most: the names of more would not fit on the script's
+/// stack.
+const FAST_MAX: usize = 1_000;
+/// In calls with more fast steps than this each brings its lock and record alone, which is what the
+/// server's time goes into. A release that finds that others wait is then sent again in full, which
+/// a caller in such company waits for less than for the call itself.
 const WITH_OTHERS_MAX: usize = 8;
 
 impl ScriptCall {
     /// All steps, in few words where that is enough. If it was not, `in_full` asks again.
     pub(super) fn new(steps: &[Request], terms: &Terms, in_full: bool) -> Self {
-        let (mut simple, mut full) = sorted(steps, in_full);
-        if full.is_empty()
-            && let Some(crowd) = Self::crowd(&simple, steps, terms)
-        {
-            return crowd;
+        let (fast, mut full) = sorted(steps, in_full);
+        let has_number = fast.iter().any(|(run, _)| run.may_grant())
+            || full.iter().any(|&index| may_grant(&steps[index].op));
+        let (mut keys, mut args) = (Words::with_room(), Words::with_room());
+        if has_number {
+            terms.own_keys.iter().for_each(|key| _ = keys.text(key));
         }
-        let with_others = simple.len() <= WITH_OTHERS_MAX;
-        let (mut keys, mut others, mut args) = <(Words, Words, Words)>::default();
-        let may_grant = steps.iter().any(|step| may_grant(&step.op));
-        let guard = terms.first_keys(may_grant, &mut keys).then_some(0);
-        args.text("0");
-        if simple.iter().any(|(run, _)| matches!(run, Run::Proposals(..))) {
-            terms.proposes.store(true, Ordering::Relaxed);
+        if terms.is_guarded() {
+            keys.text(keys::MARKER);
         }
-        let with_records = with_others || terms.proposes.load(Ordering::Relaxed);
-        let has_record = |run| with_records || run != Run::Releases;
-        let records = simple.iter().filter(|(run, _)| has_record(*run)).count();
-        args.number(simple.len() as u64).number((simple.len() + records) as u64);
-        args.text(if with_others { "1" } else { "0" });
-        let number = may_grant.then_some(args.len());
-        args.text("0");
-        append_runs(&simple, steps, terms, has_record, (&mut keys, &mut args));
-        for Request { key, op } in simple.iter().map(|(_, index)| &steps[*index]) {
-            if with_others && !matches!(op, Op::Acquire(_)) {
-                terms.template.names(key).other_four(&mut others);
-            }
+        args.text("0").text("0").number(fast.len() as u64);
+        let with_others = fast.len() <= WITH_OTHERS_MAX;
+        args.number(with_others.into());
+        let others = append_fast(&fast, steps, &terms.template, (&mut keys, &mut args));
+        if with_others {
+            keys.append(others);
         }
-        keys.append(others);
         // One behind the other the steps of a key share its record.
         full.sort_by_key(|&index| &steps[index].key);
         for run in full.chunk_by(|&one, &other| steps[one].key == steps[other].key) {
             let names = terms.template.names(&steps[run[0]].key);
-            names.lock(&mut keys).record(&mut keys);
-            names.other_four(&mut keys);
+            names.lock(&mut keys).record(&mut keys).other_four(&mut keys);
             args.number(run.len() as u64);
             run.iter().for_each(|&index| args.full(&steps[index].op));
         }
-        let mut order: Vec<_> = simple.drain(..).map(|(_, index)| index).collect();
-        order.append(&mut full);
-        Self { by: By::All, keys, args, guard, number, order }
+        let order = fast.iter().map(|(_, index)| *index).chain(full).collect();
+        Self { keys, args, has_number, order, fast: fast.len() }
     }
 }
 
-/// Simple steps in runs, with the names of their locks and of those records that are wanted.
-fn append_runs(
-    simple: &[(Run, usize)],
+/// Fast steps in runs, with the names of their locks and records. Answers the other names of those
+/// that may have to know who waits.
+fn append_fast(
+    fast: &[(Run, usize)],
     steps: &[Request],
-    terms: &Terms,
-    has_record: impl Fn(Run) -> bool,
+    template: &Template,
     (keys, args): (&mut Words, &mut Words),
-) {
-    for run in simple.chunk_by(|one, other| one.0 == other.0) {
+) -> Words {
+    let mut others = Words::default();
+    for run in fast.chunk_by(|one, other| one.0 == other.0) {
         args.run(run[0].0, run.len());
         for &(run, index) in run {
             let Request { key, op } = &steps[index];
-            let names = terms.template.names(key);
-            names.lock(keys);
-            if has_record(run) {
-                names.record(keys);
+            let names = template.names(key);
+            names.lock(keys).record(keys);
+            if !run.is_acquire() {
+                names.other_four(&mut others);
             }
-            args.simple(op);
+            args.fast(op);
         }
     }
+    others
 }
 
 impl Terms {
-    /// The keys in front of all others, and whether the server is guarded.
-    fn first_keys(&self, may_grant: bool, keys: &mut Words) -> bool {
-        if may_grant {
-            self.own_keys.iter().for_each(|key| _ = keys.text(key));
-        }
-        let is_guarded = !self.restart_guard.is_zero();
-        if is_guarded {
-            keys.text(keys::MARKER);
-        }
-        is_guarded
+    /// Whether the server is asked whether it may have forgotten.
+    pub(super) fn is_guarded(&self) -> bool {
+        !self.restart_guard.is_zero()
     }
 
-    /// What stands in front of every script.
+    /// What stands in front of the script.
     pub(super) fn preface(&self) -> String {
         let (before, behind) = self.template.around();
         let retention = self.retention.as_millis();
@@ -209,35 +189,54 @@ impl Terms {
     }
 }
 
-/// What the simple steps of a run have in common.
+/// What the fast steps of a run have in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Run {
     Acquires(Duration),
     /// The ttl, what is proposed, and how far from the server's clock it counts.
     Proposals(Duration, Fence, Duration),
     /// The ttl of the next.
-    Passes(Duration),
+    Handoffs(Duration),
     Renewals(Duration),
     Releases,
 }
 
-/// Which steps are simple, in runs, and which are not.
+impl Run {
+    fn is_acquire(self) -> bool {
+        matches!(self, Self::Acquires(_) | Self::Proposals(..))
+    }
+
+    /// Whether it needs a number, so that it is not carried out again when it arrives late. A
+    /// handoff needs none: it grants while its sender holds, so once.
+    fn may_grant(self) -> bool {
+        self.is_acquire()
+    }
+}
+
+/// Which steps are fast, in runs, and which are not.
 fn sorted(steps: &[Request], in_full: bool) -> (Vec<(Run, usize)>, Vec<usize>) {
-    let (mut simple, mut full) = (Vec::with_capacity(steps.len()), Vec::new());
+    if in_full {
+        return (Vec::new(), (0..steps.len()).collect());
+    }
+    if let [Request { op, .. }] = steps {
+        return match run_of(op) {
+            Some(run) => (vec![(run, 0)], Vec::new()),
+            None => (Vec::new(), vec![0]),
+        };
+    }
+    let (mut fast, mut full) = (Vec::with_capacity(steps.len()), Vec::new());
     let mut seen = HashMap::with_capacity(steps.len());
-    // Simple steps come before all others, and may have to be asked again after them: steps on
-    // one key would lose their order.
+    // Fast steps come before all others, and may have to be asked again after them: steps on one
+    // key would lose their order.
     steps.iter().for_each(|step| *seen.entry(&step.key).or_insert(0) += 1);
     for (index, step) in steps.iter().enumerate() {
         match run_of(&step.op) {
-            Some(run) if !in_full && simple.len() < SIMPLE_MAX && seen[&step.key] == 1 => {
-                simple.push((run, index));
-            }
+            Some(run) if fast.len() < FAST_MAX && seen[&step.key] == 1 => fast.push((run, index)),
             _ => full.push(index),
         }
     }
-    simple.sort_unstable();
-    (simple, full)
+    fast.sort_unstable();
+    (fast, full)
 }
 
 /// Whether a step may begin a lease, or a place in a queue, for the one who sends it.
@@ -262,11 +261,10 @@ fn run_of(op: &Op) -> Option<Run> {
             (min_hold.is_zero() && tombstone.is_none()).then_some(Run::Releases)
         }
         Op::Handoff { min_hold, tombstone, to, ahead, .. } => {
-            let is_plain = (to.claim.units(), to.claim.limit()) == (1, 1)
-                && to.fence == FenceRule::Mint
-                && to.queue.as_ref().is_some_and(Queueing::is_first_sign);
+            let is_plain =
+                (to.claim.units(), to.claim.limit()) == (1, 1) && to.fence == FenceRule::Mint;
             let is_plain = is_plain && *ahead && min_hold.is_zero() && tombstone.is_none();
-            is_plain.then_some(Run::Passes(to.ttl))
+            is_plain.then_some(Run::Handoffs(to.ttl))
         }
         Op::Renew { ttl, .. } => Some(Run::Renewals(*ttl)),
         _ => None,
@@ -278,7 +276,7 @@ impl Words {
         let (letter, ttl) = match run {
             Run::Acquires(ttl) => ("a", Some(ttl)),
             Run::Proposals(ttl, ..) => ("p", Some(ttl)),
-            Run::Passes(ttl) => ("h", Some(ttl)),
+            Run::Handoffs(ttl) => ("h", Some(ttl)),
             Run::Renewals(ttl) => ("n", Some(ttl)),
             Run::Releases => ("r", None),
         };
@@ -295,49 +293,41 @@ impl Words {
         self.text(&format!("p{}:{}", fence.get(), within.as_micros()))
     }
 
-    fn simple(&mut self, op: &Op) {
+    fn fast(&mut self, op: &Op) {
         match op {
             Op::Acquire(Acquire { owner, label, .. }) => self.claim(owner, label.as_str()),
             Op::Release { owner, .. } | Op::Renew { owner, .. } => self.claim(owner, ""),
             Op::Handoff { owner, to, .. } => {
-                self.claim(owner, "");
-                self.claim(&to.owner, to.label.as_str());
+                self.claim(owner, "").claim(&to.owner, to.label.as_str())
             }
-            other => unreachable!("{other:?} is not simple"),
-        }
+            other => unreachable!("{other:?} is not fast"),
+        };
     }
 
-    fn claim(&mut self, owner: &Owner, label: &str) {
+    /// Owner, line feed, layout, attempt and label.
+    fn claim(&mut self, owner: &Owner, label: &str) -> &mut Self {
         self.bytes.extend_from_slice(owner.value().as_bytes());
         self.bytes.extend_from_slice(b"\n1");
-        self.attempt(owner).join([label]);
+        self.attempt(owner).join([label])
     }
 
     fn full(&mut self, op: &Op) {
         self.text(letter(op));
         match op {
             Op::Acquire(acquire) | Op::Steal(acquire) => self.acquire(acquire),
-            Op::Renew { owner, ttl } => {
-                self.owner(owner).span(*ttl);
-            }
+            Op::Renew { owner, ttl } => _ = self.owner(owner).span(*ttl),
             Op::Release { owner, min_hold, tombstone } => {
                 self.release(owner, *min_hold, *tombstone);
             }
             Op::Handoff { owner, min_hold, tombstone, to, ahead } => {
                 self.release(owner, *min_hold, *tombstone).number((*ahead).into()).acquire(to);
             }
-            Op::Withdraw { owner, tombstone } => {
-                self.owner(owner).span(*tombstone);
-            }
+            Op::Withdraw { owner, tombstone } => _ = self.owner(owner).span(*tombstone),
             Op::Transfer { from, to, label, ttl } => {
-                self.owner(from).owner(to).text(label.as_str()).span(*ttl);
+                self.owner(from).span(*ttl).owner(to).text(label.as_str());
             }
-            Op::Force { up_to } => {
-                self.number(up_to.get());
-            }
-            Op::Raise { owner, fence } => {
-                self.owner(owner).number(fence.get());
-            }
+            Op::Force { up_to } => _ = self.number(up_to.get()),
+            Op::Raise { owner, fence } => _ = self.owner(owner).number(fence.get()),
             Op::Inspect => {}
         }
     }

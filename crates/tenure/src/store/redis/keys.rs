@@ -129,11 +129,6 @@ impl Names {
         self
     }
 
-    /// Who stands in line.
-    pub(super) fn queue(&self, words: &mut Words) {
-        words.join(self.sibling("queue"));
-    }
-
     /// Those that are used when the record does not say everything, in the script's order.
     pub(super) fn other_four(&self, words: &mut Words) {
         for part in &PARTS[1..] {

@@ -1,7 +1,7 @@
 //! The restart guard: whether a server may have forgotten leases that somebody still trusts. Then
 //! it grants nothing new until they are over.
 //!
-//! A server that forgets loses its marker (`steps/marker.lua`), and a server that restarts is
+//! A server that forgets loses its marker (`lua/marker.lua`), and a server that restarts is
 //! another run. A new connection asks which marker stands there, and for how long the server is
 //! known by its own clock: so long a newcomer trusts that clock. From then on our own clock counts,
 //! which nobody sets: also over the end of a connection, for a server that is still the same.
@@ -106,8 +106,8 @@ impl RestartGuard {
     /// The marker of a server, which is set if there is none.
     async fn meet(&self, talk: &mut Talk<'_>, run_id: &str) -> Result<Marker, Failure> {
         let script = match &self.clock {
-            Some(key) => with_clock(scripts::MEET, key).into(),
-            None => Cow::Borrowed(scripts::MEET),
+            Some(key) => with_clock(&scripts::MEET, key).into(),
+            None => Cow::Borrowed(scripts::MEET.as_str()),
         };
         let known_for = self.up_for.unwrap_or_default().as_micros().to_string();
         let words = ["EVAL", &*script, "1", keys::MARKER, run_id, &known_for];

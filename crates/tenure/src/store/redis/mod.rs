@@ -1,6 +1,6 @@
 //! Redis and Valkey, one server: locks of all hosts that reach it.
 //!
-//! The transitions run in the server, as scripts (`steps/*.lua`); this file only carries steps
+//! The transitions run in the server, as a script (`lua/*.lua`); this file only carries steps
 //! there and replies back. Time is the server's. What the locks survive is the server's affair:
 //! without persistence a restart forgets them all, and a failover forgets what was not yet
 //! replicated.
@@ -19,7 +19,7 @@ mod suspects;
 mod url;
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ use encode::Terms;
 use keys::Template;
 use link::Link;
 use marker::RestartGuard;
-use scripts::{Scripts, with_clock};
+use scripts::with_clock;
 use url::StoreUrl;
 
 #[cfg(test)]
@@ -146,13 +146,12 @@ impl Redis {
         let terms = Terms {
             own_keys: [keys::FENCE.to_owned(), [keys::CALLS, &sender(&**runtime)].concat()],
             calls: AtomicU64::default(),
-            proposes: AtomicBool::default(),
             template: url.key_template.clone(),
             retention: options.fence_retention,
             restart_guard: url.restart_guard,
         };
-        let scripts = Scripts::new(&terms.preface(), |script| options.change(script));
-        let carrier = Arc::new(Carrier::new(Arc::clone(&link), scripts, terms));
+        let script = options.change(scripts::steps(&terms.preface()));
+        let carrier = Arc::new(Carrier::new(Arc::clone(&link), script, terms));
         let carry = move |steps: Vec<Request>, room: Option<Carrying>| {
             let carrier = Arc::clone(&carrier);
             batch::carrying(room, async move { carrier.carry(&steps).await })

@@ -1,119 +1,66 @@
-//! The scripts: one for all steps, one for a crowd of the commonest, and for each kind of lone
-//! step that somebody waits for one of its own. What is not used need not be set up, which takes a
-//! server longer than a step itself.
+//! The scripts, put together from fragments of Lua. It sends nothing.
+//!
+//! A line `-- include NAME` of a fragment stands for the text of another one. What is included in a
+//! branch is set up only when that branch runs, and whatever is set up costs the server time.
+
+use std::sync::LazyLock;
 
 use super::client::Script;
 
-macro_rules! source {
-    ($($part:literal),*) => { concat!($(include_str!(concat!("steps/", $part, ".lua"))),*) };
+macro_rules! fragments {
+    ($($name:literal)*) => { &[$(($name, include_str!(concat!("lua/", $name, ".lua")))),*] };
 }
 
-const ALL: &str = source!(
-    "words", "failed", "clock", "begin", "marker", "calls", "known", "propose", "pass", "line",
-    "take", "lock", "machine", "simple", "call"
+/// Names and texts of all fragments.
+pub(super) const FRAGMENTS: &[(&str, &str)] = fragments!(
+    "clock" "failed" "fast" "fast/acquire" "fast/busy" "fast/give" "fast/grant_next"
+    "fast/handoff" "fast/held" "fast/overwrite" "fast/propose" "fast/release" "fast/renew"
+    "fences" "full" "full/acquire" "full/grants" "full/holders" "full/inspect" "full/operations"
+    "full/queue" "full/read" "full/release" "full/state" "full/steps" "full/tombstones" "layout"
+    "lock" "marker" "meet" "numbers" "place" "prelude" "proposal" "steps"
 );
-const CROWD: &str = source!(
-    "words",
-    "failed",
-    "clock",
-    "crowd/looked_up",
-    "marker",
-    "calls",
-    "take",
-    "lock",
-    "busy",
-    "crowd/steps"
-);
-const ACQUIRE: &str = source!(
-    "words",
-    "clock",
-    "lone/granting",
-    "marker",
-    "calls",
-    "take",
-    "lock",
-    "busy",
-    "lone/acquire"
-);
-const PROPOSE: &str = source!(
-    "words",
-    "clock",
-    "lone/granting",
-    "marker",
-    "calls",
-    "propose",
-    "lock",
-    "busy",
-    "lone/propose"
-);
-const PASS: &str = source!("words", "clock", "lone/holding", "marker", "pass", "lone/pass");
-const RELEASE: &str = source!(
-    "words",
-    "lone/holding",
-    "marker",
-    "lone/whole",
-    "clock",
-    "line",
-    "lock",
-    "busy",
-    "lone/release"
-);
+
 /// The first words on each new connection to a guarded server.
-pub(super) const MEET: &str = source!("words", "clock", "meet");
+pub(super) static MEET: LazyLock<String> = LazyLock::new(|| expanded("meet"));
+
+/// The script of all steps, behind what is the same for all calls of a store.
+pub(super) fn steps(preface: &str) -> Script {
+    Script { source: [preface, &expanded("steps")].concat().into(), ..Script::new("steps", "") }
+}
 
 /// A script that reads the time from a key of the server, in microseconds.
 pub(super) fn with_clock(source: &str, key: &str) -> String {
     let clock = format!("{{ 0, redis.call('GET', '{key}') }}");
     // Keys end by the server's own clock, so how long one stays says nothing about its lease.
-    let source = source.replacen("redis.call('TIME')", &clock, 1);
+    let source = source.replace("redis.call('TIME')", &clock);
     source.replacen("KEY_SLACK_MS = 2\n", "KEY_SLACK_MS = 1e15\n", 1)
 }
 
-/// Which script carries a request out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum By {
-    All,
-    Crowd,
-    Acquire,
-    Propose,
-    Pass,
-    Release,
+pub(super) fn fragment(name: &str) -> &'static str {
+    let found = FRAGMENTS.iter().find(|(known, _)| *known == name);
+    found.unwrap_or_else(|| panic!("no fragment is called {name}")).1
 }
 
-#[derive(Debug)]
-pub(super) struct Scripts {
-    all: Script,
-    crowd: Script,
-    acquire: Script,
-    propose: Script,
-    pass: Script,
-    release: Script,
+/// What a line of a fragment includes, if it does.
+fn included(line: &str) -> Option<&str> {
+    line.trim_start().strip_prefix("-- include ")
 }
 
-impl Scripts {
-    /// All of them behind a preface, each as `change` has it.
-    pub(super) fn new(preface: &str, change: impl Fn(Script) -> Script) -> Self {
-        let script = |name, source| {
-            change(Script { source: [preface, source].concat().into(), ..Script::new(name, "") })
-        };
-        Self {
-            all: script("steps", ALL),
-            crowd: script("crowd", CROWD),
-            acquire: script("acquire", ACQUIRE),
-            propose: script("propose", PROPOSE),
-            pass: script("pass", PASS),
-            release: script("release", RELEASE),
-        }
-    }
+/// The names of the fragments that one includes.
+#[cfg(test)]
+pub(super) fn includes(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter_map(included)
+}
 
-    pub(super) fn get(&self, by: By) -> &Script {
-        match by {
-            By::All => &self.all,
-            By::Crowd => &self.crowd,
-            By::Acquire => &self.acquire,
-            By::Propose => &self.propose,
-            By::Pass => &self.pass,
-            By::Release => &self.release,
+/// A fragment with those that it includes.
+fn expanded(name: &str) -> String {
+    let mut text = String::new();
+    for line in fragment(name).lines() {
+        match included(line) {
+            Some(name) => text.push_str(&expanded(name)),
+            None => text.push_str(line),
         }
+        text.push('\n');
     }
+    text
 }

@@ -3,5 +3,6 @@
 #![allow(clippy::disallowed_methods, reason = "real servers, real time")]
 
 mod batch;
+mod fragments;
 mod inbox;
 mod steps;

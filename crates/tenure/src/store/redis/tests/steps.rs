@@ -1,7 +1,7 @@
-//! The scripts by themselves.
+//! The fast branch by itself: what it carries out without the machine.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tenure_testkit::Server as RealServer;
@@ -10,7 +10,7 @@ use crate::protocol::{Acquire, FenceRule, Op, Queueing, Reply, Request};
 use crate::store::StoreError;
 use crate::store::redis::carrier::Carrier;
 use crate::store::redis::keys::Template;
-use crate::store::redis::scripts::Scripts;
+use crate::store::redis::scripts;
 use crate::store::redis::{RETENTION, encode::Terms};
 use crate::types::{Claim, Fence, Key, Label, Owner};
 
@@ -19,24 +19,23 @@ use crate::store::redis::client::tests::server;
 use crate::store::redis::link::Link;
 use crate::store::redis::marker::RestartGuard;
 
-/// A store whose script for all steps only complains, of something that is nobody's fault.
+/// A store whose full branch only complains, of something that is nobody's fault.
 fn carrier(real: &RealServer) -> Carrier {
     let terms = Terms {
         own_keys: ["fence".to_owned(), "calls".to_owned()],
         calls: AtomicU64::default(),
-        proposes: AtomicBool::default(),
         template: Template::default(),
         retention: RETENTION,
         restart_guard: Duration::ZERO,
     };
-    let complains = |script: Script| match script.name {
-        "steps" => Script::new("steps", "return redis.error_reply('LOADING goes the long way')"),
-        _ => script,
-    };
-    let scripts = Scripts::new(&terms.preface(), complains);
+    let source = scripts::steps(&terms.preface()).source;
+    let complains = "do return redis.error_reply('LOADING goes the long way') end --";
+    let fast = source.replacen("-- The full branch", complains, 1);
+    assert_ne!(source, fast, "the full branch begins like that");
+    let script = Script { source: fast.into(), ..Script::new("steps", "") };
     let server = server(&real.url());
     let guard = RestartGuard::off(Arc::clone(&server.runtime));
-    Carrier::new(Arc::new(Link::new(&server, guard)), scripts, terms)
+    Carrier::new(Arc::new(Link::new(&server, guard)), script, terms)
 }
 
 fn acquire(number: u64, fence: FenceRule) -> Acquire {
@@ -71,9 +70,15 @@ fn goes_the_long_way(answer: Result<Reply, StoreError>) -> bool {
     answer.is_err_and(|error| error.message.contains("the long way"))
 }
 
-/// Somebody waits for them: they must not need what is set up for all steps.
+fn handoff(number: u64, to: u64) -> Op {
+    let queue = Some(Queueing { window: Duration::from_secs(3), stamp: 1, inbox: None });
+    let to = Acquire { queue, ..acquire(to, FenceRule::Mint) };
+    let Op::Release { owner, min_hold, tombstone } = release(number) else { unreachable!() };
+    Op::Handoff { owner, min_hold, tombstone, to, ahead: true }
+}
+
 #[tokio::test]
-async fn lone_steps_have_scripts_of_their_own() {
+async fn lone_steps_do_without_the_machine() {
     let real = RealServer::redis().start();
     let carrier = carrier(&real);
     let far = Fence::new(1 << 52);
@@ -83,15 +88,16 @@ async fn lone_steps_have_scripts_of_their_own() {
     let near = FenceRule::Propose { fence: far, within: Duration::ZERO };
     let granted = carry(&carrier, Op::Acquire(acquire(2, near))).await;
     assert!(matches!(granted, Ok(Reply::Granted { fence }) if fence < far), "{granted:?}");
-    let queue = Some(Queueing { window: Duration::from_secs(3), stamp: 1, inbox: None });
-    let to = Acquire { queue, ..acquire(3, FenceRule::Mint) };
-    let Op::Release { owner, min_hold, tombstone } = release(2) else { unreachable!() };
-    let pass = Op::Handoff { owner, min_hold, tombstone, to, ahead: true };
-    let passed = carry(&carrier, pass.clone()).await;
-    assert!(matches!(passed, Ok(Reply::HandedOff { .. })), "{passed:?}");
-    assert_eq!(carry(&carrier, release(2)).await.ok(), Some(Reply::Others));
-    // Whatever they do not know they leave to the script of all steps.
-    assert!(goes_the_long_way(carry(&carrier, pass).await), "who passes must hold");
+    let handed_off = carry(&carrier, handoff(2, 3)).await;
+    assert!(matches!(handed_off, Ok(Reply::HandedOff { .. })), "{handed_off:?}");
+    for ttl in [1, 60] {
+        let owner = Owner::from_parts("owner 3", 3);
+        let renewed = carry(&carrier, Op::Renew { owner, ttl: Duration::from_secs(ttl) }).await;
+        assert_eq!(renewed.ok(), Some(Reply::Renewed));
+    }
+    // All that it does not know it leaves to the machine.
+    assert!(goes_the_long_way(carry(&carrier, release(2)).await), "it is not held any more");
+    assert!(goes_the_long_way(carry(&carrier, handoff(2, 3)).await), "who hands off must hold");
     let mine = carry(&carrier, Op::Acquire(acquire(3, FenceRule::Mint))).await;
     assert!(goes_the_long_way(mine), "it is mine already");
     for fence in [FenceRule::Mint, FenceRule::Propose { fence: far, within: Duration::ZERO }] {
@@ -100,18 +106,28 @@ async fn lone_steps_have_scripts_of_their_own() {
         assert_eq!(blocker.map(|blocker| blocker.label), Some(Label::new("label")));
     }
     assert_eq!(carry(&carrier, release(3)).await.ok(), Some(Reply::Released));
-    assert_eq!(carry(&carrier, release(3)).await.ok(), Some(Reply::Gone));
-    let nothing = carry_all(&carrier, &[step("another key", release(3))]).await;
-    assert_eq!(nothing.ok(), Some(vec![Reply::Gone]));
     // The last of them arrives again.
     carrier.terms.calls.fetch_sub(1, Ordering::Relaxed);
     let again = carry(&carrier, Op::Acquire(acquire(4, FenceRule::Mint))).await;
     assert!(again.is_err_and(|error| error.message.contains("LATE")), "nobody waits for it");
 }
 
+/// Its record is made by the handoff.
+#[tokio::test]
+async fn a_lock_that_says_everything_is_handed_off_without_the_machine() {
+    let real = RealServer::redis().start();
+    let carrier = carrier(&real);
+    let granted = carry(&carrier, Op::Acquire(acquire(1, FenceRule::Mint))).await;
+    let Ok(Reply::Granted { fence: first }) = granted else { panic!("{granted:?}") };
+    let handed_off = carry(&carrier, handoff(1, 2)).await;
+    let Ok(Reply::HandedOff { acquired, .. }) = handed_off else { panic!("{handed_off:?}") };
+    assert!(matches!(*acquired, Reply::Granted { fence } if fence > first), "{acquired:?}");
+    assert_eq!(carry(&carrier, release(2)).await.ok(), Some(Reply::Released));
+}
+
 /// Many tasks of a process mostly ask for these at the same moment.
 #[tokio::test]
-async fn a_crowd_of_acquires_and_releases_has_a_script_of_its_own() {
+async fn many_acquires_and_releases_do_without_the_machine() {
     const MANY: u64 = 10;
     let real = RealServer::redis().start();
     let carrier = carrier(&real);
@@ -135,7 +151,7 @@ async fn a_crowd_of_acquires_and_releases_has_a_script_of_its_own() {
         assert_eq!(pair[0], Reply::Released);
         assert!(matches!(pair[1], Reply::Granted { fence } if fence > first), "{pair:?}");
     }
-    // Whatever it does not know it leaves to the script of all steps, and this one is not ours.
+    // What it does not know it leaves to the machine, and these are not ours.
     let not_ours = (1..MANY).map(|number| step(&key(MANY + number), release(number)));
     let answer = carry_all(&carrier, &not_ours.collect::<Vec<_>>()).await;
     assert!(answer.is_err_and(|error| error.message.contains("the long way")));

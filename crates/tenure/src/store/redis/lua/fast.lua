@@ -1,0 +1,69 @@
+-- The fast branch: plain steps of mutexes, of which most come to a command or two. They come in
+-- runs, a run being a letter, the number of its steps, the ttl that they share, and for each step a
+-- claim in one word: owner, line feed, 1, attempt.
+--   a acquire   (1 of 1, without a place in the queue) and the label behind the attempt
+--   p acquire   as a; after the ttl comes the fence that all of the run propose: pN:W, at least N,
+--               which counts as no farther than W from the clock
+--   h handoff   (ahead of the queue, 1 of 1, without min_hold and tombstone) and, as a word of its
+--               own, the claim of the next, as with a; the ttl is the next one's
+--   n renew
+--   r release   (no ttl; without min_hold and tombstone)
+-- Nothing here fails for a key's sake, but for what is protected.
+--
+-- needs   fences, layout, prelude, steps
+-- gives   grant_next, has_others, ttl, px, px_text, numbers, proposal, claim, lock, record, reply
+local KEYS, ARGV, nth, last, grant_next = KEYS, ARGV, 0, 0, nil
+local letter, has_others, ttl, px, px_text, numbers, proposal
+repeat
+  if nth == last then
+    letter, last, at = ARGV[at], nth + ARGV[at + 1], at + 2
+    has_others = with_others and letter ~= 'a' and letter ~= 'p'
+    if letter ~= 'r' then
+      ttl, at = ARGV[at] + 0, at + 1
+      px = math.max(1, math.ceil(ttl / 1000))
+      px_text = format('%d', px)
+    end
+    if letter == 'a' then
+      numbers = fence_text .. now_text .. format(NUMBER, now + ttl)
+    elseif letter == 'p' then
+      proposal, at = ARGV[at], at + 1
+    end
+  end
+  local claim, lock, record = ARGV[at], found[first], found[first + 1]
+  -- What is answered: nothing if it is done as usual, false if the machine must look at it.
+  local reply = false
+  nth, at = nth + 1, at + 1
+  if letter == 'a' then
+    -- include fast/acquire
+  elseif letter == 'p' then
+    -- include fast/propose
+  elseif letter == 'r' and lock and not record and find(lock, claim, 1, true) == 1 then
+    -- It ends with its key, so that its time needs no look.
+    gone, reply = gone or {}, nil
+    gone[#gone + 1] = KEYS[first]
+  else
+    -- include fast/held
+    if letter == 'r' then
+      -- include fast/release
+    elseif letter == 'n' then
+      -- include fast/renew
+    else
+      -- include fast/handoff
+    end
+  end
+  if reply == nil then
+    -- As usual.
+  elseif reply == false and has_others and letter ~= 'h' then
+    left = left or {}
+    left[#left + 1] =
+      { letter = letter, nth = nth, claim = claim, ttl = ttl, first = first, others = others }
+  elseif reply and usual == 0 and type(reply) == 'number' then
+    usual = reply
+  elseif reply ~= usual then
+    answer = answer or { 0 }
+    answer[#answer + 1], answer[#answer + 2] = nth, reply or -1
+  end
+  first = first + 2
+  if has_others then others = others + 4 end
+until nth == fast_steps
+first = others

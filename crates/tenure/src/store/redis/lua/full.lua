@@ -1,0 +1,53 @@
+-- The full branch: the machine of one key, every operation, whatever the key has. It carries out
+-- what the fast branch has left, and the full steps: for each key the number of its steps, and for
+-- each of them the letter of its operation and the arguments; an owner is a value and an attempt.
+--   A acquire   owner label units limit ttl window stamp inbox fence
+--               (fence: empty: one is minted, pN:W: as in fast.lua, cN: it is N)
+--   N renew     owner ttl
+--   R release   owner min_hold tombstone (-1: none)
+--   P handoff   owner min_hold tombstone ahead (1 or 0), then as A
+--   W withdraw  owner tombstone
+--   T transfer  owner ttl next_owner label
+--   F force     up_to
+--   H raise     owner up_to
+--   S steal     as A
+--   I inspect
+--
+-- needs   prelude, steps
+-- gives   acquire, renew, release, handoff, withdraw, transfer, force, raise, steal, inspect
+
+-- include full/read
+-- include numbers
+-- include failed
+-- include proposal
+-- include lock
+-- include place
+-- include full/state
+-- include full/holders
+-- include full/tombstones
+-- include full/queue
+-- include full/grants
+local acquire, renew, release, handoff, withdraw, transfer, force, raise, steal, inspect
+if operations.A or operations.P then
+  -- include full/acquire
+end
+if operations.R or operations.P or operations.W then
+  -- include full/release
+end
+if operations.N or operations.T or operations.F or operations.H or operations.S then
+  -- include full/operations
+end
+if operations.I then
+  -- include full/inspect
+end
+-- include full/steps
+
+answer = answer or { 0 }
+for _, group in ipairs(groups) do
+  if found[group.first] == nil then
+    found[group.first], found[group.first + 1] = unpack(read_keys(group.first, group.first + 1))
+  end
+  for index, reply in ipairs(carry_out_steps(group)) do
+    answer[#answer + 1], answer[#answer + 2] = group.nth + index, reply
+  end
+end

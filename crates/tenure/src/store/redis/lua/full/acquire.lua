@@ -1,0 +1,81 @@
+-- An acquire, as one that only asks or as one that waits.
+--
+-- needs   full, full/grants, full/holders, full/queue, full/state, full/tombstones, marker,
+--         numbers, prelude
+
+-- Why the key cannot be used with such a limit. One that nobody uses takes it on.
+local function agree_on(limit)
+  if state.holders[1] or state.waiting > 0 then
+    return state.limit ~= limit and other_limit(limit) or nil
+  end
+  if key.lock and limit ~= 1 then
+    return { 'mismatch', 'the key is held by another library as a lock of one holder' }
+  end
+  state.limit = limit
+end
+
+-- Begins a lease of what is free.
+local function take(step)
+  local fence = next_fence(step.fence)
+  if is_mutex() then
+    if not take_lock(step.owner, now + step.ttl) then
+      return { 'mismatch', not_a_lock() or 'the key is in use' }
+    end
+  elseif #state.holders == 0 then
+    local reason = not_a_lock()
+    if reason then return { 'mismatch', reason } end
+  end
+  return { 'granted', add_holder(step, now + step.ttl, fence) }
+end
+
+-- Gives a waiter its place, or keeps the one that it has; `rank` is where that stands.
+local function wait(step, id, mine, rank)
+  local ahead = rank or state.waiting
+  if not mine then
+    call('ZADD', names.queue, digits(state.arrivals + 1), id)
+    state.arrivals, state.waiting = state.arrivals + 1, state.waiting + 1
+    key.is_dirty = true
+    mine = { owner = step.owner, attempt = step.attempt, since = now, stamp = step.stamp }
+  end
+  mine.label, mine.units, mine.inbox = step.label, step.units, step.inbox
+  mine.lease, mine.expires = math.min(step.window, step.ttl), now + step.window
+  mine.stamp = max(mine.stamp, step.stamp)
+  put_place(id, mine)
+  return { 'queued', ahead, look_in(step.units, step.limit, ahead, step.window), blocker() }
+end
+
+-- Whether another claim of the same owner holds.
+local function holds_itself(owner)
+  for _, holder in ipairs(state.holders) do
+    -- What is left of a `min_hold` is nobody's any more and ends by itself.
+    if holder.owner == owner and not is_buried(holder) then return true end
+  end
+end
+
+function acquire(step)
+  if is_buried(step) then return { 'withdrawn' } end
+  local index = find_holder(step)
+  if index then return hold_on(index, step.ttl) end
+  local refused = agree_on(step.limit)
+  if refused then return refused end
+  local id = id_of(step)
+  local mine = state.waiting > 0 and place_of(id)
+  -- The queue itself can have been lost: then it stands at the end of the new one.
+  local rank = mine and rank_of(id)
+  if not rank then mine = false end
+  if not mine and state.waiting == 0 and not is_foreign() and not is_guarded
+    and used() + step.units <= step.limit then
+    return take(step)
+  end
+  -- Nobody holds, and still the head of the queue has nothing: is there something else?
+  if is_foreign() or (#state.holders == 0 and not is_guarded) then
+    local reason = not_a_lock()
+    if reason then return { 'mismatch', reason } end
+  end
+  if step.window == 0 then
+    local ahead = rank or state.waiting
+    return { 'busy', look_in(step.units, step.limit, ahead, FOREIGN_LOOK), blocker() }
+  end
+  if not mine and holds_itself(step.owner) then return { 'self_held' } end
+  return wait(step, id, mine, rank)
+end

@@ -1,0 +1,60 @@
+-- Reads the steps: which come upon which key, and which operations are used.
+--
+-- needs   layout, steps
+-- gives   groups, operations
+local groups, operations = {}, {}
+
+local function read_owner(step)
+  step.owner, step.attempt, at = ARGV[at], ARGV[at + 1], at + 2
+end
+
+local function read_number()
+  at = at + 1
+  return tonumber(ARGV[at - 1])
+end
+
+local function read_acquire(letter)
+  local begin = at
+  at = at + 10
+  return {
+    letter = letter, owner = ARGV[begin], attempt = ARGV[begin + 1], label = ARGV[begin + 2],
+    units = tonumber(ARGV[begin + 3]), limit = tonumber(ARGV[begin + 4]),
+    ttl = tonumber(ARGV[begin + 5]), window = tonumber(ARGV[begin + 6]),
+    stamp = tonumber(ARGV[begin + 7]), inbox = ARGV[begin + 8], fence = ARGV[begin + 9],
+  }
+end
+
+local function read_step()
+  local letter = ARGV[at]
+  operations[letter], at = true, at + 1
+  if letter == 'A' or letter == 'S' then return read_acquire(letter) end
+  local step = { letter = letter }
+  if letter ~= 'F' and letter ~= 'I' then read_owner(step) end
+  if letter == 'N' or letter == 'T' then step.ttl = read_number() end
+  if letter == 'R' or letter == 'P' then step.min_hold = read_number() end
+  if letter == 'R' or letter == 'P' or letter == 'W' then step.tombstone = read_number() end
+  if letter == 'F' or letter == 'H' then step.up_to = read_number() end
+  if letter == 'P' then
+    step.is_ahead, step.to = read_number() == 1, read_acquire()
+  elseif letter == 'T' then
+    step.to = {}
+    read_owner(step.to)
+    step.to.label, at = ARGV[at], at + 1
+  end
+  return step
+end
+
+for index, step in ipairs(left or {}) do
+  local _
+  step.owner, _, step.attempt = string.match(step.claim, CLAIM)
+  step.letter, step.min_hold, step.tombstone = step.letter:upper(), 0, -1
+  operations[step.letter] = true
+  groups[index] = { nth = step.nth - 1, first = step.first, others = step.others, step }
+end
+local nth = fast_steps
+while at <= #ARGV do
+  local group, count = { nth = nth, first = first, others = first + 2 }, tonumber(ARGV[at])
+  at = at + 1
+  for index = 1, count do group[index] = read_step() end
+  groups[#groups + 1], nth, first = group, nth + count, first + 6
+end

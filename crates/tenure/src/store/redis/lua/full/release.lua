@@ -1,0 +1,79 @@
+-- The end of a claim: a release, a withdrawal, a handoff.
+--
+-- needs   full, full/grants, full/holders, full/queue, full/state, full/tombstones, marker,
+--         numbers, prelude
+
+-- Ends a lease, or lets it last as long as `min_hold` says; answers its tombstone's span.
+local function end_lease(index, min_hold, tombstone)
+  if tombstone >= 0 and not is_mutex() then make_room(names.buried) end
+  local holder = state.holders[index]
+  local till = math.min(holder.since, now) + min_hold
+  if till <= now then
+    remove_holder(index)
+    return tombstone
+  end
+  if is_mutex() then call('PEXPIRE', names.lock, digits(ms(till - now))) end
+  holder.expires, key.is_dirty = till, true
+  return max(tombstone, till - now, TOMBSTONE_MIN)
+end
+
+local function give_back(claim, min_hold, tombstone)
+  local reply
+  local index = find_holder(claim)
+  if is_waiting(claim) then
+    remove_place(id_of(claim))
+    reply = { 'released' }
+  elseif index then
+    tombstone = end_lease(index, min_hold, tombstone)
+    reply = { 'released' }
+  elseif #state.holders > 0 or is_foreign() then
+    reply = { 'others' }
+  else
+    reply = { 'gone' }
+  end
+  -- Last, since it is refused under memory pressure unless something was written before.
+  if tombstone >= 0 then bury(claim, tombstone) end
+  return reply
+end
+
+function release(step)
+  return give_back(step, step.min_hold, step.tombstone)
+end
+
+function withdraw(step)
+  return give_back(step, 0, step.tombstone)
+end
+
+-- Gives the lock to the next one ahead of the queue.
+local function give(to)
+  local fence, lease = next_fence(to.fence), to.ttl
+  if is_waiting(to) then
+    local place = place_of(id_of(to))
+    -- No shorter than what its place would have brought it.
+    if place then lease = max(lease, place.lease) end
+    remove_place(id_of(to))
+  end
+  state.limit = to.limit
+  if is_mutex() then set_lock(to.owner, now + lease) end
+  add_holder(to, now + lease, fence)
+end
+
+-- A release and an acquire in one step. Ahead of the queue only for an owner that gives up what it
+-- holds; what it grants then is pushed to nobody, since the answer says it.
+function handoff(step)
+  local to, index = step.to, find_holder(step)
+  local is_itself = step.owner == to.owner and step.attempt == to.attempt
+  local is_ahead = step.is_ahead and not is_itself and index and not is_buried(step)
+    and math.min(state.holders[index].since, now) + step.min_hold <= now
+  local released = release(step)
+  local is_free = not is_foreign() and not is_guarded
+    and (#state.holders == 0 and state.waiting == 0 or state.limit == to.limit)
+  if is_ahead and is_free and used() + to.units <= to.limit and not find_holder(to)
+    and not is_buried(to) then
+    give(to)
+  end
+  grant_from_queue()
+  -- Granted above or not: an acquire answers either way. To oneself it would grant anew whenever it
+  -- is repeated.
+  return { 'passed', released, is_itself and { 'withdrawn' } or acquire(to) }
+end

@@ -1,0 +1,122 @@
+-- The key in hand, as the machine has it.
+--
+-- needs   preface, layout, numbers, prelude
+-- gives   names, key, state, is_mutex, set_lock, take_lock, load, save
+
+-- Its names on the server: lock, record, queue, places, alive, buried.
+local names
+-- lock       the lock's value, or its owner if it says everything; false for none
+-- says_all   whether it says everything
+-- is_dirty   whether the state has changed
+-- is_purged  whether what has expired is forgotten
+-- keeps      whether a step of this call keeps or ends a lease, which memory pressure must not
+--            forbid
+-- places     as far as they are known, by waiter; false for none
+-- unwritten  the waiters whose place is yet to be written
+-- ranks      which place each waiter has in the queue, if many ask for theirs
+local key
+-- What the record says: fence, limit, holders, waiting (how many), arrivals (how many ever), buried
+-- (until when somebody is refused).
+local state
+
+local function is_mutex()
+  return state.limit == 1
+end
+
+local function set_lock(owner, expires)
+  key.says_all = false
+  call('SET', names.lock, owner, 'PX', digits(ms(expires - now)))
+end
+
+-- Writes nothing, and answers so, where anything stands under the lock's name.
+local function take_lock(owner, expires)
+  key.says_all = false
+  return call('SET', names.lock, owner, 'PX', digits(ms(expires - now)), 'NX')
+end
+
+local function load_general(packed)
+  local general, holders = cmsgpack.unpack(packed), {}
+  for index, h in ipairs(general.holders) do
+    holders[index] = {
+      owner = h[1], attempt = h[2], label = h[3], units = h[4], fence = h[5], since = h[6],
+      expires = h[7],
+    }
+  end
+  general.holders = holders
+  return general
+end
+
+-- The state by the lock's value, the record and the holder that the lock names if it says all.
+local function load(lock, record, seen)
+  if not record then
+    return {
+      fence = seen and seen.fence or 0, limit = 1, holders = { seen }, waiting = 0, arrivals = 0,
+      buried = 0,
+    }
+  end
+  local form, waiting, arrivals, claim_at = sub(record, 1, 2), 0, 0, SINGLE_CLAIM_AT
+  if form == GENERAL then return load_general(sub(record, LEASE_AT)) end
+  if form == QUEUED then
+    waiting, arrivals = unpack_from(LINE, record, LINE_AT)
+    claim_at = QUEUED_CLAIM_AT
+  elseif form ~= SINGLE then
+    return nil
+  end
+  local fence, since, expires = unpack_from(LEASE, record, LEASE_AT)
+  local owner, _, attempt, label = match(record, CLAIM, claim_at)
+  local holders = {}
+  -- Without a holder the owner is empty, and so may be the value of another library's lock.
+  if lock and owner ~= '' and (lock == owner or seen and seen.owner == owner) then
+    holders[1] = {
+      owner = owner, attempt = attempt, label = label, units = 1, fence = fence, since = since,
+      expires = expires,
+    }
+  end
+  return {
+    fence = fence, limit = 1, holders = holders, waiting = waiting, arrivals = arrivals, buried = 0,
+  }
+end
+
+local function general_record()
+  local holders = {}
+  for index, h in ipairs(state.holders) do
+    holders[index] = { h.owner, h.attempt, h.label, h.units, h.fence, h.since, h.expires }
+  end
+  return GENERAL .. cmsgpack.pack({
+    layout = LAYOUT, fence = state.fence, limit = state.limit, holders = holders,
+    waiting = state.waiting, arrivals = state.arrivals, buried = state.buried,
+  })
+end
+
+local NOBODY = { owner = '', attempt = ('0'):rep(16), label = '', since = 0, expires = 0 }
+
+local function record_of_state()
+  local holder = state.holders[1]
+  -- The short forms have one fence for both, the key's and the holder's.
+  local has_one_fence = not holder or holder.fence == state.fence
+  if not is_mutex() or state.buried ~= 0 or not has_one_fence then return general_record() end
+  holder = holder or NOBODY
+  local form, line = SINGLE, ''
+  if state.waiting > 0 then form, line = QUEUED, pack(LINE, state.waiting, state.arrivals) end
+  return form .. pack(LEASE, state.fence, holder.since, holder.expires) .. line
+    .. holder.owner .. '\n' .. LAYOUT .. holder.attempt .. holder.label
+end
+
+local function save()
+  local px = tonumber(retention)
+  for _, holder in ipairs(state.holders) do
+    px = max(px, ms(holder.expires - now) + retention)
+  end
+  local record, holder = record_of_state(), state.holders[1]
+  local written = ask('SET', names.record, record, 'PX', digits(px))
+  if written.err and key.keeps then
+    -- As in `make_room`.
+    call('PEXPIRE', names.record, digits(px))
+    written = ask('SET', names.record, record, 'PX', digits(px))
+  end
+  if written.err then error(written, 0) end
+  -- One that finds a lock that says everything need not look for a record.
+  if key.says_all and holder and key.lock == holder.owner then
+    set_lock(key.lock, holder.expires)
+  end
+end

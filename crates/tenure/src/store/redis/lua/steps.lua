@@ -1,0 +1,84 @@
+-- Carries out steps of keys: the transitions of `protocol::KeyState`, each as one atomic step.
+--
+-- KEYS    of a call with a number, first
+--           fence   string, the largest fence of any lock that says everything itself
+--           calls   string, the number of the last such call of the same sender
+--         of a call with a restart guard, next
+--           marker  string, as in marker.lua
+--         then, of what a key of ours has on the server:
+--           lock    string, the holder; the name that other libraries use. Claim 1 of 1
+--           record  string: what else is known, as in layout.lua
+--           queue   zset, waiter -> order of arrival
+--           places  hash, waiter -> packed place
+--           alive   zset, waiter -> when its place is forgotten, in microseconds
+--           buried  zset, owner -> until when it is refused, in microseconds
+--         lock and record of each fast step, then (if ARGV says so) the other four of each "h",
+--         "n" and "r", then all six of each key of the full steps
+-- ARGV    1 restart guard: how the marker must begin, or else nothing new is granted; the same
+--           behind `?`, a time and `:`: nothing new is granted, and for so long the server is known
+--           to the sender, by its own clock; 0: there is no guard
+--         2 the number of this call among its sender's that may grant; 0: it has none
+--         3 the number of fast steps, which are on different keys and come first
+--         4 "1": the other four keys of fast steps are there
+--         then the fast steps, as in fast.lua, and the full steps, as in full.lua
+-- answer  the fence of the first grant of fast steps, alone or in a list with pairs behind it: the
+--         number of a step and its reply. A fast step that is not named was done, and if it grants,
+--         with that fence. -1: to be sent in full. If nothing new is granted, 0 is paired with what
+--         marker.lua says
+-- atomic  because a look and the write that rests on it must not be parted; a release grants the
+--         next waiter in the same step
+--
+-- Times are microseconds of this server's clock. A mutex without queue and tombstones is its lock
+-- alone. It leaves nothing behind: the fences of all such locks come from one number, which only
+-- grows. A request that arrives again, late, is known by its number, and carries out nothing. A
+-- key that has more than a lock has a record.
+--
+-- Only what is executed costs the server time, and to define a function costs as much as to call
+-- one. So each branch defines what it uses, and numbers go to commands as text, since the server
+-- would format each anew.
+--
+-- needs   preface
+-- gives   told, number, fast_steps, with_others, has_number, has_guard, base, at, first, others,
+--         found, gone, usual, answer, left
+
+-- include prelude
+-- include layout
+
+local told, number, fast_steps, with_others = ARGV[1], ARGV[2], ARGV[3] + 0, ARGV[4] == '1'
+local has_number, has_guard = number ~= '0', told ~= '0'
+local base = (has_number and 2 or 0) + (has_guard and 1 or 0)
+-- Where the next step stands among the arguments and keys.
+local at, first, others = 5, base + 1, base + 2 * fast_steps + 1
+-- Without fast steps the lock and record of the first full step stand next.
+local known = fast_steps > 0 and others - 1 or math.min(base + 2, #KEYS)
+local found = known > 0 and read_keys(1, known) or {}
+-- Releases alone need no time, as long as their locks say everything.
+if has_number or ARGV[at] ~= 'r' then
+  -- include clock
+end
+-- What is deleted in the end; the fence of the first grant; and what else is answered.
+local gone, usual, answer = nil, 0, nil
+-- include fences
+-- include marker
+-- Fast steps that the machine must look at.
+local left
+if fast_steps > 0 then
+  -- include fast
+end
+if left or at <= #ARGV then
+  -- include clock
+  -- include full
+end
+if gone then call('DEL', unpack(gone)) end
+if has_number then
+  -- It is refused under memory pressure only if nothing was written, and so nothing granted. Where
+  -- another one holds the number is kept as well: the request shall not be carried out when it
+  -- arrives again, after that one has let go.
+  ask('SET', KEYS[2], number, 'PX', LATE_MS)
+  if floor ~= floor_before then
+    ask('SET', KEYS[1], floor == fence_now and fence_text or format(NUMBER, floor), 'PX', retention)
+  end
+end
+if not answer then return usual end
+answer[1] = usual
+return answer
