@@ -15,7 +15,7 @@ use std::time::Duration;
 use crate::engine::LocksOptions;
 use crate::locks::Locks;
 use crate::process::{Forked, of_process};
-use crate::runtime::{self, Runtime};
+use crate::runtime::{self, Runtime, timeout};
 use crate::store::{Answer, Memory, Store, StoreError, StoreErrorClass, spelling};
 use crate::types::{Error, ErrorKind, Operation, Result};
 
@@ -203,16 +203,15 @@ async fn open(url: &str, options: LocksOptions) -> Result<Locks> {
         Error::new(ErrorKind::Internal, Operation::Connect, message).with_source(Arc::new(e))
     })?;
     let limit = options.store_timeout();
-    let store = tokio::select! {
-        biased;
-        store = (entry.open)(url, Arc::clone(&runtime), limit) => store,
-        () = runtime.sleep_until(runtime.now() + limit) => Err(StoreError {
-            class: StoreErrorClass::Transient,
-            message: format!("no answer within {limit:?}; is it up, and reachable from here?"),
-            may_have_run: false,
-            source: None,
-        }),
+    let opened = (entry.open)(url, Arc::clone(&runtime), limit);
+    let store = timeout(&*runtime, runtime.now() + limit, opened).await;
+    let silent = || StoreError {
+        class: StoreErrorClass::Transient,
+        message: format!("no answer within {limit:?}; is it up, and reachable from here?"),
+        may_have_run: false,
+        source: None,
     };
+    let store = store.unwrap_or_else(|| Err(silent()));
     let store = store.map_err(|e| e.into_error(Operation::Connect, &(entry.name)(url)))?;
     Ok(Locks::over(store, runtime, options))
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::protocol::{Backoff, Request};
-use crate::runtime::{Moment, Runtime, random_u32};
+use crate::runtime::{Moment, Runtime, random_u32, timeout};
 
 use super::node::Node;
 
@@ -64,12 +64,9 @@ impl Outbox {
         let mut backoff = fresh();
         while let Some(batch) = self.take() {
             let steps = batch.iter().map(|entry| entry.step.clone()).collect();
-            let answer = tokio::select! {
-                biased;
-                answer = self.node.ask(steps) => answer.is_ok(),
-                () = self.runtime.sleep_until(self.runtime.now() + self.limit) => false,
-            };
-            if answer {
+            let limit = self.runtime.now() + self.limit;
+            let answer = timeout(&*self.runtime, limit, self.node.ask(steps)).await;
+            if answer.is_some_and(|answer| answer.is_ok()) {
                 backoff = fresh();
                 continue;
             }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::mutants::{self, Mutant};
 use crate::protocol::validity;
 use crate::protocol::{Acquire, Blocker, FenceRule, Op, Reply, Request, Verdict, Vote, majority};
-use crate::runtime::Moment;
+use crate::runtime::{Moment, timeout};
 use crate::store::StoreError;
 use crate::types::{Key, Label, Owner};
 
@@ -234,11 +234,7 @@ fn top_up(shared: &Arc<Shared>, node: usize, top_ups: Vec<(Owner, Request)>) {
                 }
             }
         }
-        let answer = tokio::select! {
-            biased;
-            answer = this.nodes[node].ask(steps) => Some(answer),
-            () = this.runtime.sleep_until(limit) => None,
-        };
+        let answer = timeout(&*this.runtime, limit, this.nodes[node].ask(steps)).await;
         for (index, owner) in owners.iter().enumerate() {
             let standing = match &answer {
                 Some(Ok(replies)) if matches!(replies.get(index), Some(Reply::Granted { .. })) => {
