@@ -75,10 +75,10 @@ mod engine;
 mod guard;
 mod kinds;
 mod locks;
-#[cfg(not(feature = "__mutants"))]
-#[allow(unreachable_pub, reason = "public with the feature")]
+#[cfg(not(tenure_mutants))]
+#[allow(unreachable_pub, reason = "public with the cfg")]
 mod mutants;
-#[cfg(feature = "__mutants")]
+#[cfg(tenure_mutants)]
 #[doc(hidden)]
 pub mod mutants;
 pub mod observe;

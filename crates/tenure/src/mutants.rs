@@ -1,5 +1,5 @@
 //! Faults that the simulation builds in on purpose, to prove that it would find them. No normal
-//! build has them: without the feature `__mutants` the switch is a constant `false`.
+//! build has them: without `--cfg tenure_mutants` the switch is a constant `false`.
 
 /// A fault to build in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -27,7 +27,7 @@ pub enum Mutant {
     TopUpMints,
 }
 
-#[cfg(feature = "__mutants")]
+#[cfg(tenure_mutants)]
 mod switch {
     use std::cell::Cell;
     use std::sync::atomic::{AtomicU64, Ordering};
@@ -62,23 +62,23 @@ mod switch {
     }
 }
 
-#[cfg(feature = "__mutants")]
+#[cfg(tenure_mutants)]
 pub use switch::set;
 
-#[cfg(feature = "__mutants")]
+#[cfg(tenure_mutants)]
 pub(crate) use switch::{StaleClock, is_set};
 
-#[cfg(not(feature = "__mutants"))]
+#[cfg(not(tenure_mutants))]
 pub(crate) const fn is_set(_: Mutant) -> bool {
     false
 }
 
-#[cfg(not(feature = "__mutants"))]
+#[cfg(not(tenure_mutants))]
 #[derive(Debug, Default)]
 pub(crate) struct StaleClock(());
 
-#[cfg(not(feature = "__mutants"))]
-#[allow(clippy::unused_self, reason = "with the feature it is used")]
+#[cfg(not(tenure_mutants))]
+#[allow(clippy::unused_self, reason = "with the cfg it is used")]
 impl StaleClock {
     pub(crate) const fn note(&self, _: u64) {}
 

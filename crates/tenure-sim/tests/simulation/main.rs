@@ -9,6 +9,7 @@ use std::env;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
+#[cfg(tenure_mutants)]
 use tenure::mutants::{self, Mutant};
 use tenure_sim::{Defect, Options, Outcome, run};
 
@@ -55,6 +56,7 @@ fn repeats(options: Options) {
     }
 }
 
+#[cfg(tenure_mutants)]
 fn finds_mutant(mutant: Mutant, within: u64, options: Options) {
     // The switch belongs to this thread, and a run stays on its thread.
     mutants::set(Some(mutant));

@@ -1,10 +1,13 @@
 //! One server: over a thousand seeds the engine keeps every promise, and each bug that is built
 //! in is found.
 
+#[cfg(tenure_mutants)]
 use tenure::mutants::Mutant;
 use tenure_sim::{Defect, Options, Rule};
 
-use super::{ENOUGH, finds_defect, finds_mutant, promises_hold, repeats};
+#[cfg(tenure_mutants)]
+use super::finds_mutant;
+use super::{ENOUGH, finds_defect, promises_hold, repeats};
 
 /// Seeds in which every promise must hold; `TENURE_SEEDS` asks for more of them.
 const SEEDS: u64 = 1_200;
@@ -13,6 +16,7 @@ const SEEDS: u64 = 1_200;
 const PLENTY: u64 = 600;
 
 /// Bugs of the engine, which rule alone must find each, and within how many seeds.
+#[cfg(tenure_mutants)]
 const MUTANTS: [(Mutant, Rule, u64); 10] = [
     (Mutant::ValidityFromReply, Rule::Validity, ENOUGH),
     (Mutant::ValidityFromReply, Rule::Exclusion, PLENTY),
@@ -54,8 +58,9 @@ fn a_seed_means_one_run() {
     repeats(Options::default());
 }
 
+#[cfg(tenure_mutants)]
 #[test]
-fn bugs_built_into_the_engine_are_found() {
+fn mutants_of_the_engine_are_found() {
     for (mutant, rule, within) in MUTANTS {
         finds_mutant(mutant, within, Options { only: Some(rule), ..Options::default() });
     }
@@ -69,6 +74,7 @@ fn bugs_built_into_the_server_are_found() {
     }
 }
 
+#[cfg(tenure_mutants)]
 #[test]
 fn each_rule_proves_itself_on_a_bug() {
     for rule in Rule::OF_LOCKS {

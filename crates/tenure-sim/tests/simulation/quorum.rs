@@ -1,10 +1,13 @@
 //! A quorum of three or five servers, each with clocks, links and faults of its own: over
 //! thousands of seeds every promise holds, and each bug that is built in is found.
 
+#[cfg(tenure_mutants)]
 use tenure::mutants::Mutant;
 use tenure_sim::{Defect, Options, Rule};
 
-use super::{ENOUGH, finds_defect, finds_mutant, promises_hold, repeats};
+#[cfg(tenure_mutants)]
+use super::finds_mutant;
+use super::{ENOUGH, finds_defect, promises_hold, repeats};
 
 /// Seeds in which every promise must hold; `TENURE_SEEDS` asks for more of them.
 const SEEDS: u64 = 2_000;
@@ -12,6 +15,7 @@ const SEEDS: u64 = 2_000;
 const QUORUM: Options = Options { quorum: true, defect: None, only: None, trace: false };
 
 /// Bugs of the engine and of the quorum, and which rule alone must find each.
+#[cfg(tenure_mutants)]
 const MUTANTS: [(Mutant, Rule); 7] = [
     (Mutant::ClockBeforePause, Rule::Announcement),
     (Mutant::ValidityFromReply, Rule::Validity),
@@ -44,8 +48,9 @@ fn a_seed_means_one_run() {
     repeats(QUORUM);
 }
 
+#[cfg(tenure_mutants)]
 #[test]
-fn bugs_built_into_the_quorum_are_found() {
+fn mutants_of_the_quorum_are_found() {
     for (mutant, rule) in MUTANTS {
         finds_mutant(mutant, ENOUGH, Options { only: Some(rule), ..QUORUM });
     }
