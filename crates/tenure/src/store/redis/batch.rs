@@ -3,8 +3,8 @@
 //! before, once it is enough for a second: then the server need not wait for this process between
 //! the two.
 //!
-//! Whoever has a reason sends: a caller who finds nothing under way, or makes the second batch
-//! full, from its own thread; else the engine's thread, where the answers arrive. So no caller's
+//! A caller sends from its own thread if it finds nothing under way, or makes the second batch
+//! full. Otherwise the engine's thread sends, where the answers arrive. So no caller's
 //! runtime can hold up anybody else's calls. A lone call is its caller's own affair, and its
 //! answer goes straight there; but whoever comes meanwhile hands it to the engine's thread, and
 //! so does a caller who leaves.
@@ -33,7 +33,7 @@ pub(super) const SECOND_MIN: usize = 8;
 /// The replies to some steps, in their order.
 type Replies = Result<Vec<Reply>, StoreError>;
 
-/// What became of the steps of a batch.
+/// The outcome of the steps of a batch.
 #[derive(Debug)]
 pub(super) enum Outcome {
     /// They travelled together.
@@ -67,17 +67,17 @@ pub(super) struct Batches {
 #[derive(Debug)]
 struct Waiting {
     calls: Vec<Call>,
-    /// How many make the next batch. Whoever comes as the last of them sees to its sending.
+    /// The number of calls that make the next batch. The last of them sends it.
     wanted: usize,
     /// Whether somebody has gone alone, and has no answer yet.
     is_one_alone: bool,
 }
 
-/// What sends the calls.
+/// The sender of the calls.
 struct Work {
     waiting: Arc<Mutex<Waiting>>,
     carry: Carrier,
-    /// What was sent and is not answered yet, in that order: two batches at the most.
+    /// The batches that were sent and not answered yet, in that order: two at most.
     under_way: VecDeque<Batch>,
     alone: Option<Alone>,
     /// The memory of calls that have ended.
@@ -202,7 +202,7 @@ impl Drop for Going<'_> {
 }
 
 impl Work {
-    /// What is answered next, on the engine's thread.
+    /// The next answer, on the engine's thread.
     fn receive(&mut self, cx: &mut Context<'_>) -> Poll<(Callers, Outcome)> {
         self.waker.get_or_insert_with(|| cx.waker().clone()).clone_from(cx.waker());
         self.send();
@@ -340,7 +340,7 @@ impl Batch {
 }
 
 impl Outcome {
-    /// What became of each of so many steps.
+    /// The outcome of each of `count` steps.
     pub(super) fn each(self, count: usize) -> Vec<Result<Reply, StoreError>> {
         match self {
             Self::Together(Ok(replies)) => replies.into_iter().map(Ok).collect(),
@@ -357,7 +357,7 @@ impl Outcome {
     }
 }
 
-/// What a call is told whose steps were asked apart: why it failed if all did, else the replies.
+/// The answer to a call whose steps were asked apart: the replies, or the failure if all failed.
 fn of_one_call(results: Vec<Result<Reply, StoreError>>) -> Replies {
     if results.iter().any(Result::is_ok) {
         return Ok(results.into_iter().map(|r| r.unwrap_or_else(StoreError::into_reply)).collect());

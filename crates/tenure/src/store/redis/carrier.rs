@@ -34,7 +34,7 @@ struct Rejection {
 }
 
 type Result<T, E = Rejection> = std::result::Result<T, E>;
-/// What became of some steps, by their places in the batch.
+/// The outcomes of some steps, by their places in the batch.
 type Part = Vec<(usize, Result<Reply, StoreError>)>;
 
 impl Carrier {
@@ -214,7 +214,7 @@ impl From<Failure> for Rejection {
     }
 }
 
-/// What the reply to a step says whose first try failed and may have been carried out.
+/// The reply to a step whose first try failed and may have been carried out.
 fn repeated(op: &Op, reply: Reply, failure: &StoreError) -> Result<Reply, StoreError> {
     let given_back = |reply| match reply {
         Reply::Gone | Reply::Others => Reply::Released,
@@ -225,7 +225,7 @@ fn repeated(op: &Op, reply: Reply, failure: &StoreError) -> Result<Reply, StoreE
         (_, Reply::HandedOff { released, acquired }) => {
             Reply::HandedOff { released: Box::new(given_back(*released)), acquired }
         }
-        // Whom the first try may have forced out is not told any more.
+        // The first try may have forced a holder out, and this reply does not say so.
         (_, Reply::Forced { holders: 0 }) => return Err(failure.clone()),
         (_, reply) => reply,
     })

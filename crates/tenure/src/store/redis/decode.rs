@@ -1,4 +1,5 @@
-//! What the server answers, as replies, pushes and names. Whatever is none of ours is `None`.
+//! The server's answers as replies, pushes and names. An answer in another form is `None`, never a
+//! guess.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use super::marker::Marker;
 /// In place of the time for which a holder has held: the restart guard is in the way.
 const GUARDED: i64 = -2;
 
-/// What the script answered to a step.
+/// The script's answer to a step.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Answered {
     Reply(Reply),
@@ -57,20 +58,20 @@ pub(super) fn decode(
     Some((answered.into_iter().collect::<Option<_>>()?, marker))
 }
 
-/// What became of a fast step that is not named.
+/// The answer to a fast step that the script does not name.
 fn usual(op: &Op, fence: Fence) -> Option<Answered> {
     let is_grant = matches!(op, Op::Acquire(_) | Op::Handoff { .. });
     let number = if is_grant { fence.get() } else { 0 };
     Some(Answered::Reply(decode_short(i64::try_from(number).ok()?, op)?))
 }
 
-/// What a server says of its marker: how it begins, and for how long the server is known.
+/// The server's marker: how it begins, and for how long the server is known.
 pub(super) fn decode_marker(answer: Value) -> Option<Marker> {
     let mut parts = Parts::of(answer)?;
     Some(Marker { mark: parts.text()?, known_for: parts.span()? })
 }
 
-/// What a guarded server has said, with what only this side knows: for how long it is guarded.
+/// Adds to a guarded server's reply the time for which it is guarded, which only this side knows.
 pub(super) fn guarded(reply: &mut Reply, guarded: Guarded) {
     match reply {
         Reply::Busy { look_in, blocker: Some(blocker) }
@@ -149,7 +150,7 @@ fn decode_one(reply: Value) -> Option<Reply> {
     Some(reply)
 }
 
-/// What it means that a step broke off with an error of the server.
+/// The reply to a step that broke off with an error of the server.
 fn failed(says: &str) -> Reply {
     let failure = Failure::answered("EVALSHA", says);
     if failure.class() == StoreErrorClass::Full {
@@ -196,7 +197,7 @@ pub(super) fn decode_scan(answer: Value) -> Option<(String, Vec<String>)> {
     Some((cursor, texts.collect()))
 }
 
-/// What an INFO says of a server's identity.
+/// The identity of a server, as INFO says it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Told {
     pub(super) run_id: String,
@@ -312,7 +313,7 @@ impl Parts {
     }
 }
 
-/// Reads a push: attempt, fence, stamp, owner value and key, a line each. What is not one is
+/// Reads a push: attempt, fence, stamp, owner value and key, a line each. Any other message is
 /// ignored, since anybody may publish anything.
 pub(super) fn decode_push(payload: &[u8]) -> Option<Push> {
     let mut lines = std::str::from_utf8(payload).ok()?.splitn(5, '\n');

@@ -10,7 +10,7 @@ use crate::types::{Fence, Owner};
 use super::client::digits;
 use super::keys::{self, Template};
 
-/// What stays the same for all calls of a store.
+/// The settings that are the same for all calls of a store.
 #[derive(Debug)]
 pub(super) struct Terms {
     /// The key of the largest fence, and that of this sender's last call that may grant.
@@ -181,7 +181,7 @@ impl Terms {
         !self.restart_guard.is_zero()
     }
 
-    /// What stands in front of the script.
+    /// The text in front of the script.
     pub(super) fn preface(&self) -> String {
         let (before, behind) = self.template.around();
         let retention = self.retention.as_millis();
@@ -189,7 +189,7 @@ impl Terms {
     }
 }
 
-/// What the fast steps of a run have in common.
+/// The kind of the fast steps of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Run {
     Acquires(Duration),

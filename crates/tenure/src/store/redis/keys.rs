@@ -22,15 +22,15 @@ pub(super) struct Template {
 /// The largest fence of all locks without a record. Neither a key nor a template has a control
 /// character, so that no lock is called like this.
 pub(super) const FENCE: &str = "tenure:\u{1}fence";
-/// What a server that forgets forgets as well, and a run of it leaves to the next: the marker of
-/// the restart guard. It has no ttl.
+/// The marker of the restart guard, without a ttl. A server that forgets its keys forgets it too,
+/// and each run of a server replaces that of the run before.
 pub(super) const MARKER: &str = "tenure:\u{1}known";
-/// What is counted of each sender's calls; behind it stands who the sender is.
+/// The beginning of the keys with the number of each sender's last call; the sender follows.
 pub(super) const CALLS: &str = "tenure:\u{1}calls:";
 
-/// What stands for the key in a template.
+/// The placeholder of the key in a template.
 const NAME: &str = "{name}";
-/// What is kept of a lock beside the lock itself, each under a name of its own.
+/// The parts of a lock beside the lock itself, each under a name of its own.
 const PARTS: [&str; 5] = ["record", "queue", "places", "alive", "buried"];
 
 impl Template {
@@ -110,20 +110,20 @@ impl Template {
 /// The server's keys of one key of ours.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Names {
-    /// What other libraries use.
+    /// The key of the lock, which other libraries use too.
     lock: String,
     /// Whether it has a hash tag.
     is_tagged: bool,
 }
 
 impl Names {
-    /// What other libraries use.
+    /// The key of the lock, which other libraries use too.
     pub(super) fn lock(&self, words: &mut Words) -> &Self {
         words.text(&self.lock);
         self
     }
 
-    /// What else is known of the key.
+    /// The record of the lock.
     pub(super) fn record(&self, words: &mut Words) -> &Self {
         words.join(self.sibling(PARTS[0]));
         self

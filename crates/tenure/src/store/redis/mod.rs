@@ -1,7 +1,7 @@
 //! Redis and Valkey, one server: locks of all hosts that reach it.
 //!
 //! The transitions run in the server, as a script (`lua/*.lua`); this file only carries steps
-//! there and replies back. Time is the server's. What the locks survive is the server's affair:
+//! there and replies back. Time is the server's. The server decides what the locks survive:
 //! without persistence a restart forgets them all, and a failover forgets what was not yet
 //! replicated.
 

@@ -1,7 +1,7 @@
 //! The scripts, put together from fragments of Lua. It sends nothing.
 //!
-//! A line `-- include NAME` of a fragment stands for the text of another one. What is included in a
-//! branch is set up only when that branch runs, and whatever is set up costs the server time.
+//! A line `-- include NAME` of a fragment stands for the text of another one. A fragment that a
+//! branch includes is set up only when that branch runs: each setup costs the server time.
 
 use std::sync::LazyLock;
 
@@ -41,7 +41,7 @@ pub(super) fn fragment(name: &str) -> &'static str {
     found.unwrap_or_else(|| panic!("no fragment is called {name}")).1
 }
 
-/// What a line of a fragment includes, if it does.
+/// The name of the fragment that a line includes, if it does.
 fn included(line: &str) -> Option<&str> {
     line.trim_start().strip_prefix("-- include ")
 }

@@ -3,7 +3,7 @@
 //!
 //! A call that finds the link down waits for the verdict of the next attempt: the moment the
 //! server is back it goes out, and while the server is away callers do not spin. Such a call was
-//! never sent, and says so. What the server refuses for good (a password) is answered at once.
+//! never sent, and says so. A refusal that lasts (a wrong password) is answered at once.
 //!
 //! Sockets, drivers and attempts must outlive a caller, so they run on the runtime: the caller's
 //! own runtime may end at any time.
@@ -347,8 +347,8 @@ fn drive<G: Greet>(
     }
 }
 
-/// A call that is under way. Whatever ends it without an answer makes the link suspicious: its
-/// caller's limit may be shorter than ours.
+/// A call that is under way. If it ends without an answer, the link is suspicious: its caller's
+/// limit may be shorter than ours.
 struct Asking<'a, G: Greet> {
     line: &'a Arc<Line<G>>,
     live: &'a Arc<Live<G::Session>>,

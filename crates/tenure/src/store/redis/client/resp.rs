@@ -343,7 +343,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever comes, and however it is cut: the same values, or nonsense.
+        /// Any bytes, cut anywhere, give the same values, or nonsense.
         #[test]
         fn nothing_makes_it_stumble(
             parts in prop::collection::vec(

@@ -1,5 +1,5 @@
 -- The answer of a step that failed: each answers for itself, and those that come with it go on.
--- What concerns the server as a whole (it is a replica, its disk is full) ends the call instead. A
+-- An error of the server as a whole (it is a replica, its disk is full) ends the call instead. A
 -- server says that at a call's first write, so that nothing was written then; the same goes for
 -- memory.
 --

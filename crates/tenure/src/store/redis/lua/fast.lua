@@ -30,7 +30,7 @@ repeat
     end
   end
   local claim, lock, record = ARGV[at], found[first], found[first + 1]
-  -- What is answered: nothing if it is done as usual, false if the machine must look at it.
+  -- The answer: nothing if it is done as usual, false if the machine must look at it.
   local reply = false
   nth, at = nth + 1, at + 1
   if letter == 'a' then

@@ -27,7 +27,7 @@ if is_guarded then
   end
   local marker = mark .. format(NUMBER, begins)
   local written = marker ~= found[base] and ask('SET', KEYS[base], marker)
-  -- Without memory for it the guard goes on. Whatever else forbids it concerns the whole call.
+  -- Without memory for it the guard goes on. Any other error concerns the whole call.
   if written and written.err and not find(written.err, 'OOM', 1, true) then
     return redis.error_reply(written.err)
   end

@@ -56,7 +56,7 @@ local found = known > 0 and read_keys(1, known) or {}
 if has_number or ARGV[at] ~= 'r' then
   -- include clock
 end
--- What is deleted in the end; the fence of the first grant; and what else is answered.
+-- The keys that are deleted in the end; the fence of the first grant; the other answers.
 local gone, usual, answer = nil, 0, nil
 -- include fences
 -- include marker

@@ -13,9 +13,9 @@ const FUNCTION_LINES_MAX: usize = 70;
 const LOCALS_SPARE: usize = 40;
 const UPVALUES_SPARE: usize = 12;
 
-/// What stands in front of the script of all steps.
+/// The text in front of the script of all steps.
 const PREFACE: &str = "local retention, before, behind = '1000', 0, 0\n";
-/// What Lua and the server give.
+/// The names that Lua and the server give.
 const BUILTIN: [&str; 15] = [
     "redis", "struct", "cmsgpack", "string", "math", "table", "KEYS", "ARGV", "ipairs", "unpack",
     "tonumber", "tostring", "type", "pcall", "error",
@@ -105,7 +105,7 @@ fn free<'a>(tokens: &[Token<'a>]) -> Names<'a> {
     names
 }
 
-/// What the head of a fragment lists behind a word.
+/// The names that the head of a fragment lists behind a word.
 fn listed<'a>(source: &'a str, word: &str) -> Names<'a> {
     let lines = source.lines().map_while(|line| line.strip_prefix("--"));
     let mut lines = lines.skip_while(|line| line.trim().split(' ').next() != Some(word));

@@ -151,7 +151,7 @@ async fn many_acquires_and_releases_do_without_the_machine() {
         assert_eq!(pair[0], Reply::Released);
         assert!(matches!(pair[1], Reply::Granted { fence } if fence > first), "{pair:?}");
     }
-    // What it does not know it leaves to the machine, and these are not ours.
+    // It leaves unknown steps to the machine, and these are not ours.
     let not_ours = (1..MANY).map(|number| step(&key(MANY + number), release(number)));
     let answer = carry_all(&carrier, &not_ours.collect::<Vec<_>>()).await;
     assert!(answer.is_err_and(|error| error.message.contains("the long way")));

@@ -21,7 +21,7 @@ if expires and expires > now and is_next then
     if place then
       -- include place
       local is_read, read = pcall(read_place, place)
-      -- What is damaged or dead the machine must look at.
+      -- The machine must look at a place that is damaged or dead.
       if is_read and tonumber(read.expires or 0) > now
         and type(ask('ZREM', KEYS[others], id)) == 'number' then
         call('HDEL', KEYS[others + 1], id)

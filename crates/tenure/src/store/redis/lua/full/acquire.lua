@@ -47,7 +47,7 @@ end
 -- Whether another claim of the same owner holds.
 local function holds_itself(owner)
   for _, holder in ipairs(state.holders) do
-    -- What is left of a `min_hold` is nobody's any more and ends by itself.
+    -- A buried holder is the rest of a `min_hold`: it is not a lease, and ends by itself.
     if holder.owner == owner and not is_buried(holder) then return true end
   end
 end

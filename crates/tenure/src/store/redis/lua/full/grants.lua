@@ -9,7 +9,7 @@ local FOREIGN_LOOK = 100000
 -- In place of the time for which one has held: nobody does, the restart guard is in the way.
 local GUARDED = -2
 
--- What stands under the lock's name, if it can be no lock; `nil` if it can.
+-- The value under the lock's name, if it cannot be a lock; `nil` if it can.
 local function not_a_lock()
   local kind = call('TYPE', names.lock).ok
   if kind == 'none' then return nil end
@@ -106,7 +106,7 @@ local function look_in(units, limit, ahead, window)
   return 0
 end
 
--- Who is in the way, for the answer: a label, and for how long it has held.
+-- The holder in the way, for the answer: its label, and the time since its grant.
 local function blocker()
   local holder = state.holders[1]
   if holder then return holder.label, age(holder.since) end
@@ -114,7 +114,7 @@ local function blocker()
   return '', is_guarded and GUARDED or -1
 end
 
--- What is told instead of a grant by a server that may have forgotten leases.
+-- The answer in place of a grant, by a server that may have forgotten leases.
 local function refused_by_guard()
   return { 'busy', 0, '', GUARDED }
 end

@@ -1,4 +1,4 @@
--- A look that writes nothing. What has expired is left out.
+-- A look that writes nothing. Expired leases and places are left out.
 --
 -- needs   full, full/grants, full/holders, full/queue, full/state, prelude
 local function live_holders()

@@ -44,8 +44,8 @@ function transfer(step)
   return { 'transferred', holder.fence }
 end
 
--- It reaches leases up to a fence. What another library holds has none: it may be newer than
--- whatever was seen when this was sent.
+-- It reaches leases up to a fence. A lock of another library has none: it may be newer than
+-- the state that was seen when this was sent.
 function force(step)
   local count = 0
   for index = #state.holders, 1, -1 do

@@ -15,8 +15,8 @@ local names
 -- unwritten  the waiters whose place is yet to be written
 -- ranks      which place each waiter has in the queue, if many ask for theirs
 local key
--- What the record says: fence, limit, holders, waiting (how many), arrivals (how many ever), buried
--- (until when somebody is refused).
+-- The record: fence, limit, holders, waiting (how many), arrivals (how many ever), buried (until
+-- when an owner is refused).
 local state
 
 local function is_mutex()

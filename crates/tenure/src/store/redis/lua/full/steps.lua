@@ -20,7 +20,7 @@ local function transition(step)
   key.is_dirty = false
   local is_done, reply = pcall(OPERATIONS[step.letter], step)
   local has_changed = key.is_dirty
-  -- What becomes of the next in line is not this step's.
+  -- The grant to the next in line is not part of this step.
   local is_granted, why = pcall(grant_from_queue)
   key.is_dirty = key.is_dirty or was_dirty
   if not is_done then error(reply, 0) end
@@ -102,7 +102,7 @@ local function carry_out_steps(steps)
   if not key.is_dirty then return replies end
   local is_saved, failure = pcall(save)
   if not is_saved then
-    -- A lease that ended is found out again by the next step. Whatever else changed is nothing.
+    -- The next step finds expired leases again. Nothing else has changed.
     fail_all(replies, function(index) return rests[index] end, failure)
   end
   return replies
