@@ -11,7 +11,7 @@
 //! - [`alone`]: for a test that needs a process to itself. [`role!`]: for a part of a test that
 //!   needs one.
 //! - [`as_from_a_shell`]: for commands that call cargo.
-//! - [`wait_until`]: waits for a condition, with a limit.
+//! - [`wait_until`]: waits for a condition, with a limit. [`lateness`]: how late this machine is.
 //!
 //! ```
 //! use tenure_testkit::{Client, Fate, Flavour, Proxy, Reply, Server, Which};
@@ -43,6 +43,7 @@ mod clean;
 mod client;
 mod condition;
 mod flavour;
+mod lateness;
 mod port;
 mod process;
 mod proxy;
@@ -57,6 +58,7 @@ pub use clean::{clean, clean_environment, clean_signals};
 pub use client::Client;
 pub use condition::{LIMIT, wait_until};
 pub use flavour::{Flavour, redis_cli, redis_py};
+pub use lateness::lateness;
 pub use port::Port;
 pub use process::{Process, is_running};
 pub use proxy::{Call, Direction, Fate, Fault, Flow, Proxy, Pushes, Which};

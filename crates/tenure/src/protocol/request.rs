@@ -164,14 +164,6 @@ pub struct Queueing {
     pub inbox: Option<Arc<str>>,
 }
 
-impl Queueing {
-    /// Whether its waiter has most likely no place yet.
-    #[must_use]
-    pub fn is_first_sign(&self) -> bool {
-        self.stamp == 1
-    }
-}
-
 impl Acquire {
     /// Time for which a grant from the queue lasts until it is confirmed: the window, or the ttl if
     /// that is shorter.
