@@ -57,7 +57,11 @@ impl Flow<'_> {
             Ok(Ok(())) => {}
             Ok(Err(_)) => return self.left_at(locks, verdict),
             Err(signal) if is_busy => return Verdict::interrupted(signal),
-            Err(_) => {}
+            Err(_) => {
+                if let Some(failure) = self.unreleased.take() {
+                    self.tell_unreleased(&failure);
+                }
+            }
         }
         if let Some(message) = verdict.reason.as_ref().filter(|_| is_busy) {
             self.plan.output.notice(message);

@@ -37,9 +37,12 @@ pub(super) fn heartbeat(
     waiter.heartbeat(now)
 }
 
-/// When a waiter whose heartbeat goes out at `now` sends the next.
+/// When a waiter whose heartbeat goes out at `now` sends the next: hardly before this one is
+/// answered, and so not at the next moment of the grid if that is near.
 pub(super) fn next_heartbeat(engine: &Engine, waiter: &Waiter, now: Moment) -> Moment {
-    next_on_grid(now, waiter.options.heartbeat(), engine.phase)
+    let every = waiter.options.heartbeat();
+    let next = next_on_grid(now, every, engine.phase);
+    if next.since(now) < every / 4 { next + every } else { next }
 }
 
 /// The first moment after `now` on the grid of this interval. So the heartbeats of one interval go
@@ -136,6 +139,7 @@ fn grant(
     lease_for: Duration,
     answers: u32,
 ) {
+    waiter.granted();
     let now = engine.now();
     let budget = waiter.budget().unwrap_or(HandoffBudget::first(now));
     let grant = Grant { fence, sent_at, lease_for, held_from: now, budget };

@@ -214,6 +214,11 @@ impl Waiter {
         state.silence = std::mem::take(&mut state.silence).or(|| silence);
     }
 
+    /// The store has granted it the lease, so the next of its line inherits no silence.
+    pub(super) fn granted(&self) {
+        self.state().silence.answered();
+    }
+
     pub(super) fn silence(&self) -> Silence {
         self.state().silence.clone()
     }

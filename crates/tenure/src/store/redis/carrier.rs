@@ -133,7 +133,7 @@ impl Carrier {
                 answered =
                     self.ask_in_full(&steps).await?.into_iter().map(Answered::Reply).collect();
             }
-            Ok(answered)
+            Ok::<_, Rejection>(answered)
         };
         match answered.await {
             Ok(answered) => {
@@ -146,7 +146,9 @@ impl Carrier {
                     });
                 places.into_iter().zip(told).collect()
             }
-            Err(rejection) => {
+            Err(mut rejection) => {
+                // A repetition that was not even sent says nothing about the first try.
+                rejection.error.may_have_run |= tried.is_some_and(|first| first.may_have_run);
                 self.suspect(&rejection, &steps);
                 places.into_iter().map(|place| (place, Err(rejection.error.clone()))).collect()
             }

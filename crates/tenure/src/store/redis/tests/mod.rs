@@ -5,4 +5,5 @@
 mod batch;
 mod fragments;
 mod inbox;
+mod repeated;
 mod steps;

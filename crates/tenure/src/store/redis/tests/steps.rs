@@ -21,6 +21,10 @@ use crate::store::redis::marker::RestartGuard;
 
 /// A store whose full branch only complains, of something that is nobody's fault.
 fn carrier(real: &RealServer) -> Carrier {
+    carrier_at(&real.url())
+}
+
+pub(super) fn carrier_at(url: &str) -> Carrier {
     let terms = Terms {
         own_keys: ["fence".to_owned(), "calls".to_owned()],
         calls: AtomicU64::default(),
@@ -33,12 +37,12 @@ fn carrier(real: &RealServer) -> Carrier {
     let fast = source.replacen("-- The full branch", complains, 1);
     assert_ne!(source, fast, "the full branch begins like that");
     let script = Script { source: fast.into(), ..Script::new("steps", "") };
-    let server = server(&real.url());
+    let server = server(url);
     let guard = RestartGuard::off(Arc::clone(&server.runtime));
     Carrier::new(Arc::new(Link::new(&server, guard)), script, terms)
 }
 
-fn acquire(number: u64, fence: FenceRule) -> Acquire {
+pub(super) fn acquire(number: u64, fence: FenceRule) -> Acquire {
     Acquire {
         owner: Owner::from_parts(&format!("owner {number}"), number),
         label: Label::new("label"),
@@ -54,7 +58,7 @@ fn release(number: u64) -> Op {
     Op::Release { owner, min_hold: Duration::ZERO, tombstone: None }
 }
 
-fn step(key: &str, op: Op) -> Request {
+pub(super) fn step(key: &str, op: Op) -> Request {
     Request { key: Key::new(key).expect("a key"), op }
 }
 

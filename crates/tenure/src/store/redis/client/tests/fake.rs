@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::thread;
 
 /// The answer of a healthy server to HELLO.
-pub(super) const HELLO: &str =
+pub(in crate::store::redis) const HELLO: &str =
     "%2\r\n$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n$5\r\n7.0.0\r\n";
 
 /// Listens until the test's process ends. To every client it says `first`, and then one of

@@ -3,7 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "real servers, real time")]
 
 mod connection;
-mod fake;
+pub(in crate::store::redis) mod fake;
 mod faults;
 mod network;
 mod outage;
