@@ -241,6 +241,76 @@ async fn a_damaged_key_fails_alone_whatever_is_asked_of_it() {
     }
 }
 
+/// Number of scripts that a server has run.
+fn scripts_run(server: &Server) -> u64 {
+    let stats = server.info("cmdstat_evalsha").unwrap_or_default();
+    let calls = stats.split(['=', ',']).nth(1).unwrap_or("0");
+    calls.parse().expect("a number")
+}
+
+/// Writes a place of waiter 2 that nobody can read a time in.
+fn damage_place(server: &Server) {
+    let id = format!("{:016x}:owner 2", 2);
+    let script = "local x = {'x', 'x', 'x', 'x', 'x', 'x', 'x', 'x', 'x'} \
+                  return redis.call('HSET', KEYS[1], ARGV[1], cmsgpack.pack(x))";
+    server.command(&["EVAL", script, "1", "tenure:{bad}:places", &id]);
+}
+
+#[tokio::test]
+async fn a_damaged_place_costs_the_call_no_repetition() {
+    for flavour in Flavour::ALL {
+        let server = Server::of(flavour).start();
+        let store = open(&server).await;
+        granted(&answer(&store, "bad", Op::Acquire(claim(1, 1))).await);
+        answer(&store, "bad", Op::Acquire(heartbeat(2, 1, 1))).await;
+        damage_place(&server);
+        let before = scripts_run(&server);
+        let handoff = pass(1, heartbeat(2, 1, 2));
+        let steps = vec![step("good", Op::Acquire(claim(3, 1))), step("bad", handoff)];
+        let replies = store.call(steps).await.expect("an answer");
+        granted(&replies[0]);
+        // The script may say once that the step is to be sent in full.
+        let run = scripts_run(&server) - before;
+        assert!(run <= 2, "{run} scripts: {replies:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_queue_keeps_no_lease_alive() {
+    for flavour in Flavour::ALL {
+        for part in ["places", "a place"] {
+            let server = Server::of(flavour).start();
+            let store = open(&server).await;
+            granted(&answer(&store, "bad", Op::Acquire(claim(1, 1))).await);
+            for waiter in [2, 4, 5] {
+                answer(&store, "bad", Op::Acquire(heartbeat(waiter, 1, 1))).await;
+            }
+            match part {
+                "a place" => damage_place(&server),
+                part => Damage::Type(part).inflict(&server),
+            }
+            assert_eq!(answer(&store, "bad", release(1)).await, Reply::Released, "{part}");
+            let holder = server.command(&["GET", "bad"]).text();
+            assert_ne!(holder.as_deref(), Some("owner 1"), "{part}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_holder_whose_place_was_left_behind_ends_its_lease() {
+    for flavour in Flavour::ALL {
+        let server = Server::of(flavour).start();
+        let store = open(&server).await;
+        granted(&answer(&store, "bad", Op::Acquire(claim(1, 1))).await);
+        answer(&store, "bad", Op::Acquire(heartbeat(2, 1, 1))).await;
+        server.command(&["DEL", "tenure:{bad}:places"]);
+        answer(&store, "bad", pass(1, heartbeat(2, 1, 2))).await;
+        let withdraw = Op::Withdraw { owner: owner(2), tombstone: TTL };
+        assert_eq!(answer(&store, "bad", withdraw).await, Reply::Released);
+        assert!(server.command(&["GET", "bad"]).is_nil(), "it is still held");
+    }
+}
+
 #[tokio::test]
 async fn a_place_that_was_lost_is_dropped_and_the_next_is_granted() {
     for flavour in Flavour::ALL {

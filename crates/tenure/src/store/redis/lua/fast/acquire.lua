@@ -2,9 +2,11 @@
 --
 -- needs   fast, fences, layout, marker, prelude, steps
 local is_kept = record and sub(record, 1, 2) == SINGLE and #record > LEASE_END
-if not lock and not is_guarded and (is_kept or not record) then
+local last_fence = is_kept and struct.unpack(DOUBLE, record, LEASE_AT)
+-- A fence that cannot grow is the key's own trouble: the machine refuses.
+local can_grow = not last_fence or last_fence < LAST
+if not lock and not is_guarded and (is_kept or not record) and can_grow then
   local fence, value = fence_now, claim .. numbers
-  local last_fence = is_kept and struct.unpack(DOUBLE, record, LEASE_AT)
   if last_fence and last_fence >= fence then
     fence = last_fence + 1
     value = claim .. format(NUMBERS, fence, now, now + ttl)

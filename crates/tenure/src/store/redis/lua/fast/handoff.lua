@@ -21,16 +21,17 @@ if expires and expires > now and is_next then
     if place then
       -- include place
       local is_read, read = pcall(read_place, place)
-      -- The machine must look at a place that is damaged or dead.
-      if is_read and tonumber(read.expires or 0) > now
-        and type(ask('ZREM', KEYS[others], id)) == 'number' then
+      local lives_till, span = is_read and tonumber(read.expires), is_read and tonumber(read.lease)
+      -- The machine must look at a place that is damaged, dead or not in the queue.
+      if lives_till and span and lives_till > now and ask('ZREM', KEYS[others], id) == 1 then
         call('HDEL', KEYS[others + 1], id)
         ask('ZREM', KEYS[others + 2], id)
-        waiting, lease, place = waiting - 1, math.max(lease, tonumber(read.lease)), false
+        waiting, lease, place = waiting - 1, math.max(lease, span), false
       end
     end
   end
-  if not place then
+  -- A lock without numbers is not ours, which the machine says.
+  if fence and not place then
     -- include fast/give
     reply = fence
   end

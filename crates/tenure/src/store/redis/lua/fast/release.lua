@@ -14,7 +14,8 @@ elseif expires and expires > now and has_others and not is_guarded then
   if is_done then
     reply = nil
   else
+    -- The machine ends the lease, whatever is damaged in the queue.
     -- include failed
-    reply = failed(failure)
+    failed(failure)
   end
 end

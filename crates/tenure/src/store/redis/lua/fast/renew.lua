@@ -7,8 +7,10 @@ if expires and expires > now then
   if till > expires and record then
     record = sub(record, 1, EXPIRES_AT - 1) .. struct.pack(DOUBLE, till)
       .. sub(record, LEASE_END + 1)
-    call('PEXPIRE', KEYS[first], px_text)
-    call('SET', KEYS[first + 1], record, 'PX', format('%d', px + retention))
+    local set = ask('PEXPIRE', KEYS[first], px_text) == 1
+      and ask('SET', KEYS[first + 1], record, 'PX', format('%d', px + retention))
+    -- The machine says why.
+    if not set or set.err then reply = false end
   elseif till > expires then
     lock = sub(lock, 1, LOCK_EXPIRES_AT - 1) .. format(NUMBER, till)
     local lock_key, lock_px = KEYS[first], px_text

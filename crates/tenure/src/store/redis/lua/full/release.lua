@@ -18,18 +18,14 @@ local function end_lease(index, min_hold, tombstone)
 end
 
 local function give_back(claim, min_hold, tombstone)
-  local reply
-  local index = find_holder(claim)
-  if is_waiting(claim) then
-    remove_place(id_of(claim))
-    reply = { 'released' }
-  elseif index then
+  local reply = { 'released' }
+  local index, waits = find_holder(claim), is_waiting(claim)
+  -- A holder waits only where a part of the key was removed by others: then both end.
+  if waits then remove_place(id_of(claim)) end
+  if index then
     tombstone = end_lease(index, min_hold, tombstone)
-    reply = { 'released' }
-  elseif #state.holders > 0 or is_foreign() then
-    reply = { 'others' }
-  else
-    reply = { 'gone' }
+  elseif not waits then
+    reply = { (#state.holders > 0 or is_foreign()) and 'others' or 'gone' }
   end
   -- Last, since it is refused under memory pressure unless something was written before.
   if tombstone >= 0 then bury(claim, tombstone) end
