@@ -37,12 +37,9 @@ pub(super) fn heartbeat(
     waiter.heartbeat(now)
 }
 
-/// When a waiter whose heartbeat goes out at `now` sends the next: hardly before this one is
-/// answered, and so not at the next moment of the grid if that is near.
+/// When a waiter whose heartbeat goes out at `now` sends the next.
 pub(super) fn next_heartbeat(engine: &Engine, waiter: &Waiter, now: Moment) -> Moment {
-    let every = waiter.options.heartbeat();
-    let next = next_on_grid(now, every, engine.phase);
-    if next.since(now) < every / 4 { next + every } else { next }
+    next_on_grid(now, waiter.options.heartbeat(), engine.phase)
 }
 
 /// The first moment after `now` on the grid of this interval. So the heartbeats of one interval go
