@@ -70,8 +70,8 @@ pub(super) fn of_sqlite(file: &Path, stage: Stage, error: Error) -> StoreError {
         }
     };
     // SQLite rolls a failed commit back. But after an I/O error the bytes may have reached the
-    // disk.
-    let may_have_run = stage == Stage::Commit && !full;
+    // disk, also if that is full by now.
+    let may_have_run = stage == Stage::Commit && code != Some(ErrorCode::DiskFull);
     let message = format!("{message} ({error})");
     StoreError { class, message, may_have_run, source: Some(Arc::new(error)) }
 }
