@@ -14,8 +14,8 @@ use super::batch::Outcome;
 use super::client::{Failure, Script};
 use super::decode::{self, Answered};
 use super::defect;
-use super::encode::{self, ScriptCall, Terms};
-use super::link::{Late, Link};
+use super::encode::{ScriptCall, Terms};
+use super::link::Link;
 use super::suspects::Suspects;
 
 pub(super) struct Carrier {
@@ -175,12 +175,7 @@ impl Carrier {
         // A server that grants nothing new must be told of everything.
         let in_full = in_full || (terms.is_guarded() && !link.is_awake());
         let request = ScriptCall::new(steps, terms, in_full);
-        let late = Late {
-            guard: terms.is_guarded().then_some(encode::GUARD),
-            number: request.has_number.then_some((encode::NUMBER, &terms.calls)),
-        };
-        let ScriptCall { keys, args, .. } = &request;
-        let (answer, live) = link.eval_late(&self.script, keys, args, late).await?;
+        let (answer, live) = link.eval(&self.script, &request, terms).await?;
         let (mut answered, marker) =
             decode::decode(answer, &request, steps).ok_or_else(nonsense)?;
         if let Some(guarded) = marker.and_then(|marker| link.guarded(&live, &marker)) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::protocol::{Acquire, FenceRule, Op, Request};
 use crate::types::{Fence, Owner};
 
-use super::client::digits;
+use super::client::{Command, digits};
 use super::keys::{self, Template};
 
 /// The settings that are the same for all calls of a store.
@@ -22,16 +22,12 @@ pub(super) struct Terms {
     pub(super) restart_guard: Duration,
 }
 
-/// The argument that says what the marker of a guarded server must be.
-pub(super) const GUARD: usize = 0;
-/// The argument that is the number of a call that may grant.
-pub(super) const NUMBER: usize = 1;
-
 /// One call of the script.
 #[derive(Debug)]
 pub(super) struct ScriptCall {
-    pub(super) keys: Words,
-    pub(super) args: Words,
+    keys: Words,
+    /// Without those that are known only when it leaves.
+    args: Words,
     /// Whether it may grant to its sender, and so has a number.
     pub(super) has_number: bool,
     /// Which step each number of the answer stands for, less one: fast ones come first.
@@ -53,7 +49,7 @@ impl Words {
         Self { bytes: Vec::with_capacity(256), ends: Vec::with_capacity(8) }
     }
 
-    pub(super) fn len(&self) -> usize {
+    fn len(&self) -> usize {
         self.ends.len()
     }
 
@@ -62,7 +58,7 @@ impl Words {
         begins.zip(&self.ends).map(|(begin, end)| &self.bytes[begin..*end])
     }
 
-    pub(super) fn bytes(&self) -> usize {
+    fn bytes(&self) -> usize {
         self.bytes.len()
     }
 
@@ -131,7 +127,7 @@ impl ScriptCall {
         if terms.is_guarded() {
             keys.text(keys::MARKER);
         }
-        args.text("0").text("0").number(fast.len() as u64);
+        args.number(fast.len() as u64);
         let with_others = fast.len() <= WITH_OTHERS_MAX;
         args.number(with_others.into());
         let others = append_fast(&fast, steps, &terms.template, (&mut keys, &mut args));
@@ -148,6 +144,27 @@ impl ScriptCall {
         }
         let order = fast.iter().map(|(_, index)| *index).chain(full).collect();
         Self { keys, args, has_number, order, fast: fast.len() }
+    }
+
+    /// The command, from its first two words on. Known only when it leaves: the marker that a
+    /// guarded server must have, and the number of a call that may grant.
+    pub(super) fn command(
+        &self,
+        head: [&str; 2],
+        guard: Option<&str>,
+        number: Option<u64>,
+    ) -> Command {
+        let Self { keys, args, .. } = self;
+        let count = 5 + keys.len() + args.len();
+        let size = head[0].len() + head[1].len() + 48 + keys.bytes() + args.bytes();
+        let mut command = Command::with_capacity(count, size);
+        head.iter().for_each(|word| command.word(word.as_bytes()));
+        command.number(keys.len() as u64);
+        keys.iter().for_each(|word| command.word(word));
+        command.word(guard.unwrap_or("0").as_bytes());
+        command.number(number.unwrap_or_default());
+        args.iter().for_each(|word| command.word(word));
+        command
     }
 }
 

@@ -2,7 +2,7 @@
 //! calls in the order in which they leave.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use tokio::sync::watch;
 
@@ -12,17 +12,8 @@ use crate::store::Links;
 
 use super::client::{Command, Connection, Failure, Live, Script, Server, Value};
 use super::decode::Told as ServerInfo;
-use super::encode::Words;
+use super::encode::{ScriptCall, Terms};
 use super::marker::{Guarding, Marker, RestartGuard};
-
-/// Which of a script's arguments are known only when they leave.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Late<'a> {
-    /// The marker of a guarded server.
-    pub(super) guard: Option<usize>,
-    /// The call's number, and the last one that was given: numbers grow in order of sending.
-    pub(super) number: Option<(usize, &'a AtomicU64)>,
-}
 
 #[derive(Debug)]
 pub(super) struct Link {
@@ -74,35 +65,19 @@ impl Link {
         Some(watch.guarded(now))
     }
 
-    /// Runs a script, with arguments that are known only when they leave. Answers as well which
-    /// connection it ran on.
-    pub(super) async fn eval_late(
+    /// Runs the script. Answers as well which connection it ran on.
+    pub(super) async fn eval(
         &self,
         script: &Script,
-        keys: &Words,
-        args: &Words,
-        late: Late<'_>,
+        call: &ScriptCall,
+        terms: &Terms,
     ) -> Result<(Value, Arc<Live<Option<Guarding>>>), Failure> {
         let pack = |session: &Option<Guarding>, head: [&str; 2]| {
-            let told = || Some(session.as_ref()?.watch.told(self.now()).word());
-            let guard = late.guard.and_then(|at| Some((at, told()?)));
-            let number = late.number.map(|(at, calls)| (at, calls.fetch_add(1, Ordering::Relaxed)));
-            let count = 3 + keys.len() + args.len();
-            let size = head[0].len() + head[1].len() + 24 + keys.bytes() + args.bytes();
-            let mut packed = Command::with_capacity(count, size);
-            head.iter().for_each(|word| packed.word(word.as_bytes()));
-            packed.number(keys.len() as u64);
-            keys.iter().for_each(|word| packed.word(word));
-            for (at, word) in args.iter().enumerate() {
-                match number {
-                    Some((number_at, before)) if number_at == at => packed.number(before + 1),
-                    _ => match &guard {
-                        Some((guard_at, told)) if *guard_at == at => packed.word(told.as_bytes()),
-                        _ => packed.word(word),
-                    },
-                }
-            }
-            packed
+            let guarding = session.as_ref().filter(|_| terms.is_guarded());
+            let guard = guarding.map(|guarding| guarding.watch.told(self.now()).word());
+            // Numbers grow in the order of sending.
+            let next = || terms.calls.fetch_add(1, Ordering::Relaxed) + 1;
+            call.command(head, guard.as_deref(), call.has_number.then(next))
         };
         self.connection.eval(script, pack).await
     }
