@@ -14,6 +14,7 @@ use crate::process::OfProcess;
 use crate::protocol::Reply;
 use crate::types::{ErrorKind, Operation, Result};
 
+use lease::Inner;
 pub use lease::Lease;
 
 /// A lock that is held, until it is released, dropped or lost.
@@ -53,7 +54,8 @@ pub enum Released {
 
 impl Guard {
     pub(crate) fn new(engine: &Arc<Engine>, held: LeaseEntry) -> Self {
-        Self { lease: Lease::new(Arc::clone(engine), held), settled: false }
+        let inner = OfProcess::new(Inner { engine: Arc::clone(engine), held });
+        Self { lease: Lease { inner }, settled: false }
     }
 
     /// A copy of the lease, for the work under the lock.
@@ -95,10 +97,10 @@ impl Guard {
         self.lease.check_process(Operation::Release)?;
         // A close waits for the answer. If this future is dropped, `this` goes first and leaves the
         // release to the background.
-        let engine = OfProcess::new(Arc::clone(self.lease.engine()));
+        let engine = OfProcess::new(Arc::clone(&self.lease.inner.engine));
         let _tracked = engine.track();
         let mut this = self;
-        let held = this.lease.entry();
+        let held = &this.lease.inner.held;
         engine::let_go(&engine, held);
         let released = engine::give_back(&engine, &held.lease).await.map_err(|failure| {
             this.lease.failing(Operation::Release).by_store(failure).with_may_hold(true)
@@ -146,11 +148,11 @@ impl Drop for Guard {
         if self.lease.check_process(Operation::Release).is_err() {
             return;
         }
-        let engine = self.lease.engine();
+        let Inner { engine, held } = &*self.lease.inner;
         if self.settled {
-            engine::let_go(engine, self.lease.entry());
+            engine::let_go(engine, held);
         } else {
-            engine::release_dropped(engine, self.lease.entry());
+            engine::release_dropped(engine, held);
         }
     }
 }

@@ -75,10 +75,6 @@ mod engine;
 mod guard;
 mod kinds;
 mod locks;
-#[cfg(not(tenure_mutants))]
-#[allow(unreachable_pub, reason = "public with the cfg")]
-mod mutants;
-#[cfg(tenure_mutants)]
 #[doc(hidden)]
 pub mod mutants;
 pub mod observe;

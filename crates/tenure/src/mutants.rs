@@ -1,6 +1,12 @@
 //! Faults that the simulation builds in on purpose, to prove that it would find them. No normal
-//! build has them: without `--cfg tenure_mutants` the switch is a constant `false`.
+//! build has them: without `--cfg tenure_mutants` [`has`] is the constant `false`.
 
+#[cfg(tenure_mutants)]
+thread_local! {
+    static BUILT_IN: std::cell::Cell<Option<Mutant>> = const { std::cell::Cell::new(None) };
+}
+
+#[cfg(tenure_mutants)]
 /// A fault to build in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Mutant {
@@ -27,62 +33,26 @@ pub enum Mutant {
     TopUpMints,
 }
 
+/// Builds a fault into all that this thread runs, or takes it out again.
 #[cfg(tenure_mutants)]
-mod switch {
-    use std::cell::Cell;
-    use std::sync::atomic::{AtomicU64, Ordering};
-
-    use super::Mutant;
-
-    thread_local! {
-        static BUILT_IN: Cell<Option<Mutant>> = const { Cell::new(None) };
-    }
-
-    /// Builds a fault into all that this thread runs, or takes it out again.
-    pub fn set(mutant: Option<Mutant>) {
-        BUILT_IN.set(mutant);
-    }
-
-    pub(crate) fn is_set(mutant: Mutant) -> bool {
-        BUILT_IN.get() == Some(mutant)
-    }
-
-    /// An earlier reading of the clock in microseconds, for [`Mutant::ClockBeforePause`].
-    #[derive(Debug, Default)]
-    pub(crate) struct StaleClock(AtomicU64);
-
-    impl StaleClock {
-        pub(crate) fn note(&self, micros: u64) {
-            self.0.store(micros, Ordering::Release);
-        }
-
-        pub(crate) fn noted(&self) -> Option<u64> {
-            Some(self.0.load(Ordering::Acquire))
-        }
-    }
+pub fn set(mutant: Option<Mutant>) {
+    BUILT_IN.set(mutant);
 }
 
 #[cfg(tenure_mutants)]
-pub use switch::set;
-
-#[cfg(tenure_mutants)]
-pub(crate) use switch::{StaleClock, is_set};
-
-#[cfg(not(tenure_mutants))]
-pub(crate) const fn is_set(_: Mutant) -> bool {
-    false
+pub(crate) fn is_set(mutant: Mutant) -> bool {
+    BUILT_IN.get() == Some(mutant)
 }
 
-#[cfg(not(tenure_mutants))]
-#[derive(Debug, Default)]
-pub(crate) struct StaleClock(());
-
-#[cfg(not(tenure_mutants))]
-#[allow(clippy::unused_self, reason = "with the cfg it is used")]
-impl StaleClock {
-    pub(crate) const fn note(&self, _: u64) {}
-
-    pub(crate) const fn noted(&self) -> Option<u64> {
-        None
-    }
+/// Whether this fault is built in.
+macro_rules! has {
+    ($mutant:ident) => {{
+        #[cfg(tenure_mutants)]
+        let is_set = $crate::mutants::is_set($crate::mutants::Mutant::$mutant);
+        #[cfg(not(tenure_mutants))]
+        let is_set = false;
+        is_set
+    }};
 }
+
+pub(crate) use has;

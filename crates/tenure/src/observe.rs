@@ -40,18 +40,20 @@
 //! | `tenure_store_errors_total` | counter | `store`, `class` |
 //! | `tenure_events_dropped_total` | counter | |
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use pin_project_lite::pin_project;
 use tracing::Span;
 use tracing::level_filters::LevelFilter;
+use tracing::span::Entered;
 
+use crate::process::Process;
 use crate::runtime::{Runtime, shielded};
 use crate::types::{Error, ErrorKind, Fence, Key, LostReason};
-
-mod span;
-
-pub(crate) use span::within;
 
 /// Adds to a counter, or records a duration, if the feature `metrics` is on.
 #[cfg(feature = "metrics")]
@@ -111,6 +113,64 @@ pub(crate) fn acquiring(store: &Arc<str>, key: &Key) -> Span {
 pub(crate) fn working(key: &Key, fence: Fence) -> Span {
     let make = || tracing::debug_span!(target: "tenure", "tenure.work", %key, %fence);
     shielded(make).unwrap_or_else(Span::none)
+}
+
+pin_project! {
+    /// A future within a span, like `tracing`'s own, but safe with forks and with subscribers that
+    /// panic. A subscriber may hold locks, so a forked child never enters or closes an inherited
+    /// span. A subscriber that panics never ends the future or its cleanup.
+    pub(crate) struct Within<F> {
+        process: Process,
+        span: Option<Span>,
+        #[pin]
+        work: F,
+    }
+
+    impl<F> PinnedDrop for Within<F> {
+        fn drop(this: Pin<&mut Self>) {
+            let this = this.project();
+            let span = this.span.take();
+            if this.process.is_current() {
+                shielded(|| drop(span));
+            } else {
+                std::mem::forget(span);
+            }
+        }
+    }
+}
+
+/// `work`, with each poll inside `span`.
+pub(crate) fn within<F: Future>(span: Span, work: F) -> Within<F> {
+    Within { process: Process::current(), span: Some(span), work }
+}
+
+impl<F: Future> Future for Within<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        if !this.process.is_current() {
+            return this.work.poll(cx);
+        }
+        let span = this.span.as_ref();
+        let entered = Leaving(span.and_then(|span| shielded(|| span.enter())));
+        let polled = this.work.poll(cx);
+        if !this.process.is_current() {
+            // The work has forked, and this is the child.
+            std::mem::forget(entered);
+        }
+        polled
+    }
+}
+
+/// An entered span; leaving it may panic.
+struct Leaving<'a>(Option<Entered<'a>>);
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        let entered = self.0.take();
+        shielded(|| drop(entered));
+    }
 }
 
 pub(crate) fn attempt(store: &Arc<str>) {

@@ -4,20 +4,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::mutants::{self, Mutant};
+use crate::mutants;
 use crate::observe;
-use crate::protocol::{Acquire, FenceRule, Guarded, Op, Queueing, Reply, validity};
+use crate::protocol::{Acquire, FenceRule, Guarded, Op, Queueing, Reply, timing};
 use crate::runtime::{Moment, timeout};
 use crate::store::{StoreError, StoreErrorClass};
 use crate::types::{Error, ErrorKind, Key, Operation, Owner, Result};
 
-use super::cleanup::{Requests, close_if_late, let_go, withdraw_later};
-use super::handoff_budget::HandoffBudget;
-use super::in_flight::Tracked;
+use super::Engine;
+use super::cleanup::{Requests, let_go, withdraw_later};
 use super::lease::{Grant, LeaseEntry};
-use super::options::AcquireOptions;
+use super::options::{AcquireOptions, HandoffBudget};
+use super::queue::inbox_address;
+use super::tables::Tracked;
 use super::waiter::{Seen, Waiter};
-use super::{Engine, inbox};
 
 /// Minimum time for the first round trip, even if the caller's wait limit is shorter.
 pub(super) const CONTACT_MIN: Duration = Duration::from_millis(100);
@@ -80,13 +80,13 @@ impl<'a> Attempt<'a> {
         way: Way,
         started: Moment,
     ) -> Result<Self> {
-        let failing = engine.failing(Operation::Acquire, &options.key);
+        let failing = || engine.failing(Operation::Acquire, &options.key);
         if engine.tables.is_closed() {
-            return Err(failing.by_close());
+            return Err(failing().by_close());
         }
         engine.check_key(Operation::Acquire, &options.key)?;
         let fits = options.fits(engine.capabilities());
-        fits.map_err(|message| failing.with(ErrorKind::Invalid, message))?;
+        fits.map_err(|message| failing().with(ErrorKind::Invalid, message))?;
         observe::attempt(&engine.name);
         let owner = engine.random_owner(options.owner.as_deref());
         Ok(Self {
@@ -103,9 +103,8 @@ impl<'a> Attempt<'a> {
 
     /// Whether others of this process wait for the same claim, so that asking is of no use.
     pub(super) fn is_behind_others(&self) -> bool {
-        let first = self.engine.tables.first_in_line(&self.options.key);
-        self.options.stands_in_line()
-            && first.is_some_and(|(_, waiter)| waiter.acquire.claim == self.options.claim)
+        let Self { engine, options, .. } = self;
+        options.stands_in_line() && engine.tables.is_waited_for(&options.key, options.claim)
     }
 
     /// Asks once, at `sent`, which is now, without standing in line.
@@ -134,20 +133,21 @@ impl<'a> Attempt<'a> {
                 other => Err(Failure::Refused(refused(&other))),
             };
         };
-        let sent_at = if mutants::is_set(Mutant::ValidityFromReply) { engine.now() } else { sent };
+        let sent_at = if mutants::has!(ValidityFromReply) { engine.now() } else { sent };
         let lease_for = options.lease_options.ttl;
         let now = engine.now();
-        if now >= validity::deadline(sent_at, lease_for) {
+        if now >= timing::deadline(sent_at, lease_for) {
             return Err(Failure::Store(answered_late(lease_for)));
         }
         self.unanswered -= 1;
-        let budget = HandoffBudget::first(now);
+        let budget = HandoffBudget { since: now, handoffs: 0 };
         let grant = Grant { fence, sent_at, lease_for, held_from: now, budget };
         let lease = engine.new_lease(&options.key, &self.owner, options.lease_options, grant);
         let held = engine.tables.enter_lease(lease);
-        close_if_late(engine, &held);
         held.lease.set_unanswered(self.unanswered);
         if engine.tables.is_closed() {
+            // The close may not have seen it. This attempt gives it back when it is dropped.
+            let_go(engine, &held);
             return Err(Failure::Refused(self.closed()));
         }
         Ok(Tried::Granted(held))
@@ -178,7 +178,7 @@ impl<'a> Attempt<'a> {
         let started = engine.now();
         let patience =
             give_up.max(started + CONTACT_MIN).min(started + engine.options.store_timeout);
-        let mut backoff = engine.backoff();
+        let mut backoff = None;
         let mut heard: Option<StoreError> = None;
         let mut sent = started;
         loop {
@@ -188,7 +188,8 @@ impl<'a> Attempt<'a> {
                 Err(Failure::Store(failure)) => failure,
             };
             let now = engine.now();
-            let next = now + backoff.next(engine.jitter());
+            let pauses = backoff.get_or_insert_with(|| engine.backoff());
+            let next = now + pauses.next(engine.jitter());
             if failure.class != StoreErrorClass::Transient {
                 return Err(self.unknown(failure));
             }
@@ -234,9 +235,9 @@ impl<'a> Attempt<'a> {
 
     async fn enter_line(&mut self, seen: Option<Seen>, give_up: Moment) -> Result<Arc<Waiter>> {
         let Self { engine, options, .. } = *self;
-        let inbox = inbox::address(engine, give_up.min(engine.now() + INBOX_PATIENCE)).await;
+        let inbox = inbox_address(engine, give_up.min(engine.now() + INBOX_PATIENCE)).await;
         let window = options.lease_options.window();
-        let claim = self.claim(Some(Queueing { window, stamp: 0, inbox }));
+        let claim = Acquire { queue: Some(Queueing { window, stamp: 0, inbox }), ..self.claim() };
         let (key, backoff) = (options.key.clone(), engine.backoff());
         let waiter = Waiter::new(key, claim, options.lease_options, self.unanswered, backoff, seen);
         let waiter = Arc::new(waiter);
@@ -262,8 +263,8 @@ impl<'a> Attempt<'a> {
 
     fn op(&self) -> Op {
         match &self.way {
-            Way::Free => Op::Acquire(self.claim(None)),
-            Way::Steal => Op::Steal(self.claim(None)),
+            Way::Free => Op::Acquire(self.claim()),
+            Way::Steal => Op::Steal(self.claim()),
             Way::Adopt(from) => Op::Transfer {
                 from: from.clone(),
                 to: self.owner.clone(),
@@ -273,14 +274,14 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    fn claim(&self, queue: Option<Queueing>) -> Acquire {
+    fn claim(&self) -> Acquire {
         let AcquireOptions { label, claim, lease_options, .. } = self.options;
         Acquire {
             owner: self.owner.clone(),
             label: label.clone(),
             claim: *claim,
             ttl: lease_options.ttl,
-            queue,
+            queue: None,
             fence: FenceRule::Mint,
         }
     }
@@ -338,7 +339,7 @@ impl Drop for Attempt<'_> {
             held
         });
         // Before the waiter leaves: a close finds the claim in one table or the other.
-        if let Some(tracked) = tracked.filter(|_| !mutants::is_set(Mutant::NoWithdrawal)) {
+        if let Some(tracked) = tracked.filter(|_| !mutants::has!(NoWithdrawal)) {
             let may_arrive = self.unanswered > 0 || waiter.as_ref().is_some_and(|w| w.may_arrive());
             let (key, requests) = (&options.key, Requests::of(may_arrive));
             withdraw_later(engine, tracked, key, &self.owner, options.lease_options, requests);

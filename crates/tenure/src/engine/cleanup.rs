@@ -1,19 +1,21 @@
 //! The end of a lease or claim without its caller: it is released or withdrawn in the background,
-//! until the store has answered or what is to be undone has ended by itself.
+//! until the store has answered or what is to be undone has ended by itself. So ends all that an
+//! engine has when it is closed.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::protocol::{Op, validity};
+use crate::process::of_process;
+use crate::protocol::{Op, timing};
 use crate::runtime::Moment;
-use crate::types::{Key, LostReason, Owner};
+use crate::types::{ErrorKind, Key, LostReason, Operation, Owner, Result};
 
 use super::Engine;
-use super::in_flight::Tracked;
+use super::lease::TimerId;
 use super::lease::{LeaseEntry, LeaseState};
 use super::options::LeaseOptions;
-use super::schedule::TimerId;
-use super::timer::Cleanup;
+use super::schedule::{Cleanup, Timer};
+use super::tables::Tracked;
 use super::waiter::Waiter;
 
 /// The requests of a claim that is withdrawn.
@@ -71,13 +73,6 @@ pub(super) fn close_lease(engine: &Arc<Engine>, id: TimerId, lease: &LeaseState)
     engine.tables.leave_lease(id);
 }
 
-/// A lease that was entered after the close is given back here: the close has not seen it.
-pub(super) fn close_if_late(engine: &Arc<Engine>, held: &LeaseEntry) {
-    if engine.tables.is_closed() {
-        close_lease(engine, held.id, &held.lease);
-    }
-}
-
 fn release_later(engine: &Arc<Engine>, tracked: Tracked<'_>, lease: &LeaseState) {
     // A request that is under way may still arrive.
     let until = lease.reach().max(engine.now()) + lease.options.ttl;
@@ -108,7 +103,7 @@ pub(super) fn withdraw_later(
         Requests::Answered => Op::Release { owner, min_hold: Duration::ZERO, tombstone: None },
     };
     let longest = options.ttl.max(options.window());
-    let until = engine.now() + longest + validity::allowance(longest);
+    let until = engine.now() + longest + timing::allowance(longest);
     enter(engine, tracked, key, op, until, false);
 }
 
@@ -119,6 +114,65 @@ pub(super) fn withdraw_if_asked(engine: &Arc<Engine>, waiter: &Waiter) {
         let (key, owner) = (&waiter.key, &waiter.acquire.owner);
         let requests = Requests::of(waiter.may_arrive());
         withdraw_later(engine, engine.track(), key, owner, waiter.options, requests);
+    }
+}
+
+/// Closes the engine, and waits for the store's answers for at most `limit`.
+pub(crate) async fn close(engine: &Arc<Engine>, limit: Duration) -> Result<()> {
+    let failing = engine.failing(Operation::Close, None);
+    give_everything_back(engine);
+    let until = engine.now() + limit;
+    let rest = of_process(engine.tables.rest_until(&*engine.runtime, until));
+    match rest.await.map_err(|_| failing.by_fork())? {
+        0 => Ok(()),
+        left => {
+            let message = format!(
+                "{left} requests were not answered within {limit:?}; their keys are free when \
+                 their ttl ends"
+            );
+            Err(failing.with(ErrorKind::Unavailable, message).with_may_hold(true))
+        }
+    }
+}
+
+fn give_everything_back(engine: &Arc<Engine>) {
+    for waiter in engine.tables.close() {
+        end_waiting(engine, &waiter);
+    }
+    for (id, timer) in engine.tables.all() {
+        match timer {
+            Timer::Lease(lease) => close_lease(engine, id, &lease),
+            Timer::Waiter(waiter) => {
+                end_waiting(engine, &waiter);
+                engine.tables.leave_waiter(&waiter.acquire.owner, engine.now());
+            }
+            Timer::Cleanup(_) => {}
+        }
+    }
+}
+
+fn end_waiting(engine: &Arc<Engine>, waiter: &Waiter) {
+    waiter.fail(engine.failing(Operation::Acquire, &waiter.key).by_close());
+    withdraw_if_asked(engine, waiter);
+}
+
+/// The last handle is gone: blocks its thread until the store has answered everything, for at most
+/// `limit`, where the runtime allows that.
+pub(crate) fn linger(engine: &Arc<Engine>, limit: Duration) {
+    if engine.tables.in_flight() > 0 {
+        let (engine, runtime) = (Arc::clone(engine), Arc::clone(&engine.runtime));
+        let rest = async move {
+            engine.tables.rest_until(&*engine.runtime, engine.now() + limit).await;
+        };
+        runtime.linger(Box::pin(rest), limit);
+    }
+}
+
+/// Declares every lease on `key` lost, for a test of a program.
+#[cfg(feature = "testing")]
+pub(crate) fn lose(engine: &Engine, key: &Key) {
+    for lease in engine.tables.leases_of(key) {
+        lease.lose(LostReason::Gone);
     }
 }
 

@@ -14,11 +14,11 @@ use crate::runtime::{Moment, Runtime, shielded};
 use crate::store::{Links, Store, StoreError};
 
 use super::Engine;
+use super::lease::TimerId;
 use super::options::LocksOptions;
 use super::queue;
 use super::renew::{self, Renewing};
-use super::schedule::TimerId;
-use super::timer::{Cleanup, Timer};
+use super::schedule::{Cleanup, Timer};
 use super::waiter::Waiter;
 
 /// Maximum number of steps in one call.
@@ -100,7 +100,8 @@ async fn next_change(links: &mut Option<watch::Receiver<Links>>) -> Links {
 /// Does what is due, and renews what may be renewed if anything goes out anyway.
 fn run_due(engine: &Arc<Engine>) {
     let now = engine.now();
-    engine.stale_clock.note(now.as_micros());
+    #[cfg(tenure_mutants)]
+    engine.stale_clock.store(now.as_micros(), std::sync::atomic::Ordering::Release);
     let mut due = engine.tables.due(now, |_, _| true);
     if due.iter().any(|(_, _, timer)| !matches!(timer, Timer::Cleanup(_))) {
         due = engine.tables.due(now + HORIZON, |at, timer| match timer {

@@ -9,15 +9,13 @@ use std::time::Duration;
 use tokio::task;
 use tokio_util::sync::CancellationToken;
 
-use crate::mutants::{self, Mutant};
+use crate::mutants;
 use crate::observe;
-use crate::protocol::validity;
+use crate::protocol::timing;
 use crate::runtime::{Moment, Runtime, shielded};
 use crate::types::{Fence, Key, LostReason, Owner, TTL_MIN};
 
-use super::handoff_budget::HandoffBudget;
-use super::options::LeaseOptions;
-use super::schedule::TimerId;
+use super::options::{HandoffBudget, LeaseOptions};
 use super::signal::Signal;
 
 const HELD: u8 = 0;
@@ -25,6 +23,10 @@ const LET_GO: u8 = 1;
 const LOST_FIRST: u8 = 2;
 const REASONS: [LostReason; 4] =
     [LostReason::Expired, LostReason::Gone, LostReason::MaxHold, LostReason::Closed];
+
+/// Names an entry of the schedule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct TimerId(pub(super) u64);
 
 /// A lease and its entry in the schedule.
 #[derive(Debug, Clone)]
@@ -130,7 +132,7 @@ impl LeaseState {
             runtime: Arc::clone(runtime),
             holder: OnceLock::new(),
             end,
-            deadline: AtomicU64::new(validity::deadline(sent_at, lease_for).min(end).as_micros()),
+            deadline: AtomicU64::new(timing::deadline(sent_at, lease_for).min(end).as_micros()),
             reach: AtomicU64::new(reach(sent_at, lease_for).as_micros()),
             verdict: AtomicU8::new(HELD),
             next_renewal: AtomicU64::new(next_renewal.as_micros()),
@@ -180,7 +182,7 @@ impl LeaseState {
 
     /// When the alarm for the deadline rings.
     pub(super) fn alarm(&self) -> Moment {
-        self.deadline() - validity::slack(self.options.ttl)
+        self.deadline() - timing::slack(self.options.ttl)
     }
 
     pub(super) fn next_renewal(&self) -> Moment {
@@ -319,10 +321,10 @@ impl LeaseState {
 
     /// A renewal that was sent at `sent` for `ttl` was confirmed, and the answer read at `now`.
     pub(super) fn confirm(&self, sent: Moment, ttl: Duration, now: Moment) {
-        if self.verdict(now).is_err() && !mutants::is_set(Mutant::LateRenewal) {
+        if self.verdict(now).is_err() && !mutants::has!(LateRenewal) {
             return;
         }
-        let deadline = validity::deadline(sent, ttl).min(self.end);
+        let deadline = timing::deadline(sent, ttl).min(self.end);
         self.deadline.fetch_max(deadline.as_micros(), Ordering::AcqRel);
         self.is_provisional.store(false, Ordering::Release);
         self.wake_aside(&self.renewal);
@@ -336,7 +338,7 @@ impl LeaseState {
 
 /// The latest end that a request sent at `sent` for `ttl` can bring about at the store.
 fn reach(sent: Moment, ttl: Duration) -> Moment {
-    sent + ttl + validity::allowance(ttl)
+    sent + ttl + timing::allowance(ttl)
 }
 
 #[cfg(test)]
@@ -351,7 +353,7 @@ mod tests {
         let [ttl, max] = [3_000, 600].map(Duration::from_millis);
         let options = LeaseOptions::check(ttl, Renewal::Auto, Duration::ZERO, Some(max)).unwrap();
         let [sent_at, held_from] = [0, 1_000_000].map(Moment::from_micros);
-        let budget = HandoffBudget::first(held_from);
+        let budget = HandoffBudget { since: held_from, handoffs: 0 };
         let grant = Grant { fence: Fence::new(1), sent_at, lease_for: ttl, held_from, budget };
         let (key, owner) = (Key::new("k").unwrap(), Owner::random(&[0; 28]));
         let runtime = crate::runtime::machine().unwrap();

@@ -1,26 +1,21 @@
 //! The waiters of this process, and their order. The tasks of a process that want one key whole
 //! stand in one line, of which only the first stands in the store's queue too.
 //!
-//! It never asks the store: the keepalive task does, for the waiters in the schedule. Its lock is
-//! taken before that of the schedule.
+//! It never asks the store: the keepalive task does, for the waiters in the schedule.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use crate::runtime::Moment;
 use crate::types::{Key, Owner};
 
-use super::schedule::{Schedule, TimerId};
-use super::timer::Timer;
+use super::lease::TimerId;
+use super::schedule::Schedule;
+use super::schedule::Timer;
 use super::waiter::Waiter;
 
 #[derive(Debug, Default)]
 pub(super) struct LocalQueue {
-    queues: Mutex<Queues>,
-}
-
-#[derive(Debug, Default)]
-struct Queues {
     /// All waiters by owner, so that a push finds its own.
     waiters: HashMap<Owner, (Position, Arc<Waiter>)>,
     /// One line for each key that is waited for whole.
@@ -49,18 +44,17 @@ impl LocalQueue {
     /// Lets a waiter in: to the store, or, if it stands `in_line`, behind earlier ones of this
     /// process.
     pub(super) fn enter(
-        &self,
+        &mut self,
         waiter: &Arc<Waiter>,
         in_line: bool,
-        schedule: &Schedule<Timer>,
+        schedule: &Schedule,
         now: Moment,
     ) {
-        let mut queues = self.queues();
         let owner = waiter.acquire.owner.clone();
         let position = if in_line {
-            queues.last += 1;
-            let number = queues.last;
-            match queues.lines.get_mut(&waiter.key) {
+            self.last += 1;
+            let number = self.last;
+            match self.lines.get_mut(&waiter.key) {
                 Some(line) => {
                     waiter.stand_behind();
                     line.behind.insert(number, Arc::clone(waiter));
@@ -68,28 +62,27 @@ impl LocalQueue {
                 }
                 None => {
                     let line = Line { first: owner.clone(), behind: BTreeMap::new() };
-                    queues.lines.insert(waiter.key.clone(), line);
+                    self.lines.insert(waiter.key.clone(), line);
                     to_the_store(waiter, schedule, now)
                 }
             }
         } else {
             to_the_store(waiter, schedule, now)
         };
-        queues.waiters.insert(owner, (position, Arc::clone(waiter)));
+        self.waiters.insert(owner, (position, Arc::clone(waiter)));
     }
 
     /// Lets a waiter out, however its waiting ended. The next of its line goes to the store at
     /// `at`.
-    pub(super) fn leave(&self, owner: &Owner, schedule: &Schedule<Timer>, at: Moment) {
-        let mut queues = self.queues();
-        let Some((position, waiter)) = queues.waiters.remove(owner) else { return };
+    pub(super) fn leave(&mut self, owner: &Owner, schedule: &Schedule, at: Moment) {
+        let Some((position, waiter)) = self.waiters.remove(owner) else { return };
         match position {
             Position::Store(id) => {
                 schedule.leave(id);
-                queues.advance(&waiter, schedule, at);
+                self.advance(&waiter, schedule, at);
             }
             Position::Behind(number) => {
-                if let Some(line) = queues.lines.get_mut(&waiter.key) {
+                if let Some(line) = self.lines.get_mut(&waiter.key) {
                     line.behind.remove(&number);
                 }
             }
@@ -98,7 +91,10 @@ impl LocalQueue {
 
     /// The waiter of this owner, if it stands at the store.
     pub(super) fn at_store(&self, owner: &Owner) -> Option<(TimerId, Arc<Waiter>)> {
-        self.queues().at_store(owner)
+        match self.waiters.get(owner)? {
+            (Position::Store(id), waiter) => Some((*id, Arc::clone(waiter))),
+            (Position::Behind(_), _) => None,
+        }
     }
 
     /// The entries of all waiters at the store.
@@ -107,46 +103,31 @@ impl LocalQueue {
             Position::Store(id) => Some(*id),
             Position::Behind(_) => None,
         };
-        self.queues().waiters.values().filter_map(at_store).collect()
+        self.waiters.values().filter_map(at_store).collect()
     }
 
     /// The first of the key's line.
     pub(super) fn first(&self, key: &Key) -> Option<(TimerId, Arc<Waiter>)> {
-        let queues = self.queues();
-        if queues.lines.is_empty() {
+        if self.lines.is_empty() {
             return None;
         }
-        queues.at_store(&queues.lines.get(key)?.first)
+        self.at_store(&self.lines.get(key)?.first)
     }
 
     /// Lets all waiters out that stand behind others, in order of arrival.
-    pub(super) fn drain(&self) -> Vec<Arc<Waiter>> {
-        let mut queues = self.queues();
+    pub(super) fn drain(&mut self) -> Vec<Arc<Waiter>> {
         let mut behind = BTreeMap::new();
-        for line in queues.lines.values_mut() {
+        for line in self.lines.values_mut() {
             behind.append(&mut line.behind);
         }
         for waiter in behind.values() {
-            queues.waiters.remove(&waiter.acquire.owner);
+            self.waiters.remove(&waiter.acquire.owner);
         }
         behind.into_values().collect()
     }
 
-    fn queues(&self) -> MutexGuard<'_, Queues> {
-        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Queues {
-    fn at_store(&self, owner: &Owner) -> Option<(TimerId, Arc<Waiter>)> {
-        match self.waiters.get(owner)? {
-            (Position::Store(id), waiter) => Some((*id, Arc::clone(waiter))),
-            (Position::Behind(_), _) => None,
-        }
-    }
-
     /// `gone` has left the store. If it was the first of its line, the next one is first now.
-    fn advance(&mut self, gone: &Waiter, schedule: &Schedule<Timer>, at: Moment) {
+    fn advance(&mut self, gone: &Waiter, schedule: &Schedule, at: Moment) {
         let (key, owner) = (&gone.key, &gone.acquire.owner);
         let Some(line) = self.lines.get_mut(key).filter(|line| line.first == *owner) else {
             return;
@@ -163,6 +144,6 @@ impl Queues {
     }
 }
 
-fn to_the_store(waiter: &Arc<Waiter>, schedule: &Schedule<Timer>, at: Moment) -> Position {
+fn to_the_store(waiter: &Arc<Waiter>, schedule: &Schedule, at: Moment) -> Position {
     Position::Store(schedule.enter(at, Timer::Waiter(Arc::clone(waiter))))
 }

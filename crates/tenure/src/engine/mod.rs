@@ -5,21 +5,18 @@
 //!
 //! | file | what it is |
 //! |---|---|
-//! | `handoff_budget`, `options`, `signal`, `in_flight`, `schedule` | plain parts |
-//! | `lease`, `waiter`, `timer` | what is held, what waits, what falls due |
+//! | `options`, `signal` | plain parts |
+//! | `lease`, `waiter`, `schedule` | what is held, what waits, what falls due |
 //! | `local_queue`, `poll_queue`, `tables` | the tables, and the order in which they are touched |
 //! | `error`, `mod` | errors; the engine itself, with its calls to the store |
-//! | `cleanup`, `queue`, `release`, `inbox`, `renew` | what becomes of leases and waiters |
+//! | `cleanup`, `queue`, `release`, `renew` | what becomes of leases and waiters |
 //! | `attempt`, `poll`, `acquire` | acquiring |
-//! | `keepalive`, `shutdown` | the task in the background, and the end |
+//! | `keepalive` | the task in the background |
 
 mod acquire;
 mod attempt;
 mod cleanup;
 mod error;
-mod handoff_budget;
-mod in_flight;
-mod inbox;
 mod keepalive;
 mod lease;
 mod local_queue;
@@ -30,19 +27,20 @@ mod queue;
 mod release;
 mod renew;
 mod schedule;
-mod shutdown;
 mod signal;
 mod tables;
-mod timer;
 mod waiter;
 
 use std::sync::Arc;
+#[cfg(tenure_mutants)]
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Notify, OnceCell};
 use tokio_util::sync::CancellationToken;
 
-use crate::mutants::{self, Mutant, StaleClock};
+#[cfg(tenure_mutants)]
+use crate::mutants;
 use crate::observe;
 use crate::process::{Forked, OfProcess, Process};
 use crate::protocol::{Backoff, Inspection, Op, Reply, Request};
@@ -50,22 +48,20 @@ use crate::runtime::{Moment, Runtime, Task, random_u32, timeout};
 use crate::store::{Capabilities, Store, StoreError, StoreErrorClass};
 use crate::types::{ErrorKind, Key, Operation, Owner, Result};
 
-use in_flight::Tracked;
 use lease::Grant;
-use tables::Tables;
+use tables::{Tables, Tracked};
 
 pub(crate) use acquire::{acquire, adopt, steal, try_acquire};
-pub(crate) use cleanup::{let_go, release_dropped};
+#[cfg(feature = "testing")]
+pub(crate) use cleanup::lose;
+pub(crate) use cleanup::{close, let_go, linger, release_dropped};
 pub(crate) use error::Failing;
 pub(crate) use keepalive::start;
 pub(crate) use lease::{LeaseEntry, LeaseState};
-pub(crate) use options::{AcquireOptions, LeaseOptions, check_ttl, checked_key};
+pub(crate) use options::{AcquireOptions, LeaseOptions, check_ttl};
 pub use options::{LocksOptions, Renewal};
 pub(crate) use release::give_back;
 pub(crate) use renew::extend;
-#[cfg(feature = "testing")]
-pub(crate) use shutdown::lose;
-pub(crate) use shutdown::{close, linger};
 
 #[derive(Debug)]
 pub(crate) struct Engine {
@@ -85,7 +81,8 @@ pub(crate) struct Engine {
     phase: Duration,
     /// Ends the tasks of this engine with it.
     gone: CancellationToken,
-    stale_clock: StaleClock,
+    #[cfg(tenure_mutants)]
+    stale_clock: AtomicU64,
 }
 
 impl Engine {
@@ -106,7 +103,8 @@ impl Engine {
             phase: Duration::from_micros(random_u32(&*runtime).into()),
             runtime,
             gone: CancellationToken::new(),
-            stale_clock: StaleClock::default(),
+            #[cfg(tenure_mutants)]
+            stale_clock: Default::default(),
         }
     }
 
@@ -116,9 +114,11 @@ impl Engine {
 
     /// Now, for the check of a lease.
     pub(crate) fn now_for_check(&self) -> Moment {
-        let is_stale = mutants::is_set(Mutant::ClockBeforePause);
-        let stale = if is_stale { self.stale_clock.noted() } else { None };
-        stale.map_or_else(|| self.now(), Moment::from_micros)
+        #[cfg(tenure_mutants)]
+        if mutants::has!(ClockBeforePause) {
+            return Moment::from_micros(self.stale_clock.load(Ordering::Acquire));
+        }
+        self.now()
     }
 
     pub(crate) fn runtime(&self) -> &dyn Runtime {
@@ -205,7 +205,8 @@ impl Engine {
         let is_claim = matches!(op, Op::Acquire(_) | Op::Steal(_) | Op::Transfer { .. });
         let mut replies = self.call(vec![Request { key: key.clone(), op }], limit).await?;
         let reply = replies.swap_remove(0);
-        if is_claim { StoreError::unless_known(reply) } else { StoreError::unless_failed(reply) }
+        let may_fail = !is_claim || matches!(reply, Reply::Unknown(_));
+        if may_fail { StoreError::unless_failed(reply) } else { Ok(reply) }
     }
 
     /// Sends steps, and waits for their replies until `limit`.
@@ -235,13 +236,11 @@ impl Engine {
     fn random_owner(&self, value: Option<&str>) -> Owner {
         let mut random = [0; 28];
         self.runtime.random(&mut random);
+        let owner = Owner::random(&random);
         match value {
             // It was checked with the other options.
-            Some(value) => {
-                let attempt = u64::from_le_bytes(random[20..].try_into().expect("eight bytes"));
-                Owner::from_parts(value, attempt)
-            }
-            None => Owner::random(&random),
+            Some(value) => Owner::from_parts(value, owner.attempt()),
+            None => owner,
         }
     }
 

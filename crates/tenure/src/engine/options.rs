@@ -1,14 +1,14 @@
-//! The options of locks and leases, checked once, before anything is touched.
+//! The options of locks and leases, checked once, before anything is touched; and what is left of
+//! the handoffs that they allow.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::runtime::Moment;
 use crate::store::Capabilities;
 use crate::types::{
-    Claim, Error, ErrorKind, InvalidKey, Key, Label, Operation, Owner, Result, TTL_MAX, TTL_MIN,
+    Claim, Error, ErrorKind, Key, Label, Operation, Owner, Result, TTL_MAX, TTL_MIN,
 };
-
-use super::handoff_budget::HandoffLimit;
 
 /// Shortest interval of heartbeats, for the shortest ttls.
 const HEARTBEAT_MIN: Duration = Duration::from_millis(10);
@@ -125,11 +125,6 @@ pub(crate) fn check_ttl(ttl: Duration, ttl_max: Duration) -> Result<(), String> 
     Ok(())
 }
 
-/// The key, or an error that says why it is invalid.
-pub(crate) fn checked_key(key: Result<Key, InvalidKey>, operation: Operation) -> Result<Key> {
-    key.map_err(|e| Error::new(ErrorKind::Invalid, operation, e.to_string()))
-}
-
 impl AcquireOptions {
     /// Checks the limits of the store.
     pub(crate) fn fits(&self, store: &Capabilities) -> Result<(), String> {
@@ -153,14 +148,13 @@ impl AcquireOptions {
 
     /// Checks everything else.
     pub(crate) fn check(
-        key: Result<Key, InvalidKey>,
+        key: Key,
         owner: Option<Arc<str>>,
         label: Label,
         lease_options: Result<LeaseOptions, String>,
         wait: Option<Duration>,
     ) -> Result<Self> {
         let invalid = |message: String| Error::new(ErrorKind::Invalid, Operation::Acquire, message);
-        let key = checked_key(key, Operation::Acquire)?;
         if let Some(value) = &owner {
             Owner::check(value).map_err(|e| invalid(e.to_string()).with_key(&key))?;
         }
@@ -209,6 +203,35 @@ impl LocksOptions {
     }
 }
 
+/// The handoffs of a key within one process since its last grant by the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct HandoffBudget {
+    /// The grant.
+    pub(super) since: Moment,
+    pub(super) handoffs: u32,
+}
+
+/// The limits of a budget, of which the first that is reached counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct HandoffLimit {
+    pub(super) handoffs: u32,
+    pub(super) span: Duration,
+}
+
+impl Default for HandoffLimit {
+    fn default() -> Self {
+        Self { handoffs: 16, span: Duration::from_millis(100) }
+    }
+}
+
+impl HandoffBudget {
+    /// The budget after one more handoff at `now`; `None` if it is used up.
+    pub(super) fn next(self, now: Moment, limit: HandoffLimit) -> Option<Self> {
+        let lasts = self.handoffs < limit.handoffs && now.since(self.since) < limit.span;
+        lasts.then_some(Self { handoffs: self.handoffs + 1, ..self })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -222,5 +245,17 @@ mod tests {
                 LeaseOptions::check(ttl, Renewal::Auto, Duration::ZERO, None).unwrap();
             assert!(lease_options.heartbeat() * 3 <= lease_options.window().min(ttl));
         }
+    }
+
+    #[test]
+    fn a_budget_is_used_up_by_handoffs_or_by_time() {
+        let limit = HandoffLimit { handoffs: 2, span: Duration::from_millis(100) };
+        let at = |ms: u64| Moment::from_micros(ms * 1000);
+        let budget = HandoffBudget { since: at(0), handoffs: 0 };
+        let last = budget.next(at(50), limit).and_then(|budget| budget.next(at(99), limit));
+        assert_eq!(last, Some(HandoffBudget { since: at(0), handoffs: 2 }));
+        assert_eq!(last.and_then(|budget| budget.next(at(99), limit)), None);
+        assert_eq!(budget.next(at(100), limit), None);
+        assert_eq!(budget.next(at(0), HandoffLimit { handoffs: 0, ..limit }), None);
     }
 }

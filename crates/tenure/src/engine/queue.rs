@@ -1,21 +1,23 @@
 //! Waiters and the store's queue: when a heartbeat is due, and what its answer or a push brings. It
-//! sends nothing: the keepalive task does.
+//! sends nothing: the keepalive task does. A push to this process's inbox is a hint: everything
+//! works, only later, if none comes.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use crate::mutants::{self, Mutant};
-use crate::protocol::{Reply, Request, validity};
-use crate::runtime::Moment;
-use crate::store::{Push, StoreError, StoreErrorClass};
+use crate::mutants;
+use crate::observe;
+use crate::protocol::{Reply, Request, timing};
+use crate::runtime::{Moment, shielded, timeout};
+use crate::store::{Inbox, Push, StoreError, StoreErrorClass};
 use crate::types::{Error, Fence, Operation};
 
-use super::Engine;
-use super::cleanup::{close_if_late, let_go, withdraw_if_asked};
-use super::handoff_budget::HandoffBudget;
+use super::cleanup::{close_lease, let_go, withdraw_if_asked};
 use super::lease::Grant;
-use super::schedule::TimerId;
+use super::lease::TimerId;
+use super::options::HandoffBudget;
 use super::waiter::{Seen, Waiter};
+use super::{Engine, timed_out};
 
 /// Interval at which the head of a queue looks where the store cannot push. Those behind it look
 /// more rarely, in proportion to their place.
@@ -62,7 +64,7 @@ pub(super) fn heartbeat_answered(
 ) {
     match reply {
         Reply::Granted { fence } => {
-            let from = if mutants::is_set(Mutant::ValidityFromReply) { engine.now() } else { sent };
+            let from = if mutants::has!(ValidityFromReply) { engine.now() } else { sent };
             grant(engine, waiter, fence, from, waiter.options.ttl, 1);
         }
         Reply::Queued { ahead, look_in, blocker } => {
@@ -112,17 +114,60 @@ pub(super) fn heartbeat_failed(
 }
 
 /// A push is trusted only as far as the heartbeat that it echoes reaches.
-pub(super) fn push_arrived(engine: &Arc<Engine>, push: &Push) {
+fn push_arrived(engine: &Arc<Engine>, push: &Push) {
     let Some((id, waiter)) = engine.tables.waiter_at_store(&push.owner) else { return };
     let Some(claim_lease) = waiter.acquire.claim_lease() else { return };
     let now = engine.now();
-    let sent =
-        if mutants::is_set(Mutant::StalePush) { Some(now) } else { waiter.sent_at(push.stamp) };
-    let slack = validity::slack(waiter.options.ttl);
-    match sent.filter(|sent| now + slack < validity::deadline(*sent, claim_lease)) {
+    let sent = if mutants::has!(StalePush) { Some(now) } else { waiter.sent_at(push.stamp) };
+    let slack = timing::slack(waiter.options.ttl);
+    match sent.filter(|sent| now + slack < timing::deadline(*sent, claim_lease)) {
         Some(sent) => grant(engine, &waiter, push.fence, sent, claim_lease, 0),
         // Too old to be trusted, but a reason to look.
         None => engine.tables.move_to(id, now),
+    }
+}
+
+/// The address of the inbox, which is opened when it is first needed. The caller has no place in
+/// line yet, so after `patience` it goes on without an address.
+pub(super) async fn inbox_address(engine: &Arc<Engine>, patience: Moment) -> Option<Arc<str>> {
+    let opened = engine.inbox.get_or_try_init(|| open_inbox(engine));
+    match timeout(&*engine.runtime, patience, opened).await? {
+        Ok(address) => address.clone(),
+        Err(error) => {
+            observe::no_inbox(&*engine.runtime, &error.to_string());
+            None
+        }
+    }
+}
+
+async fn open_inbox(engine: &Arc<Engine>) -> Result<Option<Arc<str>>, StoreError> {
+    let limit = engine.now() + engine.options.store_timeout;
+    let opened = timeout(&*engine.runtime, limit, engine.store.inbox()).await;
+    let Some(inbox) = opened.ok_or_else(timed_out)?? else { return Ok(None) };
+    let address = Arc::clone(&inbox.address);
+    engine.runtime.spawn(Box::pin(read_inbox(Arc::downgrade(engine), inbox)));
+    Ok(Some(address))
+}
+
+/// Reads the pushes until the engine is gone.
+async fn read_inbox(engine: Weak<Engine>, mut inbox: Inbox) {
+    let Some(gone) = engine.upgrade().map(|engine| engine.gone.clone()) else { return };
+    loop {
+        let push = tokio::select! {
+            biased;
+            () = gone.cancelled() => return,
+            push = inbox.pushes.recv() => match push {
+                Some(push) => Some(push),
+                None => return,
+            },
+            () = inbox.missed.notified() => None,
+        };
+        let Some(engine) = engine.upgrade() else { return };
+        // Both wake tasks of the program.
+        match push {
+            Some(push) => shielded(|| push_arrived(&engine, &push)),
+            None => shielded(|| engine.tables.recheck_all(engine.now())),
+        };
     }
 }
 
@@ -138,12 +183,15 @@ fn grant(
 ) {
     waiter.granted();
     let now = engine.now();
-    let budget = waiter.budget().unwrap_or(HandoffBudget::first(now));
+    let budget = waiter.budget().unwrap_or(HandoffBudget { since: now, handoffs: 0 });
     let grant = Grant { fence, sent_at, lease_for, held_from: now, budget };
     let lease = engine.new_lease(&waiter.key, &waiter.acquire.owner, waiter.options, grant);
     let next_at = now + put_off(engine, waiter, now, budget);
     let held = engine.tables.grant(waiter, lease, next_at);
-    close_if_late(engine, &held);
+    if engine.tables.is_closed() {
+        // The close may not have seen it.
+        close_lease(engine, held.id, &held.lease);
+    }
     if !waiter.grant(&held, answers) {
         // Its caller has given up and withdraws, or was granted by a push just before.
         let_go(engine, &held);

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::mutants::{self, Mutant};
+use crate::mutants;
 use crate::observe;
 use crate::protocol::{Op, Reply, Request};
 use crate::runtime::Moment;
@@ -12,8 +12,8 @@ use crate::types::{LostReason, Operation, Result};
 
 use super::Engine;
 use super::lease::LeaseState;
-use super::schedule::TimerId;
-use super::timer::Timer;
+use super::lease::TimerId;
+use super::schedule::Timer;
 
 /// A renewal without an answer so far. It is counted at its lease until it is dropped.
 pub(super) struct Renewing {
@@ -50,7 +50,7 @@ pub(super) fn visit(
     now: Moment,
 ) -> Option<(Request, Renewing)> {
     if now >= lease.alarm() {
-        if mutants::is_set(Mutant::AlarmWaitsForCall) {
+        if mutants::has!(AlarmWaitsForCall) {
             engine.tables.move_to(id, Moment::NEVER);
             return None;
         }
@@ -78,14 +78,14 @@ pub(super) fn answered(engine: &Engine, renewing: &Renewing, reply: &Reply, sent
     let Renewing { id, lease, ttl } = renewing;
     match reply {
         Reply::Renewed => {
-            let from = if mutants::is_set(Mutant::ValidityFromReply) { engine.now() } else { sent };
+            let from = if mutants::has!(ValidityFromReply) { engine.now() } else { sent };
             lease.confirm(from, *ttl, engine.now());
             observe::renewed(&*engine.runtime, &lease.key, lease.fence);
             let next = lease.options.renew_every.map_or(Moment::NEVER, |every| sent + every);
             lease.renew_at(next);
             engine.tables.move_to(*id, lease.next_visit());
         }
-        _ if mutants::is_set(Mutant::IgnoreGone) => {}
+        _ if mutants::has!(IgnoreGone) => {}
         // The store has answered, and has no such lease: final at once.
         _ => {
             lease.lose(LostReason::Gone);

@@ -1,59 +1,72 @@
-//! The one timer structure of an engine: entries, ordered by time. It knows nothing about them,
-//! except that an overdue one may have a verdict to give.
+//! The leases, waiters and cleanups of an engine, ordered by the time at which they fall due. They
+//! are data: the keepalive task does the work. Only the verdict on an overdue lease does not wait
+//! for that task.
 
+use std::any::Any;
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Wake, Waker};
+use std::time::Duration;
 
 // The ids are counted here, so nobody can choose them to collide: a fast hash is enough.
 use foldhash::fast::RandomState;
 use tokio::sync::Notify;
 
+use crate::mutants;
+use crate::protocol::{Backoff, Op};
 use crate::runtime::{Moment, Runtime, Task};
+use crate::types::Key;
 
-/// Names an entry of the schedule.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct TimerId(u64);
+use super::lease::{LeaseState, TimerId};
+use super::waiter::Waiter;
 
-/// An entry whose verdict does not wait for the keepalive task.
-pub(super) trait Expires: Clone + fmt::Debug + Send + Sync + 'static {
-    /// Called on the alarms' thread with the schedule locked, so it wakes nobody.
-    fn expire(&self, now: Moment) -> Expiry;
-
-    /// Announces the verdict. Called after the schedule is unlocked.
-    fn announce(&self);
+/// An entry of the schedule.
+#[derive(Debug, Clone)]
+pub(super) enum Timer {
+    Lease(Arc<LeaseState>),
+    Waiter(Arc<Waiter>),
+    Cleanup(Arc<Cleanup>),
 }
 
-/// The verdict of an entry whose time has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Expiry {
-    /// The keepalive task does all there is to do.
-    Nothing,
-    /// The verdict is due at this later moment.
-    At(Moment),
-    /// It has expired now, and this must be announced.
-    Expired,
+/// A release or withdrawal that must still reach the store. It is repeated until it is answered,
+/// or until what it undoes has ended by itself.
+#[derive(Debug)]
+pub(super) struct Cleanup {
+    pub(super) key: Key,
+    pub(super) op: Op,
+    /// After this moment nothing is left to undo.
+    pub(super) until: Moment,
+    pub(super) backoff: Mutex<Backoff>,
+    /// A handoff may have granted to the first in line without telling it.
+    pub(super) recheck_queue: bool,
+    /// The engine, which works on until this entry leaves the schedule, even after the last guard
+    /// and the last `Locks` are gone.
+    pub(super) _engine: Arc<dyn Any + Send + Sync>,
+}
+
+impl Cleanup {
+    /// How long to wait before it is repeated.
+    pub(super) fn pause(&self, random: u32) -> Duration {
+        self.backoff.lock().unwrap_or_else(PoisonError::into_inner).next(random)
+    }
 }
 
 #[derive(Debug)]
-pub(super) struct Schedule<T> {
-    shared: Arc<Shared<T>>,
-}
-
-#[derive(Debug)]
-struct Shared<T> {
-    table: Mutex<Table<T>>,
+pub(super) struct Schedule {
+    table: Mutex<Table>,
     runtime: Arc<dyn Runtime>,
     /// Wakes the keepalive task.
     changed: Arc<Notify>,
+    /// Rings here.
+    bell: Waker,
 }
 
 #[derive(Debug)]
-struct Table<T> {
+struct Table {
     /// The same entries twice: by time for the keepalive task, by id to end or move one.
     by_time: BTreeSet<(Moment, TimerId)>,
-    by_id: HashMap<TimerId, (Moment, T), RandomState>,
+    by_id: HashMap<TimerId, (Moment, Timer), RandomState>,
     last: u64,
     /// When the bell rings next: never later than the first entry that it has not rung for. It may
     /// ring sooner, for an entry that has left or was moved. Setting it again each time would cost
@@ -67,18 +80,18 @@ struct Alarm(#[allow(dead_code, reason = "it rings unless it is dropped")] Task)
 
 /// Rings on the alarms' thread. Verdicts are given there; the keepalive task, which may be held
 /// up, does the rest.
-struct Bell<T>(Weak<Shared<T>>);
+struct Bell(Weak<Schedule>);
 
-impl<T: Expires> Wake for Bell<T> {
+impl Wake for Bell {
     fn wake(self: Arc<Self>) {
-        let Some(shared) = self.0.upgrade() else { return };
-        shared.give_verdicts();
-        shared.changed.notify_one();
+        let Some(schedule) = self.0.upgrade() else { return };
+        schedule.give_verdicts();
+        schedule.changed.notify_one();
     }
 }
 
-impl<T: Expires> Schedule<T> {
-    pub(super) fn new(runtime: Arc<dyn Runtime>, changed: Arc<Notify>) -> Self {
+impl Schedule {
+    pub(super) fn new(runtime: Arc<dyn Runtime>, changed: Arc<Notify>) -> Arc<Self> {
         let table = Table {
             by_time: BTreeSet::new(),
             by_id: HashMap::default(),
@@ -86,16 +99,19 @@ impl<T: Expires> Schedule<T> {
             rings: Moment::NEVER,
             alarm: None,
         };
-        Self { shared: Arc::new(Shared { table: Mutex::new(table), runtime, changed }) }
+        Arc::new_cyclic(|this| {
+            let bell = Waker::from(Arc::new(Bell(Weak::clone(this))));
+            Self { table: Mutex::new(table), runtime, changed, bell }
+        })
     }
 
-    pub(super) fn enter(&self, at: Moment, entry: T) -> TimerId {
+    pub(super) fn enter(&self, at: Moment, entry: Timer) -> TimerId {
         let mut table = self.table();
         table.last += 1;
         let id = TimerId(table.last);
         table.by_time.insert((at, id));
         table.by_id.insert(id, (at, entry));
-        self.shared.ring_by(&mut table, at);
+        self.ring_by(&mut table, at);
         id
     }
 
@@ -112,12 +128,12 @@ impl<T: Expires> Schedule<T> {
         }
     }
 
-    fn place(&self, table: &mut Table<T>, id: TimerId, at: Moment) {
+    fn place(&self, table: &mut Table, id: TimerId, at: Moment) {
         let Some((was, _)) = table.by_id.get_mut(&id) else { return };
         let was = std::mem::replace(was, at);
         table.by_time.remove(&(was, id));
         table.by_time.insert((at, id));
-        self.shared.ring_by(table, at);
+        self.ring_by(table, at);
     }
 
     /// Takes an entry out. Answers whether it was there.
@@ -132,8 +148,8 @@ impl<T: Expires> Schedule<T> {
     pub(super) fn due(
         &self,
         until: Moment,
-        is_wanted: impl Fn(Moment, &T) -> bool,
-    ) -> Vec<(Moment, TimerId, T)> {
+        is_wanted: impl Fn(Moment, &Timer) -> bool,
+    ) -> Vec<(Moment, TimerId, Timer)> {
         let table = self.table();
         let due = table.by_time.iter().take_while(|(at, _)| *at <= until);
         let entries = due.filter_map(|(at, id)| {
@@ -144,16 +160,21 @@ impl<T: Expires> Schedule<T> {
     }
 
     /// All entries, oldest first.
-    pub(super) fn all(&self) -> Vec<(TimerId, T)> {
+    pub(super) fn all(&self) -> Vec<(TimerId, Timer)> {
         let table = self.table();
         let mut all: Vec<_> = table.by_id.iter().map(|(id, (_, e))| (*id, e.clone())).collect();
         all.sort_unstable_by_key(|(id, _)| *id);
         all
     }
 
-    /// The results of `pick`, in no order. It looks at every entry, under the lock.
-    pub(super) fn pick<P>(&self, pick: impl FnMut(&T) -> Option<P>) -> Vec<P> {
-        self.table().by_id.values().map(|(_, entry)| entry).filter_map(pick).collect()
+    /// The leases on a key. It looks at every entry, under the lock.
+    pub(super) fn leases_of(&self, key: &Key) -> Vec<Arc<LeaseState>> {
+        let table = self.table();
+        let leases = table.by_id.values().filter_map(|(_, timer)| match timer {
+            Timer::Lease(lease) if lease.key == *key => Some(Arc::clone(lease)),
+            Timer::Lease(_) | Timer::Waiter(_) | Timer::Cleanup(_) => None,
+        });
+        leases.collect()
     }
 
     /// The keepalive task has done what was due at `now`, and is woken when there is more.
@@ -163,31 +184,24 @@ impl<T: Expires> Schedule<T> {
         if table.rings <= now {
             table.rings = Moment::NEVER;
         }
-        self.shared.ring_by(&mut table, first);
+        self.ring_by(&mut table, first);
     }
 
-    fn table(&self) -> MutexGuard<'_, Table<T>> {
-        self.shared.table()
-    }
-}
-
-impl<T: Expires> Shared<T> {
-    fn table(&self) -> MutexGuard<'_, Table<T>> {
+    fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Makes the bell ring at `at` or sooner.
-    fn ring_by(self: &Arc<Self>, table: &mut Table<T>, at: Moment) {
+    fn ring_by(&self, table: &mut Table, at: Moment) {
         if at < table.rings {
             table.rings = at;
-            let bell = Waker::from(Arc::new(Bell(Arc::downgrade(self))));
-            table.alarm = Some(Alarm(self.runtime.alarm(at, bell)));
+            table.alarm = Some(Alarm(self.runtime.alarm(at, self.bell.clone())));
         }
     }
 
     /// Gives all verdicts that are due, then announces them. Sets the bell for the next ones too,
     /// since the keepalive task, which sets it after its work, may be held up.
-    fn give_verdicts(self: &Arc<Self>) {
+    fn give_verdicts(&self) {
         let now = self.runtime.now();
         let mut table = self.table();
         let later = table.by_time.range((now, TimerId(u64::MAX))..).next();
@@ -213,5 +227,41 @@ impl<T: Expires> Shared<T> {
 impl fmt::Debug for Alarm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Alarm")
+    }
+}
+
+/// The verdict of an entry whose time has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Expiry {
+    /// The keepalive task does all there is to do.
+    Nothing,
+    /// The verdict is due at this later moment.
+    At(Moment),
+    /// It has expired now, and this must be announced.
+    Expired,
+}
+
+impl Timer {
+    /// Called on the alarms' thread with the schedule locked, so it wakes nobody.
+    fn expire(&self, now: Moment) -> Expiry {
+        match self {
+            Self::Lease(lease) if lease.is_held() && !mutants::has!(AlarmWaitsForCall) => {
+                if now < lease.alarm() {
+                    Expiry::At(lease.alarm())
+                } else if lease.set_lost(lease.expiry()) {
+                    Expiry::Expired
+                } else {
+                    Expiry::Nothing
+                }
+            }
+            Self::Lease(_) | Self::Waiter(_) | Self::Cleanup(_) => Expiry::Nothing,
+        }
+    }
+
+    /// Announces the verdict. Called after the schedule is unlocked.
+    fn announce(&self) {
+        if let Self::Lease(lease) = self {
+            lease.announce(lease.expiry());
+        }
     }
 }

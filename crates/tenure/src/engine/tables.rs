@@ -6,29 +6,106 @@
 //! the tables then. So it finds every owner; or that owner's task, which looks at the flag after it
 //! has entered, finds the flag.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use crate::runtime::{Moment, Runtime, timeout};
-use crate::types::{Key, Owner};
+use crate::process::Process;
+use crate::runtime::{Moment, Runtime, shielded, timeout};
+use crate::types::{Claim, Key, Owner};
 
-use super::in_flight::{InFlight, Tracked};
+use super::lease::TimerId;
 use super::lease::{LeaseEntry, LeaseState};
 use super::local_queue::LocalQueue;
 use super::poll_queue::PollQueue;
-use super::schedule::{Schedule, TimerId};
-use super::timer::{Cleanup, Timer};
+use super::schedule::Schedule;
+use super::schedule::{Cleanup, Timer};
 use super::waiter::Waiter;
 
 #[derive(Debug)]
 pub(super) struct Tables {
-    schedule: Schedule<Timer>,
-    local_queue: LocalQueue,
+    schedule: Arc<Schedule>,
+    /// Locked before the schedule.
+    local_queue: Mutex<LocalQueue>,
     poll_queue: PollQueue,
     in_flight: InFlight,
     closed: AtomicBool,
+}
+
+/// The number of requests that may have left something at the store: calls without an answer yet,
+/// releases and withdrawals to be repeated. Closing waits until it is zero.
+///
+/// The count and the flag of the close are sequentially consistent: of a caller that counts
+/// and then looks whether it is closed, and a close that sets its flag and then looks at the
+/// count, one sees the other.
+#[derive(Debug)]
+pub(super) struct InFlight {
+    process: Process,
+    count: AtomicUsize,
+    /// Told when the count falls to zero. It does so with every lock in turn, so this is told only
+    /// after somebody has begun to wait.
+    none: Notify,
+    is_awaited: AtomicBool,
+}
+
+/// One counted request, until it is dropped.
+#[derive(Debug)]
+#[must_use = "it is counted for as long as this lives"]
+pub(crate) struct Tracked<'a>(&'a InFlight);
+
+impl Default for InFlight {
+    fn default() -> Self {
+        let (count, none, is_awaited) = Default::default();
+        Self { process: Process::current(), count, none, is_awaited }
+    }
+}
+
+impl InFlight {
+    pub(super) fn track(&self) -> Tracked<'_> {
+        self.count.fetch_add(1, Ordering::SeqCst);
+        Tracked(self)
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.count.load(Ordering::SeqCst)
+    }
+
+    /// Ends the counting of a request whose [`Tracked`] was entered into the schedule.
+    pub(super) fn finish(&self) {
+        let was_last = self.count.fetch_sub(1, Ordering::SeqCst) == 1;
+        if was_last && self.is_awaited.load(Ordering::SeqCst) {
+            shielded(|| self.none.notify_waiters());
+        }
+    }
+
+    /// Ends when the count is zero.
+    pub(super) async fn wait(&self) {
+        self.is_awaited.store(true, Ordering::SeqCst);
+        loop {
+            let none = self.none.notified();
+            if self.count() == 0 {
+                return;
+            }
+            none.await;
+        }
+    }
+}
+
+impl Tracked<'_> {
+    /// From here on an entry of the schedule stands for it. The end of that entry calls
+    /// [`InFlight::finish`].
+    pub(super) fn enter(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Tracked<'_> {
+    fn drop(&mut self) {
+        if self.0.process.is_current() {
+            self.0.finish();
+        }
+    }
 }
 
 impl Tables {
@@ -36,7 +113,7 @@ impl Tables {
     pub(super) fn new(runtime: Arc<dyn Runtime>, changed: Arc<Notify>) -> Self {
         Self {
             schedule: Schedule::new(runtime, changed),
-            local_queue: LocalQueue::default(),
+            local_queue: Mutex::default(),
             poll_queue: PollQueue::default(),
             in_flight: InFlight::default(),
             closed: AtomicBool::new(false),
@@ -76,13 +153,13 @@ impl Tables {
     /// Lets a waiter in: to the store, or, if it stands `in_line`, behind earlier ones of this
     /// process. Its request must be tracked until this has returned.
     pub(super) fn enter_waiter(&self, waiter: &Arc<Waiter>, in_line: bool, now: Moment) {
-        self.local_queue.enter(waiter, in_line, &self.schedule, now);
+        self.local_queue().enter(waiter, in_line, &self.schedule, now);
     }
 
     /// Lets a waiter out. Its claim must be tracked already, or be a lease by now. The next of its
     /// line goes to the store at `next_at`.
     pub(super) fn leave_waiter(&self, owner: &Owner, next_at: Moment) {
-        self.local_queue.leave(owner, &self.schedule, next_at);
+        self.local_queue().leave(owner, &self.schedule, next_at);
     }
 
     /// Enters a cleanup. It takes the place of what was tracked for it, until
@@ -101,14 +178,24 @@ impl Tables {
         }
     }
 
+    fn local_queue(&self) -> MutexGuard<'_, LocalQueue> {
+        self.local_queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a waiter of this process stands in line for the same claim.
+    pub(super) fn is_waited_for(&self, key: &Key, claim: Claim) -> bool {
+        let queue = self.local_queue();
+        queue.first(key).is_some_and(|(_, waiter)| waiter.acquire.claim == claim)
+    }
+
     /// The first of the key's line in this process.
     pub(super) fn first_in_line(&self, key: &Key) -> Option<(TimerId, Arc<Waiter>)> {
-        self.local_queue.first(key)
+        self.local_queue().first(key)
     }
 
     /// The waiter of this owner, if it stands at the store.
     pub(super) fn waiter_at_store(&self, owner: &Owner) -> Option<(TimerId, Arc<Waiter>)> {
-        self.local_queue.at_store(owner)
+        self.local_queue().at_store(owner)
     }
 
     /// The first of the key's line asks the store now, if it has put that off because a handoff was
@@ -130,17 +217,15 @@ impl Tables {
 
     /// Every waiter at the store asks now.
     pub(super) fn recheck_all(&self, now: Moment) {
-        for id in self.local_queue.all_at_store() {
+        let at_store = self.local_queue().all_at_store();
+        for id in at_store {
             self.schedule.move_to(id, now);
         }
     }
 
     /// The leases on a key. It looks at every entry.
     pub(super) fn leases_of(&self, key: &Key) -> Vec<Arc<LeaseState>> {
-        self.schedule.pick(|timer| match timer {
-            Timer::Lease(lease) if lease.key == *key => Some(Arc::clone(lease)),
-            Timer::Lease(_) | Timer::Waiter(_) | Timer::Cleanup(_) => None,
-        })
+        self.schedule.leases_of(key)
     }
 
     /// All entries of the schedule, oldest first.
@@ -182,7 +267,7 @@ impl Tables {
     pub(super) fn close(&self) -> Vec<Arc<Waiter>> {
         self.closed.store(true, Ordering::SeqCst);
         self.poll_queue.close();
-        self.local_queue.drain()
+        self.local_queue().drain()
     }
 
     /// Number of requests that may have left something at the store.

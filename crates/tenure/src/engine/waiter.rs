@@ -10,9 +10,8 @@ use crate::protocol::{Acquire, Backoff, Blocker, Op, Queueing, Request};
 use crate::runtime::{Moment, shielded};
 use crate::types::{Error, Key};
 
-use super::handoff_budget::HandoffBudget;
 use super::lease::LeaseEntry;
-use super::options::LeaseOptions;
+use super::options::{HandoffBudget, LeaseOptions};
 
 /// Number of heartbeats whose sending time is kept. A push that answers an older one is worthless.
 const STAMPS_KEPT: usize = 16;

@@ -10,7 +10,7 @@ use tracing::Span;
 use crate::engine::{self, Engine, Failing, LeaseEntry, LeaseState};
 use crate::observe;
 use crate::process::{OfProcess, of_process};
-use crate::protocol::validity;
+use crate::protocol::timing;
 use crate::runtime::{Moment, timeout};
 use crate::types::{Error, ErrorKind, Fence, Key, LostReason, Operation, Owner, Result, TTL_MAX};
 
@@ -35,20 +35,16 @@ use crate::types::{Error, ErrorKind, Fence, Key, LostReason, Operation, Owner, R
 /// ```
 #[derive(Clone)]
 pub struct Lease {
-    inner: OfProcess<Inner>,
+    pub(super) inner: OfProcess<Inner>,
 }
 
 #[derive(Clone)]
-struct Inner {
-    engine: Arc<Engine>,
-    held: LeaseEntry,
+pub(super) struct Inner {
+    pub(super) engine: Arc<Engine>,
+    pub(super) held: LeaseEntry,
 }
 
 impl Lease {
-    pub(super) fn new(engine: Arc<Engine>, held: LeaseEntry) -> Self {
-        Self { inner: OfProcess::new(Inner { engine, held }) }
-    }
-
     /// The key.
     #[must_use]
     pub fn key(&self) -> &Key {
@@ -211,7 +207,7 @@ impl Lease {
         let ttl_max = self.engine().capabilities().ttl_max;
         // The general limit is for the caller's span. A store's own limit is for the ttl that it
         // gets, which is a little longer.
-        let ttl = if span > TTL_MAX { span } else { validity::ttl_for(span) };
+        let ttl = if span > TTL_MAX { span } else { timing::ttl_for(span) };
         engine::check_ttl(if ttl_max < TTL_MAX { ttl } else { span }, ttl_max).map_err(invalid)?;
         self.extend(ttl).await
     }
@@ -287,12 +283,8 @@ impl Lease {
         self.verdict_now().map_err(|reason| self.lost_error(operation, reason))
     }
 
-    pub(super) fn engine(&self) -> &Arc<Engine> {
+    fn engine(&self) -> &Arc<Engine> {
         &self.inner.engine
-    }
-
-    pub(super) fn entry(&self) -> &LeaseEntry {
-        &self.inner.held
     }
 
     fn state(&self) -> &LeaseState {

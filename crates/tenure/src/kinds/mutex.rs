@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::engine::{self, AcquireOptions, LeaseOptions, Renewal};
 use crate::guard::Guard;
 use crate::protocol::{Inspection, Op, Reply};
-use crate::types::{Error, ErrorKind, InvalidKey, Key, Label, Operation, Result};
+use crate::types::{InvalidKey, Key, Label, Operation, Result};
 
 use super::LazyLocks;
 
@@ -225,15 +225,15 @@ impl Mutex {
     }
 
     fn key(&self, operation: Operation) -> Result<&Key> {
-        let key = self.key.as_ref();
-        key.map_err(|e| Error::new(ErrorKind::Invalid, operation, e.to_string()))
+        self.key.as_ref().map_err(|invalid| invalid.during(operation))
     }
 
     fn options(&self) -> Result<AcquireOptions> {
+        let key = self.key(Operation::Acquire)?.clone();
         let lease_options =
             LeaseOptions::check(self.ttl, self.renewal, self.min_hold, self.max_hold);
         let label = self.label.clone().unwrap_or_else(Label::of_this_process);
-        AcquireOptions::check(self.key.clone(), self.owner.clone(), label, lease_options, self.wait)
+        AcquireOptions::check(key, self.owner.clone(), label, lease_options, self.wait)
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use futures_core::Stream;
 
-use crate::engine::{Engine, checked_key};
+use crate::engine::Engine;
 use crate::process::OfProcess;
 use crate::protocol::{Inspection, Op, Reply, State};
 use crate::types::{Fence, InvalidKey, Key, Operation, Result};
@@ -174,7 +174,7 @@ impl Watch {
             if !pause.is_zero() && engine.is_here() {
                 let _forked = engine.sleep_until(engine.now() + pause).await;
             }
-            let key = checked_key(key, Operation::Inspect)?;
+            let key = key.map_err(|invalid| invalid.during(Operation::Inspect))?;
             match engine.request(Operation::Inspect, &key, Op::Inspect).await? {
                 Reply::Inspected(seen) => Ok(seen),
                 other => Err(engine.failing(Operation::Inspect, &key).by_reply(&other)),

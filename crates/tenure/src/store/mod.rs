@@ -238,17 +238,11 @@ impl StoreError {
         Self { class: StoreErrorClass::Config, message, may_have_run: false, source: None }
     }
 
-    /// The reply, or a failure if it is [`Reply::Unknown`].
-    pub(crate) fn unless_known(reply: Reply) -> Result<Reply, Self> {
-        let Reply::Unknown(message) = reply else { return Ok(reply) };
-        let (class, message) = (StoreErrorClass::Transient, message.into());
-        Err(Self { class, message, may_have_run: true, source: None })
-    }
-
-    /// The reply to a renewal or a release, or a failure if the step was not carried out. Such a
-    /// step can be refused for now, but not for ever.
+    /// The reply to a step, or a failure if it was not carried out. A renewal or release can be
+    /// refused for now, but not for ever.
     pub(crate) fn unless_failed(reply: Reply) -> Result<Reply, Self> {
-        let (class, message) = match Self::unless_known(reply)? {
+        let (class, message) = match reply {
+            Reply::Unknown(why) => (StoreErrorClass::Transient, why),
             Reply::Refused(why) => (StoreErrorClass::Refused, why),
             Reply::Full(why) => (StoreErrorClass::Full, why),
             reply => return Ok(reply),

@@ -1,5 +1,258 @@
-//! How much of a key is claimed: the pair of numbers behind mutex, semaphore and read-write lock.
-//! It knows no holder and no time.
+//! The words of a claim: the key, the owner with its label, the units, and the fence of its grant.
+//! Names are never normalised, folded to one case or escaped: two are equal exactly when their
+//! bytes are.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use crate::process::PerProcess;
+
+/// A validated name: 1..=512 bytes of UTF-8 without control characters.
+///
+/// A server refuses the few names under which it keeps parts of other locks, such as
+/// `tenure:{a}:record`.
+///
+/// Cloning is cheap. Keys are compared byte by byte: `Stock` and `stock` are two keys.
+///
+/// ```
+/// use tenure::Key;
+/// assert_eq!(Key::new("report 📈")?.as_str(), "report 📈");
+/// assert!(Key::new("").is_err());
+/// # Ok::<(), tenure::InvalidKey>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key(Arc<str>);
+
+/// Why a name cannot be a key.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidKey {
+    /// The name is empty.
+    #[error("a key cannot be empty")]
+    Empty,
+    /// The name has more than [`Key::MAX_BYTES`] bytes.
+    #[error("the key has {bytes} bytes, the limit is {} bytes", Key::MAX_BYTES)]
+    TooLong {
+        /// Its length in bytes.
+        bytes: usize,
+    },
+    /// The name contains a control character.
+    #[error("the key contains the control character U+{code:04X} at byte {at}")]
+    Control {
+        /// The character's code point.
+        code: u32,
+        /// Its position in bytes.
+        at: usize,
+    },
+}
+
+impl Key {
+    /// The longest key, in bytes.
+    pub const MAX_BYTES: usize = 512;
+
+    /// Checks a name.
+    ///
+    /// # Errors
+    /// [`InvalidKey`] says which rule the name breaks.
+    pub fn new(name: impl AsRef<str>) -> Result<Self, InvalidKey> {
+        let name = name.as_ref();
+        if name.is_empty() {
+            return Err(InvalidKey::Empty);
+        }
+        if name.len() > Self::MAX_BYTES {
+            return Err(InvalidKey::TooLong { bytes: name.len() });
+        }
+        if let Some((at, c)) = name.char_indices().find(|(_, c)| c.is_control()) {
+            return Err(InvalidKey::Control { code: c.into(), at });
+        }
+        Ok(Self(name.into()))
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl AsRef<str> for Key {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Key({:?})", &*self.0)
+    }
+}
+
+/// The identity of one acquisition: a value, and the number of the attempt.
+///
+/// The value is 160 bits from the operating system's generator, in hex, or a fixed value that
+/// the caller chose. By the attempt number (64 random bits) a repeated request is recognised as the
+/// same one. Two claims that share a fixed value differ in it, so they exclude each other.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Owner {
+    value: Arc<str>,
+    attempt: u64,
+}
+
+/// Why a text cannot be an owner's fixed value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidOwner {
+    /// The value is empty.
+    #[error("an owner value cannot be empty")]
+    Empty,
+    /// The value has more than [`Owner::MAX_BYTES`] bytes.
+    #[error("the owner value has {bytes} bytes, the limit is {} bytes", Owner::MAX_BYTES)]
+    TooLong {
+        /// Its length in bytes.
+        bytes: usize,
+    },
+    /// The value contains a control character.
+    #[error("the owner value contains the control character U+{code:04X}")]
+    Control {
+        /// The character's code point.
+        code: u32,
+    },
+}
+
+impl Owner {
+    /// The longest fixed value, in bytes.
+    pub const MAX_BYTES: usize = 256;
+
+    /// An owner of 160 random bits (`random[..20]`) and an attempt number (`random[20..]`).
+    #[must_use]
+    pub fn random(random: &[u8; 28]) -> Self {
+        // Every acquire comes here, and this is many times as fast as formatting.
+        let digit = |half: u8| half + if half < 10 { b'0' } else { b'a' - 10 };
+        let mut hex = [0; 40];
+        for (at, byte) in random[..20].iter().enumerate() {
+            hex[2 * at] = digit(byte >> 4);
+            hex[2 * at + 1] = digit(byte & 15);
+        }
+        let value = std::str::from_utf8(&hex).expect("digits are text").into();
+        Self { value, attempt: attempt_of(random) }
+    }
+
+    /// An owner with a value that the caller chose; `random` tells its attempts apart.
+    ///
+    /// # Errors
+    /// [`InvalidOwner`] says which rule the value breaks.
+    pub fn fixed(value: &str, random: &[u8; 28]) -> Result<Self, InvalidOwner> {
+        Self::check(value)?;
+        Ok(Self { value: value.into(), attempt: attempt_of(random) })
+    }
+
+    /// Builds an owner from the parts that a store has kept.
+    #[must_use]
+    pub fn from_parts(value: &str, attempt: u64) -> Self {
+        Self { value: value.into(), attempt }
+    }
+
+    pub(crate) fn check(value: &str) -> Result<(), InvalidOwner> {
+        if value.is_empty() {
+            return Err(InvalidOwner::Empty);
+        }
+        if value.len() > Self::MAX_BYTES {
+            return Err(InvalidOwner::TooLong { bytes: value.len() });
+        }
+        match value.chars().find(|c| c.is_control()) {
+            Some(c) => Err(InvalidOwner::Control { code: c.into() }),
+            None => Ok(()),
+        }
+    }
+
+    /// The value: 40 hex digits, or what the caller chose.
+    #[must_use]
+    pub fn value(&self) -> &str {
+        &self.value
+    }
+
+    /// The number of this attempt. It only tells whether two requests are the same attempt.
+    #[must_use]
+    pub fn attempt(&self) -> u64 {
+        self.attempt
+    }
+}
+
+fn attempt_of(random: &[u8; 28]) -> u64 {
+    let mut bytes = [0; 8];
+    bytes.copy_from_slice(&random[20..]);
+    u64::from_le_bytes(bytes)
+}
+
+impl fmt::Debug for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Owner({}#{:x})", self.value, self.attempt)
+    }
+}
+
+/// A name that tells people whom to ask about a lock: by default `host:pid:program`. It is shown,
+/// never trusted.
+///
+/// Control characters become `?`. A text longer than [`Label::MAX_BYTES`] is cut.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Label(Arc<str>);
+
+impl Label {
+    /// The longest label, in bytes.
+    pub const MAX_BYTES: usize = 200;
+
+    /// Makes a label of any text.
+    #[must_use]
+    pub fn new(text: impl AsRef<str>) -> Self {
+        let mut clean = String::new();
+        for c in text.as_ref().chars().map(|c| if c.is_control() { '?' } else { c }) {
+            if clean.len() + c.len_utf8() > Self::MAX_BYTES {
+                break;
+            }
+            clean.push(c);
+        }
+        Self(clean.into())
+    }
+
+    /// `host:pid:program`, made once in each process.
+    #[must_use]
+    pub fn of_this_process() -> Self {
+        static LABEL: PerProcess<OnceLock<Label>> = PerProcess::new();
+        let label = LABEL.get().get_or_init(|| {
+            let uname = rustix::system::uname();
+            let host = uname.nodename().to_string_lossy();
+            let program = std::env::current_exe().ok();
+            let program = program.as_deref().and_then(Path::file_name).unwrap_or_default();
+            Self::new(format!("{host}:{}:{}", std::process::id(), program.to_string_lossy()))
+        });
+        label.clone()
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", &*self.0)
+    }
+}
 
 /// `units` out of `limit`.
 ///
@@ -37,5 +290,48 @@ impl Claim {
     #[must_use]
     pub const fn limit(self) -> u32 {
         self.limit
+    }
+}
+
+/// A number that grows with every new grant on a key, unchanged by renewal.
+///
+/// Hand it to the resource that the lock protects, and let the resource refuse a number that is
+/// smaller than the largest it has seen. A holder that was paused past its lease then does no harm.
+/// See Martin Kleppmann, *How to do distributed locking* (2016). It always fits 53 bits, so JSON
+/// and JavaScript carry it exactly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct Fence(u64);
+
+impl Fence {
+    /// Makes a fence from a stored number.
+    #[must_use]
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for Fence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_random_owner_shows_all_its_bits() {
+        let mut random = [0; 28];
+        random.iter_mut().zip(0..).for_each(|(byte, i)| *byte = i * 9);
+        let owner = Owner::random(&random);
+        assert_eq!(owner.value(), "0009121b242d363f48515a636c757e879099a2ab");
+        assert_eq!(owner.attempt(), u64::from_le_bytes(random[20..].try_into().unwrap()));
     }
 }

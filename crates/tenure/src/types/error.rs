@@ -5,7 +5,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 
-use super::Key;
+use super::{InvalidKey, Key};
 
 /// A result with Tenure's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -182,6 +182,13 @@ impl Error {
     #[must_use]
     pub fn message(&self) -> &str {
         &self.0.message
+    }
+}
+
+impl InvalidKey {
+    /// The error of an operation on such a key.
+    pub(crate) fn during(&self, operation: Operation) -> Error {
+        Error::new(ErrorKind::Invalid, operation, self.to_string())
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use crate::mutants::{self, Mutant};
+use crate::mutants;
 use crate::protocol::{Acquire, FenceRule, Op, Reply, Request, Verdict, Vote, Votes, majority};
 use crate::store::{StoreError, StoreErrorClass};
 use crate::types::{Claim, Fence};
@@ -196,7 +196,7 @@ async fn raise(
     if differ.is_empty() {
         return;
     }
-    if mutants::is_set(Mutant::PlainMaximum) {
+    if mutants::has!(PlainMaximum) {
         differ.iter().for_each(|it| verdicts[it.step] = Verdict::Won(it.fence));
         return;
     }

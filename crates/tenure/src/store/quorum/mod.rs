@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::mutants::{self, Mutant};
+use crate::mutants;
 use crate::process::OfProcess;
 use crate::protocol::{FenceRule, Inspection, Reply, Request};
 use crate::runtime::{Moment, Runtime};
@@ -194,7 +194,7 @@ impl Shared {
     fn proposal(&self) -> FenceRule {
         let seen = self.highest.load(Ordering::Acquire);
         let fence = Fence::new(self.runtime.wall_micros().max(seen + 1));
-        if mutants::is_set(Mutant::PlainMaximum) {
+        if mutants::has!(PlainMaximum) {
             return FenceRule::Propose { fence: Fence::default(), within: Duration::ZERO };
         }
         FenceRule::Propose { fence, within: self.options.near() }

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::mutants::{self, Mutant};
-use crate::protocol::validity;
+use crate::mutants;
+use crate::protocol::timing;
 use crate::protocol::{Acquire, Blocker, FenceRule, Op, Reply, Request, Verdict, Vote, majority};
 use crate::runtime::{Moment, timeout};
 use crate::store::StoreError;
@@ -157,7 +157,7 @@ fn due(
                 // It was released meanwhile, without this node.
                 let steps = told.map(|op| let_go_late(key, op, vote)).into_iter().collect();
                 return Due::Later(steps, shared.options.follow_up_max());
-            } else if mutants::is_set(Mutant::PartialWinKept) {
+            } else if mutants::has!(PartialWinKept) {
                 return Due::Nothing;
             } else if matches!(vote, Vote::For(_)) {
                 let op = Op::Release { owner, min_hold: Duration::ZERO, tombstone: None };
@@ -227,7 +227,7 @@ fn top_up(shared: &Arc<Shared>, node: usize, top_ups: Vec<(Owner, Request)>) {
     let limit = shared.now() + shared.options.node_timeout();
     shared.runtime.spawn(Box::pin(async move {
         let (owners, mut steps): (Vec<_>, Vec<_>) = top_ups.into_iter().unzip();
-        if mutants::is_set(Mutant::TopUpMints) {
+        if mutants::has!(TopUpMints) {
             for step in &mut steps {
                 if let Op::Acquire(acquire) = &mut step.op {
                     acquire.fence = FenceRule::Mint;
@@ -270,7 +270,7 @@ impl Shared {
     fn enter(&self, asked: &Asked, index: usize, words: &[Word], verdict: Verdict) {
         let Verdict::Won(fence) = verdict else { return };
         let Request { key, op } = &asked.steps[index];
-        let valid_for = |ttl: Duration| validity::deadline(asked.sent, ttl);
+        let valid_for = |ttl: Duration| timing::deadline(asked.sent, ttl);
         let lease = |label, fence, ttl| Lease {
             key: key.clone(),
             label,
