@@ -296,6 +296,28 @@ async fn a_damaged_queue_keeps_no_lease_alive() {
     }
 }
 
+/// A release that the machine refuses has taken nobody out of the queue.
+#[tokio::test]
+async fn a_damaged_queue_loses_no_waiter_however_often_a_release_is_tried() {
+    for flavour in Flavour::ALL {
+        let server = Server::of(flavour).start();
+        let store = open(&server).await;
+        granted(&answer(&store, "bad", Op::Acquire(claim(1, 1))).await);
+        for waiter in [2, 4, 5] {
+            answer(&store, "bad", Op::Acquire(heartbeat(waiter, 1, 1))).await;
+        }
+        Damage::Type("alive").inflict(&server);
+        for _try in 0..3 {
+            let refused = answer(&store, "bad", release(1)).await;
+            assert!(matches!(refused, Reply::Refused(_)), "{refused:?}");
+            assert_eq!(server.command(&["ZCARD", "tenure:{bad}:queue"]).int(), 3);
+        }
+        server.command(&["DEL", "tenure:{bad}:alive"]);
+        assert_eq!(answer(&store, "bad", release(1)).await, Reply::Released);
+        assert_eq!(server.command(&["GET", "bad"]).text().as_deref(), Some("owner 2"));
+    }
+}
+
 #[tokio::test]
 async fn a_holder_whose_place_was_left_behind_ends_its_lease() {
     for flavour in Flavour::ALL {

@@ -127,18 +127,15 @@ impl ScriptCall {
         if terms.is_guarded() {
             keys.text(keys::MARKER);
         }
-        args.number(fast.len() as u64);
-        let with_others = fast.len() <= WITH_OTHERS_MAX;
-        args.number(with_others.into());
         let others = append_fast(&fast, steps, &terms.template, (&mut keys, &mut args));
-        if with_others {
+        if fast.len() <= WITH_OTHERS_MAX {
             keys.append(others);
         }
         // One behind the other the steps of a key share its record.
         full.sort_by_key(|&index| &steps[index].key);
         for run in full.chunk_by(|&one, &other| steps[one].key == steps[other].key) {
             let names = terms.template.names(&steps[run[0]].key);
-            names.lock(&mut keys).record(&mut keys).other_four(&mut keys);
+            names.lock(&mut keys).record(&mut keys).queue(&mut keys).buried(&mut keys);
             args.number(run.len() as u64);
             run.iter().for_each(|&index| args.full(&steps[index].op));
         }
@@ -155,14 +152,17 @@ impl ScriptCall {
         number: Option<u64>,
     ) -> Command {
         let Self { keys, args, .. } = self;
-        let count = 5 + keys.len() + args.len();
+        let count = 5 + usize::from(guard.is_some()) + keys.len() + args.len();
         let size = head[0].len() + head[1].len() + 48 + keys.bytes() + args.bytes();
         let mut command = Command::with_capacity(count, size);
         head.iter().for_each(|word| command.word(word.as_bytes()));
         command.number(keys.len() as u64);
         keys.iter().for_each(|word| command.word(word));
-        command.word(guard.unwrap_or("0").as_bytes());
         command.number(number.unwrap_or_default());
+        command.number(self.fast as u64);
+        if let Some(guard) = guard {
+            command.word(guard.as_bytes());
+        }
         args.iter().for_each(|word| command.word(word));
         command
     }
@@ -178,13 +178,15 @@ fn append_fast(
 ) -> Words {
     let mut others = Words::default();
     for run in fast.chunk_by(|one, other| one.0 == other.0) {
-        args.run(run[0].0, run.len());
+        args.run(run[0].0);
         for &(run, index) in run {
             let Request { key, op } = &steps[index];
             let names = template.names(key);
             names.lock(keys).record(keys);
-            if !run.is_acquire() {
-                names.other_four(&mut others);
+            match run {
+                Run::Acquires(_) | Run::Proposals(..) => {}
+                Run::Handoffs(_) => _ = names.queue(&mut others),
+                Run::Renewals(_) | Run::Releases => names.queue(&mut others).buried(&mut others),
             }
             args.fast(op);
         }
@@ -201,8 +203,11 @@ impl Terms {
     /// The text in front of the script.
     pub(super) fn preface(&self) -> String {
         let (before, behind) = self.template.around();
-        let retention = self.retention.as_millis();
-        format!("local retention, before, behind = '{retention}', {before}, {behind}\n")
+        let (retention, has_guard) = (self.retention.as_millis(), self.is_guarded());
+        format!(
+            "local retention, before, behind = '{retention}', {before}, {behind}\n\
+             local has_guard, others_max = {has_guard}, {WITH_OTHERS_MAX}\n"
+        )
     }
 }
 
@@ -289,7 +294,7 @@ fn run_of(op: &Op) -> Option<Run> {
 }
 
 impl Words {
-    fn run(&mut self, run: Run, count: usize) {
+    fn run(&mut self, run: Run) {
         let (letter, ttl) = match run {
             Run::Acquires(ttl) => ("a", Some(ttl)),
             Run::Proposals(ttl, ..) => ("p", Some(ttl)),
@@ -297,7 +302,7 @@ impl Words {
             Run::Renewals(ttl) => ("n", Some(ttl)),
             Run::Releases => ("r", None),
         };
-        self.text(letter).number(count as u64);
+        self.text(letter);
         if let Some(ttl) = ttl {
             self.span(ttl);
         }

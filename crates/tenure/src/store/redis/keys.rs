@@ -129,11 +129,15 @@ impl Names {
         self
     }
 
-    /// Those that are used when the record does not say everything, in the script's order.
-    pub(super) fn other_four(&self, words: &mut Words) {
-        for part in &PARTS[1..] {
-            words.join(self.sibling(part));
-        }
+    /// The queue, the places in it and the times when they end.
+    pub(super) fn queue(&self, words: &mut Words) -> &Self {
+        PARTS[1..4].iter().for_each(|part| _ = words.join(self.sibling(part)));
+        self
+    }
+
+    /// The owners that are refused.
+    pub(super) fn buried(&self, words: &mut Words) {
+        words.join(self.sibling(PARTS[4]));
     }
 
     /// Siblings hash to the lock's slot: they keep its hash tag if it has one, and make it their
@@ -260,7 +264,7 @@ mod tests {
     /// All that stands on the server for a key.
     fn all_names(names: &Names) -> Vec<String> {
         let mut words = Words::default();
-        names.lock(&mut words).record(&mut words).other_four(&mut words);
+        names.lock(&mut words).record(&mut words).queue(&mut words).buried(&mut words);
         words.iter().map(|word| String::from_utf8(word.to_vec()).expect("text")).collect()
     }
 

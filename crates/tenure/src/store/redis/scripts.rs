@@ -13,11 +13,10 @@ macro_rules! fragments {
 
 /// Names and texts of all fragments.
 pub(super) const FRAGMENTS: &[(&str, &str)] = fragments!(
-    "clock" "failed" "fast" "fast/acquire" "fast/busy" "fast/give" "fast/grant_next"
-    "fast/handoff" "fast/held" "fast/overwrite" "fast/propose" "fast/release" "fast/renew"
-    "fences" "full" "full/acquire" "full/grants" "full/holders" "full/inspect" "full/operations"
-    "full/queue" "full/read" "full/release" "full/state" "full/steps" "full/tombstones" "layout"
-    "lock" "marker" "meet" "numbers" "place" "prelude" "proposal" "steps"
+    "clock" "fast" "fast/acquire" "fast/give" "fast/holder" "fences" "full" "full/acquire"
+    "full/grants" "full/holders" "full/inspect" "full/operations" "full/queue" "full/read"
+    "full/release" "full/state" "full/steps" "full/tombstones" "layout" "lock" "marker" "meet"
+    "place" "prelude" "proposal" "steps"
 );
 
 /// The first words on each new connection to a guarded server.

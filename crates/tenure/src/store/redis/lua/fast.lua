@@ -1,6 +1,6 @@
 -- The fast branch: plain steps of mutexes, of which most come to a command or two. They come in
--- runs, a run being a letter, the number of its steps, the ttl that they share, and for each step a
--- claim in one word: owner, line feed, 1, attempt.
+-- runs, a run being a letter, the ttl that its steps share, and for each step a claim in one word:
+-- owner, line feed, 1, attempt.
 --   a acquire   (1 of 1, without a place in the queue) and the label behind the attempt
 --   p acquire   as a; after the ttl comes the fence that all of the run propose: pN:W, at least N,
 --               which counts as no farther than W from the clock
@@ -11,13 +11,17 @@
 -- Nothing here fails for a key's sake, but for what is protected.
 --
 -- needs   fences, layout, prelude, steps
--- gives   grant_next, has_others, ttl, px, px_text, numbers, proposal, claim, lock, record, reply
-local KEYS, ARGV, nth, last, grant_next = KEYS, ARGV, 0, 0, nil
-local letter, has_others, ttl, px, px_text, numbers, proposal
+-- gives   letter, beside, ttl, px, px_text, numbers, proposal, next_claim, claim, lock, record,
+--         reply
+local KEYS, ARGV, nth = KEYS, ARGV, 0
+local letter, is_acquire, beside, ttl, px, px_text, numbers, proposal, next_claim
 repeat
-  if nth == last then
-    letter, last, at = ARGV[at], nth + ARGV[at + 1], at + 2
-    has_others = with_others and letter ~= 'a' and letter ~= 'p'
+  local claim, lock, record = ARGV[at], found[first], found[first + 1]
+  if #claim == 1 then
+    letter, at = claim, at + 1
+    is_acquire = letter == 'a' or letter == 'p'
+    -- So many other keys each of them has.
+    beside = (is_acquire or not with_others) and 0 or letter == 'h' and 3 or 4
     if letter ~= 'r' then
       ttl, at = ARGV[at] + 0, at + 1
       px = math.max(1, math.ceil(ttl / 1000))
@@ -28,42 +32,34 @@ repeat
     elseif letter == 'p' then
       proposal, at = ARGV[at], at + 1
     end
+    claim = ARGV[at]
   end
-  local claim, lock, record = ARGV[at], found[first], found[first + 1]
+  nth, at = nth + 1, at + 1
   -- The answer: nothing if it is done as usual, false if the machine must look at it.
   local reply = false
-  nth, at = nth + 1, at + 1
-  if letter == 'a' then
+  if is_acquire then
     -- include fast/acquire
-  elseif letter == 'p' then
-    -- include fast/propose
   elseif letter == 'r' and lock and not record and find(lock, claim, 1, true) == 1 then
     -- It ends with its key, so that its time needs no look.
     gone, reply = gone or {}, nil
     gone[#gone + 1] = KEYS[first]
   else
-    -- include fast/held
-    if letter == 'r' then
-      -- include fast/release
-    elseif letter == 'n' then
-      -- include fast/renew
-    else
-      -- include fast/handoff
-    end
+    if letter == 'h' then next_claim, at = ARGV[at], at + 1 end
+    -- include fast/holder
   end
-  if reply == nil then
+  if reply == nil or reply == usual then
     -- As usual.
-  elseif reply == false and has_others and letter ~= 'h' then
+  elseif reply == false and beside == 4 then
     left = left or {}
     left[#left + 1] =
       { letter = letter, nth = nth, claim = claim, ttl = ttl, first = first, others = others }
   elseif reply and usual == 0 and type(reply) == 'number' then
     usual = reply
-  elseif reply ~= usual then
+  else
     answer = answer or { 0 }
     answer[#answer + 1], answer[#answer + 2] = nth, reply or -1
   end
   first = first + 2
-  if has_others then others = others + 4 end
+  others = others + beside
 until nth == fast_steps
 first = others

@@ -17,8 +17,6 @@
 -- gives   acquire, renew, release, handoff, withdraw, transfer, force, raise, steal, inspect
 
 -- include full/read
--- include numbers
--- include failed
 -- include proposal
 -- include lock
 -- include place
@@ -45,7 +43,8 @@ end
 answer = answer or { 0 }
 for _, group in ipairs(groups) do
   if found[group.first] == nil then
-    found[group.first], found[group.first + 1] = unpack(read_keys(group.first, group.first + 1))
+    local both = call('MGET', KEYS[group.first], KEYS[group.first + 1])
+    found[group.first], found[group.first + 1] = both[1], both[2]
   end
   for index, reply in ipairs(carry_out_steps(group)) do
     answer[#answer + 1], answer[#answer + 2] = group.nth + index, reply

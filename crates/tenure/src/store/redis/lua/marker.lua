@@ -4,7 +4,7 @@
 -- It is missing when the server has forgotten, and is of another run after a restart, also after
 -- one with data, of which the last may be lost.
 --
--- needs   layout, prelude, steps
+-- needs   preface, layout, prelude, steps
 -- gives   is_guarded
 local is_guarded = has_guard and not (found[base] and find(found[base], told, 1, true) == 1)
 if is_guarded then

@@ -9,7 +9,7 @@
 -- include prelude
 -- include layout
 -- include clock
-local marker = read_keys(1, 1)[1]
+local marker = call('MGET', KEYS[1])[1]
 local mark, since = string.match(marker or '', '^(%S+ %d+ )(%d+)$')
 if not mark or string.match(mark, '^%S+') ~= ARGV[1] then
   mark, since = ARGV[1] .. format(' ' .. NUMBER .. ' ', now), now - ARGV[2]

@@ -1,13 +1,8 @@
 -- Words of every script.
 --
--- gives   call, ask, sub, find, format, LAST, now, read_keys
+-- gives   call, ask, sub, find, format, LAST, now
 local call, ask, sub, find, format = redis.call, redis.pcall, string.sub, string.find, string.format
 -- The last time and fence that a script counts exactly and a lock has digits for: in the year 2255.
 local LAST = 9000000000000000
 -- The time, once it was read.
 local now
-
--- The values of the keys from one place to another. All reads of locks and records come here.
-local function read_keys(from, to)
-  return call('MGET', unpack(KEYS, from, to))
-end

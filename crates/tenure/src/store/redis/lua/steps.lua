@@ -12,14 +12,14 @@
 --           places  hash, waiter -> packed place
 --           alive   zset, waiter -> when its place is forgotten, in microseconds
 --           buried  zset, owner -> until when it is refused, in microseconds
---         lock and record of each fast step, then (if ARGV says so) the other four of each "h",
---         "n" and "r", then all six of each key of the full steps
--- ARGV    1 restart guard: how the marker must begin, or else nothing new is granted; the same
---           behind `?`, a time and `:`: nothing new is granted, and for so long the server is known
---           to the sender, by its own clock; 0: there is no guard
---         2 the number of this call among its sender's that may grant; 0: it has none
---         3 the number of fast steps, which are on different keys and come first
---         4 "1": the other four keys of fast steps are there
+--         lock and record of each fast step; then, if there are no more than `others_max` of
+--         them, the other four of each "n" and "r", and those of each "h" but `buried`; then all
+--         six of each key of the full steps
+-- ARGV    1 the number of this call among its sender's that may grant; 0: it has none
+--         2 the number of fast steps, which are on different keys and come first
+--         3 with a restart guard: how the marker must begin, or else nothing new is granted; the
+--           same behind `?`, a time and `:`: nothing new is granted, and for so long the server is
+--           known to the sender, by its own clock
 --         then the fast steps, as in fast.lua, and the full steps, as in full.lua
 -- answer  the fence of the first grant of fast steps, alone or in a list with pairs behind it: the
 --         number of a step and its reply. A fast step that is not named was done, and if it grants,
@@ -38,20 +38,20 @@
 -- would format each anew.
 --
 -- needs   preface
--- gives   told, number, fast_steps, with_others, has_number, has_guard, base, at, first, others,
---         found, gone, usual, answer, left
+-- gives   number, fast_steps, told, has_number, base, with_others, at, first, others, found, gone,
+--         usual, answer, left
 
 -- include prelude
 -- include layout
 
-local told, number, fast_steps, with_others = ARGV[1], ARGV[2], ARGV[3] + 0, ARGV[4] == '1'
-local has_number, has_guard = number ~= '0', told ~= '0'
-local base = (has_number and 2 or 0) + (has_guard and 1 or 0)
+local number, fast_steps, told = ARGV[1], ARGV[2] + 0, has_guard and ARGV[3]
+local has_number, base, with_others = number ~= '0', has_guard and 1 or 0, fast_steps <= others_max
+if has_number then base = base + 2 end
 -- Where the next step stands among the arguments and keys.
-local at, first, others = 5, base + 1, base + 2 * fast_steps + 1
+local at, first, others = has_guard and 4 or 3, base + 1, base + 2 * fast_steps + 1
 -- Without fast steps the lock and record of the first full step stand next.
 local known = fast_steps > 0 and others - 1 or math.min(base + 2, #KEYS)
-local found = known > 0 and read_keys(1, known) or {}
+local found = known > 0 and call('MGET', unpack(KEYS, 1, known)) or {}
 -- Releases alone need no time, as long as their locks say everything.
 if has_number or ARGV[at] ~= 'r' then
   -- include clock

@@ -1,25 +1,55 @@
--- An acquire of a mutex. The lock says everything, so a record that kept the key's last fence goes.
+-- An acquire of a mutex. Without a proposal the lock says everything, so a record that kept the
+-- key's last fence goes. With one it has a record, which keeps the key's own last fence: that of
+-- other proposed keys must not part this server from the others of its quorum. A key without a
+-- record may have had any fence up to the floor.
 --
--- needs   fast, fences, layout, marker, prelude, steps
+-- needs   preface, fast, fences, layout, marker, prelude, steps
 local is_kept = record and sub(record, 1, 2) == SINGLE and #record > LEASE_END
-local last_fence = is_kept and struct.unpack(DOUBLE, record, LEASE_AT)
--- A fence that cannot grow is the key's own trouble: the machine refuses.
-local can_grow = not last_fence or last_fence < LAST
-if not lock and not is_guarded and (is_kept or not record) and can_grow then
-  local fence, value = fence_now, claim .. numbers
-  if last_fence and last_fence >= fence then
+if is_guarded then
+  -- Nothing is granted, and the machine says what is known.
+elseif not lock and (is_kept or not record) then
+  local fence, value = fence_now, nil
+  local last_fence = is_kept and struct.unpack(DOUBLE, record, LEASE_AT) or 0
+  if letter == 'p' then
+    -- include proposal
+    fence = math.max(floor + 1, last_fence + 1, least_by(proposal))
+    value = sub(claim, 1, find(claim, '\n', 1, true) - 1)
+  elseif last_fence < fence then
+    value = claim .. numbers
+  else
     fence = last_fence + 1
     value = claim .. format(NUMBERS, fence, now, now + ttl)
   end
-  local written = ask('SET', KEYS[first], value, 'PX', px_text, 'NX')
+  -- The machine says why it cannot be, as with a fence that cannot grow.
+  local written = fence <= LAST and ask('SET', KEYS[first], value, 'PX', px_text, 'NX')
   if written and not written.err then
-    if record then
-      gone = gone or {}
-      gone[#gone + 1] = KEYS[first + 1]
-    end
-    if fence > floor then floor = fence end
     reply = fence
+    if letter == 'p' then
+      record = SINGLE .. struct.pack(LEASE, fence, now, now + ttl) .. claim
+      call('SET', KEYS[first + 1], record, 'PX', format('%d', px + retention))
+    else
+      if fence > floor then floor = fence end
+      if record then
+        gone = gone or {}
+        gone[#gone + 1] = KEYS[first + 1]
+      end
+    end
   end
-elseif lock and not is_guarded then
-  -- include fast/busy
+elseif lock then
+  -- Another one holds it, and nobody waits.
+  local owner, label, since, expires, attempt, _
+  if not record then
+    -- include lock
+    local holder = read_lock(lock)
+    if holder then
+      owner, label, since, expires = holder.owner, holder.label, holder.since, holder.expires
+    end
+  elseif is_kept then
+    _, since, expires = struct.unpack(LEASE, record, LEASE_AT)
+    owner, _, attempt, label = string.match(record, CLAIM, SINGLE_CLAIM_AT)
+    if owner ~= lock then owner = nil end
+  end
+  if owner and expires > now and find(claim, owner .. '\n', 1, true) ~= 1 then
+    reply = { 'busy', expires - now, label, math.max(0, now - since) }
+  end
 end

@@ -1,7 +1,7 @@
 -- An acquire, as one that only asks or as one that waits.
 --
 -- needs   full, full/grants, full/holders, full/queue, full/state, full/tombstones, marker,
---         numbers, prelude
+--         prelude
 
 -- Why the key cannot be used with such a limit. One that nobody uses takes it on.
 local function agree_on(limit)

@@ -1,6 +1,6 @@
 -- Grants to the head of the queue, once what has expired is gone; and what is told instead.
 --
--- needs   full/holders, full/queue, full/state, full/tombstones, marker, numbers, place, prelude
+-- needs   full/holders, full/queue, full/state, full/tombstones, marker, place, prelude
 -- gives   FOREIGN_LOOK, not_a_lock, grant_from_queue, purge, look_in, blocker, refused_by_guard,
 --         other_limit
 

@@ -1,6 +1,6 @@
 -- Those who hold, and their fences.
 --
--- needs   full/state, numbers, prelude, proposal
+-- needs   full/state, prelude, proposal
 -- gives   age, used, find_holder, add_holder, delete_lock, remove_holder, extend, hold_on,
 --         is_lock_of, is_foreign, certain, next_fence
 

@@ -2,7 +2,7 @@
 -- of others.
 --
 -- needs   full, full/grants, full/holders, full/queue, full/state, full/tombstones, marker,
---         numbers, prelude
+--         prelude
 function renew(step)
   if is_buried(step) then return { 'withdrawn' } end
   local index = find_holder(step)

@@ -1,6 +1,6 @@
 -- Those who wait, in order of arrival. A place is written once for all steps of a call.
 --
--- needs   full/state, full/tombstones, numbers, place, prelude
+-- needs   full/state, full/tombstones, place, prelude
 -- gives   NEAR, MANY, read_places, place_of, put_place, write_places, rank_of, read_ahead,
 --         remove_place, is_waiting
 

@@ -1,7 +1,7 @@
 -- The end of a claim: a release, a withdrawal, a handoff.
 --
 -- needs   full, full/grants, full/holders, full/queue, full/state, full/tombstones, marker,
---         numbers, prelude
+--         prelude
 
 -- Ends a lease, or lets it last as long as `min_hold` says; answers its tombstone's span.
 local function end_lease(index, min_hold, tombstone)

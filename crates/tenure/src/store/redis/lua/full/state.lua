@@ -1,7 +1,18 @@
 -- The key in hand, as the machine has it.
 --
--- needs   preface, layout, numbers, prelude
--- gives   names, key, state, is_mutex, set_lock, take_lock, load, save
+-- needs   preface, layout, prelude
+-- gives   match, max, ms, digits, names, key, state, is_mutex, set_lock, take_lock, load, save
+local pack, unpack_from, match, max = struct.pack, struct.unpack, string.match, math.max
+
+-- A time in milliseconds, as commands want it: at least one.
+local function ms(micros)
+  return max(1, math.ceil(micros / 1000))
+end
+
+-- A whole number as text. The server would write it out as a fraction, which costs more.
+local function digits(integer)
+  return format('%d', integer)
+end
 
 -- Its names on the server: lock, record, queue, places, alive, buried.
 local names

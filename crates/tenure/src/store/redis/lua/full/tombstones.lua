@@ -1,6 +1,6 @@
 -- Claims that were given up: whatever still comes in their name is refused.
 --
--- needs   full/state, numbers, prelude
+-- needs   full/state, prelude
 -- gives   TOMBSTONE_MIN, id_of, make_room, bury, is_buried
 
 -- How long a claim is refused at least that has ended while its holder may still ask, in
