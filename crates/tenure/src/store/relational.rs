@@ -43,6 +43,8 @@ pub(super) enum Change<'a> {
     PutTombstone(&'a Tombstone),
     DeleteTombstone(&'a Owner),
     PutRecord(Record),
+    /// Another fence in the stored record, whose time stays.
+    PutFence(Fence),
 }
 
 impl KeyRows {
@@ -115,14 +117,15 @@ impl KeyRows {
             *first_end = (*first_end).into_iter().chain([tombstone.until]).min();
             changes.push(Change::PutTombstone(tombstone));
         }
-        let needed = needed_until(state, now);
-        let lasting = forget_at.filter(|until| *until >= needed);
-        if lasting.is_none() || stored.fence() != state.fence() {
+        let (fence, needed) = (state.fence(), needed_until(state, now));
+        if forget_at.is_none_or(|until| until < needed) {
             // Without a fence there are only tombstones, whose end is known.
-            let minted = state.fence() > Fence::default();
-            let until = lasting.unwrap_or(if minted { needed + slack } else { needed });
+            let minted = fence > Fence::default();
+            let until = if minted { needed + slack } else { needed };
             *forget_at = Some(until);
-            changes.push(Change::PutRecord(Record { fence: state.fence(), forget_at: until }));
+            changes.push(Change::PutRecord(Record { fence, forget_at: until }));
+        } else if stored.fence() != fence {
+            changes.push(Change::PutFence(fence));
         }
         changes
     }

@@ -84,6 +84,27 @@ async fn fences_grow_whatever_the_wall_clock_does() {
 }
 
 #[tokio::test]
+async fn connections_go_on_with_each_others_fences() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("locks.db");
+    let clock = Clock::new();
+    let open = || open_on(&path, &clock, SqliteOptions::default());
+    let (here, there) = (open().await, open().await);
+    clock.set_wall(1_000_000);
+    let mut fences = Vec::new();
+    for store in [&here, &there, &there, &here, &there] {
+        let granted = ask(store, "k", acquire(&owner(1), TTL)).await.expect("an answer");
+        fences.push(fence(&granted).get());
+        ask(store, "k", release(&owner(1))).await.expect("an answer");
+        // Only the file can know the last fence now.
+        clock.set_wall(1);
+    }
+    let first = fences[0];
+    assert!(first >= 1_000_000);
+    assert_eq!(fences, (first..first + 5).collect::<Vec<_>>());
+}
+
+#[tokio::test]
 async fn a_reboot_frees_everything_and_fences_go_on() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("locks.db");

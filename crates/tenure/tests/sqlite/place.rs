@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 
 use crate::world::actor::{Actor, told};
 use crate::world::{
-    LIMIT, acquire, ask, closed, fence, in_role, open, owner, play, release, until,
+    LIMIT, acquire, ask, closed, fence, in_role, key, open, owner, play, release, until,
 };
-use tenure::protocol::{Op, Reply};
+use tenure::protocol::{Op, Reply, Request};
 use tenure::runtime::{self, Moment};
 use tenure::store::StoreErrorClass::{Config, Transient};
-use tenure::store::{Sqlite, SqliteOptions, StoreError, StoreErrorClass};
+use tenure::store::{Sqlite, SqliteOptions, Store, StoreError, StoreErrorClass};
 use tenure_testkit::role;
 
 const LONG: Duration = Duration::from_secs(3600);
@@ -127,6 +127,35 @@ async fn a_journal_is_removed_while_a_holder_lives() {
         assert!(said.starts_with("Granted"), "{endings:?}: it works again: {said}");
         assert!(is_busy(&store, "other").await, "{endings:?}: in one file");
     }
+}
+
+/// Where transactions follow each other at once, the files are compared only after each of them.
+#[tokio::test]
+async fn a_journal_is_removed_under_load() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("locks.db");
+    let store = open(&path).await;
+    assert!(!is_busy(&store, "k").await);
+    let ask_often = |count| {
+        let op = Op::Renew { owner: owner(2), ttl: LONG };
+        let renew = || store.call(vec![Request { key: key("k"), op: op.clone() }]);
+        (0..count).map(|_| renew()).collect::<Vec<_>>()
+    };
+    let mut early = ask_often(20_000).into_iter();
+    early.next().expect("one").await.expect("the journal is there");
+    fs::remove_file(beside(&path, "-wal")).expect("removed");
+    for late in ask_often(1_000) {
+        let error = late.await.expect_err("in a journal that nobody else can open");
+        says(&error, Transient, &["-wal", "removed"]);
+    }
+    let mut is_gone = false;
+    for answer in early {
+        let failed = answer.await.is_err();
+        assert!(failed || !is_gone, "once it is gone, it stays so");
+        is_gone = failed;
+    }
+    let error = ask(&store, "k", Op::Inspect).await.expect_err("its lease is not over");
+    says(&error, Transient, &["-wal", "removed while in use"]);
 }
 
 /// Opens once others have left what was removed.

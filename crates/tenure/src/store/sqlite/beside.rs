@@ -4,7 +4,8 @@
 //!
 //! SQLite trusts their names. If one of them is removed while a process uses it, that process goes
 //! on in a file that nobody else sees, and the next process begins another: two holders. So the
-//! inodes are kept, and compared with those at the path before and after each transaction.
+//! inodes are kept, and compared with those at the path after each transaction, and before each one
+//! that does not follow another at once.
 
 use std::ffi::OsString;
 use std::fs::{self, Metadata, OpenOptions};

@@ -1,12 +1,13 @@
 //! Keys as this connection left them. They are valid as long as no other connection has written,
 //! which SQLite tells. They never outlive a transaction that failed.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
-use rusqlite::{Connection, Result};
+use rusqlite::Result;
 
 use super::rows;
+use super::statements::Statements;
 use crate::store::relational::KeyRows;
 use crate::types::Key;
 
@@ -17,14 +18,13 @@ const KEYS_MAX: usize = 256;
 #[derive(Debug, Default)]
 pub(super) struct Cache {
     data_version: i64,
-    keys: BTreeMap<Key, KeyRows>,
+    keys: HashMap<Key, KeyRows>,
 }
 
 impl Cache {
     /// Forgets everything if another connection has written since. Called inside a transaction.
-    pub(super) fn refresh(&mut self, tx: &Connection) -> Result<()> {
-        let mut select = tx.prepare_cached("PRAGMA data_version")?;
-        let data_version = select.query_row([], |row| row.get(0))?;
+    pub(super) fn refresh(&mut self, tx: &mut Statements<'_>) -> Result<()> {
+        let data_version = tx.get("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
         if data_version != self.data_version || self.keys.len() > KEYS_MAX {
             self.clear();
         }
@@ -33,7 +33,7 @@ impl Cache {
     }
 
     /// A key, from memory or loaded now.
-    pub(super) fn get(&mut self, tx: &Connection, key: &Key) -> Result<&mut KeyRows> {
+    pub(super) fn get(&mut self, tx: &mut Statements<'_>, key: &Key) -> Result<&mut KeyRows> {
         Ok(match self.keys.entry(key.clone()) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(unknown) => unknown.insert(rows::read(tx, key)?),

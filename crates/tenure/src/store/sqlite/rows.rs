@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::types::Type;
-use rusqlite::{Connection, OptionalExtension, Result, Row, params};
+use rusqlite::{OptionalExtension, Result, Row, params};
 
+use super::statements::Statements;
 use super::tombstones;
 use crate::protocol::{Holder, Op, Place};
 use crate::store::relational::{Change, KeyRows, Record};
@@ -22,9 +23,9 @@ pub(super) enum Stored {
 }
 
 /// Reads a key; a key without rows is a fresh machine.
-pub(super) fn read(db: &Connection, key: &Key) -> Result<KeyRows> {
+pub(super) fn read(db: &mut Statements<'_>, key: &Key) -> Result<KeyRows> {
     let record = db
-        .prepare_cached("SELECT fence, forget_at FROM record WHERE key = ?1")?
+        .get("SELECT fence, forget_at FROM record WHERE key = ?1")?
         .query_row([key.as_str()], |row| {
             Ok(Record { fence: Fence::new(unsigned(row, 0)?), forget_at: time(row, 1)? })
         })
@@ -36,7 +37,12 @@ pub(super) fn read(db: &Connection, key: &Key) -> Result<KeyRows> {
 }
 
 /// Loads the tombstones that decide about a step.
-pub(super) fn prepare(rows: &mut KeyRows, db: &Connection, key: &Key, op: &Op) -> Result<()> {
+pub(super) fn prepare(
+    rows: &mut KeyRows,
+    db: &mut Statements<'_>,
+    key: &Key,
+    op: &Op,
+) -> Result<()> {
     for owner in rows.unknown_owners(op) {
         if let Some(tombstone) = tombstones::find(db, key, owner)? {
             rows.load(&tombstone);
@@ -49,7 +55,7 @@ pub(super) fn prepare(rows: &mut KeyRows, db: &Connection, key: &Key, op: &Op) -
 /// to `slack` longer than it must.
 pub(super) fn store(
     rows: &mut KeyRows,
-    db: &Connection,
+    db: &mut Statements<'_>,
     key: &Key,
     now: StoreTime,
     slack: Duration,
@@ -74,7 +80,7 @@ pub(super) fn store(
     Ok(Stored::Kept)
 }
 
-fn write(db: &Connection, key: &Key, change: &Change<'_>) -> Result<()> {
+fn write(db: &mut Statements<'_>, key: &Key, change: &Change<'_>) -> Result<()> {
     let name = key.as_str();
     match *change {
         Change::PutHolder(seq, holder) => put_holder(db, name, seq, holder),
@@ -91,32 +97,41 @@ fn write(db: &Connection, key: &Key, change: &Change<'_>) -> Result<()> {
             let sql = "INSERT INTO record (key, fence, forget_at) VALUES (?1, ?2, ?3)
                        ON CONFLICT (key) DO UPDATE SET fence = ?2, forget_at = ?3";
             let values = params![name, signed(fence.get()), at(forget_at)];
-            db.prepare_cached(sql)?.execute(values).map(drop)
+            db.get(sql)?.execute(values).map(drop)
+        }
+        // Naming `forget_at` would also rewrite the index over it.
+        Change::PutFence(fence) => {
+            let sql = "UPDATE record SET fence = ?2 WHERE key = ?1";
+            db.get(sql)?.execute(params![name, signed(fence.get())]).map(drop)
         }
     }
 }
 
-fn delete(db: &Connection, sql: &str, key: &str, seq: i64) -> Result<()> {
-    db.prepare_cached(sql)?.execute(params![key, seq]).map(drop)
+fn delete(db: &mut Statements<'_>, sql: &'static str, key: &str, seq: i64) -> Result<()> {
+    db.get(sql)?.execute(params![key, seq]).map(drop)
 }
 
 /// Deletes every row of a key.
-fn forget(db: &Connection, key: &str) -> Result<()> {
+fn forget(db: &mut Statements<'_>, key: &str) -> Result<()> {
     for sql in [
         "DELETE FROM holder WHERE key = ?1",
         "DELETE FROM place WHERE key = ?1",
         "DELETE FROM tombstone WHERE key = ?1",
         "DELETE FROM record WHERE key = ?1",
     ] {
-        db.prepare_cached(sql)?.execute([key])?;
+        db.get(sql)?.execute([key])?;
     }
     Ok(())
 }
 
 /// Deletes up to `limit` keys whose time is over, and answers their names and fences.
-pub(super) fn prune(db: &Connection, now: StoreTime, limit: u32) -> Result<Vec<(String, Fence)>> {
+pub(super) fn prune(
+    db: &mut Statements<'_>,
+    now: StoreTime,
+    limit: u32,
+) -> Result<Vec<(String, Fence)>> {
     let over: Vec<(String, Fence)> = db
-        .prepare_cached("SELECT key, fence FROM record WHERE forget_at <= ?1 LIMIT ?2")?
+        .get("SELECT key, fence FROM record WHERE forget_at <= ?1 LIMIT ?2")?
         .query_map(params![at(now), limit], |row| Ok((row.get(0)?, Fence::new(unsigned(row, 1)?))))?
         .collect::<Result<_>>()?;
     for (key, _) in &over {
@@ -131,12 +146,12 @@ const PLACES: &str = "SELECT seq, owner, attempt, label, units, unit_limit, clai
      alive_until, stamp, inbox FROM place WHERE key = ?1 ORDER BY seq";
 
 fn read_all<T>(
-    db: &Connection,
+    db: &mut Statements<'_>,
     key: &Key,
-    sql: &str,
+    sql: &'static str,
     read: fn(&Row<'_>) -> Result<T>,
 ) -> Result<Vec<(i64, T)>> {
-    let mut select = db.prepare_cached(sql)?;
+    let select = db.get(sql)?;
     select.query_map([key.as_str()], |row| Ok((row.get(0)?, read(row)?)))?.collect()
 }
 
@@ -151,7 +166,7 @@ fn holder(row: &Row<'_>) -> Result<Holder> {
     })
 }
 
-fn put_holder(db: &Connection, key: &str, seq: i64, holder: &Holder) -> Result<()> {
+fn put_holder(db: &mut Statements<'_>, key: &str, seq: i64, holder: &Holder) -> Result<()> {
     let put = "INSERT OR REPLACE INTO holder (key, seq, owner, attempt, label, units, \
                unit_limit, fence, since, expires) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
     let values = params![
@@ -166,7 +181,7 @@ fn put_holder(db: &Connection, key: &str, seq: i64, holder: &Holder) -> Result<(
         at(holder.since),
         at(holder.expires),
     ];
-    db.prepare_cached(put)?.execute(values).map(drop)
+    db.get(put)?.execute(values).map(drop)
 }
 
 fn place(row: &Row<'_>) -> Result<Place> {
@@ -182,7 +197,7 @@ fn place(row: &Row<'_>) -> Result<Place> {
     })
 }
 
-fn put_place(db: &Connection, key: &str, seq: i64, place: &Place) -> Result<()> {
+fn put_place(db: &mut Statements<'_>, key: &str, seq: i64, place: &Place) -> Result<()> {
     let put = "INSERT OR REPLACE INTO place (key, seq, owner, attempt, label, units, unit_limit, \
                claim_lease, since, alive_until, stamp, inbox) \
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
@@ -200,7 +215,7 @@ fn put_place(db: &Connection, key: &str, seq: i64, place: &Place) -> Result<()> 
         place.stamp.cast_signed(),
         place.inbox.as_deref(),
     ];
-    db.prepare_cached(put)?.execute(values).map(drop)
+    db.get(put)?.execute(values).map(drop)
 }
 
 /// SQLite's integers are signed; moments and fences stay far below the sign.

@@ -1,7 +1,6 @@
 //! One transaction: it begins, checks that the file is still ours, carries out steps or reads,
 //! deletes a few keys whose time is over, and commits. It never holds an await.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use super::cache::Cache;
 use super::error::{self, Stage};
 use super::file::File;
 use super::rows::{self, Stored};
+use super::statements::Statements;
 use super::worker::{Call, List};
 use crate::protocol::{Grant, Inspection, Op, Reply, Request, State, StepContext};
 use crate::runtime::Runtime;
@@ -63,11 +63,11 @@ pub(super) fn carry_out(
     let looks_only = calls.iter().flat_map(|c| &c.steps).all(|s| matches!(s.op, Op::Inspect));
     let kind = if looks_only { Kind::Read } else { Kind::Write };
     let fault = |e| file.fault(Stage::Steps, e);
-    let tx = Transaction::begin(&file.db, kind).map_err(fault)?;
-    let floor = floor(file)?;
+    let mut tx = Transaction::begin(&file.db, kind).map_err(fault)?;
+    let floor = floor(file, &mut tx)?;
     let at = clocks.read();
     let done =
-        if looks_only { look(tx.db, calls, at) } else { step(tx.db, cache, calls, at, floor) };
+        if looks_only { look(&mut tx, calls, at) } else { step(&mut tx, cache, calls, at, floor) };
     let done = done.map_err(fault)?;
     tx.commit().map_err(|e| file.fault(Stage::Commit, e))?;
     Ok(done)
@@ -80,9 +80,9 @@ pub(super) fn list(
     clocks: &Clocks,
 ) -> std::result::Result<Vec<(Key, Inspection)>, StoreError> {
     let fault = |e| file.fault(Stage::Steps, e);
-    let tx = Transaction::begin(&file.db, Kind::Read).map_err(fault)?;
-    floor(file)?;
-    page(tx.db, list, clocks.read().now).map_err(fault)
+    let mut tx = Transaction::begin(&file.db, Kind::Read).map_err(fault)?;
+    floor(file, &mut tx)?;
+    page(&mut tx, list, clocks.read().now).map_err(fault)
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -91,9 +91,10 @@ enum Kind {
     Write,
 }
 
-/// A transaction that is rolled back unless it is committed. Its statements are prepared once.
+/// A transaction that is rolled back unless it is committed.
 struct Transaction<'a> {
     db: &'a Connection,
+    statements: Statements<'a>,
 }
 
 impl<'a> Transaction<'a> {
@@ -102,12 +103,13 @@ impl<'a> Transaction<'a> {
             Kind::Read => "BEGIN",
             Kind::Write => "BEGIN IMMEDIATE",
         };
-        db.prepare_cached(sql)?.execute([])?;
-        Ok(Self { db })
+        let mut statements = Statements::of(db);
+        statements.get(sql)?.execute([])?;
+        Ok(Self { db, statements })
     }
 
-    fn commit(self) -> Result<()> {
-        self.db.prepare_cached("COMMIT")?.execute([]).map(drop)
+    fn commit(mut self) -> Result<()> {
+        self.statements.get("COMMIT")?.execute([]).map(drop)
     }
 }
 
@@ -122,10 +124,10 @@ impl Drop for Transaction<'_> {
 
 /// The fence floor: every new fence is larger. A file that another boot has taken over is refused,
 /// since its clock is another one.
-fn floor(file: &File) -> std::result::Result<Fence, StoreError> {
-    let floor = || {
-        file.db
-            .prepare_cached("SELECT fence_floor FROM meta WHERE boot_id = ?1")?
+fn floor(file: &File, tx: &mut Transaction<'_>) -> std::result::Result<Fence, StoreError> {
+    let mut floor = || {
+        tx.statements
+            .get("SELECT fence_floor FROM meta WHERE boot_id = ?1")?
             .query_row([&file.boot_id], |row| row.get::<_, i64>(0))
             .optional()
     };
@@ -140,48 +142,52 @@ fn floor(file: &File) -> std::result::Result<Fence, StoreError> {
     Ok(Fence::new(floor.unsigned_abs()))
 }
 
-fn look(tx: &Connection, calls: &[Call], at: StepContext) -> Result<Done> {
+fn look(tx: &mut Transaction<'_>, calls: &[Call], at: StepContext) -> Result<Done> {
     let mut replies = Vec::with_capacity(calls.len());
     for call in calls {
-        let look = |step: &Request| {
-            let seen = rows::read(tx, &step.key)?.state.inspect(at.now);
+        let mut look = |step: &Request| {
+            let seen = rows::read(&mut tx.statements, &step.key)?.state.inspect(at.now);
             Ok(Reply::Inspected(seen))
         };
-        replies.push(call.steps.iter().map(look).collect::<Result<_>>()?);
+        replies.push(call.steps.iter().map(&mut look).collect::<Result<_>>()?);
     }
     Ok(Done { replies, grants: Vec::new() })
 }
 
 fn step(
-    tx: &Connection,
+    tx: &mut Transaction<'_>,
     cache: &mut Cache,
     calls: &[Call],
     at: StepContext,
     floor: Fence,
 ) -> Result<Done> {
-    cache.refresh(tx)?;
-    let pruned = rows::prune(tx, at.now, PRUNE_KEYS)?;
+    let Transaction { db, statements } = tx;
+    cache.refresh(statements)?;
+    let pruned = rows::prune(statements, at.now, PRUNE_KEYS)?;
     if !pruned.is_empty() {
         cache.clear();
     }
     let mut new_floor = pruned.iter().map(|(_, fence)| *fence).fold(floor, Fence::max);
     let at = StepContext { fence_seed: at.fence_seed.max(new_floor.get() + 1), ..at };
-    let mut touched = BTreeSet::new();
+    let mut touched = Vec::new();
     let mut done = Done::default();
     for call in calls {
         let mut replies = Vec::with_capacity(call.steps.len());
         for Request { key, op } in &call.steps {
-            let rows = cache.get(tx, key)?;
-            rows::prepare(rows, tx, key, op)?;
+            let rows = cache.get(statements, key)?;
+            rows::prepare(rows, statements, key, op)?;
             let (reply, grants) = rows.state.apply(op, at);
             done.grants.extend(grants.into_iter().map(|grant| (key.clone(), grant)));
             replies.push(reply);
-            touched.insert(key);
+            touched.push(key);
         }
         done.replies.push(replies);
     }
+    touched.sort_unstable();
+    touched.dedup();
     for key in touched {
-        let stored = rows::store(cache.get(tx, key)?, tx, key, at.now, at.retention / 8)?;
+        let rows = cache.get(statements, key)?;
+        let stored = rows::store(rows, statements, key, at.now, at.retention / 8)?;
         if let Stored::Forgotten(fence) = stored {
             cache.remove(key);
             new_floor = new_floor.max(fence);
@@ -189,27 +195,27 @@ fn step(
     }
     if new_floor > floor {
         let fence = i64::try_from(new_floor.get()).unwrap_or(i64::MAX);
-        tx.prepare_cached("UPDATE meta SET fence_floor = ?1")?.execute([fence])?;
+        statements.get("UPDATE meta SET fence_floor = ?1")?.execute([fence])?;
     }
     if !pruned.is_empty() {
-        give_pages_back(tx)?;
+        give_pages_back(db)?;
     }
     Ok(done)
 }
 
 /// Gives a few free pages back to the disk, with every transaction that prunes.
-fn give_pages_back(tx: &Connection) -> Result<()> {
-    let free: i64 = tx.pragma_query_value(None, "freelist_count", |row| row.get(0))?;
+fn give_pages_back(db: &Connection) -> Result<()> {
+    let free: i64 = db.pragma_query_value(None, "freelist_count", |row| row.get(0))?;
     let spare = (free - FREE_PAGES_KEPT).min(FREE_PAGES_MAX);
     if spare > 0 {
-        tx.pragma(None, "incremental_vacuum", spare, |_| Ok(()))?;
+        db.pragma(None, "incremental_vacuum", spare, |_| Ok(()))?;
     }
     Ok(())
 }
 
-fn page(tx: &Connection, list: &List, now: StoreTime) -> Result<Vec<(Key, Inspection)>> {
+fn page(tx: &mut Transaction<'_>, list: &List, now: StoreTime) -> Result<Vec<(Key, Inspection)>> {
     // A free key has only a record, and there may be a million of them.
-    let mut select = tx.prepare_cached(
+    let mut select = tx.db.prepare_cached(
         "SELECT key FROM holder WHERE key >= ?1 UNION SELECT key FROM place WHERE key >= ?1
          ORDER BY key",
     )?;
@@ -226,7 +232,7 @@ fn page(tx: &Connection, list: &List, now: StoreTime) -> Result<Vec<(Key, Inspec
         if list.after.as_ref() == Some(&key) {
             continue;
         }
-        let seen = rows::read(tx, &key)?.state.inspect(now);
+        let seen = rows::read(&mut tx.statements, &key)?.state.inspect(now);
         if seen.state != State::Free || !seen.waiters.is_empty() {
             page.push((key, seen));
         }

@@ -69,6 +69,8 @@ pub(super) struct Worker {
     requests: Receiver<Job>,
     cache: Cache,
     journal: Journal,
+    /// Whether the files were in place after the last transaction, which the next follows at once.
+    are_in_place: bool,
     /// The end of the last lease in a journal that is gone.
     cut_off_until: Option<StoreTime>,
 }
@@ -84,8 +86,18 @@ impl Worker {
         let clocks = Clocks { runtime, retention: options.fence_retention };
         let journal = Journal::beside(&file.path);
         let (path, cache) = (file.asked().to_owned(), Cache::default());
-        let (file, cut_off_until) = (Some(file), None);
-        Self { file, path, clocks, options, notifier, requests, cache, journal, cut_off_until }
+        Self {
+            file: Some(file),
+            path,
+            clocks,
+            options,
+            notifier,
+            requests,
+            cache,
+            journal,
+            are_in_place: false,
+            cut_off_until: None,
+        }
     }
 
     /// Works until the last handle of the store is gone.
@@ -118,6 +130,11 @@ impl Worker {
     }
 
     fn next(&mut self) -> Option<Job> {
+        if let Ok(request) = self.requests.try_recv() {
+            self.notifier.retry();
+            return Some(request);
+        }
+        self.are_in_place = false;
         while self.notifier.has_unsent() {
             match self.requests.recv_timeout(RETRY_EVERY) {
                 Ok(request) => {
@@ -168,7 +185,10 @@ impl Worker {
     }
 
     fn transact(&mut self, calls: &[Call]) -> Result<Done, StoreError> {
-        self.file()?;
+        // A transaction in files that were removed just now is found out when it is over.
+        if !std::mem::take(&mut self.are_in_place) {
+            self.file()?;
+        }
         let Self { file: Some(file), cache, clocks, .. } = self else {
             return Err(cut_off::written(&self.path));
         };
@@ -179,9 +199,10 @@ impl Worker {
                 Standing::Moved | Standing::CutOff => Err(cut_off::written(&file.path)),
             }
         });
-        if done.is_err() {
+        match &done {
+            Ok(_) => self.are_in_place = true,
             // Its states were not committed.
-            self.cache = Cache::default();
+            Err(_) => self.cache = Cache::default(),
         }
         done
     }
