@@ -224,14 +224,10 @@ enum Run {
 }
 
 impl Run {
-    fn is_acquire(self) -> bool {
-        matches!(self, Self::Acquires(_) | Self::Proposals(..))
-    }
-
     /// Whether it needs a number, so that it is not carried out again when it arrives late. A
     /// handoff needs none: it grants while its sender holds, so once.
     fn may_grant(self) -> bool {
-        self.is_acquire()
+        matches!(self, Self::Acquires(_) | Self::Proposals(..))
     }
 }
 
