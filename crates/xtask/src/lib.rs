@@ -3,11 +3,14 @@
 //! tests. `cargo xtask` runs its tasks. It is never published, and nothing depends on it.
 
 mod blocks;
+mod callgrind;
+mod counts;
 mod path;
 mod signatures;
 mod tree;
 
 pub use blocks::{Block, blocks};
+pub use counts::{Comparison, Counts, counts};
 pub use path::{Path, path};
 pub use tree::{File, documents, files, root};
 

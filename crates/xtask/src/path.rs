@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::process::Command;
 
+use crate::callgrind::{callgrind, run};
 use crate::signatures::{Source, defined_types};
 use crate::tree::{files, root};
 
@@ -33,30 +34,19 @@ pub struct Path {
 /// If the program cannot be built, or valgrind is missing or fails.
 pub fn path() -> Result<Path, String> {
     let directory = root().join("target/xtask-path");
-    std::fs::create_dir_all(&directory).map_err(|e| format!("{}: {e}", directory.display()))?;
-    let profile = directory.join("callgrind");
     // The first dump is the one before `path_ends`; the other one is of the program's end.
-    let first = profile.with_extension("1");
+    let first = directory.join("callgrind.1");
     // Of an earlier run; there may be none.
     let _ = std::fs::remove_file(&first);
     run(Command::new(env!("CARGO"))
         .args(["build", "--quiet", "--package", "xtask", "--example", "lone_acquire"])
         .args(["--features", "valgrind"])
         .env("CARGO_PROFILE_DEV_DEBUG", "line-tables-only"))?;
-    run(Command::new("valgrind")
-        .args(["--quiet", "--tool=callgrind", "--compress-strings=no", "--compress-pos=no"])
-        .args(["--zero-before=*path_begins*", "--dump-before=*path_ends*"])
-        .arg(format!("--callgrind-out-file={}", profile.display()))
-        .arg(root().join("target/debug/examples/lone_acquire")))?;
+    let options = ["--zero-before=*path_begins*", "--dump-before=*path_ends*"].map(str::to_owned);
+    let program = root().join("target/debug/examples/lone_acquire");
+    callgrind(&directory, &options, &program, &[])?;
     let dump = std::fs::read_to_string(&first).map_err(|e| format!("{}: {e}", first.display()))?;
     Ok(Path::of(&executed(&dump)))
-}
-
-fn run(command: &mut Command) -> Result<(), String> {
-    let program = command.get_program().display().to_string();
-    let status = command.current_dir(root()).status();
-    let status = status.map_err(|e| format!("{program}: {e}"))?;
-    status.success().then_some(()).ok_or_else(|| format!("{program}: {status}"))
 }
 
 /// The lines of our sources that a dump of callgrind has a cost for, by their files.

@@ -116,6 +116,8 @@ const WITH_OTHERS_MAX: usize = 8;
 
 impl ScriptCall {
     /// All steps, in few words where that is enough. If it was not, `in_full` asks again.
+    // `cargo xtask counts` finds it by its name.
+    #[inline(never)]
     pub(super) fn new(steps: &[Request], terms: &Terms, in_full: bool) -> Self {
         let (fast, mut full) = sorted(steps, in_full);
         let has_number = fast.iter().any(|(run, _)| run.may_grant())
@@ -145,6 +147,8 @@ impl ScriptCall {
 
     /// The command, from its first two words on. Known only when it leaves: the marker that a
     /// guarded server must have, and the number of a call that may grant.
+    // `cargo xtask counts` finds it by its name.
+    #[inline(never)]
     pub(super) fn command(
         &self,
         head: [&str; 2],
