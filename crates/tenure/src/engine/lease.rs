@@ -1,11 +1,13 @@
 //! A lease that this process holds, as far as it knows: until when, and whether it is lost. The
 //! verdict "lost" is final and needs no I/O. It sends nothing.
 
+use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
 use std::sync::{Arc, OnceLock};
-use std::thread::{self, ThreadId};
+use std::thread;
 use std::time::Duration;
 
+use foldhash::fast::FixedState;
 use tokio::task;
 use tokio_util::sync::CancellationToken;
 
@@ -62,10 +64,8 @@ pub(crate) struct LeaseState {
     /// The store's name.
     store: Arc<str>,
     runtime: Arc<dyn Runtime>,
-    /// The task or thread that was given the guard.
-    holder: OnceLock<Runner>,
-    /// The end set by `max_hold`. No renewal moves it.
-    end: Moment,
+    /// The task or thread that was given the guard; zero: none so far.
+    holder: AtomicU64,
     /// Written by each confirmed renewal. Moves forward only.
     deadline: AtomicU64,
     /// The latest end that any request can have brought about at the store, answered or not. A
@@ -91,18 +91,10 @@ pub(crate) struct LeaseState {
     renewal: Signal,
 }
 
-/// A task of Tokio, or a thread that runs none. Guards move between tasks, so this is good for a
-/// warning only.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Runner {
-    Task(task::Id),
-    Thread(ThreadId),
-}
-
-impl Runner {
-    fn current() -> Self {
-        task::try_id().map_or_else(|| Self::Thread(thread::current().id()), Self::Task)
-    }
+/// A number for the task of Tokio that runs, or for the thread if it runs none. Guards move between
+/// tasks, so this is good for a warning only.
+fn current_task() -> u64 {
+    FixedState::default().hash_one(task::try_id().ok_or_else(|| thread::current().id()))
 }
 
 impl LeaseState {
@@ -115,7 +107,7 @@ impl LeaseState {
         runtime: &Arc<dyn Runtime>,
     ) -> Self {
         let Grant { fence, sent_at, lease_for, held_from, budget } = grant;
-        let end = options.max_hold.map_or(Moment::NEVER, |max| held_from + max);
+        let end = options.end(held_from);
         let next_renewal = match options.renew_every {
             _ if lease_for < options.ttl => sent_at,
             Some(every) => sent_at + every,
@@ -130,8 +122,7 @@ impl LeaseState {
             budget,
             store: Arc::clone(store),
             runtime: Arc::clone(runtime),
-            holder: OnceLock::new(),
-            end,
+            holder: AtomicU64::new(0),
             deadline: AtomicU64::new(timing::deadline(sent_at, lease_for).min(end).as_micros()),
             reach: AtomicU64::new(reach(sent_at, lease_for).as_micros()),
             verdict: AtomicU8::new(HELD),
@@ -213,12 +204,12 @@ impl LeaseState {
 
     /// The running task is given the guard.
     pub(super) fn give_to_current_task(&self) {
-        self.holder.get_or_init(Runner::current);
+        self.holder.store(current_task(), Ordering::Relaxed);
     }
 
     /// Whether the running task was given the guard.
     pub(super) fn is_given_to_current_task(&self) -> bool {
-        self.holder.get() == Some(&Runner::current())
+        self.holder.load(Ordering::Relaxed) == current_task()
     }
 
     /// The ttl to renew it for. A lease that shall not be renewed is verified with the shortest
@@ -253,7 +244,11 @@ impl LeaseState {
 
     /// Why it is lost when the deadline has passed.
     pub(super) fn expiry(&self) -> LostReason {
-        if self.deadline() == self.end { LostReason::MaxHold } else { LostReason::Expired }
+        if self.deadline() == self.options.end(self.held_from) {
+            LostReason::MaxHold
+        } else {
+            LostReason::Expired
+        }
     }
 
     /// Declares it lost, unless it was let go before, and tells its holder.
@@ -324,7 +319,8 @@ impl LeaseState {
         if self.verdict(now).is_err() && !mutants::has!(LateRenewal) {
             return;
         }
-        let deadline = timing::deadline(sent, ttl).min(self.end);
+        let end = self.options.end(self.held_from);
+        let deadline = timing::deadline(sent, ttl).min(end);
         self.deadline.fetch_max(deadline.as_micros(), Ordering::AcqRel);
         self.is_provisional.store(false, Ordering::Release);
         self.wake_aside(&self.renewal);

@@ -68,6 +68,11 @@ impl LeaseOptions {
         self.ttl.max(Duration::from_secs(60))
     }
 
+    /// The end that `max_hold` sets for a lease held from `since` on. No renewal moves it.
+    pub(super) fn end(self, since: Moment) -> Moment {
+        self.max_hold.map_or(Moment::NEVER, |max| since + max)
+    }
+
     pub(crate) fn check(
         ttl: Duration,
         renewal: Renewal,

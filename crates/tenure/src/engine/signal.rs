@@ -8,7 +8,8 @@ use std::task::{Context, Poll, Waker};
 
 #[derive(Debug, Default)]
 pub(crate) struct Signal {
-    waiting: Mutex<Waiting>,
+    /// Made by the first task that waits. Most leases end without one.
+    waiting: Mutex<Option<Box<Waiting>>>,
 }
 
 #[derive(Debug, Default)]
@@ -25,12 +26,15 @@ impl Signal {
 
     /// The wakers to call, now that something has happened.
     pub(crate) fn given(&self) -> impl Iterator<Item = Waker> {
-        let wakers = std::mem::take(&mut self.waiting().wakers);
-        wakers.into_iter().map(|(_, waker)| waker)
+        let mut waiting = self.waiting();
+        let wakers = waiting.as_mut().map(|waiting| std::mem::take(&mut waiting.wakers));
+        drop(waiting);
+        wakers.into_iter().flatten().map(|(_, waker)| waker)
     }
 
     fn enter(&self, entry: Option<u64>, waker: Waker) -> u64 {
-        let mut waiting = self.waiting();
+        let mut guard = self.waiting();
+        let waiting = guard.get_or_insert_default();
         let number = entry.unwrap_or(waiting.last + 1);
         waiting.last = waiting.last.max(number);
         let before = match waiting.wakers.iter_mut().find(|(n, _)| *n == number) {
@@ -40,12 +44,12 @@ impl Signal {
                 None
             }
         };
-        drop(waiting);
+        drop(guard);
         drop(before);
         number
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+    fn waiting(&self) -> MutexGuard<'_, Option<Box<Waiting>>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -74,10 +78,12 @@ impl<T, F: FnMut() -> Option<T> + Unpin> Future for Until<'_, F> {
 impl<F> Drop for Until<'_, F> {
     fn drop(&mut self) {
         let Some(number) = self.entry else { return };
-        let mut waiting = self.signal.waiting();
-        let at = waiting.wakers.iter().position(|(n, _)| *n == number);
-        let left = at.map(|at| waiting.wakers.swap_remove(at));
-        drop(waiting);
+        let mut guard = self.signal.waiting();
+        let left = guard.as_mut().and_then(|waiting| {
+            let at = waiting.wakers.iter().position(|(n, _)| *n == number)?;
+            Some(waiting.wakers.swap_remove(at))
+        });
+        drop(guard);
         drop(left);
     }
 }
