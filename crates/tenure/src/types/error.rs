@@ -1,5 +1,6 @@
 //! The one public error. It is written for a person who reads it at three in the morning: it says
-//! what happened, to which key, at which store, and what to do. It never carries a secret.
+//! what happened, to which key, at which store, and what to do. It never carries a secret. Beside
+//! it, the reasons for which a lease is lost.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -75,6 +76,38 @@ pub enum ErrorKind {
     Forked,
     /// A defect in Tenure; please report it.
     Internal,
+}
+
+/// Why a lease can no longer be guaranteed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum LostReason {
+    /// The deadline passed without a confirmed renewal: the store was out of reach, the process
+    /// was stopped, the machine slept, or renewal was off.
+    Expired,
+    /// The store has no such lease any more: it was forced, or the store forgot it.
+    Gone,
+    /// `max_hold` is over.
+    MaxHold,
+    /// The `Locks` was closed.
+    Closed,
+    /// Its guard was released, dropped or handed over.
+    GivenBack,
+    /// This process was forked after the lock was acquired. Its parent may hold it still.
+    Forked,
+}
+
+impl fmt::Display for LostReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Expired => "its deadline passed without a confirmed renewal",
+            Self::Gone => "the store no longer has it (it was forced, or the store forgot it)",
+            Self::MaxHold => "its max_hold is over",
+            Self::Closed => "the Locks was closed",
+            Self::GivenBack => "it was given back",
+            Self::Forked => "this process was forked, and the lock is still its parent's",
+        })
+    }
 }
 
 /// An error that says what happened, to which key, at which store, and what to do about it.

@@ -2,10 +2,8 @@
 
 mod claim;
 mod error;
-mod lost_reason;
 mod time;
 
 pub use claim::{Claim, Fence, InvalidKey, InvalidOwner, Key, Label, Owner};
-pub use error::{Error, ErrorKind, Operation, Result};
-pub use lost_reason::LostReason;
+pub use error::{Error, ErrorKind, LostReason, Operation, Result};
 pub use time::{StoreTime, TTL_MAX, TTL_MIN};

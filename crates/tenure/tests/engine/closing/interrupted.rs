@@ -26,7 +26,9 @@ impl Interrupted {
 
     /// Lets this thread read undisturbed; answers whether it has been so all the time.
     pub(crate) fn forget(&self) -> bool {
-        self.next().take().is_some()
+        // A deed may read the clock when it is dropped, so the lock is released first.
+        let next = self.next().take();
+        next.is_some()
     }
 
     fn next(&self) -> MutexGuard<'_, Option<(ThreadId, usize, Deed)>> {

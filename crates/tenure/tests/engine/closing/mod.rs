@@ -2,6 +2,7 @@
 //! release. A guard that comes out of it then holds nothing, and a close that has ended has left
 //! nothing at the store.
 
+mod gate;
 mod interrupted;
 mod late;
 
@@ -17,6 +18,7 @@ use tenure::store::{Memory, Store};
 use tenure::{ErrorKind, Locks, LocksOptions, Released};
 
 use crate::store_wrapper::Wrapper;
+use gate::Gate;
 use interrupted::Interrupted;
 use late::Late;
 
@@ -110,6 +112,60 @@ async fn close_waits_for_an_acquire_that_another_task_awaits() {
         world.close_within(acquire, is_free).await;
     })
     .await;
+}
+
+/// The grant comes after the close has looked for leases, and before it has come to the waiter.
+#[tokio::test]
+async fn grant_that_comes_while_a_close_gives_back_is_no_lock() {
+    for_every_reading(async |world| {
+        let first = world.closing.mutex("first").acquire().await.expect("granted");
+        let held = world.closing.mutex("key").acquire().await.expect("granted");
+        let mutex = world.closing.mutex("key");
+        let mut waiting = Box::pin(mutex.acquire());
+        while look(&world.store).waiters.is_empty() {
+            poll(waiting.as_mut());
+            tokio::task::yield_now().await;
+        }
+        // This hands the key over to the waiter.
+        world.runtime.interrupt(world.reading, move || drop(poll(pin!(held.release()))));
+        world.closing.close(PATIENCE).await.expect("all was answered");
+        world.came_to_it = !world.runtime.forget();
+        let outcome = tokio::time::timeout(PATIENCE, waiting).await.expect("an end");
+        if let Ok(guard) = outcome {
+            assert!(guard.check().is_err(), "held after the close");
+        }
+        world.closing.close(PATIENCE).await.expect("all was answered");
+        assert!(is_free(&look(&world.store)), "something came after the end");
+        drop(first);
+    })
+    .await;
+}
+
+/// Nobody has the lease of an acquire that is answered after the close, so nobody renews it.
+#[tokio::test]
+async fn grant_that_is_answered_after_a_close_is_not_renewed() {
+    let runtime = runtime::machine().expect("a clock and timers");
+    let memory = Memory::new(Arc::clone(&runtime));
+    let gate = Arc::new(Wrapper(Gate::new(Arc::new(memory.clone()))));
+    let over = |store: Arc<dyn Store>| Locks::over(store, Arc::clone(&runtime), Default::default());
+    let (closing, other) = (over(Arc::clone(&gate) as _), over(Arc::new(memory.clone())));
+    let ttl = Duration::from_millis(300);
+
+    let mutex = closing.mutex("key").with_ttl(ttl);
+    let mut acquire = Box::pin(mutex.acquire());
+    assert!(poll(acquire.as_mut()).is_none(), "the answer is held back");
+    let mut close = Box::pin(closing.close(PATIENCE));
+    assert!(poll(close.as_mut()).is_none(), "a request is not answered");
+    gate.0.open();
+    assert_eq!(acquire.await.expect_err("closed").kind(), ErrorKind::Closed);
+    close.await.expect("all was answered");
+    assert!(is_free(&look(&memory)));
+
+    let beside = other.mutex("beside").with_ttl(ttl).acquire().await.expect("granted");
+    for _ in 0..3 {
+        beside.renewed(beside.deadline()).await;
+    }
+    assert_eq!(gate.0.renewals(), 0);
 }
 
 /// A task behind others of its process has no place at the store. But an acquire that was never
