@@ -5,15 +5,18 @@
 //! ```
 //!
 //! Contenders alternate within the run. Each figure is printed with its change since the run in
-//! `bench/baseline.json`, which a full run then replaces. The program ends with 1 if a limit is
-//! missed. `--short` runs in seconds and only shows that everything works.
+//! `bench/baseline.json`, which `--save` replaces. The program ends with 1 if a limit is missed.
+//! `--short` runs in seconds and only shows that everything works. `bench/README.md` says more.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it is a program")]
 #![allow(clippy::disallowed_methods, reason = "it measures the machine's own time")]
 
+mod adapters;
 mod counting;
 mod figure;
+mod lines;
 mod measures;
+mod peers;
 mod record;
 mod sample;
 mod worker;
@@ -26,7 +29,8 @@ use clap::{Parser, Subcommand};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
 use figure::{Figure, Scale};
-use record::{Baseline, Record};
+use peers::results::Results;
+use record::{Baseline, Occasion, Record};
 
 /// All that is measured runs under this counter, which costs a few nanoseconds per allocation.
 #[global_allocator]
@@ -46,9 +50,16 @@ struct Arguments {
     /// Measure only what has this in its name.
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
-    /// Write the figures here [default: bench/baseline.json after a full run, else nowhere].
+    /// Keep this run: write bench/baseline.json, if all was measured, and bench/peers.json with
+    /// the documents and plots made of it, if all peers were.
+    #[arg(long, conflicts_with = "short")]
+    save: bool,
+    /// Write the figures here.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Write the comparison with other libraries here.
+    #[arg(long, value_name = "FILE")]
+    peers: Option<PathBuf>,
     /// Write the figures with their raw data here.
     #[arg(long, value_name = "FILE")]
     raw: Option<PathBuf>,
@@ -62,12 +73,19 @@ enum Part {
     /// One of the processes of a measurement.
     #[command(hide = true)]
     Worker(worker::Worker),
+    /// A contender written in Rust, which answers requests on its standard input.
+    #[command(hide = true)]
+    Adapter { contender: String },
+    /// Make the documents and plots agree with bench/peers.json; measure nothing.
+    Documents,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let done = match &arguments.part {
         Some(Part::Worker(worker)) => worker.run().map(|()| true),
+        Some(Part::Adapter { contender }) => adapters::run(contender).map(|()| true),
+        Some(Part::Documents) => documents().map(|()| true),
         None => measure(&arguments),
     };
     match done {
@@ -90,39 +108,71 @@ fn measure(arguments: &Arguments) -> Result<bool, Failure> {
         Scale::Full => Baseline::read(&record::baseline_file())?,
         Scale::Short => None,
     };
-    let mut figures = Vec::new();
-    for measure in measures::ALL {
-        let wanted = arguments.only.as_ref().is_none_or(|text| measure.name.contains(text));
-        if !wanted || (measure.on_request && !arguments.clean_build) {
-            continue;
-        }
-        eprintln!("measuring {} ...", measure.name);
-        let found = (measure.run)(scale).map_err(|e| format!("{}: {e}", measure.name))?;
-        for figure in &found {
+    let mut found = Found::default();
+    let is_wanted = |name: &str| arguments.only.as_ref().is_none_or(|text| name.contains(text));
+    let tell = |figures: &[Figure]| {
+        for figure in figures {
             let change = baseline.as_ref().map_or_else(String::new, |b| b.change(figure));
             println!("{}", format!("{figure}  {change}").trim_end());
         }
-        figures.extend(found);
+    };
+    for measure in measures::ALL {
+        if is_wanted(measure.name) && (!measure.on_request || arguments.clean_build) {
+            eprintln!("measuring {} ...", measure.name);
+            let figures = (measure.run)(scale).map_err(|e| format!("{}: {e}", measure.name))?;
+            tell(&figures);
+            found.figures.extend(figures);
+        }
     }
-    if figures.is_empty() {
+    for comparison in peers::ALL.iter().filter(|comparison| is_wanted(comparison.name)) {
+        eprintln!("measuring {} ...", comparison.name);
+        let figures = comparison.run(scale, &mut found.peers);
+        let figures = figures.map_err(|e| format!("{}: {e}", comparison.name))?;
+        tell(&figures);
+        found.figures.extend(figures);
+    }
+    if found.figures.is_empty() {
         return Err("nothing has this in its name".into());
     }
-    write(arguments, scale, &figures)?;
-    Ok(scale == Scale::Short || figures.iter().all(Figure::is_met))
+    println!("{}", peers::table::report(&found.peers));
+    found.peers.occasion = Occasion::now();
+    write(arguments, &found)?;
+    Ok(scale == Scale::Short || found.figures.iter().all(Figure::is_met))
 }
 
-/// Writes what was asked for; a full run of everything is the next baseline.
-fn write(arguments: &Arguments, scale: Scale, figures: &[Figure]) -> Result<(), Failure> {
+/// All that was measured.
+#[derive(Debug, Default)]
+struct Found {
+    figures: Vec<Figure>,
+    peers: Results,
+}
+
+/// Writes what was asked for.
+fn write(arguments: &Arguments, Found { figures, peers }: &Found) -> Result<(), Failure> {
     let record = Record::of(figures);
     if let Some(path) = &arguments.raw {
         record.write(path)?;
         println!("raw data: {}", path.display());
     }
-    let is_whole = scale == Scale::Full && arguments.only.is_none();
-    let path = arguments.out.clone().or_else(|| is_whole.then(record::baseline_file));
-    if let Some(path) = path {
-        record.without_raw_data().write(&path)?;
+    let record = record.without_raw_data();
+    let is_whole = arguments.only.is_none();
+    let kept = (arguments.save && is_whole).then(record::baseline_file);
+    for path in arguments.out.iter().chain(&kept) {
+        record.write(path)?;
         println!("figures: {}", path.display());
     }
+    let kept = (arguments.save && peers.is_whole()).then(peers::results::file);
+    for path in arguments.peers.iter().chain(&kept) {
+        peers.write(path)?;
+        println!("comparison: {}", path.display());
+    }
+    if kept.is_some() {
+        documents()?;
+    }
     Ok(())
+}
+
+fn documents() -> Result<(), Failure> {
+    let kept = Results::read(&peers::results::file())?;
+    peers::document::rewrite(&kept.ok_or("there is no bench/peers.json")?)
 }

@@ -1,5 +1,5 @@
 //! A run on paper: its figures, with date, commit, machine and versions. `bench/baseline.json` is
-//! the last full run without its raw data; every run is compared with it.
+//! the last full run that was kept, without its raw data; every run is compared with it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,14 +9,23 @@ use serde_json::Value;
 
 use crate::Failure;
 use crate::figure::{Figure, Limit};
+use crate::lines::lines;
 
 #[derive(Debug, Serialize)]
 pub(crate) struct Record {
-    date: String,
-    commit: String,
-    machine: Machine,
-    versions: Versions,
+    #[serde(flatten)]
+    occasion: Occasion,
     figures: Vec<Line>,
+}
+
+/// When and where a run was made, and of what.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Occasion {
+    /// In UTC, as in `2026-01-31T12:00:00Z`.
+    pub(crate) date: String,
+    pub(crate) commit: String,
+    pub(crate) machine: Machine,
+    pub(crate) versions: Versions,
 }
 
 /// A figure on paper. The raw data are left out of the baseline.
@@ -44,21 +53,21 @@ struct Earlier {
     value: f64,
 }
 
-#[derive(Debug, Serialize)]
-struct Machine {
-    cpu: String,
-    cores: usize,
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Machine {
+    pub(crate) cpu: String,
+    pub(crate) cores: usize,
     memory: String,
-    kernel: String,
+    pub(crate) kernel: String,
     /// The load average before it was written: whether the machine was quiet.
     load: String,
 }
 
-#[derive(Debug, Serialize)]
-struct Versions {
-    tenure: &'static str,
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Versions {
+    tenure: String,
     rustc: String,
-    sqlite: &'static str,
+    sqlite: String,
 }
 
 /// The root of the repository that this program was built from.
@@ -105,17 +114,7 @@ impl Record {
             note: figure.note.clone(),
             raw: figure.raw.clone(),
         });
-        Self {
-            date: said_by("date", &["-u", "+%Y-%m-%dT%H:%M:%SZ"]),
-            commit: said_by("git", &["describe", "--always", "--dirty", "--exclude", "*"]),
-            machine: machine(),
-            versions: Versions {
-                tenure: env!("CARGO_PKG_VERSION"),
-                rustc: said_by("rustc", &["--version"]),
-                sqlite: rusqlite::version(),
-            },
-            figures: lines.collect(),
-        }
+        Self { occasion: Occasion::now(), figures: lines.collect() }
     }
 
     pub(crate) fn without_raw_data(mut self) -> Self {
@@ -124,9 +123,28 @@ impl Record {
     }
 
     pub(crate) fn write(&self, path: &Path) -> Result<(), Failure> {
-        let text = serde_json::to_string_pretty(self)? + "\n";
-        std::fs::write(path, text).map_err(|e| format!("{}: {e}", path.display()).into())
+        write(path, &lines(self)?)
     }
+}
+
+impl Occasion {
+    pub(crate) fn now() -> Self {
+        Self {
+            date: said_by("date", &["-u", "+%Y-%m-%dT%H:%M:%SZ"]),
+            commit: said_by("git", &["describe", "--always", "--dirty", "--exclude", "*"]),
+            machine: machine(),
+            versions: Versions {
+                tenure: env!("CARGO_PKG_VERSION").into(),
+                rustc: said_by("rustc", &["--version"]),
+                sqlite: rusqlite::version().into(),
+            },
+        }
+    }
+}
+
+/// Writes a file; the failure names it.
+pub(crate) fn write(path: &Path, text: &str) -> Result<(), Failure> {
+    std::fs::write(path, text).map_err(|e| format!("{}: {e}", path.display()).into())
 }
 
 fn machine() -> Machine {

@@ -14,6 +14,11 @@ impl Sample {
         Self(values)
     }
 
+    /// The values of several together.
+    pub(crate) fn of_all(samples: &[Self]) -> Self {
+        Self::new(samples.iter().flat_map(|sample| sample.0.iter().copied()).collect())
+    }
+
     /// The value below which a share of all lies; `share` from 0 to 1.
     pub(crate) fn quantile(&self, share: f64) -> f64 {
         let last = self.0.len() - 1;

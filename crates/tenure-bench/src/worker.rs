@@ -112,13 +112,6 @@ pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Res
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
 }
 
-/// Runs a future on all cores, as a program with `#[tokio::main]` does.
-pub(crate) fn block_on_all<T>(
-    work: impl Future<Output = Result<T, Failure>>,
-) -> Result<T, Failure> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
-}
-
 /// The locks in a SQLite file.
 pub(crate) async fn open(file: &Path) -> Result<Locks, Failure> {
     let path = file.to_str().ok_or("the directory's name is not UTF-8")?;

@@ -1,12 +1,13 @@
 //! The short form measures everything once and checks no limit.
 
+use std::path::Path;
 use std::process::Command;
 
 #[test]
 fn the_short_form_prints_every_figure_and_keeps_its_raw_data() {
     let directory = tempfile::tempdir().expect("a directory");
     let output = Command::new(env!("CARGO_BIN_EXE_tenure-bench"))
-        .args(["--short", "--out", "figures.json", "--raw", "raw.json"])
+        .args(["--short", "--out", "figures.json", "--raw", "raw.json", "--peers", "peers.json"])
         .current_dir(directory.path())
         .output()
         .expect("it starts");
@@ -28,10 +29,15 @@ fn the_short_form_prints_every_figure_and_keeps_its_raw_data() {
         "quorum: messages per node",
     ];
     let over_a_server = [
-        "one caller, cycle / bare cycle",
-        "64 tasks, cycles per second",
-        "64 tasks, server CPU",
-        "handoff, 16 waiters",
+        "one caller, p50 / scripts over a tokio socket",
+        "one caller on a current-thread runtime, p50 / scripts",
+        "one caller, p50 / quickest library",
+        "one caller, p99 / p50",
+        "one blocking caller, p50 / scripts over a socket",
+        "64 tasks, cycles per second / quickest library",
+        "64 tasks, server CPU per cycle / cheapest library",
+        "handoff between processes, 16 waiters, p50 / PING",
+        "16 waiters, longest wait / mean round",
         "handoff, 1,000 waiters",
         "commands per handoff",
         "1,000 idle waiters",
@@ -48,4 +54,28 @@ fn the_short_form_prints_every_figure_and_keeps_its_raw_data() {
         assert!(written.iter().all(|figure| figure.get("raw").is_some() == has_raw), "{name}");
         assert_ne!(record["versions"]["rustc"], "unknown");
     }
+    compares_every_contender_written_in_rust(&directory.path().join("peers.json"));
+}
+
+fn compares_every_contender_written_in_rust(peers: &Path) {
+    let peers = std::fs::read_to_string(peers).expect("it was written");
+    let peers: serde_json::Value = serde_json::from_str(&peers).expect("it is JSON");
+    let sockets = ["bare-blocking", "bare-tokio", "scripts-blocking", "scripts-tokio"];
+    let libraries = ["tenure", "rslock"];
+    let current = ["tenure-current", "rslock-current", "scripts-tokio-current"];
+    let lone = [&libraries[..], &["tenure-blocking"], &current, &sockets].concat();
+    for (workload, contenders) in
+        [("lone", &lone[..]), ("tasks", &libraries), ("waiters", &libraries)]
+    {
+        let rows = peers[workload].as_array().expect("rows");
+        for server in ["redis", "valkey"] {
+            for contender in contenders {
+                let is_its = |row: &&serde_json::Value| {
+                    row["server"] == server && row["contender"] == *contender
+                };
+                assert!(rows.iter().any(|row| is_its(&row)), "{workload}, {server}: {contender}");
+            }
+        }
+    }
+    assert_eq!(peers["skipped"], serde_json::json!([]));
 }

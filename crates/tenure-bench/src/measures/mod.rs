@@ -33,8 +33,6 @@ pub(crate) const ALL: &[Measure] = &[
     always("death", death::measure),
     always("held", held::measure),
     always("command", command::measure),
-    always("redis-lone", redis::lone),
-    always("redis-tasks", redis::tasks),
     always("redis-handoff", redis::handoff),
     always("redis-commands", redis::commands),
     always("redis-idle", redis::idle),

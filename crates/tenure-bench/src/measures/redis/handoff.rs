@@ -1,7 +1,5 @@
-//! From a release to the next holder's guard, between the processes of one machine: with 16 and
-//! with 1,000 waiters in four processes. A PING by the crate `redis` in its caller's thread, as
-//! seldom as the handoffs, is the least that a message there and back takes; beside it stands one
-//! over Tenure's link.
+//! From a release to the next holder's guard, between the processes of one machine: with 1,000
+//! waiters in four processes against 16.
 
 use std::time::{Duration, Instant};
 
@@ -15,8 +13,7 @@ use crate::figure::{Figure, Limit, Scale};
 use crate::sample::Sample;
 use crate::worker::{Process, block_on, boot_micros};
 
-use super::bare::Bare;
-use super::{on_each, open};
+use super::on_each;
 
 const PROCESSES: u32 = 4;
 const FEW: u32 = 16;
@@ -35,69 +32,25 @@ pub(crate) struct Turn {
 pub(crate) fn measure(scale: Scale) -> Result<Vec<Figure>, Failure> {
     let (rounds, few_ms, many_ms) = scale.pick((1, 300, 1_500), (5, 1_500, 5_000));
     on_each(|server| {
-        let (mut pings, mut others) = (Vec::new(), Vec::new());
         let (mut few, mut many) = (Vec::new(), Vec::new());
         for _ in 0..rounds {
-            let (same, other) = block_on(pings_us(server, scale.pick(20, 200)))?;
-            pings.extend(same);
-            others.extend(other);
             few.extend(handoffs_us(server, FEW, Duration::from_millis(few_ms))?);
             many.extend(handoffs_us(server, MANY, Duration::from_millis(many_ms))?);
         }
-        let (ping, other) = (Sample::new(pings), Sample::new(others));
         let (few, many) = (Sample::new(few), Sample::new(many));
         let note = |sample: &Sample| {
             let (count, p50, p99) = (sample.len(), sample.median(), sample.quantile(0.99));
             format!("of {count}: p50 {p50:.0} us, p99 {p99:.0} us")
         };
-        Ok(vec![
-            Figure {
-                name: "handoff, 16 waiters in 4 processes, p50 / PING".into(),
-                value: few.median() / other.median(),
-                unit: "x",
-                limit: Limit::AtMost(2.5),
-                note: format!(
-                    "{}; PING p50 {:.0} us, over the link of the locks {:.0} us",
-                    note(&few),
-                    other.median(),
-                    ping.median()
-                ),
-                raw: json!({
-                    "handoff_us": few.outline(),
-                    "ping_us": other.outline(),
-                    "own_ping_us": ping.outline(),
-                }),
-            },
-            Figure {
-                name: "handoff, 1,000 waiters / 16 waiters, p50".into(),
-                value: many.median() / few.median(),
-                unit: "x",
-                limit: Limit::AtMost(1.5),
-                note: note(&many),
-                raw: json!({ "handoff_us": many.outline() }),
-            },
-        ])
+        Ok(vec![Figure {
+            name: "handoff, 1,000 waiters / 16 waiters, p50".into(),
+            value: many.median() / few.median(),
+            unit: "x",
+            limit: Limit::AtMost(1.5),
+            note: format!("{}; 16: {}", note(&many), note(&few)),
+            raw: json!({ "handoff_us": many.outline(), "few_handoff_us": few.outline() }),
+        }])
     })
-}
-
-/// Over Tenure's link and over one of the crate `redis`, by turns.
-async fn pings_us(server: &Server, count: u32) -> Result<(Vec<f64>, Vec<f64>), Failure> {
-    let (store, locks) = open(server).await?;
-    let (mut same, mut other) = (Bare::over(&store).await?, Bare::connect(server).await?);
-    let (mut pings, mut others) = (Vec::new(), Vec::new());
-    for _ in 0..count {
-        pings.push(ping_us(&mut same).await?);
-        others.push(ping_us(&mut other).await?);
-    }
-    locks.close(Duration::from_secs(5)).await?;
-    Ok((pings, others))
-}
-
-async fn ping_us(link: &mut Bare) -> Result<f64, Failure> {
-    tokio::time::sleep(HOLD).await;
-    let begun = Instant::now();
-    link.ping().await?;
-    Ok(begun.elapsed().as_secs_f64() * 1e6)
 }
 
 /// The handoffs between two tasks of which the second stood in line already, in the second half

@@ -5,14 +5,8 @@ mod bare;
 mod commands;
 pub(crate) mod handoff;
 mod idle;
-mod lone;
 mod quorum;
-mod tasks;
 
-use std::sync::Arc;
-
-use tenure::store::Redis;
-use tenure::{Locks, LocksOptions, runtime};
 use tenure_testkit::{Flavour, Server};
 
 use crate::Failure;
@@ -21,9 +15,7 @@ use crate::figure::Figure;
 pub(crate) use commands::measure as commands;
 pub(crate) use handoff::measure as handoff;
 pub(crate) use idle::measure as idle;
-pub(crate) use lone::measure as lone;
 pub(crate) use quorum::measure as quorum;
-pub(crate) use tasks::measure as tasks;
 
 /// Measures on each kind of server; every figure's name begins with the server's.
 fn on_each(
@@ -39,17 +31,8 @@ fn on_each(
     Ok(all)
 }
 
-/// A store, and locks over it.
-async fn open(server: &Server) -> Result<(Redis, Locks), Failure> {
-    let machine = runtime::machine()?;
-    let opened = Redis::open(&server.url(), Arc::clone(&machine)).await;
-    let store = opened.map_err(|error| format!("{error:?}"))?;
-    let locks = Locks::over(Arc::new(store.clone()), machine, LocksOptions::default());
-    Ok((store, locks))
-}
-
 /// The time that the server's process has had of all cores, in seconds.
-fn server_cpu(server: &Server) -> Result<f64, Failure> {
+pub(crate) fn server_cpu(server: &Server) -> Result<f64, Failure> {
     let field = |name: &str| -> Result<f64, Failure> {
         Ok(server.info(name).ok_or("the server does not tell its CPU time")?.parse()?)
     };

@@ -1,0 +1,174 @@
+//! The very calls that Tenure makes, sent by nobody but a socket: the same script, the same number
+//! of words and bytes, the same work in the server. They are read off the wire of a Tenure of this
+//! build, so that they are what it really sends.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tenure_testkit::{Client, Reply};
+
+use crate::Failure;
+
+use super::wire::{Calls, pack};
+
+/// Cycles that are recorded. A Tenure that chooses its connection has chosen by then.
+const CYCLES: usize = 10;
+
+type Words = Vec<Vec<u8>>;
+
+#[derive(Debug)]
+pub(super) struct Shape {
+    acquire: Words,
+    release: Words,
+    /// The word of `acquire` that is the number of the call: the server carries out only those
+    /// with a number above the last.
+    number_at: usize,
+    number: u64,
+}
+
+impl Calls for Shape {
+    const NAME: &str = "Tenure's scripts";
+
+    async fn prepare(address: SocketAddr, key: String) -> Result<Self, Failure> {
+        let recorder = Recorder::to(address)?;
+        let locks = tenure::connect(&format!("redis://{}", recorder.address)).await?;
+        let lock = locks.mutex(&key);
+        for _ in 0..CYCLES {
+            lock.acquire().await?.release().await?;
+        }
+        locks.close(Duration::from_secs(5)).await?;
+        let mut shape = Self::of(&recorder.calls())?;
+        shape.check(address)?;
+        Ok(shape)
+    }
+
+    fn acquire(&mut self, packed: &mut Vec<u8>) {
+        self.number += 1;
+        self.acquire[self.number_at] = self.number.to_string().into_bytes();
+        pack(packed, self.acquire.iter().map(Vec::as_slice));
+    }
+
+    fn release(&mut self, packed: &mut Vec<u8>) {
+        pack(packed, self.release.iter().map(Vec::as_slice));
+    }
+
+    fn is_acquired(reply: &Reply) -> bool {
+        !matches!(reply, Reply::Error(_) | Reply::Nil)
+    }
+
+    fn is_released(reply: &Reply) -> bool {
+        Self::is_acquired(reply)
+    }
+}
+
+impl Shape {
+    /// From the calls of some cycles.
+    fn of(calls: &[Words]) -> Result<Self, Failure> {
+        let scripts: Vec<_> =
+            calls.iter().filter(|words| words.first().is_some_and(|w| w == b"EVALSHA")).collect();
+        let [.., before, _, acquire, release] = scripts[..] else {
+            return Err("too few script calls were recorded".into());
+        };
+        let number = |word: &[u8]| str::from_utf8(word).ok()?.parse::<u64>().ok();
+        let counts = |place: &usize| {
+            let now = number(&acquire[*place]);
+            let then = before.get(*place).and_then(|word| number(word));
+            now.zip(then).is_some_and(|(now, then)| now == then + 1)
+        };
+        let number_at = (0..acquire.len()).find(counts).ok_or("no word counts the calls")?;
+        let number = number(&acquire[number_at]).ok_or("no number")?;
+        Ok(Self { acquire: acquire.clone(), release: release.clone(), number_at, number })
+    }
+
+    /// Whether the calls do what they did when they were recorded: a lock is there after the first
+    /// and gone after the second.
+    fn check(&mut self, address: SocketAddr) -> Result<(), Failure> {
+        let count = str::from_utf8(&self.acquire[2])?.parse::<usize>()?;
+        let mut exists = vec![b"EXISTS".to_vec()];
+        exists.extend_from_slice(self.acquire.get(3..3 + count).ok_or("too few keys")?);
+        let mut asked = Vec::new();
+        pack(&mut asked, exists.iter().map(Vec::as_slice));
+        let (mut acquire, mut release) = (Vec::new(), Vec::new());
+        self.acquire(&mut acquire);
+        self.release(&mut release);
+        let mut client = Client::connect(address)?;
+        let mut answer = |packed: &[u8]| -> Result<Reply, Failure> {
+            client.send_bytes(packed)?;
+            match client.reply()? {
+                Reply::Error(error) => Err(format!("a recorded call was refused: {error}").into()),
+                reply => Ok(reply),
+            }
+        };
+        answer(&acquire)?;
+        let held = answer(&asked)?.int();
+        answer(&release)?;
+        let free = answer(&asked)?.int();
+        if held > free { Ok(()) } else { Err("the recorded calls lock nothing".into()) }
+    }
+}
+
+/// Stands between a client and a server and keeps the client's calls.
+#[derive(Debug)]
+struct Recorder {
+    address: SocketAddr,
+    calls: Arc<Mutex<Vec<Words>>>,
+}
+
+impl Recorder {
+    fn to(server: SocketAddr) -> Result<Self, Failure> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let address = listener.local_addr()?;
+        let calls = Arc::default();
+        let kept = Arc::clone(&calls);
+        // Its threads end with this process, or with the connections.
+        std::thread::spawn(move || {
+            for client in listener.incoming().map_while(Result::ok) {
+                let Ok(server) = TcpStream::connect(server) else { continue };
+                let kept = Arc::clone(&kept);
+                let (Ok(from), Ok(to)) = (server.try_clone(), client.try_clone()) else { continue };
+                std::thread::spawn(move || copy(from, to, |_| ()));
+                std::thread::spawn(move || {
+                    let mut bytes = Vec::new();
+                    copy(client, server, |more| {
+                        bytes.extend_from_slice(more);
+                        keep_calls(&mut bytes, &kept);
+                    });
+                });
+            }
+        });
+        Ok(Self { address, calls })
+    }
+
+    fn calls(&self) -> Vec<Words> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Copies until one side ends; `see` sees what goes by before it is sent on.
+fn copy(mut from: TcpStream, mut to: TcpStream, mut see: impl FnMut(&[u8])) {
+    let mut bytes = [0; 16 * 1024];
+    while let Ok(length @ 1..) = from.read(&mut bytes) {
+        see(&bytes[..length]);
+        if to.write_all(&bytes[..length]).is_err() {
+            break;
+        }
+    }
+    // The other side may have ended it before.
+    let _ = to.shutdown(Shutdown::Both);
+}
+
+/// Moves the complete calls out of `bytes`.
+fn keep_calls(bytes: &mut Vec<u8>, kept: &Mutex<Vec<Words>>) {
+    while let Ok(Some((call, length))) = Reply::parse(bytes) {
+        bytes.drain(..length);
+        if let Reply::Array(words) = call {
+            let words = words.into_iter().filter_map(|word| match word {
+                Reply::Bulk(word) => Some(word),
+                _ => None,
+            });
+            kept.lock().unwrap_or_else(PoisonError::into_inner).push(words.collect());
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! The documents that quote a comparison: blocks between markers in README and COMPARE, and the
+//! plots beside `bench/peers.json`. All of it is made from that file, never by hand.
+
+use std::path::PathBuf;
+
+use crate::Failure;
+use crate::record::{root, write};
+
+use super::plot;
+use super::results::Results;
+use super::table;
+
+const BEGIN: &str = "<!-- The bench command writes from here ... -->\n";
+const END: &str = "<!-- ... to here. -->\n";
+
+/// The files with their texts, as they are when they agree with some results.
+pub(crate) fn files(results: &Results) -> Result<Vec<(PathBuf, String)>, Failure> {
+    let mut files = Vec::new();
+    for (name, block) in [("README.md", readme(results)), ("COMPARE.md", compare(results))] {
+        let path = root().join(name);
+        let text = std::fs::read_to_string(&path)?;
+        files.push((path, replaced(&text, &block).map_err(|e| format!("{name}: {e}"))?));
+    }
+    for (name, text) in plot::all(results) {
+        files.push((root().join("bench/plots").join(name), text));
+    }
+    Ok(files)
+}
+
+/// Makes the documents agree with some results.
+pub(crate) fn rewrite(results: &Results) -> Result<(), Failure> {
+    for (path, text) in files(results)? {
+        write(&path, &text)?;
+        println!("written: {}", path.display());
+    }
+    Ok(())
+}
+
+fn replaced(text: &str, block: &str) -> Result<String, Failure> {
+    let markers = || "the markers of the bench are missing";
+    let (before, rest) = text.split_once(BEGIN).ok_or_else(markers)?;
+    let (_, behind) = rest.split_once(END).ok_or_else(markers)?;
+    Ok([before, BEGIN, "\n", block, "\n", END, behind].concat())
+}
+
+fn readme(results: &Results) -> String {
+    let summary = table::summary(results);
+    format!(
+        "{}\n{summary}\n![One caller: time of an acquire and a release](bench/plots/latency.svg)\n",
+        occasion(results)
+    )
+}
+
+fn compare(results: &Results) -> String {
+    let mut text = occasion(results);
+    text.push_str(&wrapped(&versions(results), ""));
+    for (title, table, plot) in [
+        ("One caller, a free lock", table::lone(results), "latency"),
+        ("64 tasks, 64 keys", table::tasks(results), "throughput"),
+        ("16 waiters in 4 processes, one key", table::waiters(results), "handoff"),
+    ] {
+        text.push_str(&format!("\n### {title}\n\n{table}\n![{title}](bench/plots/{plot}.svg)\n"));
+    }
+    if !results.skipped.is_empty() {
+        text.push_str("\nNot measured in this run:\n\n");
+        let mut lines: Vec<_> = results
+            .skipped
+            .iter()
+            .map(|skipped| wrapped(&format!("- {}: {}", skipped.contender, skipped.reason), "  "))
+            .collect();
+        lines.dedup();
+        text.extend(lines);
+    }
+    text
+}
+
+/// When, where and of what, in one paragraph.
+fn occasion(results: &Results) -> String {
+    let occasion = &results.occasion;
+    let machine = &occasion.machine;
+    let day = occasion.date.split('T').next().unwrap_or_default();
+    let of = |name: &str| {
+        let found = results.versions.iter().find(|version| version.of == name);
+        found.map_or_else(String::new, |version| version.version.clone())
+    };
+    let text = format!(
+        "Measured on {day} at commit {}: {} with {} cores, {}, Redis {}, Valkey {}, server and \
+         clients on one machine. Numbers are medians of rounds in which all took turns.",
+        occasion.commit,
+        machine.cpu,
+        machine.cores,
+        machine.kernel,
+        of("redis"),
+        of("valkey"),
+    );
+    wrapped(&text, "")
+}
+
+/// The contenders' own versions.
+fn versions(results: &Results) -> String {
+    let is_server = |of: &str| ["redis", "valkey"].contains(&of);
+    let of = results.versions.iter().filter(|version| !is_server(&version.of));
+    let said: Vec<_> = of.map(|v| format!("`{}`: {}", v.of, v.version)).collect();
+    format!("{}.", said.join("; "))
+}
+
+/// Text in lines that a document may have.
+fn wrapped(text: &str, indent: &str) -> String {
+    const COLUMNS: usize = 100;
+    let (mut lines, mut line) = (String::new(), String::new());
+    for word in text.split(' ') {
+        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > COLUMNS {
+            lines.push_str(line.trim_end());
+            lines.push('\n');
+            line = indent.to_owned();
+        } else if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    lines + &line + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::results;
+    use super::*;
+
+    #[test]
+    fn the_documents_say_what_the_results_say() {
+        // Before the first comparison is kept, the documents quote none.
+        let Some(results) = Results::read(&results::file()).unwrap() else {
+            for name in ["README.md", "COMPARE.md"] {
+                let text = std::fs::read_to_string(root().join(name)).unwrap();
+                assert!(text.contains(&[BEGIN, END].concat()), "{name} quotes a comparison");
+            }
+            return;
+        };
+        assert!(results.is_whole(), "the committed comparison is not whole");
+        for (path, text) in files(&results).unwrap() {
+            let committed = std::fs::read_to_string(&path).unwrap_or_default();
+            assert!(
+                committed == text,
+                "{} differs from bench/peers.json: run tenure-bench documents",
+                path.display()
+            );
+        }
+    }
+
+    #[test]
+    fn a_block_is_replaced_and_the_rest_stays() {
+        let text = format!("before\n{BEGIN}old\n{END}behind\n");
+        let expected = format!("before\n{BEGIN}\nnew\n\n{END}behind\n");
+        assert_eq!(replaced(&text, "new\n").unwrap(), expected);
+        assert_eq!(replaced(&expected, "new\n").unwrap(), expected);
+        assert!(replaced("no markers", "new\n").is_err());
+    }
+
+    #[test]
+    fn text_is_wrapped_between_words() {
+        let word = "x".repeat(60);
+        assert_eq!(wrapped(&format!("{word} {word} y"), "  "), format!("{word}\n  {word} y\n"));
+    }
+}
