@@ -104,7 +104,8 @@ def in_threads(count, work):
 
 def versions(library):
     names = {"redis-py": ["redis"], "python-redis-lock": ["python-redis-lock", "redis"]}[library]
-    said = [f"{name} {version(name)}" for name in names]
+    called = {"redis": "redis-py"}
+    said = [f"{called.get(name, name)} {version(name)}" for name in names]
     return ", ".join([*said, f"Python {platform.python_version()}"])
 
 

@@ -61,7 +61,7 @@ impl fmt::Display for Figure {
         let verdict = if self.is_met() { "ok" } else { "MISSED" };
         let Self { name, unit, note, .. } = self;
         let value = number(self.value);
-        write!(f, "{name:<52} {value:>10} {unit:<6} {limit:>10} {verdict:<6} {note}")
+        write!(f, "{name:<62} {value:>10} {unit:<6} {limit:>10} {verdict:<6} {note}")
     }
 }
 

@@ -1,13 +1,15 @@
 //! The documents that quote a comparison: blocks between markers in README and COMPARE, and the
 //! plots beside `bench/peers.json`. All of it is made from that file, never by hand.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use crate::Failure;
 use crate::record::{root, write};
 
+use super::contender::{self, Role};
 use super::plot;
-use super::results::Results;
+use super::results::{Results, Skipped};
 use super::table;
 
 const BEGIN: &str = "<!-- The bench command writes from here ... -->\n";
@@ -45,31 +47,27 @@ fn replaced(text: &str, block: &str) -> Result<String, Failure> {
 
 fn readme(results: &Results) -> String {
     let summary = table::summary(results);
-    format!(
-        "{}\n{summary}\n![One caller: time of an acquire and a release](bench/plots/latency.svg)\n",
-        occasion(results)
-    )
+    let (occasion, plots) = (occasion(results), ["latency", "throughput", "handoff"]);
+    let plots = plots.map(|plot| format!("![{plot}](bench/plots/{plot}.svg)\n"));
+    format!("{occasion}\n{summary}\n{}", plots.join("\n"))
 }
 
 fn compare(results: &Results) -> String {
     let mut text = occasion(results);
+    text.push('\n');
     text.push_str(&wrapped(&versions(results), ""));
     for (title, table, plot) in [
         ("One caller, a free lock", table::lone(results), "latency"),
-        ("64 tasks, 64 keys", table::tasks(results), "throughput"),
+        ("64 tasks, 64 keys (CPU: of the server, per cycle)", table::tasks(results), "throughput"),
         ("16 waiters in 4 processes, one key", table::waiters(results), "handoff"),
     ] {
         text.push_str(&format!("\n### {title}\n\n{table}\n![{title}](bench/plots/{plot}.svg)\n"));
     }
     if !results.skipped.is_empty() {
         text.push_str("\nNot measured in this run:\n\n");
-        let mut lines: Vec<_> = results
-            .skipped
-            .iter()
-            .map(|skipped| wrapped(&format!("- {}: {}", skipped.contender, skipped.reason), "  "))
-            .collect();
-        lines.dedup();
-        text.extend(lines);
+        let line = |skipped: &Skipped| format!("- {}: {}", skipped.contender, skipped.reason);
+        let lines: BTreeSet<_> = results.skipped.iter().map(line).collect();
+        text.extend(lines.iter().map(|line| wrapped(line, "  ")));
     }
     text
 }
@@ -96,12 +94,12 @@ fn occasion(results: &Results) -> String {
     wrapped(&text, "")
 }
 
-/// The contenders' own versions.
+/// The versions of the libraries.
 fn versions(results: &Results) -> String {
-    let is_server = |of: &str| ["redis", "valkey"].contains(&of);
-    let of = results.versions.iter().filter(|version| !is_server(&version.of));
-    let said: Vec<_> = of.map(|v| format!("`{}`: {}", v.of, v.version)).collect();
-    format!("{}.", said.join("; "))
+    let is_library = |of: &str| contender::role(of) == Some(Role::Library);
+    let of = results.versions.iter().filter(|version| is_library(&version.of));
+    let said: Vec<_> = of.map(|version| version.version.as_str()).collect();
+    format!("Versions: {}.", said.join("; "))
 }
 
 /// Text in lines that a document may have.

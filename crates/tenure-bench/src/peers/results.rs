@@ -86,7 +86,7 @@ pub(crate) struct WaitersRow {
     /// in which each waiter would have had one turn.
     pub(crate) longest_wait_ms: f64,
     pub(crate) longest_wait_rounds: f64,
-    /// Waiters that never got it, of all waiters of all rounds.
+    /// Waiters that never held, of all waiters of all rounds.
     pub(crate) never: usize,
     pub(crate) waiters: usize,
     /// Turns of all waiters in a second.

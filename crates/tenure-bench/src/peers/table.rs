@@ -100,7 +100,7 @@ fn of_many_tasks(rows: &[TasksRow]) -> Vec<TasksRow> {
 }
 
 pub(crate) fn tasks(results: &Results) -> String {
-    let columns = ["cycles/s", "server CPU per cycle, us"];
+    let columns = ["cycles/s", "CPU, us"];
     by_server(&of_many_tasks(&results.tasks), &columns, |row: &TasksRow| {
         vec![format!("{:.0}", row.cycles_per_second), row.server_cpu_us.to_string()]
     })
@@ -145,7 +145,7 @@ pub(crate) fn waiters(results: &Results) -> String {
             server,
             "handoff p50 / p99, us",
             "longest wait, ms (x mean round)",
-            "never got it",
+            "never held",
         ]);
         for row in results.waiters.iter().filter(|row| row.server == server) {
             let never = format!("{} of {}", row.never, row.waiters);
@@ -178,15 +178,16 @@ pub(crate) fn report(results: &Results) -> String {
     text
 }
 
-/// The most important number of each workload at the first server.
+/// The most important numbers of those that did every workload, at the first server.
 pub(crate) fn summary(results: &Results) -> String {
     let Some(server) = servers(&results.lone).first().copied() else { return String::new() };
     let mut table = Table::new(&[
         server,
-        "one caller, p50 us",
-        "64 tasks, cycles/s",
-        "handoff, p50 us",
+        "one caller, us",
+        "64 tasks, /s",
+        "handoff, us",
         "longest wait, ms",
+        "never held",
     ]);
     let at = |row: &dyn Row| row.server() == server;
     let many = of_many_tasks(&results.tasks);
@@ -194,13 +195,14 @@ pub(crate) fn summary(results: &Results) -> String {
     let waiters: Vec<_> = results.waiters.iter().filter(|row| at(*row)).cloned().collect();
     for row in results.lone.iter().filter(|row| at(*row)) {
         let name = &row.contender;
-        let waiters = of(&waiters, name);
+        let (Some(tasks), Some(waiters)) = (of(&tasks, name), of(&waiters, name)) else { continue };
         table.rows.push(vec![
             name.clone(),
             format!("{:.0}", row.p50_us),
-            of(&tasks, name).map_or_else(String::new, |r| format!("{:.0}", r.cycles_per_second)),
-            waiters.map_or_else(String::new, |r| format!("{:.0}", r.handoff_p50_us)),
-            waiters.map_or_else(String::new, |r| format!("{:.0}", r.longest_wait_ms)),
+            format!("{:.0}", tasks.cycles_per_second),
+            format!("{:.0}", waiters.handoff_p50_us),
+            format!("{:.0}", waiters.longest_wait_ms),
+            format!("{} of {}", waiters.never, waiters.waiters),
         ]);
     }
     table.text()

@@ -2,9 +2,11 @@
 //! installed into `.cache/contenders`, in the versions that the files beside the adapter name, and
 //! nothing outside of it is changed.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use crate::Failure;
 use crate::record::root;
@@ -22,44 +24,44 @@ pub(crate) enum Toolchain {
 
 /// How one language's adapters are installed and started. Commands run in a private copy of the
 /// adapter's folder; a program with a slash in its name lies there.
-struct Steps {
+struct Installation {
     /// Below `bench/contenders`.
     folder: &'static str,
     /// Programs that the machine must have.
     needs: &'static [&'static str],
-    install: &'static [&'static [&'static str]],
+    steps: &'static [&'static [&'static str]],
     /// Followed by the name of the contender.
     run: &'static [&'static str],
 }
 
-const PYTHON: Steps = Steps {
+const PYTHON: Installation = Installation {
     folder: "python",
     needs: &["python3"],
-    install: &[
+    steps: &[
         &["python3", "-m", "venv", "venv"],
         &["venv/bin/pip", "install", "--quiet", "--no-input", "-r", "requirements.txt"],
     ],
     run: &["venv/bin/python", "adapter.py"],
 };
 
-const NODE: Steps = Steps {
+const NODE: Installation = Installation {
     folder: "node",
     needs: &["node", "npm"],
-    install: &[&["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"]],
+    steps: &[&["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"]],
     run: &["node", "adapter.mjs"],
 };
 
-const GO: Steps = Steps {
+const GO: Installation = Installation {
     folder: "go",
     needs: &["go"],
-    install: &[&["go", "mod", "tidy"], &["go", "build", "-o", "adapter", "."]],
+    steps: &[&["go", "mod", "tidy"], &["go", "build", "-o", "adapter", "."]],
     run: &["./adapter"],
 };
 
-const JAVA: Steps = Steps {
+const JAVA: Installation = Installation {
     folder: "java",
     needs: &["java", "mvn"],
-    install: &[&[
+    steps: &[&[
         "mvn",
         "--quiet",
         "--batch-mode",
@@ -70,6 +72,9 @@ const JAVA: Steps = Steps {
     run: &["java", "-cp", "target/classes:target/dependency/*", "Adapter"],
 };
 
+/// The outcomes of the installations of this run, by folder.
+static OUTCOMES: Mutex<BTreeMap<&str, Result<(), String>>> = Mutex::new(BTreeMap::new());
+
 /// A file of an installed folder: the files that it was installed from.
 const STAMP: &str = "installed-from";
 
@@ -77,7 +82,7 @@ impl Toolchain {
     /// The command that starts an adapter, less the contender's name; its packages are installed
     /// before. The failure is the reason why these contenders do not take part.
     pub(crate) fn command(self) -> Result<Command, Failure> {
-        let steps = match self {
+        let installation = match self {
             Self::Rust => {
                 let mut command = Command::new(std::env::current_exe()?);
                 command.arg("adapter");
@@ -88,17 +93,31 @@ impl Toolchain {
             Self::Go => GO,
             Self::Java => JAVA,
         };
-        if let Some(missing) = steps.needs.iter().find(|program| !is_there(program)) {
+        if let Some(missing) = installation.needs.iter().find(|program| !is_there(program)) {
             return Err(format!("{missing} is not on this machine").into());
         }
-        steps.installed()
+        // A second server does not try again what failed for the first.
+        let mut outcomes = OUTCOMES.lock().unwrap_or_else(PoisonError::into_inner);
+        let outcome = outcomes
+            .entry(installation.folder)
+            .or_insert_with(|| installation.install().map_err(|error| error.to_string()));
+        outcome
+            .clone()
+            .map_err(Failure::from)
+            .map(|()| command(installation.run, &installation.place()))
     }
 }
 
-impl Steps {
-    fn installed(&self) -> Result<Command, Failure> {
+impl Installation {
+    /// The private copy of the folder.
+    fn place(&self) -> PathBuf {
+        root().join(".cache/contenders").join(self.folder)
+    }
+
+    /// Installs what is not installed yet.
+    fn install(&self) -> Result<(), Failure> {
         let from = root().join("bench/contenders").join(self.folder);
-        let place = root().join(".cache/contenders").join(self.folder);
+        let place = self.place();
         let files = files(&from)?;
         let wanted: String = files.iter().map(|(_, text)| text.as_str()).collect();
         if fs::read_to_string(place.join(STAMP)).ok().as_ref() != Some(&wanted) {
@@ -110,12 +129,12 @@ impl Steps {
             for (name, text) in &files {
                 fs::write(place.join(name), text)?;
             }
-            for step in self.install {
+            for step in self.steps {
                 succeed(&mut command(step, &place))?;
             }
             fs::write(place.join(STAMP), wanted)?;
         }
-        Ok(command(self.run, &place))
+        Ok(())
     }
 }
 
@@ -143,19 +162,17 @@ fn is_there(program: &str) -> bool {
     std::env::split_paths(&path).any(|directory| directory.join(program).is_file())
 }
 
+/// Runs a step. All that a failed one said goes to the terminal: it may name places of this
+/// machine, which the reason in a committed file must not.
 fn succeed(command: &mut Command) -> Result<(), Failure> {
     let output = command.stdin(Stdio::null()).output()?;
     if output.status.success() {
         return Ok(());
     }
     let said = [output.stdout, output.stderr].concat();
-    let said = String::from_utf8_lossy(&said);
-    let (mut lines, program) = (said.lines(), command.get_program().to_string_lossy());
-    let first = lines.find(|line| line.to_lowercase().contains("error"));
-    let reason = first.or_else(|| said.lines().next()).unwrap_or_default().trim();
-    let reason = reason.chars().filter(|sign| !sign.is_control()).take(160).collect::<String>();
-    eprint!("{said}");
-    Err(format!("{program} ended with {}: {reason}", output.status).into())
+    eprintln!("{}", String::from_utf8_lossy(&said).trim_end());
+    let program = Path::new(command.get_program()).file_name().unwrap_or_default();
+    Err(format!("{} could not install its packages", program.display()).into())
 }
 
 #[cfg(test)]
@@ -164,10 +181,10 @@ mod tests {
 
     #[test]
     fn every_toolchain_has_its_adapter() {
-        for steps in [PYTHON, NODE, GO, JAVA] {
-            let files = files(&root().join("bench/contenders").join(steps.folder)).unwrap();
-            assert!(files.len() >= 2, "{}: an adapter and what it needs", steps.folder);
-            assert!(!steps.install.is_empty() && !steps.needs.is_empty(), "{}", steps.folder);
+        for of in [PYTHON, NODE, GO, JAVA] {
+            let files = files(&root().join("bench/contenders").join(of.folder)).unwrap();
+            assert!(files.len() >= 2, "{}: an adapter and what it needs", of.folder);
+            assert!(!of.steps.is_empty() && !of.needs.is_empty(), "{}", of.folder);
         }
     }
 
@@ -178,11 +195,9 @@ mod tests {
     }
 
     #[test]
-    fn a_step_that_fails_says_why() {
-        let failed =
-            |script| succeed(Command::new("sh").args(["-c", script])).unwrap_err().to_string();
-        let said = failed("echo so; echo Error: why >&2; echo then; exit 3");
-        assert_eq!(said, "sh ended with exit status: 3: Error: why");
-        assert_eq!(failed("echo why; echo more; exit 3"), "sh ended with exit status: 3: why");
+    fn a_step_that_fails_is_named_without_its_place() {
+        let failed = succeed(Command::new("/bin/sh").args(["-c", "exit 3"])).unwrap_err();
+        assert_eq!(failed.to_string(), "sh could not install its packages");
+        assert!(succeed(Command::new("/bin/sh").args(["-c", "exit 0"])).is_ok());
     }
 }

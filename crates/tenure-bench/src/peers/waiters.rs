@@ -1,5 +1,5 @@
 //! 16 waiters in four processes on one key: the time from a release to the grant to another
-//! process, how long the unluckiest waits, and how many never get it.
+//! process, how long the unluckiest waits, and how many never hold.
 
 use std::collections::HashSet;
 use std::io::{Read, Write};
@@ -178,7 +178,7 @@ fn figures(ours: &WaitersRow) -> Vec<Figure> {
             value: ours.longest_wait_rounds,
             unit: "x",
             limit: Limit::AtMost(4.0),
-            note: format!("{} ms; {} never got it", ours.longest_wait_ms, ours.never),
+            note: format!("{} ms; {} never held", ours.longest_wait_ms, ours.never),
             raw: json!({ "turns_per_second": ours.turns_per_second }),
         },
     ]

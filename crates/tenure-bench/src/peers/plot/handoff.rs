@@ -13,7 +13,7 @@ const TOP: f64 = 76.0;
 pub(super) fn plot(results: &Results) -> String {
     let (server, rows) = of_first_server(&results.waiters);
     let bottom = TOP + ROW * f64::from(u32::try_from(rows.len()).unwrap_or(0));
-    let subtitle = format!("{server}; the number at the right: how many waiters never got it");
+    let subtitle = format!("{server}; the number at the right: how many waiters never held");
     let title = "16 waiters in 4 processes, one key";
     let mut svg = Svg::new(WIDTH, bottom + 28.0, title, &subtitle);
     svg.text((160.0, TOP - 10.0), Anchor::Start, "soft", "handoff, us (p1 to p99, dot p50)");

@@ -25,13 +25,13 @@ text{font:13px system-ui,sans-serif;fill:#1f2328}.soft{fill:#59636e}.bold{font-w
 .bare{fill:#afb8c1;stroke:#afb8c1}.c0{fill:#bc4c00;stroke:#bc4c00}\
 .c1{fill:#1a7f37;stroke:#1a7f37}.c2{fill:#8250df;stroke:#8250df}.c3{fill:#9a6700;stroke:#9a6700}\
 .c4{fill:#bf3989;stroke:#bf3989}.c5{fill:#57606a;stroke:#57606a}.c6{fill:#116329;stroke:#116329}\
-text{stroke:none}polyline{fill:none;stroke-width:2}polyline.ours{stroke-width:3}\
+rect{fill-opacity:.4}\
 @media(prefers-color-scheme:dark){text{fill:#f0f6fc}.soft{fill:#9198a1}.grid{stroke:#3d444d}\
 .ours{fill:#4493f8;stroke:#4493f8}.other{fill:#9198a1;stroke:#9198a1}\
 .bare{fill:#656c76;stroke:#656c76}.c0{fill:#f0883e;stroke:#f0883e}\
 .c1{fill:#3fb950;stroke:#3fb950}.c2{fill:#ab7df8;stroke:#ab7df8}.c3{fill:#d29922;stroke:#d29922}\
-.c4{fill:#db61a2;stroke:#db61a2}.c5{fill:#b1bac4;stroke:#b1bac4}.c6{fill:#7ee787;stroke:#7ee787}\
-polyline{fill:none}text{stroke:none}}";
+.c4{fill:#db61a2;stroke:#db61a2}.c5{fill:#b1bac4;stroke:#b1bac4}.c6{fill:#7ee787;stroke:#7ee787}}\
+.label{stroke:none}.bar{stroke:none}.curve{fill:none;stroke-width:2}.ours.curve{stroke-width:3}";
 
 impl Svg {
     pub(super) fn new(width: f64, height: f64, title: &str, subtitle: &str) -> Self {
@@ -68,7 +68,7 @@ impl Svg {
 
     pub(super) fn bar(&mut self, (x, y): (f64, f64), (w, h): (f64, f64), class: &str) {
         self.element(format_args!(
-            r#"<rect x="{x:.1}" y="{y:.1}" width="{w:.1}" height="{h:.1}" class="{class}"/>"#
+            r#"<rect x="{x:.1}" y="{y:.1}" width="{w:.1}" height="{h:.1}" class="{class} bar"/>"#
         ));
     }
 
@@ -79,7 +79,7 @@ impl Svg {
     pub(super) fn curve(&mut self, points: &[(f64, f64)], class: &str) {
         let points: Vec<_> = points.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
         let points = points.join(" ");
-        self.element(format_args!(r#"<polyline points="{points}" class="{class}"/>"#));
+        self.element(format_args!(r#"<polyline points="{points}" class="{class} curve"/>"#));
     }
 
     fn element(&mut self, element: std::fmt::Arguments<'_>) {

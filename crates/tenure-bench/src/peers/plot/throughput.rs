@@ -37,7 +37,7 @@ pub(super) fn plot(results: &Results) -> String {
         let Labelled { curve: Curve { contender, class, points }, y } = curve;
         svg.curve(&points, &class);
         let x = points.last().map_or(600.0, |last| last.0) + 8.0;
-        svg.text((x, y + 4.0), Anchor::Start, &class, contender);
+        svg.text((x, y + 4.0), Anchor::Start, &format!("{class} label"), contender);
     }
     svg.done()
 }
