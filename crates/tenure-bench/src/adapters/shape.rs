@@ -172,3 +172,34 @@ fn keep_calls(bytes: &mut Vec<u8>, kept: &Mutex<Vec<Words>>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(words: &[&str]) -> Words {
+        words.iter().map(|word| word.as_bytes().to_vec()).collect()
+    }
+
+    #[test]
+    fn the_number_of_a_call_counts_on_from_the_last_that_was_recorded() {
+        let acquire = |number| call(&["EVALSHA", "sha", "1", "key", "8", number, "owner"]);
+        let release = || call(&["EVALSHA", "sha", "1", "key", "9", "owner"]);
+        let calls = [call(&["HELLO", "3"]), acquire("41"), release(), acquire("42"), release()];
+        let mut shape = Shape::of(&calls).unwrap();
+        let (mut packed, mut expected) = (Vec::new(), Vec::new());
+        shape.acquire(&mut packed);
+        pack(&mut expected, acquire("43").iter().map(Vec::as_slice));
+        assert_eq!(packed, expected);
+        assert!(Shape::of(&calls[2..]).is_err());
+    }
+
+    #[test]
+    fn calls_that_lock_nothing_are_refused() {
+        let server = tenure_testkit::Server::redis().start();
+        let echo = || call(&["EVAL", "return 1", "1", "key", "7"]);
+        let mut shape = Shape { acquire: echo(), release: echo(), number_at: 4, number: 7 };
+        let refused = shape.check(server.address()).unwrap_err().to_string();
+        assert_eq!(refused, "the recorded calls lock nothing");
+    }
+}

@@ -151,12 +151,13 @@ pub(crate) fn waiters(results: &Results) -> String {
             let never = format!("{} of {}", row.never, row.waiters);
             table.rows.push(vec![row.contender.clone(), handoff(row), longest(row), never]);
         }
-        if !text.is_empty() {
-            text.push('\n');
-        }
         text.push_str(&table.text());
+        text.push('\n');
     }
-    text
+    let of = |server| results.waiters.iter().find(|row| row.server == server);
+    let ping = |server| of(server).map(|row| format!("{server} {} us", row.ping_us));
+    let pings: Vec<_> = servers(&results.waiters).into_iter().filter_map(ping).collect();
+    text + &format!("PING over a blocking socket in the same run, p50: {}.\n", pings.join(", "))
 }
 
 /// All tables that have rows, for a terminal.
