@@ -3,6 +3,7 @@
 //! a process that speaks the line protocol; none is measured through another's interface.
 
 mod adapter;
+pub(crate) mod awake;
 mod connections;
 mod contender;
 pub(crate) mod document;
@@ -21,6 +22,7 @@ use tenure_testkit::{Flavour, Server};
 use crate::Failure;
 use crate::figure::{Figure, Scale};
 
+use awake::Awake;
 use results::Results;
 
 /// One workload with all contenders.
@@ -39,6 +41,7 @@ pub(crate) const ALL: &[Comparison] = &[
 impl Comparison {
     /// Measures on each kind of server; every figure's name begins with the server's.
     pub(crate) fn run(&self, scale: Scale, results: &mut Results) -> Result<Vec<Figure>, Failure> {
+        let _awake = if scale == Scale::Full { Awake::start() } else { None };
         let mut all = Vec::new();
         for flavour in Flavour::ALL {
             let server = Server::of(flavour).start();
