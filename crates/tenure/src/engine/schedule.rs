@@ -106,12 +106,19 @@ impl Schedule {
     }
 
     pub(super) fn enter(&self, at: Moment, entry: Timer) -> TimerId {
+        // A grant from the queue is confirmed at once. For that the alarms' thread would do no more
+        // than wake the keepalive task, and be in the way of the waiter that is woken next.
+        let verdict = entry.verdict_if_overdue(at);
         let mut table = self.table();
         table.last += 1;
         let id = TimerId(table.last);
         table.by_time.insert((at, id));
         table.by_id.insert(id, (at, entry));
-        self.ring_by(&mut table, at);
+        self.ring_by(&mut table, verdict.unwrap_or(at));
+        drop(table);
+        if verdict.is_some() {
+            self.changed.notify_one();
+        }
         id
     }
 
@@ -242,6 +249,16 @@ enum Expiry {
 }
 
 impl Timer {
+    /// When the verdict is due on a lease that is due for renewal from its first moment on.
+    fn verdict_if_overdue(&self, at: Moment) -> Option<Moment> {
+        match self {
+            Self::Lease(lease) if at <= lease.held_from => {
+                Some(lease.alarm()).filter(|verdict| lease.held_from < *verdict)
+            }
+            Self::Lease(_) | Self::Waiter(_) | Self::Cleanup(_) => None,
+        }
+    }
+
     /// Called on the alarms' thread with the schedule locked, so it wakes nobody.
     fn expire(&self, now: Moment) -> Expiry {
         match self {
