@@ -12,7 +12,6 @@ use tenure::Locks;
 
 use crate::Failure;
 use crate::measures::{crowd, death, handoff, memory, redis};
-use crate::peers::awake;
 
 /// The task of one process, with its arguments.
 #[derive(Debug, Args)]
@@ -23,31 +22,11 @@ pub(crate) struct Worker {
 
 #[derive(Debug, Subcommand)]
 enum Task {
-    Memory {
-        rounds: u32,
-        round_ms: u64,
-    },
-    Handoff {
-        file: PathBuf,
-        turns: u32,
-    },
-    Crowd {
-        file: PathBuf,
-        key: String,
-        millis: u64,
-    },
-    Holder {
-        file: PathBuf,
-        ttl_ms: u64,
-    },
-    /// Uses all time of all cores that nobody else wants.
-    Spin,
-    RedisHandoff {
-        url: String,
-        key: String,
-        tasks: u32,
-        millis: u64,
-    },
+    Memory { rounds: u32, round_ms: u64 },
+    Handoff { file: PathBuf, turns: u32 },
+    Crowd { file: PathBuf, key: String, millis: u64 },
+    Holder { file: PathBuf, ttl_ms: u64 },
+    RedisHandoff { url: String, key: String, tasks: u32, millis: u64 },
 }
 
 impl Worker {
@@ -65,7 +44,6 @@ impl Worker {
                 let span = Duration::from_millis(*millis);
                 tell(&redis::handoff::worker(url, key, *tasks, span)?)
             }
-            Task::Spin => awake::spin(),
             Task::Holder { file, ttl_ms } => death::holder(file, Duration::from_millis(*ttl_ms)),
         }
     }

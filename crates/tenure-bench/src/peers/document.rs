@@ -8,6 +8,7 @@ use crate::Failure;
 use crate::record::{root, write};
 
 use super::contender::{self, Role};
+use super::cores::Cores;
 use super::plot;
 use super::results::{Results, Skipped};
 use super::table;
@@ -56,12 +57,15 @@ fn compare(results: &Results) -> String {
     let mut text = occasion(results);
     text.push('\n');
     text.push_str(&wrapped(&versions(results), ""));
+    let shown = |title: &str, plot: &str| format!("\n![{title}](bench/plots/{plot}.svg)\n");
     for (title, table, plot) in [
-        ("One caller, a free lock", table::lone(results), "latency"),
-        ("64 tasks, 64 keys (CPU: of the server, per cycle)", table::tasks(results), "throughput"),
-        ("16 waiters in 4 processes, one key", table::waiters(results), "handoff"),
+        ("One caller, all on one core", table::lone(results, Cores::One), Some("latency")),
+        ("One caller, on any core", table::lone(results, Cores::All), None),
+        ("64 tasks, 64 keys (CPU: the server's)", table::tasks(results), Some("throughput")),
+        ("16 waiters in 4 processes, one key", table::waiters(results), Some("handoff")),
     ] {
-        text.push_str(&format!("\n### {title}\n\n{table}\n![{title}](bench/plots/{plot}.svg)\n"));
+        text.push_str(&format!("\n### {title}\n\n{table}"));
+        text.extend(plot.map(|plot| shown(title, plot)));
     }
     if !results.skipped.is_empty() {
         text.push_str("\nNot measured in this run:\n\n");

@@ -11,6 +11,7 @@ use super::contender::{
     Contender, SCRIPTS_BLOCKING, SCRIPTS_CURRENT, SCRIPTS_TOKIO, TENURE, TENURE_BLOCKING,
     TENURE_CURRENT,
 };
+use super::cores::Cores;
 use super::field::Field;
 use super::protocol::{Lone, Request, Work, Workload};
 use super::results::{LoneRow, Results, best, median, of, quantiles, tenths};
@@ -21,11 +22,36 @@ struct Rounds {
     rounds: Vec<Sample>,
 }
 
-pub(crate) fn measure(
+/// Server and caller share one core.
+pub(super) fn measure(
     server: &Server,
     scale: Scale,
     results: &mut Results,
 ) -> Result<Vec<Figure>, Failure> {
+    let rows = rows(server, scale, Cores::One, results)?;
+    let figures = figures(&rows)?;
+    results.lone.extend(rows);
+    Ok(figures)
+}
+
+/// They have all cores. Where their threads happen to be says as much as how they work, so there
+/// is no limit.
+pub(super) fn measure_free(
+    server: &Server,
+    scale: Scale,
+    results: &mut Results,
+) -> Result<Vec<Figure>, Failure> {
+    let rows = rows(server, scale, Cores::All, results)?;
+    results.lone.extend(rows);
+    Ok(Vec::new())
+}
+
+fn rows(
+    server: &Server,
+    scale: Scale,
+    cores: Cores,
+    results: &mut Results,
+) -> Result<Vec<LoneRow>, Failure> {
     let (rounds, cycles) = scale.pick((1, 20), (15, 500));
     let mut field = Field::start(server, Workload::Lone, 1, scale, results)?;
     let mut found: Vec<Rounds> = Vec::new();
@@ -46,17 +72,15 @@ pub(crate) fn measure(
     }
     // One that failed on the way has too few rounds to stand beside the others.
     found.retain(|of| of.rounds.len() == rounds);
-    let rows: Vec<_> = found.iter().map(|of| row(server, of)).collect();
-    let figures = figures(&rows)?;
-    results.lone.extend(rows);
-    Ok(figures)
+    Ok(found.iter().map(|of| row(server, cores, of)).collect())
 }
 
-fn row(server: &Server, Rounds { contender, rounds }: &Rounds) -> LoneRow {
+fn row(server: &Server, cores: Cores, Rounds { contender, rounds }: &Rounds) -> LoneRow {
     let all = Sample::of_all(rounds);
     LoneRow {
         server: server.flavour().to_string(),
         contender: contender.name.into(),
+        cores,
         p50_us: tenths(median(rounds.iter().map(Sample::median))),
         p99_us: tenths(median(rounds.iter().map(|round| round.quantile(0.99)))),
         quantiles_us: quantiles(&all),

@@ -3,9 +3,9 @@
 //! a process that speaks the line protocol; none is measured through another's interface.
 
 mod adapter;
-pub(crate) mod awake;
 mod connections;
 mod contender;
+mod cores;
 pub(crate) mod document;
 mod field;
 mod lone;
@@ -22,26 +22,29 @@ use tenure_testkit::{Flavour, Server};
 use crate::Failure;
 use crate::figure::{Figure, Scale};
 
-use awake::Awake;
+use cores::{Cores, Pinned};
 use results::Results;
 
 /// One workload with all contenders.
 pub(crate) struct Comparison {
     /// For `--only`.
     pub(crate) name: &'static str,
+    /// Of the server and the adapters.
+    cores: Cores,
     measure: fn(&Server, Scale, &mut Results) -> Result<Vec<Figure>, Failure>,
 }
 
 pub(crate) const ALL: &[Comparison] = &[
-    Comparison { name: "peers-lone", measure: lone::measure },
-    Comparison { name: "peers-tasks", measure: tasks::measure },
-    Comparison { name: "peers-waiters", measure: waiters::measure },
+    Comparison { name: "peers-lone", cores: Cores::One, measure: lone::measure },
+    Comparison { name: "peers-lone-free", cores: Cores::All, measure: lone::measure_free },
+    Comparison { name: "peers-tasks", cores: Cores::All, measure: tasks::measure },
+    Comparison { name: "peers-waiters", cores: Cores::All, measure: waiters::measure },
 ];
 
 impl Comparison {
     /// Measures on each kind of server; every figure's name begins with the server's.
     pub(crate) fn run(&self, scale: Scale, results: &mut Results) -> Result<Vec<Figure>, Failure> {
-        let _awake = if scale == Scale::Full { Awake::start() } else { None };
+        let _pinned = Pinned::to(self.cores)?;
         let mut all = Vec::new();
         for flavour in Flavour::ALL {
             let server = Server::of(flavour).start();

@@ -11,6 +11,7 @@ use crate::record::{Occasion, root, write};
 use crate::sample::Sample;
 
 use super::contender::{self, Role};
+use super::cores::Cores;
 use super::protocol::Workload;
 
 /// Shares of a sample that are kept of it, for the plots.
@@ -46,6 +47,8 @@ pub(crate) struct Skipped {
 pub(crate) struct LoneRow {
     pub(crate) server: String,
     pub(crate) contender: String,
+    /// Those that the server and the caller shared.
+    pub(crate) cores: Cores,
     pub(crate) p50_us: f64,
     pub(crate) p99_us: f64,
     /// At [`SHARES`], of the cycles of all rounds.
@@ -91,6 +94,12 @@ pub(crate) struct WaitersRow {
     pub(crate) waiters: usize,
     /// Turns of all waiters in a second.
     pub(crate) turns_per_second: f64,
+}
+
+impl LoneRow {
+    pub(crate) fn is_on_one_core(&self) -> bool {
+        self.cores == Cores::One
+    }
 }
 
 impl Skipped {

@@ -3,6 +3,7 @@
 
 use std::fmt::Write;
 
+use super::cores::Cores;
 use super::protocol::Workload;
 use super::results::{LoneRow, Results, Row, Skipped, TasksRow, WaitersRow, of};
 
@@ -88,8 +89,9 @@ fn by_server<R: Row + Clone>(
     table.text()
 }
 
-pub(crate) fn lone(results: &Results) -> String {
-    by_server(&results.lone, &["p50, us", "p99, us"], |row: &LoneRow| {
+pub(crate) fn lone(results: &Results, cores: Cores) -> String {
+    let rows: Vec<_> = results.lone.iter().filter(|row| row.cores == cores).cloned().collect();
+    by_server(&rows, &["p50, us", "p99, us"], |row: &LoneRow| {
         vec![format!("{:.0}", row.p50_us), format!("{:.0}", row.p99_us)]
     })
 }
@@ -163,7 +165,8 @@ pub(crate) fn waiters(results: &Results) -> String {
 /// All tables that have rows, for a terminal.
 pub(crate) fn report(results: &Results) -> String {
     let parts = [
-        ("One caller, a free lock", results.lone.is_empty(), lone(results)),
+        ("One caller, all on one core", results.lone.is_empty(), lone(results, Cores::One)),
+        ("One caller, on any core", results.lone.is_empty(), lone(results, Cores::All)),
         ("64 tasks, 64 keys", results.tasks.is_empty(), tasks(results)),
         ("Each number of tasks", results.tasks.is_empty(), curve(results)),
         ("16 waiters in 4 processes, one key", results.waiters.is_empty(), waiters(results)),
@@ -194,7 +197,7 @@ pub(crate) fn summary(results: &Results) -> String {
     let many = of_many_tasks(&results.tasks);
     let tasks: Vec<_> = many.into_iter().filter(|row| at(row)).collect();
     let waiters: Vec<_> = results.waiters.iter().filter(|row| at(*row)).cloned().collect();
-    for row in results.lone.iter().filter(|row| at(*row)) {
+    for row in results.lone.iter().filter(|row| at(*row) && row.is_on_one_core()) {
         let name = &row.contender;
         let (Some(tasks), Some(waiters)) = (of(&tasks, name), of(&waiters, name)) else { continue };
         table.rows.push(vec![
@@ -226,13 +229,14 @@ mod tests {
         let row = |server: &str, contender: &str, p50_us| LoneRow {
             server: server.into(),
             contender: contender.into(),
+            cores: Cores::One,
             p50_us,
             p99_us: 9.4,
             quantiles_us: Vec::new(),
             rounds_p50_us: Vec::new(),
         };
         let lone = vec![row("redis", "a", 1.0), row("redis", "b", 2.0), row("valkey", "a", 3.0)];
-        let text = super::lone(&Results { lone, ..Results::default() });
+        let text = super::lone(&Results { lone, ..Results::default() }, Cores::One);
         let cells = |line: usize| -> Vec<&str> {
             text.lines().nth(line).unwrap().split('|').map(str::trim).collect()
         };

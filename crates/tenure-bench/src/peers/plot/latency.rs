@@ -11,13 +11,16 @@ const TOP: f64 = 56.0;
 
 pub(super) fn plot(results: &Results) -> String {
     let (server, mut rows) = of_first_server(&results.lone);
+    rows.retain(|row| row.is_on_one_core());
     rows.sort_by(|one, other| one.p50_us.total_cmp(&other.p50_us));
     let bottom = TOP + ROW * f64::from(u32::try_from(rows.len()).unwrap_or(0));
     let mut svg = Svg::new(
         WIDTH,
         bottom + 28.0,
         "One caller: acquire and release of a free lock",
-        &format!("{server}, microseconds; line p1 to p99, bar p25 to p75, dot p50"),
+        &format!(
+            "{server}, all on one core, microseconds; line p1 to p99, bar p25 to p75, dot p50"
+        ),
     );
     let numbers = rows.iter().flat_map(|row| row.quantiles_us.iter().copied());
     let axis = LogAxis::over(numbers, (170.0, 680.0));

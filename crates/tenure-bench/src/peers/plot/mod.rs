@@ -38,6 +38,7 @@ fn class(contender: &str) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::peers::cores::Cores;
     use crate::peers::protocol::Workload;
     use crate::peers::results::{LoneRow, TasksRow, WaitersRow};
 
@@ -51,6 +52,7 @@ mod tests {
             results.lone.push(LoneRow {
                 server: server.clone(),
                 contender: contender.clone(),
+                cores: Cores::One,
                 p50_us: 50.0,
                 p99_us: 99.0,
                 quantiles_us: vec![1.0, 10.0, 25.0, 50.0, 75.0, 90.0, 99.0],
