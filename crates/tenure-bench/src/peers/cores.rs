@@ -1,6 +1,6 @@
-//! The cores on which a server and its callers run. A message between two cores of a virtual machine
-//! takes twice as long as one within a core, and longer still if the other core sleeps; where the
-//! system places two threads is chance. On one core there is no such chance.
+//! The cores on which a server and its callers run. A message between two cores of a virtual
+//! machine takes twice as long as one within a core, and longer still if the other core sleeps;
+//! where the system places two threads is chance. On one core there is no such chance.
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
 use serde::{Deserialize, Serialize};
