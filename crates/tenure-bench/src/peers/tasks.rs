@@ -153,16 +153,16 @@ fn figures(rows: &[TasksRow]) -> Result<Vec<Figure>, Failure> {
             raw: json!({ "us": ours.rounds_cpu_us, "other_us": cheapest.rounds_cpu_us }),
         },
     ];
-    figures.extend(adaptive(rows));
+    figures.extend(adaptive(rows, |row| row.is_of(Role::Forced)));
     Ok(figures)
 }
 
 /// The point of the curve at which Tenure lies lowest below the better of its ways, each forced.
-fn adaptive(rows: &[TasksRow]) -> Option<Figure> {
+fn adaptive(rows: &[TasksRow], is_forced: impl Fn(&TasksRow) -> bool) -> Option<Figure> {
     let ours = rows.iter().filter(|row| row.contender == TENURE);
     let ratios = ours.filter_map(|ours| {
         let is_same = |row: &&TasksRow| {
-            (row.workload, row.tasks) == (ours.workload, ours.tasks) && row.is_of(Role::Forced)
+            (row.workload, row.tasks) == (ours.workload, ours.tasks) && is_forced(row)
         };
         let forced = rows.iter().filter(is_same);
         let better = forced
@@ -194,4 +194,47 @@ fn adaptive(rows: &[TasksRow]) -> Option<Figure> {
 /// The median of the rounds' ratios.
 fn ratio(ours: &[f64], other: &[f64]) -> f64 {
     median(ours.iter().zip(other).map(|(ours, other)| ours / other))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(contender: &str, tasks: u32, per_second: f64) -> TasksRow {
+        TasksRow {
+            server: "redis".into(),
+            contender: contender.into(),
+            workload: Workload::Tasks,
+            tasks,
+            cycles_per_second: per_second,
+            server_cpu_us: 5.0,
+            connections: 1,
+            rounds_per_second: vec![per_second],
+            rounds_cpu_us: vec![5.0],
+        }
+    }
+
+    #[test]
+    fn the_lowest_point_counts_against_the_better_way_with_as_many_tasks() {
+        let mut rows = vec![row(TENURE, 1, 95.0), row("one", 1, 100.0), row("other", 1, 60.0)];
+        let forced = |row: &TasksRow| row.contender != TENURE;
+        assert!(adaptive(&rows, forced).unwrap().is_met());
+        rows.extend([row(TENURE, 64, 95.0), row("one", 64, 50.0), row("other", 64, 200.0)]);
+        let figure = adaptive(&rows, forced).unwrap();
+        assert!(!figure.is_met());
+        assert!(figure.note.contains("64 tasks") && figure.note.ends_with("other"), "{figure}");
+        assert!(adaptive(&rows, |_| false).is_none(), "no way was forced");
+    }
+
+    #[test]
+    fn libraries_count_and_bare_sockets_do_not() {
+        let rows =
+            [row(TENURE, MANY, 160.0), row("rslock", MANY, 100.0), row("bare-tokio", MANY, 900.0)];
+        let figures = figures(&rows).unwrap();
+        let [throughput, cpu] = &figures[..] else { panic!("{figures:?}") };
+        assert!(throughput.is_met() && throughput.note.contains("rslock"), "{throughput}");
+        assert!(!cpu.is_met(), "{cpu}");
+        assert!(figures.iter().all(|figure| !figure.note.contains("bare")));
+        assert!(super::figures(&rows[..1]).is_err(), "without a library there is no ratio");
+    }
 }
