@@ -140,7 +140,7 @@ impl<'a> Attempt<'a> {
             return Err(Failure::Store(answered_late(lease_for)));
         }
         self.unanswered -= 1;
-        let budget = HandoffBudget { since: now, handoffs: 0 };
+        let budget = HandoffBudget::new(now, false);
         let grant = Grant { fence, sent_at, lease_for, held_from: now, budget };
         let lease = engine.new_lease(&options.key, &self.owner, options.lease_options, grant);
         let held = engine.tables.enter_lease(lease);

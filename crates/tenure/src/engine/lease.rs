@@ -349,7 +349,7 @@ mod tests {
         let [ttl, max] = [3_000, 600].map(Duration::from_millis);
         let options = LeaseOptions::check(ttl, Renewal::Auto, Duration::ZERO, Some(max)).unwrap();
         let [sent_at, held_from] = [0, 1_000_000].map(Moment::from_micros);
-        let budget = HandoffBudget { since: held_from, handoffs: 0 };
+        let budget = HandoffBudget::new(held_from, false);
         let grant = Grant { fence: Fence::new(1), sent_at, lease_for: ttl, held_from, budget };
         let (key, owner) = (Key::new("k").unwrap(), Owner::random(&[0; 28]));
         let runtime = crate::runtime::machine().unwrap();

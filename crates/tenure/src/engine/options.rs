@@ -214,6 +214,8 @@ pub(super) struct HandoffBudget {
     /// The grant.
     pub(super) since: Moment,
     pub(super) handoffs: u32,
+    /// Whether the grant came from the store's queue, where others wait as well.
+    pub(super) is_after_others: bool,
 }
 
 /// The limits of a budget, of which the first that is reached counts.
@@ -230,6 +232,11 @@ impl Default for HandoffLimit {
 }
 
 impl HandoffBudget {
+    /// That of a grant by the store, at `since`.
+    pub(super) fn new(since: Moment, is_after_others: bool) -> Self {
+        Self { since, handoffs: 0, is_after_others }
+    }
+
     /// The budget after one more handoff at `now`; `None` if it is used up.
     pub(super) fn next(self, now: Moment, limit: HandoffLimit) -> Option<Self> {
         let lasts = self.handoffs < limit.handoffs && now.since(self.since) < limit.span;
@@ -256,9 +263,9 @@ mod tests {
     fn a_budget_is_used_up_by_handoffs_or_by_time() {
         let limit = HandoffLimit { handoffs: 2, span: Duration::from_millis(100) };
         let at = |ms: u64| Moment::from_micros(ms * 1000);
-        let budget = HandoffBudget { since: at(0), handoffs: 0 };
+        let budget = HandoffBudget::new(at(0), false);
         let last = budget.next(at(50), limit).and_then(|budget| budget.next(at(99), limit));
-        assert_eq!(last, Some(HandoffBudget { since: at(0), handoffs: 2 }));
+        assert_eq!(last, Some(HandoffBudget { handoffs: 2, ..budget }));
         assert_eq!(last.and_then(|budget| budget.next(at(99), limit)), None);
         assert_eq!(budget.next(at(100), limit), None);
         assert_eq!(budget.next(at(0), HandoffLimit { handoffs: 0, ..limit }), None);

@@ -183,7 +183,7 @@ fn grant(
 ) {
     waiter.granted();
     let now = engine.now();
-    let budget = waiter.budget().unwrap_or(HandoffBudget { since: now, handoffs: 0 });
+    let budget = waiter.budget().unwrap_or(HandoffBudget::new(now, answers == 0));
     let grant = Grant { fence, sent_at, lease_for, held_from: now, budget };
     let lease = engine.new_lease(&waiter.key, &waiter.acquire.owner, waiter.options, grant);
     let next_at = now + put_off(engine, waiter, now, budget);

@@ -29,14 +29,20 @@ pub(crate) async fn give_back(
     lease: &LeaseState,
 ) -> Result<Answered, StoreError> {
     let sent = engine.now();
-    let next = engine.tables.first_in_line(&lease.key);
+    let budget = lease.budget.next(sent, engine.options.handoffs);
+    // It is the turn of others, who waited at the store before this process was granted. They need
+    // not wait until the next of this process has its place there.
+    let is_for_others = budget.is_none() && lease.budget.is_after_others;
+    let next = engine.tables.first_in_line(&lease.key).filter(|_| !is_for_others);
     let asked = next.and_then(|(id, waiter)| Some((id, waiter.heartbeat(sent)?, waiter)));
     let Some((id, Request { op: Op::Acquire(to), .. }, waiter)) = asked else {
         let reply = engine.ask(&lease.key, release_of(lease), sent, Moment::NEVER).await?;
         engine.tables.poll_queue().freed(&lease.key);
+        if is_for_others {
+            engine.tables.hurry_first(&lease.key, sent);
+        }
         return Ok(Answered { reply, was_handed_off: false });
     };
-    let budget = lease.budget.next(sent, engine.options.handoffs);
     // Before sending: a heartbeat that is under way may be answered before the handoff is.
     waiter.set_budget(budget);
     // This is its heartbeat. If it is lost, the waiter looks when the release is answered.
