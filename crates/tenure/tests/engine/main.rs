@@ -14,3 +14,4 @@ mod links;
 mod observed;
 mod still;
 mod store_wrapper;
+mod turns;
