@@ -83,6 +83,8 @@ pub(crate) struct WaitersRow {
     pub(crate) handoff_p99_us: f64,
     pub(crate) quantiles_us: Vec<f64>,
     pub(crate) handoffs: usize,
+    /// The same to any other task, of this process or another.
+    pub(crate) all_handoffs_p50_us: f64,
     /// PING over a blocking socket before each round, median.
     pub(crate) ping_us: f64,
     /// The longest wait of any waiter, median of the rounds, and the same in mean rounds: the time

@@ -25,7 +25,10 @@ const WAITERS: usize = (PROCESSES * TASKS) as usize;
 /// One round of one contender.
 #[derive(Debug, Default)]
 struct Round {
+    /// To another process.
     handoffs_us: Vec<f64>,
+    /// To any other task.
+    all_handoffs_us: Vec<f64>,
     longest_wait_us: f64,
     /// The time in which each waiter would have had one turn.
     mean_round_us: f64,
@@ -113,9 +116,11 @@ fn round(processes: &[Turns]) -> Result<Round, Failure> {
     }
     let lucky: HashSet<_> = in_time.iter().map(|(place, turn)| (*place, turn.task)).collect();
     let span = micros(ended.saturating_sub(began));
+    let handoffs = || in_time.windows(2).filter_map(|pair| handoff_us(pair[0], pair[1]));
     let mean_us = span / in_time.len() as f64;
     Ok(Round {
-        handoffs_us: in_time.windows(2).filter_map(|pair| handoff_us(pair[0], pair[1])).collect(),
+        handoffs_us: handoffs().filter(|(is_far, _)| *is_far).map(|(_, us)| us).collect(),
+        all_handoffs_us: handoffs().map(|(_, us)| us).collect(),
         longest_wait_us: micros(longest.unwrap_or_default()),
         mean_round_us: mean_us * WAITERS as f64,
         turns_per_second: 1e6 / mean_us,
@@ -123,11 +128,14 @@ fn round(processes: &[Turns]) -> Result<Round, Failure> {
     })
 }
 
-/// The time between a release and the next grant, if that went to another process, which had asked
-/// before.
-fn handoff_us((from, before): Placed, (to, after): Placed) -> Option<f64> {
+/// The time between a release and the next grant, if that went to another task, which had asked
+/// before; and whether it went to another process.
+fn handoff_us((from, before): Placed, (to, after): Placed) -> Option<(bool, f64)> {
+    let is_far = from != to;
+    let is_other = is_far || before.task != after.task;
     let waited = after.asked_us < before.released_us;
-    (from != to && waited).then(|| micros(after.granted_us.saturating_sub(before.released_us)))
+    let took = micros(after.granted_us.saturating_sub(before.released_us));
+    (is_other && waited).then_some((is_far, took))
 }
 
 #[allow(clippy::cast_precision_loss, reason = "no run takes 2^52 microseconds")]
@@ -137,6 +145,7 @@ fn micros(number: u64) -> f64 {
 
 fn row(server: &Server, Rounds { contender, rounds }: &Rounds, ping_us: f64) -> WaitersRow {
     let handoffs: Vec<_> = rounds.iter().flat_map(|round| round.handoffs_us.clone()).collect();
+    let all: Vec<_> = rounds.iter().flat_map(|round| round.all_handoffs_us.clone()).collect();
     let count = handoffs.len();
     // A contender with which one process keeps everything has none: its plot is empty.
     let sample = (count > 0).then(|| Sample::new(handoffs));
@@ -148,6 +157,7 @@ fn row(server: &Server, Rounds { contender, rounds }: &Rounds, ping_us: f64) -> 
         handoff_p99_us: at(0.99),
         quantiles_us: sample.as_ref().map_or_else(Vec::new, quantiles),
         handoffs: count,
+        all_handoffs_p50_us: if all.is_empty() { 0.0 } else { tenths(median(all)) },
         ping_us: tenths(ping_us),
         longest_wait_ms: tenths(median(rounds.iter().map(|r| r.longest_wait_us)) / 1e3),
         longest_wait_rounds: tenths(median(
@@ -168,8 +178,9 @@ fn figures(ours: &WaitersRow) -> Vec<Figure> {
             unit: "x",
             limit: Limit::AtMost(6.0),
             note: format!(
-                "of {handoffs}: p50 {handoff_p50_us} us, p99 {handoff_p99_us} us; PING over a \
-                 blocking socket {ping_us} us"
+                "of {handoffs}: p50 {handoff_p50_us} us, p99 {handoff_p99_us} us; within processes \
+                 too: p50 {} us; PING over a blocking socket {ping_us} us",
+                ours.all_handoffs_p50_us
             ),
             raw: json!({ "quantiles_us": ours.quantiles_us }),
         },
@@ -201,6 +212,7 @@ mod tests {
         let round = round(&[one, other]).unwrap();
         // The first goes to a task of the same process, the third to one that came later.
         assert_eq!(round.handoffs_us, [30.0, 290.0]);
+        assert_eq!(round.all_handoffs_us, [10.0, 30.0, 290.0]);
         // It was still waiting when the round ended.
         assert_eq!(round.longest_wait_us, 1_000.0);
         assert_eq!(round.mean_round_us, 1_000.0 / 5.0 * 16.0);

@@ -79,6 +79,7 @@ mod tests {
                 handoff_p99_us: 0.0,
                 quantiles_us: Vec::new(),
                 handoffs: 0,
+                all_handoffs_p50_us: 0.0,
                 ping_us: 20.0,
                 longest_wait_ms: 2_000.0,
                 longest_wait_rounds: 30.0,
