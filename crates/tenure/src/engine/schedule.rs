@@ -282,3 +282,37 @@ impl Timer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::Renewal;
+    use crate::engine::lease::Grant;
+    use crate::engine::options::{HandoffBudget, LeaseOptions};
+    use crate::runtime::machine;
+    use crate::types::{Fence, Owner};
+
+    use super::*;
+
+    /// Nobody is woken by `changed`, as if the keepalive task were held up.
+    #[tokio::test]
+    async fn grant_that_nobody_confirms_is_lost_by_its_deadline() {
+        let runtime = machine().unwrap();
+        let changed = Arc::new(Notify::new());
+        let schedule = Schedule::new(Arc::clone(&runtime), Arc::clone(&changed));
+        let (ttl, lease_for) = (Duration::from_millis(1_200), Duration::from_millis(600));
+        let options = LeaseOptions::check(ttl, Renewal::Auto, Duration::ZERO, None).unwrap();
+        let now = runtime.now();
+        let budget = HandoffBudget::new(now, true);
+        let grant = Grant { fence: Fence::new(1), sent_at: now, lease_for, held_from: now, budget };
+        let (key, owner) = (Key::new("key").unwrap(), Owner::random(&[1; 28]));
+        let lease =
+            Arc::new(LeaseState::new(&key, &owner, options, grant, &"store".into(), &runtime));
+        schedule.enter(lease.next_visit(), Timer::Lease(Arc::clone(&lease)));
+        changed.notified().await;
+        while lease.is_held() {
+            let now = runtime.now();
+            assert!(now < lease.deadline() + Duration::from_secs(30), "its alarm never rang");
+            runtime.sleep_until(now + Duration::from_millis(5)).await;
+        }
+    }
+}
