@@ -1,5 +1,5 @@
 //! Faults that the simulation builds in on purpose, to prove that it would find them. No normal
-//! build has them: without `--cfg tenure_mutants` [`has`] is the constant `false`.
+//! build has them: without `--cfg tenure_mutants` `has` is the constant `false`.
 
 #[cfg(tenure_mutants)]
 thread_local! {

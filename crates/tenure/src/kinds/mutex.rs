@@ -10,6 +10,8 @@ use std::time::Duration;
 use crate::engine::{self, AcquireOptions, LeaseOptions, Renewal};
 use crate::guard::Guard;
 use crate::protocol::{Inspection, Op, Reply};
+#[cfg(doc)]
+use crate::types::{Error, ErrorKind};
 use crate::types::{InvalidKey, Key, Label, Operation, Result};
 
 use super::LazyLocks;
