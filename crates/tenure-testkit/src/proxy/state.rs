@@ -60,12 +60,14 @@ pub(super) struct State {
 
 // Links come and go.
 impl State {
-    /// Takes a new link, unless the proxy is closed.
+    /// Takes a new link, unless the proxy is closed, or has begun to refuse links while this one
+    /// was being made.
     pub(super) fn open(&mut self, number: u64, client: TcpStream, server: TcpStream) -> bool {
-        if !self.closed {
+        let is_taken = !self.closed && !self.refusing;
+        if is_taken {
             self.links.insert(number, Link::new(client, server));
         }
-        !self.closed
+        is_taken
     }
 
     pub(super) fn cut(&mut self, link: u64) {

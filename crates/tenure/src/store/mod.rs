@@ -32,7 +32,7 @@ pub use quorum::{Quorum, QuorumOptions};
 pub use redis::Redis;
 #[cfg(feature = "redis")]
 #[doc(hidden)]
-pub use redis::RedisOptions;
+pub use redis::{Direct, RedisOptions};
 #[cfg(feature = "sqlite")]
 pub use sqlite::Sqlite;
 #[cfg(feature = "sqlite")]

@@ -10,6 +10,7 @@ mod given_up;
 mod interop;
 mod life;
 mod listing;
+mod lone;
 mod lost_replies;
 mod names;
 mod outage;

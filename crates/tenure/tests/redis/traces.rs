@@ -153,5 +153,5 @@ fn connections_and_memory_of_a_client_stay_flat() {
     let took = Duration::from_millis(took);
     println!("{CYCLES} cycles in {took:?}: {before} KiB, then {after} KiB; {open} connections");
     assert!(after < before + GROWTH_MAX_KIB, "it grew from {before} to {after} KiB");
-    assert_eq!(open, 1, "one link, and nobody waited");
+    assert!(open <= 2, "{open}: one link, a lone caller's at most, and nobody waited");
 }

@@ -1,25 +1,21 @@
-//! Group commit: calls that wait at the same moment travel as one script call. A lone call goes
-//! out at once; what comes while one is under way goes out together when that one is answered, or
-//! before, once it is enough for a second: then the server need not wait for this process between
-//! the two.
+//! Group commit: calls that wait at the same moment travel as one script call. A call that finds
+//! nothing under way goes out at once; what comes while one is under way goes out together when
+//! that one is answered, or before, once it is enough for a second: then the server need not wait
+//! for this process between the two.
 //!
 //! A caller sends from its own thread if it finds nothing under way, or makes the second batch
-//! full. Otherwise the engine's thread sends, where the answers arrive. So no caller's
-//! runtime can hold up anybody else's calls. A lone call is its caller's own affair, and its
-//! answer goes straight there; but whoever comes meanwhile hands it to the engine's thread, and
-//! so does a caller who leaves.
+//! full. Otherwise the engine's thread sends, where the answers arrive. So no caller's runtime can
+//! hold up anybody else's calls.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::{Future, poll_fn};
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 
 use tokio::sync::oneshot;
 use tokio_util::sync::{CancellationToken, ReusableBoxFuture};
 
-use crate::process::{Forked, Process};
 use crate::protocol::{Reply, Request};
 use crate::runtime::{Runtime, shielded};
 use crate::store::StoreError;
@@ -31,7 +27,7 @@ const STEPS_MAX: usize = 256;
 pub(super) const SECOND_MIN: usize = 8;
 
 /// The replies to some steps, in their order.
-type Replies = Result<Vec<Reply>, StoreError>;
+pub(super) type Replies = Result<Vec<Reply>, StoreError>;
 
 /// The outcome of the steps of a batch.
 #[derive(Debug)]
@@ -58,7 +54,6 @@ struct Call {
 /// Where calls wait to be sent.
 #[derive(Debug)]
 pub(super) struct Batches {
-    process: Process,
     waiting: Arc<Mutex<Waiting>>,
     work: Arc<Mutex<Work>>,
     gone: CancellationToken,
@@ -69,8 +64,6 @@ struct Waiting {
     calls: Vec<Call>,
     /// The number of calls that make the next batch. The last of them sends it.
     wanted: usize,
-    /// Whether somebody has gone alone, and has no answer yet.
-    is_one_alone: bool,
 }
 
 /// The sender of the calls.
@@ -79,19 +72,10 @@ struct Work {
     carry: Carrier,
     /// The batches that were sent and not answered yet, in that order: two at most.
     under_way: VecDeque<Batch>,
-    alone: Option<Alone>,
     /// The memory of calls that have ended.
     rooms: Vec<Carrying>,
     /// Of the task on the engine's thread: whoever sends does it in that one's name.
     waker: Option<Waker>,
-}
-
-/// A call that found nothing under way.
-enum Alone {
-    /// Its caller sees to it.
-    Own { carrying: Carrying, steps: usize, caller: Waker },
-    /// It has become a batch.
-    HandedOver(oneshot::Receiver<Replies>),
 }
 
 impl Batches {
@@ -101,14 +85,12 @@ impl Batches {
             waiting: Arc::clone(&waiting),
             carry,
             under_way: VecDeque::with_capacity(2),
-            alone: None,
             rooms: Vec::new(),
             waker: None,
         };
         let work = Arc::new(Mutex::new(work));
         let gone = CancellationToken::new();
-        let process = Process::current();
-        let batches = Self { process, waiting, work: Arc::clone(&work), gone: gone.clone() };
+        let batches = Self { waiting, work: Arc::clone(&work), gone: gone.clone() };
         runtime.spawn(Box::pin(async move {
             tokio::select! {
                 biased;
@@ -125,23 +107,12 @@ impl Batches {
         batches
     }
 
-    /// Sends steps alone or with the next batch; `None` if what sends them broke down over it.
+    /// Sends steps at once or with the next batch; `None` if what sends them broke down over it.
     pub(super) async fn send(&self, steps: Vec<Request>) -> Option<Replies> {
-        let place = {
+        let (replies, is_last) = {
             let mut waiting = lock(&self.waiting);
-            if waiting.is_nobody_there() {
-                waiting.is_one_alone = true;
-                Err(steps)
-            } else {
-                let replies = waiting.enter(steps);
-                Ok((replies, waiting.calls.len() == waiting.wanted))
-            }
-        };
-        let (replies, is_last) = match place {
-            Ok(place) => place,
-            Err(steps) => {
-                return Going { batches: self, steps: Some(steps), has_ended: false }.await;
-            }
+            let replies = waiting.enter(steps);
+            (replies, waiting.calls.len() == waiting.wanted)
         };
         if is_last {
             lock(&self.work).send();
@@ -159,45 +130,6 @@ impl Batches {
 impl Drop for Batches {
     fn drop(&mut self) {
         self.gone.cancel();
-    }
-}
-
-/// Going alone.
-struct Going<'a> {
-    batches: &'a Batches,
-    /// Until they are sent.
-    steps: Option<Vec<Request>>,
-    has_ended: bool,
-}
-
-impl Future for Going<'_> {
-    type Output = Option<Replies>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if !self.batches.process.is_current() {
-            return Poll::Ready(Some(Err(Forked.into())));
-        }
-        let mut work = lock(&self.batches.work);
-        let replies = ready!(match self.steps.take() {
-            Some(steps) => work.begin_alone(steps, cx),
-            None => work.go_on_alone(cx),
-        });
-        lock(&self.batches.waiting).is_one_alone = false;
-        self.has_ended = true;
-        Poll::Ready(replies)
-    }
-}
-
-impl Drop for Going<'_> {
-    fn drop(&mut self) {
-        // After a fork the call is still the parent's.
-        if !self.has_ended && self.batches.process.is_current() {
-            let mut work = lock(&self.batches.work);
-            work.hand_over_alone();
-            work.alone = None;
-            lock(&self.batches.waiting).is_one_alone = false;
-            work.send();
-        }
     }
 }
 
@@ -219,9 +151,6 @@ impl Work {
     fn send(&mut self) {
         if self.waker.is_none() {
             return;
-        }
-        if self.alone.is_some() && !lock(&self.waiting).calls.is_empty() {
-            self.hand_over_alone();
         }
         loop {
             let wanted = match self.under_way.front() {
@@ -258,65 +187,6 @@ impl Work {
         }
         self.under_way.push_back(Batch { callers, carrying, early });
     }
-
-    fn begin_alone(&mut self, steps: Vec<Request>, cx: &mut Context<'_>) -> Poll<Option<Replies>> {
-        if self.waker.is_some() && self.under_way.is_empty() {
-            let count = steps.len();
-            let carrying = (self.carry)(steps, self.rooms.pop());
-            return self.poll_alone(carrying, count, cx);
-        }
-        // Somebody was quicker, or nobody could take it over yet.
-        let replies = lock(&self.waiting).enter(steps);
-        self.alone = Some(Alone::HandedOver(replies));
-        self.send();
-        self.go_on_alone(cx)
-    }
-
-    fn go_on_alone(&mut self, cx: &mut Context<'_>) -> Poll<Option<Replies>> {
-        match self.alone.take() {
-            Some(Alone::Own { carrying, steps, .. }) => self.poll_alone(carrying, steps, cx),
-            Some(Alone::HandedOver(mut replies)) => match Pin::new(&mut replies).poll(cx) {
-                Poll::Ready(replies) => Poll::Ready(replies.ok()),
-                Poll::Pending => {
-                    self.alone = Some(Alone::HandedOver(replies));
-                    Poll::Pending
-                }
-            },
-            None => Poll::Ready(None),
-        }
-    }
-
-    fn poll_alone(
-        &mut self,
-        mut carrying: Carrying,
-        steps: usize,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Replies>> {
-        match carrying.poll(cx) {
-            Poll::Ready(outcome) => {
-                self.rooms.push(carrying);
-                Poll::Ready(Some(outcome.of_one_call()))
-            }
-            Poll::Pending => {
-                self.alone = Some(Alone::Own { carrying, steps, caller: cx.waker().clone() });
-                Poll::Pending
-            }
-        }
-    }
-
-    /// From here on the engine's task sees to the call of whoever has gone alone.
-    fn hand_over_alone(&mut self) {
-        match self.alone.take() {
-            Some(Alone::Own { carrying, steps, caller }) => {
-                let (answer, mut replies) = oneshot::channel();
-                // The caller has no reason to come by before that.
-                let _pending = Pin::new(&mut replies).poll(&mut Context::from_waker(&caller));
-                self.alone = Some(Alone::HandedOver(replies));
-                self.add(carrying, vec![(steps, answer)]);
-            }
-            other => self.alone = other,
-        }
-    }
 }
 
 /// How many steps each has, and where its replies go.
@@ -349,7 +219,7 @@ impl Outcome {
         }
     }
 
-    fn of_one_call(self) -> Replies {
+    pub(super) fn of_one_call(self) -> Replies {
         match self {
             Self::Together(replies) => replies,
             Self::Apart(results) => of_one_call(results),
@@ -391,16 +261,11 @@ fn answer(callers: Callers, outcome: Outcome) {
 
 impl Default for Waiting {
     fn default() -> Self {
-        Self { calls: Vec::new(), wanted: 1, is_one_alone: false }
+        Self { calls: Vec::new(), wanted: 1 }
     }
 }
 
 impl Waiting {
-    /// Whether nothing is under way, and nobody waits for that to change.
-    fn is_nobody_there(&self) -> bool {
-        !self.is_one_alone && self.wanted == 1 && self.calls.is_empty()
-    }
-
     fn enter(&mut self, steps: Vec<Request>) -> oneshot::Receiver<Replies> {
         let (answer, replies) = oneshot::channel();
         self.calls.push(Call { steps, answer });

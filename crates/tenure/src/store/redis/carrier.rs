@@ -11,7 +11,7 @@ use crate::protocol::{Op, Reply, Request};
 use crate::store::StoreError;
 
 use super::batch::Outcome;
-use super::client::{Failure, Script};
+use super::client::{Failure, Script, Way};
 use super::decode::{self, Answered};
 use super::defect;
 use super::encode::{ScriptCall, Terms};
@@ -19,11 +19,14 @@ use super::link::Link;
 use super::suspects::Suspects;
 
 pub(super) struct Carrier {
-    pub(super) link: Arc<Link>,
-    script: Script,
+    link: Arc<Link>,
+    way: Way,
+    script: Arc<Script>,
+    /// With the number of calls of this way: a connection keeps the order of its calls, and two
+    /// do not.
     pub(super) terms: Terms,
     /// Keys whose steps must not travel with others.
-    suspects: Suspects,
+    suspects: Arc<Suspects>,
 }
 
 /// Why a script call came to nothing.
@@ -39,7 +42,14 @@ type Part = Vec<(usize, Result<Reply, StoreError>)>;
 
 impl Carrier {
     pub(super) fn new(link: Arc<Link>, script: Script, terms: Terms) -> Self {
-        Self { link, script, terms, suspects: Suspects::default() }
+        let (script, suspects) = (Arc::new(script), Arc::default());
+        Self { link, way: Way::Shared, script, terms, suspects }
+    }
+
+    /// Carries over the direct connection what this one carries over the shared one.
+    pub(super) fn direct(&self, terms: Terms) -> Self {
+        let (link, script) = (Arc::clone(&self.link), Arc::clone(&self.script));
+        Self { link, way: Way::Direct, script, terms, suspects: Arc::clone(&self.suspects) }
     }
 
     pub(super) async fn carry(&self, steps: &[Request]) -> Outcome {
@@ -175,7 +185,7 @@ impl Carrier {
         // A server that grants nothing new must be told of everything.
         let in_full = in_full || (terms.is_guarded() && !link.is_awake());
         let request = ScriptCall::new(steps, terms, in_full);
-        let (answer, live) = link.eval(&self.script, &request, terms).await?;
+        let (answer, live) = link.eval(self.way, &self.script, &request, terms).await?;
         let (mut answered, marker) =
             decode::decode(answer, &request, steps).ok_or_else(nonsense)?;
         if let Some(guarded) = marker.and_then(|marker| link.guarded(&live, &marker)) {

@@ -9,11 +9,11 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::observe::report;
-use crate::runtime::Moment;
+use crate::runtime::{Moment, timeout};
 use crate::store::{Inbox, Push};
 
 use super::client::{
-    Cause, Command, Connected, Failure, OnPush, Pipeline, Server, Value, drive_until_cut, within,
+    Cause, Command, Connected, Failure, OnPush, Pipeline, Server, Use, Value, drive_until_cut,
 };
 
 /// Reads a push out of the bytes that a script published.
@@ -153,8 +153,8 @@ impl Subscriber {
 
     async fn connect(&self) -> Result<Subscribed, Failure> {
         let runtime = &self.server.runtime;
-        let Connected { pipe, driver, session: () } =
-            self.server.connect(NAME, Some(self.on_push()), &()).await?;
+        let Connected { pipe, driver, .. } =
+            self.server.connect(NAME, Use::Pushes(self.on_push()), &()).await?;
         let (cut, ended) = (CancellationToken::new(), CancellationToken::new());
         let connected =
             Subscribed { pipe, opened: runtime.now(), cut: cut.clone(), ended: ended.clone() };
@@ -170,7 +170,7 @@ impl Subscriber {
         let runtime = &*self.server.runtime;
         let limit = self.server.limits.call;
         let subscribe = Command::of(&["SUBSCRIBE", &self.address]);
-        match within(runtime, runtime.now() + limit, connected.pipe.send(&subscribe)).await {
+        match timeout(runtime, runtime.now() + limit, connected.pipe.send(&subscribe)).await {
             Some(Ok(Value::Error(error))) => {
                 let failure = Failure::answered("SUBSCRIBE", &error).of_our_own();
                 Err(failure.without(&self.server.login.secrets))
@@ -210,7 +210,7 @@ impl Subscriber {
                 () = runtime.sleep_until(runtime.now() + ASK_EVERY) => {}
             }
             let ping = Command::of(&["PING"]);
-            let asked = within(runtime, runtime.now() + limit, subscribed.pipe.send(&ping)).await;
+            let asked = timeout(runtime, runtime.now() + limit, subscribed.pipe.send(&ping)).await;
             if !matches!(asked, Some(Ok(_))) {
                 return Failure::unsent(Cause::Silent { limit });
             }

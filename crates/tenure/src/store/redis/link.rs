@@ -10,10 +10,11 @@ use crate::protocol::Guarded;
 use crate::runtime::Moment;
 use crate::store::Links;
 
-use super::client::{Command, Connection, Failure, Live, Script, Server, Value};
+use super::client::{Command, Connection, Failure, Live, Readiness, Script, Server, Value, Way};
 use super::decode::Told as ServerInfo;
 use super::encode::{ScriptCall, Terms};
 use super::marker::{Guarding, Marker, RestartGuard};
+use tokio_util::sync::CancellationToken;
 
 #[derive(Debug)]
 pub(super) struct Link {
@@ -68,6 +69,7 @@ impl Link {
     /// Runs the script. Answers as well which connection it ran on.
     pub(super) async fn eval(
         &self,
+        way: Way,
         script: &Script,
         call: &ScriptCall,
         terms: &Terms,
@@ -79,7 +81,22 @@ impl Link {
             let next = || terms.calls.fetch_add(1, Ordering::Relaxed) + 1;
             call.command(head, guard.as_deref(), call.has_number.then(next))
         };
-        self.connection.eval(script, pack).await
+        self.connection.eval(way, script, pack).await
+    }
+
+    /// Makes a direct connection. Answers a token that is cancelled when it ends.
+    pub(super) async fn open_direct(&self) -> Result<CancellationToken, Failure> {
+        self.connection.open_direct().await
+    }
+
+    /// Whether a caller may send over the direct connection, and how many calls in a row were not
+    /// answered in place.
+    pub(super) fn direct_readiness(&self) -> (Readiness, u32) {
+        self.connection.direct_readiness()
+    }
+
+    pub(super) fn close_direct(&self) {
+        self.connection.close_direct();
     }
 
     /// Sends one command, once, and waits for its answer.

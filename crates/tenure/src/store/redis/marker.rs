@@ -14,7 +14,7 @@ use std::time::Duration;
 use crate::protocol::Guarded;
 use crate::runtime::{Moment, Runtime};
 
-use super::client::{Cause, Command, Failure, Greet, Talk};
+use super::client::{Cause, Command, Failure, Greet, Talk, other_server};
 use super::decode::{self, Told as ServerInfo};
 use super::keys;
 use super::scripts::{self, with_clock};
@@ -71,12 +71,27 @@ impl Greet for RestartGuard {
     /// `None`: the guard is off.
     type Session = Option<Guarding>;
 
-    async fn greet(&self, talk: &mut Talk<'_>) -> Result<Option<Guarding>, Failure> {
+    async fn greet(
+        &self,
+        talk: &mut Talk<'_>,
+        beside: Option<&Option<Guarding>>,
+    ) -> Result<Option<Guarding>, Failure> {
         if self.span.is_zero() {
             return Ok(None);
         }
         let info = talk.ask(&Command::of(&["INFO"])).await?;
         let server = decode::decode_info(&info).ok_or_else(|| nonsense("INFO"))?;
+        if let Some(Some(known)) = beside {
+            // The marker is the server's, and one watch follows it.
+            let is_same = (&server.run_id, &server.replica_of)
+                == (&known.server.run_id, &known.server.replica_of);
+            let watch = Arc::clone(&known.watch);
+            return if is_same {
+                Ok(Some(Guarding { server, watch }))
+            } else {
+                Err(other_server())
+            };
+        }
         // A replica must not be written to, and has no marker of its own.
         let marker = match server.replica_of {
             Some(_) => None,

@@ -13,6 +13,7 @@ mod encode;
 mod inbox;
 mod keys;
 mod link;
+mod lone;
 mod marker;
 mod scripts;
 mod suspects;
@@ -25,7 +26,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::process::OfProcess;
+use crate::process::{OfProcess, of_process};
 use crate::protocol::{Inspection, Op, Reply, Request, State};
 use crate::runtime::{Runtime, blocking};
 use crate::types::{Key, TTL_MAX};
@@ -40,6 +41,8 @@ use client::{Command, Script, Server};
 use encode::Terms;
 use keys::Template;
 use link::Link;
+pub use lone::Direct;
+use lone::Lone;
 use marker::RestartGuard;
 use scripts::with_clock;
 use url::StoreUrl;
@@ -64,11 +67,13 @@ pub struct RedisOptions {
     pub up_for: Option<Duration>,
     /// A key of the server whose value is the time, in microseconds, in place of its clock.
     pub clock: Option<String>,
+    /// When callers wait for their answers in place.
+    pub direct: Direct,
 }
 
 impl Default for RedisOptions {
     fn default() -> Self {
-        Self { fence_retention: RETENTION, up_for: None, clock: None }
+        Self { fence_retention: RETENTION, up_for: None, clock: None, direct: Direct::default() }
     }
 }
 
@@ -83,7 +88,8 @@ impl RedisOptions {
 
 /// Locks in a Redis or Valkey server.
 ///
-/// Clones share one link for requests and one for pushes, whatever the number of locks.
+/// Clones share one link for requests and one for pushes, whatever the number of locks. A program
+/// that has one call under way at a time gets one more, at which its caller waits in place.
 #[derive(Clone)]
 pub struct Redis {
     shared: OfProcess<Arc<Shared>>,
@@ -95,6 +101,9 @@ struct Shared {
     server: Arc<Server>,
     link: Arc<Link>,
     batches: Batches,
+    /// Carries the calls of a lone caller.
+    direct: Carrier,
+    lone: Arc<Lone>,
     capabilities: Capabilities,
     restart_guard: Duration,
 }
@@ -143,15 +152,19 @@ impl Redis {
             last: Mutex::default(),
         };
         let link = Arc::new(Link::new(&server, guard));
-        let terms = Terms {
+        let terms = || Terms {
             own_keys: [keys::FENCE.to_owned(), [keys::CALLS, &sender(&**runtime)].concat()],
             calls: AtomicU64::default(),
             template: url.key_template.clone(),
             retention: options.fence_retention,
             restart_guard: url.restart_guard,
         };
-        let script = options.change(scripts::steps(&terms.preface()));
-        let carrier = Arc::new(Carrier::new(Arc::clone(&link), script, terms));
+        let script = options.change(scripts::steps(&terms().preface()));
+        let carrier = Arc::new(Carrier::new(Arc::clone(&link), script, terms()));
+        let direct = carrier.direct(terms());
+        // Over TLS a caller's thread would also have to encrypt.
+        let mode = if url.server.tls.is_some() { Direct::Never } else { options.direct };
+        let lone = Lone::new(mode, &link, runtime);
         let carry = move |steps: Vec<Request>, room: Option<Carrying>| {
             let carrier = Arc::clone(&carrier);
             batch::carrying(room, async move { carrier.carry(&steps).await })
@@ -171,7 +184,17 @@ impl Redis {
             // Leases that a server forgot must be over when it grants again.
             capabilities.ttl_max = restart_guard.min(TTL_MAX);
         }
-        let shared = Shared { name, template, server, link, batches, capabilities, restart_guard };
+        let shared = Shared {
+            name,
+            template,
+            server,
+            link,
+            batches,
+            direct,
+            lone,
+            capabilities,
+            restart_guard,
+        };
         Ok(Self { shared: OfProcess::new(Arc::new(shared)) })
     }
 
@@ -193,7 +216,15 @@ impl Redis {
     }
 
     async fn send(&self, steps: Vec<Request>) -> Result<Vec<Reply>, StoreError> {
-        let answer = self.shared.here()?.batches.send(steps).await;
+        let shared = self.shared.here()?;
+        let under_way = shared.lone.enter();
+        if let Some(call) = &under_way
+            && call.is_direct().await
+        {
+            // Dropped half-way, it may not do in a fork's child what it does here.
+            return of_process(shared.direct.carry(&steps)).await?.of_one_call();
+        }
+        let answer = shared.batches.send(steps).await;
         answer.unwrap_or_else(|| Err(defect("the thread of the store has ended".into())))
     }
 

@@ -7,26 +7,29 @@
 //!
 //! Sockets, drivers and attempts must outlive a caller, so they run on the runtime: the caller's
 //! own runtime may end at any time.
+//!
+//! Beside the shared connection there may be a direct one, for a caller who waits in place. It
+//! leads to the same server, and ends with the shared one.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::observe::report;
-use crate::runtime::{Moment, shielded};
+use crate::runtime::{Moment, shielded, timeout};
 use crate::store::Links;
 
-use super::dial::within;
 use super::dial_backoff::LONGEST_WAIT;
 use super::failure::{Cause, Failure};
 use super::login::Greet;
-use super::pipeline::{Driver, Pipeline};
+use super::pipeline::{Driver, Pipeline, Readiness};
 use super::resp::{Command, Value};
 use super::script::Script;
-use super::server::{Connected, Server};
+use super::server::{Connected, Server, Use, other_server};
 
 /// The number of calls in a row without an answer after which the link is given up at once.
 const SILENT_MAX: u32 = 2;
@@ -45,7 +48,19 @@ struct Line<G: Greet> {
     greet: G,
     phase: watch::Sender<Phase<G::Session>>,
     links: watch::Sender<Links>,
+    direct: Mutex<Option<Arc<Live<G::Session>>>>,
 }
+
+/// Over which connection a call goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    Shared,
+    /// The direct one; the shared one if that has ended.
+    Direct,
+}
+
+/// The name of direct connections at the server.
+const DIRECT_NAME: &str = "tenure-direct";
 
 #[derive(Debug)]
 enum Phase<S> {
@@ -59,6 +74,9 @@ enum Phase<S> {
 /// A connection that works, as far as is known.
 pub(crate) struct Live<S> {
     pipe: Pipeline,
+    way: Way,
+    /// The address at the other end, if it has one.
+    peer: Option<SocketAddr>,
     opened: Moment,
     session: S,
     /// Calls in a row that were not answered, each sent after the one before had been given up.
@@ -72,6 +90,22 @@ pub(crate) struct Live<S> {
 }
 
 impl<S> Live<S> {
+    fn new(connected: Connected<S>, way: Way, opened: Moment) -> (Arc<Self>, Driver) {
+        let Connected { pipe, peer, driver, session } = connected;
+        let live = Self {
+            pipe,
+            way,
+            peer,
+            opened,
+            session,
+            silent: AtomicU32::new(0),
+            silent_at: AtomicU64::new(0),
+            probed: AtomicBool::new(false),
+            cut: CancellationToken::new(),
+        };
+        (Arc::new(live), driver)
+    }
+
     /// The session that `greet` began.
     pub(crate) fn session(&self) -> &S {
         &self.session
@@ -90,7 +124,8 @@ impl<G: Greet> Connection<G> {
     pub(crate) fn new(server: &Arc<Server>, name: &'static str, greet: G) -> Self {
         let (phase, _) = watch::channel(Phase::Closed);
         let (links, _) = watch::channel(Links::default());
-        Self { line: Arc::new(Line { server: Arc::clone(server), name, greet, phase, links }) }
+        let (server, direct) = (Arc::clone(server), Mutex::default());
+        Self { line: Arc::new(Line { server, name, greet, phase, links, direct }) }
     }
 
     /// The server at the other end.
@@ -115,10 +150,11 @@ impl<G: Greet> Connection<G> {
     /// makes the command, for the session in which it is sent, from its first two words.
     pub(crate) async fn eval(
         &self,
+        way: Way,
         script: &Script,
         pack: impl Fn(&G::Session, [&str; 2]) -> Command,
     ) -> Result<(Value, Arc<Live<G::Session>>), Failure> {
-        let live = self.live().await?;
+        let live = self.live_of(way).await?;
         match self.send(&live, &pack(&live.session, ["EVALSHA", script.sha1()])).await {
             Err(failure) if failure.is_no_script() => {
                 let script_name = script.name;
@@ -126,7 +162,7 @@ impl<G: Greet> Connection<G> {
                     tracing::debug!(%store, script.name = script_name, "sends a script");
                 };
                 report!(self.line.server.runtime, say, &self.line.server.name);
-                let live = self.live().await?;
+                let live = self.live_of(way).await?;
                 let command = pack(&live.session, ["EVAL", &script.source]);
                 Ok((self.send(&live, &command).await?, live))
             }
@@ -151,7 +187,7 @@ impl<G: Greet> Connection<G> {
         let sent = runtime.now();
         let until = sent + line.server.limits.call;
         let mut asking = Asking { line, live, sent, end: End::Dropped };
-        match within(runtime, until, live.pipe.send(command)).await {
+        match timeout(runtime, until, live.pipe.send(command)).await {
             Some(answer) => {
                 asking.end = End::Answered;
                 line.judge(live, command, answer)
@@ -166,6 +202,53 @@ impl<G: Greet> Connection<G> {
     /// How many connections were made, and how many of them have ended.
     pub(crate) fn links(&self) -> watch::Receiver<Links> {
         self.line.links.subscribe()
+    }
+
+    /// Makes a direct connection beside the shared one, which must be open. Answers a token that is
+    /// cancelled when it ends.
+    pub(crate) async fn open_direct(&self) -> Result<CancellationToken, Failure> {
+        let line = &self.line;
+        let Some(shared) = line.shared() else {
+            return Err(Failure::unsent(Cause::StillConnecting { last: None }));
+        };
+        let of_use = Use::Direct(shared.peer, &shared.session);
+        let connected = line.server.connect(DIRECT_NAME, of_use, &line.greet).await?;
+        let (live, driver) = Live::new(connected, Way::Direct, line.server.runtime.now());
+        let cut = live.cut.clone();
+        let drive = drive(Arc::downgrade(line), &live, driver);
+        *line.direct() = Some(live);
+        line.server.runtime.spawn(Box::pin(drive));
+        // The shared one may have ended meanwhile, and another server may answer by its name.
+        if !line.shared().is_some_and(|current| Arc::ptr_eq(&current, &shared)) {
+            line.close_direct();
+            return Err(other_server());
+        }
+        Ok(cut)
+    }
+
+    /// Whether a caller may send over the direct connection, and how many calls in a row were not
+    /// answered in place. One that has ended is given up.
+    pub(crate) fn direct_readiness(&self) -> (Readiness, u32) {
+        let Some(live) = self.line.direct().clone() else { return (Readiness::Ended, 0) };
+        let readiness = live.pipe.readiness();
+        if readiness == Readiness::Ended {
+            self.line.close_direct();
+        }
+        (readiness, live.pipe.misses())
+    }
+
+    /// Gives the direct connection up.
+    pub(crate) fn close_direct(&self) {
+        self.line.close_direct();
+    }
+
+    async fn live_of(&self, way: Way) -> Result<Arc<Live<G::Session>>, Failure> {
+        if way == Way::Direct
+            && let Some(live) = self.line.direct().clone()
+        {
+            return Ok(live);
+        }
+        self.live().await
     }
 
     /// The present connection, or the next one.
@@ -189,7 +272,7 @@ impl<G: Greet> Connection<G> {
                 }
             }
         };
-        within(&*line.server.runtime, until, verdict).await.unwrap_or_else(|| {
+        timeout(&*line.server.runtime, until, verdict).await.unwrap_or_else(|| {
             let last =
                 line.server.dial_backoff.last_failure().map(|failure| Box::new(failure.cause));
             Err(Failure::unsent(Cause::StillConnecting { last }))
@@ -217,17 +300,10 @@ impl<G: Greet> Line<G> {
     }
 
     async fn open(self: Arc<Self>) {
-        match self.server.connect(self.name, None, &self.greet).await {
-            Ok(Connected { pipe, driver, session }) => {
-                let live = Arc::new(Live {
-                    pipe,
-                    opened: self.server.runtime.now(),
-                    session,
-                    silent: AtomicU32::new(0),
-                    silent_at: AtomicU64::new(0),
-                    probed: AtomicBool::new(false),
-                    cut: CancellationToken::new(),
-                });
+        match self.server.connect(self.name, Use::Shared, &self.greet).await {
+            Ok(connected) => {
+                let now = self.server.runtime.now();
+                let (live, driver) = Live::new(connected, Way::Shared, now);
                 let drive = drive(Arc::downgrade(&self), &live, driver);
                 // Before anything can be asked of it: what was known of the last is void.
                 self.links.send_modify(|links| links.made += 1);
@@ -287,7 +363,7 @@ impl<G: Greet> Line<G> {
         self.server.runtime.spawn(Box::pin(async move {
             let Some(pipe) = live.upgrade().map(|live| live.pipe.clone()) else { return };
             let ping = Command::of(&["PING"]);
-            let answered = within(&*runtime, runtime.now() + limit / 2, pipe.send(&ping)).await;
+            let answered = timeout(&*runtime, runtime.now() + limit / 2, pipe.send(&ping)).await;
             let (Some(line), Some(live)) = (line.upgrade(), live.upgrade()) else { return };
             live.probed.store(false, Ordering::Release);
             match answered {
@@ -297,9 +373,32 @@ impl<G: Greet> Line<G> {
         }));
     }
 
+    /// The shared connection, if it is open.
+    fn shared(&self) -> Option<Arc<Live<G::Session>>> {
+        match &*self.phase.borrow() {
+            Phase::Open(live) => Some(Arc::clone(live)),
+            Phase::Closed | Phase::Opening | Phase::Failed(_) => None,
+        }
+    }
+
+    fn direct(&self) -> MutexGuard<'_, Option<Arc<Live<G::Session>>>> {
+        self.direct.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn close_direct(&self) {
+        let live = self.direct().take();
+        if let Some(live) = live {
+            live.cut.cancel();
+        }
+    }
+
     /// Gives a connection up; the next call makes a new one.
     fn retire(&self, live: &Arc<Live<G::Session>>, failure: &Failure) {
         live.cut.cancel();
+        if live.way == Way::Direct {
+            self.direct().take_if(|current| Arc::ptr_eq(current, live));
+            return;
+        }
         let was_current = self.phase.send_if_modified(|phase| match phase {
             Phase::Open(current) if Arc::ptr_eq(current, live) => {
                 *phase = Phase::Closed;
@@ -308,6 +407,7 @@ impl<G: Greet> Line<G> {
             _ => false,
         });
         if was_current {
+            self.close_direct();
             let now = self.server.runtime.now();
             self.greet.ended(&live.session, now);
             let lived = now.since(live.opened);

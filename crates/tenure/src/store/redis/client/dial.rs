@@ -14,16 +14,48 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
-use crate::runtime::{Moment, Runtime};
+use crate::runtime::{Moment, Runtime, timeout};
 
+use super::direct::Socket;
 use super::failure::{Cause, Failure, Stage};
 #[cfg(feature = "tls")]
 use super::tls::Tls;
 
 /// Bytes in both directions.
-pub(crate) trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
+pub(crate) trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin + 'static {
+    /// The bare socket, off the event loop; `None` where something runs over it, such as TLS.
+    fn into_socket(self: Box<Self>) -> Option<io::Result<Socket>> {
+        None
+    }
 
-impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> ByteStream for S {}
+    /// The address at the other end, if it has one.
+    fn peer(&self) -> Option<SocketAddr> {
+        None
+    }
+
+    /// Puts a socket that is off the event loop on it, or takes it off again. Call it on the
+    /// runtime.
+    fn watch(&mut self, is_wanted: bool) -> io::Result<()> {
+        let _always = is_wanted;
+        Ok(())
+    }
+}
+
+impl ByteStream for TcpStream {
+    fn into_socket(self: Box<Self>) -> Option<io::Result<Socket>> {
+        Some((*self).into_std().map(Socket::Tcp))
+    }
+
+    fn peer(&self) -> Option<SocketAddr> {
+        self.peer_addr().ok()
+    }
+}
+
+impl ByteStream for UnixStream {
+    fn into_socket(self: Box<Self>) -> Option<io::Result<Socket>> {
+        Some((*self).into_std().map(Socket::Unix))
+    }
+}
 
 /// A stream, still to come.
 pub(crate) type Dialling<'a> =
@@ -37,19 +69,6 @@ pub(crate) trait Dial: fmt::Debug + Send + Sync + 'static {
 
     /// Whether TLS runs over it, for the messages.
     fn is_tls(&self) -> bool;
-}
-
-/// Waits for `future`, until `until` at most.
-pub(crate) async fn within<F: Future>(
-    runtime: &dyn Runtime,
-    until: Moment,
-    future: F,
-) -> Option<F::Output> {
-    tokio::select! {
-        biased;
-        output = future => Some(output),
-        () = runtime.sleep_until(until) => None,
-    }
 }
 
 /// A host and a port, with TLS or without.
@@ -93,7 +112,7 @@ impl Tcp {
             let share = left / u32::try_from(addresses.len() - index).unwrap_or(u32::MAX);
             let limit = runtime.now() + share;
             let place: Arc<str> = address.to_string().into();
-            last = Some(match within(runtime, limit, TcpStream::connect(address)).await {
+            last = Some(match timeout(runtime, limit, TcpStream::connect(address)).await {
                 Some(Ok(stream)) => {
                     self.tune(&stream).map_err(|e| Failure::of_connecting(&place, &e))?;
                     return Ok(stream);
@@ -112,7 +131,7 @@ impl Tcp {
     ) -> Result<Vec<SocketAddr>, Failure> {
         let limit = until.since(runtime.now());
         let found = tokio::net::lookup_host((&*self.host, self.port));
-        match within(runtime, until, found).await {
+        match timeout(runtime, until, found).await {
             Some(Ok(addresses)) => Ok(addresses.collect()),
             Some(Err(error)) => Err(self.no_address(&error.to_string())),
             None => Err(too_slow(Stage::Resolve, limit)),
@@ -150,7 +169,7 @@ impl Dial for Unix {
         Box::pin(async move {
             let limit = until.since(runtime.now());
             let place: Arc<str> = self.path.display().to_string().into();
-            match within(runtime, until, UnixStream::connect(&self.path)).await {
+            match timeout(runtime, until, UnixStream::connect(&self.path)).await {
                 Some(Ok(stream)) => Ok(Box::new(stream) as Box<dyn ByteStream>),
                 Some(Err(error)) => Err(Failure::of_connecting(&place, &error)),
                 None => Err(too_slow(Stage::Connect, limit)),

@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
 
-use crate::runtime::{Moment, Runtime};
+use crate::runtime::{Moment, Runtime, timeout};
 
-use super::dial::{ByteStream, within};
+use super::dial::ByteStream;
 use super::failure::{Cause, Failure, Seen};
 use super::resp::{Command, Reader, Value};
 use super::secrets::Secrets;
@@ -112,9 +112,12 @@ pub(crate) trait Greet: fmt::Debug + Send + Sync + 'static {
     /// Kept with the connection, and dropped with it.
     type Session: fmt::Debug + Send + Sync + 'static;
 
+    /// `beside`: the session of the connection beside which this one is made. It fails if another
+    /// server is at this end.
     fn greet(
         &self,
         talk: &mut Talk<'_>,
+        beside: Option<&Self::Session>,
     ) -> impl Future<Output = Result<Self::Session, Failure>> + Send;
 
     /// The connection was given up.
@@ -125,7 +128,7 @@ pub(crate) trait Greet: fmt::Debug + Send + Sync + 'static {
 impl Greet for () {
     type Session = ();
 
-    async fn greet(&self, _: &mut Talk<'_>) -> Result<(), Failure> {
+    async fn greet(&self, _: &mut Talk<'_>, _: Option<&()>) -> Result<(), Failure> {
         Ok(())
     }
 
@@ -146,7 +149,7 @@ impl Login {
             Password::Given(password) => Ok(Some(password.as_ref().to_owned())),
             Password::File(file) => {
                 let limit = until.since(runtime.now());
-                let read = within(runtime, until, file.read(runtime)).await;
+                let read = timeout(runtime, until, file.read(runtime)).await;
                 let path = Arc::clone(&file.path);
                 let slow = || Err(Failure::unsent(Cause::PasswordFileHangs { path, limit }));
                 read.unwrap_or_else(slow).map(Some)

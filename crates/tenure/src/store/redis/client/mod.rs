@@ -5,6 +5,7 @@
 mod connection;
 mod dial;
 mod dial_backoff;
+mod direct;
 mod failure;
 mod login;
 mod pipeline;
@@ -18,14 +19,13 @@ mod tls;
 mod uri;
 mod url;
 
-pub(super) use connection::{Connection, Live, drive_until_cut};
-pub(super) use dial::within;
+pub(super) use connection::{Connection, Live, Way, drive_until_cut};
 pub(super) use failure::{Cause, Failure};
 pub(super) use login::{Greet, Talk};
-pub(super) use pipeline::{OnPush, Pipeline};
+pub(super) use pipeline::{OnPush, Pipeline, Readiness};
 pub(super) use resp::{Command, Value, digits};
 pub(super) use script::Script;
-pub(super) use server::{Connected, Server};
+pub(super) use server::{Connected, Server, Use, other_server};
 pub(super) use url::ServerUrl;
 
 #[cfg(test)]

@@ -2,28 +2,32 @@
 //!
 //! A caller writes its request to the socket in place, from its own thread: a hop to another thread
 //! costs as much as the server does. The driver, a task of the runtime, writes the bytes that the
-//! socket does not take at once, and reads the answers. A pipeline knows no time limits and mends
-//! nothing; links do.
+//! socket does not take at once, and reads the answers. Over a direct connection the caller reads
+//! its answer in place too, and the driver has nothing to do unless an answer is late. A pipeline
+//! knows no time limits and mends nothing; links do.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::task::{Context, Poll, Waker, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::oneshot;
 
-use crate::runtime::shielded;
+use crate::runtime::{is_own_thread, shielded};
 
 use super::dial::ByteStream;
+use super::direct::{DirectStream, InPlace, Socket};
 use super::failure::{Cause, Failure};
 use super::resp::{Command, Reader, Value};
 
 /// The most bytes that one read takes.
 const READ_SIZE: usize = 16 << 10;
+/// So many reads one caller makes in place: an answer that comes in more pieces is the driver's.
+const READS_IN_PLACE: usize = 4;
 
 /// Takes the pushes of the server, on the driver's thread: it must be quick.
 pub(crate) type OnPush = Arc<dyn Fn(&[Value]) + Send + Sync>;
@@ -35,7 +39,25 @@ pub(crate) type Driver = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// A connection. Clones share it.
 #[derive(Clone)]
 pub(crate) struct Pipeline {
-    state: Arc<Mutex<State>>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    /// Held by the one who reads: the driver, or a caller in place.
+    reading: Mutex<Reading>,
+    /// Of a direct connection.
+    in_place: Option<InPlace>,
+}
+
+/// Whether a call can go out over a direct connection now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Readiness {
+    Ready,
+    /// An answer is still to come.
+    Busy,
+    /// The server has closed it, or said something unasked.
+    Ended,
 }
 
 struct State {
@@ -59,6 +81,21 @@ impl Pipeline {
         reader: Reader,
         on_push: Option<OnPush>,
     ) -> (Self, Driver) {
+        Self::over(stream, reader, on_push, None)
+    }
+
+    /// A connection over a socket at which callers wait by themselves.
+    pub(crate) fn direct(socket: Socket, reader: Reader) -> (Self, Driver) {
+        let (stream, in_place) = DirectStream::over(socket);
+        Self::over(Box::new(stream), reader, None, Some(in_place))
+    }
+
+    fn over(
+        stream: Box<dyn ByteStream>,
+        reader: Reader,
+        on_push: Option<OnPush>,
+        in_place: Option<InPlace>,
+    ) -> (Self, Driver) {
         let state = State {
             stream: Some(stream),
             unsent: Vec::new(),
@@ -67,11 +104,12 @@ impl Pipeline {
             broken: None,
             driver: Waker::noop().clone(),
         };
-        let pipe = Self { state: Arc::new(Mutex::new(state)) };
+        let reading = Mutex::new(Reading { reader, buffer: vec![0; READ_SIZE], on_push });
+        let shared = Shared { state: Mutex::new(state), reading, in_place };
+        let pipe = Self { shared: Arc::new(shared) };
         let ending = Ending(pipe.clone());
         let driver = async move {
-            let mut reading = Reading { reader, buffer: vec![0; READ_SIZE], on_push };
-            let cause = poll_fn(|cx| ending.0.poll(cx, &mut reading)).await;
+            let cause = poll_fn(|cx| ending.0.poll(cx)).await;
             ending.0.end(&cause);
         };
         (pipe, Box::pin(driver))
@@ -89,16 +127,77 @@ impl Pipeline {
             state.awaiting.push_back(answer);
             state.write(command.as_bytes());
         }
+        if let Some(in_place) = &self.shared.in_place {
+            // The engine's thread must not wait.
+            if !is_own_thread() {
+                self.read_in_place(in_place);
+            }
+            self.leave_to_driver();
+        }
         let answer = coming.await.unwrap_or_else(|_| Err(cut_off()));
         answer.map_err(Failure::unknown)
     }
 
+    /// Whether a caller may send and wait in place.
+    pub(crate) fn readiness(&self) -> Readiness {
+        let state = self.state();
+        match &self.shared.in_place {
+            Some(_) if !state.awaiting.is_empty() || !state.unsent.is_empty() => Readiness::Busy,
+            Some(in_place) if !state.has_work() && !in_place.has_bytes() => Readiness::Ready,
+            _ => Readiness::Ended,
+        }
+    }
+
+    /// Number of calls in a row whose answers did not come while their callers waited in place.
+    pub(crate) fn misses(&self) -> u32 {
+        self.shared.in_place.as_ref().map_or(0, InPlace::misses)
+    }
+
+    /// Waits a little for the answers that are due.
+    fn read_in_place(&self, in_place: &InPlace) {
+        // Otherwise another caller is at it, who leaves to the driver what is not its own.
+        if let Some(mut reading) = self.try_reading() {
+            let mut is_answered = false;
+            for _ in 0..READS_IN_PLACE {
+                is_answered = self.state().awaiting.is_empty();
+                if is_answered || !in_place.wait() {
+                    break;
+                }
+                let read = match in_place.read(&mut reading.buffer) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+                    read => read,
+                };
+                if let Err(cause) = self.take(read, &mut reading) {
+                    self.end(&cause);
+                    is_answered = true;
+                    break;
+                }
+            }
+            in_place.answered(is_answered || self.state().awaiting.is_empty());
+        }
+    }
+
+    /// The driver of a direct connection gets what is left to do.
+    fn leave_to_driver(&self) {
+        let state = self.state();
+        if state.has_work() {
+            state.driver.wake_by_ref();
+        }
+    }
+
     /// Writes the rest, reads answers and gives them to their callers, until the end.
-    fn poll(&self, cx: &mut Context<'_>, reading: &mut Reading) -> Poll<Cause> {
+    fn poll(&self, cx: &mut Context<'_>) -> Poll<Cause> {
+        self.state().driver.clone_from(cx.waker());
+        // A caller that reads in place wakes the driver if something is left.
+        let Some(mut reading) = self.try_reading() else { return Poll::Pending };
         loop {
             let read = {
                 let mut state = self.state();
-                state.driver.clone_from(cx.waker());
+                if self.shared.in_place.is_some()
+                    && let Err(cause) = ready!(state.watch_if_needed())
+                {
+                    return Poll::Ready(cause);
+                }
                 state.push(cx);
                 let read = state.read(cx, &mut reading.buffer);
                 if let (Poll::Pending, Some(cause)) = (&read, &state.broken) {
@@ -106,27 +205,32 @@ impl Pipeline {
                 }
                 ready!(read)
             };
-            match read {
-                Ok(0) => {
-                    let at = if reading.reader.is_within() { "in an answer" } else { "closed" };
-                    return Poll::Ready(Cause::Cut { text: format!("end of stream: {at}") });
-                }
-                Ok(count) => reading.reader.feed(&reading.buffer[..count]),
-                Err(error) => return Poll::Ready(Cause::of_stream(&error)),
+            if let Err(cause) = self.take(read, &mut reading) {
+                return Poll::Ready(cause);
             }
-            loop {
-                match reading.reader.next() {
-                    Ok(Some(value)) => {
-                        if !self.hand_over(value, reading.on_push.as_ref()) {
-                            let text = "an answer that nobody asked for".to_owned();
-                            return Poll::Ready(Cause::Nonsense { text });
-                        }
-                    }
-                    Ok(None) => break,
-                    Err(nonsense) => {
-                        return Poll::Ready(Cause::Nonsense { text: nonsense.0.to_owned() });
+        }
+    }
+
+    /// Gives the answers in what was read to their callers.
+    fn take(&self, read: io::Result<usize>, reading: &mut Reading) -> Result<(), Cause> {
+        match read {
+            Ok(0) => {
+                let at = if reading.reader.is_within() { "in an answer" } else { "closed" };
+                return Err(Cause::Cut { text: format!("end of stream: {at}") });
+            }
+            Ok(count) => reading.reader.feed(&reading.buffer[..count]),
+            Err(error) => return Err(Cause::of_stream(&error)),
+        }
+        loop {
+            match reading.reader.next() {
+                Ok(Some(value)) => {
+                    if !self.hand_over(value, reading.on_push.as_ref()) {
+                        let text = "an answer that nobody asked for".to_owned();
+                        return Err(Cause::Nonsense { text });
                     }
                 }
+                Ok(None) => return Ok(()),
+                Err(nonsense) => return Err(Cause::Nonsense { text: nonsense.0.to_owned() }),
             }
         }
     }
@@ -161,7 +265,16 @@ impl Pipeline {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// `None`: somebody else reads.
+    fn try_reading(&self) -> Option<MutexGuard<'_, Reading>> {
+        match self.shared.reading.try_lock() {
+            Ok(reading) => Some(reading),
+            Err(TryLockError::Poisoned(reading)) => Some(reading.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 }
 
@@ -175,6 +288,26 @@ fn cut_off() -> Cause {
 }
 
 impl State {
+    /// Whether the driver of a direct connection has something to do.
+    fn has_work(&self) -> bool {
+        let is_open = self.stream.is_some() && self.broken.is_none();
+        !is_open || !self.awaiting.is_empty() || !self.unsent.is_empty() || self.unflushed
+    }
+
+    /// Puts the socket of a direct connection on the event loop while there is something to do.
+    /// Pending: there is nothing.
+    fn watch_if_needed(&mut self) -> Poll<Result<(), Cause>> {
+        let has_work = self.has_work();
+        let Some(stream) = self.stream.as_mut() else {
+            return Poll::Ready(Err(self.broken.clone().unwrap_or_else(cut_off)));
+        };
+        match stream.watch(has_work) {
+            Err(error) => Poll::Ready(Err(Cause::of_stream(&error))),
+            Ok(()) if has_work => Poll::Ready(Ok(())),
+            Ok(()) => Poll::Pending,
+        }
+    }
+
     /// Sends in place as much as the socket takes, and leaves the rest to the driver.
     fn write(&mut self, bytes: &[u8]) {
         if !self.unsent.is_empty() {
@@ -235,7 +368,7 @@ impl State {
     }
 }
 
-/// The driver's own state.
+/// What reading has to know.
 struct Reading {
     reader: Reader,
     buffer: Vec<u8>,

@@ -1,15 +1,17 @@
 //! One server as a URL names it, and how a connection to it is made. It keeps no connection; links
 //! and inboxes do.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::observe::report;
-use crate::runtime::Runtime;
+use crate::runtime::{Runtime, timeout};
 use crate::store::StoreError;
 
-use super::dial::{Dial, Tcp, Unix, within};
+use super::dial::{ByteStream, Dial, Tcp, Unix};
 use super::dial_backoff::DialBackoff;
+use super::direct::Socket;
 use super::failure::{Cause, Failure, Stage};
 use super::login::{Greet, Greeting, Login, Talk};
 use super::pipeline::{Driver, OnPush, Pipeline};
@@ -32,9 +34,22 @@ impl Default for Limits {
     }
 }
 
+/// What a connection is for.
+pub(crate) enum Use<'a, S> {
+    /// Requests of everybody.
+    Shared,
+    /// Requests of one caller at a time, who waits in place; beside the shared connection to this
+    /// address, which has this session.
+    Direct(Option<SocketAddr>, &'a S),
+    /// Pushes.
+    Pushes(OnPush),
+}
+
 /// A new connection, with the session that its owner began on it.
 pub(crate) struct Connected<S> {
     pub(crate) pipe: Pipeline,
+    /// The address at the other end, if it has one.
+    pub(crate) peer: Option<SocketAddr>,
     pub(crate) driver: Driver,
     pub(crate) session: S,
 }
@@ -91,7 +106,7 @@ impl Server {
     pub(crate) async fn connect<G: Greet>(
         &self,
         name: &str,
-        on_push: Option<OnPush>,
+        of_use: Use<'_, G::Session>,
         greet: &G,
     ) -> Result<Connected<G::Session>, Failure> {
         let attempt = async || {
@@ -99,19 +114,31 @@ impl Server {
             let until = runtime.now() + self.limits.connect;
             let password = self.login.password(runtime, until).await?;
             let stream = self.dial.dial(runtime, until).await?;
+            let peer = stream.peer();
+            let mut beside = None;
+            if let Use::Direct(address, session) = &of_use {
+                if peer != *address {
+                    return Err(other_server());
+                }
+                beside = Some(*session);
+            }
             let mut talk = Talk::new(stream, self.dial.is_tls(), &self.login.secrets);
             let login = async {
                 let greeting = self.login.enter(&mut talk, password.as_deref(), name).await?;
-                Ok((greeting, greet.greet(&mut talk).await?))
+                Ok((greeting, greet.greet(&mut talk, beside).await?))
             };
-            let entered = within(runtime, until, login).await.unwrap_or_else(|| {
+            let entered = timeout(runtime, until, login).await.unwrap_or_else(|| {
                 let limit = self.limits.connect;
                 Err(Failure::unsent(Cause::NotInTime { stage: Stage::Login, limit }))
             });
             let (greeting, session) = entered?;
             let (stream, reader) = talk.end();
-            let (pipe, driver) = Pipeline::new(stream, reader, on_push);
-            Ok((Connected { pipe, driver, session }, greeting))
+            let (pipe, driver) = match of_use {
+                Use::Shared => Pipeline::new(stream, reader, None),
+                Use::Pushes(on_push) => Pipeline::new(stream, reader, Some(on_push)),
+                Use::Direct(..) => Pipeline::direct(bare(stream)?, reader),
+            };
+            Ok((Connected { pipe, peer, driver, session }, greeting))
         };
         let verdict = self.dial_backoff.attempt(attempt).await;
         match &verdict {
@@ -135,4 +162,17 @@ impl Server {
         }
         Ok(verdict?.0)
     }
+}
+
+fn bare(stream: Box<dyn ByteStream>) -> Result<Socket, Failure> {
+    let unable = |text| Failure::unsent(Cause::Cut { text });
+    match stream.into_socket() {
+        Some(socket) => socket.map_err(|error| unable(error.to_string())),
+        None => Err(unable("the stream has no socket of its own".to_owned())),
+    }
+}
+
+/// The name of the server leads to another one by now.
+pub(crate) fn other_server() -> Failure {
+    Failure::unsent(Cause::Cut { text: "another server answers by this name".to_owned() })
 }

@@ -12,13 +12,16 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{AlertDescription, CertificateError, ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
-use crate::runtime::{Moment, Runtime};
+use crate::runtime::{Moment, Runtime, timeout};
 use crate::store::StoreError;
 
-use super::dial::{ByteStream, within};
+use super::dial::ByteStream;
 use super::failure::{Cause, Failure, Stage, TlsFault};
 use super::url::TlsFiles;
+
+impl ByteStream for TlsStream<TcpStream> {}
 
 /// How to make a stream secret. The files are read once, when the store is opened.
 pub(crate) struct Tls {
@@ -67,7 +70,7 @@ impl Tls {
     ) -> Result<Box<dyn ByteStream>, Failure> {
         let limit = until.since(runtime.now());
         let agreed =
-            within(runtime, until, self.connector.connect(self.name.clone(), stream)).await;
+            timeout(runtime, until, self.connector.connect(self.name.clone(), stream)).await;
         match agreed {
             Some(Ok(stream)) => Ok(Box::new(stream)),
             Some(Err(error)) => {

@@ -57,12 +57,12 @@ async fn send(batches: &Batches, text: &str) {
 }
 
 #[tokio::test]
-async fn a_lone_call_is_sent_by_its_caller_and_those_who_come_meanwhile_go_together() {
+async fn the_first_call_is_sent_by_its_caller_and_those_who_come_meanwhile_go_together() {
     let scene = scene(0);
     let ours = std::thread::current().name().map(str::to_owned);
     let mut cx = Context::from_waker(Waker::noop());
-    let mut lone = pin!(send(&scene.batches, "lone"));
-    assert!(lone.as_mut().poll(&mut cx).is_pending());
+    let mut first = pin!(send(&scene.batches, "first"));
+    assert!(first.as_mut().poll(&mut cx).is_pending());
     assert_eq!(*scene.carried.lock().unwrap(), [(1, ours)]);
     let others = ["a", "b", "c"].map(|text| Box::pin(send(&scene.batches, text)));
     let mut others = Vec::from(others);
@@ -72,7 +72,7 @@ async fn a_lone_call_is_sent_by_its_caller_and_those_who_come_meanwhile_go_toget
     // A call that has gone before anything was sent is not sent.
     drop(others.remove(1));
     scene.gate.add_permits(1);
-    lone.await;
+    first.await;
     scene.gate.add_permits(1);
     for other in others {
         other.await;
@@ -84,39 +84,33 @@ async fn a_lone_call_is_sent_by_its_caller_and_those_who_come_meanwhile_go_toget
 
 /// Its runtime is busy with something else, or it has left.
 #[tokio::test]
-async fn a_caller_who_goes_alone_and_never_comes_by_again_holds_up_nobody() {
+async fn a_caller_who_never_comes_by_again_holds_up_nobody() {
     let mut cx = Context::from_waker(Waker::noop());
     for leaves in [false, true] {
         let scene = scene(0);
-        let mut lone = Box::pin(send(&scene.batches, "lone"));
-        assert!(lone.as_mut().poll(&mut cx).is_pending());
-        let lone = (!leaves).then_some(lone);
+        let mut first = Box::pin(send(&scene.batches, "first"));
+        assert!(first.as_mut().poll(&mut cx).is_pending());
+        let first = (!leaves).then_some(first);
         let mut others = ["a", "b"].map(|text| Box::pin(send(&scene.batches, text)));
         for other in &mut others {
             assert!(other.as_mut().poll(&mut cx).is_pending());
         }
         let carried = || scene.carried.lock().unwrap().iter().map(|b| b.0).collect::<Vec<_>>();
-        assert_eq!(carried(), [1], "the lone call is under way, whoever sees to it");
+        assert_eq!(carried(), [1], "the first call is under way");
         scene.gate.add_permits(2);
         for other in others {
             other.await;
         }
         assert_eq!(carried(), [1, 2], "nothing was sent twice");
-        if let Some(lone) = lone {
-            lone.await;
+        if let Some(first) = first {
+            first.await;
         }
-        // And the next goes alone again.
-        let mut next = pin!(send(&scene.batches, "next"));
-        assert!(next.as_mut().poll(&mut cx).is_pending());
-        assert_eq!(scene.carried.lock().unwrap()[2].1.as_deref(), std::thread::current().name());
-        scene.gate.add_permits(1);
-        next.await;
     }
 }
 
-/// The carrier breaks down within the poll of whoever goes alone.
+/// The carrier breaks down within the poll of the caller who sends.
 #[tokio::test]
-async fn what_breaks_down_alone_breaks_nobody_elses_call() {
+async fn a_call_that_breaks_down_breaks_nobody_elses() {
     let carry: Carrier = Box::new(|steps, room| {
         carrying(room, async move {
             assert_ne!(steps[0].key.as_str(), "bad", "as ordered");

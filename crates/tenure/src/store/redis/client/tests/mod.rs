@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "real servers, real time")]
 
 mod connection;
+mod direct;
 pub(in crate::store::redis) mod fake;
 mod faults;
 mod network;
@@ -17,7 +18,7 @@ use tenure_testkit::Server as RealServer;
 
 use crate::runtime::{self, Moment, Runtime};
 
-use super::connection::Connection;
+use super::connection::{Connection, Way};
 use super::dial::{Dial, Dialling};
 use super::failure::Failure;
 use super::resp::{Command, Value};
@@ -49,7 +50,7 @@ async fn run(link: &Link, script: &Script, keys: &[&str], args: &[&str]) -> Resu
     let count = keys.len().to_string();
     let pack =
         |(): &(), head: [&str; 2]| Command::of(&[&head, &[&*count][..], keys, args].concat());
-    Ok(link.eval(script, pack).await?.0)
+    Ok(link.eval(Way::Shared, script, pack).await?.0)
 }
 
 async fn ping(link: &Link) -> Result<Value, Failure> {

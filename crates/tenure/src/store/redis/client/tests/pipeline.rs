@@ -7,9 +7,12 @@ use std::task::{Context, Poll, Waker};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
+use crate::store::redis::client::dial::ByteStream;
 use crate::store::redis::client::failure::{Cause, Failure};
 use crate::store::redis::client::pipeline::{Driver, Pipeline};
 use crate::store::redis::client::resp::{Command, Reader, Value};
+
+impl ByteStream for DuplexStream {}
 
 fn connection(room: usize) -> (Pipeline, Driver, DuplexStream) {
     let (ours, theirs) = duplex(room);
