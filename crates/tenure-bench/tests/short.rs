@@ -36,6 +36,7 @@ fn the_short_form_prints_every_figure_and_keeps_its_raw_data() {
         "one blocking caller, p50 / scripts over a socket",
         "64 tasks, cycles per second / quickest library",
         "64 tasks, server CPU per cycle / cheapest library",
+        "tasks, lowest point / better of two ways forced",
         "handoff between processes, 16 waiters, p50 / PING",
         "16 waiters, longest wait / mean round",
         "handoff, 1,000 waiters",
@@ -63,9 +64,10 @@ fn compares_every_contender_written_in_rust(peers: &Path) {
     let sockets = ["bare-blocking", "bare-tokio", "scripts-blocking", "scripts-tokio"];
     let libraries = ["tenure", "rslock"];
     let current = ["tenure-current", "rslock-current", "scripts-tokio-current"];
+    let tasks = [&libraries[..], &["tenure-shared", "tenure-direct"]].concat();
     let lone = [&libraries[..], &["tenure-blocking"], &current, &sockets].concat();
     for (workload, contenders) in
-        [("lone", &lone[..]), ("tasks", &libraries), ("waiters", &libraries)]
+        [("lone", &lone[..]), ("tasks", &tasks[..]), ("waiters", &libraries)]
     {
         let rows = peers[workload].as_array().expect("rows");
         for server in ["redis", "valkey"] {

@@ -26,6 +26,8 @@ pub(crate) fn run(contender: &str) -> Result<(), Failure> {
     };
     match library {
         "tenure" => serve::<tenure::Async>(threads),
+        "tenure-shared" => serve::<tenure::Shared>(threads),
+        "tenure-direct" => serve::<tenure::Lone>(threads),
         "tenure-blocking" => serve::<tenure::Blocking>(threads),
         "rslock" => serve::<rslock::Rslock>(threads),
         "bare-blocking" => serve::<BareOver<wire::Blocking>>(threads),

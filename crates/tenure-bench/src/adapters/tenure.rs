@@ -1,8 +1,10 @@
 //! Tenure as its users call it, with its defaults: fences, renewal, a place in the queue.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
-use ::tenure::{Guard, Locks, Mutex, blocking};
+use ::tenure::store::{Direct, Redis, RedisOptions};
+use ::tenure::{Guard, Locks, LocksOptions, Mutex, blocking, runtime};
 
 use crate::Failure;
 
@@ -10,6 +12,14 @@ use super::library::{Caller, Driven, Library};
 
 #[derive(Debug)]
 pub(super) struct Async(Locks);
+
+/// Kept from choosing its connection to the server.
+#[derive(Debug)]
+pub(super) struct Shared(Locks);
+
+/// Kept from choosing its connection to the server.
+#[derive(Debug)]
+pub(super) struct Lone(Locks);
 
 #[derive(Debug)]
 pub(super) struct Blocking(blocking::Locks);
@@ -34,6 +44,37 @@ impl Library for Async {
         Ok(self.0.mutex(key))
     }
 }
+
+async fn forced(address: SocketAddr, direct: Direct) -> Result<Locks, Failure> {
+    let options = RedisOptions { direct, ..RedisOptions::default() };
+    let runtime = runtime::machine()?;
+    let store = Redis::open_with(&format!("redis://{address}"), Arc::clone(&runtime), options);
+    Ok(Locks::over(Arc::new(store.await?), runtime, LocksOptions::default()))
+}
+
+macro_rules! forced {
+    ($library:ident, $direct:ident) => {
+        impl Library for $library {
+            type Caller = Mutex;
+            const DRIVEN: Driven = Driven::Tokio;
+
+            fn version() -> Result<String, Failure> {
+                Ok(version())
+            }
+
+            async fn open(address: SocketAddr) -> Result<Self, Failure> {
+                Ok(Self(forced(address, Direct::$direct).await?))
+            }
+
+            async fn caller(&self, key: String) -> Result<Mutex, Failure> {
+                Ok(self.0.mutex(key))
+            }
+        }
+    };
+}
+
+forced!(Shared, Never);
+forced!(Lone, Always);
 
 impl Caller for Mutex {
     type Held = Guard;

@@ -53,6 +53,8 @@ pub(crate) const ALL: &[Contender] = &[
     contender(TENURE, Role::Tenure, Toolchain::Rust, &[Lone, Tasks, Runtimes, Waiters]),
     contender(TENURE_CURRENT, Role::Tenure, Toolchain::Rust, &[Lone]),
     contender(TENURE_BLOCKING, Role::Tenure, Toolchain::Rust, &[Lone]),
+    contender("tenure-shared", Role::Forced, Toolchain::Rust, &[Tasks, Runtimes]),
+    contender("tenure-direct", Role::Forced, Toolchain::Rust, &[Tasks, Runtimes]),
     contender("rslock", Role::Library, Toolchain::Rust, &[Lone, Tasks, Waiters]),
     contender("rslock-current", Role::OneThread, Toolchain::Rust, &[Lone]),
     contender("redsync", Role::Library, Toolchain::Go, &[Lone, Tasks, Waiters]),
