@@ -4,7 +4,7 @@
 
 use std::fmt;
 use std::future::poll_fn;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Poll;
 use std::time::Duration;
@@ -44,7 +44,7 @@ pub enum Direct {
     Lone,
     /// Never.
     Never,
-    /// Always, once it is open.
+    /// Whenever no other call is under way on it, once it is open.
     Always,
 }
 
@@ -54,6 +54,8 @@ pub(super) struct Lone {
     link: Arc<Link>,
     runtime: Arc<dyn Runtime>,
     under_way: AtomicUsize,
+    /// Whether a caller has been let through to it, with [`Direct::Always`].
+    is_taken: AtomicBool,
     streak: Mutex<Streak>,
     this: Weak<Self>,
 }
@@ -85,6 +87,7 @@ impl Lone {
             link: Arc::clone(link),
             runtime: Arc::clone(runtime),
             under_way: AtomicUsize::new(0),
+            is_taken: AtomicBool::new(false),
             streak: Mutex::default(),
             this: this.clone(),
         })
@@ -97,7 +100,11 @@ impl Lone {
             return None;
         }
         let before = self.under_way.fetch_add(1, Ordering::Relaxed);
-        Some(UnderWay { lone: self, is_alone: before == 0 })
+        let is_alone = match self.mode {
+            Direct::Always => !self.is_taken.swap(true, Ordering::Relaxed),
+            Direct::Lone | Direct::Never => before == 0,
+        };
+        Some(UnderWay { lone: self, is_alone })
     }
 
     /// Whether a lone call may go over the direct connection. It is opened for a later call if it
@@ -117,8 +124,7 @@ impl Lone {
                 self.open();
                 false
             }
-            _ if self.mode == Direct::Always => true,
-            (_, misses) if misses >= MISSES_MAX => {
+            (_, misses) if misses >= MISSES_MAX && self.mode == Direct::Lone => {
                 self.link.close_direct();
                 false
             }
@@ -182,9 +188,6 @@ impl UnderWay<'_> {
     /// Whether this call goes over the direct connection.
     pub(super) async fn is_direct(&self) -> bool {
         let lone = self.lone;
-        if lone.mode == Direct::Always {
-            return lone.is_direct();
-        }
         if !self.is_alone {
             lone.streak().calls = 0;
             return false;
@@ -199,7 +202,8 @@ impl UnderWay<'_> {
         };
         if direct_calls % YIELD_EVERY == 0 {
             let_others_go_first().await;
-            return lone.under_way.load(Ordering::Relaxed) == 1;
+            let is_alone = lone.under_way.load(Ordering::Relaxed) == 1;
+            return is_alone || lone.mode == Direct::Always;
         }
         true
     }
@@ -208,6 +212,9 @@ impl UnderWay<'_> {
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
         self.lone.under_way.fetch_sub(1, Ordering::Relaxed);
+        if self.is_alone && self.lone.mode == Direct::Always {
+            self.lone.is_taken.store(false, Ordering::Relaxed);
+        }
     }
 }
 
