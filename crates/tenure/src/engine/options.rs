@@ -148,7 +148,12 @@ impl AcquireOptions {
     /// granted beside others. So does an owner with a fixed value: it must be told at once that it
     /// would wait for itself.
     pub(crate) fn stands_in_line(&self) -> bool {
-        self.owner.is_none() && self.claim.units() == self.claim.limit()
+        self.owner.is_none() && self.wants_whole_key()
+    }
+
+    /// Whether it can be granted only while nobody else holds.
+    pub(super) fn wants_whole_key(&self) -> bool {
+        self.claim.units() == self.claim.limit()
     }
 
     /// Checks everything else.
@@ -156,6 +161,7 @@ impl AcquireOptions {
         key: Key,
         owner: Option<Arc<str>>,
         label: Label,
+        claim: Claim,
         lease_options: Result<LeaseOptions, String>,
         wait: Option<Duration>,
     ) -> Result<Self> {
@@ -164,7 +170,7 @@ impl AcquireOptions {
             Owner::check(value).map_err(|e| invalid(e.to_string()).with_key(&key))?;
         }
         let lease_options = lease_options.map_err(|message| invalid(message).with_key(&key))?;
-        Ok(Self { key, owner, label, claim: Claim::MUTEX, lease_options, wait })
+        Ok(Self { key, owner, label, claim, lease_options, wait })
     }
 }
 

@@ -1,8 +1,11 @@
 //! Kinds of locks: each translates its options to a claim. A kind never knows a store and starts no
 //! task.
 
+mod control;
 mod lazy_locks;
 mod mutex;
+mod options;
+mod scopes;
 
 pub(crate) use lazy_locks::{LazyLocks, Opening};
 pub use mutex::Mutex;

@@ -1,20 +1,23 @@
 //! The lock of one holder: the claim 1 of 1. It sends nothing before a verb is called.
 
-mod control;
-mod scopes;
-
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
-use crate::engine::{self, AcquireOptions, LeaseOptions, Renewal};
-use crate::guard::Guard;
-use crate::protocol::{Inspection, Op, Reply};
+use crate::engine::{self, Renewal};
+use crate::guard::{Guard, Lease, Released};
+use crate::protocol::{Inspection, State};
+use crate::scope::{Compensated, Failure, Finished};
+use crate::ticket::Ticket;
 #[cfg(doc)]
-use crate::types::{Error, ErrorKind};
-use crate::types::{InvalidKey, Key, Label, Operation, Result};
+use crate::types::ErrorKind;
+use crate::types::{Claim, Error, InvalidKey, Key, Label, Operation, Result};
 
 use super::LazyLocks;
+use super::control::control;
+use super::options::{Kind, Options, options};
+use super::scopes::scopes;
+
+const MUTEX: Kind = Kind { name: "a mutex", has_many_holders: false };
 
 /// A lock with at most one holder at a time.
 ///
@@ -39,85 +42,15 @@ use super::LazyLocks;
 #[derive(Clone)]
 #[must_use = "nothing is locked before it is acquired"]
 pub struct Mutex {
-    locks: LazyLocks,
-    key: Result<Key, InvalidKey>,
-    ttl: Duration,
-    wait: Option<Duration>,
-    renewal: Renewal,
-    min_hold: Duration,
-    max_hold: Option<Duration>,
-    owner: Option<Arc<str>>,
-    label: Option<Label>,
+    options: Options,
 }
 
 impl Mutex {
     pub(crate) fn new(locks: LazyLocks, key: Result<Key, InvalidKey>) -> Self {
-        Self {
-            locks,
-            key,
-            ttl: Duration::from_secs(30),
-            wait: None,
-            renewal: Renewal::Auto,
-            min_hold: Duration::ZERO,
-            max_hold: None,
-            owner: None,
-            label: None,
-        }
+        Self { options: Options::new(MUTEX, locks, key) }
     }
 
-    /// Time for which the lease lasts without renewal: 10 ms to 30 days, default 30 s. After a
-    /// crash of the holder the key is free again after this time at the latest.
-    pub fn with_ttl(mut self, ttl: Duration) -> Self {
-        self.ttl = ttl;
-        self
-    }
-
-    /// Maximum time for which [`acquire`](Self::acquire) waits; default: no limit. The first
-    /// request may take 100 ms even if this limit is shorter.
-    pub fn with_wait(mut self, limit: Duration) -> Self {
-        self.wait = Some(limit);
-        self
-    }
-
-    /// Waits for at most `tries` · `delay`, for programs whose settings are tries and a delay. The
-    /// same as [`with_wait`](Self::with_wait) with the product. Where the store has a queue it
-    /// stands in line, and the delay plays no other part.
-    pub fn with_retry(self, tries: u32, delay: Duration) -> Self {
-        self.with_wait(delay.saturating_mul(tries))
-    }
-
-    /// When the lease is renewed; default: every third of the ttl.
-    pub fn with_renewal(mut self, renewal: Renewal) -> Self {
-        self.renewal = renewal;
-        self
-    }
-
-    /// Keeps the key taken for `span` after the grant, even if it is released earlier or the ttl is
-    /// shorter: "at most once in `span`". Default: zero.
-    pub fn with_min_hold(mut self, span: Duration) -> Self {
-        self.min_hold = span;
-        self
-    }
-
-    /// Loses the lock `span` after the grant, whatever is renewed or extended. Default: never.
-    pub fn with_max_hold(mut self, span: Duration) -> Self {
-        self.max_hold = Some(span);
-        self
-    }
-
-    /// Sets a fixed owner value of 1..=256 bytes without control characters, in place of a random
-    /// one. Two claims with one value still exclude each other. A claim that would wait for one
-    /// with its own value is refused.
-    pub fn with_owner(mut self, value: impl AsRef<str>) -> Self {
-        self.owner = Some(value.as_ref().into());
-        self
-    }
-
-    /// Sets the name that others see as the holder; default `host:pid:program`. See [`Label`].
-    pub fn with_label(mut self, text: impl AsRef<str>) -> Self {
-        self.label = Some(Label::new(text));
-        self
-    }
+    options!();
 
     /// Checks the options and sends nothing: each limit, and whether they fit together. For a
     /// program that takes them from a user, and refuses them before it connects. Every acquire
@@ -133,7 +66,7 @@ impl Mutex {
     /// assert_eq!(error.message(), "a ttl of 1ms is below the limit of 10ms");
     /// ```
     pub fn validate(&self) -> Result<()> {
-        self.options().map(drop)
+        self.options.check(Claim::MUTEX).map(drop)
     }
 
     /// Waits in line until the lock is held: first come, first served.
@@ -166,10 +99,7 @@ impl Mutex {
     /// # Ok(()) }
     /// ```
     pub async fn acquire(&self) -> Result<Guard> {
-        let options = self.options()?;
-        let engine = self.locks.engine(Operation::Acquire, &options.key).await?;
-        let held = engine::acquire(&engine, &options).await?;
-        Ok(Guard::new(&engine, held))
+        self.options.acquire(Claim::MUTEX).await
     }
 
     /// Takes the lock if it is free and nobody stands in line; `None` if it is not.
@@ -194,61 +124,49 @@ impl Mutex {
     /// # Ok(()) }
     /// ```
     pub async fn try_acquire(&self) -> Result<Option<Guard>> {
-        let options = self.options()?;
-        let engine = self.locks.engine(Operation::Acquire, &options.key).await?;
-        let held = engine::try_acquire(&engine, &options).await?;
-        Ok(held.map(|held| Guard::new(&engine, held)))
+        self.options.try_acquire(Claim::MUTEX).await
     }
 
-    /// Asks the store for the holders and waiters of the key.
+    /// Takes the lock from its holder, ahead of the line, with a new fence. The old holder loses it
+    /// as with [`force_release`](Self::force_release), and may go on with its work until it learns
+    /// of that. Only a resource that checks fences is safe from it.
+    ///
+    /// # If the reply is lost
+    /// The same request is repeated, and the store recognises it. It takes the lock from nobody a
+    /// second time.
     ///
     /// # Cancel safety
-    /// It changes nothing.
+    /// Dropping the future withdraws the claim in the background. The old holder does not get the
+    /// lock back.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] for a bad key, or the store's failure.
+    /// As with [`acquire`](Self::acquire), but for `Busy`.
     ///
     /// # Examples
     /// ```
     /// # async fn f(locks: tenure::Locks) -> tenure::Result<()> {
-    /// let seen = locks.mutex("report").inspect().await?;
-    /// for holder in &seen.holders {
-    ///     println!("{} since {:?}", holder.label, holder.since);
-    /// }
+    /// let guard = locks.mutex("leader").steal().await?;
+    /// println!("in charge with fence {}", guard.fence());
     /// # Ok(()) }
     /// ```
-    pub async fn inspect(&self) -> Result<Inspection> {
-        let key = self.key(Operation::Inspect)?;
-        let engine = self.locks.engine(Operation::Inspect, key).await?;
-        match engine.request(Operation::Inspect, key, Op::Inspect).await? {
-            Reply::Inspected(seen) => Ok(seen),
-            other => Err(engine.failing(Operation::Inspect, key).by_reply(&other)),
-        }
+    pub async fn steal(&self) -> Result<Guard> {
+        let options = self.options.check(Claim::MUTEX)?;
+        let engine = self.options.engine_for_claims(Operation::Acquire, &options.key).await?;
+        let held = engine::steal(&engine, &options).await?;
+        Ok(Guard::new(&engine, held))
     }
 
-    fn key(&self, operation: Operation) -> Result<&Key> {
-        self.key.as_ref().map_err(|invalid| invalid.during(operation))
-    }
+    control!("locks.mutex(\"report\")");
+    scopes!("locks.mutex(\"report\")");
 
-    fn options(&self) -> Result<AcquireOptions> {
-        let key = self.key(Operation::Acquire)?.clone();
-        let lease_options =
-            LeaseOptions::check(self.ttl, self.renewal, self.min_hold, self.max_hold);
-        let label = self.label.clone().unwrap_or_else(Label::of_this_process);
-        AcquireOptions::check(key, self.owner.clone(), label, lease_options, self.wait)
+    /// Releases the lease of an owner with this value, whichever process acquired it.
+    pub(crate) async fn release_owner(&self, value: &str) -> Result<Released> {
+        self.options.release_owner(value).await
     }
 }
 
 impl fmt::Debug for Mutex {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Mutex")
-            .field("key", &self.key)
-            .field("ttl", &self.ttl)
-            .field("wait", &self.wait)
-            .field("renewal", &self.renewal)
-            .field("min_hold", &self.min_hold)
-            .field("max_hold", &self.max_hold)
-            .field("label", &self.label)
-            .finish_non_exhaustive()
+        self.options.describe(&mut f.debug_struct("Mutex"))
     }
 }
