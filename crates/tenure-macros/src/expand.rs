@@ -11,26 +11,30 @@ use super::template;
 pub(crate) fn expand(options: Options, mut function: ItemFn) -> Result<TokenStream> {
     let answer = checked_answer(&function)?;
     let ItemFn { sig, block, .. } = &function;
-    let Options { key, tries, store, lease, settings } = options;
+    let Options { key, tries, store, permits, lease, settings } = options;
     let name = &sig.ident;
     let key = match key {
         Some(key) => template::key(&key)?,
         None => quote!(::core::concat!(::core::module_path!(), "::", ::core::stringify!(#name))),
     };
-    let mutex = match store {
-        Some(store) => quote!((#store).mutex(#key)),
-        None => quote!(::tenure::mutex(#key)),
+    let (verb, kind, number) = match permits {
+        Some(permits) => (quote!(semaphore), quote!(Semaphore), quote!(, #permits)),
+        None => (quote!(mutex), quote!(Mutex), quote!()),
+    };
+    let lock = match store {
+        Some(store) => quote!((#store).#verb(#key #number)),
+        None => quote!(::tenure::#verb(#key #number)),
     };
     let lease = lease.unwrap_or_else(|| Ident::new("_lease", name.span()));
     let run = Ident::new(if tries { "try_run" } else { "run" }, answer.span());
     let body = if sig.asyncness.is_some() {
         // A type that does not fit is reported at the function's return type.
         quote_spanned! {answer.span()=>
-            __tenure_mutex.#run(move |#lease: ::tenure::Lease| async move #block).await
+            __tenure_lock.#run(move |#lease: ::tenure::Lease| async move #block).await
         }
     } else {
         quote_spanned! {answer.span()=>
-            ::tenure::blocking::Mutex::from(__tenure_mutex)
+            ::tenure::blocking::#kind::from(__tenure_lock)
                 .#run(move |#lease: ::tenure::Lease| #block)
         }
     };
@@ -40,7 +44,7 @@ pub(crate) fn expand(options: Options, mut function: ItemFn) -> Result<TokenStre
         body
     };
     function.block = parse_quote!({
-        let __tenure_mutex = #mutex #(#settings)*;
+        let __tenure_lock = #lock #(#settings)*;
         #body
     });
     Ok(quote!(#function))

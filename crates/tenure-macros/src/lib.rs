@@ -25,11 +25,16 @@ use options::Options;
 /// async fn nightly() -> tenure::Result<Option<u32>> {
 ///     Ok(Some(42)) // None without a run if another instance is at it
 /// }
+/// #[tenure::locked("geocoder", permits = 3)] // three at a time
+/// async fn locate(place: &str) -> tenure::Result<usize> {
+///     Ok(place.len())
+/// }
 /// # async fn f() -> tenure::Result<()> {
 /// # tenure::set_default(tenure::connect("memory:").await?);
 /// # let shop = Shop { locks: tenure::connect("memory:").await? };
 /// assert_eq!(shop.pay(&Order { id: 7 }).await?, "paid Order { id: 7 }");
 /// assert_eq!(nightly().await?, Some(42));
+/// assert_eq!(locate("Ulm").await?, 3);
 /// # Ok(()) }
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(f()).unwrap();
 /// ```
@@ -46,6 +51,7 @@ use options::Options;
 /// |---|---|
 /// | `try` | do not wait: answer `Ok(None)` if it is held; needs `Result<Option<_>, E>` |
 /// | `store = expr` | the `Locks` to use; default: those of `tenure::mutex` |
+/// | `permits = 3`, or an expression | three may run at a time, by a semaphore of three permits |
 /// | `ttl`, `wait`, `min_hold`, `max_hold` | as `with_ttl` and so on: `"30s"`, or an expression |
 /// | `renewal = "off"`, or an interval | as `with_renewal` |
 /// | `owner = expr`, `label = expr` | as `with_owner`, `with_label` |

@@ -6,22 +6,31 @@ use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream};
 use syn::{Expr, ExprLit, Ident, Lit, LitStr, Result, Token};
 
-const KNOWN: &str = "try, store, ttl, wait, renewal, min_hold, max_hold, owner, label, lease";
+const KNOWN: &str =
+    "try, store, permits, ttl, wait, renewal, min_hold, max_hold, owner, label, lease";
 const SUCH_AS: &str = "\"500ms\", \"30s\", \"5m\", \"2h\" or \"1h30m\"";
 
-/// The options, as written; `settings` are the calls that set them on a mutex.
+/// The options, as written; `settings` are the calls that set them on a lock.
 pub(crate) struct Options {
     pub(crate) key: Option<LitStr>,
     pub(crate) tries: bool,
     pub(crate) store: Option<Expr>,
+    /// How many may hold it at a time; `None`: one, by a mutex.
+    pub(crate) permits: Option<Expr>,
     pub(crate) lease: Option<Ident>,
     pub(crate) settings: Vec<TokenStream>,
 }
 
 impl Parse for Options {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
-        let mut options =
-            Self { key: None, tries: false, store: None, lease: None, settings: Vec::new() };
+        let mut options = Self {
+            key: None,
+            tries: false,
+            store: None,
+            permits: None,
+            lease: None,
+            settings: Vec::new(),
+        };
         let mut seen: Vec<Ident> = Vec::new();
         if input.peek(LitStr) {
             options.key = Some(input.parse()?);
@@ -62,6 +71,7 @@ impl Options {
         let value: Expr = input.parse()?;
         match name.to_string().as_str() {
             "store" => self.store = Some(value),
+            "permits" => self.permits = Some(permits(value)?),
             "renewal" => {
                 let renewal = renewal(&value)?;
                 self.settings.push(quote!(.with_renewal(#renewal)));
@@ -101,6 +111,16 @@ fn duration(value: &Expr) -> Result<TokenStream> {
             refused(format!("{} has no unit; write a duration such as {SUCH_AS}", quote!(#other)))
         }
     }
+}
+
+/// A number of permits, of which none makes no sense.
+fn permits(value: Expr) -> Result<Expr> {
+    if let Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) = &value
+        && number.base10_parse::<u64>()? == 0
+    {
+        return Err(syn::Error::new(number.span(), "with 0 permits it would never run"));
+    }
+    Ok(value)
 }
 
 fn renewal(value: &Expr) -> Result<TokenStream> {

@@ -23,19 +23,23 @@
 //! # Ok(()) }
 //! ```
 
+mod kinds;
+
 use std::future::ready;
 use std::ops::Deref;
 use std::time::Duration;
 
 use pollster::block_on;
 
-use crate::engine::{LocksOptions, Renewal};
+use crate::engine::LocksOptions;
 use crate::guard::{Lease, Released};
 use crate::protocol::Inspection;
 use crate::runtime::Moment;
 use crate::scope::{Compensated, Failure, Finished};
 use crate::ticket::Ticket;
 use crate::types::{Error, Key, LostReason, Result};
+
+pub use kinds::{Mutex, Semaphore};
 
 /// [`tenure::connect`](crate::connect), blocking.
 ///
@@ -55,7 +59,12 @@ pub fn connect_with(url: &str, options: LocksOptions) -> Result<Locks> {
 
 /// [`tenure::mutex`](crate::mutex), for blocking use.
 pub fn mutex(name: impl AsRef<str>) -> Mutex {
-    Mutex(crate::default::mutex(name))
+    crate::default::mutex(name).into()
+}
+
+/// [`tenure::semaphore`](crate::semaphore), for blocking use.
+pub fn semaphore(name: impl AsRef<str>, permits: u32) -> Semaphore {
+    crate::default::semaphore(name, permits).into()
 }
 
 /// [`tenure::Locks`](crate::Locks) for blocking use. [`connect`] makes them, or `From`, from the
@@ -78,7 +87,12 @@ impl From<Locks> for crate::Locks {
 impl Locks {
     /// See [`Locks::mutex`](crate::Locks::mutex).
     pub fn mutex(&self, key: impl AsRef<str>) -> Mutex {
-        Mutex(self.0.mutex(key))
+        self.0.mutex(key).into()
+    }
+
+    /// See [`Locks::semaphore`](crate::Locks::semaphore).
+    pub fn semaphore(&self, key: impl AsRef<str>, permits: u32) -> Semaphore {
+        self.0.semaphore(key, permits).into()
     }
 
     /// See [`Locks::list`](crate::Locks::list).
@@ -116,155 +130,6 @@ impl Locks {
     /// As there.
     pub fn close(&self, limit: Duration) -> Result<()> {
         block_on(self.0.close(limit))
-    }
-}
-
-/// [`tenure::Mutex`](crate::Mutex) for blocking use.
-#[derive(Debug, Clone)]
-#[must_use = "nothing is locked before it is acquired"]
-pub struct Mutex(crate::Mutex);
-
-impl From<crate::Mutex> for Mutex {
-    fn from(mutex: crate::Mutex) -> Self {
-        Self(mutex)
-    }
-}
-
-/// Defines methods that pass one option on.
-macro_rules! options {
-    ($($name:ident($option:ident: $type:ty);)+) => {
-        $(
-            #[doc = concat!("See [`Mutex::", stringify!($name), "`](crate::Mutex::")]
-            #[doc = concat!(stringify!($name), ").")]
-            pub fn $name(self, $option: $type) -> Self {
-                Self(self.0.$name($option))
-            }
-        )+
-    };
-}
-
-impl Mutex {
-    options! {
-        with_ttl(ttl: Duration);
-        with_wait(limit: Duration);
-        with_renewal(renewal: Renewal);
-        with_min_hold(span: Duration);
-        with_max_hold(span: Duration);
-        with_owner(value: impl AsRef<str>);
-        with_label(text: impl AsRef<str>);
-    }
-
-    /// See [`Mutex::with_retry`](crate::Mutex::with_retry).
-    pub fn with_retry(self, tries: u32, delay: Duration) -> Self {
-        Self(self.0.with_retry(tries, delay))
-    }
-
-    /// See [`Mutex::acquire`](crate::Mutex::acquire). It blocks as long as others hold the key.
-    ///
-    /// # Errors
-    /// As there.
-    pub fn acquire(&self) -> Result<Guard> {
-        block_on(self.0.acquire()).map(Guard)
-    }
-
-    /// See [`Mutex::try_acquire`](crate::Mutex::try_acquire).
-    ///
-    /// # Errors
-    /// As there.
-    pub fn try_acquire(&self) -> Result<Option<Guard>> {
-        Ok(block_on(self.0.try_acquire())?.map(Guard))
-    }
-
-    /// Waits for the lock, runs `work` under it on this thread, and gives it back. As
-    /// [`Mutex::run`](crate::Mutex::run), but the loss of the lock cannot interrupt the work. It is
-    /// reported at the end, unless the work itself has failed.
-    ///
-    /// # Errors
-    /// Those of [`acquire`](Self::acquire); the work's own; [`Lost`](crate::ErrorKind::Lost).
-    pub fn run<T, E>(&self, work: impl FnOnce(Lease) -> Result<T, E>) -> Result<T, E>
-    where
-        E: From<Error>,
-    {
-        self.acquire()?.run(work)
-    }
-
-    /// See [`Mutex::try_run`](crate::Mutex::try_run), and [`run`](Self::run).
-    ///
-    /// # Errors
-    /// As there.
-    pub fn try_run<T, E>(&self, work: impl FnOnce(Lease) -> Result<T, E>) -> Result<Option<T>, E>
-    where
-        E: From<Error>,
-    {
-        self.try_acquire()?.map(|guard| guard.run(work)).transpose()
-    }
-
-    /// See [`Mutex::run_to_end`](crate::Mutex::run_to_end).
-    ///
-    /// # Errors
-    /// Those of [`acquire`](Self::acquire).
-    pub fn run_to_end<V>(&self, work: impl FnOnce(Lease) -> V) -> Result<Finished<V>> {
-        Ok(self.acquire()?.run_to_end(work))
-    }
-
-    /// See [`Mutex::run_compensated`](crate::Mutex::run_compensated).
-    ///
-    /// # Errors
-    /// Those of [`acquire`](Self::acquire).
-    pub fn run_compensated<T, E, C>(
-        &self,
-        work: impl FnOnce(Lease) -> Result<T, E>,
-        compensation: impl FnOnce(Lease, Failure<'_, T, E>) -> C,
-    ) -> Result<Compensated<T, E, C>> {
-        Ok(self.acquire()?.run_compensated(work, compensation))
-    }
-
-    /// See [`Mutex::inspect`](crate::Mutex::inspect).
-    ///
-    /// # Errors
-    /// As there.
-    pub fn inspect(&self) -> Result<Inspection> {
-        block_on(self.0.inspect())
-    }
-
-    /// See [`Mutex::held_by_anyone`](crate::Mutex::held_by_anyone).
-    ///
-    /// # Errors
-    /// As there.
-    pub fn held_by_anyone(&self) -> Result<bool> {
-        block_on(self.0.held_by_anyone())
-    }
-
-    /// See [`Mutex::held_by_me`](crate::Mutex::held_by_me).
-    ///
-    /// # Errors
-    /// As there.
-    pub fn held_by_me(&self) -> Result<bool> {
-        block_on(self.0.held_by_me())
-    }
-
-    /// See [`Mutex::force_release`](crate::Mutex::force_release).
-    ///
-    /// # Errors
-    /// As there.
-    pub fn force_release(&self) -> Result<u32> {
-        block_on(self.0.force_release())
-    }
-
-    /// See [`Mutex::steal`](crate::Mutex::steal).
-    ///
-    /// # Errors
-    /// As there.
-    pub fn steal(&self) -> Result<Guard> {
-        block_on(self.0.steal()).map(Guard)
-    }
-
-    /// See [`Mutex::adopt`](crate::Mutex::adopt).
-    ///
-    /// # Errors
-    /// As there.
-    pub fn adopt(&self, ticket: &Ticket) -> Result<Guard> {
-        block_on(self.0.adopt(ticket)).map(Guard)
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError};
 use tokio::sync::OnceCell;
 
 use crate::engine::LocksOptions;
-use crate::kinds::{LazyLocks, Mutex, Opening};
+use crate::kinds::{LazyLocks, Mutex, Opening, Semaphore};
 use crate::locks::Locks;
 use crate::process::{OfProcess, PerProcess, of_process};
 use crate::types::{Error, ErrorKind, Key, Operation, Result};
@@ -67,9 +67,27 @@ pub fn mutex(name: impl AsRef<str>) -> Mutex {
     Mutex::new(LazyLocks::Later(open), Key::new(name))
 }
 
-/// Makes `locks` the default store of [`mutex`] and [`default_locks`], for this whole program.
+/// A semaphore of `permits` permits on `name` in the default store, which is found as by [`mutex`].
 ///
-/// Call it early in `main`. Mutexes that were made before use it from their next acquisition on;
+/// ```
+/// # async fn render() {}
+/// # async fn f() -> tenure::Result<()> {
+/// tenure::semaphore("render", 4)
+///     .run(|_lease| async {
+///         render().await;
+///         tenure::ok(())
+///     })
+///     .await
+/// # }
+/// ```
+pub fn semaphore(name: impl AsRef<str>, permits: u32) -> Semaphore {
+    Semaphore::new(LazyLocks::Later(open), Key::new(name), permits)
+}
+
+/// Makes `locks` the default store of [`mutex`], [`semaphore`] and [`default_locks`], for this
+/// whole program.
+///
+/// Call it early in `main`. Locks that were made before use it from their next acquisition on;
 /// guards stay with the store that granted them. A forked process does not inherit it.
 pub fn set_default(locks: Locks) {
     let default = DEFAULT.get();

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::engine::{self, Engine, LocksOptions};
 use crate::guard::{Guard, Released};
-use crate::kinds::{LazyLocks, Mutex};
+use crate::kinds::{LazyLocks, Mutex, Semaphore};
 use crate::process::OfProcess;
 use crate::protocol::Inspection;
 use crate::runtime::Runtime;
@@ -65,6 +65,14 @@ impl Locks {
     /// that sends something.
     pub fn mutex(&self, key: impl AsRef<str>) -> Mutex {
         Mutex::new(LazyLocks::Open(self.engine.clone()), Key::new(key))
+    }
+
+    /// A semaphore on `key`: at most `permits` permits are held at a time.
+    ///
+    /// Nothing is sent yet. A bad key, and a number of permits that is not 1 to
+    /// [`Claim::MAX`](crate::Claim::MAX), are refused by the first call that sends something.
+    pub fn semaphore(&self, key: impl AsRef<str>, permits: u32) -> Semaphore {
+        Semaphore::new(LazyLocks::Open(self.engine.clone()), Key::new(key), permits)
     }
 
     /// At most `limit` keys in use that begin with `prefix`, in order, from the one after

@@ -25,4 +25,9 @@ async fn key_at_the_end() -> tenure::Result<()> {
     Ok(())
 }
 
+#[tenure::locked(permits = 0)]
+async fn no_permits() -> tenure::Result<()> {
+    Ok(())
+}
+
 fn main() {}

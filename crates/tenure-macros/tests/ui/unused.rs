@@ -7,6 +7,7 @@ use std::time::Duration;
 
 async fn nothing_is_locked(locks: tenure::Locks) {
     tenure::mutex("report");
+    tenure::semaphore("report", 3);
     locks.mutex("report").with_ttl(Duration::from_secs(9));
     locks.mutex("report").acquire();
     locks.mutex("report").run(|_lease| async { tenure::ok(()) });

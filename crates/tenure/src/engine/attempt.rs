@@ -213,7 +213,9 @@ impl<'a> Attempt<'a> {
     ) -> Result<LeaseEntry> {
         let engine = self.engine;
         let waiter = self.enter_line(seen, give_up).await?;
-        let mut suspicion = (give_up == Moment::NEVER).then_some(self.started + SUSPICION);
+        // Beside a permit that it holds, a task may wait for that of another.
+        let may_wait_for_itself = give_up == Moment::NEVER && self.options.wants_whole_key();
+        let mut suspicion = may_wait_for_itself.then_some(self.started + SUSPICION);
         loop {
             let until = suspicion.unwrap_or(give_up);
             let in_time = timeout(&*engine.runtime, until, waiter.done.notified()).await;

@@ -6,6 +6,8 @@ mod lazy_locks;
 mod mutex;
 mod options;
 mod scopes;
+mod semaphore;
 
 pub(crate) use lazy_locks::{LazyLocks, Opening};
 pub use mutex::Mutex;
+pub use semaphore::Semaphore;

@@ -67,6 +67,18 @@ impl Shop {
         Ok(Some("ran"))
     }
 
+    #[tenure::locked("pool", permits = 2, store = self.locks, wait = "100ms", lease = held)]
+    async fn pooled(&self, units: u32) -> Result<Option<u32>, Trouble> {
+        let seen = self.locks.semaphore(held.key(), 2).inspect().await?;
+        let used: u32 = seen.holders.iter().map(|holder| holder.units).sum();
+        Ok((used >= units).then_some(used))
+    }
+
+    #[tenure::locked("pool", permits = self.asked + 2, try, store = self.locks)]
+    fn plain_pooled(&self) -> Result<Option<&'static str>, Trouble> {
+        Ok(Some("ran"))
+    }
+
     #[tenure::locked("plain:{n}", store = &self.locks, renewal = "off")]
     fn plain(&self, n: u64) -> Result<u64, Trouble> {
         if n == 0 {
@@ -162,6 +174,22 @@ async fn options_are_those_of_the_mutex() {
     assert_eq!(error.kind(), ErrorKind::Busy);
     assert_eq!(shop.asked, 4, "the body ran without the lock");
     drop(busy);
+}
+
+#[tokio::test]
+async fn permits_make_it_a_semaphore() {
+    let world = World::new();
+    let shop = shop(&world);
+    assert_eq!(shop.pooled(1).await.expect("ran"), Some(1));
+    let pool = world.another().semaphore("pool", 2);
+    let one = pool.acquire().await.expect("granted");
+    assert_eq!(shop.pooled(2).await.expect("the second permit"), Some(2));
+    assert_eq!(shop.plain_pooled().expect("ran"), Some("ran"));
+    let other = pool.acquire().await.expect("granted");
+    let busy = shop.pooled(1).await.expect_err("none is left");
+    assert!(matches!(busy, Trouble::Lock(e) if e.kind() == ErrorKind::Busy));
+    assert_eq!(shop.plain_pooled().expect("skipped"), None);
+    drop((one, other));
 }
 
 #[tokio::test]

@@ -74,4 +74,29 @@ rows! {
     mutex_quorum_one_slow: "mutex", "quorum", "two handles",
         World::quorum(Nodes::Servers(&[Flavour::Redis; 3], Trouble::Slow), 2),
         unqueued_mutex_contract;
+    one_of_one_memory: "semaphore", "memory", "two handles", World::memory(2), one_of_one_contract;
+    one_of_one_sqlite: "semaphore", "sqlite", "two handles", World::sqlite(2), one_of_one_contract;
+    one_of_one_redis: "semaphore", "redis", "two handles", World::redis(Flavour::Redis, 2),
+        one_of_one_contract;
+    one_of_one_valkey: "semaphore", "redis", "two handles", World::redis(Flavour::Valkey, 2),
+        one_of_one_contract;
+    one_of_five_memory_one: "semaphore", "memory", "one handle", World::memory(1),
+        one_of_five_contract;
+    one_of_five_memory_two: "semaphore", "memory", "two handles", World::memory(2),
+        one_of_five_contract;
+    one_of_five_sqlite_one: "semaphore", "sqlite", "one handle", World::sqlite(1),
+        one_of_five_contract;
+    one_of_five_sqlite_two: "semaphore", "sqlite", "two handles", World::sqlite(2),
+        one_of_five_contract;
+    one_of_five_redis_one: "semaphore", "redis", "one handle", World::redis(Flavour::Redis, 1),
+        one_of_five_contract;
+    one_of_five_redis_few_rights: "semaphore", "redis", "two handles",
+        World::redis_with_few_rights(Flavour::Redis, 2), one_of_five_contract;
+    one_of_five_valkey_two: "semaphore", "redis", "two handles",
+        World::redis(Flavour::Valkey, 2), one_of_five_contract;
+    semaphore_quorum_of_memories: "semaphore", "quorum", "one handle",
+        World::quorum(Nodes::Memories, 1), refused_semaphore_contract;
+    semaphore_quorum_of_three: "semaphore", "quorum", "two handles",
+        World::quorum(Nodes::Servers(&[Flavour::Redis; 3], Trouble::None), 2),
+        refused_semaphore_contract;
 }

@@ -2,13 +2,16 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
-use tenure::protocol::{Acquire, FenceRule, Inspection, Op, Queueing, Reply, Request};
+use tenure::protocol::{self, FenceRule, Inspection, Op, Queueing, Reply, Request, State};
 use tenure::store::{Memory, Store};
-use tenure::{Claim, Fence, Guard, Key, Label, Locks, LocksOptions, Mutex, Owner, runtime};
+use tenure::{Claim, Fence, Guard, Key, Label, Locks, LocksOptions, Owner, Released, runtime};
 use tenure_testkit::{Flavour, Server};
+
+use crate::lock::{Acquire, Lock, Share};
 
 /// No condition of a healthy store takes so long, on any machine that runs tests.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -33,8 +36,15 @@ pub(crate) struct World {
     locks: Locks,
     rival: Locks,
     store: Arc<dyn Store>,
+    share: Share,
     _home: Home,
 }
+
+/// The keys of cases, of which somebody else has four units of five in a row about the last one.
+const KEYS: [&str; 5] = ["key", "kept", "dropped", "held", "till 3"];
+
+/// The label of somebody else.
+const OTHER: &str = "the other four";
 
 impl World {
     pub(crate) async fn memory(handles: usize) -> Self {
@@ -46,7 +56,7 @@ impl World {
         };
         let locks = over();
         let rival = if handles == 1 { locks.clone() } else { over() };
-        Self { locks, rival, store: Arc::new(store), _home: Home::Nowhere }
+        Self { locks, rival, store: Arc::new(store), share: Share::Mutex, _home: Home::Nowhere }
     }
 
     pub(crate) async fn sqlite(handles: usize) -> Self {
@@ -58,7 +68,7 @@ impl World {
             if handles == 1 { locks.clone() } else { tenure::connect(&url).await.expect("opens") };
         let runtime = runtime::machine().expect("a clock and timers");
         let store = tenure::store::Sqlite::open(&path, runtime).await.expect("opens a third time");
-        Self { locks, rival, store: Arc::new(store), _home: Home::Dir(dir) }
+        Self { locks, rival, store: Arc::new(store), share: Share::Mutex, _home: Home::Dir(dir) }
     }
 
     pub(crate) async fn redis(flavour: Flavour, handles: usize) -> Self {
@@ -87,7 +97,13 @@ impl World {
         };
         let runtime = runtime::machine().expect("a clock and timers");
         let store = tenure::store::Redis::open(url, runtime).await.expect("connects a third time");
-        Self { locks, rival, store: Arc::new(store), _home: Home::Server(server) }
+        Self {
+            locks,
+            rival,
+            store: Arc::new(store),
+            share: Share::Mutex,
+            _home: Home::Server(server),
+        }
     }
 
     /// Two clients of a store that stands on some ground.
@@ -96,7 +112,49 @@ impl World {
         [locks, rival]: [Locks; 2],
         store: Arc<dyn Store>,
     ) -> Self {
-        Self { locks, rival, store, _home: Home::Nodes(ground) }
+        Self { locks, rival, store, share: Share::Mutex, _home: Home::Nodes(ground) }
+    }
+
+    /// This world, for cases about this share.
+    pub(crate) async fn about(self, share: Share) -> Self {
+        if share == Share::LastOfFive {
+            let four = Claim::new(4, 5).expect("valid");
+            let mut others = Self::crashed(4, four, Duration::from_secs(24 * 3600), false);
+            others.label = Label::new(OTHER);
+            for key in KEYS {
+                let granted = self.ask(key, Op::Acquire(others.clone())).await;
+                assert!(matches!(granted, Reply::Granted { .. }), "{granted:?}");
+            }
+        }
+        Self { share, ..self }
+    }
+
+    /// The claim that each holder has.
+    pub(crate) fn claim(&self) -> Claim {
+        self.share.claim()
+    }
+
+    pub(crate) fn lock(&self, key: &str) -> Lock {
+        self.lock_of(&self.locks, key)
+    }
+
+    pub(crate) fn rival_lock(&self, key: &str) -> Lock {
+        self.lock_of(&self.rival, key)
+    }
+
+    /// The lock of a client of the test's own.
+    pub(crate) fn lock_of(&self, locks: &Locks, key: &str) -> Lock {
+        self.share.lock(locks, key)
+    }
+
+    /// The answer to a release after which nobody of the test holds.
+    pub(crate) fn gone(&self) -> Released {
+        if self.share == Share::LastOfFive { Released::Others } else { Released::Gone }
+    }
+
+    /// The holder that is named to those who wait: the oldest.
+    pub(crate) fn blocker<'a>(&self, holder: &'a str) -> &'a str {
+        if self.share == Share::LastOfFive { OTHER } else { holder }
     }
 
     pub(crate) fn locks(&self) -> &Locks {
@@ -126,13 +184,14 @@ impl World {
         reply.clone()
     }
 
+    /// The state of the key, without what somebody else holds of it.
     pub(crate) async fn inspect(&self, key: &str) -> Inspection {
-        self.rival.mutex(key).inspect().await.expect("a look")
+        without_other(self.rival_lock(key).inspect().await.expect("a look"))
     }
 
     /// Takes the lock by the other client, which must be free.
     pub(crate) async fn rival_takes(&self, key: &str) -> Guard {
-        let guard = self.rival.mutex(key).try_acquire().await.expect("an answer");
+        let guard = self.rival_lock(key).try_acquire().await.expect("an answer");
         guard.unwrap_or_else(|| panic!("{key} is not free"))
     }
 
@@ -143,12 +202,19 @@ impl World {
 
     /// Whether the store has seen nothing of all that was asked.
     pub(crate) async fn is_untouched(&self) -> bool {
-        self.locks.list("", None, 10).await.expect("a page").is_empty()
+        let page = self.locks.list("", None, 10).await.expect("a page");
+        let seen = page.into_iter().map(|(_, seen)| without_other(seen));
+        seen.into_iter().all(|seen| seen.state == State::Free && seen.waiters.is_empty())
     }
 
     /// A claim by nobody who would renew, heartbeat or release it: a crashed client.
-    pub(crate) fn crashed(number: u64, claim: Claim, ttl: Duration, line: bool) -> Acquire {
-        Acquire {
+    pub(crate) fn crashed(
+        number: u64,
+        claim: Claim,
+        ttl: Duration,
+        line: bool,
+    ) -> protocol::Acquire {
+        protocol::Acquire {
             owner: Owner::from_parts(&format!("crashed {number}"), number),
             label: Label::new("crashed"),
             claim,
@@ -160,14 +226,48 @@ impl World {
 
     pub(crate) async fn force(&self, guard: &Guard) {
         let reply = self.ask(guard.key().as_str(), Op::Force { up_to: guard.fence() }).await;
-        assert_eq!(reply, Reply::Forced { holders: 1 });
+        let Reply::Forced { holders } = reply else { panic!("{reply:?}") };
+        assert_eq!(holders, if self.share == Share::LastOfFive { 2 } else { 1 });
     }
+}
+
+fn without_other(mut seen: Inspection) -> Inspection {
+    seen.holders.retain(|holder| holder.label.as_str() != OTHER);
+    if seen.holders.is_empty() && seen.state == State::Held {
+        seen.state = State::Free;
+    }
+    seen
 }
 
 /// Runs a case on a runtime of its own.
 pub(crate) fn run<F: Future<Output = ()>>(case: impl FnOnce() -> F) {
     let tokio_runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     tokio_runtime.expect("a runtime").block_on(within("the case", Duration::from_secs(90), case()));
+}
+
+/// A case with its name.
+pub(crate) type NamedCase = (&'static str, fn());
+
+/// Number of cases that run side by side.
+const AT_ONCE: usize = 8;
+
+/// Runs cases side by side, since most of the time they wait. Names those that fail.
+pub(crate) fn run_side_by_side(cases: &[NamedCase]) {
+    let next = AtomicUsize::new(0);
+    let failed = std::sync::Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                while let Some((name, case)) = cases.get(next.fetch_add(1, Ordering::SeqCst)) {
+                    if std::panic::catch_unwind(case).is_err() {
+                        failed.lock().expect("no panic").push(*name);
+                    }
+                }
+            });
+        }
+    });
+    let failed = failed.into_inner().expect("no panic");
+    assert!(failed.is_empty(), "of {} cases failed {failed:?}", cases.len());
 }
 
 /// `future`'s output, or a panic after `limit`.
@@ -186,13 +286,13 @@ pub(crate) async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) 
 }
 
 /// Acquires, within the patience.
-pub(crate) async fn acquire(mutex: &Mutex) -> Guard {
-    within("the lock", PATIENCE, mutex.acquire()).await.expect("granted")
+pub(crate) async fn acquire(lock: &impl Acquire) -> Guard {
+    within("the lock", PATIENCE, lock.granted()).await.expect("granted")
 }
 
 /// Starts to wait in the background.
-pub(crate) fn waiting(mutex: Mutex) -> tokio::task::JoinHandle<tenure::Result<Guard>> {
-    tokio::spawn(async move { mutex.acquire().await })
+pub(crate) fn waiting(lock: impl Acquire) -> tokio::task::JoinHandle<tenure::Result<Guard>> {
+    tokio::spawn(async move { lock.granted().await })
 }
 
 /// The outcome of a waiter in the background.

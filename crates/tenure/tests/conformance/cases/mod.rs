@@ -1,6 +1,7 @@
 //! The contracts, kind by kind.
 
 pub(crate) mod mutex;
+pub(crate) mod semaphore;
 
 /// Makes one test of each case of the mutex.
 macro_rules! mutex_contract {
@@ -64,6 +65,95 @@ macro_rules! unqueued_mutex_contract {
     };
 }
 
+/// Makes one test of all cases of a semaphore. The store gives the permits of a claim for one
+/// unit as it gives a whole key, so the cases of the mutex are run too, as far as it matters to
+/// them how many units there are.
+macro_rules! semaphore_contract {
+    ($world:expr) => {
+        crate::cases::side_by_side! { $world;
+            mutex acquiring: free_key_is_held_at_once, try_answers_none_while_held,
+                wait_ends_and_names_the_holder, retries_wait_in_line,
+                released_key_goes_to_the_waiter, line_is_first_come_first_served,
+                heartbeats_keep_the_place, dropped_waiter_leaves_the_line,
+                dead_waiter_does_not_hold_up_the_line, crashed_holder_is_succeeded,
+                crowd_never_overlaps;
+            mutex holding: renewal_keeps_the_lease, renewal_off_ends_with_the_ttl,
+                own_interval_is_kept, max_hold_loses, min_hold_keeps_the_key_taken,
+                extend_to_lasts_at_least_so_long, extend_by_adds, loss_is_announced_every_way,
+                at_risk_comes_before_the_loss, forced_holder_learns_at_its_next_renewal;
+            mutex releasing: release_says_released, release_after_expiry_says_gone,
+                release_leaves_a_successor_alone, drop_releases_in_the_background,
+                drop_of_everything_still_releases,
+                close_gives_all_back, close_ends_waiting;
+            mutex identity: fixed_value_excludes_itself, fixed_value_does_not_wait_for_itself,
+                fixed_values_are_compared_whole, label_and_waiters_are_shown,
+                default_label_names_the_process, fences_grow_whatever_ends_a_lease,
+                requests_may_be_repeated, withdrawn_owner_gets_nothing;
+            mutex refusing: bad_keys_are_refused, bad_terms_are_refused,
+                bad_owner_values_are_refused, errors_name_key_and_store;
+        }
+    };
+}
+
+/// A semaphore of one permit.
+macro_rules! one_of_one_contract {
+    ($world:expr) => {
+        crate::cases::semaphore_contract! {
+            async { $world.await.about(crate::lock::Share::OneOfOne).await }
+        }
+    };
+}
+
+/// A semaphore of five permits, of which others have four; and what only a semaphore has.
+macro_rules! one_of_five_contract {
+    ($world:expr) => {
+        crate::cases::semaphore_contract! {
+            async { $world.await.about(crate::lock::Share::LastOfFive).await }
+        }
+
+        mod permits {
+            #[allow(unused_imports, reason = "what the row's expression needs")]
+            use super::*;
+
+            crate::cases::side_by_side! { $world;
+                semaphore permits: as_many_are_held_as_there_are, many_are_granted_together,
+                    many_are_not_overtaken_by_few, all_of_them_wait_like_a_mutex,
+                    permits_of_the_dead_come_back, crowd_reaches_the_number_and_never_more,
+                    dropped_claim_for_many_lets_few_pass, force_release_takes_all,
+                    ticket_keeps_its_permits, holders_are_told_apart_by_their_values,
+                    scopes_give_their_permits_back, everything_has_its_blocking_name;
+                semaphore refusing: another_number_is_refused_with_both,
+                    another_number_follows_when_none_is_held, bad_numbers_are_refused;
+            }
+        }
+    };
+}
+
+/// A store that cannot carry semaphores.
+macro_rules! refused_semaphore_contract {
+    ($world:expr) => {
+        crate::cases::side_by_side! { $world;
+            semaphore refusing: store_refuses_before_anything_is_touched;
+        }
+    };
+}
+
+/// Makes one test of all cases, which run side by side.
+macro_rules! side_by_side {
+    ($world:expr; $($kind:ident $chapter:ident: $($case:ident),+;)+) => {
+        #[test]
+        fn every_case() {
+            let cases: &[crate::world::NamedCase] = &[$($((
+                concat!(stringify!($chapter), "::", stringify!($case)),
+                || crate::world::run(|| async {
+                    crate::cases::$kind::$chapter::$case($world.await).await;
+                }),
+            )),+),+];
+            crate::world::run_side_by_side(cases);
+        }
+    };
+}
+
 macro_rules! contract {
     ($world:expr; $($chapter:ident: $($case:ident),+;)+) => {
         $(mod $chapter {
@@ -78,4 +168,7 @@ macro_rules! contract {
     };
 }
 
-pub(crate) use {contract, mutex_contract, unqueued_mutex_contract};
+pub(crate) use {
+    contract, mutex_contract, one_of_five_contract, one_of_one_contract,
+    refused_semaphore_contract, semaphore_contract, side_by_side, unqueued_mutex_contract,
+};

@@ -7,7 +7,7 @@ use tenure::{ErrorKind, LostReason, Renewal};
 use crate::world::{PATIENCE, World, acquire, ms, within};
 
 pub(crate) async fn renewal_keeps_the_lease(world: World) {
-    let guard = acquire(&world.locks().mutex("key").with_ttl(ms(3_000))).await;
+    let guard = acquire(&world.lock("key").with_ttl(ms(3_000))).await;
     let mut deadline = guard.deadline();
     for _ in 0..3 {
         let later = within("a renewal", PATIENCE, guard.renewed(deadline)).await;
@@ -21,19 +21,19 @@ pub(crate) async fn renewal_keeps_the_lease(world: World) {
 }
 
 pub(crate) async fn renewal_off_ends_with_the_ttl(world: World) {
-    let mutex = world.locks().mutex("key").with_ttl(ms(300)).with_renewal(Renewal::Off);
-    let guard = acquire(&mutex).await;
+    let lock = world.lock("key").with_ttl(ms(300)).with_renewal(Renewal::Off);
+    let guard = acquire(&lock).await;
     let reason = within("the loss", PATIENCE, guard.lost()).await;
     assert_eq!(reason, LostReason::Expired);
     let error = guard.check().expect_err("lost");
     assert_eq!(error.kind(), ErrorKind::Lost);
-    let next = acquire(&world.rival().mutex("key")).await;
+    let next = acquire(&world.rival_lock("key")).await;
     assert!(next.fence() > guard.fence());
 }
 
 pub(crate) async fn own_interval_is_kept(world: World) {
     let every = Renewal::Every(ms(200));
-    let guard = acquire(&world.locks().mutex("key").with_renewal(every)).await;
+    let guard = acquire(&world.lock("key").with_renewal(every)).await;
     let started = Instant::now();
     let mut deadline = guard.deadline();
     for _ in 0..3 {
@@ -45,8 +45,8 @@ pub(crate) async fn own_interval_is_kept(world: World) {
 
 pub(crate) async fn max_hold_loses(world: World) {
     let started = Instant::now();
-    let mutex = world.locks().mutex("key").with_ttl(ms(10_000)).with_max_hold(ms(300));
-    let guard = acquire(&mutex).await;
+    let lock = world.lock("key").with_ttl(ms(10_000)).with_max_hold(ms(300));
+    let guard = acquire(&lock).await;
     assert!(guard.remaining() <= ms(300));
     let extended = guard.extend_to(ms(5_000)).await;
     assert!(extended.is_err() || guard.remaining() <= ms(300), "max_hold is the limit");
@@ -59,20 +59,20 @@ pub(crate) async fn max_hold_loses(world: World) {
 
 pub(crate) async fn min_hold_keeps_the_key_taken(world: World) {
     let started = Instant::now();
-    let mutex = world.locks().mutex("key").with_ttl(ms(60_000)).with_min_hold(ms(900));
-    let guard = acquire(&mutex).await;
+    let lock = world.lock("key").with_ttl(ms(60_000)).with_min_hold(ms(900));
+    let guard = acquire(&lock).await;
     assert_eq!(guard.release().await.expect("released"), tenure::Released::Released);
-    let next = world.rival().mutex("key").try_acquire().await.expect("an answer");
+    let next = world.rival_lock("key").try_acquire().await.expect("an answer");
     assert!(next.is_none() || started.elapsed() >= ms(900), "free before its time");
     drop(next);
-    let _next = acquire(&world.rival().mutex("key")).await;
+    let _next = acquire(&world.rival_lock("key")).await;
     assert!(started.elapsed() >= ms(900), "granted after {:?}", started.elapsed());
     assert!(started.elapsed() < ms(30_000), "the rest of the ttl was waited for");
 }
 
 pub(crate) async fn extend_to_lasts_at_least_so_long(world: World) {
-    let mutex = world.locks().mutex("key").with_ttl(ms(10_000)).with_renewal(Renewal::Off);
-    let guard = acquire(&mutex).await;
+    let lock = world.lock("key").with_ttl(ms(10_000)).with_renewal(Renewal::Off);
+    let guard = acquire(&lock).await;
     let fence = guard.fence();
     guard.extend_to(ms(60_000)).await.expect("extended");
     let remaining = guard.remaining();
@@ -91,8 +91,8 @@ pub(crate) async fn extend_to_lasts_at_least_so_long(world: World) {
 }
 
 pub(crate) async fn extend_by_adds(world: World) {
-    let mutex = world.locks().mutex("key").with_ttl(ms(20_000)).with_renewal(Renewal::Off);
-    let guard = acquire(&mutex).await;
+    let lock = world.lock("key").with_ttl(ms(20_000)).with_renewal(Renewal::Off);
+    let guard = acquire(&lock).await;
     guard.extend_by(ms(30_000)).await.expect("extended");
     let remaining = guard.remaining();
     assert!(remaining > ms(35_000) && remaining <= ms(50_100), "{remaining:?}");
@@ -101,8 +101,8 @@ pub(crate) async fn extend_by_adds(world: World) {
 }
 
 pub(crate) async fn loss_is_announced_every_way(world: World) {
-    let mutex = world.locks().mutex("key").with_ttl(ms(400)).with_renewal(Renewal::Off);
-    let guard = acquire(&mutex).await;
+    let lock = world.lock("key").with_ttl(ms(400)).with_renewal(Renewal::Off);
+    let guard = acquire(&lock).await;
     let token = guard.lost_token();
     assert!(!token.is_cancelled());
     within("the token", PATIENCE, token.cancelled()).await;
@@ -116,8 +116,8 @@ pub(crate) async fn loss_is_announced_every_way(world: World) {
 }
 
 pub(crate) async fn at_risk_comes_before_the_loss(world: World) {
-    let mutex = world.locks().mutex("key").with_ttl(ms(6_000)).with_renewal(Renewal::Off);
-    let guard = acquire(&mutex).await;
+    let lock = world.lock("key").with_ttl(ms(6_000)).with_renewal(Renewal::Off);
+    let guard = acquire(&lock).await;
     within("the risk", PATIENCE, guard.at_risk(ms(5_000))).await;
     assert!(guard.remaining() <= ms(5_000));
     assert!(guard.check().is_ok(), "there is time left to stop the work");
@@ -125,8 +125,8 @@ pub(crate) async fn at_risk_comes_before_the_loss(world: World) {
 }
 
 pub(crate) async fn at_risk_is_put_off_by_renewals(world: World) {
-    let mutex = world.locks().mutex("key").with_ttl(ms(5_000));
-    let guard = acquire(&mutex.with_renewal(Renewal::Every(ms(300)))).await;
+    let lock = world.lock("key").with_ttl(ms(5_000));
+    let guard = acquire(&lock.with_renewal(Renewal::Every(ms(300)))).await;
     let renewals = async {
         let first = guard.deadline();
         let mut deadline = first;
@@ -143,7 +143,7 @@ pub(crate) async fn at_risk_is_put_off_by_renewals(world: World) {
 
 pub(crate) async fn forced_holder_learns_at_its_next_renewal(world: World) {
     let every = Renewal::Every(ms(200));
-    let guard = acquire(&world.locks().mutex("key").with_renewal(every)).await;
+    let guard = acquire(&world.lock("key").with_renewal(every)).await;
     world.force(&guard).await;
     let next = world.rival_takes("key").await;
     assert!(next.fence() > guard.fence());
@@ -158,10 +158,10 @@ pub(crate) async fn forced_holder_learns_at_its_next_renewal(world: World) {
 
 /// Leases are kept by a thread of the engine's own, not by the runtime that asked for them.
 pub(crate) async fn guard_outlives_its_runtime(world: World) {
-    let mutex = world.locks().mutex("key").with_ttl(ms(3_000));
+    let lock = world.lock("key").with_ttl(ms(3_000));
     let elsewhere = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        runtime.expect("a runtime").block_on(acquire(&mutex))
+        runtime.expect("a runtime").block_on(acquire(&lock))
     });
     let guard = elsewhere.join().expect("no panic");
     let mut deadline = guard.deadline();
@@ -174,7 +174,7 @@ pub(crate) async fn guard_outlives_its_runtime(world: World) {
 
 /// This case's runtime has one thread, and here it is blocked.
 pub(crate) async fn blocked_program_keeps_its_lease(world: World) {
-    let guard = acquire(&world.locks().mutex("key").with_ttl(ms(2_000))).await;
+    let guard = acquire(&world.lock("key").with_ttl(ms(2_000))).await;
     std::thread::sleep(ms(3_500));
     guard.check().expect("held past its first ttl");
     assert!(world.inspect("key").await.holders[0].since > ms(3_000));

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tenure::protocol::{Op, Reply, State};
-use tenure::{Claim, ErrorKind, Key, Mutex, Renewal};
+use tenure::{Claim, ErrorKind, Key, Renewal};
 
+use crate::lock::Lock;
 use crate::world::{World, acquire, ms};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -48,7 +49,7 @@ pub(crate) async fn keys_are_kept_apart(world: World) {
     ];
     let mut guards = Vec::new();
     for name in names {
-        let guard = world.locks().mutex(name).try_acquire().await.expect("a valid key");
+        let guard = world.lock(name).try_acquire().await.expect("a valid key");
         let guard = guard.unwrap_or_else(|| panic!("{name:?} is taken for another key"));
         assert_eq!(guard.key().as_str(), name);
         guards.push(guard);
@@ -64,9 +65,9 @@ pub(crate) async fn keys_are_kept_apart(world: World) {
 }
 
 /// Refused with its own message by every verb, and nothing was touched.
-async fn is_refused(world: &World, mutex: &Mutex, needles: &[&str]) -> String {
-    let acquired = mutex.acquire().await.expect_err("refused");
-    let tried = mutex.try_acquire().await.expect_err("refused");
+async fn is_refused(world: &World, lock: &Lock, needles: &[&str]) -> String {
+    let acquired = lock.acquire().await.expect_err("refused");
+    let tried = lock.try_acquire().await.expect_err("refused");
     assert_eq!((acquired.kind(), tried.kind()), (ErrorKind::Invalid, ErrorKind::Invalid));
     assert_eq!(acquired.message(), tried.message());
     assert!(!acquired.may_hold());
@@ -91,36 +92,36 @@ pub(crate) async fn bad_keys_are_refused(world: World) {
     ];
     let mut messages = BTreeSet::new();
     for (name, needles) in cases {
-        let mutex = world.locks().mutex(name);
-        let message = is_refused(&world, &mutex, needles).await;
+        let lock = world.lock(name);
+        let message = is_refused(&world, &lock, needles).await;
         assert!(messages.insert(message.clone()), "one message for two faults: {message}");
-        let looked = mutex.inspect().await.expect_err("refused");
+        let looked = lock.inspect().await.expect_err("refused");
         assert_eq!((looked.kind(), looked.message()), (ErrorKind::Invalid, &*message));
     }
 }
 
 pub(crate) async fn bad_terms_are_refused(world: World) {
-    let mutex = || world.locks().mutex("key");
-    let every = |every| mutex().with_ttl(ms(900)).with_renewal(Renewal::Every(every));
-    let cases: [(Mutex, &[&str]); 9] = [
-        (mutex().with_ttl(ms(9)), &["9ms", "10ms"]),
-        (mutex().with_ttl(Duration::ZERO), &["0ns", "10ms"]),
-        (mutex().with_ttl(31 * DAY), &["30 days"]),
+    let lock = || world.lock("key");
+    let every = |every| lock().with_ttl(ms(900)).with_renewal(Renewal::Every(every));
+    let cases: [(Lock, &[&str]); 9] = [
+        (lock().with_ttl(ms(9)), &["9ms", "10ms"]),
+        (lock().with_ttl(Duration::ZERO), &["0ns", "10ms"]),
+        (lock().with_ttl(31 * DAY), &["30 days"]),
         (every(ms(450)), &["450ms", "900ms"]),
         (every(ms(1_000)), &["1s", "900ms"]),
         (every(Duration::ZERO), &["zero"]),
-        (mutex().with_min_hold(31 * DAY), &["30 days"]),
-        (mutex().with_max_hold(ms(5)), &["5ms", "10ms"]),
-        (mutex().with_min_hold(ms(600)).with_max_hold(ms(400)), &["600ms", "400ms"]),
+        (lock().with_min_hold(31 * DAY), &["30 days"]),
+        (lock().with_max_hold(ms(5)), &["5ms", "10ms"]),
+        (lock().with_min_hold(ms(600)).with_max_hold(ms(400)), &["600ms", "400ms"]),
     ];
     let mut messages = BTreeSet::new();
-    for (mutex, needles) in cases {
-        let message = is_refused(&world, &mutex, needles).await;
+    for (lock, needles) in cases {
+        let message = is_refused(&world, &lock, needles).await;
         assert!(messages.insert(message.clone()), "one message for two faults: {message}");
     }
     let longest = world.locks().capabilities().ttl_max;
     for ttl in [ms(10), longest] {
-        acquire(&mutex().with_ttl(ttl)).await.release().await.expect("the limits are allowed");
+        acquire(&lock().with_ttl(ttl)).await.release().await.expect("the limits are allowed");
     }
 }
 
@@ -129,10 +130,10 @@ pub(crate) async fn bad_owner_values_are_refused(world: World) {
     let cases: [(&str, &[&str]); 3] =
         [("", &["empty"]), (&long, &["257", "256"]), ("a\tb", &["U+0009"])];
     for (value, needles) in cases {
-        is_refused(&world, &world.locks().mutex("key").with_owner(value), needles).await;
+        is_refused(&world, &world.lock("key").with_owner(value), needles).await;
     }
     let longest = "x".repeat(256);
-    let guard = acquire(&world.locks().mutex("key").with_owner(&longest)).await;
+    let guard = acquire(&world.lock("key").with_owner(&longest)).await;
     assert_eq!(guard.owner().value(), longest);
 }
 
@@ -143,8 +144,8 @@ pub(crate) async fn another_limit_is_a_mismatch(world: World) {
     assert!(matches!(granted, Reply::Granted { .. }), "{granted:?}");
     let before = world.inspect("key").await;
     for refused in [
-        world.locks().mutex("key").acquire().await.map(|_| ()),
-        world.locks().mutex("key").try_acquire().await.map(|_| ()),
+        world.lock("key").acquire().await.map(|_| ()),
+        world.lock("key").try_acquire().await.map(|_| ()),
     ] {
         let error = refused.expect_err("another limit");
         assert_eq!(error.kind(), ErrorKind::Mismatch);
@@ -158,7 +159,7 @@ pub(crate) async fn another_limit_is_a_mismatch(world: World) {
 
 pub(crate) async fn errors_name_key_and_store(world: World) {
     let _guard = world.rival_takes("till 3").await;
-    let waited = world.locks().mutex("till 3").with_wait(ms(800)).acquire().await;
+    let waited = world.lock("till 3").with_wait(ms(800)).acquire().await;
     let error = waited.expect_err("held");
     assert_eq!(error.key().map(Key::as_str), Some("till 3"));
     assert_eq!(error.store(), Some(&*world.locks().store_name()));
@@ -170,9 +171,9 @@ pub(crate) async fn errors_name_key_and_store(world: World) {
 pub(crate) async fn list_pages_in_order(world: World) {
     let mut guards = Vec::new();
     for name in ["job:3", "job:1", "other", "job:2", "job:5", "job:4"] {
-        guards.push(acquire(&world.locks().mutex(name)).await);
+        guards.push(acquire(&world.lock(name)).await);
     }
-    let free = acquire(&world.locks().mutex("job:0")).await;
+    let free = acquire(&world.lock("job:0")).await;
     free.release().await.expect("released");
     let mut names = Vec::new();
     let mut after: Option<Key> = None;

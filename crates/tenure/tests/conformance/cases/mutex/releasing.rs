@@ -5,24 +5,24 @@ use tenure::{ErrorKind, LostReason, Released, Renewal};
 use crate::world::{PATIENCE, World, acquire, ms, outcome, until, waiting, within};
 
 pub(crate) async fn release_says_released(world: World) {
-    let guard = acquire(&world.locks().mutex("key")).await;
+    let guard = acquire(&world.lock("key")).await;
     assert_eq!(guard.release().await.expect("an answer"), Released::Released);
     drop(world.rival_takes("key").await);
 }
 
 pub(crate) async fn release_after_expiry_says_gone(world: World) {
-    let mutex = world.locks().mutex("key").with_ttl(ms(200)).with_renewal(Renewal::Off);
-    let guard = acquire(&mutex).await;
+    let lock = world.lock("key").with_ttl(ms(200)).with_renewal(Renewal::Off);
+    let guard = acquire(&lock).await;
     until("the lease ends", async || world.inspect("key").await.holders.is_empty()).await;
     // A server keeps the key to the end of the millisecond.
     tokio::time::sleep(ms(5)).await;
-    assert_eq!(guard.release().await.expect("an answer"), Released::Gone);
+    assert_eq!(guard.release().await.expect("an answer"), world.gone());
 }
 
 pub(crate) async fn release_leaves_a_successor_alone(world: World) {
-    let mutex = world.locks().mutex("key").with_ttl(ms(200)).with_renewal(Renewal::Off);
-    let guard = acquire(&mutex).await;
-    let next = acquire(&world.rival().mutex("key")).await;
+    let lock = world.lock("key").with_ttl(ms(200)).with_renewal(Renewal::Off);
+    let guard = acquire(&lock).await;
+    let next = acquire(&world.rival_lock("key")).await;
     assert!(guard.check().is_err(), "two held it at once");
     assert_eq!(guard.release().await.expect("an answer"), Released::Others);
     next.check().expect("held");
@@ -31,7 +31,7 @@ pub(crate) async fn release_leaves_a_successor_alone(world: World) {
 }
 
 pub(crate) async fn drop_releases_in_the_background(world: World) {
-    drop(acquire(&world.locks().mutex("key")).await);
+    drop(acquire(&world.lock("key")).await);
     until("the release", async || world.inspect("key").await.holders.is_empty()).await;
     // Not by its ttl, which is thirty seconds.
     let guard = world.rival_takes("key").await;
@@ -41,8 +41,8 @@ pub(crate) async fn drop_releases_in_the_background(world: World) {
 /// Work in the background outlives the last handle.
 pub(crate) async fn drop_of_everything_still_releases(world: World) {
     let locks = world.another();
-    let guard = acquire(&locks.mutex("held")).await;
-    let waiter = waiting(locks.mutex("held"));
+    let guard = acquire(&world.lock_of(&locks, "held")).await;
+    let waiter = waiting(world.lock_of(&locks, "held"));
     world.until_waiting("held", 1).await;
     drop(locks);
     waiter.abort();
@@ -56,24 +56,24 @@ pub(crate) async fn drop_of_everything_still_releases(world: World) {
 
 pub(crate) async fn close_gives_all_back(world: World) {
     let closing = world.locks().clone();
-    let kept = acquire(&closing.mutex("kept")).await;
-    drop(acquire(&closing.mutex("dropped")).await);
+    let kept = acquire(&world.lock_of(&closing, "kept")).await;
+    drop(acquire(&world.lock_of(&closing, "dropped")).await);
     within("the close", PATIENCE, closing.close(PATIENCE)).await.expect("all was answered");
     assert_eq!(within("the loss", PATIENCE, kept.lost()).await, LostReason::Closed);
     assert_eq!(kept.check().expect_err("lost").kind(), ErrorKind::Lost);
     let seen = world.is_untouched().await;
     assert!(seen, "something is held after the close");
-    let refused = closing.mutex("kept").acquire().await.expect_err("closed");
+    let refused = world.lock_of(&closing, "kept").acquire().await.expect_err("closed");
     assert_eq!(refused.kind(), ErrorKind::Closed);
-    let refused = closing.mutex("kept").try_acquire().await.expect_err("closed");
+    let refused = world.lock_of(&closing, "kept").try_acquire().await.expect_err("closed");
     assert_eq!(refused.kind(), ErrorKind::Closed);
     within("closing again", PATIENCE, closing.close(PATIENCE)).await.expect("nothing to do");
 }
 
 pub(crate) async fn close_ends_waiting(world: World) {
-    let holder = World::crashed(1, tenure::Claim::MUTEX, ms(60_000), false);
+    let holder = World::crashed(1, world.claim(), ms(60_000), false);
     world.ask("key", tenure::protocol::Op::Acquire(holder)).await;
-    let waiter = waiting(world.locks().mutex("key"));
+    let waiter = waiting(world.lock("key"));
     world.until_waiting("key", 1).await;
     within("the close", PATIENCE, world.locks().close(PATIENCE)).await.expect("answered");
     assert_eq!(outcome(waiter).await.expect_err("closed").kind(), ErrorKind::Closed);

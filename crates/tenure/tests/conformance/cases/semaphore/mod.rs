@@ -1,0 +1,4 @@
+//! The promises of a semaphore beyond those that it shares with a mutex, over every store.
+
+pub(crate) mod permits;
+pub(crate) mod refusing;

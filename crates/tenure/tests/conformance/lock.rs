@@ -1,0 +1,105 @@
+//! The lock that a row is about, so that one case is for several kinds.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tenure::protocol::Inspection;
+use tenure::{Claim, Guard, Locks, Mutex, Renewal, Result, Semaphore};
+
+/// The key or its part that each holder of a row claims. In every case one holds it at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Share {
+    Mutex,
+    /// The permit of a semaphore of one.
+    OneOfOne,
+    /// The last permit of a semaphore of five; somebody else has the other four.
+    LastOfFive,
+}
+
+impl Share {
+    pub(crate) fn claim(self) -> Claim {
+        match self {
+            Self::Mutex | Self::OneOfOne => Claim::MUTEX,
+            Self::LastOfFive => Claim::new(1, 5).expect("valid"),
+        }
+    }
+
+    /// The lock on `key`, nothing of which is claimed yet.
+    pub(crate) fn lock(self, locks: &Locks, key: &str) -> Lock {
+        match self {
+            Self::Mutex => Lock::Mutex(locks.mutex(key)),
+            Self::OneOfOne => Lock::Semaphore(locks.semaphore(key, 1)),
+            Self::LastOfFive => Lock::Semaphore(locks.semaphore(key, 5)),
+        }
+    }
+}
+
+/// A lock that can be waited for.
+pub(crate) trait Acquire: Clone + Send + Sync + 'static {
+    fn granted(&self) -> impl Future<Output = Result<Guard>> + Send;
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Lock {
+    Mutex(Mutex),
+    Semaphore(Semaphore),
+}
+
+macro_rules! options {
+    ($($name:ident($($option:ident: $type:ty),+);)+) => {
+        $(pub(crate) fn $name(self, $($option: $type),+) -> Self {
+            match self {
+                Self::Mutex(lock) => Self::Mutex(lock.$name($($option),+)),
+                Self::Semaphore(lock) => Self::Semaphore(lock.$name($($option),+)),
+            }
+        })+
+    };
+}
+
+macro_rules! verbs {
+    ($($name:ident -> $answer:ty;)+) => {
+        $(pub(crate) async fn $name(&self) -> Result<$answer> {
+            match self {
+                Self::Mutex(lock) => lock.$name().await,
+                Self::Semaphore(lock) => lock.$name().await,
+            }
+        })+
+    };
+}
+
+impl Lock {
+    options! {
+        with_ttl(ttl: Duration);
+        with_wait(limit: Duration);
+        with_retry(tries: u32, delay: Duration);
+        with_renewal(renewal: Renewal);
+        with_min_hold(span: Duration);
+        with_max_hold(span: Duration);
+        with_owner(value: impl AsRef<str>);
+        with_label(text: &str);
+    }
+
+    verbs! {
+        acquire -> Guard;
+        try_acquire -> Option<Guard>;
+        inspect -> Inspection;
+    }
+}
+
+impl Acquire for Mutex {
+    async fn granted(&self) -> Result<Guard> {
+        self.acquire().await
+    }
+}
+
+impl Acquire for Semaphore {
+    async fn granted(&self) -> Result<Guard> {
+        self.acquire().await
+    }
+}
+
+impl Acquire for Lock {
+    async fn granted(&self) -> Result<Guard> {
+        self.acquire().await
+    }
+}
