@@ -4,10 +4,14 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 use rustix::process::Signal;
+use tenure::Claim;
 
 use crate::{duration, exit, help, signals};
+
+/// The most permits that a key can have.
+const PERMITS_MAX: i64 = Claim::MAX as i64;
 
 /// Run a command under a lock; see who holds what.
 #[derive(Debug, Parser)]
@@ -20,7 +24,7 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    /// Wait for the lock KEY, run CMD while holding it, end with CMD's exit code
+    /// Wait for the lock KEY (with --permits, for one of N), run CMD, end with its exit code
     #[command(after_help = help::RUN.as_str(), after_long_help = help::RUN.as_str())]
     Run(Box<RunArgs>),
     /// Show who holds KEY and who waits for it
@@ -52,6 +56,13 @@ pub(crate) struct RunArgs {
     /// How long the lease lasts without renewal: 10ms to 30d
     #[arg(long, value_name = "DUR", default_value = "30s", value_parser = duration::parse)]
     pub(crate) ttl: Duration,
+    /// Let N hold the key at a time, by a semaphore of N permits; all who use the key name one N
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=PERMITS_MAX))]
+    pub(crate) permits: Option<u32>,
+    /// Hold K of the permits [default: 1]
+    #[arg(long, value_name = "K", requires = "permits")]
+    #[arg(value_parser = value_parser!(u32).range(1..=PERMITS_MAX))]
+    pub(crate) units: Option<u32>,
     /// Longest time to wait for the lock [default: wait without limit]
     #[arg(long, value_name = "DUR", value_parser = duration::parse)]
     #[arg(conflicts_with_all = ["try_once", "retry"])]

@@ -16,6 +16,11 @@ Examples:
     TENURE_STORE=redis://locks.internal
     0 3 * * * tenure run --try --busy-exit 0 --min-hold 50s -q nightly-report -- write-report";
 
+const KINDS: &str = "\
+Kinds of locks:
+  tenure run KEY -- CMD                mutex: one CMD at a time
+  tenure run --permits N KEY -- CMD    semaphore: N at a time (with --units K it counts as K)";
+
 const ENVIRONMENT: &str = "\
 Environment:
   TENURE_STORE       the store's URL, where --store is not given
@@ -62,14 +67,14 @@ fn stores() -> String {
 /// For `tenure help`.
 pub(crate) static OVERVIEW: LazyLock<String> = LazyLock::new(|| {
     let example = "Example: tenure run nightly-report -- sh -c 'echo \"fence $TENURE_FENCE\"'";
-    [example.into(), stores(), ENVIRONMENT.into(), exit::HELP.into()].join("\n\n")
+    [example.into(), KINDS.into(), stores(), ENVIRONMENT.into(), exit::HELP.into()].join("\n\n")
 });
 
 /// For `tenure run --help`.
 pub(crate) static RUN: LazyLock<String> = LazyLock::new(|| {
     let stores = stores();
     let env = [ENVIRONMENT, ENVIRONMENT_OF_CMD].join("\n\n");
-    let parts = [EXAMPLES, DURATIONS, &stores, &env, SIGNALS, exit::HELP];
+    let parts = [EXAMPLES, KINDS, DURATIONS, &stores, &env, SIGNALS, exit::HELP];
     parts.join("\n\n")
 });
 

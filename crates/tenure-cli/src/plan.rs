@@ -7,12 +7,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use rustix::process::Signal;
-use tenure::{Key, Label, Mutex};
+use tenure::{Key, Label};
 
 use crate::args::{OnLost, RunArgs, StoreArgs};
 use crate::command::{Cmd, NoCmd};
 use crate::duration::show;
 use crate::exit::{Exit, Refusal};
+use crate::lock::{Lock, Permits};
 use crate::nested;
 use crate::output::{Level, Output};
 use crate::procs;
@@ -33,6 +34,8 @@ pub(crate) struct Plan {
     pub(crate) warning: Option<String>,
     pub(crate) key: Key,
     pub(crate) cmd: Cmd,
+    /// `None`: the whole key.
+    pub(crate) permits: Option<Permits>,
     pub(crate) ttl: Duration,
     /// `None`: without limit. Zero: do not wait.
     pub(crate) wait: Option<Duration>,
@@ -54,7 +57,8 @@ pub(crate) struct Plan {
 impl Plan {
     pub(crate) fn of(args: RunArgs) -> Result<Self, Refusal> {
         let key = key_of(&args.key)?;
-        check_lock(&key, &args)?;
+        let permits = permits_of(&args)?;
+        check_lock(&key, permits, &args)?;
         let grace = grace_of(args.kill_grace, args.ttl)?;
         check_store_timeout(&args.store)?;
         let choice = Choice::of(&args.store, |name| env::var_os(name))?;
@@ -71,7 +75,7 @@ impl Plan {
         let store = choice.located()?;
         let held = env::var_os(nested::VARIABLE);
         if nested::is_held_around(held.as_deref(), &store.identity(), key.as_str()) {
-            return Err(Refusal::usage(nested(&key)));
+            return Err(Refusal::usage(nested(&key, permits)));
         }
         let held = nested::held_with(held.as_deref(), &store.identity(), key.as_str());
         Ok(Self {
@@ -91,6 +95,7 @@ impl Plan {
             warning,
             key,
             cmd,
+            permits,
             ttl: args.ttl,
             min_hold: args.min_hold,
             max_hold: args.max_hold,
@@ -125,11 +130,22 @@ pub(crate) fn check_store_timeout(args: &StoreArgs) -> Result<(), Refusal> {
 }
 
 /// The library's own check of the lock's options. Its messages name the option and the limit.
-fn check_lock(key: &Key, args: &RunArgs) -> Result<(), Refusal> {
-    let mutex = tenure::mutex(key).with_ttl(args.ttl).with_min_hold(args.min_hold);
-    let mutex = args.max_hold.into_iter().fold(mutex, Mutex::with_max_hold);
-    let mutex = args.owner.iter().fold(mutex, Mutex::with_owner);
-    mutex.validate().map_err(|e| Refusal::usage(e.message()))
+fn check_lock(key: &Key, permits: Option<Permits>, args: &RunArgs) -> Result<(), Refusal> {
+    let lock = Lock::new(None, key, permits).with_ttl(args.ttl).with_min_hold(args.min_hold);
+    let lock = args.max_hold.into_iter().fold(lock, Lock::with_max_hold);
+    let lock = args.owner.iter().fold(lock, |lock, value| lock.with_owner(value));
+    lock.validate().map_err(|e| Refusal::usage(e.message()))
+}
+
+fn permits_of(args: &RunArgs) -> Result<Option<Permits>, Refusal> {
+    let Some(limit) = args.permits else { return Ok(None) };
+    let units = args.units.unwrap_or(1);
+    if units > limit {
+        return Err(Refusal::usage(format!(
+            "--units {units} is above --permits {limit}: so many are never free"
+        )));
+    }
+    Ok(Some(Permits { units, limit }))
 }
 
 fn grace_of(wanted: Option<Duration>, ttl: Duration) -> Result<Duration, Refusal> {
@@ -167,10 +183,14 @@ fn hint_for(key: &Key, words: &[OsString]) -> String {
     String::new()
 }
 
-fn nested(key: &Key) -> String {
+fn nested(key: &Key, permits: Option<Permits>) -> String {
+    let end = match permits {
+        None => "waiting would never end",
+        Some(_) => "if all permits were held by such commands, waiting would never end",
+    };
     format!(
-        "{:?} is held by a command around this one, which ends only after it: waiting would \
-         never end. If that command has ended, unset {}",
+        "{:?} is held by a command around this one, which ends only after it: {end}. If that \
+         command has ended, unset {}",
         key.as_str(),
         nested::VARIABLE
     )

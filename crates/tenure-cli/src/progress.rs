@@ -4,12 +4,13 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-use tenure::Mutex;
 use tenure::protocol::{Inspection, State};
 use tenure::runtime::{Moment, Runtime};
 
 use crate::duration::show;
+use crate::lock::Lock;
 use crate::output::Output;
+use crate::view::used;
 
 /// Time before the first line.
 const FIRST: Duration = Duration::from_secs(1);
@@ -32,13 +33,13 @@ impl Progress {
     }
 
     /// Tells again and again. It never ends.
-    pub(crate) async fn tell(&self, mutex: &Mutex, key: &str, runtime: &dyn Runtime) {
+    pub(crate) async fn tell(&self, lock: &Lock, key: &str, runtime: &dyn Runtime) {
         let began = runtime.now();
         let mut at = began + FIRST;
         loop {
             runtime.sleep_until(at).await;
             // The acquire deals with a store that does not answer.
-            let line = match mutex.inspect().await {
+            let line = match lock.inspect().await {
                 Ok(seen) => line(key, &seen, runtime.now().since(began), runtime.wall_micros()),
                 Err(e) => format!("waiting for {key:?}: {}", e.message()),
             };
@@ -82,5 +83,6 @@ fn line(key: &str, seen: &Inspection, waited: Duration, now: u64) -> String {
         0 | 1 => String::new(),
         all => format!(", {all} in line"),
     };
-    format!("waiting for {key:?} for {waited}: held by {} for {since}{others}", holder.label)
+    let (label, used) = (&holder.label, used(seen));
+    format!("waiting for {key:?} for {waited}: held by {label} for {since}{used}{others}")
 }

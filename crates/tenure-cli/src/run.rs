@@ -14,6 +14,7 @@ use crate::command::Environment;
 use crate::exit::{Exit, Refusal};
 use crate::hold::{self, NotRun};
 use crate::job::Job;
+use crate::lock::Lock;
 use crate::nested;
 use crate::on_lost;
 use crate::output;
@@ -106,19 +107,18 @@ impl Flow<'_> {
             plan.output.notice("this store is seen by this process only: nobody is kept out");
         }
         let began = self.runtime.now();
-        let mut mutex = locks
-            .mutex(plan.key.as_str())
+        let mut lock = Lock::new(Some(locks), &plan.key, plan.permits)
             .with_ttl(plan.ttl)
             .with_min_hold(plan.min_hold)
             .with_label(plan.label.as_str());
         if let Some(value) = &plan.owner {
-            mutex = mutex.with_owner(value);
+            lock = lock.with_owner(value);
         }
         if let Some(limit) = plan.wait {
-            mutex = mutex.with_wait(limit);
+            lock = lock.with_wait(limit);
         }
         let waited =
-            wait::for_lock(plan, &mutex, &mut self.signals, &self.job, &*self.runtime).await;
+            wait::for_lock(plan, &lock, &mut self.signals, &self.job, &*self.runtime).await;
         let granted = self.runtime.now();
         self.times.waited = Some(millis(granted.since(began)));
         match waited {

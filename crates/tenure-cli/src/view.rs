@@ -101,6 +101,7 @@ pub(crate) fn text(key: &Key, seen: &Inspection, now: u64) -> String {
     if let Some(more) = more {
         text += &format!(" ({more})");
     }
+    text += &used(seen);
     if let Some(fence) = seen.fence {
         text += &format!(", last fence {fence}");
     }
@@ -118,6 +119,17 @@ pub(crate) fn text(key: &Key, seen: &Inspection, now: u64) -> String {
         text += &format!("\n  {}", guarded.told(now));
     }
     text
+}
+
+/// How many units of a key are held; nothing for a key that has one holder at a time.
+pub(crate) fn used(seen: &Inspection) -> String {
+    match seen.limit {
+        None | Some(1) => String::new(),
+        Some(limit) => {
+            let used: u32 = seen.holders.iter().map(|holder| holder.units).sum();
+            format!(", {used} of {limit} units taken")
+        }
+    }
 }
 
 fn units(units: u32, limit: Option<u32>) -> String {

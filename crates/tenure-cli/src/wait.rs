@@ -7,12 +7,14 @@ use std::time::Duration;
 use rustix::process::Signal;
 use tenure::protocol::State;
 use tenure::runtime::Runtime;
-use tenure::{Error, ErrorKind, Guard, Mutex};
+use tenure::{Error, ErrorKind, Guard};
 
 use crate::job::Job;
+use crate::lock::Lock;
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::signals::{self, Signals};
+use crate::view::used;
 
 /// How the waiting ended.
 #[derive(Debug)]
@@ -28,22 +30,22 @@ pub(crate) enum Waited {
 /// the background.
 pub(crate) async fn for_lock(
     plan: &Plan,
-    mutex: &Mutex,
+    lock: &Lock,
     signals: &mut Signals,
     job: &Job,
     runtime: &dyn Runtime,
 ) -> Waited {
     let progress = Progress::new(plan.output);
-    let telling = progress.tell(mutex, plan.key.as_str(), runtime);
+    let telling = progress.tell(lock, plan.key.as_str(), runtime);
     let acquiring = async {
         if plan.wait == Some(Duration::ZERO) {
-            return match mutex.try_acquire().await {
+            return match lock.try_acquire().await {
                 Ok(Some(guard)) => Waited::Held(guard),
-                Ok(None) => Waited::Busy(holder_of(plan.key.as_str(), mutex).await),
+                Ok(None) => Waited::Busy(holder_of(plan.key.as_str(), lock).await),
                 Err(e) => Waited::Failed(e),
             };
         }
-        match mutex.acquire().await {
+        match lock.acquire().await {
             Ok(guard) => Waited::Held(guard),
             Err(e) if e.kind() == ErrorKind::Busy => Waited::Busy(e.to_string()),
             Err(e) => Waited::Failed(e),
@@ -79,12 +81,13 @@ pub(crate) async fn or_signal<T>(
     }
 }
 
-async fn holder_of(key: &str, mutex: &Mutex) -> String {
-    let Ok(seen) = mutex.inspect().await else { return format!("{key:?} is busy") };
+async fn holder_of(key: &str, lock: &Lock) -> String {
+    let Ok(seen) = lock.inspect().await else { return format!("{key:?} is busy") };
     match (seen.holders.first(), &seen.state) {
         (Some(holder), _) => {
             let since = crate::duration::show(holder.since);
-            format!("{key:?} is busy: held by {} for {since}", holder.label)
+            let used = used(&seen);
+            format!("{key:?} is busy: held by {} for {since}{used}", holder.label)
         }
         (None, State::Foreign(what)) => format!("{key:?} is busy: {what}"),
         (None, _) => format!("{key:?} is busy"),

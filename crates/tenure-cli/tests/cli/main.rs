@@ -9,6 +9,7 @@ mod limits;
 mod nested;
 mod order;
 mod other_user;
+mod permits;
 mod pipeline;
 mod place;
 mod refusals;

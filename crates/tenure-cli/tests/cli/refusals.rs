@@ -67,6 +67,24 @@ fn options_that_exclude_each_other() {
 }
 
 #[test]
+fn permits_that_are_never_free() {
+    refused(&[
+        (&["run", "--units", "2", "k", "echo"], &["--permits <N>"]),
+        (&["run", "--permits", "0", "k", "echo"], &["--permits", "1..=1073741824"]),
+        (&["run", "--permits", "1073741825", "k", "echo"], &["1073741825"]),
+        (&["run", "--permits", "3", "--units", "0", "k", "echo"], &["--units", "0"]),
+        (
+            &["run", "--permits", "3", "--units", "4", "k", "echo"],
+            &["--units 4", "--permits 3", "never free"],
+        ),
+        (
+            &["run", "--permits", "3", "--ttl", "8ms", "k", "echo"],
+            &["a ttl of 8ms is below the limit of 10ms"],
+        ),
+    ]);
+}
+
+#[test]
 fn values_that_mean_nothing() {
     let long = "o".repeat(257);
     refused(&[

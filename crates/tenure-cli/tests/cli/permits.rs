@@ -1,0 +1,104 @@
+//! `tenure run --permits N`: so many commands at a time, and no more.
+
+use crate::place::{Home, Place, Running, on_every_store, until};
+
+on_every_store! {
+    as_many_run_as_there_are_permits
+    permits_of_a_killed_run_come_back
+    another_number_is_refused_with_both
+    a_command_may_count_as_several
+}
+
+/// Starts a run that holds `units` of three permits until it is dropped.
+fn hold(place: &Place, label: &str, units: &str) -> Running {
+    let words =
+        ["run", "--permits", "3", "--units", units, "--ttl", "2s", "--label", label, "k", "--"];
+    place.start(&[&words[..], &["sleep", "600"]].concat())
+}
+
+fn held(place: &Place, units: u64) {
+    until("so many units are held", || {
+        let seen = place.status("k");
+        let holders = seen["holders"].as_array().expect("a list");
+        let used: u64 = holders.iter().filter_map(|holder| holder["units"].as_u64()).sum();
+        (used == units).then_some(())
+    });
+}
+
+fn as_many_run_as_there_are_permits(home: Home) {
+    let place = Place::at(home);
+    let mut runs = Vec::new();
+    for (label, units) in [("first", 1), ("second", 2), ("third", 3)] {
+        runs.push(hold(&place, label, "1"));
+        held(&place, units);
+    }
+    let busy = place.run(&["run", "--try", "--permits", "3", "k", "--", "echo", "ran"]);
+    assert_eq!((busy.code, &*busy.stdout), (Some(75), ""), "{busy:?}");
+    assert!(busy.stderr.contains("held by first for "), "{busy:?}");
+    assert!(busy.stderr.contains(", 3 of 3 units taken"), "{busy:?}");
+    let status = place.run(&["status", "k"]).stdout;
+    assert!(status.starts_with("k: held, 3 of 3 units taken, last fence "), "{status}");
+    assert_eq!(status.matches(", 1 of 3\n").count(), 3, "{status}");
+    assert_eq!(place.status("k")["limit"], 3);
+    let waiter = place.start(&["run", "--permits", "3", "k", "--", "echo", "its turn"]);
+    until("one waits", || place.status("k")["waiters"][0].is_object().then_some(()));
+    // As a user would end it: its permit goes to the one that waits.
+    runs.remove(1).signal(rustix::process::Signal::TERM);
+    let ended = waiter.wait();
+    assert_eq!((ended.code, &*ended.stdout), (Some(0), "its turn\n"), "{ended:?}");
+}
+
+fn permits_of_a_killed_run_come_back(home: Home) {
+    let place = Place::at(home);
+    let all = hold(&place, "first", "3");
+    held(&place, 3);
+    all.signal(rustix::process::Signal::KILL);
+    let ended = place.run(&["run", "--permits", "3", "k", "--", "echo", "ran"]);
+    assert_eq!((ended.code, &*ended.stdout), (Some(0), "ran\n"), "{ended:?}");
+}
+
+fn another_number_is_refused_with_both(home: Home) {
+    let place = Place::at(home);
+    let _one = hold(&place, "first", "1");
+    held(&place, 1);
+    for other in [&["--permits", "5"][..], &[]] {
+        let ended = place.run(&[&["run"], other, &["k", "--", "echo", "ran"]].concat());
+        assert_eq!(ended.stdout, "", "{ended:?}");
+        assert!(ended.code.is_some_and(|code| code >= 64), "{ended:?}");
+        assert!(ended.stderr.contains("limit of 3"), "{ended:?}");
+        let asked = if other.is_empty() { "limit of 1" } else { "limit of 5" };
+        assert!(ended.stderr.contains(asked), "{ended:?}");
+    }
+}
+
+fn a_command_may_count_as_several(home: Home) {
+    let place = Place::at(home);
+    let two = hold(&place, "two", "2");
+    held(&place, 2);
+    let large = ["run", "--try", "--permits", "3", "--units", "2", "k", "--", "echo", "ran"];
+    assert_eq!(place.run(&large).code, Some(75));
+    let small = place.run(&["run", "--try", "--permits", "3", "k", "--", "echo", "ran"]);
+    assert_eq!((small.code, &*small.stdout), (Some(0), "ran\n"), "{small:?}");
+    drop(two);
+}
+
+#[test]
+fn a_quorum_refuses_permits_before_anything_is_touched() {
+    let place = Place::new();
+    let store = ["--store", "sqlite:a.db", "--store", "sqlite:b.db", "--store", "sqlite:c.db"];
+    let words = ["--permits", "3", "k", "--", "echo", "ran"];
+    let ended = place.run(&[&["run"], &store[..], &words].concat());
+    assert_eq!((ended.code, &*ended.stdout), (Some(64), ""), "{ended:?}");
+    assert!(ended.stderr.contains("a semaphore needs a store"), "{ended:?}");
+    let listed = place.run(&[&["list"], &store[..]].concat());
+    assert_eq!((listed.code, &*listed.stdout), (Some(0), ""), "{listed:?}");
+}
+
+#[test]
+fn a_nested_run_for_one_more_permit_is_refused() {
+    let place = Place::new();
+    let script = "\"$TENURE\" run --permits 3 k -- echo ran; echo $?";
+    let ended = place.run(&["run", "--permits", "3", "k", "--", "sh", "-c", script]);
+    assert_eq!(ended.stdout, "64\n", "{ended:?}");
+    assert!(ended.stderr.contains("if all permits were held by such commands"), "{ended:?}");
+}
