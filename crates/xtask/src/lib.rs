@@ -24,6 +24,11 @@ pub mod readme {}
 #[doc = include_str!("../../../DESIGN.md")]
 pub mod design {}
 
+/// The Rust blocks of the page on semaphores.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/kinds/semaphore.md")]
+pub mod semaphore {}
+
 /// The Rust blocks of the guide.
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/guide.md")]

@@ -44,6 +44,7 @@ each_example! {
     cron: 3,
     hand_over: 1,
     paused_writer: 1,
+    permits: 1,
     stock: 1,
     tour: 1,
     workers: 1,
