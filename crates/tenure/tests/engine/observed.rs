@@ -157,7 +157,12 @@ async fn everything(told: &Told) {
     unreachable.mutex("key").acquire().await.expect_err("out of reach");
     let twice = locks.mutex("twice");
     let _guard = twice.acquire().await.expect("granted");
+    let permits = locks.semaphore("permits", 3);
+    let (_one, _others) = (permits.acquire().await, permits.acquire_many(2).await);
     let warned = || told.0.lock().expect("no panic").contains_key("tenure.waits_for_itself");
+    // Longer than the time before a warning: a permit may come back from somebody else.
+    let waited = tokio::time::timeout(Duration::from_millis(1_300), permits.acquire()).await;
+    assert!(waited.is_err() && !warned(), "it was warned of a permit that others have");
     tokio::select! {
         _ = twice.acquire() => unreachable!("this task has it"),
         () = until("the warning", warned) => {}

@@ -8,3 +8,4 @@ mod example_programs;
 mod examples;
 mod fair_share;
 mod holders;
+mod permits;

@@ -50,6 +50,41 @@ async fn use_once(locks: Locks, task: usize) {
     }
 }
 
+/// Fifty tasks of two handles want one to three of ten permits each, more than there are.
+#[tokio::test]
+async fn cycles_of_semaphores_leave_no_key_without_a_ttl() {
+    const CYCLES: usize = 10_000;
+    const SEMAPHORES: usize = 5;
+    for flavour in Flavour::ALL {
+        let server = Server::of(flavour).start();
+        let handles = [connect(&server.url()).await, connect(&server.url()).await];
+        let begun = Instant::now();
+        let tasks: Vec<_> = (0..TASKS)
+            .map(|task| {
+                let locks = handles[task % 2].clone();
+                tokio::spawn(async move {
+                    for number in 0..CYCLES / TASKS {
+                        let key = format!("pool {}", (task + number) % SEMAPHORES);
+                        let units = u32::try_from(1 + (task + number) % 3).expect("small");
+                        let permits = locks.semaphore(key, 10).acquire_many(units).await;
+                        permits.expect("granted").release().await.expect("released");
+                    }
+                })
+            })
+            .collect();
+        for task in tasks {
+            task.await.expect("no panic");
+        }
+        for handle in &handles {
+            handle.close(ms(20_000)).await.expect("closed");
+        }
+        let left = keys(&server);
+        assert!(left.len() < 4 * SEMAPHORES, "{} keys are left: {left:?}", left.len());
+        nothing_but_memories(&server);
+        println!("{flavour}: {CYCLES} cycles in {:?}, {} keys left", begun.elapsed(), left.len());
+    }
+}
+
 #[tokio::test]
 async fn subscriptions_end_with_their_handles() {
     for flavour in Flavour::ALL {

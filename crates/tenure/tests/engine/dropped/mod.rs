@@ -4,6 +4,7 @@
 //! ever, and is found.
 
 mod control;
+mod permits;
 mod put_off;
 mod slow;
 mod world;
