@@ -104,6 +104,8 @@ impl Hands {
             forked("acquire", free.acquire().await);
             forked("acquire in time", free.clone().with_wait(Duration::ZERO).acquire().await);
             forked("try_acquire", free.try_acquire().await);
+            forked("acquire a permit", locks.semaphore("pool", 3).acquire().await);
+            forked("try_acquire_many", locks.semaphore("pool", 3).try_acquire_many(2).await);
             forked("steal", locks.mutex("key 1").steal().await);
             forked("force_release", locks.mutex("key 1").force_release().await);
             forked("inspect", free.inspect().await);
