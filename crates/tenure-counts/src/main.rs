@@ -70,7 +70,7 @@ impl Machine {
         let acquire = Op::Acquire(Acquire {
             owner: owner.clone(),
             label: Label::new("counted"),
-            claim: Claim::MUTEX,
+            claim: Claim::EXCLUSIVE,
             ttl: TTL,
             queue: None,
             fence: FenceRule::Mint,

@@ -150,7 +150,7 @@ fn recreate(mut after: KeyState, op: &Op, at: StepContext) -> (KeyState, (Reply,
     parts.holders.push(Holder {
         owner: owner.clone(),
         label: Label::new("re-created"),
-        claim: Claim::MUTEX,
+        claim: Claim::EXCLUSIVE,
         fence: after.fence(),
         since: at.now,
         expires: at.now + *ttl,

@@ -131,7 +131,7 @@ impl World {
         let acquire = Acquire {
             owner: owner.clone(),
             label: Label::new("somebody else"),
-            claim: Claim::MUTEX,
+            claim: Claim::EXCLUSIVE,
             ttl: TTL_MAX,
             queue: None,
             fence: FenceRule::Mint,

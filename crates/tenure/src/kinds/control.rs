@@ -40,7 +40,7 @@ impl Options {
     /// Takes over the lease of a ticket, with its claim as it is.
     pub(super) async fn adopt(&self, ticket: &Ticket) -> Result<Guard> {
         // The store keeps the units of a lease that changes its owner.
-        let options = self.check(Claim::MUTEX)?;
+        let options = self.check(Claim::EXCLUSIVE)?;
         if options.key != *ticket.key() {
             let message = format!("the ticket is for {:?}", ticket.key().as_str());
             return Err(self.invalid(Operation::Transfer, message));

@@ -1,4 +1,4 @@
-//! The lock of one holder: the claim 1 of 1. It sends nothing before a verb is called.
+//! The lock of one holder: the exclusive claim. It sends nothing before a verb is called.
 
 use std::fmt;
 use std::time::Duration;
@@ -66,7 +66,7 @@ impl Mutex {
     /// assert_eq!(error.message(), "a ttl of 1ms is below the limit of 10ms");
     /// ```
     pub fn validate(&self) -> Result<()> {
-        self.options.check(Claim::MUTEX).map(drop)
+        self.options.check(Claim::EXCLUSIVE).map(drop)
     }
 
     /// Waits in line until the lock is held: first come, first served.
@@ -99,7 +99,7 @@ impl Mutex {
     /// # Ok(()) }
     /// ```
     pub async fn acquire(&self) -> Result<Guard> {
-        self.options.acquire(Claim::MUTEX).await
+        self.options.acquire(Claim::EXCLUSIVE).await
     }
 
     /// Takes the lock if it is free and nobody stands in line; `None` if it is not.
@@ -124,7 +124,7 @@ impl Mutex {
     /// # Ok(()) }
     /// ```
     pub async fn try_acquire(&self) -> Result<Option<Guard>> {
-        self.options.try_acquire(Claim::MUTEX).await
+        self.options.try_acquire(Claim::EXCLUSIVE).await
     }
 
     /// Takes the lock from its holder, ahead of the line, with a new fence. The old holder loses it
@@ -150,7 +150,7 @@ impl Mutex {
     /// # Ok(()) }
     /// ```
     pub async fn steal(&self) -> Result<Guard> {
-        let options = self.options.check(Claim::MUTEX)?;
+        let options = self.options.check(Claim::EXCLUSIVE)?;
         let engine = self.options.engine_for_claims(Operation::Acquire, &options.key).await?;
         let held = engine::steal(&engine, &options).await?;
         Ok(Guard::new(&engine, held))

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::types::{Fence, Label, Owner};
+use crate::types::{Claim, Fence, Label, Owner};
 
 /// The state of a key at the moment that the store looked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inspection {
     /// Free, held, or a foreign value.
     pub state: State,
-    /// The limit that the live claims share; `None` without live claims.
+    /// The limit that all live shares have; 1 if all live claims are exclusive; `None` without live
+    /// claims.
     pub limit: Option<u32>,
     /// The last fence that was minted; `None` if there is no record.
     pub fence: Option<Fence>,
@@ -87,8 +88,10 @@ pub struct HolderView {
     pub owner: Owner,
     /// The name for people.
     pub label: Label,
-    /// How many units it has.
+    /// How many units it has; all of the limit if it is exclusive.
     pub units: u32,
+    /// Whether it holds the key whole, whatever the limit.
+    pub exclusive: bool,
     /// Its fencing token.
     pub fence: Fence,
     /// Time since the grant.
@@ -102,8 +105,10 @@ pub struct HolderView {
 pub struct WaiterView {
     /// The name for people.
     pub label: Label,
-    /// How many units it wants.
+    /// How many units it wants; all of the limit if it is exclusive.
     pub units: u32,
+    /// Whether it wants the key whole, whatever the limit.
+    pub exclusive: bool,
     /// Time since it began to wait.
     pub waiting: Duration,
 }
@@ -123,4 +128,9 @@ impl Inspection {
             guarded: None,
         }
     }
+}
+
+/// The limit that is shown for live claims.
+pub(super) fn limit_of(claims: impl Iterator<Item = Claim>) -> Option<u32> {
+    claims.map(|claim| if claim.is_exclusive() { 1 } else { claim.limit() }).max()
 }

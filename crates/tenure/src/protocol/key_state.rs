@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::types::{Claim, Fence, Label, Owner, StoreTime};
 
-use super::inspection::{HolderView, Inspection, State, WaiterView};
+use super::inspection::{self, HolderView, Inspection, State, WaiterView};
 use super::request::{Acquire, Blocker, Grant, Op, Reply};
 
 pub use parts::{Holder, Place, Tombstone};
@@ -149,17 +149,21 @@ impl KeyState {
     pub fn inspect(&self, now: StoreTime) -> Inspection {
         let holders: Vec<_> = self.holders.iter().filter(|h| h.expires > now).collect();
         let waiters: Vec<_> = self.queue.iter().filter(|p| p.alive_until > now).collect();
-        let limit = holders.first().map(|h| h.claim).or(waiters.first().map(|p| p.claim));
+        let claims = holders.iter().map(|h| h.claim).chain(waiters.iter().map(|p| p.claim));
+        let limit = inspection::limit_of(claims);
+        let shown = |claim: Claim| if claim.is_exclusive() { limit } else { Some(claim.units()) };
+        let units = |claim: Claim| shown(claim).unwrap_or_default();
         Inspection {
             state: if holders.is_empty() { State::Free } else { State::Held },
-            limit: limit.map(Claim::limit),
+            limit,
             fence: (self.fence > Fence::default()).then_some(self.fence),
             holders: holders
                 .into_iter()
                 .map(|h| HolderView {
                     owner: h.owner.clone(),
                     label: h.label.clone(),
-                    units: h.claim.units(),
+                    units: units(h.claim),
+                    exclusive: h.claim.is_exclusive(),
                     fence: h.fence,
                     since: now.since(h.since),
                     remaining: h.expires.since(now),
@@ -169,7 +173,8 @@ impl KeyState {
                 .into_iter()
                 .map(|p| WaiterView {
                     label: p.label.clone(),
-                    units: p.claim.units(),
+                    units: units(p.claim),
+                    exclusive: p.claim.is_exclusive(),
                     waiting: now.since(p.since),
                 })
                 .collect(),
@@ -186,16 +191,20 @@ impl KeyState {
             holder.expires = holder.expires.max(at.now + acquire.ttl);
             return Reply::Granted { fence: holder.fence };
         }
-        if let Some(mismatch) = self.mismatch(acquire.claim) {
-            return mismatch;
-        }
         let mine = self.queue.iter().position(|p| p.owner == acquire.owner);
-        if mine.is_none() && self.queue.is_empty() && self.fits(acquire.claim) {
-            return Reply::Granted { fence: self.grant(acquire, acquire.ttl, at) };
+        if mine.is_none() {
+            if let Some(mismatch) = self.mismatch(acquire.claim) {
+                return mismatch;
+            }
+            if self.queue.is_empty() && self.fits(acquire.claim) {
+                return Reply::Granted { fence: self.grant(acquire, acquire.ttl, at) };
+            }
         }
+        // A place keeps the claim with which it was taken.
+        let claim = mine.map_or(acquire.claim, |i| self.queue[i].claim);
         let Some(queueing) = &acquire.queue else {
             let ahead = mine.unwrap_or(self.queue.len());
-            let look_in = self.look_in(acquire.claim, ahead, at.now);
+            let look_in = self.look_in(claim, ahead, at.now);
             return Reply::Busy { look_in, blocker: self.blocker(at.now) };
         };
         let value = acquire.owner.value();
@@ -211,7 +220,7 @@ impl KeyState {
         let place = Place {
             owner: acquire.owner.clone(),
             label: acquire.label.clone(),
-            claim: acquire.claim,
+            claim,
             claim_lease: queueing.window.min(acquire.ttl),
             since,
             alive_until: at.now + queueing.window,
@@ -224,7 +233,7 @@ impl KeyState {
         }
         Reply::Queued {
             ahead: u32::try_from(index).unwrap_or(u32::MAX),
-            look_in: self.look_in(acquire.claim, index, at.now),
+            look_in: self.look_in(claim, index, at.now),
             blocker: self.blocker(at.now),
         }
     }
@@ -339,8 +348,9 @@ impl KeyState {
             holder.expires = holder.expires.max(at.now + acquire.ttl);
             return Reply::Granted { fence: holder.fence };
         }
-        if let Some(place) = self.queue.iter().find(|p| p.claim.limit() != acquire.claim.limit()) {
-            return capacity::other_limit(place.claim, acquire.claim);
+        let queued = self.queued_limit();
+        if let Some(mismatch) = queued.and_then(|live| capacity::other_limit(live, acquire.claim)) {
+            return mismatch;
         }
         self.force(self.fence, at.now);
         self.queue.retain(|p| p.owner != acquire.owner);
@@ -380,13 +390,14 @@ impl KeyState {
             let places = self.queue.iter().map(|p| (&p.owner, p.claim));
             self.holders.iter().map(|h| (&h.owner, h.claim)).chain(places)
         };
-        let limit = claims().next().map_or(0, |(_, claim)| claim.limit());
+        let limit = self.limit().unwrap_or_default();
+        let is_held_whole = self.holders.iter().any(|h| h.claim.is_exclusive());
         let head_waits = self.queue.front().is_none_or(|head| !self.fits(head.claim));
         let mut owners: Vec<_> = claims().map(|(owner, _)| owner).collect();
         owners.sort_unstable();
         let unique = owners.windows(2).all(|pair| pair[0] != pair[1]);
-        self.used() <= u64::from(limit)
-            && claims().all(|(_, claim)| claim.limit() == limit)
+        (if is_held_whole { self.holders.len() == 1 } else { self.used() <= u64::from(limit) })
+            && claims().all(|(_, claim)| claim.is_exclusive() || claim.limit() == limit)
             && head_waits
             && unique
     }

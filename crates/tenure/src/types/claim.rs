@@ -254,23 +254,27 @@ impl fmt::Debug for Label {
     }
 }
 
-/// `units` out of `limit`.
+/// The wanted part of a key: a share, which is `units` of a `limit`, or all of it.
 ///
-/// A mutex is 1 of 1; a semaphore of n permits claims k of n; a reader claims 1 of
-/// [`Claim::MAX`] and a writer all of them. All live claims on a key share one limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// A semaphore of n permits claims k of n, and a reader 1 of [`Claim::MAX`]. A mutex and a writer
+/// claim the key whole ([`Claim::EXCLUSIVE`]), whatever the limit of the others. All live shares of
+/// a key have one limit. A share of 1 of 1 is not exclusive: it has a limit, and excludes shares of
+/// another limit only by being refused beside them.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Claim {
     units: u32,
     limit: u32,
 }
 
 impl Claim {
-    /// 1 of 1.
-    pub const MUTEX: Self = Self { units: 1, limit: 1 };
-    /// The largest limit.
+    /// All units, whatever the limit. It is granted beside nothing, and nothing beside it.
+    pub const EXCLUSIVE: Self = Self { units: Self::ALL, limit: Self::ALL };
+    /// The largest limit of a share.
     pub const MAX: u32 = 1 << 30;
+    /// More units than any limit has: with them an exclusive claim fits beside nothing.
+    const ALL: u32 = 1 << 31;
 
-    /// `units` of `limit`, or `None` unless `1 <= units <= limit <= Claim::MAX`.
+    /// A share of `units` of `limit`, or `None` unless `1 <= units <= limit <= Claim::MAX`.
     #[must_use]
     pub const fn new(units: u32, limit: u32) -> Option<Self> {
         if units >= 1 && units <= limit && limit <= Self::MAX {
@@ -280,16 +284,32 @@ impl Claim {
         }
     }
 
-    /// How many units are claimed.
+    /// Whether it is all of the key, whatever the limit.
+    #[must_use]
+    pub const fn is_exclusive(self) -> bool {
+        self.limit == Self::ALL
+    }
+
+    /// The number of units that are claimed; of an exclusive claim a number above every limit.
     #[must_use]
     pub const fn units(self) -> u32 {
         self.units
     }
 
-    /// The number of units that the key has.
+    /// The number of units that the key has, as far as this claim says: an exclusive one has no
+    /// limit of its own, and answers its number of units.
     #[must_use]
     pub const fn limit(self) -> u32 {
         self.limit
+    }
+}
+
+impl fmt::Debug for Claim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_exclusive() {
+            return f.write_str("Claim(exclusive)");
+        }
+        write!(f, "Claim({} of {})", self.units, self.limit)
     }
 }
 

@@ -19,7 +19,8 @@ pub(crate) enum Share {
 impl Share {
     pub(crate) fn claim(self) -> Claim {
         match self {
-            Self::Mutex | Self::OneOfOne => Claim::MUTEX,
+            Self::Mutex => Claim::EXCLUSIVE,
+            Self::OneOfOne => Claim::new(1, 1).expect("valid"),
             Self::LastOfFive => Claim::new(1, 5).expect("valid"),
         }
     }

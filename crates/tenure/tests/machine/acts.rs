@@ -68,13 +68,26 @@ pub(crate) fn apply(resource: &mut KeyState, op: &Op, now: StoreTime) -> tenure:
     resource.apply(op, at(now)).0
 }
 
-/// A history of up to `acts` acts by owners whose claims stay the same throughout.
+/// A history of up to `acts` acts by owners whose claims mostly stay the same throughout: all are
+/// exclusive, all are shares, or some are.
 pub(crate) fn histories(acts: usize) -> impl Strategy<Value = Vec<Act>> {
-    (1..=4_u32, prop::collection::vec(1..=4_u32, OWNERS))
+    let units = || (1..=4_u32).prop_map(Some);
+    let wanted = prop_oneof![
+        1 => prop::collection::vec(Just(None), OWNERS),
+        1 => prop::collection::vec(units(), OWNERS),
+        3 => prop::collection::vec(prop_oneof![Just(None), units()], OWNERS),
+    ];
+    (1..=4_u32, wanted)
         .prop_flat_map(move |(limit, units)| prop::collection::vec(act(limit, units), 1..acts))
 }
 
-fn act(limit: u32, units: Vec<u32>) -> impl Strategy<Value = Act> {
+/// A share of as many units as the limit allows; without units an exclusive claim.
+fn claim(units: Option<u32>, limit: u32) -> Claim {
+    let share = |units: u32| Claim::new(units.min(limit), limit).expect("within the limit");
+    units.map_or(Claim::EXCLUSIVE, share)
+}
+
+fn act(limit: u32, units: Vec<Option<u32>>) -> impl Strategy<Value = Act> {
     let gap = prop_oneof![
         4 => Just(ms(0)),
         6 => (1..=20_u64).prop_map(ms),
@@ -89,7 +102,7 @@ fn act(limit: u32, units: Vec<u32>) -> impl Strategy<Value = Act> {
     })
 }
 
-fn op(limit: u32, units: Vec<u32>) -> impl Strategy<Value = Op> {
+fn op(limit: u32, units: Vec<Option<u32>>) -> impl Strategy<Value = Op> {
     let who = || (0..OWNERS).prop_map(owner);
     let ttl = || prop::sample::select(vec![ms(10), ms(40), ms(100), ms(1_000)]);
     let tombstone = || prop::sample::select(vec![ms(0), ms(100), ms(60_000)]);
@@ -120,15 +133,18 @@ fn op(limit: u32, units: Vec<u32>) -> impl Strategy<Value = Op> {
     ]
 }
 
-fn claims(limit: u32, units: Vec<u32>, queued: bool) -> impl Strategy<Value = Acquire> {
+fn claims(limit: u32, units: Vec<Option<u32>>, queued: bool) -> impl Strategy<Value = Acquire> {
     let ttl = prop::sample::select(vec![ms(10), ms(40), ms(100), ms(1_000)]);
     let window = prop::sample::select(vec![ms(10), ms(30), ms(200)]);
-    let other_limit = prop::bool::weighted(0.05);
+    let other = prop_oneof![
+        18 => Just(None),
+        1 => Just(Some(Claim::EXCLUSIVE)),
+        1 => (1..=5_u32).prop_map(move |units| Some(claim(Some(units), limit + 1))),
+    ];
     let inbox = prop::option::of(Just(Arc::from("inbox")));
-    (0..OWNERS, ttl, window, 1..9_u64, inbox, other_limit).prop_map(
-        move |(number, ttl, window, stamp, inbox, other_limit)| {
-            let limit = limit + u32::from(other_limit);
-            let claim = Claim::new(units[number].min(limit), limit).expect("within the limit");
+    (0..OWNERS, ttl, window, 1..9_u64, inbox, other).prop_map(
+        move |(number, ttl, window, stamp, inbox, other)| {
+            let claim = other.unwrap_or_else(|| claim(units[number], limit));
             let queue = queued.then_some(Queueing { window, stamp, inbox });
             acquire(&owner(number), claim, ttl, queue)
         },

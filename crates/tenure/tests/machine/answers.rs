@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tenure::protocol::{Op, Reply, StepContext};
 
-use super::checks::{Taken, Verdict, ensure};
+use super::checks::{Taken, Verdict, ensure, shares};
 
 impl Taken<'_> {
     pub(crate) fn reply_is_true(&self) -> Verdict {
@@ -128,15 +128,20 @@ impl Taken<'_> {
     }
 
     pub(crate) fn limits_are_compared(&self) -> Verdict {
-        let Op::Acquire(acquire) = self.op else {
+        let (Op::Acquire(acquire) | Op::Steal(acquire)) = self.op else {
             return Ok(());
         };
+        let steals = matches!(self.op, Op::Steal(_));
         let idle = self.after_time_alone();
         let holds = idle.holders().iter().any(|h| h.owner == acquire.owner);
-        let claims = idle.holders().iter().map(|h| h.claim);
-        let live = claims.chain(idle.queue().iter().map(|p| p.claim)).next();
-        let differs = live.is_some_and(|live| live.limit() != acquire.claim.limit());
-        let due = differs && !holds && !self.was_buried(&acquire.owner);
+        let waits = idle.queue().iter().any(|p| p.owner == acquire.owner);
+        let asked = acquire.claim;
+        // Those that hold lose the key, and agree with it no more.
+        let queued = idle.queue().iter().map(|p| p.claim).filter(|c| !c.is_exclusive());
+        let live: Vec<_> = if steals { queued.collect() } else { shares(&idle).collect() };
+        let differs = live.iter().any(|live| live.limit() != asked.limit());
+        let is_compared = !asked.is_exclusive() && !holds && (steals || !waits);
+        let due = differs && is_compared && !self.was_buried(&acquire.owner);
         let refused = matches!(self.reply, Reply::Mismatch(_));
         ensure!(due == refused, "another limit is{} refused", if refused { "" } else { " not" });
         Ok(())
@@ -172,6 +177,11 @@ impl Taken<'_> {
             return Ok(());
         };
         ensure!(*look_in > Duration::ZERO, "a busy loop: look again at once");
+        let place = self.after.queue().iter().find(|p| p.owner == acquire.owner);
+        if place.is_some_and(|p| p.claim != acquire.claim) {
+            // It is told about its place, and asks for something else once that has died.
+            return Ok(());
+        }
         let looks_at = |after: Duration| {
             let now = self.now() + after;
             let (reply, _) = self.after.clone().apply(self.op, StepContext { now, ..self.at });
@@ -180,7 +190,6 @@ impl Taken<'_> {
         ensure!(!looks_at(*look_in - Duration::from_micros(1)), "it was free before {look_in:?}");
         ensure!(!looks_at(*look_in / 2), "it was free before {look_in:?}");
         // A place that has died by then counts no more: others may have come in front.
-        let place = self.after.queue().iter().find(|p| p.owner == acquire.owner);
         if place.is_none_or(|p| p.alive_until > self.now() + *look_in) {
             ensure!(looks_at(*look_in), "not free after {look_in:?}");
         }

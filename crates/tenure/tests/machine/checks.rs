@@ -42,6 +42,27 @@ pub(crate) fn take(resource: &mut KeyState, op: &Op, at: StepContext) -> Result<
     Ok(reply)
 }
 
+/// The live shares, held and waited for.
+pub(crate) fn shares(key: &KeyState) -> impl Iterator<Item = Claim> {
+    let held = key.holders().iter().map(|h| h.claim);
+    held.chain(key.queue().iter().map(|p| p.claim)).filter(|claim| !claim.is_exclusive())
+}
+
+/// The units of the shares that are held.
+fn used(key: &KeyState) -> u64 {
+    let held = key.holders().iter().map(|h| h.claim);
+    held.filter(|claim| !claim.is_exclusive()).map(|claim| u64::from(claim.units())).sum()
+}
+
+/// Whether a claim fits beside the holders.
+pub(crate) fn fits(key: &KeyState, claim: Claim) -> bool {
+    if claim.is_exclusive() {
+        return key.holders().is_empty();
+    }
+    let is_held_whole = key.holders().iter().any(|h| h.claim.is_exclusive());
+    !is_held_whole && used(key) + u64::from(claim.units()) <= u64::from(claim.limit())
+}
+
 impl Taken<'_> {
     fn judge(&self) -> Verdict {
         if *self.op == Op::Inspect {
@@ -108,11 +129,11 @@ impl Taken<'_> {
 
     fn is_within_the_limit(&self) -> Verdict {
         let holders = self.after.holders();
-        let used: u64 = holders.iter().map(|h| u64::from(h.claim.units())).sum();
-        let claims = holders.iter().map(|h| h.claim);
-        let limits: BTreeSet<_> =
-            claims.chain(self.after.queue().iter().map(|p| p.claim)).map(Claim::limit).collect();
-        ensure!(limits.len() <= 1, "live claims with the limits {limits:?} on one key");
+        let limits: BTreeSet<_> = shares(self.after).map(Claim::limit).collect();
+        ensure!(limits.len() <= 1, "live shares with the limits {limits:?} on one key");
+        let exclusive = holders.iter().any(|h| h.claim.is_exclusive());
+        ensure!(!exclusive || holders.len() == 1, "another holds beside an exclusive claim");
+        let used = if exclusive { 0 } else { used(self.after) };
         let limit = limits.first().copied().unwrap_or(0);
         ensure!(used <= u64::from(limit), "{used} units held of {limit}");
         let owners = holders.iter().map(|h| &h.owner);

@@ -7,6 +7,7 @@ use tenure::protocol::{KeyState, Op, Reply};
 use tenure::{Claim, Owner, StoreTime};
 
 use super::acts::{acquire, at, line, ms};
+use super::checks::shares;
 
 /// More looks than any history here can need.
 const LOOKS: usize = 2_000;
@@ -14,24 +15,25 @@ const LOOKS: usize = 2_000;
 /// A waiter that is alive and keeps its place by heartbeats.
 struct Waiter {
     owner: Owner,
+    claim: Claim,
     next_look: StoreTime,
     stamp: u64,
 }
 
 /// Lets `waiters` new waiters join after all that happened so far; those already in line are
-/// dead. Every second of the granted dies with its lease, the others release after a while.
+/// dead. Every second of the new ones wants the key whole. Every second of the granted dies with
+/// its lease, the others release after a while.
 pub(crate) fn drain(
     mut resource: KeyState,
     mut now: StoreTime,
     waiters: usize,
 ) -> Result<(), String> {
-    let claims = resource.holders().iter().map(|h| h.claim);
-    let live = claims.chain(resource.queue().iter().map(|p| p.claim)).next();
-    let claim = live.unwrap_or(Claim::MUTEX);
+    let share = shares(&resource).next().unwrap_or(Claim::new(1, 2).expect("a good claim"));
     let (ttl, window) = (ms(60), ms(30));
     let mut waiting: Vec<_> = (0..waiters)
         .map(|n| Waiter {
             owner: Owner::from_parts(&format!("waiter {n}"), n as u64),
+            claim: if n % 2 == 0 { share } else { Claim::EXCLUSIVE },
             next_look: now + ms(n as u64),
             stamp: 0,
         })
@@ -53,7 +55,7 @@ pub(crate) fn drain(
         let index = waiting.iter().position(|w| w.next_look == due).unwrap_or(0);
         let waiter = &mut waiting[index];
         waiter.stamp += 1;
-        let op = Op::Acquire(acquire(&waiter.owner, claim, ttl, line(window, waiter.stamp)));
+        let op = Op::Acquire(acquire(&waiter.owner, waiter.claim, ttl, line(window, waiter.stamp)));
         match resource.apply(&op, at(now)).0 {
             Reply::Granted { .. } => {
                 let waiter = waiting.swap_remove(index);

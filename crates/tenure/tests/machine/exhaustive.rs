@@ -102,7 +102,7 @@ fn shape(resource: &KeyState, now: StoreTime) -> Vec<u64> {
 
 #[test]
 fn mutex_of_three_owners() {
-    let claims = [(0, Claim::MUTEX), (3, Claim::MUTEX), (4, Claim::MUTEX)];
+    let claims = [(0, Claim::EXCLUSIVE), (3, Claim::EXCLUSIVE), (4, Claim::EXCLUSIVE)];
     let states = explore(&claims, 5);
     assert!(states > 5_000, "only {states} states: the scope has shrunk");
 }
@@ -117,6 +117,15 @@ fn semaphore_of_two_with_claims_of_one_and_of_two() {
 
 #[test]
 fn mutex_of_two_owners_deeper() {
-    let states = explore(&[(0, Claim::MUTEX), (1, Claim::MUTEX)], 6);
+    let states = explore(&[(0, Claim::EXCLUSIVE), (1, Claim::EXCLUSIVE)], 6);
     assert!(states > 1_500, "only {states} states: the scope has shrunk");
+}
+
+#[test]
+fn exclusive_claim_among_shares() {
+    let share = |units, limit| Claim::new(units, limit).expect("valid");
+    let states = explore(&[(0, Claim::EXCLUSIVE), (1, share(1, 2)), (2, share(2, 2))], 5);
+    assert!(states > 5_000, "only {states} states: the scope has shrunk");
+    let states = explore(&[(0, share(1, 2)), (1, Claim::EXCLUSIVE), (2, share(1, 1))], 5);
+    assert!(states > 5_000, "only {states} states: the scope has shrunk");
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use tenure::Owner;
 use tenure::protocol::{Op, Reply};
 
-use super::checks::{Taken, Verdict, ensure};
+use super::checks::{Taken, Verdict, ensure, fits};
 
 impl Taken<'_> {
     /// First come, first served: who left the line for a lease stood in front of all who stayed,
@@ -59,6 +59,7 @@ impl Taken<'_> {
             let old = self.before.queue().iter().find(|p| p.owner == place.owner);
             if let Some(old) = old.filter(|p| p.alive_until > self.now()) {
                 ensure!(old.since == place.since, "{:?} waits anew", place.owner);
+                ensure!(old.claim == place.claim, "{:?} waits for something else", place.owner);
                 ensure!(old.stamp <= place.stamp, "an older heartbeat of {:?} won", place.owner);
                 ensure!(
                     old.alive_until <= place.alive_until || asks(self.op, &place.owner),
@@ -76,9 +77,8 @@ impl Taken<'_> {
                 acquire.owner
             );
         }
-        let used: u32 = self.after.holders().iter().map(|h| h.claim.units()).sum();
         if let Some(head) = self.after.queue().front() {
-            ensure!(used + head.claim.units() > head.claim.limit(), "the head waits for nothing");
+            ensure!(!fits(self.after, head.claim), "the head waits for nothing");
         }
         Ok(())
     }

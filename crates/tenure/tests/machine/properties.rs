@@ -71,7 +71,7 @@ proptest! {
         prop_assert!(!minted || later >= last_use + RETENTION, "a fence was forgotten early");
         for number in 0..OWNERS {
             let who = owner(number);
-            let claim = acquire(&who, Claim::MUTEX, ms(10), line(ms(30), 1));
+            let claim = acquire(&who, Claim::EXCLUSIVE, ms(10), line(ms(30), 1));
             let asked = [
                 Op::Acquire(claim.clone()),
                 Op::Steal(claim),

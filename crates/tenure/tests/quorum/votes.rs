@@ -17,7 +17,7 @@ pub(crate) fn claim(number: u64, fence: FenceRule) -> Acquire {
     Acquire {
         owner: Owner::from_parts(&format!("rival {number}"), number),
         label: Label::new("rival"),
-        claim: Claim::MUTEX,
+        claim: Claim::EXCLUSIVE,
         ttl: ms(60_000),
         queue: None,
         fence,

@@ -43,7 +43,7 @@ fn claim(number: u64, queued: bool) -> Acquire {
     Acquire {
         owner: Owner::from_parts(&format!("owner {number}"), number),
         label: Label::new("label"),
-        claim: Claim::MUTEX,
+        claim: Claim::EXCLUSIVE,
         ttl: Duration::from_secs(60),
         queue: queued.then_some(queue),
         fence: FenceRule::Mint,

@@ -8,6 +8,7 @@ mod fences;
 mod forgetting;
 mod given_up;
 mod interop;
+mod layout;
 mod life;
 mod listing;
 mod lone;

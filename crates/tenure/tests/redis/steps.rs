@@ -20,12 +20,13 @@ pub(crate) fn step(key: &str, op: Op) -> Request {
     Request { key: Key::new(key).expect("a key"), op }
 }
 
-/// A claim to one of `limit` units.
+/// A claim to one of `limit` units; of one, that is the key whole.
 pub(crate) fn claim(number: u64, limit: u32) -> Acquire {
+    let share = Claim::new(1, limit).expect("a good claim");
     Acquire {
         owner: owner(number),
         label: Label::new(format!("label {number}")),
-        claim: Claim::new(1, limit).expect("a good claim"),
+        claim: if limit == 1 { Claim::EXCLUSIVE } else { share },
         ttl: TTL,
         queue: None,
         fence: FenceRule::Mint,

@@ -1,8 +1,15 @@
-//! A fresh file opened by many at once, while those who came first already write to it: all of
-//! them get in, and nobody takes a file that is just being written for a damaged one.
+//! Files that are opened. A fresh one by many at once, while those who came first already write to
+//! it: all of them get in, and nobody takes a file that is just being written for a damaged one.
+//! And one with claims as programs wrote them that knew no shares.
 
 use std::sync::Barrier;
 use std::time::Duration;
+
+use rusqlite::Connection;
+use tenure::Claim;
+use tenure::protocol::{Acquire, Op, Reply};
+
+use crate::world::{ask, claim, open, owner, release};
 
 const ROUNDS: usize = 50;
 const OPENERS: usize = 8;
@@ -30,5 +37,40 @@ fn many_open_a_fresh_file_while_others_write_to_it() {
                 });
             }
         });
+    }
+}
+
+/// A program that knew no shares wrote 1 of 1 for all that it claimed, and fails on what is below
+/// zero: it would grant a share beside a mutex.
+#[tokio::test]
+async fn an_exclusive_claim_is_stored_as_it_ever_was_and_a_share_as_it_never_was() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("locks.db");
+    let (store, ttl) = (open(&path).await, Duration::from_secs(60));
+    let share = |number, units, limit| {
+        let share = Claim::new(units, limit).expect("a good claim");
+        Acquire { claim: share, ..claim(&owner(number), ttl) }
+    };
+    let acquire = async |key: &str, claim| ask(&store, key, Op::Acquire(claim)).await;
+    for (key, claim) in
+        [("mutex", claim(&owner(1), ttl)), ("one", share(1, 1, 1)), ("most", share(1, 2, 5))]
+    {
+        let reply = acquire(key, claim).await.expect("an answer");
+        assert!(matches!(reply, Reply::Granted { .. }), "{reply:?}");
+    }
+    let stored = |key: &str| -> (i64, i64) {
+        let db = Connection::open(&path).expect("a connection");
+        let sql = "SELECT units, unit_limit FROM holder WHERE key = ?1";
+        db.query_row(sql, [key], |row| Ok((row.get(0)?, row.get(1)?))).expect("a holder")
+    };
+    assert_eq!(["mutex", "one", "most"].map(stored), [(1, 1), (1, -1), (2, -5)]);
+    // Read by another connection, they are what they were.
+    let other = open(&path).await;
+    for (key, refused) in [("mutex", false), ("one", true), ("most", false)] {
+        let asked = Op::Acquire(share(2, 1, 5));
+        let reply = ask(&other, key, asked).await.expect("an answer");
+        assert_eq!(matches!(reply, Reply::Mismatch(_)), refused, "{key}: {reply:?}");
+        assert_eq!(matches!(reply, Reply::Granted { .. }), key == "most", "{key}: {reply:?}");
+        assert_eq!(ask(&other, key, release(&owner(1))).await.expect("done"), Reply::Released);
     }
 }

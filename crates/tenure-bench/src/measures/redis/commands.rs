@@ -77,7 +77,7 @@ async fn stand_behind(store: &Redis, key: &str, waiters: u32) -> Result<(), Fail
         let op = Op::Acquire(Acquire {
             owner: Owner::from_parts("waiter", number.into()),
             label: Label::new("waiter"),
-            claim: Claim::MUTEX,
+            claim: Claim::EXCLUSIVE,
             ttl: TTL,
             queue: Some(Queueing { window: TTL, stamp: 1, inbox: None }),
             fence: FenceRule::Mint,

@@ -16,9 +16,25 @@ impl KeyState {
         self.used() + u64::from(claim.units()) <= u64::from(claim.limit())
     }
 
+    /// The limit on which all shares of the key agree, those that are held and those that are
+    /// waited for.
+    pub(super) fn limit(&self) -> Option<u32> {
+        let held = self.holders.iter().map(|h| h.claim);
+        limit_of(held).or_else(|| self.queued_limit())
+    }
+
+    /// The limit of the shares that are waited for.
+    pub(super) fn queued_limit(&self) -> Option<u32> {
+        limit_of(self.queue.iter().map(|p| p.claim))
+    }
+
+    /// The refusal of a share with another limit. An exclusive claim agrees with every limit.
     pub(super) fn mismatch(&self, claim: Claim) -> Option<Reply> {
-        let live = self.holders.first().map(|h| h.claim).or(self.queue.front().map(|p| p.claim));
-        live.filter(|live| live.limit() != claim.limit()).map(|live| other_limit(live, claim))
+        // A queue of exclusive claims may be long, and then is looked through for nothing.
+        if claim.is_exclusive() {
+            return None;
+        }
+        self.limit().and_then(|live| other_limit(live, claim))
     }
 
     /// Time after which `claim`, behind the first `ahead` places, fits if nobody does anything
@@ -40,9 +56,15 @@ impl KeyState {
     }
 }
 
-pub(super) fn other_limit(live: Claim, asked: Claim) -> Reply {
-    let (live, asked) = (live.limit(), asked.limit());
-    Reply::Mismatch(
-        format!("it is in use with a limit of {live}, and a limit of {asked} was asked for").into(),
-    )
+/// The limit of the shares among some claims.
+fn limit_of(mut claims: impl Iterator<Item = Claim>) -> Option<u32> {
+    claims.find(|claim| !claim.is_exclusive()).map(Claim::limit)
+}
+
+/// The refusal of a claim beside shares with this limit, if it is a share with another one.
+pub(super) fn other_limit(live: u32, claim: Claim) -> Option<Reply> {
+    let asked = claim.limit();
+    let why =
+        || format!("it is in use with a limit of {live}, and a limit of {asked} was asked for");
+    (!claim.is_exclusive() && live != asked).then(|| Reply::Mismatch(why().into()))
 }

@@ -266,14 +266,14 @@ fn proposed(acquire: &Acquire, proposal: FenceRule) -> Acquire {
 fn refusal(shared: &Shared, op: &Op) -> Option<Reply> {
     let (claim, ttl) = match op {
         Op::Acquire(acquire) | Op::Steal(acquire) => (acquire.claim, acquire.ttl),
-        Op::Renew { ttl, .. } | Op::Transfer { ttl, .. } => (Claim::MUTEX, *ttl),
+        Op::Renew { ttl, .. } | Op::Transfer { ttl, .. } => (Claim::EXCLUSIVE, *ttl),
         Op::Handoff { .. } => {
             let why = "a quorum has no line in which a lock could be passed on; release it";
             return Some(Reply::Refused(why.into()));
         }
         _ => return None,
     };
-    if claim != Claim::MUTEX {
+    if !claim.is_exclusive() {
         let why = "a quorum carries locks of one holder only: more units than there are could \
                    be won on nodes that are all within their limit";
         return Some(Reply::Refused(why.into()));

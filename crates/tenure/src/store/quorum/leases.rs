@@ -129,7 +129,7 @@ impl Leases {
             Standing::Holds | Standing::Missing => lease.standings[node] = Standing::Offered,
         }
         let (label, fence) = (lease.label.clone(), FenceRule::Carry(lease.fence));
-        let (owner, claim) = (owner.clone(), Claim::MUTEX);
+        let (owner, claim) = (owner.clone(), Claim::EXCLUSIVE);
         let acquire = Acquire { owner, label, claim, ttl, queue: None, fence };
         Some(Request { key: lease.key.clone(), op: Op::Acquire(acquire) })
     }

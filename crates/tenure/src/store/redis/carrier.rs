@@ -304,7 +304,7 @@ mod tests {
         let to = Acquire {
             owner: Owner::from_parts("next", 1),
             label: Label::new("next"),
-            claim: Claim::MUTEX,
+            claim: Claim::EXCLUSIVE,
             ttl: Duration::from_secs(1),
             queue: None,
             fence: FenceRule::Mint,

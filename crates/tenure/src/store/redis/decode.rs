@@ -254,6 +254,12 @@ impl Parts {
         u32::try_from(self.number()?).ok()
     }
 
+    /// The units of a claim, and whether it is exclusive, which is none.
+    fn units(&mut self, limit: u32) -> Option<(u32, bool)> {
+        let units = self.small()?;
+        Some(if units == 0 { (limit, true) } else { (units, false) })
+    }
+
     fn span(&mut self) -> Option<Duration> {
         Some(Duration::from_micros(u64::try_from(self.number()?).ok()?))
     }
@@ -291,17 +297,21 @@ impl Parts {
         let limit = self.small()?;
         let fence = self.fence()?;
         let holders = self.list(|h| {
+            let (owner, label) = (h.owner()?, Label::new(h.text()?));
+            let (units, exclusive) = h.units(limit)?;
             Some(HolderView {
-                owner: h.owner()?,
-                label: Label::new(h.text()?),
-                units: h.small()?,
+                owner,
+                label,
+                units,
+                exclusive,
                 fence: h.fence()?,
                 since: h.span()?,
                 remaining: h.span()?,
             })
         })?;
         let waiters = self.list(|w| {
-            Some(WaiterView { label: Label::new(w.text()?), units: w.small()?, waiting: w.span()? })
+            let (label, (units, exclusive)) = (Label::new(w.text()?), w.units(limit)?);
+            Some(WaiterView { label, units, exclusive, waiting: w.span()? })
         })?;
         let state = match state.as_str() {
             "free" => State::Free,

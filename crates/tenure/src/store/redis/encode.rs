@@ -270,8 +270,7 @@ fn may_grant(op: &Op) -> bool {
 fn run_of(op: &Op) -> Option<Run> {
     match op {
         Op::Acquire(acquire) => {
-            let claim = acquire.claim;
-            let is_plain = (claim.units(), claim.limit()) == (1, 1) && acquire.queue.is_none();
+            let is_plain = acquire.claim.is_exclusive() && acquire.queue.is_none();
             let run = match acquire.fence {
                 FenceRule::Mint => Run::Acquires(acquire.ttl),
                 FenceRule::Propose { fence, within } => Run::Proposals(acquire.ttl, fence, within),
@@ -283,8 +282,7 @@ fn run_of(op: &Op) -> Option<Run> {
             (min_hold.is_zero() && tombstone.is_none()).then_some(Run::Releases)
         }
         Op::Handoff { min_hold, tombstone, to, ahead, .. } => {
-            let is_plain =
-                (to.claim.units(), to.claim.limit()) == (1, 1) && to.fence == FenceRule::Mint;
+            let is_plain = to.claim.is_exclusive() && to.fence == FenceRule::Mint;
             let is_plain = is_plain && *ahead && min_hold.is_zero() && tombstone.is_none();
             is_plain.then_some(Run::Handoffs(to.ttl))
         }

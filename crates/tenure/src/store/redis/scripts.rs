@@ -14,9 +14,9 @@ macro_rules! fragments {
 /// Names and texts of all fragments.
 pub(super) const FRAGMENTS: &[(&str, &str)] = fragments!(
     "clock" "fast" "fast/acquire" "fast/give" "fast/holder" "fences" "full" "full/acquire"
-    "full/grants" "full/holders" "full/inspect" "full/operations" "full/queue" "full/read"
-    "full/release" "full/state" "full/steps" "full/tombstones" "layout" "lock" "marker" "meet"
-    "place" "prelude" "proposal" "steps"
+    "full/grants" "full/holders" "full/inspect" "full/layout" "full/operations" "full/queue"
+    "full/read" "full/release" "full/state" "full/steps" "full/tombstones" "layout" "lock" "marker"
+    "meet" "place" "prelude" "proposal" "steps"
 );
 
 /// The first words on each new connection to a guarded server.

@@ -175,8 +175,8 @@ fn put_holder(db: &mut Statements<'_>, key: &str, seq: i64, holder: &Holder) -> 
         holder.owner.value(),
         holder.owner.attempt().cast_signed(),
         holder.label.as_str(),
-        holder.claim.units(),
-        holder.claim.limit(),
+        stored_units(holder.claim),
+        stored_limit(holder.claim),
         signed(holder.fence.get()),
         at(holder.since),
         at(holder.expires),
@@ -207,8 +207,8 @@ fn put_place(db: &mut Statements<'_>, key: &str, seq: i64, place: &Place) -> Res
         place.owner.value(),
         place.owner.attempt().cast_signed(),
         place.label.as_str(),
-        place.claim.units(),
-        place.claim.limit(),
+        stored_units(place.claim),
+        stored_limit(place.claim),
         i64::try_from(place.claim_lease.as_micros()).unwrap_or(i64::MAX),
         at(place.since),
         at(place.alive_until),
@@ -242,8 +242,23 @@ fn owner(row: &Row<'_>, column: usize) -> Result<Owner> {
 }
 
 fn claim(row: &Row<'_>, column: usize) -> Result<Claim> {
-    Claim::new(row.get(column)?, row.get(column + 1)?).ok_or_else(|| {
+    let (units, limit): (u32, i64) = (row.get(column)?, row.get(column + 1)?);
+    if (units, limit) == (1, 1) {
+        return Ok(Claim::EXCLUSIVE);
+    }
+    let limit = limit.checked_neg().and_then(|limit| u32::try_from(limit).ok());
+    limit.and_then(|limit| Claim::new(units, limit)).ok_or_else(|| {
         let what = "more units than the limit".into();
         rusqlite::Error::FromSqlConversionFailure(column, Type::Integer, what)
     })
+}
+
+/// An exclusive claim is 1 of 1, as a mutex was before there were shares. Programs of that time
+/// would grant a share beside it. So the limit of a share is stored below zero, and they fail.
+fn stored_limit(claim: Claim) -> i64 {
+    if claim.is_exclusive() { 1 } else { -i64::from(claim.limit()) }
+}
+
+fn stored_units(claim: Claim) -> u32 {
+    if claim.is_exclusive() { 1 } else { claim.units() }
 }

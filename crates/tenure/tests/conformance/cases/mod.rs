@@ -13,7 +13,8 @@ macro_rules! mutex_contract {
                 heartbeats_keep_the_place, dropped_waiter_leaves_the_line,
                 dead_waiter_does_not_hold_up_the_line, crashed_holder_is_succeeded,
                 dead_heir_is_succeeded_as_soon_as_its_lease_ends,
-                handover_needs_no_heartbeat, crowd_never_overlaps;
+                handover_needs_no_heartbeat, crowd_never_overlaps,
+                shares_and_a_mutex_exclude_each_other;
             holding: renewal_keeps_the_lease, renewal_off_ends_with_the_ttl,
                 own_interval_is_kept, max_hold_loses, min_hold_keeps_the_key_taken,
                 extend_to_lasts_at_least_so_long, extend_by_adds, loss_is_announced_every_way,

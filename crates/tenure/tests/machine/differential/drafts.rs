@@ -24,8 +24,7 @@ pub(crate) fn owner(number: u64) -> Owner {
 pub(crate) enum Draft {
     Acquire {
         owner: u64,
-        units: u32,
-        limit: u32,
+        claim: Claim,
         ttl: u64,
         window: Option<u64>,
         stamp: u64,
@@ -37,6 +36,7 @@ pub(crate) enum Draft {
     },
     Steal {
         owner: u64,
+        claim: Claim,
         ttl: u64,
     },
     Renew {
@@ -55,7 +55,7 @@ pub(crate) enum Draft {
     Pass {
         owner: u64,
         to: u64,
-        limit: u32,
+        claim: Claim,
         ttl: u64,
         fence: FenceRule,
         ahead: bool,
@@ -107,26 +107,38 @@ fn fence_rule() -> impl Strategy<Value = FenceRule> {
     ]
 }
 
+pub(crate) fn share(units: u32, limit: u32) -> Claim {
+    Claim::new(units, limit).expect("a good claim")
+}
+
+/// Mostly exclusive or of the same limit, so that queues form.
+fn claim() -> impl Strategy<Value = Claim> {
+    prop_oneof![
+        5 => Just(Claim::EXCLUSIVE),
+        1 => Just(share(1, 1)),
+        5 => (1..3_u32).prop_map(|units| share(units, 2)),
+    ]
+}
+
 fn draft() -> impl Strategy<Value = Draft> {
     let who = || 0..6_u64;
     let ttl = || 10..4000_u64;
-    // Mostly the same limit, so that queues form.
-    let claim = || prop_oneof![Just((1, 1)), (1..3_u32).prop_map(|units| (units, 2))];
     prop_oneof![
         6 => (who(), claim(), ttl(), prop::option::of(500..3000_u64), 0..9_u64, fence_rule())
-            .prop_map(|(owner, (units, limit), ttl, window, stamp, fence)| {
-                Draft::Acquire { owner, units, limit, ttl, window, stamp, fence }
+            .prop_map(|(owner, claim, ttl, window, stamp, fence)| {
+                Draft::Acquire { owner, claim, ttl, window, stamp, fence }
             }),
         1 => (who(), fence()).prop_map(|(owner, fence)| Draft::Raise { owner, fence }),
-        1 => (who(), ttl()).prop_map(|(owner, ttl)| Draft::Steal { owner, ttl }),
+        1 => (who(), claim(), ttl())
+            .prop_map(|(owner, claim, ttl)| Draft::Steal { owner, claim, ttl }),
         2 => (who(), ttl()).prop_map(|(owner, ttl)| Draft::Renew { owner, ttl }),
         3 => (who(), prop_oneof![Just(0), ttl()], prop::option::of(ttl())).prop_map(
             |(owner, min_hold, tombstone)| Draft::Release { owner, min_hold, tombstone }
         ),
         1 => (who(), ttl()).prop_map(|(owner, tombstone)| Draft::Withdraw { owner, tombstone }),
-        3 => (who(), who(), 1..3_u32, ttl(), fence_rule(), any::<bool>(), ends())
-            .prop_map(|(owner, to, limit, ttl, fence, ahead, ends)| {
-                Draft::Pass { owner, to, limit, ttl, fence, ahead, ends }
+        3 => (who(), who(), claim(), ttl(), fence_rule(), any::<bool>(), ends())
+            .prop_map(|(owner, to, claim, ttl, fence, ahead, ends)| {
+                Draft::Pass { owner, to, claim, ttl, fence, ahead, ends }
             }),
         1 => (who(), who(), ttl()).prop_map(|(from, to, ttl)| Draft::Transfer { from, to, ttl }),
         1 => any::<bool>().prop_map(|none| Draft::Force { none }),
@@ -140,7 +152,7 @@ fn simple_draft() -> impl Strategy<Value = Draft> {
     let ttl = || 10..4000_u64;
     prop_oneof![
         3 => (who(), ttl(), fence_rule()).prop_map(|(owner, ttl, fence)| Draft::Acquire {
-            owner, units: 1, limit: 1, ttl, window: None, stamp: 0, fence,
+            owner, claim: Claim::EXCLUSIVE, ttl, window: None, stamp: 0, fence,
         }),
         3 => who().prop_map(|owner| Draft::Release { owner, min_hold: 0, tombstone: None }),
         1 => (who(), ttl()).prop_map(|(owner, ttl)| Draft::Renew { owner, ttl }),
@@ -154,12 +166,12 @@ fn line_draft() -> impl Strategy<Value = Draft> {
     prop_oneof![
         2 => (who(), ttl(), prop::option::weighted(0.8, 500..3000_u64), 0..9_u64).prop_map(
             |(owner, ttl, window, stamp)| Draft::Acquire {
-                owner, units: 1, limit: 1, ttl, window, stamp, fence: FenceRule::Mint,
+                owner, claim: Claim::EXCLUSIVE, ttl, window, stamp, fence: FenceRule::Mint,
             }
         ),
         4 => (who(), who(), ttl(), prop::bool::weighted(0.8)).prop_map(
             |(owner, to, ttl, ahead)| Draft::Pass {
-                owner, to, limit: 1, ttl, fence: FenceRule::Mint, ahead,
+                owner, to, claim: Claim::EXCLUSIVE, ttl, fence: FenceRule::Mint, ahead,
                 ends: Ends::at_once(),
             }
         ),
@@ -179,13 +191,18 @@ fn mixed(keys: &'static [u8]) -> impl Strategy<Value = Vec<(u8, Draft)>> {
 }
 
 /// The steps of one call on these keys: a mixture, or (this often of 10) one for each key, a
-/// simple one or one of a line. The second key is mostly one of two holders.
+/// simple one or one of a line. Shares of the second key have one limit.
 pub(crate) fn asks(keys: &'static [u8], simple: u32) -> impl Strategy<Value = Vec<(u8, Draft)>> {
     let one_each = prop_oneof![
         prop::collection::vec(simple_draft(), keys.len()),
         prop::collection::vec(line_draft(), keys.len()),
     ];
-    let one_each = one_each.prop_map(|drafts| keys.iter().copied().zip(drafts).collect());
+    let one_each = one_each.prop_map(|drafts| {
+        let drafts = keys.iter().copied().zip(drafts);
+        drafts
+            .map(|(key, draft)| (key, if key == 1 { draft.of_a_share() } else { draft }))
+            .collect()
+    });
     let asks = prop_oneof![10 - simple => mixed(keys), simple => one_each];
     asks.prop_map(|asks: Vec<_>| {
         asks.into_iter().map(|(key, draft)| (key, draft.on(key))).collect()
@@ -201,30 +218,46 @@ pub(crate) fn steps(asks: &[(u8, Draft)], inbox: &Arc<str>) -> Vec<Request> {
 impl Draft {
     /// The same step as it is meant for that key.
     fn on(mut self, key: u8) -> Self {
-        if let Self::Acquire { limit, .. } | Self::Pass { limit, .. } = &mut self
+        if let Some(claim) = self.claim()
             && key == 1
+            && !claim.is_exclusive()
         {
-            *limit = 2;
+            *claim = share(claim.units(), 2);
         }
         self
+    }
+
+    /// The same step with a share in place of the whole key.
+    pub(crate) fn of_a_share(mut self) -> Self {
+        if let Some(claim) = self.claim() {
+            *claim = share(1, 2);
+        }
+        self
+    }
+
+    fn claim(&mut self) -> Option<&mut Claim> {
+        match self {
+            Self::Acquire { claim, .. } | Self::Steal { claim, .. } | Self::Pass { claim, .. } => {
+                Some(claim)
+            }
+            _ => None,
+        }
     }
 
     pub(crate) fn op(&self, inbox: &Arc<str>) -> Op {
         let ms = |ms: &u64| Duration::from_millis(*ms);
         let label = |owner: &u64| Label::new(format!("label {owner}"));
         match self {
-            Self::Acquire { owner: who, units, limit, ttl, window, stamp, fence } => {
+            Self::Acquire { owner: who, claim, ttl, window, stamp, fence } => {
                 let queue = window.as_ref().map(|window| {
                     let inbox = (who % 2 == 0).then(|| Arc::clone(inbox));
                     Queueing { window: ms(window), stamp: *stamp, inbox }
                 });
-                let claim = Claim::new(*units, *limit).expect("a good claim");
-                let (owner, label, fence) = (owner(*who), label(who), *fence);
+                let (owner, claim, label, fence) = (owner(*who), *claim, label(who), *fence);
                 Op::Acquire(Acquire { owner, label, claim, ttl: ms(ttl), queue, fence })
             }
-            Self::Steal { owner: who, ttl } => {
-                let (claim, ttl) = (Claim::MUTEX, ms(ttl));
-                let (owner, label) = (owner(*who), label(who));
+            Self::Steal { owner: who, claim, ttl } => {
+                let (owner, claim, label, ttl) = (owner(*who), *claim, label(who), ms(ttl));
                 let fence = FenceRule::Mint;
                 Op::Steal(Acquire { owner, label, claim, ttl, queue: None, fence })
             }
@@ -238,12 +271,11 @@ impl Draft {
             Self::Withdraw { owner: who, tombstone } => {
                 Op::Withdraw { owner: owner(*who), tombstone: ms(tombstone) }
             }
-            Self::Pass { owner: who, to, limit, ttl, fence, ahead, ends } => {
+            Self::Pass { owner: who, to, claim, ttl, fence, ahead, ends } => {
                 let (window, stamp) = (Duration::from_millis(900), *ttl);
                 let inbox = (to % 2 == 0).then(|| Arc::clone(inbox));
                 let queue = Some(Queueing { window, stamp, inbox });
-                let claim = Claim::new(1, *limit).expect("a good claim");
-                let (ttl, label) = (ms(ttl), label(to));
+                let (claim, ttl, label) = (*claim, ms(ttl), label(to));
                 Op::Handoff {
                     owner: owner(*who),
                     min_hold: ms(&ends.min_hold),

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use tenure::protocol::{Acquire, FenceRule, Op, Request, StepContext};
 use tenure::runtime;
 use tenure::store::{Redis, RedisOptions, Store};
-use tenure::{Key, Owner, StoreTime};
+use tenure::{Claim, Key, Owner, StoreTime};
 use tenure_testkit::{Flavour, Server};
 
 use super::drafts::{Draft, Ends, Model, asks, steps};
@@ -34,6 +34,8 @@ enum Event {
 #[derive(Debug, Clone, Copy)]
 enum Keys {
     /// Two, whose fences all come from the clock, which is above that number and never set back.
+    /// The second has no lock of that kind: what is sent again in full, within the same call, would
+    /// find the number at the clock.
     OfTheClock,
     /// This one alone, with fences that are proposed, carried and raised, too.
     Only(&'static [u8]),
@@ -54,7 +56,9 @@ fn event(keys: Keys, simple: u32) -> impl Strategy<Value = Event> {
     };
     let asks = asks(asked, simple).prop_map(move |asks| {
         Event::Ask(
-            asks.into_iter().filter_map(|(key, draft)| Some((key, keys.fit(draft)?))).collect(),
+            asks.into_iter()
+                .filter_map(|(key, draft)| Some((key, keys.fit(key, draft)?)))
+                .collect(),
         )
     });
     let span = || (1..3000_u64).prop_map(|ms| stretched_span(Duration::from_millis(ms)));
@@ -69,10 +73,13 @@ fn event(keys: Keys, simple: u32) -> impl Strategy<Value = Event> {
 
 impl Keys {
     /// The step with such a fence; none if it is about others.
-    fn fit(self, mut draft: Draft) -> Option<Draft> {
+    fn fit(self, key: u8, mut draft: Draft) -> Option<Draft> {
         match (self, &mut draft) {
             (Self::Only(_), _) => {}
             (Self::OfTheClock, Draft::Raise { .. }) => return None,
+            (Self::OfTheClock, Draft::Acquire { window: None, .. }) if key == 1 => {
+                return self.fit(0, draft.of_a_share());
+            }
             (Self::OfTheClock, Draft::Acquire { fence, .. } | Draft::Pass { fence, .. }) => {
                 *fence = FenceRule::Mint;
             }
@@ -254,7 +261,7 @@ fn a_pass_is_only_the_holders() {
     let pass = |owner, to| Draft::Pass {
         owner,
         to,
-        limit: 1,
+        claim: Claim::EXCLUSIVE,
         ttl: 3000,
         fence: FenceRule::Mint,
         ahead: true,
@@ -262,8 +269,7 @@ fn a_pass_is_only_the_holders() {
     };
     let acquire = Draft::Acquire {
         owner: 1,
-        units: 1,
-        limit: 1,
+        claim: Claim::EXCLUSIVE,
         ttl: 3000,
         window: None,
         stamp: 1,
@@ -284,8 +290,7 @@ fn a_pass_is_only_the_holders() {
 fn a_release_in_company_sees_who_waits_behind_a_lock_that_said_everything() {
     let acquire = |owner, window| Draft::Acquire {
         owner,
-        units: 1,
-        limit: 1,
+        claim: Claim::EXCLUSIVE,
         ttl: 3000,
         window,
         stamp: 1,

@@ -35,7 +35,7 @@ pub(crate) fn claim(owner: &Owner, ttl: Duration) -> Acquire {
     Acquire {
         owner: owner.clone(),
         label,
-        claim: Claim::MUTEX,
+        claim: Claim::EXCLUSIVE,
         ttl,
         queue: None,
         fence: FenceRule::Mint,

@@ -2,6 +2,7 @@
 -- what the fast branch has left, and the full steps: for each key the number of its steps, and for
 -- each of them the letter of its operation and the arguments; an owner is a value and an attempt.
 --   A acquire   owner label units limit ttl window stamp inbox fence
+--               (units and limit of an exclusive claim: ALL of full/layout.lua)
 --               (fence: empty: one is minted, pN:W: as in fast.lua, cN: it is N)
 --   N renew     owner ttl
 --   R release   owner min_hold tombstone (-1: none)
@@ -20,6 +21,7 @@
 -- include proposal
 -- include lock
 -- include place
+-- include full/layout
 -- include full/state
 -- include full/holders
 -- include full/tombstones

@@ -1,4 +1,4 @@
--- The bytes of locks and records. No other fragment knows them, but by these names.
+-- The bytes of locks and records. All fragments but full/layout.lua know them by their names alone.
 --
 --   claim   owner, line feed, layout (1), attempt (16 hex digits), label
 --   lock    of a mutex without queue and tombstones: claim, then fence, since and expires (16
@@ -8,10 +8,10 @@
 --           (doubles), and the claim of the last holder. It holds while its owner is the lock's
 --     1Q    of the same with a queue: the lease, the line, which is how many wait and how many ever
 --           came (doubles), and the claim
---     1G    of everything else: packed, as in full/state.lua
+--     and those of full/layout.lua
 --
 -- gives   LAYOUT, CLAIM, OWNER_END, NUMBER, NUMBERS, NUMBERS_AT, SINCE_AT, LOCK_EXPIRES_AT,
---         SINGLE, QUEUED, GENERAL, DOUBLE, LEASE, LEASE_AT, EXPIRES_AT, LEASE_END, LINE, LINE_AT,
+--         SINGLE, QUEUED, DOUBLE, LEASE, LEASE_AT, EXPIRES_AT, LEASE_END, LINE, LINE_AT,
 --         SINGLE_CLAIM_AT, QUEUED_CLAIM_AT
 local LAYOUT, CLAIM = '1', '^([^\n]*)\n(%d)(%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x)(.*)$'
 -- Where the owner ends in a claim without a label.
@@ -19,7 +19,7 @@ local OWNER_END = -19
 -- At the end of a lock: fence, since, expires.
 local NUMBER, NUMBERS = '%016d', '%016d%016d%016d'
 local NUMBERS_AT, SINCE_AT, LOCK_EXPIRES_AT = -48, -32, -16
-local SINGLE, QUEUED, GENERAL = '1S', '1Q', '1G'
+local SINGLE, QUEUED = '1S', '1Q'
 local DOUBLE, LEASE, LEASE_AT, EXPIRES_AT, LEASE_END = '>d', '>ddd', 3, 19, 26
 local LINE, LINE_AT = '>dd', 27
 local SINGLE_CLAIM_AT, QUEUED_CLAIM_AT = 27, 43

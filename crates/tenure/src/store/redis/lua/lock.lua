@@ -7,7 +7,7 @@ local function read_lock(value)
   if not owner or not find(value, '^%d+$', NUMBERS_AT) then return end
   if layout ~= LAYOUT then return nil, layout end
   return {
-    owner = owner, attempt = attempt, label = label, units = 1,
+    owner = owner, attempt = attempt, label = label,
     fence = tonumber(sub(value, NUMBERS_AT, SINCE_AT - 1)),
     since = tonumber(sub(value, SINCE_AT, LOCK_EXPIRES_AT - 1)),
     expires = tonumber(sub(value, LOCK_EXPIRES_AT)),

@@ -1,19 +1,14 @@
--- A waiter's place as it is stored, and the push that tells a waiter of its grant.
+-- A waiter's place as it is stored (its units as in full/layout.lua), and the push that tells a
+-- waiter of its grant.
 --
 -- needs   preface, prelude
--- gives   read_place, pack_place, announce
+-- gives   read_place, announce
 local function read_place(packed)
   local p = cmsgpack.unpack(packed)
   return {
     owner = p[1], attempt = p[2], label = p[3], units = p[4], lease = p[5], since = p[6],
     inbox = p[7], stamp = p[8], expires = p[9],
   }
-end
-
-local function pack_place(p)
-  return cmsgpack.pack({
-    p.owner, p.attempt, p.label, p.units, p.lease, p.since, p.inbox, p.stamp, p.expires,
-  })
 end
 
 -- Without the right to publish, the waiter looks by itself.

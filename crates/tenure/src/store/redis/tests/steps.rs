@@ -46,7 +46,7 @@ pub(super) fn acquire(number: u64, fence: FenceRule) -> Acquire {
     Acquire {
         owner: Owner::from_parts(&format!("owner {number}"), number),
         label: Label::new("label"),
-        claim: Claim::MUTEX,
+        claim: Claim::EXCLUSIVE,
         ttl: Duration::from_secs(30),
         queue: None,
         fence,

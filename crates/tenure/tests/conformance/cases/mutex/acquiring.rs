@@ -211,3 +211,39 @@ pub(crate) async fn crowd_never_overlaps(world: World) {
 fn line(window: Duration) -> Option<Queueing> {
     Some(Queueing { window, stamp: 1, inbox: None })
 }
+
+/// Of any limit, and in order of arrival.
+pub(crate) async fn shares_and_a_mutex_exclude_each_other(world: World) {
+    let share = |number, units, limit| {
+        let claim = Claim::new(units, limit).expect("valid");
+        World::crashed(number, claim, ms(60_000), true)
+    };
+    let release = |claim: &Acquire| {
+        let owner = claim.owner.clone();
+        Op::Release { owner, min_hold: Duration::ZERO, tombstone: None }
+    };
+    for (units, limit) in [(1, 1), (2, 5), (1, Claim::MAX)] {
+        let key = format!("key of {limit}");
+        let [first, second] = [1, 2].map(|number| share(number, units, limit));
+        let granted = world.ask(&key, Op::Acquire(first.clone())).await;
+        assert!(matches!(granted, Reply::Granted { .. }), "{granted:?}");
+        let mutex = world.locks().mutex(&key);
+        assert!(mutex.try_acquire().await.expect("an answer").is_none(), "a share is held");
+        let waiter = waiting(mutex);
+        world.until_waiting(&key, 1).await;
+        let queued = world.ask(&key, Op::Acquire(second.clone())).await;
+        assert!(matches!(queued, Reply::Queued { ahead: 1, .. }), "it overtakes: {queued:?}");
+        assert_eq!(world.ask(&key, release(&first)).await, Reply::Released);
+        let guard = outcome(waiter).await.expect("granted");
+        let seen = world.inspect(&key).await;
+        assert_eq!((seen.limit, seen.waiters[0].units), (Some(limit), units));
+        let [holder] = &seen.holders[..] else { panic!("{seen:?}") };
+        assert_eq!((holder.units, holder.exclusive), (limit, true), "all there are");
+        guard.release().await.expect("released");
+        let seen = world.inspect(&key).await;
+        let [holder] = &seen.holders[..] else { panic!("{seen:?}") };
+        assert_eq!((&holder.owner, holder.exclusive), (&second.owner, false));
+        assert_eq!(world.ask(&key, release(&second)).await, Reply::Released);
+        assert_eq!(world.inspect(&key).await.limit, None, "nothing is left of them");
+    }
+}

@@ -138,19 +138,19 @@ pub(crate) async fn bad_owner_values_are_refused(world: World) {
 }
 
 pub(crate) async fn another_limit_is_a_mismatch(world: World) {
-    let one_of_three = Claim::new(1, 3).expect("valid");
-    let reader = World::crashed(1, one_of_three, ms(60_000), false);
-    let granted = world.ask("key", Op::Acquire(reader)).await;
+    let share = |number, units, limit| {
+        let claim = Claim::new(units, limit).expect("valid");
+        Op::Acquire(World::crashed(number, claim, ms(60_000), true))
+    };
+    let granted = world.ask("key", share(1, 1, 3)).await;
     assert!(matches!(granted, Reply::Granted { .. }), "{granted:?}");
     let before = world.inspect("key").await;
-    for refused in [
-        world.lock("key").acquire().await.map(|_| ()),
-        world.lock("key").try_acquire().await.map(|_| ()),
-    ] {
-        let error = refused.expect_err("another limit");
-        assert_eq!(error.kind(), ErrorKind::Mismatch);
-        assert!(error.message().contains("limit of 3"), "{error}");
-        assert!(error.message().contains("limit of 1"), "{error}");
+    // A share of 1 of 1 is no mutex.
+    for (units, limit) in [(1, 1), (2, 5)] {
+        let refused = world.ask("key", share(2, units, limit)).await;
+        let Reply::Mismatch(why) = refused else { panic!("{refused:?}") };
+        let (live, asked) = ("limit of 3", format!("limit of {limit}"));
+        assert!(why.contains(live) && why.contains(&asked), "{why}");
     }
     let after = world.inspect("key").await;
     assert_eq!((after.limit, after.fence), (Some(3), before.fence));

@@ -70,7 +70,7 @@ pub(crate) async fn fixed_value_does_not_wait_for_itself(world: World) {
 }
 
 pub(crate) async fn close_ends_waiting(world: World) {
-    let holder = World::crashed(1, Claim::MUTEX, ms(60_000), false);
+    let holder = World::crashed(1, Claim::EXCLUSIVE, ms(60_000), false);
     world.ask("key", Op::Acquire(holder)).await;
     let waiters: Vec<_> = (0..3).map(|_| waiting(world.locks().mutex("key"))).collect();
     tokio::time::sleep(ms(30)).await;
@@ -82,7 +82,7 @@ pub(crate) async fn close_ends_waiting(world: World) {
 }
 
 pub(crate) async fn requests_may_be_repeated(world: World) {
-    let claim = World::crashed(1, Claim::MUTEX, ms(60_000), false);
+    let claim = World::crashed(1, Claim::EXCLUSIVE, ms(60_000), false);
     let owner = claim.owner.clone();
     let acquire = Op::Acquire(claim);
     let first = world.ask("key", acquire.clone()).await;

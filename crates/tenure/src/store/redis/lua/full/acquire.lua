@@ -1,23 +1,12 @@
 -- An acquire, as one that only asks or as one that waits.
 --
--- needs   full, full/grants, full/holders, full/queue, full/state, full/tombstones, marker,
---         prelude
-
--- Why the key cannot be used with such a limit. One that nobody uses takes it on.
-local function agree_on(limit)
-  if state.holders[1] or state.waiting > 0 then
-    return state.limit ~= limit and other_limit(limit) or nil
-  end
-  if key.lock and limit ~= 1 then
-    return { 'mismatch', 'the key is held by another library as a lock of one holder' }
-  end
-  state.limit = limit
-end
+-- needs   full, full/grants, full/holders, full/layout, full/queue, full/state, full/tombstones,
+--         marker, prelude
 
 -- Begins a lease of what is free.
 local function take(step)
   local fence = next_fence(step.fence)
-  if is_mutex() then
+  if step.units == ALL then
     if not take_lock(step.owner, now + step.ttl) then
       return { 'mismatch', not_a_lock() or 'the key is in use' }
     end
@@ -34,14 +23,16 @@ local function wait(step, id, mine, rank)
   if not mine then
     call('ZADD', names.queue, digits(state.arrivals + 1), id)
     state.arrivals, state.waiting = state.arrivals + 1, state.waiting + 1
+    if step.units < ALL then state.shares = state.shares + 1 end
     key.is_dirty = true
     mine = { owner = step.owner, attempt = step.attempt, since = now, stamp = step.stamp }
+    mine.units = step.units
   end
-  mine.label, mine.units, mine.inbox = step.label, step.units, step.inbox
+  mine.label, mine.inbox = step.label, step.inbox
   mine.lease, mine.expires = math.min(step.window, step.ttl), now + step.window
   mine.stamp = max(mine.stamp, step.stamp)
   put_place(id, mine)
-  return { 'queued', ahead, look_in(step.units, step.limit, ahead, step.window), blocker() }
+  return { 'queued', ahead, look_in(mine.units, ahead, step.window), blocker() }
 end
 
 -- Whether another claim of the same owner holds.
@@ -56,13 +47,14 @@ function acquire(step)
   if is_buried(step) then return { 'withdrawn' } end
   local index = find_holder(step)
   if index then return hold_on(index, step.ttl) end
-  local refused = agree_on(step.limit)
-  if refused then return refused end
   local id = id_of(step)
   local mine = state.waiting > 0 and place_of(id)
   -- The queue itself can have been lost: then it stands at the end of the new one.
   local rank = mine and rank_of(id)
   if not rank then mine = false end
+  -- A place keeps the claim with which it was taken.
+  local refused = not mine and agree_on(step)
+  if refused then return refused end
   if not mine and state.waiting == 0 and not is_foreign() and not is_guarded
     and used() + step.units <= step.limit then
     return take(step)
@@ -74,7 +66,8 @@ function acquire(step)
   end
   if step.window == 0 then
     local ahead = rank or state.waiting
-    return { 'busy', look_in(step.units, step.limit, ahead, FOREIGN_LOOK), blocker() }
+    local units = mine and mine.units or step.units
+    return { 'busy', look_in(units, ahead, FOREIGN_LOOK), blocker() }
   end
   if not mine and holds_itself(step.owner) then return { 'self_held' } end
   return wait(step, id, mine, rank)

@@ -1,8 +1,9 @@
 -- Grants to the head of the queue, once what has expired is gone; and what is told instead.
 --
--- needs   full/holders, full/queue, full/state, full/tombstones, marker, place, prelude
+-- needs   full/holders, full/layout, full/queue, full/state, full/tombstones, marker, place,
+--         prelude
 -- gives   FOREIGN_LOOK, not_a_lock, grant_from_queue, purge, look_in, blocker, refused_by_guard,
---         other_limit
+--         other_limit, agree_on
 
 -- After so long a lock of another library is looked at again at most, in microseconds.
 local FOREIGN_LOOK = 100000
@@ -22,25 +23,32 @@ local function not_a_lock()
   end
 end
 
+-- The limit that a claim of so many units must fit in.
+local function limit_for(units)
+  return units == ALL and ALL or state.limit
+end
+
 -- Gives the lock to the head of the queue, if nothing of somebody else stands there.
 local function take_for(place, expires)
-  if not is_mutex() then return state.holders[1] or not not_a_lock() end
+  if place.units < ALL then return state.holders[1] or not not_a_lock() end
   make_room(names.queue)
   return take_lock(place.owner, expires)
 end
 
 local function grant_from_queue()
-  while state.waiting > 0 and used() < state.limit and not is_foreign() and not is_guarded do
+  -- Where no share fits, nothing does.
+  while state.waiting > 0 and used() < (state.limit or ALL) and not is_foreign()
+    and not is_guarded do
     local id = call('ZRANGE', names.queue, '0', '0')[1]
     local place = id and place_of(id)
     if not id then
-      state.waiting, key.is_dirty = 0, true
+      set_waiting(0)
     elseif not place or place.expires <= now then
       -- A place can be lost, by an eviction or between two writes, and so can the moment when it
       -- dies.
       remove_place(id)
     else
-      if used() + place.units > state.limit then return end
+      if used() + place.units > limit_for(place.units) then return end
       local expires, fence = now + place.lease, next_fence()
       if not take_for(place, expires) then return end
       remove_place(id)
@@ -54,7 +62,7 @@ local function purge_holders()
   for index = #state.holders, 1, -1 do
     local holder = state.holders[index]
     -- One that deletes the lock, or puts another value there, has ended the lease.
-    if is_mutex() and not is_lock_of(holder) then
+    if holder.units == ALL and not is_lock_of(holder) then
       table.remove(state.holders, index)
       key.is_dirty = true
     elseif holder.expires <= now then
@@ -71,7 +79,7 @@ local function purge()
     end
     -- The queue's keys can expire as a whole, when nobody has shown a sign of life.
     local waiting = call('ZCARD', names.queue)
-    if waiting ~= state.waiting then state.waiting, key.is_dirty = waiting, true end
+    if waiting ~= state.waiting then set_waiting(waiting) end
   end
   if state.buried > 0 then
     if state.buried <= now then state.buried, key.is_dirty = 0, true end
@@ -81,7 +89,7 @@ end
 
 -- After what time a claim of `units` behind the first `ahead` places is free if nobody does
 -- anything until then. Far back in a long queue the answer is "at the next heartbeat".
-local function look_in(units, limit, ahead, window)
+local function look_in(units, ahead, window)
   if is_foreign() then
     local left = call('PTTL', names.lock) * 1000
     if ahead > 0 then return window end
@@ -101,7 +109,7 @@ local function look_in(units, limit, ahead, window)
   for _, part in ipairs(ends) do sum = sum + part.units end
   for _, part in ipairs(ends) do
     sum = sum - part.units
-    if sum + units <= limit then return max(0, part.expires - now) end
+    if sum + units <= limit_for(units) then return max(0, part.expires - now) end
   end
   return 0
 end
@@ -122,4 +130,12 @@ end
 local function other_limit(limit)
   return { 'mismatch', ('it is in use with a limit of %d, and a limit of %d was asked for'):format(
     state.limit, limit) }
+end
+
+-- Why the key cannot be used by a claim with such a limit. Shares alone have one, and where there
+-- are none, the key takes it on.
+local function agree_on(claim)
+  if claim.units == ALL then return end
+  if has_shares() and state.limit ~= claim.limit then return other_limit(claim.limit) end
+  state.limit = claim.limit
 end

@@ -1,6 +1,6 @@
 -- Those who hold, and their fences.
 --
--- needs   full/state, prelude, proposal
+-- needs   full/layout, full/state, prelude, proposal
 -- gives   age, used, find_holder, add_holder, delete_lock, remove_holder, extend, hold_on,
 --         is_lock_of, is_foreign, certain, next_fence
 
@@ -28,7 +28,7 @@ local function add_holder(claim, expires, fence)
     fence = fence, since = now, expires = expires,
   })
   state.fence, key.is_dirty = max(state.fence, fence), true
-  if is_mutex() then key.lock = claim.owner end
+  if claim.units == ALL then key.lock = claim.owner end
   return fence
 end
 
@@ -38,14 +38,15 @@ local function delete_lock()
 end
 
 local function remove_holder(index)
+  local was_exclusive = holds_lock()
   table.remove(state.holders, index)
   key.is_dirty = true
-  if is_mutex() and key.lock then delete_lock() end
+  if was_exclusive and key.lock then delete_lock() end
 end
 
 local function extend(holder, ttl)
   if now + ttl <= holder.expires then return end
-  if is_mutex() then call('PEXPIRE', names.lock, digits(ms(ttl))) end
+  if holds_lock() then call('PEXPIRE', names.lock, digits(ms(ttl))) end
   holder.expires, key.is_dirty = now + ttl, true
 end
 
@@ -67,7 +68,7 @@ end
 
 -- Whether somebody who is not Tenure holds the lock.
 local function is_foreign()
-  return key.lock and not (is_mutex() and state.holders[1])
+  return key.lock and not holds_lock()
 end
 
 -- Larger fences could not be counted on from.

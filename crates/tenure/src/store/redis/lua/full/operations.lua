@@ -1,8 +1,8 @@
 -- Operations that lengthen a lease, raise its fence or transfer it, and those that end the leases
 -- of others.
 --
--- needs   full, full/grants, full/holders, full/queue, full/state, full/tombstones, marker,
---         prelude
+-- needs   full, full/grants, full/holders, full/layout, full/queue, full/state, full/tombstones,
+--         marker, prelude
 function renew(step)
   if is_buried(step) then return { 'withdrawn' } end
   local index = find_holder(step)
@@ -37,7 +37,7 @@ function transfer(step)
   local holder = state.holders[index]
   holder.owner, holder.attempt, holder.label = to.owner, to.attempt, to.label
   holder.expires, key.is_dirty = now + step.ttl, true
-  if is_mutex() then
+  if holds_lock() then
     set_lock(to.owner, holder.expires)
     key.lock = to.owner
   end
@@ -66,14 +66,20 @@ function steal(step)
   local index = find_holder(step)
   if index then return hold_on(index, step.ttl) end
   if is_guarded then return refused_by_guard() end
-  if state.waiting > 0 and state.limit ~= step.limit then return other_limit(step.limit) end
+  local is_share = step.units < ALL
+  if is_share and state.shares > 0 and state.limit ~= step.limit then
+    return other_limit(step.limit)
+  end
   local reason = (not key.lock or is_foreign()) and not_a_lock()
   if reason then return { 'mismatch', reason } end
   local fence = next_fence(step.fence)
   if is_foreign() then delete_lock() end
   force({ up_to = state.fence })
-  state.limit = step.limit
   if is_waiting(step) then remove_place(id_of(step)) end
-  if is_mutex() then set_lock(step.owner, now + step.ttl) end
+  if is_share then
+    state.limit = step.limit
+  else
+    set_lock(step.owner, now + step.ttl)
+  end
   return { 'granted', add_holder(step, now + step.ttl, fence) }
 end

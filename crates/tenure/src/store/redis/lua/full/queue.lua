@@ -1,8 +1,8 @@
 -- Those who wait, in order of arrival. A place is written once for all steps of a call.
 --
--- needs   full/state, full/tombstones, place, prelude
+-- needs   full/layout, full/state, full/tombstones, place, prelude
 -- gives   NEAR, MANY, read_places, place_of, put_place, write_places, rank_of, read_ahead,
---         remove_place, is_waiting
+--         set_waiting, remove_place, is_waiting
 
 -- So many places are looked at one by one; what is farther back is told less.
 local NEAR = 16
@@ -11,6 +11,13 @@ local MANY = 1000
 -- How long a queue is kept at least, in milliseconds.
 local QUEUE_MIN_MS = 10000
 
+local function pack_place(p)
+  return cmsgpack.pack({
+    p.owner, p.attempt, p.label, p.units == ALL and 1 or -p.units, p.lease, p.since, p.inbox,
+    p.stamp, p.expires,
+  })
+end
+
 local function read_places(ids)
   local unread = {}
   for _, id in ipairs(ids) do
@@ -18,7 +25,9 @@ local function read_places(ids)
   end
   if not unread[1] then return end
   for index, packed in ipairs(call('HMGET', names.places, unpack(unread))) do
-    key.places[unread[index]] = packed and read_place(packed)
+    local place = packed and read_place(packed)
+    if place then place.units = place.units < 0 and -place.units or ALL end
+    key.places[unread[index]] = place
   end
 end
 
@@ -72,12 +81,20 @@ local function read_ahead(steps)
   for index, id in ipairs(call('ZRANGE', names.queue, '0', '-1')) do key.ranks[id] = index - 1 end
 end
 
+-- Where places were lost, it is not known how many of them wanted a share.
+local function set_waiting(count)
+  state.waiting, state.shares = count, math.min(state.shares, count)
+  key.is_dirty = true
+end
+
 local function remove_place(id)
+  local place = state.shares > 0 and place_of(id)
   call('ZREM', names.queue, id)
   call('HDEL', names.places, id)
   call('ZREM', names.alive, id)
-  state.waiting = call('ZCARD', names.queue)
-  key.places[id], key.ranks, key.is_dirty = false, nil, true
+  if place and place.units < ALL then state.shares = state.shares - 1 end
+  set_waiting(call('ZCARD', names.queue))
+  key.places[id], key.ranks = false, nil
 end
 
 local function is_waiting(claim)

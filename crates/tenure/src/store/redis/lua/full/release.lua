@@ -1,18 +1,18 @@
 -- The end of a claim: a release, a withdrawal, a handoff.
 --
--- needs   full, full/grants, full/holders, full/queue, full/state, full/tombstones, marker,
---         prelude
+-- needs   full, full/grants, full/holders, full/layout, full/queue, full/state, full/tombstones,
+--         marker, prelude
 
 -- Ends a lease, or lets it last as long as `min_hold` says; answers its tombstone's span.
 local function end_lease(index, min_hold, tombstone)
-  if tombstone >= 0 and not is_mutex() then make_room(names.buried) end
+  if tombstone >= 0 and not holds_lock() then make_room(names.buried) end
   local holder = state.holders[index]
   local till = math.min(holder.since, now) + min_hold
   if till <= now then
     remove_holder(index)
     return tombstone
   end
-  if is_mutex() then call('PEXPIRE', names.lock, digits(ms(till - now))) end
+  if holds_lock() then call('PEXPIRE', names.lock, digits(ms(till - now))) end
   holder.expires, key.is_dirty = till, true
   return max(tombstone, till - now, TOMBSTONE_MIN)
 end
@@ -43,14 +43,18 @@ end
 -- Gives the lock to the next one ahead of the queue.
 local function give(to)
   local fence, lease = next_fence(to.fence), to.ttl
-  if is_waiting(to) then
-    local place = place_of(id_of(to))
-    -- No shorter than what its place would have brought it.
-    if place then lease = max(lease, place.lease) end
-    remove_place(id_of(to))
+  local id = is_waiting(to) and id_of(to)
+  local place = id and place_of(id)
+  -- No shorter than what its place would have brought it.
+  if place then lease = max(lease, place.lease) end
+  if to.units < ALL then
+    state.limit = to.limit
+  else
+    make_room(names.queue)
+    -- While shares were held, the name was free for somebody else.
+    if not take_lock(to.owner, now + lease) then return end
   end
-  state.limit = to.limit
-  if is_mutex() then set_lock(to.owner, now + lease) end
+  if id then remove_place(id) end
   add_holder(to, now + lease, fence)
 end
 
@@ -62,8 +66,7 @@ function handoff(step)
   local is_ahead = step.is_ahead and not is_itself and index and not is_buried(step)
     and math.min(state.holders[index].since, now) + step.min_hold <= now
   local released = release(step)
-  local is_free = not is_foreign() and not is_guarded
-    and (#state.holders == 0 and state.waiting == 0 or state.limit == to.limit)
+  local is_free = not is_foreign() and not is_guarded and not agree_on(to)
   if is_ahead and is_free and used() + to.units <= to.limit and not find_holder(to)
     and not is_buried(to) then
     give(to)

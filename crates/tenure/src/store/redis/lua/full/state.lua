@@ -1,7 +1,8 @@
 -- The key in hand, as the machine has it.
 --
--- needs   preface, layout, prelude
--- gives   match, max, ms, digits, names, key, state, is_mutex, set_lock, take_lock, load, save
+-- needs   preface, full/layout, layout, prelude
+-- gives   match, max, ms, digits, names, key, state, holds_lock, has_shares, set_lock, take_lock,
+--         load, save
 local pack, unpack_from, match, max = struct.pack, struct.unpack, string.match, math.max
 
 -- A time in milliseconds, as commands want it: at least one.
@@ -26,12 +27,20 @@ local names
 -- unwritten  the waiters whose place is yet to be written
 -- ranks      which place each waiter has in the queue, if many ask for theirs
 local key
--- The record: fence, limit, holders, waiting (how many), arrivals (how many ever), buried (until
--- when an owner is refused).
+-- The record: fence, limit (of the shares; none without any), holders, waiting (how many), shares
+-- (how many of these want one), arrivals (how many ever), buried (until when an owner is refused).
 local state
 
-local function is_mutex()
-  return state.limit == 1
+-- Whether the holder is exclusive. Then the lock is its.
+local function holds_lock()
+  local holder = state.holders[1]
+  return holder and holder.units == ALL
+end
+
+-- Whether shares are held or waited for.
+local function has_shares()
+  local holder = state.holders[1]
+  return state.shares > 0 or holder and holder.units < ALL
 end
 
 local function set_lock(owner, expires)
@@ -45,33 +54,21 @@ local function take_lock(owner, expires)
   return call('SET', names.lock, owner, 'PX', digits(ms(expires - now)), 'NX')
 end
 
-local function load_general(packed)
-  local general, holders = cmsgpack.unpack(packed), {}
-  for index, h in ipairs(general.holders) do
-    holders[index] = {
-      owner = h[1], attempt = h[2], label = h[3], units = h[4], fence = h[5], since = h[6],
-      expires = h[7],
-    }
-  end
-  general.holders = holders
-  return general
-end
-
 -- The state by the lock's value, the record and the holder that the lock names if it says all.
 local function load(lock, record, seen)
+  if seen then seen.units = ALL end
   if not record then
     return {
-      fence = seen and seen.fence or 0, limit = 1, holders = { seen }, waiting = 0, arrivals = 0,
+      fence = seen and seen.fence or 0, holders = { seen }, waiting = 0, shares = 0, arrivals = 0,
       buried = 0,
     }
   end
   local form, waiting, arrivals, claim_at = sub(record, 1, 2), 0, 0, SINGLE_CLAIM_AT
-  if form == GENERAL then return load_general(sub(record, LEASE_AT)) end
   if form == QUEUED then
     waiting, arrivals = unpack_from(LINE, record, LINE_AT)
     claim_at = QUEUED_CLAIM_AT
   elseif form ~= SINGLE then
-    return nil
+    return unpack_record(form, sub(record, LEASE_AT))
   end
   local fence, since, expires = unpack_from(LEASE, record, LEASE_AT)
   local owner, _, attempt, label = match(record, CLAIM, claim_at)
@@ -79,33 +76,24 @@ local function load(lock, record, seen)
   -- Without a holder the owner is empty, and so may be the value of another library's lock.
   if lock and owner ~= '' and (lock == owner or seen and seen.owner == owner) then
     holders[1] = {
-      owner = owner, attempt = attempt, label = label, units = 1, fence = fence, since = since,
+      owner = owner, attempt = attempt, label = label, units = ALL, fence = fence, since = since,
       expires = expires,
     }
   end
   return {
-    fence = fence, limit = 1, holders = holders, waiting = waiting, arrivals = arrivals, buried = 0,
+    fence = fence, holders = holders, waiting = waiting, shares = 0, arrivals = arrivals,
+    buried = 0,
   }
-end
-
-local function general_record()
-  local holders = {}
-  for index, h in ipairs(state.holders) do
-    holders[index] = { h.owner, h.attempt, h.label, h.units, h.fence, h.since, h.expires }
-  end
-  return GENERAL .. cmsgpack.pack({
-    layout = LAYOUT, fence = state.fence, limit = state.limit, holders = holders,
-    waiting = state.waiting, arrivals = state.arrivals, buried = state.buried,
-  })
 end
 
 local NOBODY = { owner = '', attempt = ('0'):rep(16), label = '', since = 0, expires = 0 }
 
 local function record_of_state()
   local holder = state.holders[1]
+  if not has_shares() then state.limit = nil end
   -- The short forms have one fence for both, the key's and the holder's.
   local has_one_fence = not holder or holder.fence == state.fence
-  if not is_mutex() or state.buried ~= 0 or not has_one_fence then return general_record() end
+  if state.limit or state.buried ~= 0 or not has_one_fence then return pack_record(state) end
   holder = holder or NOBODY
   local form, line = SINGLE, ''
   if state.waiting > 0 then form, line = QUEUED, pack(LINE, state.waiting, state.arrivals) end

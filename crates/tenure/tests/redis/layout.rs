@@ -1,0 +1,110 @@
+//! The bytes of keys on a server that programs of an earlier time know, too: those of exclusive
+//! claims alone. Keys with shares have another form, which such programs refuse.
+
+use std::time::Duration;
+
+use tenure::protocol::{Acquire, Op, Reply};
+use tenure::{Claim, Owner};
+use tenure_testkit::{Flavour, Server};
+
+use crate::steps::{ask, claim, heartbeat, open, owner, release};
+
+const RECORD: &str = "tenure:{key}:record";
+const PLACES: &str = "tenure:{key}:places";
+
+fn share(acquire: Acquire, units: u32, limit: u32) -> Op {
+    let claim = Claim::new(units, limit).expect("a good claim");
+    Op::Acquire(Acquire { claim, ..acquire })
+}
+
+fn eval(server: &Server, script: &str) -> String {
+    server.command(&["EVAL", script, "0"]).text().unwrap_or_else(|| panic!("{script}"))
+}
+
+fn form(server: &Server) -> String {
+    eval(server, &format!("return string.sub(redis.call('GET', '{RECORD}') or '--', 1, 2)"))
+}
+
+/// The limit, and the units of the first holder, in a packed record.
+fn packed(server: &Server) -> String {
+    let record = format!("cmsgpack.unpack(string.sub(redis.call('GET', '{RECORD}'), 3))");
+    let parts = "r.limit .. ' ' .. (r.holders[1] and r.holders[1][4] or 0)";
+    eval(server, &format!("local r = {record} return {parts}"))
+}
+
+fn units_of_place(server: &Server, owner: &Owner) -> String {
+    let id = format!("{:016x}:{}", owner.attempt(), owner.value());
+    let place = format!("cmsgpack.unpack(redis.call('HGET', '{PLACES}', '{id}'))");
+    eval(server, &format!("return tostring(({place})[4])"))
+}
+
+#[tokio::test]
+async fn exclusive_claims_alone_look_as_they_ever_did() {
+    for flavour in Flavour::ALL {
+        let server = Server::of(flavour).start();
+        let store = open(&server).await;
+        let done = async |op| ask(&store, "key", op).await.expect("an answer");
+        done(Op::Acquire(claim(1, 1))).await;
+        let lock = server.command(&["GET", "key"]).text().expect("a string");
+        assert!(lock.starts_with("owner 1\n10000000000000001label 1"), "{lock}");
+        assert_eq!(form(&server), "--", "the lock says everything");
+        let queued = done(Op::Acquire(heartbeat(2, 1, 1))).await;
+        assert!(matches!(queued, Reply::Queued { .. }), "{queued:?}");
+        assert_eq!(
+            (form(&server).as_str(), units_of_place(&server, &owner(2)).as_str()),
+            ("1Q", "1")
+        );
+        done(release(1)).await;
+        assert_eq!(server.command(&["GET", "key"]).text().as_deref(), Some("owner 2"));
+        assert_eq!(form(&server), "1S");
+        done(Op::Withdraw { owner: owner(3), tombstone: Duration::from_secs(60) }).await;
+        assert_eq!((form(&server).as_str(), packed(&server).as_str()), ("1G", "1 1"));
+    }
+}
+
+#[tokio::test]
+async fn keys_with_shares_have_another_form_as_long_as_there_are_any() {
+    for flavour in Flavour::ALL {
+        let server = Server::of(flavour).start();
+        let store = open(&server).await;
+        let done = async |op| ask(&store, "key", op).await.expect("an answer");
+        // Held, of 1 of 1: it must not be taken for a mutex.
+        done(share(claim(1, 1), 1, 1)).await;
+        assert_eq!((form(&server).as_str(), packed(&server).as_str()), ("1H", "1 1"));
+        assert_eq!(server.command(&["EXISTS", "key"]).int(), 0);
+        done(Op::Acquire(heartbeat(2, 1, 1))).await;
+        done(release(1)).await;
+        // Waited for, behind a holder that has all.
+        done(share(heartbeat(3, 1, 1), 2, 3)).await;
+        assert_eq!(server.command(&["GET", "key"]).text().as_deref(), Some("owner 2"));
+        assert_eq!((form(&server).as_str(), packed(&server).as_str()), ("1H", "3 2147483648"));
+        assert_eq!(units_of_place(&server, &owner(3)), "-2");
+        done(release(3)).await;
+        assert_eq!(form(&server), "1S", "it is the record of a mutex again");
+        done(release(2)).await;
+        done(share(claim(1, 1), 2, 3)).await;
+        done(release(1)).await;
+        assert_eq!(form(&server), "1S", "and when it is free");
+    }
+}
+
+/// It is one exclusive claim more, and no mismatch.
+#[tokio::test]
+async fn a_share_waits_for_the_lock_of_another_library() {
+    for flavour in Flavour::ALL {
+        let server = Server::of(flavour).start();
+        let store = open(&server).await;
+        server.command(&["SET", "key", "redis-py's", "PX", "60000"]);
+        let mut beat = 0;
+        let mut shares = async || {
+            beat += 1;
+            let asked = share(heartbeat(1, 1, beat), 2, 3);
+            ask(&store, "key", asked).await.expect("an answer")
+        };
+        let queued = shares().await;
+        assert!(matches!(queued, Reply::Queued { ahead: 0, .. }), "{queued:?}");
+        server.command(&["DEL", "key"]);
+        let granted = shares().await;
+        assert!(matches!(granted, Reply::Granted { .. }), "{granted:?}");
+    }
+}
