@@ -245,7 +245,8 @@ fn owner_of(op: &Op) -> Option<&Owner> {
         | Op::Handoff { owner, .. }
         | Op::Withdraw { owner, .. }
         | Op::Renew { owner, .. }
-        | Op::Raise { owner, .. } => Some(owner),
+        | Op::Raise { owner, .. }
+        | Op::Resize { owner, .. } => Some(owner),
         Op::Acquire(acquire) | Op::Steal(acquire) => Some(&acquire.owner),
         Op::Transfer { from, .. } => Some(from),
         _ => None,

@@ -5,6 +5,7 @@ mod capacity;
 mod grant;
 mod handoff;
 mod parts;
+mod units;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -84,6 +85,7 @@ impl KeyState {
             Op::Force { up_to } => self.force(*up_to, at.now),
             Op::Raise { owner, fence } => self.raise(owner, *fence),
             Op::Steal(acquire) => self.steal(acquire, at),
+            Op::Resize { owner, fence, from, to } => self.resize(owner, *fence, *from, *to, at),
             Op::Inspect => unreachable!("answered above"),
         };
         self.grant_from_queue(at, &mut grants);
@@ -197,15 +199,17 @@ impl KeyState {
                 return mismatch;
             }
             if self.queue.is_empty() && self.fits(acquire.claim) {
-                return Reply::Granted { fence: self.grant(acquire, acquire.ttl, at) };
+                return Reply::Granted {
+                    fence: self.grant(acquire, acquire.claim, acquire.ttl, at),
+                };
             }
         }
         // A place keeps the claim with which it was taken.
         let claim = mine.map_or(acquire.claim, |i| self.queue[i].claim);
         let Some(queueing) = &acquire.queue else {
             let ahead = mine.unwrap_or(self.queue.len());
-            let look_in = self.look_in(claim, ahead, at.now);
-            return Reply::Busy { look_in, blocker: self.blocker(at.now) };
+            let look_in = self.look_in(claim, ahead, None, at.now);
+            return Reply::Busy { look_in, blocker: self.blocker(None, at.now) };
         };
         let value = acquire.owner.value();
         // A buried holder is the rest of a `min_hold`: it is not a lease, and ends by itself.
@@ -233,8 +237,8 @@ impl KeyState {
         }
         Reply::Queued {
             ahead: u32::try_from(index).unwrap_or(u32::MAX),
-            look_in: self.look_in(claim, index, at.now),
-            blocker: self.blocker(at.now),
+            look_in: self.look_in(claim, index, None, at.now),
+            blocker: self.blocker(None, at.now),
         }
     }
 
@@ -354,7 +358,7 @@ impl KeyState {
         }
         self.force(self.fence, at.now);
         self.queue.retain(|p| p.owner != acquire.owner);
-        Reply::Granted { fence: self.grant(acquire, acquire.ttl, at) }
+        Reply::Granted { fence: self.grant(acquire, acquire.claim, acquire.ttl, at) }
     }
 
     /// Removes what has expired. It grants nothing.
@@ -379,8 +383,9 @@ impl KeyState {
         self.holders.iter_mut().find(|h| h.owner == *owner)
     }
 
-    fn blocker(&self, now: StoreTime) -> Option<Blocker> {
-        let holder = self.holders.first()?;
+    /// The first holder, other than `own`.
+    fn blocker(&self, own: Option<&Owner>, now: StoreTime) -> Option<Blocker> {
+        let holder = self.holders.iter().find(|h| Some(&h.owner) != own)?;
         let held_for = now.since(holder.since);
         Some(Blocker { label: holder.label.clone(), held_for, report: None, guarded: None })
     }

@@ -93,6 +93,22 @@ pub enum Op {
     },
     /// Force and acquire in one step, ahead of the queue.
     Steal(Acquire),
+    /// Change the units of a lease in place. Fewer are always possible, without a gap, and keep the
+    /// fence; the units that become free are granted to the queue in the same step. More are given
+    /// only if they fit at once and nobody waits, so two that want more never wait for each other;
+    /// the lease gets a new, larger fence then. By its fence and its old units, a request that
+    /// arrives after a later change is known, and does nothing.
+    Resize {
+        /// The holder.
+        owner: Owner,
+        /// Its fence, as it knows it.
+        fence: Fence,
+        /// Its claim, as it knows it. Only the units count: an administrator may have changed the
+        /// limit.
+        from: Claim,
+        /// The claim that it shall have.
+        to: Claim,
+    },
     /// Look, and change nothing.
     Inspect,
 }
@@ -105,7 +121,8 @@ impl Op {
             Self::Renew { owner, .. }
             | Self::Release { owner, .. }
             | Self::Withdraw { owner, .. }
-            | Self::Raise { owner, .. } => (Some(owner), None),
+            | Self::Raise { owner, .. }
+            | Self::Resize { owner, .. } => (Some(owner), None),
             Self::Handoff { owner, to, .. } => (Some(owner), Some(&to.owner)),
             Self::Transfer { from, to, .. } => (Some(from), Some(to)),
             Self::Force { .. } | Self::Inspect => (None, None),
@@ -191,7 +208,8 @@ pub enum Reply {
         /// The first holder.
         blocker: Option<Blocker>,
     },
-    /// Acquire: not free, and no place was asked for.
+    /// Acquire: not free, and no place was asked for. Resize: there is no room for more units, or
+    /// others wait for them; nothing was changed.
     Busy {
         /// Time after which the key may be free.
         look_in: Duration,
@@ -201,9 +219,11 @@ pub enum Reply {
     /// Acquire: held by an owner with the same fixed value, which would wait for itself. No place
     /// was taken.
     SelfHeld,
-    /// Acquire, renew, raise: this owner was withdrawn or released; it gets nothing any more.
+    /// Acquire, renew, raise, resize: this owner was withdrawn or released; it gets nothing any
+    /// more.
     Withdrawn,
-    /// The key is in use in another way; the text says how.
+    /// The key is in use in another way; the text says how. Resize: the lease was changed otherwise
+    /// since, or shares have another limit.
     Mismatch(Box<str>),
     /// The store refused this step, and would refuse it again; the text says why. Other steps of
     /// the same call are not affected. Acquire, steal, transfer: nothing was changed.
@@ -222,6 +242,11 @@ pub enum Reply {
         /// The answer to the acquire.
         acquired: Box<Reply>,
     },
+    /// Resize: the lease has the units that were asked for.
+    Resized {
+        /// The fencing token: a new one if there are more units than before.
+        fence: Fence,
+    },
     /// Transfer: done, with the fence of the lease.
     Transferred {
         /// The fencing token, unchanged.
@@ -232,8 +257,8 @@ pub enum Reply {
         /// The number of holders that lost it.
         holders: u32,
     },
-    /// Renew, raise, transfer: this owner has no lease here. Release, withdraw: this owner has
-    /// nothing here, and nobody holds the key.
+    /// Renew, raise, resize, transfer: this owner has no lease here. Release, withdraw: this owner
+    /// has nothing here, and nobody holds the key.
     Gone,
     /// Release, withdraw: this owner has nothing here, but another holds the key.
     Others,

@@ -81,6 +81,28 @@ pub(crate) fn histories(acts: usize) -> impl Strategy<Value = Vec<Act>> {
         .prop_flat_map(move |(limit, units)| prop::collection::vec(act(limit, units), 1..acts))
 }
 
+/// In the place of a fence: that of the lease and its claim, as its holder knows them.
+pub(crate) const NOW: Fence = Fence::new(0);
+/// The same, but for the claim.
+pub(crate) const FENCE_NOW: Fence = Fence::new(1);
+
+/// How much the sender of a change of units knows of its lease.
+pub(crate) fn known() -> impl Strategy<Value = Fence> {
+    prop_oneof![6 => Just(NOW), 1 => Just(FENCE_NOW), 1 => Just(Fence::new(2))]
+}
+
+/// The request with what its owner knows of its lease.
+pub(crate) fn aimed(op: &Op, key: &KeyState) -> Op {
+    let Op::Resize { owner, fence, from, to } = op else { return op.clone() };
+    let Some(held) = key.holders().iter().find(|h| h.owner == *owner) else { return op.clone() };
+    let (fence, from) = match *fence {
+        NOW => (held.fence, held.claim),
+        FENCE_NOW => (held.fence, *from),
+        other => (other, *from),
+    };
+    Op::Resize { owner: owner.clone(), fence, from, to: *to }
+}
+
 /// A share of as many units as the limit allows; without units an exclusive claim.
 fn claim(units: Option<u32>, limit: u32) -> Claim {
     let share = |units: u32| Claim::new(units.min(limit), limit).expect("within the limit");
@@ -110,6 +132,11 @@ fn op(limit: u32, units: Vec<Option<u32>>) -> impl Strategy<Value = Op> {
     let tried = claims(limit, units.clone(), false);
     let passed = claims(limit, units.clone(), true);
     let stolen = claims(limit, units, false);
+    let resized = prop_oneof![
+        3 => Just(Claim::EXCLUSIVE),
+        9 => (1..=limit).prop_map(move |units| claim(Some(units), limit)),
+        1 => Just(claim(Some(1), limit + 1)),
+    ];
     prop_oneof![
         8 => queued.prop_map(Op::Acquire),
         4 => tried.prop_map(Op::Acquire),
@@ -129,6 +156,8 @@ fn op(limit: u32, units: Vec<Option<u32>>) -> impl Strategy<Value = Op> {
         1 => prop_oneof![Just(u64::MAX), 900_000..3_000_000_u64]
             .prop_map(|fence| Op::Force { up_to: Fence::new(fence) }),
         1 => stolen.prop_map(Op::Steal),
+        5 => (who(), known(), resized.clone(), resized)
+            .prop_map(|(owner, fence, from, to)| Op::Resize { owner, fence, from, to }),
         1 => Just(Op::Inspect),
     ]
 }

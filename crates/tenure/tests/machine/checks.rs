@@ -78,6 +78,7 @@ impl Taken<'_> {
         self.tombstones_are_set()?;
         self.reply_is_true()?;
         self.pass_is_a_release_and_an_acquire()?;
+        self.resize_is_due()?;
         self.refusals_change_nothing()?;
         self.limits_are_compared()?;
         self.own_value_is_not_waited_for()?;
@@ -159,7 +160,8 @@ impl Taken<'_> {
             }
             ensure!(fence > self.before.fence(), "a new grant with the old fence {fence}");
             ensure!(fence.get() >= self.at.fence_seed, "a fence below the clock's");
-            ensure!(holder.since == self.now(), "a new grant that began in the past");
+            let grew = matches!(self.op, Op::Resize { owner, .. } if *owner == holder.owner);
+            ensure!(grew || holder.since == self.now(), "a new grant that began in the past");
         }
         Ok(())
     }
@@ -182,8 +184,12 @@ impl Taken<'_> {
             let Some(new) = self.held_after(&old.owner) else {
                 return Err(format!("the lease of {:?} was ended by another", old.owner));
             };
-            ensure!(new.fence == old.fence, "{:?} lost its fence", old.owner);
             ensure!(new.expires >= old.expires, "the lease of {:?} was shortened", old.owner);
+            if matches!(self.op, Op::Resize { owner, .. } if *owner == old.owner) {
+                self.is_resized_as_told(old, new)?;
+                continue;
+            }
+            ensure!(new.fence == old.fence, "{:?} lost its fence", old.owner);
             ensure!(new.claim == old.claim, "the claim of {:?} changed", old.owner);
         }
         Ok(())

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use tenure::protocol::{KeyState, Op, Reply, StepContext};
 use tenure::{Claim, StoreTime};
 
-use super::acts::{Act, OWNERS, RETENTION, acquire, at, histories, line, ms, owner, start};
+use super::acts::{Act, OWNERS, RETENTION, acquire, aimed, at, histories, line, ms, owner, start};
 use super::checks::take;
 use super::drain::drain;
 
@@ -27,7 +27,8 @@ proptest! {
         let mut known = BTreeSet::new();
         for act in &acts {
             now = now + act.gap;
-            take(&mut resource, &act.op, moment(now, act)).map_err(TestCaseError::fail)?;
+            let op = aimed(&act.op, &resource);
+            take(&mut resource, &op, moment(now, act)).map_err(TestCaseError::fail)?;
             let held: BTreeSet<_> = resource.holders().iter().map(|h| h.fence).collect();
             for fence in held.difference(&known) {
                 prop_assert!(minted.insert(*fence), "the fence {} was given out twice", fence);
@@ -44,7 +45,7 @@ proptest! {
         let (mut resource, mut now) = (KeyState::default(), start());
         for act in &acts {
             now = now + act.gap;
-            resource.apply(&act.op, moment(now, act));
+            resource.apply(&aimed(&act.op, &resource), moment(now, act));
         }
         drain(resource, now, waiters).map_err(TestCaseError::fail)?;
     }
@@ -57,7 +58,7 @@ proptest! {
         let mut last_use = now;
         for act in &acts {
             now = now + act.gap;
-            resource.apply(&act.op, moment(now, act));
+            resource.apply(&aimed(&act.op, &resource), moment(now, act));
             if act.op != Op::Inspect {
                 last_use = now;
             }

@@ -138,6 +138,14 @@ async fn a_server_without_its_marker_grants_nothing_new_in_that_same_step() {
             assert!(seen.holders.is_empty(), "{key} was handed on: {seen:?}");
             assert!(seen.guarded.is_some_and(|g| g.known_for < HOUR), "{seen:?}");
         }
+        // A lease takes fewer units, and not more.
+        let resize = |fence, from, to| Op::Resize { owner: owner(2), fence, from, to };
+        let Reply::Inspected(seen) = ask_one(&store, "held 2", Op::Inspect).await else { panic!() };
+        let (fence, share) = (seen.holders[0].fence, Claim::new(1, 3).expect("a good claim"));
+        let down = resize(fence, Claim::EXCLUSIVE, share);
+        assert_eq!(ask_one(&store, "held 2", down).await, Reply::Resized { fence });
+        let up = ask_one(&store, "held 2", resize(fence, share, Claim::EXCLUSIVE)).await;
+        assert!(is_guarded(&up), "{flavour}: {up:?}");
         // Leases go on.
         let renew = Op::Renew { owner: owner(1), ttl: Duration::from_secs(90) };
         assert_eq!(ask_one(&store, "held 1", renew).await, Reply::Renewed);

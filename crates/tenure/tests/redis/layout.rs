@@ -108,3 +108,58 @@ async fn a_share_waits_for_the_lock_of_another_library() {
         assert!(matches!(granted, Reply::Granted { .. }), "{granted:?}");
     }
 }
+
+/// By their order: the lock goes with the step, and comes back with it.
+#[tokio::test]
+async fn the_lock_follows_the_units() {
+    for flavour in Flavour::ALL {
+        let server = Server::of(flavour).start();
+        let store = open(&server).await;
+        let one = Claim::new(1, 3).expect("a good claim");
+        let resize = |fence, from, to| Op::Resize { owner: owner(1), fence, from, to };
+        let done = async |op| ask(&store, "key", op).await.expect("an answer");
+        let Reply::Granted { fence } = done(Op::Acquire(claim(1, 1))).await else { panic!() };
+        let down = resize(fence, Claim::EXCLUSIVE, one);
+        assert_eq!(done(down).await, Reply::Resized { fence });
+        assert_eq!((server.command(&["EXISTS", "key"]).int(), form(&server).as_str()), (0, "1H"));
+        // Another library has taken the name: it is left alone.
+        server.command(&["SET", "key", "redis-py's", "PX", "60000"]);
+        let up = resize(fence, one, Claim::EXCLUSIVE);
+        assert!(matches!(done(up.clone()).await, Reply::Busy { .. }));
+        assert_eq!(server.command(&["GET", "key"]).text().as_deref(), Some("redis-py's"));
+        server.command(&["DEL", "key"]);
+        let Reply::Resized { fence: new } = done(up).await else { panic!("nobody is there") };
+        assert!(new > fence);
+        assert_eq!(server.command(&["GET", "key"]).text().as_deref(), Some("owner 1"));
+        let left = server.command(&["PTTL", "key"]).int();
+        assert!((1..=30_000).contains(&left) && form(&server) == "1S", "{left}");
+    }
+}
+
+/// Under memory pressure a holder can always have less, as it can release.
+#[tokio::test]
+async fn a_downgrade_needs_no_memory() {
+    for flavour in Flavour::ALL {
+        let server = Server::of(flavour).start();
+        let store = open(&server).await;
+        let share = |units| Claim::new(units, 3).expect("a good claim");
+        let Ok(Reply::Granted { fence }) = ask(&store, "key", Op::Acquire(claim(1, 1))).await
+        else {
+            panic!("it is free")
+        };
+        server.command(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
+        server.command(&["CONFIG", "SET", "maxmemory", "1"]);
+        let steps = [(Claim::EXCLUSIVE, share(3)), (share(3), share(1))];
+        for (from, to) in steps {
+            let down = Op::Resize { owner: owner(1), fence, from, to };
+            let reply = ask(&store, "key", down).await.expect("an answer");
+            assert_eq!(reply, Reply::Resized { fence });
+        }
+        let up = Op::Resize { owner: owner(1), fence, from: share(1), to: Claim::EXCLUSIVE };
+        let reply = ask(&store, "key", up).await.expect("an answer");
+        assert!(matches!(reply, Reply::Full(_)), "{reply:?}");
+        server.command(&["CONFIG", "SET", "maxmemory", "0"]);
+        let Ok(Reply::Inspected(seen)) = ask(&store, "key", Op::Inspect).await else { panic!() };
+        assert_eq!((seen.holders[0].units, seen.holders[0].fence), (1, fence));
+    }
+}

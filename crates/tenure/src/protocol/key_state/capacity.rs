@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::types::{Claim, StoreTime};
+use crate::types::{Claim, Owner, StoreTime};
 
 use super::super::request::Reply;
 use super::KeyState;
@@ -37,11 +37,18 @@ impl KeyState {
         self.limit().and_then(|live| other_limit(live, claim))
     }
 
-    /// Time after which `claim`, behind the first `ahead` places, fits if nobody does anything
-    /// until then. By then enough leases have ended and enough places have been forgotten that all
-    /// claims left in front fit beside it.
-    pub(super) fn look_in(&self, claim: Claim, ahead: usize, now: StoreTime) -> Duration {
-        let leases = self.holders.iter().map(|h| (h.expires, h.claim.units()));
+    /// Time after which `claim`, behind the first `ahead` places and in place of `own`'s lease,
+    /// fits if nobody does anything until then. By then enough leases have ended and enough places
+    /// have been forgotten that all claims left in front fit beside it.
+    pub(super) fn look_in(
+        &self,
+        claim: Claim,
+        ahead: usize,
+        own: Option<&Owner>,
+        now: StoreTime,
+    ) -> Duration {
+        let others = self.holders.iter().filter(|h| Some(&h.owner) != own);
+        let leases = others.map(|h| (h.expires, h.claim.units()));
         let places = self.queue.iter().take(ahead).map(|p| (p.alive_until, p.claim.units()));
         let mut in_front: Vec<_> = leases.chain(places).collect();
         in_front.sort_unstable();

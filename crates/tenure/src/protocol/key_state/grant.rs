@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::types::Fence;
+use crate::types::{Claim, Fence};
 
 use super::super::request::{Acquire, FenceRule, Grant};
 use super::{Holder, KeyState, StepContext};
@@ -31,12 +31,18 @@ impl KeyState {
         }
     }
 
-    pub(super) fn grant(&mut self, acquire: &Acquire, ttl: Duration, at: StepContext) -> Fence {
+    pub(super) fn grant(
+        &mut self,
+        acquire: &Acquire,
+        claim: Claim,
+        ttl: Duration,
+        at: StepContext,
+    ) -> Fence {
         let fence = self.mint(acquire.fence, at);
         self.holders.push(Holder {
             owner: acquire.owner.clone(),
             label: acquire.label.clone(),
-            claim: acquire.claim,
+            claim,
             fence,
             since: at.now,
             expires: at.now + ttl,

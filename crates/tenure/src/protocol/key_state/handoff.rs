@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::types::{Owner, StoreTime};
+use crate::types::{Claim, Owner, StoreTime};
 
 use super::super::request::{Acquire, Grant, Reply};
 use super::{KeyState, StepContext};
@@ -18,12 +18,13 @@ impl KeyState {
 
     /// Grants to `to` ahead of the queue, if its claim fits.
     pub(super) fn grant_ahead(&mut self, to: &Acquire, at: StepContext) {
-        if self.can_be_granted(to) {
-            // The lease is no shorter than a grant to its place in the queue would have been.
-            let place = self.queue.iter().position(|p| p.owner == to.owner);
+        // A grant to its place in the queue would have been of that claim, and no shorter.
+        let place = self.queue.iter().position(|p| p.owner == to.owner);
+        let claim = place.map_or(to.claim, |index| self.queue[index].claim);
+        if self.can_be_granted(to, claim) {
             let place = place.and_then(|index| self.queue.remove(index));
             let lease = place.map_or(to.ttl, |p| p.claim_lease.max(to.ttl));
-            self.grant(to, lease, at);
+            self.grant(to, claim, lease, at);
         }
     }
 
@@ -43,11 +44,8 @@ impl KeyState {
         Reply::HandedOff { released: Box::new(released), acquired: Box::new(acquired) }
     }
 
-    fn can_be_granted(&self, to: &Acquire) -> bool {
+    fn can_be_granted(&self, to: &Acquire, claim: Claim) -> bool {
         let holds = self.holders.iter().any(|h| h.owner == to.owner);
-        !holds
-            && !self.is_buried(&to.owner)
-            && self.mismatch(to.claim).is_none()
-            && self.fits(to.claim)
+        !holds && !self.is_buried(&to.owner) && self.mismatch(claim).is_none() && self.fits(claim)
     }
 }

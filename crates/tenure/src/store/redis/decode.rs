@@ -137,6 +137,7 @@ fn decode_one(reply: Value) -> Option<Reply> {
         "mismatch" => Reply::Mismatch(parts.text()?.into()),
         "renewed" => Reply::Renewed,
         "released" => Reply::Released,
+        "resized" => Reply::Resized { fence: parts.fence()? },
         "passed" => Reply::HandedOff {
             released: Box::new(decode_one(parts.0.pop_front()?)?),
             acquired: Box::new(decode_one(parts.0.pop_front()?)?),

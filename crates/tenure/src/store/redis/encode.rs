@@ -261,9 +261,9 @@ fn sorted(steps: &[Request], in_full: bool) -> (Vec<(Run, usize)>, Vec<usize>) {
     (fast, full)
 }
 
-/// Whether a step may begin a lease, or a place in a queue, for the one who sends it.
+/// Whether a step may begin a lease, or a place in a queue, for the one who sends it, or widen it.
 fn may_grant(op: &Op) -> bool {
-    matches!(op, Op::Acquire(_) | Op::Handoff { .. } | Op::Steal(_))
+    matches!(op, Op::Acquire(_) | Op::Handoff { .. } | Op::Steal(_) | Op::Resize { .. })
 }
 
 /// With which others a step can stand in a run, if a few words describe it.
@@ -348,6 +348,10 @@ impl Words {
             }
             Op::Force { up_to } => _ = self.number(up_to.get()),
             Op::Raise { owner, fence } => _ = self.owner(owner).number(fence.get()),
+            Op::Resize { owner, fence, from, to } => {
+                self.owner(owner).number(fence.get()).number(from.units().into());
+                self.number(to.units().into()).number(to.limit().into());
+            }
             Op::Inspect => {}
         }
     }
@@ -392,6 +396,7 @@ fn letter(op: &Op) -> &'static str {
         Op::Force { .. } => "F",
         Op::Raise { .. } => "H",
         Op::Steal(_) => "S",
+        Op::Resize { .. } => "C",
         Op::Inspect => "I",
     }
 }

@@ -15,8 +15,8 @@ macro_rules! fragments {
 pub(super) const FRAGMENTS: &[(&str, &str)] = fragments!(
     "clock" "fast" "fast/acquire" "fast/give" "fast/holder" "fences" "full" "full/acquire"
     "full/grants" "full/holders" "full/inspect" "full/layout" "full/operations" "full/queue"
-    "full/read" "full/release" "full/state" "full/steps" "full/tombstones" "layout" "lock" "marker"
-    "meet" "place" "prelude" "proposal" "steps"
+    "full/read" "full/release" "full/state" "full/steps" "full/tombstones" "full/units" "layout"
+    "lock" "marker" "meet" "place" "prelude" "proposal" "steps"
 );
 
 /// The first words on each new connection to a guarded server.

@@ -14,7 +14,7 @@ macro_rules! mutex_contract {
                 dead_waiter_does_not_hold_up_the_line, crashed_holder_is_succeeded,
                 dead_heir_is_succeeded_as_soon_as_its_lease_ends,
                 handover_needs_no_heartbeat, crowd_never_overlaps,
-                shares_and_a_mutex_exclude_each_other;
+                shares_and_a_mutex_exclude_each_other, units_change_in_place;
             holding: renewal_keeps_the_lease, renewal_off_ends_with_the_ttl,
                 own_interval_is_kept, max_hold_loses, min_hold_keeps_the_key_taken,
                 extend_to_lasts_at_least_so_long, extend_by_adds, loss_is_announced_every_way,
@@ -47,7 +47,7 @@ macro_rules! unqueued_mutex_contract {
             unqueued: no_queue_is_promised_and_nobody_stands_in_one,
                 released_key_goes_to_one_who_waits, waiting_ends_with_its_limit,
                 dropped_waiter_leaves_nothing, fixed_value_does_not_wait_for_itself,
-                close_ends_waiting, requests_may_be_repeated, more_than_one_unit_is_refused,
+                close_ends_waiting, requests_may_be_repeated, shares_are_refused,
                 errors_name_every_node;
             holding: renewal_keeps_the_lease, renewal_off_ends_with_the_ttl,
                 own_interval_is_kept, max_hold_loses, min_hold_keeps_the_key_taken,

@@ -11,6 +11,8 @@ use tenure::protocol::{
 use tenure::store::{Inbox, Push, Store};
 use tenure::{Claim, Fence, Key, Label, Owner};
 
+use crate::acts::{aimed, known};
+
 /// No push takes so long.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -33,6 +35,13 @@ pub(crate) enum Draft {
     Raise {
         owner: u64,
         fence: Fence,
+    },
+    Resize {
+        owner: u64,
+        /// A fence, or a mark for it.
+        fence: Fence,
+        from: Claim,
+        claim: Claim,
     },
     Steal {
         owner: u64,
@@ -129,6 +138,8 @@ fn draft() -> impl Strategy<Value = Draft> {
                 Draft::Acquire { owner, claim, ttl, window, stamp, fence }
             }),
         1 => (who(), fence()).prop_map(|(owner, fence)| Draft::Raise { owner, fence }),
+        4 => (who(), known(), claim(), claim())
+            .prop_map(|(owner, fence, from, claim)| Draft::Resize { owner, fence, from, claim }),
         1 => (who(), claim(), ttl())
             .prop_map(|(owner, claim, ttl)| Draft::Steal { owner, claim, ttl }),
         2 => (who(), ttl()).prop_map(|(owner, ttl)| Draft::Renew { owner, ttl }),
@@ -237,9 +248,10 @@ impl Draft {
 
     fn claim(&mut self) -> Option<&mut Claim> {
         match self {
-            Self::Acquire { claim, .. } | Self::Steal { claim, .. } | Self::Pass { claim, .. } => {
-                Some(claim)
-            }
+            Self::Acquire { claim, .. }
+            | Self::Steal { claim, .. }
+            | Self::Pass { claim, .. }
+            | Self::Resize { claim, .. } => Some(claim),
             _ => None,
         }
     }
@@ -260,6 +272,9 @@ impl Draft {
                 let (owner, claim, label, ttl) = (owner(*who), *claim, label(who), ms(ttl));
                 let fence = FenceRule::Mint;
                 Op::Steal(Acquire { owner, label, claim, ttl, queue: None, fence })
+            }
+            Self::Resize { owner: who, fence, from, claim } => {
+                Op::Resize { owner: owner(*who), fence: *fence, from: *from, to: *claim }
             }
             Self::Raise { owner: who, fence } => Op::Raise { owner: owner(*who), fence: *fence },
             Self::Renew { owner: who, ttl } => Op::Renew { owner: owner(*who), ttl: ms(ttl) },
@@ -296,7 +311,7 @@ impl Draft {
 }
 
 /// The machine, without a store.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Model {
     keys: BTreeMap<Key, KeyState>,
     /// Whether the store knows the last fence of a key that is free, too.
@@ -317,9 +332,14 @@ impl Model {
         &mut self,
         store: &dyn Store,
         inbox: &mut Inbox,
-        steps: Vec<Request>,
+        mut steps: Vec<Request>,
         at: StepContext,
     ) {
+        let mut ahead = self.clone();
+        for step in &mut steps {
+            step.op = aimed(&step.op, ahead.keys.entry(step.key.clone()).or_default());
+            ahead.apply(step, at);
+        }
         let replies = store.call(steps.clone()).await.expect("the store answers");
         assert_eq!(replies.len(), steps.len());
         let mut granted = Vec::new();

@@ -12,10 +12,12 @@
 --   F force     up_to
 --   H raise     owner up_to
 --   S steal     as A
+--   C resize    owner fence from_units units limit
 --   I inspect
 --
 -- needs   prelude, steps
--- gives   acquire, renew, release, handoff, withdraw, transfer, force, raise, steal, inspect
+-- gives   acquire, renew, release, handoff, withdraw, transfer, force, raise, steal, resize,
+--         inspect
 
 -- include full/read
 -- include proposal
@@ -27,7 +29,7 @@
 -- include full/tombstones
 -- include full/queue
 -- include full/grants
-local acquire, renew, release, handoff, withdraw, transfer, force, raise, steal, inspect
+local acquire, renew, release, handoff, withdraw, transfer, force, raise, steal, resize, inspect
 if operations.A or operations.P then
   -- include full/acquire
 end
@@ -36,6 +38,9 @@ if operations.R or operations.P or operations.W then
 end
 if operations.N or operations.T or operations.F or operations.H or operations.S then
   -- include full/operations
+end
+if operations.C then
+  -- include full/units
 end
 if operations.I then
   -- include full/inspect

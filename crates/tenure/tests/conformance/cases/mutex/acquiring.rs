@@ -247,3 +247,37 @@ pub(crate) async fn shares_and_a_mutex_exclude_each_other(world: World) {
         assert_eq!(world.inspect(&key).await.limit, None, "nothing is left of them");
     }
 }
+
+/// All of the key becomes a share without a gap, and a share becomes all if nobody is in the way.
+pub(crate) async fn units_change_in_place(world: World) {
+    let share = Claim::new(1, Claim::MAX).expect("valid");
+    let [writer, reader] = [1, 2].map(|number| World::crashed(number, share, ms(60_000), true));
+    let writer = Acquire { claim: Claim::EXCLUSIVE, ..writer };
+    let resize = |acquire: &Acquire, fence, from, to| Op::Resize {
+        owner: acquire.owner.clone(),
+        fence,
+        from,
+        to,
+    };
+    let held = world.ask("key", Op::Acquire(writer.clone())).await;
+    let Reply::Granted { fence } = held else { panic!("{held:?}") };
+    world.ask("key", Op::Acquire(reader.clone())).await;
+    let down = resize(&writer, fence, Claim::EXCLUSIVE, share);
+    assert_eq!(world.ask("key", down.clone()).await, Reply::Resized { fence });
+    assert_eq!(world.ask("key", down).await, Reply::Resized { fence }, "repeated");
+    let seen = world.inspect("key").await;
+    assert_eq!((seen.holders.len(), seen.waiters.len(), seen.limit), (2, 0, Some(Claim::MAX)));
+    let up = resize(&writer, fence, share, Claim::EXCLUSIVE);
+    let busy = world.ask("key", up.clone()).await;
+    let Reply::Busy { blocker: Some(blocker), .. } = &busy else { panic!("{busy:?}") };
+    assert_eq!(blocker.label, reader.label);
+    let (owner, min_hold) = (reader.owner.clone(), Duration::ZERO);
+    world.ask("key", Op::Release { owner, min_hold, tombstone: None }).await;
+    let resized = world.ask("key", up.clone()).await;
+    assert!(matches!(resized, Reply::Resized { fence: new } if new > fence), "{resized:?}");
+    assert_eq!(world.ask("key", up).await, resized, "repeated");
+    let again = world.ask("key", Op::Acquire(reader)).await;
+    assert!(matches!(again, Reply::Queued { .. }), "{again:?}");
+    let seen = world.inspect("key").await;
+    assert!(seen.holders[0].exclusive && seen.holders[0].since < ms(60_000), "{seen:?}");
+}

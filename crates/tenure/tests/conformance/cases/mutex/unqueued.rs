@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use tenure::protocol::{Op, Reply};
-use tenure::{Claim, ErrorKind, Renewal};
+use tenure::{Claim, ErrorKind, Fence, Renewal};
 
 use crate::world::{PATIENCE, World, acquire, ms, outcome, until, waiting, within};
 
@@ -97,11 +97,22 @@ pub(crate) async fn requests_may_be_repeated(world: World) {
     assert_eq!(world.ask("key", renew).await, Reply::Gone, "renewal never creates");
 }
 
-pub(crate) async fn more_than_one_unit_is_refused(world: World) {
-    let one_of_three = Claim::new(1, 3).expect("valid");
-    let reader = World::crashed(1, one_of_three, ms(60_000), false);
-    let refused = world.ask("key", Op::Acquire(reader)).await;
-    assert!(matches!(&refused, Reply::Refused(why) if why.contains("one holder")), "{refused:?}");
+pub(crate) async fn shares_are_refused(world: World) {
+    for (units, limit) in [(1, 3), (1, 1)] {
+        let share = Claim::new(units, limit).expect("valid");
+        let reader = World::crashed(1, share, ms(60_000), false);
+        let resize = Op::Resize {
+            owner: reader.owner.clone(),
+            fence: Fence::default(),
+            from: Claim::EXCLUSIVE,
+            to: share,
+        };
+        for op in [Op::Acquire(reader), resize] {
+            let reply = world.ask("key", op).await;
+            let is_refused = matches!(&reply, Reply::Refused(why) if why.contains("one holder"));
+            assert!(is_refused, "{reply:?}");
+        }
+    }
     assert!(world.is_untouched().await);
 }
 

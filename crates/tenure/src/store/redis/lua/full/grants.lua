@@ -2,8 +2,8 @@
 --
 -- needs   full/holders, full/layout, full/queue, full/state, full/tombstones, marker, place,
 --         prelude
--- gives   FOREIGN_LOOK, not_a_lock, grant_from_queue, purge, look_in, blocker, refused_by_guard,
---         other_limit, agree_on
+-- gives   FOREIGN_LOOK, not_a_lock, limit_for, grant_from_queue, purge, look_in, blocker,
+--         refused_by_guard, other_limit, agree_on
 
 -- After so long a lock of another library is looked at again at most, in microseconds.
 local FOREIGN_LOOK = 100000
@@ -88,8 +88,9 @@ local function purge()
 end
 
 -- After what time a claim of `units` behind the first `ahead` places is free if nobody does
--- anything until then. Far back in a long queue the answer is "at the next heartbeat".
-local function look_in(units, ahead, window)
+-- anything until then; a holder that asks has its own lease already. Far back in a long queue the
+-- answer is "at the next heartbeat".
+local function look_in(units, ahead, window, own)
   if is_foreign() then
     local left = call('PTTL', names.lock) * 1000
     if ahead > 0 then return window end
@@ -99,7 +100,9 @@ local function look_in(units, ahead, window)
   -- How long the restart guard holds yet its sender knows better.
   if is_guarded and not state.holders[1] then return window end
   local ends, sum = {}, 0
-  for _, holder in ipairs(state.holders) do ends[#ends + 1] = holder end
+  for _, holder in ipairs(state.holders) do
+    if holder ~= own then ends[#ends + 1] = holder end
+  end
   if ahead > 0 then
     local ids = call('ZRANGE', names.queue, '0', digits(ahead - 1))
     read_places(ids)
@@ -115,8 +118,8 @@ local function look_in(units, ahead, window)
 end
 
 -- The holder in the way, for the answer: its label, and the time since its grant.
-local function blocker()
-  local holder = state.holders[1]
+local function blocker(own)
+  local holder = state.holders[state.holders[1] == own and 2 or 1]
   if holder then return holder.label, age(holder.since) end
   if is_foreign() then return 'a holder that is not Tenure', 0 end
   return '', is_guarded and GUARDED or -1

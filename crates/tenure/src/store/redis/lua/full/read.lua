@@ -34,6 +34,10 @@ local function read_step()
   if letter == 'R' or letter == 'P' then step.min_hold = read_number() end
   if letter == 'R' or letter == 'P' or letter == 'W' then step.tombstone = read_number() end
   if letter == 'F' or letter == 'H' then step.up_to = read_number() end
+  if letter == 'C' then
+    step.fence, step.from = read_number(), read_number()
+    step.units, step.limit = read_number(), read_number()
+  end
   if letter == 'P' then
     step.is_ahead, step.to = read_number() == 1, read_acquire()
   elseif letter == 'T' then

@@ -40,11 +40,9 @@ function withdraw(step)
   return give_back(step, 0, step.tombstone)
 end
 
--- Gives the lock to the next one ahead of the queue.
-local function give(to)
+-- Gives the lock to the next one ahead of the queue, and takes its place away.
+local function give(to, place)
   local fence, lease = next_fence(to.fence), to.ttl
-  local id = is_waiting(to) and id_of(to)
-  local place = id and place_of(id)
   -- No shorter than what its place would have brought it.
   if place then lease = max(lease, place.lease) end
   if to.units < ALL then
@@ -54,7 +52,7 @@ local function give(to)
     -- While shares were held, the name was free for somebody else.
     if not take_lock(to.owner, now + lease) then return end
   end
-  if id then remove_place(id) end
+  if is_waiting(to) then remove_place(id_of(to)) end
   add_holder(to, now + lease, fence)
 end
 
@@ -66,10 +64,13 @@ function handoff(step)
   local is_ahead = step.is_ahead and not is_itself and index and not is_buried(step)
     and math.min(state.holders[index].since, now) + step.min_hold <= now
   local released = release(step)
+  local place = is_ahead and is_waiting(to) and place_of(id_of(to))
+  -- Its place keeps the claim with which it was taken.
+  if place then to.units, to.limit = place.units, limit_for(place.units) end
   local is_free = not is_foreign() and not is_guarded and not agree_on(to)
   if is_ahead and is_free and used() + to.units <= to.limit and not find_holder(to)
     and not is_buried(to) then
-    give(to)
+    give(to, place)
   end
   grant_from_queue()
   -- Granted above or not: an acquire answers either way. To oneself it would grant anew whenever it

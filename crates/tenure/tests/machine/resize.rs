@@ -1,0 +1,170 @@
+//! A change of units in place: what it may do, and when it is refused.
+
+use tenure::protocol::{Holder, KeyState, Op, Reply};
+use tenure::{Claim, Fence, Owner};
+
+use super::acts::{acquire, apply, at, line, ms, owner, start};
+use super::checks::{Taken, Verdict, ensure, fits, shares};
+
+/// Whether one claim takes no more than another.
+fn is_within(claim: Claim, other: Claim) -> bool {
+    match (claim.is_exclusive(), other.is_exclusive()) {
+        (_, true) => true,
+        (true, false) => false,
+        (false, false) => claim.units() <= other.units(),
+    }
+}
+
+/// The state without one of its holders.
+fn without(key: &KeyState, owner: &Owner) -> KeyState {
+    let others = key.holders().iter().filter(|h| h.owner != *owner).cloned().collect();
+    let queue = key.queue().clone();
+    KeyState::from_parts(others, queue, vec![], key.fence(), key.fence_until())
+}
+
+impl Taken<'_> {
+    /// The lease of the one that asked for other units.
+    pub(crate) fn is_resized_as_told(&self, old: &Holder, new: &Holder) -> Verdict {
+        let Op::Resize { to, .. } = self.op else { return Ok(()) };
+        ensure!((new.expires, new.since) == (old.expires, old.since), "it is another lease");
+        let Reply::Resized { fence } = *self.reply else {
+            ensure!(new == old, "a refused change of units changed the lease");
+            return Ok(());
+        };
+        ensure!(new.claim == *to, "it has {:?} in place of {to:?}", new.claim);
+        ensure!(new.fence == fence, "it is told of the fence {fence}");
+        let keeps = is_within(*to, old.claim);
+        ensure!(keeps == (fence == old.fence), "from {:?} to {to:?} with {fence}", old.claim);
+        ensure!(keeps || fence > self.before.fence(), "more units with the old fence {fence}");
+        Ok(())
+    }
+
+    /// The answer that is due, by what was before.
+    pub(crate) fn resize_is_due(&self) -> Verdict {
+        let Op::Resize { owner, fence, from, to } = self.op else { return Ok(()) };
+        let idle = self.after_time_alone();
+        let due = match idle.holders().iter().find(|h| h.owner == *owner) {
+            _ if self.was_buried(owner) => "withdrawn",
+            None => "gone",
+            Some(held) if held.claim == *to => "resized",
+            Some(held) if held.fence != *fence || !same_units(held.claim, *from) => "mismatch",
+            Some(_) if differs(&idle, *to) => "mismatch",
+            Some(held) if is_within(*to, held.claim) => "resized",
+            Some(_) if !idle.queue().is_empty() => "busy",
+            Some(_) if !fits(&without(&idle, owner), *to) => "busy",
+            Some(_) => "resized",
+        };
+        let told = match self.reply {
+            Reply::Withdrawn => "withdrawn",
+            Reply::Gone => "gone",
+            Reply::Resized { .. } => "resized",
+            Reply::Mismatch(_) => "mismatch",
+            Reply::Busy { .. } => "busy",
+            other => return Err(format!("{other:?} is no answer to a change of units")),
+        };
+        ensure!(told == due, "{due} was due");
+        ensure!(told == "resized" || *self.after == idle, "a refused request changed something");
+        Ok(())
+    }
+}
+
+fn same_units(one: Claim, other: Claim) -> bool {
+    is_within(one, other) && is_within(other, one)
+}
+
+fn differs(key: &KeyState, claim: Claim) -> bool {
+    !claim.is_exclusive() && shares(key).any(|live| live.limit() != claim.limit())
+}
+
+fn share(units: u32) -> Claim {
+    Claim::new(units, 5).expect("a good claim")
+}
+
+fn held(key: &mut KeyState, number: usize, claim: Claim) -> Fence {
+    let op = Op::Acquire(acquire(&owner(number), claim, ms(1_000), None));
+    match apply(key, &op, start()) {
+        Reply::Granted { fence } => fence,
+        other => panic!("not granted: {other:?}"),
+    }
+}
+
+fn wait(key: &mut KeyState, number: usize, claim: Claim) {
+    let op = Op::Acquire(acquire(&owner(number), claim, ms(1_000), line(ms(1_000), 1)));
+    let reply = apply(key, &op, start());
+    assert!(matches!(reply, Reply::Queued { .. }), "{reply:?}");
+}
+
+fn resize(number: usize, fence: Fence, from: Claim, to: Claim) -> Op {
+    Op::Resize { owner: owner(number), fence, from, to }
+}
+
+#[test]
+fn units_that_become_free_are_granted_in_the_same_step() {
+    let mut key = KeyState::default();
+    let fence = held(&mut key, 0, Claim::EXCLUSIVE);
+    wait(&mut key, 1, share(1));
+    wait(&mut key, 2, share(3));
+    let (reply, grants) = key.apply(&resize(0, fence, Claim::EXCLUSIVE, share(2)), at(start()));
+    assert_eq!(reply, Reply::Resized { fence }, "its fence stays");
+    assert_eq!((grants.len(), key.queue().len()), (1, 1), "2 and 1 of 5: the next wants 3");
+    let smaller = resize(0, fence, share(2), share(1));
+    assert_eq!(apply(&mut key, &smaller, start()), Reply::Resized { fence });
+    let held: Vec<_> = key.holders().iter().map(|h| h.claim).collect();
+    assert_eq!((held, key.queue().len()), (vec![share(1), share(1), share(3)], 0));
+}
+
+/// Neither waits, so they never wait for each other.
+#[test]
+fn two_that_want_all_are_both_refused_until_one_lets_go() {
+    let mut key = KeyState::default();
+    let fences = [0, 1].map(|number| held(&mut key, number, share(1)));
+    let all = |number: usize| resize(number, fences[number], share(1), Claim::EXCLUSIVE);
+    for number in [0, 1] {
+        let reply = apply(&mut key, &all(number), start());
+        let Reply::Busy { look_in, blocker } = reply else { panic!("{reply:?}") };
+        assert!(look_in == ms(1_000) && blocker.is_some(), "until the other has ended");
+    }
+    apply(&mut key, &Op::Release { owner: owner(1), min_hold: ms(0), tombstone: None }, start());
+    let Reply::Resized { fence } = apply(&mut key, &all(0), start()) else { panic!("alone") };
+    assert!(fence > fences[1], "what the readers saw is refused");
+    assert_eq!(apply(&mut key, &all(0), start()), Reply::Resized { fence }, "a lost reply");
+}
+
+#[test]
+fn more_units_are_refused_while_others_wait() {
+    let mut key = KeyState::default();
+    let fence = held(&mut key, 0, share(1));
+    wait(&mut key, 1, Claim::EXCLUSIVE);
+    let reply = apply(&mut key, &resize(0, fence, share(1), share(2)), start());
+    assert!(matches!(reply, Reply::Busy { .. }), "it overtakes: {reply:?}");
+}
+
+/// A request that was sent twice can arrive once more, after all that came later.
+#[test]
+fn late_change_of_units_does_nothing_to_a_later_claim() {
+    let mut key = KeyState::default();
+    let first = held(&mut key, 0, Claim::EXCLUSIVE);
+    let mut sent = vec![];
+    let mut fence = first;
+    for (from, to) in [
+        (Claim::EXCLUSIVE, share(3)),
+        (share(3), share(2)),
+        (share(2), share(1)),
+        (share(1), share(2)),
+        (share(2), Claim::EXCLUSIVE),
+        (Claim::EXCLUSIVE, share(1)),
+        (share(1), Claim::EXCLUSIVE),
+    ] {
+        let op = resize(0, fence, from, to);
+        let Reply::Resized { fence: next } = apply(&mut key, &op, start()) else {
+            panic!("{op:?}")
+        };
+        fence = next;
+        for late in &sent {
+            let before = key.clone();
+            apply(&mut key, late, start());
+            assert_eq!(key.holders(), before.holders(), "{late:?} after {op:?}");
+        }
+        sent.push(op);
+    }
+}
