@@ -86,6 +86,7 @@ impl KeyState {
             Op::Raise { owner, fence } => self.raise(owner, *fence),
             Op::Steal(acquire) => self.steal(acquire, at),
             Op::Resize { owner, fence, from, to } => self.resize(owner, *fence, *from, *to, at),
+            Op::SetLimit { limit } => self.set_limit(*limit),
             Op::Inspect => unreachable!("answered above"),
         };
         self.grant_from_queue(at, &mut grants);
@@ -395,14 +396,15 @@ impl KeyState {
             let places = self.queue.iter().map(|p| (&p.owner, p.claim));
             self.holders.iter().map(|h| (&h.owner, h.claim)).chain(places)
         };
-        let limit = self.limit().unwrap_or_default();
+        let limit = self.limit();
         let is_held_whole = self.holders.iter().any(|h| h.claim.is_exclusive());
         let head_waits = self.queue.front().is_none_or(|head| !self.fits(head.claim));
         let mut owners: Vec<_> = claims().map(|(owner, _)| owner).collect();
         owners.sort_unstable();
         let unique = owners.windows(2).all(|pair| pair[0] != pair[1]);
-        (if is_held_whole { self.holders.len() == 1 } else { self.used() <= u64::from(limit) })
-            && claims().all(|(_, claim)| claim.is_exclusive() || claim.limit() == limit)
+        // Not that the units are within the limit: it may be smaller by now.
+        (!is_held_whole || self.holders.len() == 1)
+            && claims().all(|(_, claim)| claim.is_exclusive() || Some(claim.limit()) == limit)
             && head_waits
             && unique
     }

@@ -109,6 +109,15 @@ pub enum Op {
         /// The claim that it shall have.
         to: Claim,
     },
+    /// Change the limit of all live shares, as an administrator does. Those that wait are granted
+    /// at once as far as they fit; a waiter that wants more than there are now loses its place.
+    /// Holders keep their units: a smaller limit takes effect as units come back. Later claims
+    /// must state the new limit, until no share is held or waited for. Then the next claim says
+    /// the limit, as ever.
+    SetLimit {
+        /// The new limit, from 1 to [`Claim::MAX`].
+        limit: u32,
+    },
     /// Look, and change nothing.
     Inspect,
 }
@@ -125,7 +134,7 @@ impl Op {
             | Self::Resize { owner, .. } => (Some(owner), None),
             Self::Handoff { owner, to, .. } => (Some(owner), Some(&to.owner)),
             Self::Transfer { from, to, .. } => (Some(from), Some(to)),
-            Self::Force { .. } | Self::Inspect => (None, None),
+            Self::Force { .. } | Self::SetLimit { .. } | Self::Inspect => (None, None),
         };
         one.into_iter().chain(other)
     }
@@ -246,6 +255,11 @@ pub enum Reply {
     Resized {
         /// The fencing token: a new one if there are more units than before.
         fence: Fence,
+    },
+    /// Set the limit: done.
+    LimitSet {
+        /// The limit before; `None`: there are no shares, and nothing was changed.
+        was: Option<u32>,
     },
     /// Transfer: done, with the fence of the lease.
     Transferred {

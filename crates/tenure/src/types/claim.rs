@@ -284,6 +284,21 @@ impl Claim {
         }
     }
 
+    /// Builds a share from the parts that a store has kept; `None` unless both are from 1 to
+    /// [`Claim::MAX`]. An administrator may have made the limit smaller than the units since.
+    #[must_use]
+    pub const fn from_parts(units: u32, limit: u32) -> Option<Self> {
+        match (Self::new(units, Self::MAX), Self::new(1, limit)) {
+            (Some(_), Some(_)) => Some(Self { units, limit }),
+            _ => None,
+        }
+    }
+
+    /// The same units of another limit; an exclusive claim has none.
+    pub(crate) const fn of(self, limit: u32) -> Self {
+        if self.is_exclusive() { self } else { Self { units: self.units, limit } }
+    }
+
     /// Whether it is all of the key, whatever the limit.
     #[must_use]
     pub const fn is_exclusive(self) -> bool {

@@ -158,6 +158,8 @@ fn op(limit: u32, units: Vec<Option<u32>>) -> impl Strategy<Value = Op> {
         1 => stolen.prop_map(Op::Steal),
         5 => (who(), known(), resized.clone(), resized)
             .prop_map(|(owner, fence, from, to)| Op::Resize { owner, fence, from, to }),
+        2 => prop_oneof![2 => Just(limit), 3 => 0..=limit + 2]
+            .prop_map(|limit| Op::SetLimit { limit }),
         1 => Just(Op::Inspect),
     ]
 }

@@ -46,7 +46,14 @@ impl Taken<'_> {
             }
             // See below.
             (Op::Handoff { .. }, Reply::HandedOff { .. }) => {}
-            (Op::Force { .. } | Op::Renew { .. } | Op::Transfer { .. } | Op::Resize { .. }, _) => {}
+            (
+                Op::Force { .. }
+                | Op::Renew { .. }
+                | Op::Transfer { .. }
+                | Op::Resize { .. }
+                | Op::SetLimit { .. },
+                _,
+            ) => {}
             (Op::Inspect, Reply::Inspected(seen)) => {
                 ensure!(self.before == self.after, "a look changed something");
                 ensure!(seen.holders.len() == self.live_holders().count(), "holders miscounted");

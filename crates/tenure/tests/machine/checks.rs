@@ -79,6 +79,7 @@ impl Taken<'_> {
         self.reply_is_true()?;
         self.pass_is_a_release_and_an_acquire()?;
         self.resize_is_due()?;
+        self.limit_is_set()?;
         self.refusals_change_nothing()?;
         self.limits_are_compared()?;
         self.own_value_is_not_waited_for()?;
@@ -136,7 +137,14 @@ impl Taken<'_> {
         ensure!(!exclusive || holders.len() == 1, "another holds beside an exclusive claim");
         let used = if exclusive { 0 } else { used(self.after) };
         let limit = limits.first().copied().unwrap_or(0);
-        ensure!(used <= u64::from(limit), "{used} units held of {limit}");
+        // Under a limit that became smaller, nobody gets more until enough came back.
+        let idle = self.after_time_alone();
+        let had = |h: &Holder| {
+            let old = idle.holders().iter().find(|old| old.fence == h.fence);
+            old.is_some_and(|old| old.claim.units() >= h.claim.units())
+        };
+        let is_within = used <= u64::from(limit) || holders.iter().all(had);
+        ensure!(is_within, "{used} units held of {limit}");
         let owners = holders.iter().map(|h| &h.owner);
         let mut seen = BTreeSet::new();
         for owner in owners.chain(self.after.queue().iter().map(|p| &p.owner)) {
@@ -190,7 +198,7 @@ impl Taken<'_> {
                 continue;
             }
             ensure!(new.fence == old.fence, "{:?} lost its fence", old.owner);
-            ensure!(new.claim == old.claim, "the claim of {:?} changed", old.owner);
+            ensure!(self.is_kept(old.claim, new.claim), "the claim of {:?} changed", old.owner);
         }
         Ok(())
     }
@@ -328,6 +336,11 @@ impl Taken<'_> {
             ) => acquired == again,
             (Op::Force { .. }, Reply::Forced { .. }, again) => {
                 *again == Reply::Forced { holders: 0 }
+            }
+            (Op::SetLimit { limit }, Reply::LimitSet { was: Some(_) }, again) => {
+                // Those that waited for more than that are gone, and may have been all.
+                let was = shares(self.after).next().is_some().then_some(*limit);
+                *again == Reply::LimitSet { was }
             }
             (_, first, again) => first == again,
         };

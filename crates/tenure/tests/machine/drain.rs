@@ -28,7 +28,9 @@ pub(crate) fn drain(
     mut now: StoreTime,
     waiters: usize,
 ) -> Result<(), String> {
-    let share = shares(&resource).next().unwrap_or(Claim::new(1, 2).expect("a good claim"));
+    // A holder can have more units than the limit by now.
+    let share = |share: Claim| Claim::new(share.units().min(share.limit()), share.limit());
+    let share = shares(&resource).next().map_or(Claim::new(1, 2), share).expect("a good claim");
     let (ttl, window) = (ms(60), ms(30));
     let mut waiting: Vec<_> = (0..waiters)
         .map(|n| Waiter {

@@ -8,7 +8,7 @@ use tenure::protocol::{Holder, KeyState, Op};
 use tenure::{Claim, Fence, Label, Owner, StoreTime};
 
 use super::acts::{acquire, at, line, ms, owner, start};
-use super::checks::take;
+use super::checks::{shares, take};
 use super::drain::drain;
 
 const TTL: Duration = ms(4);
@@ -61,6 +61,9 @@ fn explore(claims: &[(usize, Claim)], depth: usize) -> usize {
         ops.push(handover(&owner(pair[0].0), &owner(pair[1].0)));
         ops.push(pass(&owner(pair[0].0), &owner(pair[1].0), pair[1].1));
     }
+    if let Some((_, share)) = claims.iter().find(|(_, claim)| !claim.is_exclusive()) {
+        ops.extend([1, share.limit()].map(|limit| Op::SetLimit { limit }));
+    }
     let first_fence = Fence::new(start().as_micros());
     ops.push(Op::Force { up_to: first_fence });
     ops.push(Op::Force { up_to: Fence::new(u64::MAX) });
@@ -96,7 +99,7 @@ fn explore(claims: &[(usize, Claim)], depth: usize) -> usize {
 fn shape(resource: &KeyState, now: StoreTime) -> Vec<u64> {
     let from_now = |t: StoreTime| t.since(now).as_micros() as u64;
     let ago = |t: StoreTime| now.since(t).min(ms(10)).as_micros() as u64;
-    let mut shape = vec![];
+    let mut shape = vec![u64::from(shares(resource).next().map_or(0, Claim::limit))];
     for h in resource.holders() {
         let units = u64::from(h.claim.units());
         shape.extend([1, h.owner.attempt(), units, ago(h.since), from_now(h.expires)]);

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use tenure::Owner;
-use tenure::protocol::{Op, Reply};
+use tenure::protocol::{Op, Place, Reply};
+use tenure::{Claim, Owner};
 
 use super::checks::{Taken, Verdict, ensure, fits};
 
@@ -22,7 +22,13 @@ impl Taken<'_> {
             _ => [None, None],
         };
         let stayed: Vec<_> = self.after.queue().iter().map(|p| &p.owner).collect();
-        let mut served = self.live_places().map(|p| &p.owner).filter(|o| !left.contains(&Some(*o)));
+        // It would never fit.
+        let is_possible = |p: &&Place| match self.op {
+            Op::SetLimit { limit } => !self.is_limit_changed() || fits_alone(p.claim, *limit),
+            _ => true,
+        };
+        let places = self.live_places().filter(is_possible);
+        let mut served = places.map(|p| &p.owner).filter(|o| !left.contains(&Some(*o)));
         let mut last_fence = self.before.fence();
         let mut next = served.next();
         // Served, or served and robbed in the same step, or served and handed over.
@@ -59,7 +65,8 @@ impl Taken<'_> {
             let old = self.before.queue().iter().find(|p| p.owner == place.owner);
             if let Some(old) = old.filter(|p| p.alive_until > self.now()) {
                 ensure!(old.since == place.since, "{:?} waits anew", place.owner);
-                ensure!(old.claim == place.claim, "{:?} waits for something else", place.owner);
+                let is_kept = self.is_kept(old.claim, place.claim);
+                ensure!(is_kept, "{:?} waits for something else", place.owner);
                 ensure!(old.stamp <= place.stamp, "an older heartbeat of {:?} won", place.owner);
                 ensure!(
                     old.alive_until <= place.alive_until || asks(self.op, &place.owner),
@@ -108,6 +115,10 @@ impl Taken<'_> {
         }
         Ok(())
     }
+}
+
+fn fits_alone(claim: Claim, limit: u32) -> bool {
+    claim.is_exclusive() || claim.units() <= limit
 }
 
 fn asks(op: &Op, owner: &Owner) -> bool {

@@ -16,4 +16,4 @@ mod line;
 mod memory;
 mod properties;
 mod regressions;
-mod resize;
+mod units;

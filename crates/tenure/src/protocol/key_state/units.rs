@@ -1,4 +1,4 @@
-//! Changes of units in place: a lease that shrinks or grows. It ends no lease.
+//! Changes of units and of the limit, in place. They end no lease.
 
 use crate::types::{Claim, Fence, Owner};
 
@@ -45,5 +45,19 @@ impl KeyState {
         let held = &mut self.holders[index];
         held.claim = to;
         Reply::Resized { fence: held.fence }
+    }
+    /// Gives all shares another limit. The caller grants what fits now.
+    pub(super) fn set_limit(&mut self, limit: u32) -> Reply {
+        if Claim::new(1, limit).is_none() {
+            return Reply::Mismatch(format!("a limit is from 1 to {}", Claim::MAX).into());
+        }
+        let was = self.limit();
+        if was.is_some_and(|was| was != limit) {
+            self.holders.iter_mut().for_each(|h| h.claim = h.claim.of(limit));
+            self.queue.iter_mut().for_each(|p| p.claim = p.claim.of(limit));
+            // It would never fit, and hold up all behind it.
+            self.queue.retain(|p| p.claim.is_exclusive() || p.claim.units() <= limit);
+        }
+        Reply::LimitSet { was }
     }
 }

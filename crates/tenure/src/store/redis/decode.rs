@@ -138,6 +138,10 @@ fn decode_one(reply: Value) -> Option<Reply> {
         "renewed" => Reply::Renewed,
         "released" => Reply::Released,
         "resized" => Reply::Resized { fence: parts.fence()? },
+        "limit_set" => {
+            let was = parts.small()?;
+            Reply::LimitSet { was: (was > 0).then_some(was) }
+        }
         "passed" => Reply::HandedOff {
             released: Box::new(decode_one(parts.0.pop_front()?)?),
             acquired: Box::new(decode_one(parts.0.pop_front()?)?),

@@ -261,9 +261,17 @@ fn sorted(steps: &[Request], in_full: bool) -> (Vec<(Run, usize)>, Vec<usize>) {
     (fast, full)
 }
 
-/// Whether a step may begin a lease, or a place in a queue, for the one who sends it, or widen it.
+/// Whether a step may begin a lease, or a place in a queue, for the one who sends it, or changes
+/// what is claimed: it must do nothing when it arrives late.
 fn may_grant(op: &Op) -> bool {
-    matches!(op, Op::Acquire(_) | Op::Handoff { .. } | Op::Steal(_) | Op::Resize { .. })
+    matches!(
+        op,
+        Op::Acquire(_)
+            | Op::Handoff { .. }
+            | Op::Steal(_)
+            | Op::Resize { .. }
+            | Op::SetLimit { .. }
+    )
 }
 
 /// With which others a step can stand in a run, if a few words describe it.
@@ -352,6 +360,7 @@ impl Words {
                 self.owner(owner).number(fence.get()).number(from.units().into());
                 self.number(to.units().into()).number(to.limit().into());
             }
+            Op::SetLimit { limit } => _ = self.number((*limit).into()),
             Op::Inspect => {}
         }
     }
@@ -397,6 +406,7 @@ fn letter(op: &Op) -> &'static str {
         Op::Raise { .. } => "H",
         Op::Steal(_) => "S",
         Op::Resize { .. } => "C",
+        Op::SetLimit { .. } => "L",
         Op::Inspect => "I",
     }
 }

@@ -247,8 +247,8 @@ fn claim(row: &Row<'_>, column: usize) -> Result<Claim> {
         return Ok(Claim::EXCLUSIVE);
     }
     let limit = limit.checked_neg().and_then(|limit| u32::try_from(limit).ok());
-    limit.and_then(|limit| Claim::new(units, limit)).ok_or_else(|| {
-        let what = "more units than the limit".into();
+    limit.and_then(|limit| Claim::from_parts(units, limit)).ok_or_else(|| {
+        let what = "units or a limit out of range".into();
         rusqlite::Error::FromSqlConversionFailure(column, Type::Integer, what)
     })
 }

@@ -14,7 +14,8 @@ macro_rules! mutex_contract {
                 dead_waiter_does_not_hold_up_the_line, crashed_holder_is_succeeded,
                 dead_heir_is_succeeded_as_soon_as_its_lease_ends,
                 handover_needs_no_heartbeat, crowd_never_overlaps,
-                shares_and_a_mutex_exclude_each_other, units_change_in_place;
+                shares_and_a_mutex_exclude_each_other, units_change_in_place,
+                limit_changes_in_place;
             holding: renewal_keeps_the_lease, renewal_off_ends_with_the_ttl,
                 own_interval_is_kept, max_hold_loses, min_hold_keeps_the_key_taken,
                 extend_to_lasts_at_least_so_long, extend_by_adds, loss_is_announced_every_way,

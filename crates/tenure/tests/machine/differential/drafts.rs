@@ -78,6 +78,9 @@ pub(crate) enum Draft {
     Force {
         none: bool,
     },
+    SetLimit {
+        limit: u32,
+    },
     Inspect,
 }
 
@@ -153,6 +156,7 @@ fn draft() -> impl Strategy<Value = Draft> {
             }),
         1 => (who(), who(), ttl()).prop_map(|(from, to, ttl)| Draft::Transfer { from, to, ttl }),
         1 => any::<bool>().prop_map(|none| Draft::Force { none }),
+        2 => prop_oneof![Just(2), 0..4_u32].prop_map(|limit| Draft::SetLimit { limit }),
         1 => Just(Draft::Inspect),
     ]
 }
@@ -305,6 +309,7 @@ impl Draft {
             Self::Force { none } => {
                 Op::Force { up_to: Fence::new(if *none { 0 } else { u64::MAX }) }
             }
+            Self::SetLimit { limit } => Op::SetLimit { limit: *limit },
             Self::Inspect => Op::Inspect,
         }
     }

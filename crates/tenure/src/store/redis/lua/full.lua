@@ -13,11 +13,12 @@
 --   H raise     owner up_to
 --   S steal     as A
 --   C resize    owner fence from_units units limit
+--   L set limit limit
 --   I inspect
 --
 -- needs   prelude, steps
 -- gives   acquire, renew, release, handoff, withdraw, transfer, force, raise, steal, resize,
---         inspect
+--         set_limit, inspect
 
 -- include full/read
 -- include proposal
@@ -29,7 +30,8 @@
 -- include full/tombstones
 -- include full/queue
 -- include full/grants
-local acquire, renew, release, handoff, withdraw, transfer, force, raise, steal, resize, inspect
+local acquire, renew, release, handoff, withdraw, transfer, force, raise, steal, resize
+local set_limit, inspect
 if operations.A or operations.P then
   -- include full/acquire
 end
@@ -39,7 +41,7 @@ end
 if operations.N or operations.T or operations.F or operations.H or operations.S then
   -- include full/operations
 end
-if operations.C then
+if operations.C or operations.L then
   -- include full/units
 end
 if operations.I then

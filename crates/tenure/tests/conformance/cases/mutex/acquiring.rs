@@ -281,3 +281,43 @@ pub(crate) async fn units_change_in_place(world: World) {
     let seen = world.inspect("key").await;
     assert!(seen.holders[0].exclusive && seen.holders[0].since < ms(60_000), "{seen:?}");
 }
+
+/// A larger limit grants at once, a smaller one takes effect as units come back.
+pub(crate) async fn limit_changes_in_place(world: World) {
+    let share = |number, units, limit| {
+        let claim = Claim::new(units, limit).expect("valid");
+        World::crashed(number, claim, ms(60_000), true)
+    };
+    let held = async || {
+        let seen = world.inspect("key").await;
+        let units: u32 = seen.holders.iter().map(|holder| holder.units).sum();
+        (units, seen.limit, seen.waiters.len())
+    };
+    let set = async |limit| world.ask("key", Op::SetLimit { limit }).await;
+    let release = async |number| {
+        let owner = share(number, 1, 1).owner;
+        world.ask("key", Op::Release { owner, min_hold: Duration::ZERO, tombstone: None }).await
+    };
+    assert_eq!(set(3).await, Reply::LimitSet { was: None }, "nobody uses it");
+    for (number, units) in [(1, 2), (2, 2), (3, 1)] {
+        world.ask("key", Op::Acquire(share(number, units, 2))).await;
+    }
+    assert_eq!(held().await, (2, Some(2), 2));
+    assert_eq!(set(5).await, Reply::LimitSet { was: Some(2) });
+    assert_eq!(held().await, (5, Some(5), 0));
+    let old = world.ask("key", Op::Acquire(share(4, 1, 2))).await;
+    let Reply::Mismatch(why) = &old else { panic!("{old:?}") };
+    assert!(why.contains("limit of 5") && why.contains("limit of 2"), "{why}");
+    assert_eq!(set(1).await, Reply::LimitSet { was: Some(5) });
+    world.ask("key", Op::Acquire(share(4, 1, 1))).await;
+    for (number, units) in [(1, 3), (2, 1)] {
+        assert_eq!(held().await, (units + 2, Some(1), 1), "they keep what they have");
+        assert_eq!(release(number).await, Reply::Released);
+    }
+    assert_eq!(held().await, (1, Some(1), 1));
+    release(3).await;
+    assert_eq!(held().await, (1, Some(1), 0));
+    release(4).await;
+    let fresh = world.ask("key", Op::Acquire(share(5, 2, 2))).await;
+    assert!(matches!(fresh, Reply::Granted { .. }), "the limit goes with its shares: {fresh:?}");
+}

@@ -107,7 +107,7 @@ pub(crate) async fn shares_are_refused(world: World) {
             from: Claim::EXCLUSIVE,
             to: share,
         };
-        for op in [Op::Acquire(reader), resize] {
+        for op in [Op::Acquire(reader), resize, Op::SetLimit { limit }] {
             let reply = world.ask("key", op).await;
             let is_refused = matches!(&reply, Reply::Refused(why) if why.contains("one holder"));
             assert!(is_refused, "{reply:?}");

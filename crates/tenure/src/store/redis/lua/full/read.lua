@@ -29,15 +29,15 @@ local function read_step()
   operations[letter], at = true, at + 1
   if letter == 'A' or letter == 'S' then return read_acquire(letter) end
   local step = { letter = letter }
-  if letter ~= 'F' and letter ~= 'I' then read_owner(step) end
+  if letter ~= 'F' and letter ~= 'L' and letter ~= 'I' then read_owner(step) end
   if letter == 'N' or letter == 'T' then step.ttl = read_number() end
   if letter == 'R' or letter == 'P' then step.min_hold = read_number() end
   if letter == 'R' or letter == 'P' or letter == 'W' then step.tombstone = read_number() end
   if letter == 'F' or letter == 'H' then step.up_to = read_number() end
   if letter == 'C' then
-    step.fence, step.from = read_number(), read_number()
-    step.units, step.limit = read_number(), read_number()
+    step.fence, step.from, step.units = read_number(), read_number(), read_number()
   end
+  if letter == 'C' or letter == 'L' then step.limit = read_number() end
   if letter == 'P' then
     step.is_ahead, step.to = read_number() == 1, read_acquire()
   elseif letter == 'T' then

@@ -19,7 +19,7 @@ end
 
 local OPERATIONS = {
   A = acquire, N = renew, R = release, P = handoff, W = withdraw, T = transfer, F = force,
-  H = raise, S = steal, C = resize,
+  H = raise, S = steal, C = resize, L = set_limit,
 }
 
 local function transition(step)

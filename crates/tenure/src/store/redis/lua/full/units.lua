@@ -1,6 +1,7 @@
--- Changes of units in place.
+-- Changes of units and of the limit, in place.
 --
--- needs   full, full/grants, full/holders, full/layout, full/state, full/tombstones, marker
+-- needs   full, full/grants, full/holders, full/layout, full/queue, full/state, full/tombstones,
+--         marker, prelude
 
 -- Gives a lease more units, if they are free and nobody waits; answers why not.
 local function grow(holder, step)
@@ -37,4 +38,29 @@ function resize(step)
   if had == ALL then delete_lock() end
   holder.units, key.is_dirty = step.units, true
   return { 'resized', holder.fence }
+end
+
+-- Takes the places of those that wait for more than there are.
+local function remove_too_large(limit)
+  local ids = call('ZRANGE', names.queue, '0', '-1')
+  for index, id in ipairs(ids) do
+    if index % MANY == 1 then read_places(ids) end
+    local place = place_of(id)
+    if place and place.units < ALL and place.units > limit then remove_place(id) end
+  end
+end
+
+-- No limit is larger.
+local LIMIT_MAX = ALL / 2
+
+function set_limit(step)
+  local limit, was = step.limit, has_shares() and state.limit or 0
+  if limit < 1 or limit > LIMIT_MAX then
+    return { 'mismatch', 'a limit is from 1 to ' .. digits(LIMIT_MAX) }
+  end
+  if was > 0 and was ~= limit then
+    state.limit, key.is_dirty = limit, true
+    if limit < was and state.shares > 0 then remove_too_large(limit) end
+  end
+  return { 'limit_set', was }
 end

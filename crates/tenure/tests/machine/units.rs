@@ -1,4 +1,4 @@
-//! A change of units in place: what it may do, and when it is refused.
+//! A change of units or of the limit, in place: what it may do, and when it is refused.
 
 use tenure::protocol::{Holder, KeyState, Op, Reply};
 use tenure::{Claim, Fence, Owner};
@@ -64,6 +64,39 @@ impl Taken<'_> {
         };
         ensure!(told == due, "{due} was due");
         ensure!(told == "resized" || *self.after == idle, "a refused request changed something");
+        Ok(())
+    }
+}
+
+impl Taken<'_> {
+    /// Whether an administrator changed the limit of the shares.
+    pub(crate) fn is_limit_changed(&self) -> bool {
+        let Op::SetLimit { limit } = self.op else { return false };
+        matches!(self.reply, Reply::LimitSet { was: Some(was) } if was != limit)
+    }
+
+    /// Whether a claim is the one that it was, but for a change of the limit.
+    pub(crate) fn is_kept(&self, old: Claim, new: Claim) -> bool {
+        if !self.is_limit_changed() || old.is_exclusive() {
+            return old == new;
+        }
+        old.units() == new.units() && !new.is_exclusive()
+    }
+
+    pub(crate) fn limit_is_set(&self) -> Verdict {
+        let Op::SetLimit { limit } = self.op else { return Ok(()) };
+        let idle = self.after_time_alone();
+        let was = shares(&idle).next().map(Claim::limit);
+        let due = match Claim::new(1, *limit) {
+            Some(_) => *self.reply == Reply::LimitSet { was },
+            None => matches!(self.reply, Reply::Mismatch(_)),
+        };
+        ensure!(due, "{was:?} was the limit");
+        if was.is_none() || was == Some(*limit) {
+            ensure!(*self.after == idle, "it is what it was, and something changed");
+        } else if matches!(self.reply, Reply::LimitSet { .. }) {
+            ensure!(shares(self.after).all(|c| c.limit() == *limit), "a share kept its limit");
+        }
         Ok(())
     }
 }
@@ -167,4 +200,57 @@ fn late_change_of_units_does_nothing_to_a_later_claim() {
         }
         sent.push(op);
     }
+}
+
+/// Carries out `set_limit`, and answers how many hold and wait then.
+fn set_limit(key: &mut KeyState, limit: u32, was: u32) -> (usize, usize) {
+    let reply = apply(key, &Op::SetLimit { limit }, start());
+    assert_eq!(reply, Reply::LimitSet { was: Some(was) });
+    (key.holders().len(), key.queue().len())
+}
+
+#[test]
+fn larger_limit_grants_at_once_and_smaller_one_as_units_come_back() {
+    let mut key = KeyState::default();
+    for (number, units) in [(0, 3), (1, 2)] {
+        held(&mut key, number, share(units));
+    }
+    wait(&mut key, 2, share(4));
+    assert_eq!(set_limit(&mut key, 8, 5), (2, 1), "4 more do not fit yet");
+    assert_eq!(set_limit(&mut key, 9, 8), (3, 0));
+    assert_eq!(set_limit(&mut key, 3, 9), (3, 0), "holders keep what they have");
+    let asked = |limit| {
+        let claim = Claim::new(1, limit).expect("a good claim");
+        Op::Acquire(acquire(&owner(3), claim, ms(1_000), line(ms(1_000), 1)))
+    };
+    let refused = apply(&mut key, &asked(9), start());
+    assert!(matches!(refused, Reply::Mismatch(_)), "it states the old limit: {refused:?}");
+    let queued = apply(&mut key, &asked(3), start());
+    assert!(matches!(queued, Reply::Queued { .. }), "{queued:?}");
+    for (number, holders) in [(2, 2), (0, 2)] {
+        let release = Op::Release { owner: owner(number), min_hold: ms(0), tombstone: None };
+        apply(&mut key, &release, start());
+        assert_eq!(key.holders().len(), holders, "5 of 3, and then 2 of 3 are held");
+    }
+    assert_eq!(key.holders()[1].owner, owner(3));
+}
+
+/// It states the limit of its arrival with each heartbeat.
+#[test]
+fn waiter_keeps_its_place_under_another_limit_if_it_can_ever_fit() {
+    let mut key = KeyState::default();
+    held(&mut key, 0, share(5));
+    wait(&mut key, 1, share(4));
+    wait(&mut key, 2, share(2));
+    assert_eq!(set_limit(&mut key, 3, 5), (1, 1));
+    let beat = |number, units| {
+        Op::Acquire(acquire(&owner(number), share(units), ms(1_000), line(ms(1_000), 2)))
+    };
+    let reply = apply(&mut key, &beat(1, 4), start());
+    let Reply::Mismatch(why) = &reply else { panic!("4 of 3 never fit: {reply:?}") };
+    assert!(why.contains("limit of 3") && why.contains("limit of 5"), "{why}");
+    let reply = apply(&mut key, &beat(2, 2), start());
+    assert!(matches!(reply, Reply::Queued { ahead: 0, .. }), "{reply:?}");
+    apply(&mut key, &Op::Release { owner: owner(0), min_hold: ms(0), tombstone: None }, start());
+    assert_eq!(key.holders()[0].owner, owner(2));
 }
