@@ -61,14 +61,16 @@ fn another_number_is_refused_with_both(home: Home) {
     let place = Place::at(home);
     let _one = hold(&place, "first", "1");
     held(&place, 1);
-    for other in [&["--permits", "5"][..], &[]] {
-        let ended = place.run(&[&["run"], other, &["k", "--", "echo", "ran"]].concat());
+    for other in ["5", "1"] {
+        let ended = place.run(&["run", "--permits", other, "k", "--", "echo", "ran"]);
         assert_eq!(ended.stdout, "", "{ended:?}");
         assert!(ended.code.is_some_and(|code| code >= 64), "{ended:?}");
         assert!(ended.stderr.contains("limit of 3"), "{ended:?}");
-        let asked = if other.is_empty() { "limit of 1" } else { "limit of 5" };
-        assert!(ended.stderr.contains(asked), "{ended:?}");
+        assert!(ended.stderr.contains(&format!("limit of {other}")), "{ended:?}");
     }
+    // A command without permits runs alone.
+    let alone = place.run(&["run", "--try", "k", "--", "echo", "ran"]);
+    assert_eq!((alone.code, &*alone.stdout), (Some(75), ""), "{alone:?}");
 }
 
 fn a_command_may_count_as_several(home: Home) {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use tenure::ErrorKind;
 use tenure::protocol::{Acquire, Op, Queueing, Reply, State};
+use tenure::{Claim, ErrorKind};
 
 use crate::world::{World, acquire, ms, outcome, until, waiting};
 
@@ -16,7 +16,9 @@ pub(crate) async fn free_key_is_held_at_once(world: World) {
     assert!(guard.remaining() <= ms(20_000) && guard.remaining() > ms(5_000));
     let seen = world.inspect("key").await;
     let [holder] = &seen.holders[..] else { panic!("one holder, not {seen:?}") };
-    assert_eq!((seen.state, seen.limit), (State::Held, Some(world.claim().limit())));
+    let claim = world.claim();
+    let limit = if claim.is_exclusive() { 1 } else { claim.limit() };
+    assert_eq!((seen.state, seen.limit), (State::Held, Some(limit)));
     assert_eq!((&holder.owner, holder.fence, holder.units), (guard.owner(), guard.fence(), 1));
     assert_eq!(seen.fence, Some(guard.fence()));
     assert!(holder.remaining <= ms(20_000) && holder.remaining > guard.remaining() - ms(10_000));
