@@ -165,6 +165,10 @@ impl Semaphore {
         self.0.permits()
     }
 
+    same! { Semaphore, |answer| answer;
+        set_permits(permits: u32) -> Option<u32>;
+    }
+
     same! { Semaphore, Guard::from;
         acquire_many(units: u32) -> Guard;
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::engine::Renewal;
 use crate::guard::{Guard, Lease};
-use crate::protocol::{Inspection, State};
+use crate::protocol::{Inspection, Op, Reply, State};
 use crate::scope::{Compensated, Failure, Finished};
 use crate::ticket::Ticket;
 #[cfg(doc)]
@@ -196,6 +196,42 @@ impl Semaphore {
     /// ```
     pub async fn try_acquire_many(&self, units: u32) -> Result<Option<Guard>> {
         self.options.try_acquire(self.claim(units)?).await
+    }
+
+    /// Changes the number of permits for all who use the key now, 1 to [`Claim::MAX`]; `self` keeps
+    /// its own number. Answers the number before; `None`: no permit is held or waited for, so there
+    /// was none to change, and the next claim names its own.
+    ///
+    /// A larger number is granted at once to those who wait. A smaller one takes effect as permits
+    /// come back: nobody loses a permit. A waiter that wants more than there are now is refused.
+    /// All claims that follow must name the new number, so first change it here, then start the
+    /// programs that name it; those with the old number get [`ErrorKind::Mismatch`].
+    ///
+    /// # If the reply is lost
+    /// Asking again is safe, and answers the new number.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves open whether it was done.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] for a bad key or number; the store's failure, or that it cannot carry
+    /// semaphores.
+    ///
+    /// # Examples
+    /// ```
+    /// # async fn f(locks: tenure::Locks) -> tenure::Result<()> {
+    /// let was = locks.semaphore("geocoder", 3).set_permits(5).await?;
+    /// println!("{was:?} before, 5 now");
+    /// # Ok(()) }
+    /// ```
+    pub async fn set_permits(&self, permits: u32) -> Result<Option<u32>> {
+        Self { options: self.options.clone(), permits }.claim(1)?;
+        let op = Op::SetLimit { limit: permits };
+        let read = |reply: &Reply| match reply {
+            Reply::LimitSet { was } => Some(*was),
+            _ => None,
+        };
+        self.options.request(Operation::SetPermits, op, read).await
     }
 
     control!("locks.semaphore(\"geocoder\", 3)");

@@ -29,6 +29,8 @@ pub enum Operation {
     Transfer,
     /// Taking a lock away from its holder.
     Force,
+    /// Changing the number of permits of a semaphore.
+    SetPermits,
     /// Asking for the state of a key, or for the keys of a store.
     Inspect,
     /// Closing a `Locks`.
@@ -45,6 +47,7 @@ impl fmt::Display for Operation {
             Self::Hold => "hold",
             Self::Transfer => "transfer",
             Self::Force => "force",
+            Self::SetPermits => "set the permits of",
             Self::Inspect => "inspect",
             Self::Close => "close",
         })

@@ -124,6 +124,8 @@ macro_rules! one_of_five_contract {
                     dropped_claim_for_many_lets_few_pass, force_release_takes_all,
                     ticket_keeps_its_permits, holders_are_told_apart_by_their_values,
                     scopes_give_their_permits_back, everything_has_its_blocking_name;
+                semaphore number: more_are_granted_at_once, fewer_take_effect_as_they_come_back,
+                    none_is_changed_where_none_is_held;
                 semaphore refusing: another_number_is_refused_with_both,
                     another_number_follows_when_none_is_held, bad_numbers_are_refused;
             }

@@ -69,6 +69,10 @@ pub(crate) async fn bad_numbers_are_refused(world: World) {
             assert!(!error.may_hold());
             messages.insert(error.message().to_owned());
         }
+        if units == 1 {
+            let set = world.locks().semaphore("key", 3).set_permits(permits).await;
+            assert_eq!(set.expect_err("refused").kind(), ErrorKind::Invalid);
+        }
         let checked = world.locks().semaphore("key", permits).validate();
         assert_eq!(checked.is_err(), permits == 0 || permits > Claim::MAX);
     }
@@ -89,6 +93,8 @@ pub(crate) async fn store_refuses_before_anything_is_touched(world: World) {
             assert!(!error.may_hold());
         }
     }
+    let set = world.locks().semaphore("key", 3).set_permits(5).await.expect_err("refused");
+    assert!(set.message().contains("quorum"), "{set}");
     let run = world.locks().semaphore("key", 3).run(|_lease| async { tenure::ok(()) }).await;
     assert_eq!(run.expect_err("refused").kind(), ErrorKind::Invalid);
     let seen = world.locks().semaphore("key", 3).inspect().await.expect("a look is no claim");
