@@ -11,19 +11,24 @@ use super::template;
 pub(crate) fn expand(options: Options, mut function: ItemFn) -> Result<TokenStream> {
     let answer = checked_answer(&function)?;
     let ItemFn { sig, block, .. } = &function;
-    let Options { key, tries, store, permits, lease, settings } = options;
+    let Options { key, tries, reentrant, store, permits, lease, settings } = options;
     let name = &sig.ident;
     let key = match key {
         Some(key) => template::key(&key)?,
         None => quote!(::core::concat!(::core::module_path!(), "::", ::core::stringify!(#name))),
     };
-    let (verb, kind, number) = match permits {
-        Some(permits) => (quote!(semaphore), quote!(Semaphore), quote!(, #permits)),
-        None => (quote!(mutex), quote!(Mutex), quote!()),
+    let (verb, number) = match &permits {
+        Some(permits) => (quote!(semaphore), quote!(, #permits)),
+        None => (quote!(mutex), quote!()),
     };
     let lock = match store {
         Some(store) => quote!((#store).#verb(#key #number)),
         None => quote!(::tenure::#verb(#key #number)),
+    };
+    let (kind, enters) = match permits {
+        Some(_) => (quote!(Semaphore), quote!()),
+        None if reentrant => (quote!(ReentrantMutex), quote!(.reentrant())),
+        None => (quote!(Mutex), quote!()),
     };
     let lease = lease.unwrap_or_else(|| Ident::new("_lease", name.span()));
     let run = Ident::new(if tries { "try_run" } else { "run" }, answer.span());
@@ -44,7 +49,7 @@ pub(crate) fn expand(options: Options, mut function: ItemFn) -> Result<TokenStre
         body
     };
     function.block = parse_quote!({
-        let __tenure_lock = #lock #(#settings)*;
+        let __tenure_lock = #lock #(#settings)* #enters;
         #body
     });
     Ok(quote!(#function))

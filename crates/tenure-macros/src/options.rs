@@ -1,19 +1,22 @@
 //! The options in the parentheses of the attribute. They are checked here, never expanded.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::quote;
 use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream};
 use syn::{Expr, ExprLit, Ident, Lit, LitStr, Result, Token};
 
 const KNOWN: &str =
-    "try, store, permits, ttl, wait, renewal, min_hold, max_hold, owner, label, lease";
+    "try, reentrant, store, permits, ttl, wait, renewal, min_hold, max_hold, owner, label, lease";
+const TWO_KINDS: &str =
+    "`reentrant` and `permits` exclude each other: no scope enters a semaphore again";
 const SUCH_AS: &str = "\"500ms\", \"30s\", \"5m\", \"2h\" or \"1h30m\"";
 
 /// The options, as written; `settings` are the calls that set them on a lock.
 pub(crate) struct Options {
     pub(crate) key: Option<LitStr>,
     pub(crate) tries: bool,
+    pub(crate) reentrant: bool,
     pub(crate) store: Option<Expr>,
     /// How many may hold it at a time; `None`: one, by a mutex.
     pub(crate) permits: Option<Expr>,
@@ -26,6 +29,7 @@ impl Parse for Options {
         let mut options = Self {
             key: None,
             tries: false,
+            reentrant: false,
             store: None,
             permits: None,
             lease: None,
@@ -48,6 +52,11 @@ impl Parse for Options {
             seen.push(name);
             comma(input)?;
         }
+        if options.reentrant && options.permits.is_some() {
+            let last = seen.iter().rfind(|name| *name == "reentrant" || *name == "permits");
+            let span = last.map_or_else(Span::call_site, Ident::span);
+            return Err(syn::Error::new(span, TWO_KINDS));
+        }
         Ok(options)
     }
 }
@@ -56,6 +65,10 @@ impl Options {
     fn take(&mut self, name: &Ident, input: ParseStream<'_>) -> Result<()> {
         if name == "try" {
             self.tries = true;
+            return Ok(());
+        }
+        if name == "reentrant" {
+            self.reentrant = true;
             return Ok(());
         }
         let known = KNOWN.split(", ").any(|known| name == known);

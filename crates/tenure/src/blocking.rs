@@ -24,6 +24,7 @@
 //! ```
 
 mod kinds;
+mod reentrant;
 
 use std::future::ready;
 use std::ops::Deref;
@@ -40,6 +41,7 @@ use crate::ticket::Ticket;
 use crate::types::{Error, Key, LostReason, Result};
 
 pub use kinds::{Mutex, Semaphore};
+pub use reentrant::{ReentrantGuard, ReentrantMutex};
 
 /// [`tenure::connect`](crate::connect), blocking.
 ///

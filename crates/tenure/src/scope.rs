@@ -6,6 +6,8 @@ mod finished;
 use std::future::Future;
 use std::pin::pin;
 
+use tracing::Span;
+
 use crate::guard::{Guard, Lease, Released};
 use crate::observe::{self, within};
 use crate::types::{Error, LostReason, Operation, Result};
@@ -45,31 +47,7 @@ impl Guard {
         Fut: Future<Output = Result<T, E>>,
         E: From<Error>,
     {
-        let lease = self.lease();
-        let result = {
-            let span = lease.span();
-            let mut work = pin!(within(span, work(self.lease())));
-            tokio::select! {
-                biased;
-                result = &mut work => Some(result),
-                _reason = lease.lost() => None,
-            }
-            // The work's future is dropped here, before the release lets another have the key.
-        };
-        match result {
-            Some(result) => {
-                let (lost, released) = self.end().await;
-                if let Err(error) = released {
-                    observe::release_failed(lease.key(), &error);
-                }
-                let value = result?;
-                lost.map_or(Ok(value), |reason| Err(lost_while_working(&lease, reason).into()))
-            }
-            None => {
-                let reason = lease.verdict_now().err().unwrap_or(LostReason::Expired);
-                Err(lost_while_working(&lease, reason).into())
-            }
-        }
+        run(self, work).await
     }
 
     /// Runs `work` to its end even if the lock is lost, and gives the lock back. The answer has the
@@ -162,8 +140,99 @@ impl Guard {
     }
 }
 
-pub(super) fn lost_while_working(lease: &Lease, reason: LostReason) -> Error {
-    lease.lost_error(Operation::Hold, reason)
+/// Something that is held while work runs under it: a lock, a level of one, or several locks.
+pub(crate) trait Holding {
+    /// The handle for the work.
+    type Lease: Leased;
+
+    fn lease(&self) -> Self::Lease;
+
+    /// Gives it back. Answers whether it was lost before that, and how that went.
+    async fn end(self) -> (Option<LostReason>, Result<()>);
+}
+
+/// The handle of what is held, as a scope asks it.
+pub(crate) trait Leased {
+    /// The tracing span of the work.
+    fn span(&self) -> Span;
+
+    /// Ends when it is lost or given back.
+    async fn until_lost(&self);
+
+    /// The error of work that ended after the loss, which happened for this reason if no other is
+    /// known.
+    fn lost_while_working(&self, reason: LostReason) -> Error;
+
+    /// Why it is lost, if it is.
+    fn loss(&self) -> Option<LostReason>;
+
+    /// Tells the loggers that giving it back has failed.
+    fn tell_release_failed(&self, error: &Error);
+}
+
+/// Runs `work` under what is held, and gives that back: see [`Guard::run`].
+pub(crate) async fn run<H, T, E, Fut>(held: H, work: impl FnOnce(H::Lease) -> Fut) -> Result<T, E>
+where
+    H: Holding,
+    Fut: Future<Output = Result<T, E>>,
+    E: From<Error>,
+{
+    let lease = held.lease();
+    let result = {
+        let span = lease.span();
+        let mut work = pin!(within(span, work(held.lease())));
+        tokio::select! {
+            biased;
+            result = &mut work => Some(result),
+            () = lease.until_lost() => None,
+        }
+        // The work's future is dropped here, before the release lets another have the key.
+    };
+    let Some(result) = result else {
+        let reason = lease.loss().unwrap_or(LostReason::Expired);
+        return Err(lease.lost_while_working(reason).into());
+    };
+    let (lost, released) = held.end().await;
+    if let Err(error) = released {
+        lease.tell_release_failed(&error);
+    }
+    let value = result?;
+    lost.map_or(Ok(value), |reason| Err(lease.lost_while_working(reason).into()))
+}
+
+impl Holding for Guard {
+    type Lease = Lease;
+
+    fn lease(&self) -> Lease {
+        Guard::lease(self)
+    }
+
+    async fn end(self) -> (Option<LostReason>, Result<()>) {
+        let (lost, released) = Guard::end(self).await;
+        (lost, released.map(drop))
+    }
+}
+
+impl Leased for Lease {
+    fn span(&self) -> Span {
+        Lease::span(self)
+    }
+
+    async fn until_lost(&self) {
+        self.lost().await;
+    }
+
+    fn lost_while_working(&self, reason: LostReason) -> Error {
+        self.lost_error(Operation::Hold, reason)
+    }
+
+    fn loss(&self) -> Option<LostReason> {
+        self.verdict_now().err()
+    }
+
+    fn tell_release_failed(&self, error: &Error) {
+        observe::release_failed(self.key(), error);
+    }
 }
 
 /// `Ok` for work that fails only with Tenure's own errors: it tells the compiler the error's type.

@@ -33,3 +33,8 @@ pub mod semaphore {}
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/guide.md")]
 pub mod guide {}
+
+/// The Rust blocks of the page on reentrant locks.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/kinds/reentrant.md")]
+pub mod reentrant {}

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use pollster::block_on;
 use tenure::{Error, ErrorKind, Guard, Locks, LostReason, Released, Result, Ticket, blocking};
+use tenure::{ReentrantGuard, ReentrantMutex, ReentrantScope};
 use tenure_fork::{Ending, fork_to};
 use tenure_testkit::{alone, wait_until};
 
@@ -23,6 +24,10 @@ pub(crate) struct Hands {
     locks: Locks,
     guards: Vec<Guard>,
     ticket: Ticket,
+    /// Entered twice.
+    reentrant: ReentrantMutex,
+    scope: ReentrantScope,
+    levels: [ReentrantGuard; 2],
     /// For the key of the first guard.
     waiting: Pending<Result<Guard>>,
     losing: Pending<LostReason>,
@@ -45,6 +50,9 @@ impl Hands {
         let guards: Vec<_> = (0..GUARDS).map(|n| acquired(format!("key {n}"))).collect();
         let handed_over = acquired("ticket".to_owned()).hand_over(Duration::from_secs(30));
         let ticket = block_on(handed_over).expect("held");
+        let scope = ReentrantScope::new();
+        let reentrant = mutex(&locks, "reentrant").reentrant().with_scope(&scope);
+        let levels = [(); 2].map(|()| block_on(reentrant.acquire()).expect("free"));
         let held = mutex(&locks, "key 0");
         let mut waiting: Pending<_> = Box::pin(async move { held.acquire().await });
         let fifo = locks.capabilities().fifo;
@@ -63,7 +71,19 @@ impl Hands {
         assert!(block_on(list.next()).is_some_and(|entry| entry.is_ok()));
         assert!(block_on(watch.next()).is_some_and(|state| state.is_ok()));
         let releasing = poll(&mut releasing).is_pending().then_some(releasing);
-        Self { locks, guards, ticket, waiting, losing, releasing, list, watch }
+        Self {
+            locks,
+            guards,
+            ticket,
+            reentrant,
+            scope,
+            levels,
+            waiting,
+            losing,
+            releasing,
+            list,
+            watch,
+        }
     }
 
     /// Uses everything, in the child.
@@ -72,6 +92,7 @@ impl Hands {
         forked("list", block_on(async { self.list_to_its_end().await }));
         forked("watch", block_on(self.watch.next()).expect("a state or an error"));
         self.verbs();
+        self.levels();
         self.leases();
     }
 
@@ -131,6 +152,20 @@ impl Hands {
         assert!(format!("{locks:?}").contains("inherited"), "{locks:?}");
     }
 
+    fn levels(&mut self) {
+        block_on(async {
+            forked("enter", self.reentrant.acquire().await);
+            forked("try to enter", self.reentrant.try_acquire().await);
+            // A connection of the child's own needs a scope of its own.
+            let own = tenure::connect("memory:").await.expect("its own").mutex("own").reentrant();
+            let inherited = own.clone().with_scope(&self.scope).acquire().await;
+            assert_eq!(inherited.expect_err("inherited").kind(), ErrorKind::Forked);
+            let level = own.with_scope(&ReentrantScope::new()).acquire().await.expect("free");
+            level.release().await.expect("an answer");
+        });
+        assert!(self.levels.iter().all(|level| !level.held()));
+    }
+
     fn leases(mut self) {
         for guard in &self.guards {
             let error = guard.check().expect_err("held by a child");
@@ -160,7 +195,9 @@ impl Hands {
         assert_eq!(blocking::Guard::from(next()).lost(), LostReason::Forked);
         // And what is left is dropped.
         drop((self.waiting, self.losing, self.releasing, self.list, self.watch));
-        drop((self.guards, self.locks));
+        let [inner, outer] = self.levels;
+        forked("leave", block_on(inner.release()));
+        drop((outer, self.reentrant, self.scope, self.guards, self.locks));
     }
 }
 

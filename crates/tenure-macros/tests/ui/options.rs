@@ -30,4 +30,9 @@ async fn no_permits() -> tenure::Result<()> {
     Ok(())
 }
 
+#[tenure::locked(permits = 2, reentrant)]
+async fn two_kinds() -> tenure::Result<()> {
+    Ok(())
+}
+
 fn main() {}

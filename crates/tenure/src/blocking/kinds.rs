@@ -58,6 +58,12 @@ macro_rules! kind {
             }
         }
 
+        impl From<$kind> for crate::$kind {
+            fn from(lock: $kind) -> Self {
+                lock.0
+            }
+        }
+
         impl $kind {
             options! { $kind;
                 with_ttl(ttl: Duration);

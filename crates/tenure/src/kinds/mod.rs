@@ -5,9 +5,11 @@ mod control;
 mod lazy_locks;
 mod mutex;
 mod options;
+mod reentrant;
 mod scopes;
 mod semaphore;
 
 pub(crate) use lazy_locks::{LazyLocks, Opening};
 pub use mutex::Mutex;
+pub use reentrant::{ReentrantGuard, ReentrantMutex, ReentrantScope};
 pub use semaphore::Semaphore;

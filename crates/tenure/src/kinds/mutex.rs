@@ -42,7 +42,7 @@ const MUTEX: Kind = Kind { name: "a mutex", has_many_holders: false };
 #[derive(Clone)]
 #[must_use = "nothing is locked before it is acquired"]
 pub struct Mutex {
-    options: Options,
+    pub(super) options: Options,
 }
 
 impl Mutex {

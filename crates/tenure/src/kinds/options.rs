@@ -95,18 +95,26 @@ impl Options {
         }
     }
 
-    /// Waits in line until `claim` is granted.
-    pub(super) async fn acquire(&self, claim: Claim) -> Result<Guard> {
+    /// The engine, and the options of one acquire of `claim`.
+    pub(super) async fn opened(
+        &self,
+        claim: Claim,
+    ) -> Result<(OfProcess<Arc<Engine>>, AcquireOptions)> {
         let options = self.check(claim)?;
         let engine = self.engine_for_claims(Operation::Acquire, &options.key).await?;
+        Ok((engine, options))
+    }
+
+    /// Waits in line until `claim` is granted.
+    pub(super) async fn acquire(&self, claim: Claim) -> Result<Guard> {
+        let (engine, options) = self.opened(claim).await?;
         let held = engine::acquire(&engine, &options).await?;
         Ok(Guard::new(&engine, held))
     }
 
     /// Asks once for `claim`.
     pub(super) async fn try_acquire(&self, claim: Claim) -> Result<Option<Guard>> {
-        let options = self.check(claim)?;
-        let engine = self.engine_for_claims(Operation::Acquire, &options.key).await?;
+        let (engine, options) = self.opened(claim).await?;
         let held = engine::try_acquire(&engine, &options).await?;
         Ok(held.map(|held| Guard::new(&engine, held)))
     }

@@ -8,7 +8,7 @@ use crate::guard::{Lease, Released};
 use crate::observe;
 use crate::types::{Error, LostReason, Result};
 
-use super::lost_while_working;
+use super::Leased as _;
 
 /// The outcome of work under a lock: its value, the loss if there was one, and the release.
 ///
@@ -110,7 +110,7 @@ pub struct Outlived<V> {
 
 impl<V> Outlived<V> {
     fn new(value: V, reason: LostReason, lease: &Lease) -> Self {
-        Self { value, reason, error: lost_while_working(lease, reason) }
+        Self { value, reason, error: lease.lost_while_working(reason) }
     }
 
     /// The loss as Tenure's error, of kind [`Lost`](crate::ErrorKind::Lost).
@@ -179,6 +179,6 @@ impl<T, E, C> Compensated<T, E, C> {
     {
         let Finished { value, lost, lease, .. } = self.finished;
         let value = value?;
-        lost.map_or(Ok(value), |reason| Err(lost_while_working(&lease, reason).into()))
+        lost.map_or(Ok(value), |reason| Err(lease.lost_while_working(reason).into()))
     }
 }

@@ -79,6 +79,17 @@ impl Shop {
         Ok(Some("ran"))
     }
 
+    #[tenure::locked("tree", reentrant, store = self.locks, lease = held)]
+    async fn depth(&self, left: u32) -> tenure::Result<Vec<u64>> {
+        let below = if left == 0 { vec![] } else { Box::pin(self.depth(left - 1)).await? };
+        Ok([vec![held.fence().get()], below].concat())
+    }
+
+    #[tenure::locked("tree", reentrant, try, store = self.locks)]
+    fn plain_depth(&self, left: u32) -> tenure::Result<Option<u32>> {
+        Ok(if left == 0 { Some(0) } else { self.plain_depth(left - 1)?.map(|below| below + 1) })
+    }
+
     #[tenure::locked("plain:{n}", store = &self.locks, renewal = "off")]
     fn plain(&self, n: u64) -> Result<u64, Trouble> {
         if n == 0 {
@@ -190,6 +201,18 @@ async fn permits_make_it_a_semaphore() {
     assert!(matches!(busy, Trouble::Lock(e) if e.kind() == ErrorKind::Busy));
     assert_eq!(shop.plain_pooled().expect("skipped"), None);
     drop((one, other));
+}
+
+#[tokio::test]
+async fn reentrant_functions_may_call_themselves() {
+    let world = World::new();
+    let shop = shop(&world);
+    let fences = shop.depth(3).await.expect("it does not wait for itself");
+    assert_eq!(fences, [fences[0]; 4]);
+    assert_eq!(shop.plain_depth(2).expect("ran"), Some(2));
+    let busy = world.another().mutex("tree").acquire().await.expect("granted");
+    assert_eq!(shop.plain_depth(2).expect("skipped"), None);
+    drop(busy);
 }
 
 #[tokio::test]

@@ -74,6 +74,24 @@ rows! {
     mutex_quorum_one_slow: "mutex", "quorum", "two handles",
         World::quorum(Nodes::Servers(&[Flavour::Redis; 3], Trouble::Slow), 2),
         unqueued_mutex_contract;
+    reentrant_memory_one: "reentrant", "memory", "one handle", World::memory(1),
+        reentrant_contract;
+    reentrant_memory_two: "reentrant", "memory", "two handles", World::memory(2),
+        reentrant_contract;
+    reentrant_sqlite_one: "reentrant", "sqlite", "one handle", World::sqlite(1),
+        reentrant_contract;
+    reentrant_sqlite_two: "reentrant", "sqlite", "two handles", World::sqlite(2),
+        reentrant_contract;
+    reentrant_redis_one: "reentrant", "redis", "one handle", World::redis(Flavour::Redis, 1),
+        reentrant_contract;
+    reentrant_redis_two: "reentrant", "redis", "two handles", World::redis(Flavour::Redis, 2),
+        reentrant_contract;
+    reentrant_valkey: "reentrant", "redis", "two handles", World::redis(Flavour::Valkey, 2),
+        reentrant_contract;
+    reentrant_quorum_one: "reentrant", "quorum", "one handle",
+        World::quorum(Nodes::Memories, 1), reentrant_contract;
+    reentrant_quorum_two: "reentrant", "quorum", "two handles",
+        World::quorum(Nodes::Memories, 2), reentrant_contract;
     one_of_one_memory: "semaphore", "memory", "two handles", World::memory(2), one_of_one_contract;
     one_of_one_sqlite: "semaphore", "sqlite", "two handles", World::sqlite(2), one_of_one_contract;
     one_of_one_redis: "semaphore", "redis", "two handles", World::redis(Flavour::Redis, 2),

@@ -45,6 +45,7 @@ each_example! {
     hand_over: 1,
     paused_writer: 1,
     permits: 1,
+    reentrant: 1,
     stock: 1,
     tour: 1,
     workers: 1,

@@ -1,12 +1,13 @@
 //! The contracts, kind by kind.
 
 pub(crate) mod mutex;
+pub(crate) mod reentrant;
 pub(crate) mod semaphore;
 
 /// Makes one test of each case of the mutex.
 macro_rules! mutex_contract {
     ($world:expr) => {
-        crate::cases::contract! { $world;
+        crate::cases::contract! { $world, mutex;
             acquiring: free_key_is_held_at_once, try_answers_none_while_held,
                 wait_ends_and_names_the_holder, retries_wait_in_line,
                 released_key_goes_to_the_waiter, line_is_first_come_first_served,
@@ -41,7 +42,7 @@ macro_rules! mutex_contract {
 /// place is there.
 macro_rules! unqueued_mutex_contract {
     ($world:expr) => {
-        crate::cases::contract! { $world;
+        crate::cases::contract! { $world, mutex;
             acquiring: free_key_is_held_at_once, try_answers_none_while_held,
                 wait_ends_and_names_the_holder, crashed_holder_is_succeeded,
                 crowd_never_overlaps;
@@ -158,10 +159,29 @@ macro_rules! side_by_side {
     };
 }
 
+/// Makes one test of each case of the reentrant mutex. Its first level is a mutex, whose contract
+/// has all else.
+macro_rules! reentrant_contract {
+    ($world:expr) => {
+        crate::cases::contract! { $world, reentrant;
+            levels: levels_enter_at_once_with_one_fence, the_last_level_releases,
+                levels_leave_in_any_order, loss_is_a_loss_for_all_levels,
+                close_is_a_loss_for_all_levels, scopes_exclude_each_other,
+                keys_and_handles_are_kept_apart, options_are_those_of_the_first_level;
+            siblings: siblings_share_one_lease, sibling_takes_over_from_a_dropped_acquire,
+                sibling_takes_over_from_a_failed_acquire, limit_counts_while_a_sibling_acquires,
+                dropped_acquire_leaves_the_count_right;
+            scopes: current_scope_is_that_of_the_task, run_needs_no_scope_and_nests,
+                run_leaves_its_level_only, blocking_levels_nest, without_a_scope_it_is_refused,
+                scope_forgets_keys_that_it_does_not_hold;
+        }
+    };
+}
+
 macro_rules! contract {
-    ($world:expr; $($chapter:ident: $($case:ident),+;)+) => {
+    ($world:expr, $kind:ident; $($chapter:ident: $($case:ident),+;)+) => {
         $(mod $chapter {
-            use crate::cases::mutex::$chapter as cases;
+            use crate::cases::$kind::$chapter as cases;
             #[allow(unused_imports, reason = "what the row's expression needs")]
             use super::*;
             $(#[test]
@@ -173,6 +193,6 @@ macro_rules! contract {
 }
 
 pub(crate) use {
-    contract, mutex_contract, one_of_five_contract, one_of_one_contract,
+    contract, mutex_contract, one_of_five_contract, one_of_one_contract, reentrant_contract,
     refused_semaphore_contract, semaphore_contract, side_by_side, unqueued_mutex_contract,
 };
