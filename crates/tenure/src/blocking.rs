@@ -24,6 +24,7 @@
 //! ```
 
 mod kinds;
+mod multi_lock;
 mod reentrant;
 
 use std::future::ready;
@@ -41,6 +42,7 @@ use crate::ticket::Ticket;
 use crate::types::{Error, Key, LostReason, Result};
 
 pub use kinds::{Mutex, Semaphore};
+pub use multi_lock::{MultiGuard, MultiLock, all};
 pub use reentrant::{ReentrantGuard, ReentrantMutex};
 
 /// [`tenure::connect`](crate::connect), blocking.

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError};
 use tokio::sync::OnceCell;
 
 use crate::engine::LocksOptions;
-use crate::kinds::{LazyLocks, Mutex, Opening, Semaphore};
+use crate::kinds::{LazyLocks, MultiLock, Mutex, Opening, Semaphore};
 use crate::locks::Locks;
 use crate::process::{OfProcess, PerProcess, of_process};
 use crate::types::{Error, ErrorKind, Key, Operation, Result};
@@ -82,6 +82,18 @@ pub fn mutex(name: impl AsRef<str>) -> Mutex {
 /// ```
 pub fn semaphore(name: impl AsRef<str>, permits: u32) -> Semaphore {
     Semaphore::new(LazyLocks::Later(open), Key::new(name), permits)
+}
+
+/// The mutexes on all of these keys in the default store, held together or not at all. See
+/// [`Locks::all`] and [`mutex`].
+///
+/// ```
+/// # async fn f() -> tenure::Result<()> {
+/// tenure::all(["account:3", "account:7"]).run(|_lease| async { tenure::ok(()) }).await
+/// # }
+/// ```
+pub fn all(keys: impl IntoIterator<Item = impl AsRef<str>>) -> MultiLock {
+    MultiLock::new(LazyLocks::Later(open), keys.into_iter().map(Key::new))
 }
 
 /// Makes `locks` the default store of [`mutex`], [`semaphore`] and [`default_locks`], for this

@@ -12,6 +12,7 @@ use std::task::Poll;
 use crate::engine::{self, Engine, LeaseEntry};
 use crate::process::OfProcess;
 use crate::protocol::Reply;
+use crate::runtime::Moment;
 use crate::types::{ErrorKind, Operation, Result};
 
 use lease::Inner;
@@ -62,6 +63,16 @@ impl Guard {
     #[must_use]
     pub fn lease(&self) -> Lease {
         self.lease.clone()
+    }
+
+    /// When its holder got it.
+    pub(crate) fn held_from(&self) -> Moment {
+        self.lease.inner.held.lease.held_from
+    }
+
+    /// Keeps the key taken until `at`, even if this guard is released earlier.
+    pub(crate) fn keep_until(&self, at: Moment) {
+        self.lease.inner.held.lease.keep_until(at);
     }
 
     /// Ends this guard without a release.

@@ -43,7 +43,7 @@
 //! store     Store: memory sqlite redis quorum      one atomic step per request; never waits
 //! engine    acquire keepalive tables               the only code that waits and renews
 //! guard     Guard, Lease, ticket, scope            what a program holds
-//! kinds     mutex reentrant semaphore              thin: a claim and its options
+//! kinds     mutex reentrant multi_lock semaphore   thin: a claim and its options
 //! locks     Locks, list, watch                     the value that a program keeps
 //! connect   connect(url), default, blocking        the ways in
 //! ```
@@ -93,10 +93,11 @@ pub use connect::DefaultStore;
 #[cfg(feature = "sqlite")]
 pub use connect::embedded_file;
 pub use connect::{StoreEntry, connect, connect_with, stores};
-pub use default::{default_locks, mutex, semaphore, set_default};
+pub use default::{all, default_locks, mutex, semaphore, set_default};
 pub use engine::{LocksOptions, Renewal};
 pub use guard::{Guard, Lease, Released};
-pub use kinds::{Mutex, ReentrantGuard, ReentrantMutex, ReentrantScope, Semaphore};
+pub use kinds::{MultiGuard, MultiLease, MultiLock, Mutex, Semaphore};
+pub use kinds::{ReentrantGuard, ReentrantMutex, ReentrantScope};
 pub use locks::{List, Locks, Watch};
 pub use scope::{Compensated, Failure, Finished, Outlived, ok};
 #[cfg(feature = "macros")]

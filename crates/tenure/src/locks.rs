@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::engine::{self, Engine, LocksOptions};
 use crate::guard::{Guard, Released};
-use crate::kinds::{LazyLocks, Mutex, Semaphore};
+use crate::kinds::{LazyLocks, MultiLock, Mutex, Semaphore};
 use crate::process::OfProcess;
 use crate::protocol::Inspection;
 use crate::runtime::Runtime;
@@ -73,6 +73,14 @@ impl Locks {
     /// [`Claim::MAX`](crate::Claim::MAX), are refused by the first call that sends something.
     pub fn semaphore(&self, key: impl AsRef<str>, permits: u32) -> Semaphore {
         Semaphore::new(LazyLocks::Open(self.engine.clone()), Key::new(key), permits)
+    }
+
+    /// The mutexes on all of these keys, held together or not at all; see [`MultiLock`]. The order
+    /// in which they are named plays no part. One to 64 keys.
+    ///
+    /// Nothing is sent yet.
+    pub fn all(&self, keys: impl IntoIterator<Item = impl AsRef<str>>) -> MultiLock {
+        MultiLock::new(LazyLocks::Open(self.engine.clone()), keys.into_iter().map(Key::new))
     }
 
     /// At most `limit` keys in use that begin with `prefix`, in order, from the one after

@@ -34,6 +34,11 @@ pub mod semaphore {}
 #[doc = include_str!("../../../docs/guide.md")]
 pub mod guide {}
 
+/// The Rust blocks of the page on multi-locks.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/kinds/multi-lock.md")]
+pub mod multi_lock {}
+
 /// The Rust blocks of the page on reentrant locks.
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/kinds/reentrant.md")]

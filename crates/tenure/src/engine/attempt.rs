@@ -73,6 +73,17 @@ pub(super) enum Failure {
     Refused(Error),
 }
 
+/// Refuses an acquire that this engine and its store cannot carry out.
+pub(crate) fn check_acquire(engine: &Engine, options: &AcquireOptions) -> Result<()> {
+    let failing = || engine.failing(Operation::Acquire, &options.key);
+    if engine.tables.is_closed() {
+        return Err(failing().by_close());
+    }
+    engine.check_key(Operation::Acquire, &options.key)?;
+    let fits = options.fits(engine.capabilities());
+    fits.map_err(|message| failing().with(ErrorKind::Invalid, message))
+}
+
 impl<'a> Attempt<'a> {
     pub(super) fn new(
         engine: &'a Arc<Engine>,
@@ -80,13 +91,7 @@ impl<'a> Attempt<'a> {
         way: Way,
         started: Moment,
     ) -> Result<Self> {
-        let failing = || engine.failing(Operation::Acquire, &options.key);
-        if engine.tables.is_closed() {
-            return Err(failing().by_close());
-        }
-        engine.check_key(Operation::Acquire, &options.key)?;
-        let fits = options.fits(engine.capabilities());
-        fits.map_err(|message| failing().with(ErrorKind::Invalid, message))?;
+        check_acquire(engine, options)?;
         observe::attempt(&engine.name);
         let owner = engine.random_owner(options.owner.as_deref());
         Ok(Self {

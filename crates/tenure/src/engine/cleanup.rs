@@ -83,7 +83,7 @@ fn release_later(engine: &Arc<Engine>, tracked: Tracked<'_>, lease: &LeaseState)
 pub(super) fn release_of(lease: &LeaseState) -> Op {
     Op::Release {
         owner: lease.owner.clone(),
-        min_hold: lease.options.min_hold,
+        min_hold: lease.min_hold(),
         tombstone: lease.tombstone(),
     }
 }

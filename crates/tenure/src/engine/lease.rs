@@ -58,7 +58,10 @@ pub(crate) struct LeaseState {
     pub(crate) owner: Owner,
     pub(crate) fence: Fence,
     pub(super) options: LeaseOptions,
-    pub(super) held_from: Moment,
+    pub(crate) held_from: Moment,
+    /// In microseconds: how long the key stays taken after the grant, even if it is released
+    /// earlier. That of the options, unless its holder has set another.
+    min_hold: AtomicU64,
     /// How often this process may still hand the key to its next task.
     pub(super) budget: HandoffBudget,
     /// The store's name.
@@ -119,6 +122,7 @@ impl LeaseState {
             fence,
             options,
             held_from,
+            min_hold: AtomicU64::new(micros(options.min_hold)),
             budget,
             store: Arc::clone(store),
             runtime: Arc::clone(runtime),
@@ -146,6 +150,15 @@ impl LeaseState {
     /// How long its release must leave a tombstone; `None`: no tombstone.
     pub(super) fn tombstone(&self) -> Option<Duration> {
         self.needs_tombstone.load(Ordering::Acquire).then(|| self.options.tombstone())
+    }
+
+    /// The key stays taken until `at`, even if it is released earlier.
+    pub(crate) fn keep_until(&self, at: Moment) {
+        self.min_hold.store(micros(at.since(self.held_from)), Ordering::Release);
+    }
+
+    pub(super) fn min_hold(&self) -> Duration {
+        Duration::from_micros(self.min_hold.load(Ordering::Acquire))
     }
 
     /// A handoff is about to be sent.
@@ -330,6 +343,10 @@ impl LeaseState {
     pub(crate) async fn renewed(&self, after: Moment) -> Moment {
         self.renewal.until(|| Some(self.deadline()).filter(|deadline| *deadline > after)).await
     }
+}
+
+fn micros(span: Duration) -> u64 {
+    u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// The latest end that a request sent at `sent` for `ttl` can bring about at the store.

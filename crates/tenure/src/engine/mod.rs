@@ -52,6 +52,7 @@ use lease::Grant;
 use tables::{Tables, Tracked};
 
 pub(crate) use acquire::{acquire, adopt, steal, try_acquire};
+pub(crate) use attempt::check_acquire;
 #[cfg(feature = "testing")]
 pub(crate) use cleanup::lose;
 pub(crate) use cleanup::{close, let_go, linger, release_dropped};

@@ -50,7 +50,7 @@ pub(crate) async fn give_back(
     lease.hand_off();
     let op = Op::Handoff {
         owner: lease.owner.clone(),
-        min_hold: lease.options.min_hold,
+        min_hold: lease.min_hold(),
         tombstone: lease.tombstone(),
         to,
         ahead: budget.is_some(),

@@ -3,6 +3,7 @@
 
 mod control;
 mod lazy_locks;
+mod multi_lock;
 mod mutex;
 mod options;
 mod reentrant;
@@ -10,6 +11,7 @@ mod scopes;
 mod semaphore;
 
 pub(crate) use lazy_locks::{LazyLocks, Opening};
+pub use multi_lock::{MultiGuard, MultiLease, MultiLock};
 pub use mutex::Mutex;
 pub use reentrant::{ReentrantGuard, ReentrantMutex, ReentrantScope};
 pub use semaphore::Semaphore;

@@ -92,6 +92,24 @@ rows! {
         World::quorum(Nodes::Memories, 1), reentrant_contract;
     reentrant_quorum_two: "reentrant", "quorum", "two handles",
         World::quorum(Nodes::Memories, 2), reentrant_contract;
+    multi_lock_memory_one: "multi_lock", "memory", "one handle", World::memory(1),
+        multi_lock_contract;
+    multi_lock_memory_two: "multi_lock", "memory", "two handles", World::memory(2),
+        multi_lock_contract;
+    multi_lock_sqlite_one: "multi_lock", "sqlite", "one handle", World::sqlite(1),
+        multi_lock_contract;
+    multi_lock_sqlite_two: "multi_lock", "sqlite", "two handles", World::sqlite(2),
+        multi_lock_contract;
+    multi_lock_redis_one: "multi_lock", "redis", "one handle", World::redis(Flavour::Redis, 1),
+        multi_lock_contract;
+    multi_lock_redis_two: "multi_lock", "redis", "two handles", World::redis(Flavour::Redis, 2),
+        multi_lock_contract;
+    multi_lock_valkey: "multi_lock", "redis", "two handles", World::redis(Flavour::Valkey, 2),
+        multi_lock_contract;
+    multi_lock_quorum_one: "multi_lock", "quorum", "one handle",
+        World::quorum(Nodes::Memories, 1), multi_lock_contract;
+    multi_lock_quorum_two: "multi_lock", "quorum", "two handles",
+        World::quorum(Nodes::Memories, 2), multi_lock_contract;
     one_of_one_memory: "semaphore", "memory", "two handles", World::memory(2), one_of_one_contract;
     one_of_one_sqlite: "semaphore", "sqlite", "two handles", World::sqlite(2), one_of_one_contract;
     one_of_one_redis: "semaphore", "redis", "two handles", World::redis(Flavour::Redis, 2),

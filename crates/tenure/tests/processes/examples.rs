@@ -48,6 +48,7 @@ each_example! {
     reentrant: 1,
     stock: 1,
     tour: 1,
+    transfer: 1,
     workers: 1,
 }
 

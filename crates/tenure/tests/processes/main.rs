@@ -8,4 +8,5 @@ mod example_programs;
 mod examples;
 mod fair_share;
 mod holders;
+mod multi_lock;
 mod permits;

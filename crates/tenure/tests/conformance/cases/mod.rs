@@ -1,5 +1,6 @@
 //! The contracts, kind by kind.
 
+pub(crate) mod multi_lock;
 pub(crate) mod mutex;
 pub(crate) mod reentrant;
 pub(crate) mod semaphore;
@@ -159,6 +160,27 @@ macro_rules! side_by_side {
     };
 }
 
+/// Makes one test of each case of the multi-lock. Each of its keys is a mutex, whose contract has
+/// all else.
+macro_rules! multi_lock_contract {
+    ($world:expr) => {
+        crate::cases::contract! { $world, multi_lock;
+            acquiring: all_are_held_with_a_fence_each, try_answers_none_and_holds_none,
+                it_waits_for_every_key, opposite_orders_never_deadlock,
+                single_locks_are_excluded_and_exclude, limit_counts_for_all_together,
+                error_of_a_later_key_gives_the_earlier_back,
+                bad_keys_and_options_are_refused_before_anything_is_touched,
+                key_that_the_store_refuses_is_refused_first;
+            giving_up: dropped_half_way_holds_none, dropped_waiter_holds_none,
+                roll_back_knows_no_min_hold, min_hold_keeps_all_keys_taken,
+                loss_of_an_early_key_begins_anew, close_gives_all_back;
+            holding: one_lost_is_all_lost, all_leases_are_renewed_and_extended,
+                run_holds_all_and_gives_back, owner_and_label_are_those_of_every_key,
+                guards_go_both_ways, everything_has_its_blocking_name;
+        }
+    };
+}
+
 /// Makes one test of each case of the reentrant mutex. Its first level is a mutex, whose contract
 /// has all else.
 macro_rules! reentrant_contract {
@@ -193,6 +215,7 @@ macro_rules! contract {
 }
 
 pub(crate) use {
-    contract, mutex_contract, one_of_five_contract, one_of_one_contract, reentrant_contract,
-    refused_semaphore_contract, semaphore_contract, side_by_side, unqueued_mutex_contract,
+    contract, multi_lock_contract, mutex_contract, one_of_five_contract, one_of_one_contract,
+    reentrant_contract, refused_semaphore_contract, semaphore_contract, side_by_side,
+    unqueued_mutex_contract,
 };

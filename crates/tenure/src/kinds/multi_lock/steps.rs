@@ -1,0 +1,71 @@
+//! Several keys in ordered steps, with roll-back: each key is a request of its own. All have one
+//! order, so that nobody who holds a key waits for an earlier one.
+
+use std::sync::Arc;
+
+use crate::engine::{self, AcquireOptions, Engine};
+use crate::guard::Guard;
+use crate::process::OfProcess;
+use crate::runtime::Moment;
+use crate::types::{Operation, Result};
+
+use super::lease::first_to_lose;
+
+/// Waits for one key after the other.
+///
+/// If a key is lost while a later one is awaited, all of it begins anew.
+pub(super) async fn acquire(
+    engine: &OfProcess<Arc<Engine>>,
+    options: &[AcquireOptions],
+    give_up: Moment,
+) -> Result<Vec<Guard>> {
+    check(engine, options)?;
+    loop {
+        if let Some(guards) = acquire_once(engine, options, give_up).await? {
+            return Ok(guards);
+        }
+        // The keys are lost to a forked process: it must not touch the tables again.
+        let forked = |_| engine.failing(Operation::Acquire, &options[0].key).by_fork();
+        engine.here().map_err(forked)?;
+    }
+}
+
+/// `None` if a key was lost before the last one was held.
+async fn acquire_once(
+    engine: &Arc<Engine>,
+    options: &[AcquireOptions],
+    give_up: Moment,
+) -> Result<Option<Vec<Guard>>> {
+    let mut taken: Vec<Guard> = Vec::with_capacity(options.len());
+    for options in options {
+        let wait = (give_up != Moment::NEVER).then(|| give_up.since(engine.now()));
+        let options = AcquireOptions { wait, ..options.clone() };
+        let held = tokio::select! {
+            biased;
+            held = engine::acquire(engine, &options) => held?,
+            () = first_to_lose(&taken) => return Ok(None),
+        };
+        taken.push(Guard::new(engine, held));
+    }
+    Ok(Some(taken).filter(|taken| taken.iter().all(|guard| guard.held())))
+}
+
+/// Asks for one key after the other, once. `None` if one cannot be had.
+pub(super) async fn try_acquire(
+    engine: &Arc<Engine>,
+    options: &[AcquireOptions],
+) -> Result<Option<Vec<Guard>>> {
+    check(engine, options)?;
+    let mut taken = Vec::with_capacity(options.len());
+    for options in options {
+        let Some(held) = engine::try_acquire(engine, options).await? else { return Ok(None) };
+        taken.push(Guard::new(engine, held));
+    }
+    taken.iter().try_for_each(|guard: &Guard| guard.check())?;
+    Ok(Some(taken))
+}
+
+/// Refuses all keys for one that the store refuses, before anything is touched.
+fn check(engine: &Engine, options: &[AcquireOptions]) -> Result<()> {
+    options.iter().try_for_each(|options| engine::check_acquire(engine, options))
+}
