@@ -24,7 +24,10 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    /// Wait for the lock KEY (with --permits, for one of N), run CMD, end with its exit code
+    /// Wait for the lock KEY (-k: for several; --permits: for one of N), run CMD, end with its exit
+    /// code
+    #[command(override_usage = "tenure run [OPTIONS] KEY [--] CMD...\n       \
+                                tenure run [OPTIONS] -k KEY [-k KEY]... -- CMD...")]
     #[command(after_help = help::RUN.as_str(), after_long_help = help::RUN.as_str())]
     Run(Box<RunArgs>),
     /// Show who holds KEY and who waits for it
@@ -117,10 +120,16 @@ pub(crate) struct RunArgs {
     /// Tell each step
     #[arg(short, long)]
     pub(crate) verbose: bool,
+    /// Hold this key, in place of KEY; repeated, all of these keys or none of them (64 at most).
+    /// The limit of the wait counts for all together. CMD stands behind "--"
+    #[arg(short, long = "key", value_name = "KEY")]
+    pub(crate) keys: Vec<String>,
     /// The key to lock: 1 to 512 bytes of UTF-8 without control characters
-    pub(crate) key: String,
+    // With -k, this is the first word of CMD.
+    #[arg(required_unless_present = "keys", value_name = "KEY")]
+    pub(crate) key: Option<OsString>,
     /// The command and its arguments; no shell is involved (for one: sh -c LINE)
-    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(required_unless_present = "keys", trailing_var_arg = true, allow_hyphen_values = true)]
     #[arg(value_name = "CMD")]
     pub(crate) cmd: Vec<OsString>,
 }

@@ -14,11 +14,14 @@ Examples:
   A job that cron starts on every host, and that one of them runs; the hosts share the store, and
   the key stays taken for those that start a little late. In each crontab:
     TENURE_STORE=redis://locks.internal
-    0 3 * * * tenure run --try --busy-exit 0 --min-hold 50s -q nightly-report -- write-report";
+    0 3 * * * tenure run --try --busy-exit 0 --min-hold 50s -q nightly-report -- write-report
+  A job on two things at once, which waits for both and deadlocks with nobody:
+    tenure run -k account:3 -k account:7 -- transfer";
 
 const KINDS: &str = "\
 Kinds of locks:
   tenure run KEY -- CMD                mutex: one CMD at a time
+  tenure run -k A -k B -- CMD          multi-lock: one at a time on each key, all keys or none
   tenure run --permits N KEY -- CMD    semaphore: N at a time (with --units K it counts as K)";
 
 const ENVIRONMENT: &str = "\
@@ -33,6 +36,7 @@ Environment of CMD:
   TENURE_KEY         the key
   TENURE_FENCE       the fencing token of this grant: it grows with every grant on the key
   TENURE_OWNER       the owner value of this claim
+                     with several keys, these three have a line for each, in one order
   TENURE_STORE_NAME  the store, without secrets
   TENURE_STORE, TENURE_STORE_FILE
                      the store, for a nested tenure; the password of a --store is left out,

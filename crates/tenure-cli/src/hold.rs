@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use tenure::runtime::{Moment, Runtime};
-use tenure::{Guard, LostReason};
+use tenure::{LostReason, MultiGuard};
 
 use crate::args::OnLost;
 use crate::child::Child;
@@ -46,7 +46,7 @@ pub(crate) enum NotRun {
 pub(crate) async fn run(
     plan: &Plan,
     env: &Environment,
-    guard: &Guard,
+    guard: &MultiGuard,
     signals: &mut Signals,
     job: &Job,
     runtime: &dyn Runtime,
@@ -79,7 +79,7 @@ pub(crate) async fn run(
 /// when the lease leaves more time than its ending would take.
 async fn long_enough(
     plan: &Plan,
-    guard: &Guard,
+    guard: &MultiGuard,
     signals: &mut Signals,
     job: &Job,
     runtime: &dyn Runtime,
@@ -102,7 +102,7 @@ async fn long_enough(
 
 struct Hold<'a> {
     plan: &'a Plan,
-    guard: &'a Guard,
+    guard: &'a MultiGuard,
     job: &'a Job,
     runtime: &'a dyn Runtime,
     child: Child,
@@ -220,7 +220,7 @@ impl Hold<'_> {
 
     fn lose(&mut self, reason: LostReason) {
         self.lost = Some(Loss { reason, known: self.runtime.now() });
-        let key = self.plan.key.as_str();
+        let key = key_at_risk(self.guard);
         if self.plan.on_lost == OnLost::Ignore {
             self.plan.output.notice(format!("lost {key:?}: {reason}; CMD goes on"));
         } else {
@@ -260,7 +260,7 @@ impl Hold<'_> {
             }
             Cause::SentryDied => output.error("the sentry was killed; ending CMD, unguarded now"),
             Cause::Deadline if self.lost.is_none() => {
-                let key = self.plan.key.as_str();
+                let key = key_at_risk(self.guard);
                 output.error(format!("the lease on {key:?} was not renewed in time; ending CMD"));
             }
             Cause::Deadline | Cause::Lost | Cause::TenureDied => {}
@@ -287,4 +287,11 @@ impl Hold<'_> {
         };
         Held { end, lost, had_terminal }
     }
+}
+
+/// The key that is lost, or that is lost next.
+fn key_at_risk(guard: &MultiGuard) -> &str {
+    let lost = guard.leases().iter().find(|lease| !lease.held());
+    let next = || guard.leases().iter().min_by_key(|lease| lease.deadline());
+    lost.or_else(next).map_or("", |lease| lease.key().as_str())
 }

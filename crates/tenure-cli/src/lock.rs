@@ -1,9 +1,10 @@
-//! The lock of a run: the whole key, or some of its permits. It only passes on what is asked.
+//! The lock of a run: its keys, or some permits of one key. It only passes on what is asked.
 
 use std::time::Duration;
 
-use tenure::protocol::Inspection;
-use tenure::{Guard, Key, Locks, Mutex, Result, Semaphore};
+use tenure::{Locks, MultiGuard, MultiLock, Result, Semaphore};
+
+use crate::keys::Keys;
 
 /// The permits that a run asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,7 +17,7 @@ pub(crate) struct Permits {
 
 #[derive(Debug)]
 pub(crate) enum Lock {
-    Whole(Mutex),
+    Whole(MultiLock),
     Part(Semaphore, u32),
 }
 
@@ -33,11 +34,13 @@ macro_rules! options {
 }
 
 impl Lock {
-    /// The lock on `key` at a store, or, to check its options, at none.
-    pub(crate) fn new(locks: Option<&Locks>, key: &Key, permits: Option<Permits>) -> Self {
+    /// The lock on `keys` at a store, or, to check its options, at none. Permits are those of one
+    /// key.
+    pub(crate) fn new(locks: Option<&Locks>, keys: &Keys, permits: Option<Permits>) -> Self {
+        let key = keys.first();
         match (locks, permits) {
-            (Some(locks), None) => Self::Whole(locks.mutex(key)),
-            (None, None) => Self::Whole(tenure::mutex(key)),
+            (Some(locks), None) => Self::Whole(locks.all(keys.iter())),
+            (None, None) => Self::Whole(tenure::all(keys.iter())),
             (Some(locks), Some(Permits { units, limit })) => {
                 Self::Part(locks.semaphore(key, limit), units)
             }
@@ -63,24 +66,19 @@ impl Lock {
         }
     }
 
-    pub(crate) async fn acquire(&self) -> Result<Guard> {
+    pub(crate) async fn acquire(&self) -> Result<MultiGuard> {
         match self {
             Self::Whole(lock) => lock.acquire().await,
-            Self::Part(lock, units) => lock.acquire_many(*units).await,
+            Self::Part(lock, units) => lock.acquire_many(*units).await.map(MultiGuard::from),
         }
     }
 
-    pub(crate) async fn try_acquire(&self) -> Result<Option<Guard>> {
+    pub(crate) async fn try_acquire(&self) -> Result<Option<MultiGuard>> {
         match self {
             Self::Whole(lock) => lock.try_acquire().await,
-            Self::Part(lock, units) => lock.try_acquire_many(*units).await,
-        }
-    }
-
-    pub(crate) async fn inspect(&self) -> Result<Inspection> {
-        match self {
-            Self::Whole(lock) => lock.inspect().await,
-            Self::Part(lock, _) => lock.inspect().await,
+            Self::Part(lock, units) => {
+                Ok(lock.try_acquire_many(*units).await?.map(MultiGuard::from))
+            }
         }
     }
 }

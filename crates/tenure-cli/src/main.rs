@@ -5,7 +5,8 @@
 //! plan     the checked run; all refusals     watch          when CMD has to end
 //! store    the store that was chosen         process_tree   CMD and all its descendants
 //! run      the flow: wait, hold, close       child          CMD as `tenure` sees it
-//! lock     the key, or some permits of it    sentry_client  a sentry as `tenure` sees it
+//! keys     the keys that are locked          sentry_client  a sentry as `tenure` sees it
+//! lock     all of them, or permits of one
 //! wait     until the lock is held
 //! hold     until CMD has ended               link           the messages between both
 //! report   the result as a line of JSON      relay          signals on their way to CMD
@@ -26,6 +27,7 @@ mod help;
 mod hold;
 mod inspect;
 mod job;
+mod keys;
 mod limits;
 mod link;
 mod lock;

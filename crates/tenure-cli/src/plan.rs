@@ -13,11 +13,11 @@ use crate::args::{OnLost, RunArgs, StoreArgs};
 use crate::command::{Cmd, NoCmd};
 use crate::duration::show;
 use crate::exit::{Exit, Refusal};
+use crate::keys::{Keys, Named};
 use crate::lock::{Lock, Permits};
 use crate::nested;
 use crate::output::{Level, Output};
 use crate::procs;
-use crate::shell;
 use crate::store::{Choice, Located};
 
 /// The default of `--kill-grace`, unless a third of the ttl is shorter.
@@ -32,7 +32,7 @@ pub(crate) struct Plan {
     pub(crate) store: Located,
     pub(crate) store_timeout: Duration,
     pub(crate) warning: Option<String>,
-    pub(crate) key: Key,
+    pub(crate) keys: Keys,
     pub(crate) cmd: Cmd,
     /// `None`: the whole key.
     pub(crate) permits: Option<Permits>,
@@ -56,15 +56,14 @@ pub(crate) struct Plan {
 
 impl Plan {
     pub(crate) fn of(args: RunArgs) -> Result<Self, Refusal> {
-        let key = key_of(&args.key)?;
-        let permits = permits_of(&args)?;
-        check_lock(&key, permits, &args)?;
+        let Named { keys, words, hint } = Named::of(&args)?;
+        let permits = permits_of(&args, &keys)?;
+        check_lock(&keys, permits, &args)?;
         let grace = grace_of(args.kill_grace, args.ttl)?;
         check_store_timeout(&args.store)?;
         let choice = Choice::of(&args.store, |name| env::var_os(name))?;
         let warning = choice.warning();
-        let hint = hint_for(&key, &args.cmd);
-        let cmd = Cmd::find(args.cmd, env::var_os("PATH").as_deref()).map_err(|e| match e {
+        let cmd = Cmd::find(words, env::var_os("PATH").as_deref()).map_err(|e| match e {
             NoCmd::NotFound(message) => Refusal { exit: Exit::NOT_FOUND, message: message + &hint },
             NoCmd::NotExecutable(message) => Refusal { exit: Exit::NOT_EXECUTABLE, message },
         })?;
@@ -73,11 +72,7 @@ impl Plan {
         }
         // It comes last, since it makes the directory of the embedded store.
         let store = choice.located()?;
-        let held = env::var_os(nested::VARIABLE);
-        if nested::is_held_around(held.as_deref(), &store.identity(), key.as_str()) {
-            return Err(Refusal::usage(nested(&key, permits)));
-        }
-        let held = nested::held_with(held.as_deref(), &store.identity(), key.as_str());
+        let held = held_with(&keys, permits, &store.identity())?;
         Ok(Self {
             wait: if args.try_once {
                 Some(Duration::ZERO)
@@ -93,7 +88,7 @@ impl Plan {
             store,
             store_timeout: args.store.store_timeout,
             warning,
-            key,
+            keys,
             cmd,
             permits,
             ttl: args.ttl,
@@ -130,14 +125,14 @@ pub(crate) fn check_store_timeout(args: &StoreArgs) -> Result<(), Refusal> {
 }
 
 /// The library's own check of the lock's options. Its messages name the option and the limit.
-fn check_lock(key: &Key, permits: Option<Permits>, args: &RunArgs) -> Result<(), Refusal> {
-    let lock = Lock::new(None, key, permits).with_ttl(args.ttl).with_min_hold(args.min_hold);
+fn check_lock(keys: &Keys, permits: Option<Permits>, args: &RunArgs) -> Result<(), Refusal> {
+    let lock = Lock::new(None, keys, permits).with_ttl(args.ttl).with_min_hold(args.min_hold);
     let lock = args.max_hold.into_iter().fold(lock, Lock::with_max_hold);
     let lock = args.owner.iter().fold(lock, |lock, value| lock.with_owner(value));
     lock.validate().map_err(|e| Refusal::usage(e.message()))
 }
 
-fn permits_of(args: &RunArgs) -> Result<Option<Permits>, Refusal> {
+fn permits_of(args: &RunArgs, keys: &Keys) -> Result<Option<Permits>, Refusal> {
     let Some(limit) = args.permits else { return Ok(None) };
     let units = args.units.unwrap_or(1);
     if units > limit {
@@ -145,7 +140,12 @@ fn permits_of(args: &RunArgs) -> Result<Option<Permits>, Refusal> {
             "--units {units} is above --permits {limit}: so many are never free"
         )));
     }
-    Ok(Some(Permits { units, limit }))
+    match keys.iter().count() {
+        1 => Ok(Some(Permits { units, limit })),
+        many => Err(Refusal::usage(format!(
+            "--permits is for one KEY, and {many} are given: several keys are held as mutexes"
+        ))),
+    }
 }
 
 fn grace_of(wanted: Option<Duration>, ttl: Duration) -> Result<Duration, Refusal> {
@@ -163,24 +163,17 @@ fn grace_of(wanted: Option<Duration>, ttl: Duration) -> Result<Duration, Refusal
     }
 }
 
-/// A hint for a CMD that was not found, if it looks like words for a shell, or like our options.
-fn hint_for(key: &Key, words: &[OsString]) -> String {
-    let typed: Vec<OsString> = env::args_os().collect();
-    let before = typed.len().saturating_sub(words.len());
-    let separated = typed.get(before.saturating_sub(1)).is_some_and(|word| word == "--");
-    // Options are not repeated: a store's URL may carry a password.
-    let options = if before - usize::from(separated) > 3 { " [OPTIONS]" } else { "" };
-    let key = shell::quoted(key.as_str());
-    if let Some(instead) = shell::instead_of(words) {
-        return format!(
-            "; no shell is involved: use {instead}, so: tenure run{options} {key} -- {instead}"
-        );
+/// The text of the keys that this run and those around it hold.
+fn held_with(keys: &Keys, permits: Option<Permits>, store: &str) -> Result<OsString, Refusal> {
+    let around = env::var_os(nested::VARIABLE);
+    let is_held = |key: &&Key| nested::is_held_around(around.as_deref(), store, key.as_str());
+    if let Some(key) = keys.iter().find(is_held) {
+        return Err(Refusal::usage(nested(key, permits)));
     }
-    let is_option = |word: &OsString| word.as_encoded_bytes().starts_with(b"-");
-    if !separated && words.first().is_some_and(is_option) {
-        return "; tenure run has no such option: see tenure run --help".into();
-    }
-    String::new()
+    let held = keys
+        .iter()
+        .fold(around, |held, key| Some(nested::held_with(held.as_deref(), store, key.as_str())));
+    Ok(held.unwrap_or_default())
 }
 
 fn nested(key: &Key, permits: Option<Permits>) -> String {

@@ -4,13 +4,15 @@
 use std::cell::Cell;
 use std::time::Duration;
 
+use tenure::Locks;
 use tenure::protocol::{Inspection, State};
 use tenure::runtime::{Moment, Runtime};
 
 use crate::duration::show;
-use crate::lock::Lock;
 use crate::output::Output;
+use crate::plan::Plan;
 use crate::view::used;
+use crate::wait::blocked_on;
 
 /// Time before the first line.
 const FIRST: Duration = Duration::from_secs(1);
@@ -33,13 +35,15 @@ impl Progress {
     }
 
     /// Tells again and again. It never ends.
-    pub(crate) async fn tell(&self, lock: &Lock, key: &str, runtime: &dyn Runtime) {
+    pub(crate) async fn tell(&self, locks: &Locks, plan: &Plan, runtime: &dyn Runtime) {
         let began = runtime.now();
         let mut at = began + FIRST;
         loop {
             runtime.sleep_until(at).await;
             // The acquire deals with a store that does not answer.
-            let line = match lock.inspect().await {
+            let (key, seen) = blocked_on(locks, plan).await;
+            let key = key.as_str();
+            let line = match seen {
                 Ok(seen) => line(key, &seen, runtime.now().since(began), runtime.wall_micros()),
                 Err(e) => format!("waiting for {key:?}: {}", e.message()),
             };

@@ -44,6 +44,10 @@ pub(crate) struct Report {
     pub(crate) held_ms: Option<u64>,
     /// Why, in words; null if CMD ended by itself.
     pub(crate) reason: Option<String>,
+    /// All keys, of which `key` is the first.
+    pub(crate) keys: Vec<String>,
+    /// Their fences in the same order, of which `fence` is the first.
+    pub(crate) fences: Option<Vec<u64>>,
 }
 
 /// Whole milliseconds.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tenure::runtime::{Moment, Runtime};
 use tenure::store::Reach;
-use tenure::{Guard, Locks};
+use tenure::{Lease, Locks, MultiGuard};
 
 use crate::args::RunArgs;
 use crate::command::Environment;
@@ -107,7 +107,7 @@ impl Flow<'_> {
             plan.output.notice("this store is seen by this process only: nobody is kept out");
         }
         let began = self.runtime.now();
-        let mut lock = Lock::new(Some(locks), &plan.key, plan.permits)
+        let mut lock = Lock::new(Some(locks), &plan.keys, plan.permits)
             .with_ttl(plan.ttl)
             .with_min_hold(plan.min_hold)
             .with_label(plan.label.as_str());
@@ -118,7 +118,7 @@ impl Flow<'_> {
             lock = lock.with_wait(limit);
         }
         let waited =
-            wait::for_lock(plan, &lock, &mut self.signals, &self.job, &*self.runtime).await;
+            wait::for_lock(plan, locks, &lock, &mut self.signals, &self.job, &*self.runtime).await;
         let granted = self.runtime.now();
         self.times.waited = Some(millis(granted.since(began)));
         match waited {
@@ -130,19 +130,20 @@ impl Flow<'_> {
                 Verdict::of_error(&e)
             }
             Waited::Held(guard) => {
-                self.times.fence = Some(guard.fence().get());
-                plan.output.detail(|| {
-                    let (key, fence) = (plan.key.as_str(), guard.fence());
-                    let waited = crate::duration::show(granted.since(began));
-                    let store = plan.store.describe(locks);
-                    format!("{key:?} is held, fence {fence}, after {waited}, at {store}")
-                });
+                self.times.fences = Some(guard.fences().map(|(_, fence)| fence.get()).collect());
+                for (key, fence) in guard.fences() {
+                    plan.output.detail(|| {
+                        let waited = crate::duration::show(granted.since(began));
+                        let (key, store) = (key.as_str(), plan.store.describe(locks));
+                        format!("{key:?} is held, fence {fence}, after {waited}, at {store}")
+                    });
+                }
                 self.with_lock(locks, guard, granted).await
             }
         }
     }
 
-    async fn with_lock(&mut self, locks: &Locks, guard: Guard, granted: Moment) -> Verdict {
+    async fn with_lock(&mut self, locks: &Locks, guard: MultiGuard, granted: Moment) -> Verdict {
         let plan = self.plan;
         let env = environment(plan, locks, &guard);
         let runtime = Arc::clone(&self.runtime);
@@ -154,8 +155,8 @@ impl Flow<'_> {
                 (Verdict::of_cmd(plan, &held), held.lost)
             }
             Err(NotRun::Lost(reason)) => {
-                let key = plan.key.as_str();
-                plan.output.error(format!("lost {key:?} before CMD was started: {reason}"));
+                let keys = &plan.keys;
+                plan.output.error(format!("lost {keys} before CMD was started: {reason}"));
                 (Verdict::lost(reason), Some(reason))
             }
             Err(NotRun::Signal(signal)) => (Verdict::interrupted(signal), None),
@@ -178,12 +179,17 @@ impl Flow<'_> {
     }
 }
 
-fn environment(plan: &Plan, locks: &Locks, guard: &Guard) -> Environment {
+/// Of several keys, the variables have a line for each, in one order.
+fn environment(plan: &Plan, locks: &Locks, guard: &MultiGuard) -> Environment {
+    let lines = |text: fn(&Lease) -> String| {
+        let lines: Vec<_> = guard.leases().iter().map(text).collect();
+        lines.join("\n").into()
+    };
     let mut env = Environment(plan.store.environment().into());
     for (name, value) in [
-        ("TENURE_KEY", guard.key().as_str().into()),
-        ("TENURE_FENCE", guard.fence().to_string().into()),
-        ("TENURE_OWNER", guard.owner().value().into()),
+        ("TENURE_KEY", lines(|lease| lease.key().to_string())),
+        ("TENURE_FENCE", lines(|lease| lease.fence().to_string())),
+        ("TENURE_OWNER", lines(|lease| lease.owner().value().to_owned())),
         ("TENURE_STORE_NAME", (&*locks.store_name()).into()),
         (nested::VARIABLE, plan.held.clone()),
     ] {

@@ -114,7 +114,9 @@ impl Sentry {
         let number = |pid: Pid| pid.as_raw_nonzero();
         let tenure =
             self.tenure.map_or_else(String::new, |pid| format!(" (process {})", number(pid)));
-        let key = std::env::var("TENURE_KEY").unwrap_or_default();
+        let keys = std::env::var("TENURE_KEY").unwrap_or_default();
+        let keys: Vec<_> = keys.lines().map(|key| format!("{key:?}")).collect();
+        let keys = keys.join(", ");
         let cmd = number(self.cmd);
         let how = match end.status {
             Some(Status::Signal(signal)) => format!(" by {}", signals::name(signal)),
@@ -127,7 +129,7 @@ impl Sentry {
         };
         let output = Output(Level::Quiet);
         output.error(format!(
-            "tenure{tenure} was killed while it held {key:?}; CMD (process {cmd}) {done}; the key \
+            "tenure{tenure} was killed while it held {keys}; CMD (process {cmd}) {done}; the key \
              is free when the ttl is over"
         ));
         for survivor in &end.left {

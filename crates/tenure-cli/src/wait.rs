@@ -5,9 +5,9 @@ use std::pin::pin;
 use std::time::Duration;
 
 use rustix::process::Signal;
-use tenure::protocol::State;
+use tenure::protocol::{Inspection, State};
 use tenure::runtime::Runtime;
-use tenure::{Error, ErrorKind, Guard};
+use tenure::{Error, ErrorKind, Key, Locks, MultiGuard};
 
 use crate::job::Job;
 use crate::lock::Lock;
@@ -19,7 +19,7 @@ use crate::view::used;
 /// How the waiting ended.
 #[derive(Debug)]
 pub(crate) enum Waited {
-    Held(Guard),
+    Held(MultiGuard),
     /// The message names the holder.
     Busy(String),
     Signal(Signal),
@@ -30,18 +30,19 @@ pub(crate) enum Waited {
 /// the background.
 pub(crate) async fn for_lock(
     plan: &Plan,
+    locks: &Locks,
     lock: &Lock,
     signals: &mut Signals,
     job: &Job,
     runtime: &dyn Runtime,
 ) -> Waited {
     let progress = Progress::new(plan.output);
-    let telling = progress.tell(lock, plan.key.as_str(), runtime);
+    let telling = progress.tell(locks, plan, runtime);
     let acquiring = async {
         if plan.wait == Some(Duration::ZERO) {
             return match lock.try_acquire().await {
                 Ok(Some(guard)) => Waited::Held(guard),
-                Ok(None) => Waited::Busy(holder_of(plan.key.as_str(), lock).await),
+                Ok(None) => Waited::Busy(holder_of(locks, plan).await),
                 Err(e) => Waited::Failed(e),
             };
         }
@@ -81,8 +82,32 @@ pub(crate) async fn or_signal<T>(
     }
 }
 
-async fn holder_of(key: &str, lock: &Lock) -> String {
-    let Ok(seen) = lock.inspect().await else { return format!("{key:?} is busy") };
+/// The key that the run waits for, and its state: the first that others hold. The keys before it
+/// are held by this run itself.
+pub(crate) async fn blocked_on<'a>(
+    locks: &Locks,
+    plan: &'a Plan,
+) -> (&'a Key, tenure::Result<Inspection>) {
+    let mut last = None;
+    for key in plan.keys.iter() {
+        let seen = locks.mutex(key).inspect().await;
+        let is_ours = |seen: &Inspection| {
+            let ours = |holder: &tenure::protocol::HolderView| holder.label == plan.label;
+            seen.state == State::Free || seen.holders.first().is_some_and(ours)
+        };
+        let is_past = seen.as_ref().is_ok_and(is_ours);
+        last = Some((key, seen));
+        if !is_past {
+            break;
+        }
+    }
+    last.expect("a run has a key")
+}
+
+async fn holder_of(locks: &Locks, plan: &Plan) -> String {
+    let (key, seen) = blocked_on(locks, plan).await;
+    let key = key.as_str();
+    let Ok(seen) = seen else { return format!("{} is busy", plan.keys) };
     match (seen.holders.first(), &seen.state) {
         (Some(holder), _) => {
             let since = crate::duration::show(holder.since);
@@ -90,6 +115,6 @@ async fn holder_of(key: &str, lock: &Lock) -> String {
             format!("{key:?} is busy: held by {} for {since}{used}", holder.label)
         }
         (None, State::Foreign(what)) => format!("{key:?} is busy: {what}"),
-        (None, _) => format!("{key:?} is busy"),
+        (None, _) => format!("{} is busy", plan.keys),
     }
 }

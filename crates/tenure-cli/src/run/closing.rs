@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tenure::{ErrorKind, Guard, Locks};
+use tenure::{ErrorKind, Locks, MultiGuard};
 
 use super::Flow;
 use super::verdict::Verdict;
@@ -27,7 +27,7 @@ const PLACE_MIN: Duration = Duration::from_secs(1);
 
 impl Flow<'_> {
     /// Gives the lock back. A release that is not answered goes on in [`Flow::close`].
-    pub(super) async fn release(&mut self, guard: Guard) {
+    pub(super) async fn release(&mut self, guard: MultiGuard) {
         let until = self.runtime.now() + self.plan.store_timeout;
         self.release_until = Some(until);
         let runtime = Arc::clone(&self.runtime);
@@ -83,7 +83,7 @@ impl Flow<'_> {
 
     /// The store has not answered everything.
     fn left_at(&mut self, locks: &Locks, verdict: Verdict) -> Verdict {
-        if self.times.fence.is_some() {
+        if self.times.fences.is_some() {
             let unreleased = self.unreleased.take();
             let unanswered = || format!("{} has not answered the release", locks.store_name());
             self.tell_unreleased(&unreleased.unwrap_or_else(unanswered));
@@ -101,9 +101,9 @@ impl Flow<'_> {
             }
             _ => verdict,
         };
-        let (key, span) = (self.plan.key.as_str(), show(self.plan.ttl.max(PLACE_MIN)));
+        let (keys, span) = (&self.plan.keys, show(self.plan.ttl.max(PLACE_MIN)));
         let left = format!(
-            "a request that was not answered may still count at {}: {key:?} is then taken for up \
+            "a request that was not answered may still count at {}: {keys} is then taken for up \
              to {span}",
             locks.store_name()
         );

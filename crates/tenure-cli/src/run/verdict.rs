@@ -122,15 +122,17 @@ impl Verdict {
             None => (None, None),
         };
         Report {
-            key: plan.key.as_str().into(),
+            key: plan.keys.first().as_str().into(),
             outcome: self.outcome,
             exit: exit.0,
             code,
             signal,
-            fence: times.fence,
+            fence: times.fences.as_ref().and_then(|fences| fences.first().copied()),
             waited_ms: times.waited,
             held_ms: times.held,
             reason: self.reason.clone(),
+            keys: plan.keys.iter().map(|key| key.as_str().to_owned()).collect(),
+            fences: times.fences.clone(),
         }
     }
 }
@@ -138,7 +140,8 @@ impl Verdict {
 /// The part of the report that comes from the lock.
 #[derive(Debug, Default)]
 pub(super) struct Times {
-    pub(super) fence: Option<u64>,
+    /// In the order of the keys.
+    pub(super) fences: Option<Vec<u64>>,
     pub(super) waited: Option<u64>,
     pub(super) held: Option<u64>,
 }

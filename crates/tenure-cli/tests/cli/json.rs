@@ -108,7 +108,8 @@ fn a_report_of_every_outcome(home: Home) {
     };
     let (_, text) = report(&["k", "--", "sh", "-c", "exit 7"]);
     let ended = r#"{"key":"k","outcome":"ended","exit":N,"code":N,"signal":null,"fence":N,"#;
-    assert_eq!(text, format!("{ended}\"waited_ms\":N,\"held_ms\":N,\"reason\":null}}\n"));
+    let rest = r#""waited_ms":N,"held_ms":N,"reason":null,"keys":["k"],"fences":[N]}"#;
+    assert_eq!(text, format!("{ended}{rest}\n"));
     let (value, _) = report(&["k", "--", "sh", "-c", "exit 7"]);
     assert_eq!((&value["exit"], &value["code"]), (&7.into(), &7.into()));
     let (value, _) = report(&["k", "--", "sh", "-c", "kill -KILL $$"]);

@@ -19,5 +19,6 @@ mod run;
 mod schema;
 mod screen;
 mod sentry;
+mod several_keys;
 mod silent;
 mod terminal;

@@ -85,6 +85,22 @@ fn permits_that_are_never_free() {
 }
 
 #[test]
+fn keys_without_an_end() {
+    refused(&[
+        (
+            &["run", "-k", "a", "-k", "b", "--permits", "3", "--", "echo"],
+            &["--permits is for one KEY, and 2 are given"],
+        ),
+        (&["run", "-k", "a", "echo", "x"], &["behind \"--\""]),
+        (&["run", "-k", "a\u{1}", "--", "echo"], &["U+0001"]),
+        (&["run", "-k", "a", "-k", "", "--", "echo"], &["key"]),
+    ]);
+    for words in [&["run", "-k", "a"][..], &["run", "-k", "a", "b", "--", "echo", "x"]] {
+        refused(&[(words, &["no KEY is given", "tenure run -k KEY -k KEY -- CMD"])]);
+    }
+}
+
+#[test]
 fn values_that_mean_nothing() {
     let long = "o".repeat(257);
     refused(&[
