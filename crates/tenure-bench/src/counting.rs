@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tenure::Key;
 use tenure::protocol::{Inspection, Op, Reply, Request};
-use tenure::store::{Answer, Capabilities, Identity, Inbox, Links, Store};
+use tenure::store::{Answer, Capabilities, DataServer, Identity, Inbox, Links, Store};
 use tokio::sync::watch;
 
 /// Counts how renewals travel to the store within.
@@ -69,5 +69,9 @@ impl<S: Store> Store for Counting<S> {
 
     fn identity(&self) -> Answer<'_, Identity> {
         self.within.identity()
+    }
+
+    fn data(&self) -> Option<&dyn DataServer> {
+        self.within.data()
     }
 }

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tenure::protocol::{Grant, Inspection, Reply, Request};
 use tenure::store::{
-    Answer, Capabilities, Forgets, Identity, Inbox, Links, Push, Reach, Store, StoreError,
-    StoreErrorClass,
+    Answer, Capabilities, DataServer, Forgets, Identity, Inbox, Links, Push, Reach, Store,
+    StoreError, StoreErrorClass,
 };
 use tenure::{Key, TTL_MAX};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -382,5 +382,9 @@ impl Store for SimStore {
         let unique = format!("sim:{}", server.node).into();
         let forgets = Forgets::GuardedFor(server.guard());
         Box::pin(std::future::ready(Ok(Identity { unique, replica_of: None, forgets })))
+    }
+
+    fn data(&self) -> Option<&dyn DataServer> {
+        None
     }
 }

@@ -39,7 +39,7 @@ use crate::protocol::Inspection;
 use crate::runtime::Moment;
 use crate::scope::{Compensated, Failure, Finished};
 use crate::ticket::Ticket;
-use crate::types::{Error, Key, LostReason, Result};
+use crate::types::{DataCommand, DataValue, Error, Key, LostReason, Result};
 
 pub use kinds::{Mutex, Semaphore};
 pub use multi_lock::{MultiGuard, MultiLock, all};
@@ -201,6 +201,14 @@ impl Guard {
     /// As there.
     pub fn extend_by(&self, span: Duration) -> Result<()> {
         block_on(self.0.extend_by(span))
+    }
+
+    /// See [`Lease::write`](crate::Lease::write).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn write(&self, commands: impl IntoIterator<Item = DataCommand>) -> Result<Vec<DataValue>> {
+        block_on(self.0.write(commands))
     }
 
     /// See [`Guard::hand_over`](crate::Guard::hand_over).

@@ -72,6 +72,7 @@ pub mod blocking;
 mod connect;
 mod default;
 mod engine;
+pub mod fencing;
 mod guard;
 mod kinds;
 mod locks;

@@ -34,6 +34,11 @@ pub mod semaphore {}
 #[doc = include_str!("../../../docs/guide.md")]
 pub mod guide {}
 
+/// The Rust blocks of the page on guarded writes.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/guarded-writes.md")]
+pub mod guarded_writes {}
+
 /// The Rust blocks of the page on multi-locks.
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/kinds/multi-lock.md")]

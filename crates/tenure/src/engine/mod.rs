@@ -10,6 +10,7 @@
 //! | `local_queue`, `poll_queue`, `tables` | the tables, and the order in which they are touched |
 //! | `error`, `mod` | errors; the engine itself, with its calls to the store |
 //! | `cleanup`, `queue`, `release`, `renew` | what becomes of leases and waiters |
+//! | `write` | commands on data under a lease |
 //! | `attempt`, `poll`, `acquire` | acquiring |
 //! | `keepalive` | the task in the background |
 
@@ -30,6 +31,7 @@ mod schedule;
 mod signal;
 mod tables;
 mod waiter;
+mod write;
 
 use std::sync::Arc;
 #[cfg(tenure_mutants)]
@@ -63,6 +65,7 @@ pub(crate) use options::{AcquireOptions, LeaseOptions, check_ttl};
 pub use options::{LocksOptions, Renewal};
 pub(crate) use release::give_back;
 pub(crate) use renew::extend;
+pub(crate) use write::write;
 
 #[derive(Debug)]
 pub(crate) struct Engine {

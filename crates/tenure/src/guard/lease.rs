@@ -279,15 +279,15 @@ impl Lease {
         Err(self.failing(operation).by_fork())
     }
 
-    fn verdict(&self, operation: Operation) -> Result<()> {
+    pub(super) fn verdict(&self, operation: Operation) -> Result<()> {
         self.verdict_now().map_err(|reason| self.lost_error(operation, reason))
     }
 
-    fn engine(&self) -> &Arc<Engine> {
+    pub(super) fn engine(&self) -> &Arc<Engine> {
         &self.inner.engine
     }
 
-    fn state(&self) -> &LeaseState {
+    pub(super) fn state(&self) -> &LeaseState {
         &self.inner.held.lease
     }
 

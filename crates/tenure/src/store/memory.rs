@@ -15,7 +15,9 @@ use crate::protocol::{Grant, Inspection, KeyState, Reply, Request, State, StepCo
 use crate::runtime::Runtime;
 use crate::types::{Key, StoreTime, TTL_MAX};
 
-use super::{Answer, Capabilities, Forgets, Identity, Inbox, Links, Push, Reach, Store};
+use super::{
+    Answer, Capabilities, DataServer, Forgets, Identity, Inbox, Links, Push, Reach, Store,
+};
 
 /// Time for which a fence is remembered after the last use of its key.
 const RETENTION: Duration = Duration::from_secs(24 * 3600);
@@ -230,5 +232,9 @@ impl Store for Memory {
         let unique = format!("memory:{:p}", Arc::as_ptr(&self.shared)).into();
         let forgets = Forgets::Never;
         Box::pin(ready(Ok(Identity { unique, replica_of: None, forgets })))
+    }
+
+    fn data(&self) -> Option<&dyn DataServer> {
+        None
     }
 }

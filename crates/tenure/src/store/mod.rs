@@ -24,7 +24,7 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use crate::process::Forked;
 use crate::protocol::{Inspection, Reply, Request};
-use crate::types::{Error, ErrorKind, Fence, Key, Operation, Owner};
+use crate::types::{DataCommand, DataValue, Error, ErrorKind, Fence, Key, Operation, Owner};
 
 pub use memory::Memory;
 pub use quorum::{Quorum, QuorumOptions};
@@ -84,6 +84,38 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 
     /// Tells which store this is, and whether a quorum may count its votes.
     fn identity(&self) -> Answer<'_, Identity>;
+
+    /// The server of this store, which has data of programs beside the locks; `None` where there is
+    /// none.
+    fn data(&self) -> Option<&dyn DataServer>;
+}
+
+/// A server that has data of programs beside its locks.
+pub trait DataServer: Send + Sync {
+    /// Carries out the commands, in one step and in order, if this owner's lease on `key` is held
+    /// at that moment. It never sends them twice.
+    fn write<'a>(
+        &'a self,
+        key: &'a Key,
+        owner: &'a Owner,
+        commands: &'a [DataCommand],
+    ) -> Answer<'a, DataReply>;
+}
+
+/// The answer to commands on data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DataReply {
+    /// All were carried out; the answer to each.
+    Done(Vec<DataValue>),
+    /// The lease is not held, and nothing was carried out.
+    Gone,
+    /// The server refused one of them.
+    Failed {
+        /// How many were carried out before.
+        done: usize,
+        /// The server's words.
+        message: String,
+    },
 }
 
 /// The links of a store since it was opened.

@@ -8,7 +8,8 @@ use tokio::sync::watch;
 
 use crate::protocol::{Inspection, Reply, Request};
 use crate::store::{
-    Answer, Capabilities, Identity, Inbox, Links, Memory, Store, StoreError, StoreErrorClass,
+    Answer, Capabilities, DataServer, Identity, Inbox, Links, Memory, Store, StoreError,
+    StoreErrorClass,
 };
 use crate::types::Key;
 
@@ -115,5 +116,9 @@ impl Store for Faulty {
 
     fn identity(&self) -> Answer<'_, Identity> {
         self.memory.identity()
+    }
+
+    fn data(&self) -> Option<&dyn DataServer> {
+        self.memory.data()
     }
 }

@@ -25,6 +25,8 @@ pub enum Operation {
     Release,
     /// Relying on a lock that should be held.
     Hold,
+    /// Writing data under a lock.
+    Write,
     /// Adopting a ticket: the lease changes its owner.
     Transfer,
     /// Taking a lock away from its holder.
@@ -45,6 +47,7 @@ impl fmt::Display for Operation {
             Self::Renew => "renew",
             Self::Release => "release",
             Self::Hold => "hold",
+            Self::Write => "write under",
             Self::Transfer => "transfer",
             Self::Force => "force",
             Self::SetPermits => "set the permits of",

@@ -11,5 +11,6 @@ mod decorator;
 mod default_store;
 mod documentation;
 mod durations;
+mod fencing;
 mod runtimes;
 mod testing;

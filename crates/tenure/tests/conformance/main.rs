@@ -9,6 +9,7 @@ mod lock;
 mod nodes;
 mod rows;
 mod world;
+mod writes;
 
 use std::collections::BTreeSet;
 

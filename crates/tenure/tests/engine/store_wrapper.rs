@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tenure::Key;
 use tenure::protocol::{Inspection, Reply, Request};
-use tenure::store::{Answer, Capabilities, Identity, Inbox, Links, Store};
+use tenure::store::{Answer, Capabilities, DataServer, Identity, Inbox, Links, Store};
 use tokio::sync::watch;
 
 /// The changes to the store within. A method that is not changed goes through to it.
@@ -75,5 +75,9 @@ impl<C: Change> Store for Wrapper<C> {
 
     fn identity(&self) -> Answer<'_, Identity> {
         self.0.within().identity()
+    }
+
+    fn data(&self) -> Option<&dyn DataServer> {
+        self.0.within().data()
     }
 }

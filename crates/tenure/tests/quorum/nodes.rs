@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use tenure::protocol::{Inspection, Op, Reply, Request};
 use tenure::runtime::{self, Runtime};
 use tenure::store::{
-    Answer, Capabilities, Forgets, Identity, Inbox, Links, Memory, Quorum, QuorumOptions, Store,
-    StoreError, StoreErrorClass,
+    Answer, Capabilities, DataServer, Forgets, Identity, Inbox, Links, Memory, Quorum,
+    QuorumOptions, Store, StoreError, StoreErrorClass,
 };
 use tenure::{Key, Locks, LocksOptions};
 use tokio::sync::{Notify, oneshot, watch};
@@ -247,6 +247,10 @@ impl Store for Handle {
                 }),
             }
         })
+    }
+
+    fn data(&self) -> Option<&dyn DataServer> {
+        None
     }
 }
 

@@ -7,6 +7,7 @@
 mod fences;
 mod forgetting;
 mod given_up;
+mod guarded_writes;
 mod interop;
 mod layout;
 mod life;

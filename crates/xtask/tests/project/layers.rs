@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use xtask::files;
 
 /// Bottom first. `mutants` are faults that tests build in; they stand below all others.
-const LAYERS: [&str; 17] = [
-    "mutants", "process", "types", "runtime", "observe", "protocol", "store", "engine", "guard",
-    "ticket", "scope", "kinds", "locks", "connect", "default", "blocking", "testing",
+const LAYERS: [&str; 18] = [
+    "mutants", "process", "types", "fencing", "runtime", "observe", "protocol", "store", "engine",
+    "guard", "ticket", "scope", "kinds", "locks", "connect", "default", "blocking", "testing",
 ];
 
 const SOURCES: &str = "crates/tenure/src/";

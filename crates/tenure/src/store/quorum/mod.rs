@@ -33,7 +33,9 @@ use crate::protocol::{FenceRule, Inspection, Reply, Request};
 use crate::runtime::{Moment, Runtime};
 use crate::types::{Fence, Key, TTL_MIN};
 
-use super::{Answer, Capabilities, Forgets, Identity, Inbox, Links, Reach, Store, StoreError};
+use super::{
+    Answer, Capabilities, DataServer, Forgets, Identity, Inbox, Links, Reach, Store, StoreError,
+};
 use leases::Leases;
 use node::{Node, Register};
 use outbox::Outbox;
@@ -269,6 +271,10 @@ impl Store for Quorum {
     fn identity(&self) -> Answer<'_, Identity> {
         let (unique, forgets) = (self.name(), Forgets::Never);
         Box::pin(std::future::ready(Ok(Identity { unique, replica_of: None, forgets })))
+    }
+
+    fn data(&self) -> Option<&dyn DataServer> {
+        None
     }
 }
 

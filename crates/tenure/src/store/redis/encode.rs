@@ -94,13 +94,13 @@ impl Words {
     }
 
     /// The beginning of a word: the attempt, always as long.
-    fn attempt(&mut self, owner: &Owner) -> &mut Self {
+    pub(super) fn attempt(&mut self, owner: &Owner) -> &mut Self {
         let halves = (0..16).rev().map(|place| (owner.attempt() >> (4 * place)) & 15);
         self.bytes.extend(halves.map(|half| b"0123456789abcdef"[half as usize]));
         self
     }
 
-    fn end(&mut self) -> &mut Self {
+    pub(super) fn end(&mut self) -> &mut Self {
         self.ends.push(self.bytes.len());
         self
     }

@@ -99,6 +99,16 @@ impl Link {
         self.connection.close_direct();
     }
 
+    /// Runs a script for data, which grants nothing.
+    pub(super) async fn eval_data(
+        &self,
+        script: &Script,
+        pack: impl Fn([&str; 2]) -> Command,
+    ) -> Result<Value, Failure> {
+        let (answer, _) = self.connection.eval(Way::Shared, script, |_, head| pack(head)).await?;
+        Ok(answer)
+    }
+
     /// Sends one command, once, and waits for its answer.
     pub(super) async fn command(&self, command: &Command) -> Result<Value, Failure> {
         self.connection.command(command).await

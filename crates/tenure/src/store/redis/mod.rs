@@ -8,6 +8,7 @@
 mod batch;
 mod carrier;
 mod client;
+mod data;
 mod decode;
 mod encode;
 mod inbox;
@@ -32,7 +33,7 @@ use crate::runtime::{Runtime, blocking};
 use crate::types::{Key, TTL_MAX};
 
 use super::{
-    Answer, Capabilities, Forgets, Identity, Inbox, Links, Reach, Store, StoreError,
+    Answer, Capabilities, DataServer, Forgets, Identity, Inbox, Links, Reach, Store, StoreError,
     StoreErrorClass,
 };
 use batch::{Batches, Carrying};
@@ -104,6 +105,8 @@ struct Shared {
     /// Carries the calls of a lone caller.
     direct: Carrier,
     lone: Arc<Lone>,
+    /// For data beside the locks.
+    data_script: Script,
     capabilities: Capabilities,
     restart_guard: Duration,
 }
@@ -160,6 +163,7 @@ impl Redis {
             restart_guard: url.restart_guard,
         };
         let script = options.change(scripts::steps(&terms().preface()));
+        let data_script = options.change(scripts::write(&terms().preface()));
         let carrier = Arc::new(Carrier::new(Arc::clone(&link), script, terms()));
         let direct = carrier.direct(terms());
         // Over TLS a caller's thread would also have to encrypt.
@@ -192,6 +196,7 @@ impl Redis {
             batches,
             direct,
             lone,
+            data_script,
             capabilities,
             restart_guard,
         };
@@ -375,5 +380,9 @@ impl Store for Redis {
             let unique = format!("redis:{}", told.run_id).into();
             Ok(Identity { unique, replica_of: told.replica_of, forgets })
         })
+    }
+
+    fn data(&self) -> Option<&dyn DataServer> {
+        Some(self)
     }
 }

@@ -16,7 +16,7 @@ pub(super) const FRAGMENTS: &[(&str, &str)] = fragments!(
     "clock" "fast" "fast/acquire" "fast/give" "fast/holder" "fences" "full" "full/acquire"
     "full/grants" "full/holders" "full/inspect" "full/layout" "full/operations" "full/queue"
     "full/read" "full/release" "full/state" "full/steps" "full/tombstones" "full/units" "layout"
-    "lock" "marker" "meet" "place" "prelude" "proposal" "steps"
+    "lock" "marker" "meet" "place" "prelude" "proposal" "steps" "write"
 );
 
 /// The first words on each new connection to a guarded server.
@@ -25,6 +25,11 @@ pub(super) static MEET: LazyLock<String> = LazyLock::new(|| expanded("meet"));
 /// The script of all steps, behind what is the same for all calls of a store.
 pub(super) fn steps(preface: &str) -> Script {
     Script { source: [preface, &expanded("steps")].concat().into(), ..Script::new("steps", "") }
+}
+
+/// The script of commands on data, behind the same.
+pub(super) fn write(preface: &str) -> Script {
+    Script { source: [preface, &expanded("write")].concat().into(), ..Script::new("write", "") }
 }
 
 /// A script that reads the time from a key of the server, in microseconds.

@@ -48,7 +48,7 @@ use crate::runtime::{Runtime, claim_thread};
 use crate::types::{Key, TTL_MAX};
 
 use super::{
-    Answer, Capabilities, Forgets, Identity, Inbox, Links, Reach, Store, StoreError,
+    Answer, Capabilities, DataServer, Forgets, Identity, Inbox, Links, Reach, Store, StoreError,
     StoreErrorClass,
 };
 use file::File;
@@ -266,5 +266,9 @@ impl Store for Sqlite {
         // A power cut may lose transactions, but it is a reboot, and no holder survives it.
         let forgets = Forgets::Never;
         Box::pin(ready(Ok(Identity { unique, replica_of: None, forgets })))
+    }
+
+    fn data(&self) -> Option<&dyn DataServer> {
+        None
     }
 }
