@@ -60,7 +60,7 @@ pub(super) struct Lone {
     this: Weak<Self>,
 }
 
-/// What is known of the last lone calls.
+/// The last lone calls.
 struct Streak {
     /// Number of lone calls in a row.
     calls: u32,

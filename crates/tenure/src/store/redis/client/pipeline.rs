@@ -368,7 +368,7 @@ impl State {
     }
 }
 
-/// What reading has to know.
+/// The state that reading needs.
 struct Reading {
     reader: Reader,
     buffer: Vec<u8>,

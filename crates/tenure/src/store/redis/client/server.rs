@@ -34,7 +34,7 @@ impl Default for Limits {
     }
 }
 
-/// What a connection is for.
+/// The purpose of a connection.
 pub(crate) enum Use<'a, S> {
     /// Requests of everybody.
     Shared,

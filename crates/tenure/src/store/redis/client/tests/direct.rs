@@ -41,7 +41,11 @@ fn a_caller_reads_its_answer_in_place() {
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         let answered = runtime.block_on(async {
             let ping = ask();
-            tokio::select! { biased; answer = pipe.send(&ping) => Some(answer), () = async {} => None }
+            tokio::select! {
+                biased;
+                answer = pipe.send(&ping) => Some(answer),
+                () = async {} => None,
+            }
         });
         drop(driver);
         if let Some(answer) = answered {
