@@ -97,7 +97,8 @@ pub enum Op {
     /// fence; the units that become free are granted to the queue in the same step. More are given
     /// only if they fit at once and nobody waits, so two that want more never wait for each other;
     /// the lease gets a new, larger fence then. By its fence and its old units, a request that
-    /// arrives after a later change is known, and does nothing.
+    /// arrives after a later change is known, and does nothing. With as many units as before the
+    /// lease gets a new fence and nothing else, so that requests from before it do nothing.
     Resize {
         /// The holder.
         owner: Owner,
@@ -253,7 +254,7 @@ pub enum Reply {
     },
     /// Resize: the lease has the units that were asked for.
     Resized {
-        /// The fencing token: a new one if there are more units than before.
+        /// The fencing token: the same one if there are fewer units than before, else a new one.
         fence: Fence,
     },
     /// Set the limit: done.

@@ -168,8 +168,8 @@ impl Taken<'_> {
             }
             ensure!(fence > self.before.fence(), "a new grant with the old fence {fence}");
             ensure!(fence.get() >= self.at.fence_seed, "a fence below the clock's");
-            let grew = matches!(self.op, Op::Resize { owner, .. } if *owner == holder.owner);
-            ensure!(grew || holder.since == self.now(), "a new grant that began in the past");
+            let is_resized = matches!(self.op, Op::Resize { owner, .. } if *owner == holder.owner);
+            ensure!(is_resized || holder.since == self.now(), "a new grant that began in the past");
         }
         Ok(())
     }
@@ -341,6 +341,12 @@ impl Taken<'_> {
                 // Those that waited for more than that are gone, and may have been all.
                 let was = shares(self.after).next().is_some().then_some(*limit);
                 *again == Reply::LimitSet { was }
+            }
+            // The lease has another fence by then, and that is all that was asked for.
+            (Op::Resize { from, to, .. }, Reply::Resized { .. }, again)
+                if from.units() == to.units() =>
+            {
+                matches!(again, Reply::Mismatch(_))
             }
             (_, first, again) => first == again,
         };

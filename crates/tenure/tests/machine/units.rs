@@ -25,7 +25,7 @@ fn without(key: &KeyState, owner: &Owner) -> KeyState {
 impl Taken<'_> {
     /// The lease of the one that asked for other units.
     pub(crate) fn is_resized_as_told(&self, old: &Holder, new: &Holder) -> Verdict {
-        let Op::Resize { to, .. } = self.op else { return Ok(()) };
+        let Op::Resize { from, to, .. } = self.op else { return Ok(()) };
         ensure!((new.expires, new.since) == (old.expires, old.since), "it is another lease");
         let Reply::Resized { fence } = *self.reply else {
             ensure!(new == old, "a refused change of units changed the lease");
@@ -33,9 +33,9 @@ impl Taken<'_> {
         };
         ensure!(new.claim == *to, "it has {:?} in place of {to:?}", new.claim);
         ensure!(new.fence == fence, "it is told of the fence {fence}");
-        let keeps = is_within(*to, old.claim);
+        let keeps = is_within(*to, old.claim) && !same_units(*from, *to);
         ensure!(keeps == (fence == old.fence), "from {:?} to {to:?} with {fence}", old.claim);
-        ensure!(keeps || fence > self.before.fence(), "more units with the old fence {fence}");
+        ensure!(keeps || fence > self.before.fence(), "not a new fence: {fence}");
         Ok(())
     }
 
@@ -46,7 +46,7 @@ impl Taken<'_> {
         let due = match idle.holders().iter().find(|h| h.owner == *owner) {
             _ if self.was_buried(owner) => "withdrawn",
             None => "gone",
-            Some(held) if held.claim == *to => "resized",
+            Some(held) if held.claim == *to && !same_units(*from, *to) => "resized",
             Some(held) if held.fence != *fence || !same_units(held.claim, *from) => "mismatch",
             Some(_) if differs(&idle, *to) => "mismatch",
             Some(held) if is_within(*to, held.claim) => "resized",
@@ -172,6 +172,22 @@ fn more_units_are_refused_while_others_wait() {
     assert!(matches!(reply, Reply::Busy { .. }), "it overtakes: {reply:?}");
 }
 
+/// So a client whose reply was lost knows that it has what it had, and nothing more.
+#[test]
+fn with_a_new_fence_a_request_that_is_still_to_arrive_does_nothing() {
+    let mut key = KeyState::default();
+    let old = held(&mut key, 0, share(1));
+    let new_fence = resize(0, old, share(1), share(1));
+    let reply = apply(&mut key, &new_fence, start());
+    let Reply::Resized { fence } = reply else { panic!("{reply:?}") };
+    assert!(fence > old);
+    for late in [resize(0, old, share(1), Claim::EXCLUSIVE), new_fence] {
+        let reply = apply(&mut key, &late, start());
+        assert!(matches!(reply, Reply::Mismatch(_)), "{late:?}: {reply:?}");
+        assert_eq!((key.holders()[0].fence, key.holders()[0].claim), (fence, share(1)));
+    }
+}
+
 /// A request that was sent twice can arrive once more, after all that came later.
 #[test]
 fn late_change_of_units_does_nothing_to_a_later_claim() {
@@ -183,6 +199,7 @@ fn late_change_of_units_does_nothing_to_a_later_claim() {
         (Claim::EXCLUSIVE, share(3)),
         (share(3), share(2)),
         (share(2), share(1)),
+        (share(1), share(1)),
         (share(1), share(2)),
         (share(2), Claim::EXCLUSIVE),
         (Claim::EXCLUSIVE, share(1)),

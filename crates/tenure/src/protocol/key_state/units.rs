@@ -23,7 +23,8 @@ impl KeyState {
         };
         let held = &self.holders[index];
         let units = held.claim.units();
-        if held.claim == to {
+        let keeps_units = from.units() == to.units();
+        if held.claim == to && !keeps_units {
             return Reply::Resized { fence: held.fence };
         }
         if (held.fence, units) != (fence, from.units()) {
@@ -39,6 +40,8 @@ impl KeyState {
                 let look_in = self.look_in(to, self.queue.len(), Some(owner), at.now);
                 return Reply::Busy { look_in, blocker: self.blocker(Some(owner), at.now) };
             }
+        }
+        if to.units() > units || keeps_units {
             // A late request from before this must not be taken for a new one.
             self.holders[index].fence = self.mint(FenceRule::Mint, at);
         }
@@ -46,6 +49,7 @@ impl KeyState {
         held.claim = to;
         Reply::Resized { fence: held.fence }
     }
+
     /// Gives all shares another limit. The caller grants what fits now.
     pub(super) fn set_limit(&mut self, limit: u32) -> Reply {
         if Claim::new(1, limit).is_none() {

@@ -11,14 +11,12 @@ local function grow(holder, step)
     local units, ahead = step.units, state.waiting
     return { 'busy', look_in(units, ahead, FOREIGN_LOOK, holder), blocker(holder) }
   end
-  local fence = next_fence()
   if step.units == ALL then
     if not take_lock(holder.owner, holder.expires) then
       return { 'mismatch', not_a_lock() or 'the key is in use' }
     end
     key.lock = holder.owner
   end
-  holder.fence, state.fence = fence, fence
 end
 
 function resize(step)
@@ -26,8 +24,9 @@ function resize(step)
   local index = find_holder(step)
   if not index then return { 'gone' } end
   local holder = state.holders[index]
-  local had = holder.units
-  if had == step.units and (had == ALL or state.limit == step.limit) then
+  local had, keeps_units = holder.units, step.from == step.units
+  local is_so = had == step.units and (had == ALL or state.limit == step.limit)
+  if is_so and not keeps_units then
     return { 'resized', holder.fence }
   end
   if holder.fence ~= step.fence or had ~= step.from then
@@ -35,7 +34,12 @@ function resize(step)
   end
   local refused = agree_on(step) or step.units > had and grow(holder, step)
   if refused then return refused end
-  if had == ALL then delete_lock() end
+  if step.units > had or keeps_units then
+    -- A late request from before this must not be taken for a new one.
+    holder.fence = next_fence()
+    state.fence = holder.fence
+  end
+  if had == ALL and step.units < ALL then delete_lock() end
   holder.units, key.is_dirty = step.units, true
   return { 'resized', holder.fence }
 end
