@@ -41,7 +41,7 @@ use crate::scope::{Compensated, Failure, Finished};
 use crate::ticket::Ticket;
 use crate::types::{DataCommand, DataValue, Error, Key, LostReason, Result};
 
-pub use kinds::{Mutex, Semaphore};
+pub use kinds::{Mutex, RwLock, Semaphore};
 pub use multi_lock::{MultiGuard, MultiLock, all};
 pub use reentrant::{ReentrantGuard, ReentrantMutex};
 
@@ -71,6 +71,11 @@ pub fn semaphore(name: impl AsRef<str>, permits: u32) -> Semaphore {
     crate::default::semaphore(name, permits).into()
 }
 
+/// [`tenure::rwlock`](crate::rwlock), for blocking use.
+pub fn rwlock(name: impl AsRef<str>) -> RwLock {
+    crate::default::rwlock(name).into()
+}
+
 /// [`tenure::Locks`](crate::Locks) for blocking use. [`connect`] makes them, or `From`, from the
 /// async ones. Both may be used side by side.
 #[derive(Debug, Clone)]
@@ -97,6 +102,11 @@ impl Locks {
     /// See [`Locks::semaphore`](crate::Locks::semaphore).
     pub fn semaphore(&self, key: impl AsRef<str>, permits: u32) -> Semaphore {
         self.0.semaphore(key, permits).into()
+    }
+
+    /// See [`Locks::rwlock`](crate::Locks::rwlock).
+    pub fn rwlock(&self, key: impl AsRef<str>) -> RwLock {
+        self.0.rwlock(key).into()
     }
 
     /// See [`Locks::list`](crate::Locks::list).
@@ -209,6 +219,22 @@ impl Guard {
     /// As there.
     pub fn write(&self, commands: impl IntoIterator<Item = DataCommand>) -> Result<Vec<DataValue>> {
         block_on(self.0.write(commands))
+    }
+
+    /// See [`Guard::downgrade`](crate::Guard::downgrade).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn downgrade(&mut self) -> Result<()> {
+        block_on(self.0.downgrade())
+    }
+
+    /// See [`Guard::try_upgrade`](crate::Guard::try_upgrade).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn try_upgrade(&mut self) -> Result<bool> {
+        block_on(self.0.try_upgrade())
     }
 
     /// See [`Guard::hand_over`](crate::Guard::hand_over).

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError};
 use tokio::sync::OnceCell;
 
 use crate::engine::LocksOptions;
-use crate::kinds::{LazyLocks, MultiLock, Mutex, Opening, Semaphore};
+use crate::kinds::{LazyLocks, MultiLock, Mutex, Opening, RwLock, Semaphore};
 use crate::locks::Locks;
 use crate::process::{OfProcess, PerProcess, of_process};
 use crate::types::{Error, ErrorKind, Key, Operation, Result};
@@ -96,8 +96,21 @@ pub fn all(keys: impl IntoIterator<Item = impl AsRef<str>>) -> MultiLock {
     MultiLock::new(LazyLocks::Later(open), keys.into_iter().map(Key::new))
 }
 
-/// Makes `locks` the default store of [`mutex`], [`semaphore`] and [`default_locks`], for this
-/// whole program.
+/// A read-write lock on `name` in the default store, which is found as by [`mutex`].
+///
+/// ```
+/// # async fn load() {}
+/// # async fn f() -> tenure::Result<()> {
+/// let reader = tenure::rwlock("prices").read().await?;
+/// load().await;
+/// # reader.release().await.map(drop) }
+/// ```
+pub fn rwlock(name: impl AsRef<str>) -> RwLock {
+    RwLock::new(LazyLocks::Later(open), Key::new(name))
+}
+
+/// Makes `locks` the default store of [`mutex`], [`rwlock`], [`semaphore`], [`all`] and
+/// [`default_locks`], for this whole program.
 ///
 /// Call it early in `main`. Locks that were made before use it from their next acquisition on;
 /// guards stay with the store that granted them. A forked process does not inherit it.

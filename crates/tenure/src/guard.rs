@@ -11,10 +11,10 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use crate::engine::{self, Engine, LeaseEntry};
-use crate::process::OfProcess;
+use crate::process::{OfProcess, of_process};
 use crate::protocol::Reply;
 use crate::runtime::Moment;
-use crate::types::{ErrorKind, Operation, Result};
+use crate::types::{Claim, ErrorKind, Operation, Result};
 
 use lease::Inner;
 pub use lease::Lease;
@@ -74,6 +74,31 @@ impl Guard {
     /// Keeps the key taken until `at`, even if this guard is released earlier.
     pub(crate) fn keep_until(&self, at: Moment) {
         self.lease.inner.held.lease.keep_until(at);
+    }
+
+    /// Changes the part of the key that it holds, in place; `false` if there is no room for that
+    /// now.
+    pub(crate) async fn resize(&mut self, from: Claim, to: Claim) -> Result<bool> {
+        self.lease.check_process(Operation::Resize)?;
+        self.lease.verdict(Operation::Resize)?;
+        let Inner { engine, held } = &*self.lease.inner;
+        let failing = || self.lease.failing(Operation::Resize);
+        if !engine.capabilities().many_units {
+            let message = "only a store that counts its holders in one place can let a reader in \
+                           beside others, and a quorum does not; use one server, or a file";
+            return Err(failing().with(ErrorKind::Invalid, message));
+        }
+        let changed = of_process(engine::resize(engine, &held.lease, from, to)).await;
+        let changed = changed.map_err(|_| failing().by_fork())??;
+        self.lease.verdict(Operation::Resize)?;
+        Ok(changed)
+    }
+
+    /// Waits until it is known which part of the key it holds.
+    pub(crate) async fn settle_part(&self) -> Result<()> {
+        let Inner { engine, held } = &*self.lease.inner;
+        let settled = of_process(engine::settled(engine, &held.lease)).await;
+        settled.map_err(|_| self.lease.failing(Operation::Resize).by_fork())?
     }
 
     /// Ends this guard without a release.

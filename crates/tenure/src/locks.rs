@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::engine::{self, Engine, LocksOptions};
 use crate::guard::{Guard, Released};
-use crate::kinds::{LazyLocks, MultiLock, Mutex, Semaphore};
+use crate::kinds::{LazyLocks, MultiLock, Mutex, RwLock, Semaphore};
 use crate::process::OfProcess;
 use crate::protocol::Inspection;
 use crate::runtime::Runtime;
@@ -81,6 +81,13 @@ impl Locks {
     /// Nothing is sent yet.
     pub fn all(&self, keys: impl IntoIterator<Item = impl AsRef<str>>) -> MultiLock {
         MultiLock::new(LazyLocks::Open(self.engine.clone()), keys.into_iter().map(Key::new))
+    }
+
+    /// A read-write lock on `key`: many readers or one writer at a time.
+    ///
+    /// Nothing is sent yet. A bad key is refused by the first call that sends something.
+    pub fn rwlock(&self, key: impl AsRef<str>) -> RwLock {
+        RwLock::new(LazyLocks::Open(self.engine.clone()), Key::new(key))
     }
 
     /// At most `limit` keys in use that begin with `prefix`, in order, from the one after

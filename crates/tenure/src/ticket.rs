@@ -82,6 +82,7 @@ impl Guard {
     /// ```
     pub async fn hand_over(self, keep: Duration) -> Result<Ticket> {
         self.extend_to(keep).await?;
+        self.settle_part().await?;
         let ticket =
             Ticket { key: self.key().clone(), owner: self.owner().clone(), fence: self.fence() };
         self.settle();

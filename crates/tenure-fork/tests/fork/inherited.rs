@@ -127,6 +127,8 @@ impl Hands {
             forked("try_acquire", free.try_acquire().await);
             forked("acquire a permit", locks.semaphore("pool", 3).acquire().await);
             forked("try_acquire_many", locks.semaphore("pool", 3).try_acquire_many(2).await);
+            forked("read", locks.rwlock("page").read().await);
+            forked("try_write", locks.rwlock("page").try_write().await);
             forked("steal", locks.mutex("key 1").steal().await);
             forked("force_release", locks.mutex("key 1").force_release().await);
             forked("inspect", free.inspect().await);
@@ -167,7 +169,7 @@ impl Hands {
     }
 
     fn leases(mut self) {
-        for guard in &self.guards {
+        for guard in &mut self.guards {
             let error = guard.check().expect_err("held by a child");
             assert_eq!(error.kind(), ErrorKind::Lost, "{error}");
             assert!(error.to_string().contains("forked"), "{error}");
@@ -179,6 +181,8 @@ impl Hands {
                 guard.renewed(guard.deadline()).await;
                 forked("extend_to", guard.extend_to(Duration::from_secs(30)).await);
                 forked("extend_by", guard.extend_by(Duration::from_secs(1)).await);
+                forked("downgrade", guard.downgrade().await);
+                forked("try_upgrade", guard.try_upgrade().await);
             });
         }
         let mut next = || self.guards.pop().expect("a guard is left");

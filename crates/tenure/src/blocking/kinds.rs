@@ -86,12 +86,7 @@ macro_rules! kind {
             }
 
             same! { $kind, Guard::from;
-                acquire() -> Guard;
                 adopt(ticket: &Ticket) -> Guard;
-            }
-
-            same! { $kind, |held| held.map(Guard::from);
-                try_acquire() -> Option<Guard>;
             }
 
             same! { $kind, |answer| answer;
@@ -99,6 +94,21 @@ macro_rules! kind {
                 held_by_anyone() -> bool;
                 held_by_me() -> bool;
                 force_release() -> u32;
+            }
+        }
+    };
+}
+
+/// Defines the verbs and scopes of a kind that is acquired in one way.
+macro_rules! acquire {
+    ($kind:ident) => {
+        impl $kind {
+            same! { $kind, Guard::from;
+                acquire() -> Guard;
+            }
+
+            same! { $kind, |held| held.map(Guard::from);
+                try_acquire() -> Option<Guard>;
             }
 
             /// Acquires, runs `work` on this thread, and gives the lock back. As the async `run`,
@@ -155,6 +165,7 @@ macro_rules! kind {
 }
 
 kind!(Mutex, "nothing is locked before it is acquired");
+acquire!(Mutex);
 
 impl Mutex {
     same! { Mutex, Guard::from;
@@ -162,7 +173,22 @@ impl Mutex {
     }
 }
 
+kind!(RwLock, "nothing is locked before it is read or written");
+
+impl RwLock {
+    same! { RwLock, Guard::from;
+        read() -> Guard;
+        write() -> Guard;
+    }
+
+    same! { RwLock, |held| held.map(Guard::from);
+        try_read() -> Option<Guard>;
+        try_write() -> Option<Guard>;
+    }
+}
+
 kind!(Semaphore, "no permit is held before it is acquired");
+acquire!(Semaphore);
 
 impl Semaphore {
     /// See [`Semaphore::permits`](crate::Semaphore::permits).

@@ -299,7 +299,7 @@ impl<'a> Attempt<'a> {
         held.lease.give_to_current_task();
         // From the times at hand: after the verdict on the lease, nothing may take time.
         let waited = held.lease.held_from.since(self.started);
-        observe::granted(&self.engine.name, &self.options.key, held.lease.fence, waited);
+        observe::granted(&self.engine.name, &self.options.key, held.lease.fence(), waited);
         held
     }
 

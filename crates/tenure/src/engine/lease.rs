@@ -8,6 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use foldhash::fast::FixedState;
+use tokio::sync::Mutex;
 use tokio::task;
 use tokio_util::sync::CancellationToken;
 
@@ -15,7 +16,7 @@ use crate::mutants;
 use crate::observe;
 use crate::protocol::timing;
 use crate::runtime::{Moment, Runtime, shielded};
-use crate::types::{Fence, Key, LostReason, Owner, TTL_MIN};
+use crate::types::{Claim, Fence, Key, LostReason, Owner, TTL_MIN};
 
 use super::options::{HandoffBudget, LeaseOptions};
 use super::signal::Signal;
@@ -37,6 +38,15 @@ pub(crate) struct LeaseEntry {
     pub(crate) lease: Arc<LeaseState>,
 }
 
+/// A change of the part of the key that a lease claims.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Change {
+    /// The fence of the lease before it.
+    pub(super) fence: Fence,
+    pub(super) from: Claim,
+    pub(super) to: Claim,
+}
+
 /// A grant, as this process learns of it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Grant {
@@ -56,7 +66,11 @@ pub(super) struct Grant {
 pub(crate) struct LeaseState {
     pub(crate) key: Key,
     pub(crate) owner: Owner,
-    pub(crate) fence: Fence,
+    /// Written by each confirmed change of what it claims. Moves forward only.
+    fence: AtomicU64,
+    /// A change that was sent and whose outcome is unknown. Nobody begins another one, or settles
+    /// this one, while somebody has the mutex.
+    pub(super) unsettled: Mutex<Option<Change>>,
     pub(super) options: LeaseOptions,
     pub(crate) held_from: Moment,
     /// In microseconds: how long the key stays taken after the grant, even if it is released
@@ -119,7 +133,8 @@ impl LeaseState {
         Self {
             key: key.clone(),
             owner: owner.clone(),
-            fence,
+            fence: AtomicU64::new(fence.get()),
+            unsettled: Mutex::default(),
             options,
             held_from,
             min_hold: AtomicU64::new(micros(options.min_hold)),
@@ -168,6 +183,15 @@ impl LeaseState {
 
     pub(super) fn was_handed_off(&self) -> bool {
         self.was_handed_off.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn fence(&self) -> Fence {
+        Fence::new(self.fence.load(Ordering::Acquire))
+    }
+
+    /// The store has given it this fence.
+    pub(super) fn set_fence(&self, fence: Fence) {
+        self.fence.fetch_max(fence.get(), Ordering::AcqRel);
     }
 
     pub(crate) fn deadline(&self) -> Moment {
@@ -287,7 +311,7 @@ impl LeaseState {
         if let Some(token) = self.lost.get().cloned() {
             self.runtime.aside(Box::new(move || token.cancel()));
         }
-        observe::lost(&*self.runtime, &self.store, &self.key, self.fence, reason);
+        observe::lost(&*self.runtime, &self.store, &self.key, self.fence(), reason);
     }
 
     fn wake_aside(&self, signal: &Signal) {
@@ -324,7 +348,7 @@ impl LeaseState {
     /// Tells the loggers that it was given back.
     pub(super) fn tell_given_back(&self) {
         let held_for = self.runtime.now().since(self.held_from);
-        observe::given_back(&*self.runtime, &self.store, &self.key, self.fence, held_for);
+        observe::given_back(&*self.runtime, &self.store, &self.key, self.fence(), held_for);
     }
 
     /// A renewal that was sent at `sent` for `ttl` was confirmed, and the answer read at `now`.

@@ -12,6 +12,7 @@
 //! | `cleanup`, `queue`, `release`, `renew` | what becomes of leases and waiters |
 //! | `write` | commands on data under a lease |
 //! | `attempt`, `poll`, `acquire` | acquiring |
+//! | `resize` | changing what a lease claims |
 //! | `keepalive` | the task in the background |
 
 mod acquire;
@@ -27,6 +28,7 @@ mod poll_queue;
 mod queue;
 mod release;
 mod renew;
+mod resize;
 mod schedule;
 mod signal;
 mod tables;
@@ -65,6 +67,7 @@ pub(crate) use options::{AcquireOptions, LeaseOptions, check_ttl};
 pub use options::{LocksOptions, Renewal};
 pub(crate) use release::give_back;
 pub(crate) use renew::extend;
+pub(crate) use resize::{resize, settled};
 pub(crate) use write::write;
 
 #[derive(Debug)]

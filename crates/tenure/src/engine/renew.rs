@@ -80,7 +80,7 @@ pub(super) fn answered(engine: &Engine, renewing: &Renewing, reply: &Reply, sent
         Reply::Renewed => {
             let from = if mutants::has!(ValidityFromReply) { engine.now() } else { sent };
             lease.confirm(from, *ttl, engine.now());
-            observe::renewed(&*engine.runtime, &lease.key, lease.fence);
+            observe::renewed(&*engine.runtime, &lease.key, lease.fence());
             let next = lease.options.renew_every.map_or(Moment::NEVER, |every| sent + every);
             lease.renew_at(next);
             engine.tables.move_to(*id, lease.next_visit());

@@ -52,10 +52,10 @@ impl Lease {
     }
 
     /// The fencing token: larger than that of every earlier grant on this key, and unchanged by
-    /// renewal.
+    /// renewal. An upgrade gives a new one ([`Guard::try_upgrade`](crate::Guard::try_upgrade)).
     #[must_use]
     pub fn fence(&self) -> Fence {
-        self.state().fence
+        self.state().fence()
     }
 
     /// The owner that holds it: this acquisition's own.

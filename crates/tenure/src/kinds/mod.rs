@@ -7,6 +7,7 @@ mod multi_lock;
 mod mutex;
 mod options;
 mod reentrant;
+mod rwlock;
 mod scopes;
 mod semaphore;
 
@@ -14,4 +15,5 @@ pub(crate) use lazy_locks::{LazyLocks, Opening};
 pub use multi_lock::{MultiGuard, MultiLease, MultiLock};
 pub use mutex::Mutex;
 pub use reentrant::{ReentrantGuard, ReentrantMutex, ReentrantScope};
+pub use rwlock::RwLock;
 pub use semaphore::Semaphore;

@@ -50,7 +50,7 @@ impl Mutex {
         Self { options: Options::new(MUTEX, locks, key) }
     }
 
-    options!();
+    options!("[`acquire`](Self::acquire)");
 
     /// Checks the options and sends nothing: each limit, and whether they fit together. For a
     /// program that takes them from a user, and refuses them before it connects. Every acquire

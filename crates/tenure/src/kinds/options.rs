@@ -168,9 +168,10 @@ impl Kind {
     }
 }
 
-/// Defines the methods of a kind that set its options, which it keeps in a field `options`.
+/// Defines the methods of a kind that set its options, which it keeps in a field `options`. The
+/// text `$acquire` names its methods that wait.
 macro_rules! options {
-    () => {
+    ($acquire:literal) => {
         /// Time for which the lease lasts without renewal: 10 ms to 30 days, default 30 s. After a
         /// crash of the holder, all that it held is free again after this time at the latest.
         pub fn with_ttl(mut self, ttl: Duration) -> Self {
@@ -178,8 +179,8 @@ macro_rules! options {
             self
         }
 
-        /// Maximum time for which [`acquire`](Self::acquire) waits; default: no limit. The first
-        /// request may take 100 ms even if this limit is shorter.
+        #[doc = concat!("Maximum time for which ", $acquire, " waits; default: no limit. The")]
+        /// first request may take 100 ms even if this limit is shorter.
         pub fn with_wait(mut self, limit: Duration) -> Self {
             self.options.wait = Some(limit);
             self

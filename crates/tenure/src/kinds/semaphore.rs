@@ -77,7 +77,7 @@ impl Semaphore {
         self.permits
     }
 
-    options!();
+    options!("[`acquire`](Self::acquire)");
 
     /// Checks the options and sends nothing: each limit, and whether they fit together. For a
     /// program that takes them from a user, and refuses them before it connects. Every acquire

@@ -27,6 +27,8 @@ pub enum Operation {
     Hold,
     /// Writing data under a lock.
     Write,
+    /// Changing the part of the key that is held: a downgrade or an upgrade.
+    Resize,
     /// Adopting a ticket: the lease changes its owner.
     Transfer,
     /// Taking a lock away from its holder.
@@ -48,6 +50,7 @@ impl fmt::Display for Operation {
             Self::Release => "release",
             Self::Hold => "hold",
             Self::Write => "write under",
+            Self::Resize => "resize",
             Self::Transfer => "transfer",
             Self::Force => "force",
             Self::SetPermits => "set the permits of",

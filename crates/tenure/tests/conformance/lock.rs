@@ -4,7 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use tenure::protocol::Inspection;
-use tenure::{Claim, Guard, Locks, Mutex, Renewal, Result, Semaphore};
+use tenure::{Claim, Guard, Locks, Mutex, Renewal, Result, RwLock, Semaphore};
 
 /// The key or its part that each holder of a row claims. In every case one holds it at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,12 +14,14 @@ pub(crate) enum Share {
     OneOfOne,
     /// The last permit of a semaphore of five; somebody else has the other four.
     LastOfFive,
+    /// The whole key, by a read-write lock.
+    Writer,
 }
 
 impl Share {
     pub(crate) fn claim(self) -> Claim {
         match self {
-            Self::Mutex => Claim::EXCLUSIVE,
+            Self::Mutex | Self::Writer => Claim::EXCLUSIVE,
             Self::OneOfOne => Claim::new(1, 1).expect("valid"),
             Self::LastOfFive => Claim::new(1, 5).expect("valid"),
         }
@@ -31,6 +33,7 @@ impl Share {
             Self::Mutex => Lock::Mutex(locks.mutex(key)),
             Self::OneOfOne => Lock::Semaphore(locks.semaphore(key, 1)),
             Self::LastOfFive => Lock::Semaphore(locks.semaphore(key, 5)),
+            Self::Writer => Lock::Writer(locks.rwlock(key)),
         }
     }
 }
@@ -44,6 +47,7 @@ pub(crate) trait Acquire: Clone + Send + Sync + 'static {
 pub(crate) enum Lock {
     Mutex(Mutex),
     Semaphore(Semaphore),
+    Writer(RwLock),
 }
 
 macro_rules! options {
@@ -52,17 +56,7 @@ macro_rules! options {
             match self {
                 Self::Mutex(lock) => Self::Mutex(lock.$name($($option),+)),
                 Self::Semaphore(lock) => Self::Semaphore(lock.$name($($option),+)),
-            }
-        })+
-    };
-}
-
-macro_rules! verbs {
-    ($($name:ident -> $answer:ty;)+) => {
-        $(pub(crate) async fn $name(&self) -> Result<$answer> {
-            match self {
-                Self::Mutex(lock) => lock.$name().await,
-                Self::Semaphore(lock) => lock.$name().await,
+                Self::Writer(lock) => Self::Writer(lock.$name($($option),+)),
             }
         })+
     };
@@ -80,10 +74,28 @@ impl Lock {
         with_label(text: &str);
     }
 
-    verbs! {
-        acquire -> Guard;
-        try_acquire -> Option<Guard>;
-        inspect -> Inspection;
+    pub(crate) async fn acquire(&self) -> Result<Guard> {
+        match self {
+            Self::Mutex(lock) => lock.acquire().await,
+            Self::Semaphore(lock) => lock.acquire().await,
+            Self::Writer(lock) => lock.write().await,
+        }
+    }
+
+    pub(crate) async fn try_acquire(&self) -> Result<Option<Guard>> {
+        match self {
+            Self::Mutex(lock) => lock.try_acquire().await,
+            Self::Semaphore(lock) => lock.try_acquire().await,
+            Self::Writer(lock) => lock.try_write().await,
+        }
+    }
+
+    pub(crate) async fn inspect(&self) -> Result<Inspection> {
+        match self {
+            Self::Mutex(lock) => lock.inspect().await,
+            Self::Semaphore(lock) => lock.inspect().await,
+            Self::Writer(lock) => lock.inspect().await,
+        }
     }
 }
 

@@ -110,6 +110,21 @@ rows! {
         World::quorum(Nodes::Memories, 1), multi_lock_contract;
     multi_lock_quorum_two: "multi_lock", "quorum", "two handles",
         World::quorum(Nodes::Memories, 2), multi_lock_contract;
+    rwlock_memory_one: "rwlock", "memory", "one handle", World::memory(1), rwlock_contract;
+    rwlock_memory_two: "rwlock", "memory", "two handles", World::memory(2), rwlock_contract;
+    rwlock_sqlite_one: "rwlock", "sqlite", "one handle", World::sqlite(1), rwlock_contract;
+    rwlock_sqlite_two: "rwlock", "sqlite", "two handles", World::sqlite(2), rwlock_contract;
+    rwlock_redis_one: "rwlock", "redis", "one handle", World::redis(Flavour::Redis, 1),
+        rwlock_contract;
+    rwlock_redis_few_rights: "rwlock", "redis", "two handles",
+        World::redis_with_few_rights(Flavour::Redis, 2), rwlock_contract;
+    rwlock_valkey_two: "rwlock", "redis", "two handles", World::redis(Flavour::Valkey, 2),
+        rwlock_contract;
+    rwlock_quorum_of_memories: "rwlock", "quorum", "one handle",
+        World::quorum(Nodes::Memories, 1), refused_rwlock_contract;
+    rwlock_quorum_of_three: "rwlock", "quorum", "two handles",
+        World::quorum(Nodes::Servers(&[Flavour::Redis; 3], Trouble::None), 2),
+        refused_rwlock_contract;
     one_of_one_memory: "semaphore", "memory", "two handles", World::memory(2), one_of_one_contract;
     one_of_one_sqlite: "semaphore", "sqlite", "two handles", World::sqlite(2), one_of_one_contract;
     one_of_one_redis: "semaphore", "redis", "two handles", World::redis(Flavour::Redis, 2),

@@ -11,6 +11,7 @@ mod heartbeats;
 mod inbox;
 mod last_handle;
 mod links;
+mod lost_replies;
 mod observed;
 mod still;
 mod store_wrapper;

@@ -3,6 +3,7 @@
 pub(crate) mod multi_lock;
 pub(crate) mod mutex;
 pub(crate) mod reentrant;
+pub(crate) mod rwlock;
 pub(crate) mod semaphore;
 
 /// Makes one test of each case of the mutex.
@@ -69,10 +70,10 @@ macro_rules! unqueued_mutex_contract {
     };
 }
 
-/// Makes one test of all cases of a semaphore. The store gives the permits of a claim for one
-/// unit as it gives a whole key, so the cases of the mutex are run too, as far as it matters to
-/// them how many units there are.
-macro_rules! semaphore_contract {
+/// Makes one test of all cases of the mutex that another kind shares with it. The store gives a
+/// part of a key as it gives a whole one, so these are the cases to which it matters what is
+/// claimed.
+macro_rules! shared_contract {
     ($world:expr) => {
         crate::cases::side_by_side! { $world;
             mutex acquiring: free_key_is_held_at_once, try_answers_none_while_held,
@@ -102,7 +103,7 @@ macro_rules! semaphore_contract {
 /// A semaphore of one permit.
 macro_rules! one_of_one_contract {
     ($world:expr) => {
-        crate::cases::semaphore_contract! {
+        crate::cases::shared_contract! {
             async { $world.await.about(crate::lock::Share::OneOfOne).await }
         }
     };
@@ -111,7 +112,7 @@ macro_rules! one_of_one_contract {
 /// A semaphore of five permits, of which others have four; and what only a semaphore has.
 macro_rules! one_of_five_contract {
     ($world:expr) => {
-        crate::cases::semaphore_contract! {
+        crate::cases::shared_contract! {
             async { $world.await.about(crate::lock::Share::LastOfFive).await }
         }
 
@@ -131,6 +132,42 @@ macro_rules! one_of_five_contract {
                 semaphore refusing: another_number_is_refused_with_both,
                     another_number_follows_when_none_is_held, bad_numbers_are_refused;
             }
+        }
+    };
+}
+
+/// The write lock, which passes for a mutex; and what only a read-write lock has.
+macro_rules! rwlock_contract {
+    ($world:expr) => {
+        crate::cases::shared_contract! {
+            async { $world.await.about(crate::lock::Share::Writer).await }
+        }
+
+        mod readers {
+            #[allow(unused_imports, reason = "what the row's expression needs")]
+            use super::*;
+
+            crate::cases::side_by_side! { $world;
+                rwlock readers: readers_share_and_writers_do_not,
+                    mutex_and_writer_exclude_each_other, writer_is_not_overtaken_by_readers,
+                    readers_of_the_dead_let_the_writer_in, crowd_reads_together_and_writes_alone,
+                    dropped_writer_lets_readers_pass, force_release_takes_the_key_from_all_readers,
+                    ticket_keeps_its_part, everything_has_its_blocking_name;
+                rwlock changes: downgrade_lets_waiting_readers_in,
+                    upgrade_alone_gets_a_larger_fence, upgrade_beside_others_keeps_what_it_has,
+                    upgrade_does_not_overtake, changed_lease_is_renewed_and_given_back,
+                    changes_of_other_guards, lost_guard_is_not_changed;
+                rwlock refusing: semaphore_beside_readers_is_refused;
+            }
+        }
+    };
+}
+
+/// A store that cannot carry read-write locks.
+macro_rules! refused_rwlock_contract {
+    ($world:expr) => {
+        crate::cases::side_by_side! { $world;
+            rwlock refusing: store_refuses_before_anything_is_touched;
         }
     };
 }
@@ -216,6 +253,6 @@ macro_rules! contract {
 
 pub(crate) use {
     contract, multi_lock_contract, mutex_contract, one_of_five_contract, one_of_one_contract,
-    reentrant_contract, refused_semaphore_contract, semaphore_contract, side_by_side,
-    unqueued_mutex_contract,
+    reentrant_contract, refused_rwlock_contract, refused_semaphore_contract, rwlock_contract,
+    shared_contract, side_by_side, unqueued_mutex_contract,
 };

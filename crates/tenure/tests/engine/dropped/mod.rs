@@ -4,6 +4,7 @@
 //! ever, and is found.
 
 mod control;
+mod part;
 mod permits;
 mod put_off;
 mod slow;

@@ -14,7 +14,8 @@ pub(crate) struct Slow {
     pub(crate) inner: Arc<dyn Store>,
     pub(crate) before: usize,
     pub(crate) after: usize,
-    /// So much slower is an acquire: what is sent later overtakes it.
+    /// So much slower is an acquire, and a change to more units or fewer: what is sent later
+    /// overtakes it.
     pub(crate) acquire_behind: usize,
     /// Dropping an answer does not stop the call: it is under way.
     pub(crate) detached: bool,
@@ -32,8 +33,10 @@ impl Change for Slow {
     }
 
     fn call(&self, steps: Vec<Request>) -> Answer<'_, Vec<Reply>> {
-        let acquires = |op: &Op| {
-            matches!(op, Op::Acquire(_) | Op::Handoff { .. } | Op::Steal(_) | Op::Transfer { .. })
+        let acquires = |op: &Op| match op {
+            Op::Acquire(_) | Op::Handoff { .. } | Op::Steal(_) | Op::Transfer { .. } => true,
+            Op::Resize { from, to, .. } => from != to,
+            _ => false,
         };
         let is_acquire = steps.iter().any(|step| acquires(&step.op));
         let before = self.before + if is_acquire { self.acquire_behind } else { 0 };

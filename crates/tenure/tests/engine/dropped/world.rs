@@ -157,6 +157,16 @@ impl World {
         .await;
     }
 
+    /// After a rest this guard holds its key alone, as a reader.
+    pub(crate) async fn rests_with_reader(&self, guard: &Guard) {
+        self.rests("one reader", async || {
+            let seen = self.look(guard.key().as_str()).await;
+            let holders: Vec<_> = seen.holders.iter().map(|h| (h.fence, h.exclusive)).collect();
+            holders == [(guard.fence(), false)] && seen.waiters.is_empty()
+        })
+        .await;
+    }
+
     /// It comes to be so, and stays so for as long as anything may be under way.
     async fn rests(&self, what: &str, so: impl AsyncFn() -> bool) {
         self.until(what, &so).await;
