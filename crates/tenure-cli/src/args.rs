@@ -24,8 +24,8 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    /// Wait for the lock KEY (-k: for several; --permits: for one of N), run CMD, end with its exit
-    /// code
+    /// Wait for KEY (-k: several; --shared: with others; --permits: one of N), run CMD, end with
+    /// its exit code
     #[command(override_usage = "tenure run [OPTIONS] KEY [--] CMD...\n       \
                                 tenure run [OPTIONS] -k KEY [-k KEY]... -- CMD...")]
     #[command(after_help = help::RUN.as_str(), after_long_help = help::RUN.as_str())]
@@ -59,6 +59,10 @@ pub(crate) struct RunArgs {
     /// How long the lease lasts without renewal: 10ms to 30d
     #[arg(long, value_name = "DUR", default_value = "30s", value_parser = duration::parse)]
     pub(crate) ttl: Duration,
+    /// Hold the key together with others that name --shared, as one of many readers; a run without
+    /// it is a writer, and alone
+    #[arg(long, conflicts_with = "permits")]
+    pub(crate) shared: bool,
     /// Let N hold the key at a time, by a semaphore of N permits; all who use the key name one N
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=PERMITS_MAX))]
     pub(crate) permits: Option<u32>,

@@ -22,6 +22,8 @@ const KINDS: &str = "\
 Kinds of locks:
   tenure run KEY -- CMD                mutex: one CMD at a time
   tenure run -k A -k B -- CMD          multi-lock: one at a time on each key, all keys or none
+  tenure run --shared KEY -- CMD       reader: beside others that share, never beside one that does
+                                       not (as flock -s)
   tenure run --permits N KEY -- CMD    semaphore: N at a time (with --units K it counts as K)";
 
 const ENVIRONMENT: &str = "\

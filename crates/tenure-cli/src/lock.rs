@@ -1,24 +1,29 @@
-//! The lock of a run: its keys, or some permits of one key. It only passes on what is asked.
+//! The lock of a run: its keys, or a part of one key. It only passes on what is asked.
 
 use std::time::Duration;
 
-use tenure::{Locks, MultiGuard, MultiLock, Result, Semaphore};
+use tenure::{Locks, MultiGuard, MultiLock, Result, RwLock, Semaphore};
 
 use crate::keys::Keys;
 
-/// The permits that a run asks for.
+/// The part of the key that a run asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Permits {
-    /// Those that it holds.
-    pub(crate) units: u32,
-    /// All that there are.
-    pub(crate) limit: u32,
+pub(crate) enum Part {
+    Whole,
+    /// As one of many readers.
+    Shared,
+    /// So many units of a limit.
+    Permits {
+        units: u32,
+        limit: u32,
+    },
 }
 
 #[derive(Debug)]
 pub(crate) enum Lock {
     Whole(MultiLock),
-    Part(Semaphore, u32),
+    Shared(RwLock),
+    Permits(Semaphore, u32),
 }
 
 /// Defines methods that set an option.
@@ -27,25 +32,28 @@ macro_rules! options {
         $(pub(crate) fn $name(self, $option: $type) -> Self {
             match self {
                 Self::Whole(lock) => Self::Whole(lock.$name($option)),
-                Self::Part(lock, units) => Self::Part(lock.$name($option), units),
+                Self::Shared(lock) => Self::Shared(lock.$name($option)),
+                Self::Permits(lock, units) => Self::Permits(lock.$name($option), units),
             }
         })+
     };
 }
 
 impl Lock {
-    /// The lock on `keys` at a store, or, to check its options, at none. Permits are those of one
+    /// The lock on `keys` at a store, or, to check its options, at none. A part is one of the first
     /// key.
-    pub(crate) fn new(locks: Option<&Locks>, keys: &Keys, permits: Option<Permits>) -> Self {
+    pub(crate) fn new(locks: Option<&Locks>, keys: &Keys, part: Part) -> Self {
         let key = keys.first();
-        match (locks, permits) {
-            (Some(locks), None) => Self::Whole(locks.all(keys.iter())),
-            (None, None) => Self::Whole(tenure::all(keys.iter())),
-            (Some(locks), Some(Permits { units, limit })) => {
-                Self::Part(locks.semaphore(key, limit), units)
+        match (part, locks) {
+            (Part::Whole, Some(locks)) => Self::Whole(locks.all(keys.iter())),
+            (Part::Whole, None) => Self::Whole(tenure::all(keys.iter())),
+            (Part::Shared, Some(locks)) => Self::Shared(locks.rwlock(key)),
+            (Part::Shared, None) => Self::Shared(tenure::rwlock(key)),
+            (Part::Permits { units, limit }, Some(locks)) => {
+                Self::Permits(locks.semaphore(key, limit), units)
             }
-            (None, Some(Permits { units, limit })) => {
-                Self::Part(tenure::semaphore(key, limit), units)
+            (Part::Permits { units, limit }, None) => {
+                Self::Permits(tenure::semaphore(key, limit), units)
             }
         }
     }
@@ -62,21 +70,24 @@ impl Lock {
     pub(crate) fn validate(&self) -> Result<()> {
         match self {
             Self::Whole(lock) => lock.validate(),
-            Self::Part(lock, _) => lock.validate(),
+            Self::Shared(lock) => lock.validate(),
+            Self::Permits(lock, _) => lock.validate(),
         }
     }
 
     pub(crate) async fn acquire(&self) -> Result<MultiGuard> {
         match self {
             Self::Whole(lock) => lock.acquire().await,
-            Self::Part(lock, units) => lock.acquire_many(*units).await.map(MultiGuard::from),
+            Self::Shared(lock) => lock.read().await.map(MultiGuard::from),
+            Self::Permits(lock, units) => lock.acquire_many(*units).await.map(MultiGuard::from),
         }
     }
 
     pub(crate) async fn try_acquire(&self) -> Result<Option<MultiGuard>> {
         match self {
             Self::Whole(lock) => lock.try_acquire().await,
-            Self::Part(lock, units) => {
+            Self::Shared(lock) => Ok(lock.try_read().await?.map(MultiGuard::from)),
+            Self::Permits(lock, units) => {
                 Ok(lock.try_acquire_many(*units).await?.map(MultiGuard::from))
             }
         }

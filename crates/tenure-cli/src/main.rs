@@ -6,7 +6,7 @@
 //! store    the store that was chosen         process_tree   CMD and all its descendants
 //! run      the flow: wait, hold, close       child          CMD as `tenure` sees it
 //! keys     the keys that are locked          sentry_client  a sentry as `tenure` sees it
-//! lock     all of them, or permits of one
+//! lock     all of them, or a part of one  
 //! wait     until the lock is held
 //! hold     until CMD has ended               link           the messages between both
 //! report   the result as a line of JSON      relay          signals on their way to CMD

@@ -14,7 +14,7 @@ use crate::command::{Cmd, NoCmd};
 use crate::duration::show;
 use crate::exit::{Exit, Refusal};
 use crate::keys::{Keys, Named};
-use crate::lock::{Lock, Permits};
+use crate::lock::{Lock, Part};
 use crate::nested;
 use crate::output::{Level, Output};
 use crate::procs;
@@ -34,8 +34,7 @@ pub(crate) struct Plan {
     pub(crate) warning: Option<String>,
     pub(crate) keys: Keys,
     pub(crate) cmd: Cmd,
-    /// `None`: the whole key.
-    pub(crate) permits: Option<Permits>,
+    pub(crate) part: Part,
     pub(crate) ttl: Duration,
     /// `None`: without limit. Zero: do not wait.
     pub(crate) wait: Option<Duration>,
@@ -57,8 +56,8 @@ pub(crate) struct Plan {
 impl Plan {
     pub(crate) fn of(args: RunArgs) -> Result<Self, Refusal> {
         let Named { keys, words, hint } = Named::of(&args)?;
-        let permits = permits_of(&args, &keys)?;
-        check_lock(&keys, permits, &args)?;
+        let part = part_of(&args, &keys)?;
+        check_lock(&keys, part, &args)?;
         let grace = grace_of(args.kill_grace, args.ttl)?;
         check_store_timeout(&args.store)?;
         let choice = Choice::of(&args.store, |name| env::var_os(name))?;
@@ -72,7 +71,7 @@ impl Plan {
         }
         // It comes last, since it makes the directory of the embedded store.
         let store = choice.located()?;
-        let held = held_with(&keys, permits, &store.identity())?;
+        let held = held_with(&keys, part, &store.identity())?;
         Ok(Self {
             wait: if args.try_once {
                 Some(Duration::ZERO)
@@ -90,7 +89,7 @@ impl Plan {
             warning,
             keys,
             cmd,
-            permits,
+            part,
             ttl: args.ttl,
             min_hold: args.min_hold,
             max_hold: args.max_hold,
@@ -125,27 +124,33 @@ pub(crate) fn check_store_timeout(args: &StoreArgs) -> Result<(), Refusal> {
 }
 
 /// The library's own check of the lock's options. Its messages name the option and the limit.
-fn check_lock(keys: &Keys, permits: Option<Permits>, args: &RunArgs) -> Result<(), Refusal> {
-    let lock = Lock::new(None, keys, permits).with_ttl(args.ttl).with_min_hold(args.min_hold);
+fn check_lock(keys: &Keys, part: Part, args: &RunArgs) -> Result<(), Refusal> {
+    let lock = Lock::new(None, keys, part).with_ttl(args.ttl).with_min_hold(args.min_hold);
     let lock = args.max_hold.into_iter().fold(lock, Lock::with_max_hold);
     let lock = args.owner.iter().fold(lock, |lock, value| lock.with_owner(value));
     lock.validate().map_err(|e| Refusal::usage(e.message()))
 }
 
-fn permits_of(args: &RunArgs, keys: &Keys) -> Result<Option<Permits>, Refusal> {
-    let Some(limit) = args.permits else { return Ok(None) };
+fn part_of(args: &RunArgs, keys: &Keys) -> Result<Part, Refusal> {
+    let many = keys.iter().count();
+    let one_key = |option: &str, part: Part| {
+        if many == 1 {
+            return Ok(part);
+        }
+        Err(Refusal::usage(format!(
+            "{option} is for one KEY, and {many} are given: several keys are held as mutexes"
+        )))
+    };
+    let Some(limit) = args.permits else {
+        return if args.shared { one_key("--shared", Part::Shared) } else { Ok(Part::Whole) };
+    };
     let units = args.units.unwrap_or(1);
     if units > limit {
         return Err(Refusal::usage(format!(
             "--units {units} is above --permits {limit}: so many are never free"
         )));
     }
-    match keys.iter().count() {
-        1 => Ok(Some(Permits { units, limit })),
-        many => Err(Refusal::usage(format!(
-            "--permits is for one KEY, and {many} are given: several keys are held as mutexes"
-        ))),
-    }
+    one_key("--permits", Part::Permits { units, limit })
 }
 
 fn grace_of(wanted: Option<Duration>, ttl: Duration) -> Result<Duration, Refusal> {
@@ -164,11 +169,11 @@ fn grace_of(wanted: Option<Duration>, ttl: Duration) -> Result<Duration, Refusal
 }
 
 /// The text of the keys that this run and those around it hold.
-fn held_with(keys: &Keys, permits: Option<Permits>, store: &str) -> Result<OsString, Refusal> {
+fn held_with(keys: &Keys, part: Part, store: &str) -> Result<OsString, Refusal> {
     let around = env::var_os(nested::VARIABLE);
     let is_held = |key: &&Key| nested::is_held_around(around.as_deref(), store, key.as_str());
     if let Some(key) = keys.iter().find(is_held) {
-        return Err(Refusal::usage(nested(key, permits)));
+        return Err(Refusal::usage(nested(key, part)));
     }
     let held = keys
         .iter()
@@ -176,10 +181,13 @@ fn held_with(keys: &Keys, permits: Option<Permits>, store: &str) -> Result<OsStr
     Ok(held.unwrap_or_default())
 }
 
-fn nested(key: &Key, permits: Option<Permits>) -> String {
-    let end = match permits {
-        None => "waiting would never end",
-        Some(_) => "if all permits were held by such commands, waiting would never end",
+fn nested(key: &Key, part: Part) -> String {
+    let end = match part {
+        Part::Whole => "waiting would never end",
+        Part::Shared => "if another waited to write, waiting would never end",
+        Part::Permits { .. } => {
+            "if all permits were held by such commands, waiting would never end"
+        }
     };
     format!(
         "{:?} is held by a command around this one, which ends only after it: {end}. If that \

@@ -107,7 +107,7 @@ impl Flow<'_> {
             plan.output.notice("this store is seen by this process only: nobody is kept out");
         }
         let began = self.runtime.now();
-        let mut lock = Lock::new(Some(locks), &plan.keys, plan.permits)
+        let mut lock = Lock::new(Some(locks), &plan.keys, plan.part)
             .with_ttl(plan.ttl)
             .with_min_hold(plan.min_hold)
             .with_label(plan.label.as_str());

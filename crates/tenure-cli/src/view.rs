@@ -2,8 +2,8 @@
 //! `schema/key.json`.
 
 use serde::Serialize;
-use tenure::Key;
 use tenure::protocol::{Guarded, HolderView, Inspection, State, WaiterView};
+use tenure::{Claim, Key};
 
 use crate::duration::show;
 use crate::report::millis;
@@ -109,11 +109,11 @@ pub(crate) fn text(key: &Key, seen: &Inspection, now: u64) -> String {
         let (since, remaining) = (show(holder.since), show(holder.remaining));
         let (label, fence) = (&holder.label, holder.fence);
         text += &format!("\n  held by {label} for {since}, lease {remaining}, fence {fence}");
-        text += &units(holder.units, seen.limit);
+        text += &part(holder.units, holder.exclusive, seen.limit);
     }
     for waiter in &seen.waiters {
         text += &format!("\n  waiting: {} for {}", waiter.label, show(waiter.waiting));
-        text += &units(waiter.units, seen.limit);
+        text += &part(waiter.units, waiter.exclusive, seen.limit);
     }
     if let Some(guarded) = &seen.guarded {
         text += &format!("\n  {}", guarded.told(now));
@@ -121,10 +121,17 @@ pub(crate) fn text(key: &Key, seen: &Inspection, now: u64) -> String {
     text
 }
 
-/// How many units of a key are held; nothing for a key that has one holder at a time.
+/// How many units of a key are held, or how many read it; nothing for a key that has one holder at
+/// a time.
 pub(crate) fn used(seen: &Inspection) -> String {
     match seen.limit {
         None | Some(1) => String::new(),
+        Some(Claim::MAX) => match &seen.holders[..] {
+            [holder] if holder.exclusive => ", by a writer".into(),
+            [] => String::new(),
+            [_] => ", by 1 reader".into(),
+            readers => format!(", by {} readers", readers.len()),
+        },
         Some(limit) => {
             let used: u32 = seen.holders.iter().map(|holder| holder.units).sum();
             format!(", {used} of {limit} units taken")
@@ -132,9 +139,12 @@ pub(crate) fn used(seen: &Inspection) -> String {
     }
 }
 
-fn units(units: u32, limit: Option<u32>) -> String {
+/// The part of the key that one of its holders or waiters has, or wants.
+fn part(units: u32, exclusive: bool, limit: Option<u32>) -> String {
     match limit {
         None | Some(1) => String::new(),
+        Some(Claim::MAX) if exclusive => ", to write".into(),
+        Some(Claim::MAX) => ", to read".into(),
         Some(limit) => format!(", {units} of {limit}"),
     }
 }

@@ -20,5 +20,6 @@ mod schema;
 mod screen;
 mod sentry;
 mod several_keys;
+mod shared;
 mod silent;
 mod terminal;

@@ -71,6 +71,7 @@ fn permits_that_are_never_free() {
     refused(&[
         (&["run", "--units", "2", "k", "echo"], &["--permits <N>"]),
         (&["run", "--permits", "0", "k", "echo"], &["--permits", "1..=1073741824"]),
+        (&["run", "--shared", "--permits", "3", "k", "echo"], &["--shared", "--permits"]),
         (&["run", "--permits", "1073741825", "k", "echo"], &["1073741825"]),
         (&["run", "--permits", "3", "--units", "0", "k", "echo"], &["--units", "0"]),
         (
