@@ -24,6 +24,11 @@ pub mod readme {}
 #[doc = include_str!("../../../DESIGN.md")]
 pub mod design {}
 
+/// The Rust blocks of the page on read-write locks.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/kinds/rwlock.md")]
+pub mod rwlock {}
+
 /// The Rust blocks of the page on semaphores.
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/kinds/semaphore.md")]

@@ -40,6 +40,7 @@ macro_rules! each_example {
 
 each_example! {
     cache: 1,
+    catalogue: 1,
     compensation: 1,
     cron: 3,
     hand_over: 1,
