@@ -10,3 +10,4 @@ mod fair_share;
 mod holders;
 mod multi_lock;
 mod permits;
+mod readers;
