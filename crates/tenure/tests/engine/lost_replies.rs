@@ -7,10 +7,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tenure::protocol::{HolderView, Op, Reply, Request};
-use tenure::runtime;
+use tenure::runtime::{self, Runtime};
 use tenure::store::{Answer, Memory, Store, StoreError, StoreErrorClass};
 use tenure::{ErrorKind, Fence, Guard, Locks, LocksOptions};
 
+use crate::still::Still;
 use crate::store_wrapper::{Change, Wrapper};
 
 /// Longer than anything takes, on any machine that runs tests.
@@ -75,7 +76,10 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let runtime = runtime::machine().expect("a clock and timers");
+        Self::over(runtime::machine().expect("a clock and timers"))
+    }
+
+    fn over(runtime: Arc<dyn Runtime>) -> Self {
         let inner = Memory::new(Arc::clone(&runtime));
         let store = Lossy { inner, fates: Mutex::default(), late: Mutex::default() };
         let store = Arc::new(Wrapper(store));
@@ -194,6 +198,21 @@ async fn downgrade_whose_reply_is_lost_is_completed() {
         }
         guard.check().expect("held");
     }
+}
+
+/// The background has not come to it: the next change settles the one before it.
+#[tokio::test]
+async fn change_settles_the_one_before_it() {
+    let world = World::over(Arc::new(Still::default()));
+    let mut guard = world.locks.rwlock("key").write().await.expect("granted");
+    let fence = guard.fence();
+    world.next(&[Fate::Late]);
+    guard.downgrade().await.expect_err("lost");
+    assert!(guard.try_upgrade().await.expect("an answer"), "it is alone");
+    assert!(guard.fence() > fence, "with the old one, a late downgrade would take it away");
+    world.late_ones_arrive().await;
+    let holder = world.holder().await;
+    assert_eq!((holder.exclusive, holder.fence), (true, guard.fence()));
 }
 
 #[tokio::test]
