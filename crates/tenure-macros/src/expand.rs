@@ -11,7 +11,7 @@ use super::template;
 pub(crate) fn expand(options: Options, mut function: ItemFn) -> Result<TokenStream> {
     let answer = checked_answer(&function)?;
     let ItemFn { sig, block, .. } = &function;
-    let Options { key, tries, reentrant, store, permits, lease, settings } = options;
+    let Options { key, tries, reentrant, store, shared, permits, lease, settings } = options;
     let name = &sig.ident;
     let key = match key {
         Some(key) => template::key(&key)?,
@@ -19,6 +19,7 @@ pub(crate) fn expand(options: Options, mut function: ItemFn) -> Result<TokenStre
     };
     let (verb, number) = match &permits {
         Some(permits) => (quote!(semaphore), quote!(, #permits)),
+        None if shared => (quote!(rwlock), quote!()),
         None => (quote!(mutex), quote!()),
     };
     let lock = match store {
@@ -27,21 +28,34 @@ pub(crate) fn expand(options: Options, mut function: ItemFn) -> Result<TokenStre
     };
     let (kind, enters) = match permits {
         Some(_) => (quote!(Semaphore), quote!()),
+        None if shared => (quote!(RwLock), quote!()),
         None if reentrant => (quote!(ReentrantMutex), quote!(.reentrant())),
         None => (quote!(Mutex), quote!()),
     };
     let lease = lease.unwrap_or_else(|| Ident::new("_lease", name.span()));
-    let run = Ident::new(if tries { "try_run" } else { "run" }, answer.span());
-    let body = if sig.asyncness.is_some() {
-        // A type that does not fit is reported at the function's return type.
-        quote_spanned! {answer.span()=>
-            __tenure_lock.#run(move |#lease: ::tenure::Lease| async move #block).await
-        }
+    // A type that does not fit is reported at the function's return type.
+    let span = answer.span();
+    let (handle, work, wait) = if sig.asyncness.is_some() {
+        let work = quote_spanned!(span=> move |#lease: ::tenure::Lease| async move #block);
+        (quote_spanned!(span=> __tenure_lock), work, quote_spanned!(span=> .await))
     } else {
-        quote_spanned! {answer.span()=>
-            ::tenure::blocking::#kind::from(__tenure_lock)
-                .#run(move |#lease: ::tenure::Lease| #block)
-        }
+        let work = quote_spanned!(span=> move |#lease: ::tenure::Lease| #block);
+        (quote_spanned!(span=> ::tenure::blocking::#kind::from(__tenure_lock)), work, quote!())
+    };
+    let body = match (shared, tries) {
+        (false, false) => quote_spanned!(span=> #handle.run(#work) #wait),
+        (false, true) => quote_spanned!(span=> #handle.try_run(#work) #wait),
+        (true, false) => quote_spanned!(span=> #handle.read() #wait?.run(#work) #wait),
+        (true, true) => quote_spanned! {span=>
+            match #handle.try_read() #wait? {
+                ::core::option::Option::Some(__tenure_reader) => {
+                    __tenure_reader.run(#work) #wait.map(::core::option::Option::Some)
+                }
+                ::core::option::Option::None => {
+                    ::core::result::Result::Ok(::core::option::Option::None)
+                }
+            }
+        },
     };
     let body = if tries {
         quote_spanned!(answer.span()=> (#body).map(::core::option::Option::flatten))

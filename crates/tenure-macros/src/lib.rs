@@ -50,8 +50,9 @@ use options::Options;
 /// | option | meaning |
 /// |---|---|
 /// | `try` | do not wait: answer `Ok(None)` if it is held; needs `Result<Option<_>, E>` |
-/// | `reentrant` | it may call itself, or others that name its key; not with `permits` |
+/// | `reentrant` | it may call itself, or others with its key; not with `shared` or `permits` |
 /// | `store = expr` | the `Locks` to use; default: those of `tenure::mutex` |
+/// | `shared` | many may run at a time, as readers of a read-write lock |
 /// | `permits = 3`, or an expression | three may run at a time, by a semaphore of three permits |
 /// | `ttl`, `wait`, `min_hold`, `max_hold` | as `with_ttl` and so on: `"30s"`, or an expression |
 /// | `renewal = "off"`, or an interval | as `with_renewal` |

@@ -1,15 +1,15 @@
 //! The options in the parentheses of the attribute. They are checked here, never expanded.
 
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::TokenStream;
 use quote::quote;
 use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream};
 use syn::{Expr, ExprLit, Ident, Lit, LitStr, Result, Token};
 
-const KNOWN: &str =
-    "try, reentrant, store, permits, ttl, wait, renewal, min_hold, max_hold, owner, label, lease";
-const TWO_KINDS: &str =
-    "`reentrant` and `permits` exclude each other: no scope enters a semaphore again";
+const KNOWN: &str = "try, reentrant, store, shared, permits, ttl, wait, renewal, min_hold, max_hold, owner, label, \
+     lease";
+/// Options that make another lock each; at most one of them is given.
+const KINDS: [&str; 3] = ["reentrant", "shared", "permits"];
 const SUCH_AS: &str = "\"500ms\", \"30s\", \"5m\", \"2h\" or \"1h30m\"";
 
 /// The options, as written; `settings` are the calls that set them on a lock.
@@ -18,6 +18,8 @@ pub(crate) struct Options {
     pub(crate) tries: bool,
     pub(crate) reentrant: bool,
     pub(crate) store: Option<Expr>,
+    /// As one of many readers.
+    pub(crate) shared: bool,
     /// How many may hold it at a time; `None`: one, by a mutex.
     pub(crate) permits: Option<Expr>,
     pub(crate) lease: Option<Ident>,
@@ -31,6 +33,7 @@ impl Parse for Options {
             tries: false,
             reentrant: false,
             store: None,
+            shared: false,
             permits: None,
             lease: None,
             settings: Vec::new(),
@@ -52,10 +55,10 @@ impl Parse for Options {
             seen.push(name);
             comma(input)?;
         }
-        if options.reentrant && options.permits.is_some() {
-            let last = seen.iter().rfind(|name| *name == "reentrant" || *name == "permits");
-            let span = last.map_or_else(Span::call_site, Ident::span);
-            return Err(syn::Error::new(span, TWO_KINDS));
+        let mut kinds = seen.iter().filter(|name| KINDS.iter().any(|kind| *name == kind));
+        if let (Some(one), Some(other)) = (kinds.next(), kinds.next()) {
+            let message = format!("`{one}` and `{other}` exclude each other: each is another lock");
+            return Err(syn::Error::new(other.span(), message));
         }
         Ok(options)
     }
@@ -69,6 +72,10 @@ impl Options {
         }
         if name == "reentrant" {
             self.reentrant = true;
+            return Ok(());
+        }
+        if name == "shared" {
+            self.shared = true;
             return Ok(());
         }
         let known = KNOWN.split(", ").any(|known| name == known);

@@ -35,4 +35,9 @@ async fn two_kinds() -> tenure::Result<()> {
     Ok(())
 }
 
+#[tenure::locked(shared, permits = 3)]
+async fn readers_by_permits() -> tenure::Result<()> {
+    Ok(())
+}
+
 fn main() {}

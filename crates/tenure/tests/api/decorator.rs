@@ -74,6 +74,26 @@ impl Shop {
         Ok((used >= units).then_some(used))
     }
 
+    #[tenure::locked("page", shared, store = self.locks, wait = "100ms", lease = held)]
+    async fn read(&self) -> Result<usize, Trouble> {
+        Ok(self.locks.rwlock(held.key()).inspect().await?.holders.len())
+    }
+
+    #[tenure::locked("page", shared, try, store = self.locks)]
+    async fn try_read(&self) -> Result<Option<&'static str>, Trouble> {
+        Ok(Some("ran"))
+    }
+
+    #[tenure::locked("page", shared, store = self.locks, wait = "100ms")]
+    fn plain_read(&self) -> Result<&'static str, Trouble> {
+        Ok("ran")
+    }
+
+    #[tenure::locked("page", shared, try, store = self.locks)]
+    fn plain_try_read(&self) -> Result<Option<&'static str>, Trouble> {
+        Ok(Some("ran"))
+    }
+
     #[tenure::locked("pool", permits = self.asked + 2, try, store = self.locks)]
     fn plain_pooled(&self) -> Result<Option<&'static str>, Trouble> {
         Ok(Some("ran"))
@@ -213,6 +233,28 @@ async fn reentrant_functions_may_call_themselves() {
     let busy = world.another().mutex("tree").acquire().await.expect("granted");
     assert_eq!(shop.plain_depth(2).expect("skipped"), None);
     drop(busy);
+}
+
+#[tokio::test]
+async fn shared_makes_it_a_reader() {
+    let world = World::new();
+    let shop = shop(&world);
+    assert_eq!(shop.read().await.expect("ran"), 1);
+    let page = world.another().rwlock("page");
+    let reader = page.read().await.expect("granted");
+    assert_eq!(shop.read().await.expect("beside the other"), 2);
+    assert_eq!(shop.try_read().await.expect("ran"), Some("ran"));
+    assert_eq!(shop.plain_read().expect("ran"), "ran");
+    assert_eq!(shop.plain_try_read().expect("ran"), Some("ran"));
+    reader.release().await.expect("released");
+    let writer = page.write().await.expect("granted");
+    for busy in [shop.read().await.map(drop), shop.plain_read().map(drop)] {
+        let busy = busy.expect_err("somebody writes");
+        assert!(matches!(busy, Trouble::Lock(e) if e.kind() == ErrorKind::Busy));
+    }
+    assert_eq!(shop.try_read().await.expect("skipped"), None);
+    assert_eq!(shop.plain_try_read().expect("skipped"), None);
+    drop(writer);
 }
 
 #[tokio::test]
