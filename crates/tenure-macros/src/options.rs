@@ -6,8 +6,8 @@ use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream};
 use syn::{Expr, ExprLit, Ident, Lit, LitStr, Result, Token};
 
-const KNOWN: &str = "try, reentrant, store, shared, permits, ttl, wait, renewal, min_hold, max_hold, owner, label, \
-     lease";
+const KNOWN: &str = "try, reentrant, store, shared, permits, ttl, wait, renewal, min_hold, \
+                     max_hold, owner, label, lease";
 /// Options that make another lock each; at most one of them is given.
 const KINDS: [&str; 3] = ["reentrant", "shared", "permits"];
 const SUCH_AS: &str = "\"500ms\", \"30s\", \"5m\", \"2h\" or \"1h30m\"";
