@@ -179,6 +179,24 @@ fn the_tasks_of_one_thread_go_together() {
     assert!(calls * 2 < TASKS * CYCLES * 2, "{calls} calls for {} steps", TASKS * CYCLES * 2);
 }
 
+/// It would keep them from running for as long as it finds its answers in place.
+#[tokio::test]
+async fn a_lone_caller_lets_the_other_tasks_of_its_thread_run() {
+    let server = Server::redis().start();
+    let locks = connect(&server.url()).await;
+    until("a direct connection", async || {
+        cycles(&locks, "key", 2).await;
+        direct(&server) == 1
+    })
+    .await;
+    // An answer that is late lets them run, too, so a single time says little.
+    for _ in 0..20 {
+        let other = tokio::spawn(async {});
+        cycles_without_timers(&locks).await;
+        assert!(other.is_finished(), "it has not run in six calls");
+    }
+}
+
 /// A stopped server answers nobody: the caller's thread is not kept, and the answer is not lost.
 #[tokio::test]
 async fn a_call_whose_answer_is_late_is_answered_all_the_same() {
