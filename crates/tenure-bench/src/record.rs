@@ -144,7 +144,9 @@ impl Occasion {
 
 /// Writes a file; the failure names it.
 pub(crate) fn write(path: &Path, text: &str) -> Result<(), Failure> {
-    std::fs::write(path, text).map_err(|e| format!("{}: {e}", path.display()).into())
+    let folder = path.parent().map_or(Ok(()), std::fs::create_dir_all);
+    let written = folder.and_then(|()| std::fs::write(path, text));
+    written.map_err(|e| format!("{}: {e}", path.display()).into())
 }
 
 fn machine() -> Machine {

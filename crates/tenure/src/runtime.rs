@@ -189,6 +189,20 @@ pub(crate) fn is_own_thread() -> bool {
     OURS.get()
 }
 
+/// Runs something that no foreign code, no slow server say, may hold up, on whatever thread.
+pub(crate) fn unhindered<T>(run: impl FnOnce() -> T) -> T {
+    struct Restore(bool);
+
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            OURS.set(self.0);
+        }
+    }
+
+    let _restore = Restore(OURS.replace(true));
+    run()
+}
+
 /// The runtime of this machine: its clock, timers and random generator, and the threads `tenure`,
 /// `tenure-timer`, `tenure-aside` and `tenure-report`. They are started by the first use and shared
 /// by the whole process. After a fork the child starts its own, also if it uses a runtime that it

@@ -49,9 +49,7 @@ async fn open_node(
         // It is not connected yet: a quorum opens while a minority of its servers is away.
         let url = guarded(url, options.max_ttl());
         let node_runtime = Arc::clone(runtime);
-        // Its calls go to all nodes at once, so no caller waits in place for one of them.
-        let direct = crate::store::Direct::Never;
-        let options = crate::store::RedisOptions { direct, ..Default::default() };
+        let options = crate::store::RedisOptions::default();
         // Reading certificates may block.
         let open = move || crate::store::Redis::unopened(&url, &node_runtime, &options);
         let opened = crate::runtime::blocking(&**runtime, open).await;

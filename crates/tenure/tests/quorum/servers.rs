@@ -75,6 +75,22 @@ async fn one_node_of_five_that_is_slow_by_two_seconds_gates_nobody() {
     assert!(ill <= well * 2 + NOISE, "{ill:?}, and {well:?} with healthy nodes");
 }
 
+/// The requests to the others would go out only after its answer.
+#[tokio::test]
+async fn no_caller_waits_in_place_for_one_node() {
+    let servers = servers(3);
+    let locks = locks(&urls(&servers), PATIENT).await;
+    for _ in 0..50 {
+        let (_, guard) = acquired(&locks, "key").await;
+        assert_eq!(guard.release().await.expect("an answer"), Released::Released);
+    }
+    for server in &servers {
+        let clients = server.command(&["CLIENT", "LIST"]).text().expect("a list");
+        assert!(clients.contains("name=tenure "), "{clients}");
+        assert!(!clients.contains("name=tenure-direct "), "{clients}");
+    }
+}
+
 #[tokio::test]
 async fn two_of_five_stopped_servers_do_not_matter() {
     let servers = servers(5);

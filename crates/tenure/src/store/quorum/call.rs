@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 
 use crate::mutants;
 use crate::protocol::{Acquire, FenceRule, Op, Reply, Request, Verdict, Vote, Votes, majority};
+use crate::runtime::unhindered;
 use crate::store::{StoreError, StoreErrorClass};
 use crate::types::{Claim, Fence};
 
@@ -72,7 +73,8 @@ fn defect(what: &str) -> StoreError {
 /// does the task.
 async fn apart(shared: &Arc<Shared>, steps: Arc<[Request]>) -> Result<Vec<Reply>, StoreError> {
     let mut rounds = Box::pin(rounds(Arc::clone(shared), steps));
-    let in_place = rounds.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    // No node may hold up the requests to the others.
+    let in_place = unhindered(|| rounds.as_mut().poll(&mut Context::from_waker(Waker::noop())));
     // Local stores answer at once.
     if let Poll::Ready(answer) = in_place {
         return answer;

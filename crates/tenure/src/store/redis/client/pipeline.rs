@@ -17,10 +17,10 @@ use std::task::{Context, Poll, Waker, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::oneshot;
 
-use crate::runtime::{is_own_thread, shielded};
+use crate::runtime::{Runtime, is_own_thread, shielded};
 
 use super::dial::ByteStream;
-use super::direct::{DirectStream, InPlace, Socket};
+use super::direct::{DirectStream, InPlace, Socket, is_nothing};
 use super::failure::{Cause, Failure};
 use super::resp::{Command, Reader, Value};
 
@@ -85,9 +85,13 @@ impl Pipeline {
     }
 
     /// A connection over a socket at which callers wait by themselves.
-    pub(crate) fn direct(socket: Socket, reader: Reader) -> (Self, Driver) {
-        let (stream, in_place) = DirectStream::over(socket);
-        Self::over(Box::new(stream), reader, None, Some(in_place))
+    pub(crate) fn direct(
+        socket: Socket,
+        reader: Reader,
+        runtime: Arc<dyn Runtime>,
+    ) -> io::Result<(Self, Driver)> {
+        let (stream, in_place) = DirectStream::over(socket, runtime)?;
+        Ok(Self::over(Box::new(stream), reader, None, Some(in_place)))
     }
 
     fn over(
@@ -153,27 +157,31 @@ impl Pipeline {
         self.shared.in_place.as_ref().map_or(0, InPlace::misses)
     }
 
+    #[cfg(test)]
+    pub(crate) fn is_prompt(&self) -> bool {
+        self.shared.in_place.as_ref().is_some_and(InPlace::is_prompt)
+    }
+
     /// Waits a little for the answers that are due.
     fn read_in_place(&self, in_place: &InPlace) {
         // Otherwise another caller is at it, who leaves to the driver what is not its own.
         if let Some(mut reading) = self.try_reading() {
+            let begun = in_place.now();
             let mut is_answered = false;
             for _ in 0..READS_IN_PLACE {
-                is_answered = self.state().awaiting.is_empty();
-                if is_answered || !in_place.wait() {
-                    break;
-                }
                 let read = match in_place.read(&mut reading.buffer) {
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+                    Err(error) if is_nothing(&error) => break,
                     read => read,
                 };
                 if let Err(cause) = self.take(read, &mut reading) {
                     self.end(&cause);
-                    is_answered = true;
+                }
+                is_answered = self.state().awaiting.is_empty();
+                if is_answered {
                     break;
                 }
             }
-            in_place.answered(is_answered || self.state().awaiting.is_empty());
+            in_place.ends(begun, is_answered);
         }
     }
 

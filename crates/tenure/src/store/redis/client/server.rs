@@ -1,6 +1,7 @@
 //! One server as a URL names it, and how a connection to it is made. It keeps no connection; links
 //! and inboxes do.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -136,7 +137,10 @@ impl Server {
             let (pipe, driver) = match of_use {
                 Use::Shared => Pipeline::new(stream, reader, None),
                 Use::Pushes(on_push) => Pipeline::new(stream, reader, Some(on_push)),
-                Use::Direct(..) => Pipeline::direct(bare(stream)?, reader),
+                Use::Direct(..) => {
+                    let runtime = Arc::clone(&self.runtime);
+                    Pipeline::direct(bare(stream)?, reader, runtime).map_err(|e| unusable(&e))?
+                }
             };
             Ok((Connected { pipe, peer, driver, session }, greeting))
         };
@@ -165,11 +169,14 @@ impl Server {
 }
 
 fn bare(stream: Box<dyn ByteStream>) -> Result<Socket, Failure> {
-    let unable = |text| Failure::unsent(Cause::Cut { text });
     match stream.into_socket() {
-        Some(socket) => socket.map_err(|error| unable(error.to_string())),
-        None => Err(unable("the stream has no socket of its own".to_owned())),
+        Some(socket) => socket.map_err(|error| unusable(&error)),
+        None => Err(unusable(&"the stream has no socket of its own")),
     }
+}
+
+fn unusable(why: &dyn fmt::Display) -> Failure {
+    Failure::unsent(Cause::Cut { text: why.to_string() })
 }
 
 /// The name of the server leads to another one by now.

@@ -16,8 +16,9 @@ use crate::store::redis::client::resp::{Command, Reader, Value};
 /// A direct connection, its driver, and the other end.
 fn direct() -> (Pipeline, Driver, UnixStream) {
     let (ours, theirs) = UnixStream::pair().expect("two sockets");
-    ours.set_nonblocking(true).expect("a socket");
-    let (pipe, driver) = Pipeline::direct(Socket::Unix(ours), Reader::default());
+    let machine = crate::runtime::machine().expect("threads");
+    let made = Pipeline::direct(Socket::Unix(ours), Reader::default(), machine);
+    let (pipe, driver) = made.expect("a socket");
     (pipe, driver, theirs)
 }
 
@@ -101,6 +102,32 @@ async fn a_call_from_the_engines_thread_is_answered_without_waiting_in_place() {
     assert_eq!(answer, Ok(Ok(Value::Int(1))));
     assert_eq!(pipe.misses(), 0);
     drop(other.join().expect("no panic"));
+}
+
+/// A receive without a limit would never end.
+#[tokio::test]
+async fn a_prompt_server_that_falls_silent_holds_no_thread_up() {
+    let (pipe, driver, mut theirs) = direct();
+    tokio::spawn(driver);
+    let started = tokio::time::Instant::now();
+    while !pipe.is_prompt() {
+        assert!(started.elapsed() < tenure_testkit::LIMIT, "it is never trusted");
+        theirs.write_all(b":1\r\n").expect("room");
+        assert_eq!(pipe.send(&ask()).await, Ok(Value::Int(1)));
+    }
+    {
+        let ping = ask();
+        let given_up = pipe.send(&ping);
+        tokio::select! { biased; _ = given_up => panic!("nobody answers"), () = async {} => {} }
+    }
+    assert!(!pipe.is_prompt(), "one late answer is enough");
+    theirs.write_all(b":2\r\n").expect("room");
+    while pipe.readiness() != Readiness::Ready {
+        assert!(started.elapsed() < tenure_testkit::LIMIT, "it was never read");
+        tokio::task::yield_now().await;
+    }
+    theirs.write_all(b":3\r\n").expect("room");
+    assert_eq!(pipe.send(&ask()).await, Ok(Value::Int(3)));
 }
 
 #[tokio::test]
