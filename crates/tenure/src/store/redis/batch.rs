@@ -1,9 +1,9 @@
 //! Group commit: calls that wait at the same moment travel as one script call. A call that finds
-//! nothing under way goes out at once; what comes while one is under way goes out together when
+//! few under way goes out at once; what comes while a batch is under way goes out together when
 //! that one is answered, or before, once it is enough for a second: then the server need not wait
 //! for this process between the two.
 //!
-//! A caller sends from its own thread if it finds nothing under way, or makes the second batch
+//! A caller sends from its own thread if it finds few calls under way, or makes the second batch
 //! full. Otherwise the engine's thread sends, where the answers arrive. So no caller's runtime can
 //! hold up anybody else's calls.
 
@@ -25,6 +25,12 @@ const STEPS_MAX: usize = 256;
 /// With fewer calls than this no second batch is sent: what a batch costs by itself would be
 /// shared by too few.
 pub(super) const SECOND_MIN: usize = 8;
+
+/// With no more callers than this, no call waits for others: what a batch saves the server would
+/// cost its few callers their time.
+pub(super) const FEW: usize = 6;
+/// With each sending, a crowd of callers that is gone fades by one part in so many.
+const CROWD_FADES: usize = 32;
 
 /// The replies to some steps, in their order.
 pub(super) type Replies = Result<Vec<Reply>, StoreError>;
@@ -70,8 +76,10 @@ struct Waiting {
 struct Work {
     waiting: Arc<Mutex<Waiting>>,
     carry: Carrier,
-    /// The batches that were sent and not answered yet, in that order: two at most.
+    /// The batches that were sent and not answered yet, in that order: two, or a few small ones.
     under_way: VecDeque<Batch>,
+    /// How many calls were waiting or under way at once, lately, in parts of `CROWD_FADES`.
+    crowd: usize,
     /// The memory of calls that have ended.
     rooms: Vec<Carrying>,
     /// Of the task on the engine's thread: whoever sends does it in that one's name.
@@ -85,6 +93,7 @@ impl Batches {
             waiting: Arc::clone(&waiting),
             carry,
             under_way: VecDeque::with_capacity(2),
+            crowd: 0,
             rooms: Vec::new(),
             waker: None,
         };
@@ -125,6 +134,12 @@ impl Batches {
     pub(super) fn is_adopted(&self) -> bool {
         lock(&self.work).waker.is_some()
     }
+
+    /// Number of batches that were sent and not answered yet.
+    #[cfg(test)]
+    pub(super) fn under_way(&self) -> usize {
+        lock(&self.work).under_way.len()
+    }
 }
 
 impl Drop for Batches {
@@ -153,8 +168,10 @@ impl Work {
             return;
         }
         loop {
+            let is_few = self.count() <= FEW;
             let wanted = match self.under_way.front() {
                 None => 1,
+                Some(_) if is_few => 1,
                 Some(first) if self.under_way.len() == 1 => first.callers.len().max(SECOND_MIN),
                 Some(_) => usize::MAX,
             };
@@ -172,6 +189,16 @@ impl Work {
             let carrying = (self.carry)(steps, self.rooms.pop());
             self.add(carrying, callers);
         }
+    }
+
+    /// How many calls are there, or were lately: tasks that call again and again come one by one,
+    /// and would never travel together if each went out at once.
+    fn count(&mut self) -> usize {
+        let under_way: usize = self.under_way.iter().map(|batch| batch.callers.len()).sum();
+        let now = (under_way + lock(&self.waiting).calls.len()) * CROWD_FADES;
+        let faded = self.crowd - self.crowd.saturating_sub(now) / CROWD_FADES;
+        self.crowd = now.max(faded);
+        self.crowd / CROWD_FADES
     }
 
     /// A batch is under way, in the name of the engine's task.

@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 
 use crate::protocol::{Op, Reply, Request};
 use crate::runtime;
-use crate::store::redis::batch::{Batches, Carrier, Outcome, SECOND_MIN, carrying};
+use crate::store::redis::batch::{Batches, Carrier, FEW, Outcome, SECOND_MIN, carrying};
 use crate::types::Key;
 
 /// How many steps a batch had, and the name of the thread that sent it.
@@ -57,29 +57,34 @@ async fn send(batches: &Batches, text: &str) {
 }
 
 #[tokio::test]
-async fn the_first_call_is_sent_by_its_caller_and_those_who_come_meanwhile_go_together() {
+async fn few_calls_are_sent_by_their_callers_and_those_who_come_meanwhile_go_together() {
     let scene = scene(0);
     let ours = std::thread::current().name().map(str::to_owned);
     let mut cx = Context::from_waker(Waker::noop());
-    let mut first = pin!(send(&scene.batches, "first"));
-    assert!(first.as_mut().poll(&mut cx).is_pending());
-    assert_eq!(*scene.carried.lock().unwrap(), [(1, ours)]);
+    let mut first: Vec<_> = (0..FEW).map(|_| Box::pin(send(&scene.batches, "first"))).collect();
+    for call in &mut first {
+        assert!(call.as_mut().poll(&mut cx).is_pending());
+    }
+    assert_eq!(*scene.carried.lock().unwrap(), vec![(1, ours); FEW]);
     let others = ["a", "b", "c"].map(|text| Box::pin(send(&scene.batches, text)));
     let mut others = Vec::from(others);
     for other in &mut others {
         assert!(other.as_mut().poll(&mut cx).is_pending());
     }
+    assert_eq!(scene.carried.lock().unwrap().len(), FEW, "enough are under way");
     // A call that has gone before anything was sent is not sent.
     drop(others.remove(1));
-    scene.gate.add_permits(1);
-    first.await;
+    scene.gate.add_permits(FEW);
+    for call in first {
+        call.await;
+    }
     scene.gate.add_permits(1);
     for other in others {
         other.await;
     }
     let carried = scene.carried.lock().unwrap();
-    assert_eq!((carried.len(), carried[1].0), (2, 2), "{carried:?}");
-    assert_eq!(carried[1].1.as_deref(), Some("tenure"), "where the answer arrived");
+    assert_eq!((carried.len(), carried[FEW].0), (FEW + 1, 2), "{carried:?}");
+    assert_eq!(carried[FEW].1.as_deref(), Some("tenure"), "where the answer arrived");
 }
 
 /// Its runtime is busy with something else, or it has left.
@@ -88,22 +93,27 @@ async fn a_caller_who_never_comes_by_again_holds_up_nobody() {
     let mut cx = Context::from_waker(Waker::noop());
     for leaves in [false, true] {
         let scene = scene(0);
-        let mut first = Box::pin(send(&scene.batches, "first"));
-        assert!(first.as_mut().poll(&mut cx).is_pending());
-        let first = (!leaves).then_some(first);
+        let first = |_| Box::pin(send(&scene.batches, "first"));
+        let mut first: Vec<_> = (0..FEW).map(first).collect();
+        for call in &mut first {
+            assert!(call.as_mut().poll(&mut cx).is_pending());
+        }
+        if leaves {
+            first.clear();
+        }
         let mut others = ["a", "b"].map(|text| Box::pin(send(&scene.batches, text)));
         for other in &mut others {
             assert!(other.as_mut().poll(&mut cx).is_pending());
         }
         let carried = || scene.carried.lock().unwrap().iter().map(|b| b.0).collect::<Vec<_>>();
-        assert_eq!(carried(), [1], "the first call is under way");
-        scene.gate.add_permits(2);
+        assert_eq!(carried(), [1; FEW], "the first calls are under way");
+        scene.gate.add_permits(FEW + 1);
         for other in others {
             other.await;
         }
-        assert_eq!(carried(), [1, 2], "nothing was sent twice");
-        if let Some(first) = first {
-            first.await;
+        assert_eq!(carried(), [&[1; FEW][..], &[2]].concat(), "nothing was sent twice");
+        for call in first {
+            call.await;
         }
     }
 }
@@ -143,14 +153,20 @@ async fn a_second_batch_goes_out_before_the_first_is_answered_once_it_is_large_e
             calls.push(call);
         }
     };
-    come(SECOND_MIN);
-    assert_eq!(carried(), [1], "the rest is too few for a second");
+    let batches = |of: &[usize]| [&[1; FEW], of].concat();
+    come(FEW + SECOND_MIN);
+    assert_eq!(carried(), batches(&[]));
+    scene.gate.add_permits(FEW);
+    wait_until("the next goes out", || carried() == batches(&[SECOND_MIN]));
+    wait_until("only that is under way", || scene.batches.under_way() == 1);
+    come(SECOND_MIN - 1);
+    assert_eq!(carried(), batches(&[SECOND_MIN]), "the rest is too few for a second");
     come(1);
-    assert_eq!(carried(), [1, SECOND_MIN]);
+    assert_eq!(carried(), batches(&[SECOND_MIN, SECOND_MIN]));
     come(MANY);
-    assert_eq!(carried(), [1, SECOND_MIN], "there is no third");
+    assert_eq!(carried(), batches(&[SECOND_MIN, SECOND_MIN]), "there is no third");
     scene.gate.add_permits(1);
-    wait_until("the next goes out", || carried() == [1, SECOND_MIN, MANY]);
+    wait_until("the next goes out", || carried() == batches(&[SECOND_MIN, SECOND_MIN, MANY]));
     scene.gate.add_permits(2);
     for call in calls {
         call.await;
