@@ -326,6 +326,7 @@ impl Store for SimStore {
         &Capabilities {
             fifo: true,
             many_units: true,
+            groups: true,
             composite: false,
             reach: Reach::Network,
             ttl_max: TTL_MAX,

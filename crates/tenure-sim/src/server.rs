@@ -2,13 +2,15 @@
 //! stopped, and can crash with and without its memory. Everything it does is told to the judge.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::fmt;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tenure::protocol::{
-    Blocker, Grant, Guarded, Inspection, KeyState, Op, Reply, Request, State, StepContext,
+    Blocker, Grant, Group, Guarded, Inspection, KeyState, Op, Part, Reply, Request, State,
+    StepContext,
 };
 use tenure::{Key, Label, StoreTime};
 
@@ -87,11 +89,46 @@ impl Server {
         let mut replies = Vec::with_capacity(steps.len());
         let mut pushes = Vec::new();
         for step in steps {
+            if let Op::AcquireAll(group) = &step.op {
+                replies.push(self.acquire_all(&mut state, group, from, &mut pushes));
+                continue;
+            }
             let (reply, grants) = self.apply(&mut state, step, Some(from));
             pushes.extend(grants.into_iter().map(|grant| (step.key.clone(), grant)));
             replies.push(reply);
         }
         (replies, pushes)
+    }
+
+    /// Several keys in one step. The judge is told of each key that is taken, as of an acquire.
+    fn acquire_all(
+        &self,
+        state: &mut ServerState,
+        group: &Group,
+        from: Sender,
+        pushes: &mut Vec<(Key, Grant)>,
+    ) -> Reply {
+        let Ok(reply) = group.carry_out(|key, part| {
+            let op = Op::Acquire(part.acquire().clone());
+            if let Part::Look(_) = part {
+                // What time has changed shows in the step that comes next.
+                let mut copy = state.keys.get(key).cloned().unwrap_or_default();
+                let at = self.context(state);
+                return Ok::<_, Infallible>(
+                    match self.refusal_while_young(state, &copy, &op, at.now) {
+                        Some(refusal) => Err(refusal),
+                        None => copy.apply_part(part, at).0,
+                    },
+                );
+            }
+            let (reply, grants) = self.apply(state, &Request { key: key.clone(), op }, Some(from));
+            pushes.extend(grants.into_iter().map(|grant| (key.clone(), grant)));
+            Ok(match reply {
+                Reply::Granted { fence } => Ok(fence),
+                other => Err(other),
+            })
+        });
+        reply
     }
 
     /// An operator takes the key away from whom the last look has shown as its holder.
@@ -175,31 +212,18 @@ impl Server {
         step: &Request,
         from: Option<Sender>,
     ) -> (Reply, Vec<Grant>) {
-        let ServerSettings { clock, retention, defect, .. } = self.settings;
-        let at = StepContext {
-            now: self.now(),
-            fence_seed: clock.wall(self.world.now()).max(state.floor + 1),
-            retention,
-        };
+        let ServerSettings { clock, defect, .. } = self.settings;
+        let at = self.context(state);
         let before = state.keys.remove(&step.key).unwrap_or_default();
-        let (after, (reply, grants)) = match defect {
-            _ if at.now < state.young_until && grants_anew(&before, &step.op, at.now) => {
-                let left = state.young_until.since(at.now);
-                let known_for = self.settings.guard.saturating_sub(left);
-                let blocker = Blocker {
-                    label: Label::new(""),
-                    held_for: known_for,
-                    report: None,
-                    guarded: Some(Guarded { known_for, left }),
-                };
-                (before, (Reply::Busy { look_in: left, blocker: Some(blocker) }, vec![]))
-            }
-            None => {
+        let refusal = self.refusal_while_young(state, &before, &step.op, at.now);
+        let (after, (reply, grants)) = match (refusal, defect) {
+            (Some(refusal), _) => (before, (refusal, vec![])),
+            (None, None) => {
                 let mut after = before.clone();
                 let answer = after.apply(&step.op, at);
                 (after, answer)
             }
-            Some(defect) => defect.apply(&before, &step.op, at),
+            (None, Some(defect)) => defect.apply(&before, &step.op, at),
         };
         self.world.note(|| {
             let who = from.map_or("operator".into(), |f| format!("p{}", f.pid));
@@ -220,6 +244,34 @@ impl Server {
             state.keys.insert(step.key.clone(), after);
         }
         (reply, grants)
+    }
+
+    fn context(&self, state: &ServerState) -> StepContext {
+        let ServerSettings { clock, retention, .. } = self.settings;
+        let fence_seed = clock.wall(self.world.now()).max(state.floor + 1);
+        StepContext { now: self.now(), fence_seed, retention }
+    }
+
+    /// The answer to an operation that would grant anew, of a server that may have forgotten leases.
+    fn refusal_while_young(
+        &self,
+        state: &ServerState,
+        before: &KeyState,
+        op: &Op,
+        now: StoreTime,
+    ) -> Option<Reply> {
+        if now >= state.young_until || !grants_anew(before, op, now) {
+            return None;
+        }
+        let left = state.young_until.since(now);
+        let known_for = self.settings.guard.saturating_sub(left);
+        let blocker = Blocker {
+            label: Label::new(""),
+            held_for: known_for,
+            report: None,
+            guarded: Some(Guarded { known_for, left }),
+        };
+        Some(Reply::Busy { look_in: left, blocker: Some(blocker) })
     }
 
     fn now(&self) -> StoreTime {

@@ -27,6 +27,11 @@ pub(crate) fn op(op: &Op) -> String {
         }
         Op::Withdraw { owner: who, .. } => format!("withdraw {}", owner(who)),
         Op::Raise { owner: who, fence } => format!("raise {} to {fence}", owner(who)),
+        Op::AcquireAll(group) => {
+            let members = group.members().iter();
+            let claims: Vec<_> = members.map(|(key, a)| format!("{key} {}", claim(a))).collect();
+            format!("acquire all of {}", claims.join(", "))
+        }
         other => format!("{other:?}"),
     }
 }

@@ -3,6 +3,7 @@
 
 mod capacity;
 mod grant;
+mod group;
 mod handoff;
 mod parts;
 mod units;
@@ -15,6 +16,7 @@ use crate::types::{Claim, Fence, Label, Owner, StoreTime};
 use super::inspection::{self, HolderView, Inspection, State, WaiterView};
 use super::request::{Acquire, Blocker, Grant, Op, Reply};
 
+pub use group::Part;
 pub use parts::{Holder, Place, Tombstone};
 
 /// Minimum time for which the old owner of a transferred or forced lease is refused: longer than
@@ -87,14 +89,22 @@ impl KeyState {
             Op::Steal(acquire) => self.steal(acquire, at),
             Op::Resize { owner, fence, from, to } => self.resize(owner, *fence, *from, *to, at),
             Op::SetLimit { limit } => self.set_limit(*limit),
+            // Its parts come one by one: see `Group::carry_out`.
+            Op::AcquireAll(_) => {
+                Reply::Refused("one key cannot carry out a step of several".into())
+            }
             Op::Inspect => unreachable!("answered above"),
         };
         self.grant_from_queue(at, &mut grants);
-        // A key counts as used until its last lease ends, also if nobody renews it.
-        let used_until = self.holders.iter().map(|h| h.expires).fold(at.now, StoreTime::max);
-        self.fence_until = used_until + at.retention;
+        self.keep_fence(at);
         debug_assert!(self.is_sound(), "{op:?} left {self:?}");
         (reply, grants)
+    }
+
+    /// A key counts as used until its last lease ends, also if nobody renews it.
+    fn keep_fence(&mut self, at: StepContext) {
+        let used_until = self.holders.iter().map(|h| h.expires).fold(at.now, StoreTime::max);
+        self.fence_until = used_until + at.retention;
     }
 
     /// Whether the state may be deleted: no claim, no tombstone, and the fence's time is over.
@@ -208,9 +218,7 @@ impl KeyState {
         // A place keeps the claim with which it was taken.
         let claim = mine.map_or(acquire.claim, |i| self.queue[i].claim);
         let Some(queueing) = &acquire.queue else {
-            let ahead = mine.unwrap_or(self.queue.len());
-            let look_in = self.look_in(claim, ahead, None, at.now);
-            return Reply::Busy { look_in, blocker: self.blocker(None, at.now) };
+            return self.busy(claim, mine, at.now);
         };
         let value = acquire.owner.value();
         // A buried holder is the rest of a `min_hold`: it is not a lease, and ends by itself.
@@ -241,6 +249,13 @@ impl KeyState {
             look_in: self.look_in(claim, index, None, at.now),
             blocker: self.blocker(None, at.now),
         }
+    }
+
+    /// The answer to a claim that does not wait; `mine` is its place if it has one all the same.
+    fn busy(&self, claim: Claim, mine: Option<usize>, now: StoreTime) -> Reply {
+        let ahead = mine.unwrap_or(self.queue.len());
+        let look_in = self.look_in(claim, ahead, None, now);
+        Reply::Busy { look_in, blocker: self.blocker(None, now) }
     }
 
     fn renew(&mut self, owner: &Owner, ttl: Duration, now: StoreTime) -> Reply {

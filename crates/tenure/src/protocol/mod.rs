@@ -8,7 +8,7 @@ pub(crate) mod timing;
 mod votes;
 
 pub use inspection::{Guarded, HolderView, Inspection, NodeView, State, WaiterView};
-pub use key_state::{Holder, KeyState, Place, StepContext, Tombstone};
-pub use request::{Acquire, Blocker, FenceRule, Grant, Op, Queueing, Reply, Request};
+pub use key_state::{Holder, KeyState, Part, Place, StepContext, Tombstone};
+pub use request::{Acquire, Blocker, FenceRule, Grant, Group, Op, Queueing, Reply, Request};
 pub use timing::{Backoff, slack};
 pub use votes::{Verdict, Vote, Votes, majority};

@@ -1,6 +1,8 @@
 //! Requests to a key and their replies: the data between engine and stores. It is plain data and
 //! carries out nothing.
 
+mod group;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,10 +10,12 @@ use crate::types::{Claim, Fence, Key, Label, Owner};
 
 use super::{Guarded, Inspection};
 
-/// One request to one key. A store carries it out as one atomic step.
+pub use group::Group;
+
+/// One request to a key, or to several. A store carries it out as one atomic step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
-    /// The key.
+    /// The key; of several, the first.
     pub key: Key,
     /// The transition that is asked for.
     pub op: Op,
@@ -119,8 +123,19 @@ pub enum Op {
         /// The new limit, from 1 to [`Claim::MAX`].
         limit: u32,
     },
+    /// Acquire several keys together: all of them are granted, or none. A store that carries no
+    /// step over several keys refuses it ([`Capabilities::groups`](crate::store::Capabilities)).
+    AcquireAll(Group),
     /// Look, and change nothing.
     Inspect,
+}
+
+impl Request {
+    /// The step that acquires all keys of a group.
+    #[must_use]
+    pub fn acquire_all(group: Group) -> Self {
+        Self { key: group.first().clone(), op: Op::AcquireAll(group) }
+    }
 }
 
 impl Op {
@@ -135,9 +150,13 @@ impl Op {
             | Self::Resize { owner, .. } => (Some(owner), None),
             Self::Handoff { owner, to, .. } => (Some(owner), Some(&to.owner)),
             Self::Transfer { from, to, .. } => (Some(from), Some(to)),
-            Self::Force { .. } | Self::SetLimit { .. } | Self::Inspect => (None, None),
+            Self::Force { .. } | Self::SetLimit { .. } | Self::AcquireAll(_) | Self::Inspect => {
+                (None, None)
+            }
         };
-        one.into_iter().chain(other)
+        let group = if let Self::AcquireAll(group) = self { group.members() } else { &[] };
+        let all = group.iter().map(|(_, acquire)| &acquire.owner);
+        one.into_iter().chain(other).chain(all)
     }
 }
 
@@ -208,6 +227,18 @@ pub enum Reply {
     Granted {
         /// The fencing token.
         fence: Fence,
+    },
+    /// Acquire all: each is held.
+    AllGranted {
+        /// The fencing tokens, in the order of the keys.
+        fences: Vec<Fence>,
+    },
+    /// Acquire all: none was granted.
+    Blocked {
+        /// The first key that cannot be had.
+        key: Key,
+        /// The answer that an acquire of this key alone would have got.
+        by: Box<Reply>,
     },
     /// Acquire: standing in line.
     Queued {

@@ -2,6 +2,7 @@
 //! the process.
 
 use std::collections::{BTreeMap, HashMap};
+use std::convert::Infallible;
 use std::future::ready;
 use std::ops::Bound;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
 use crate::process::OfProcess;
-use crate::protocol::{Grant, Inspection, KeyState, Reply, Request, State, StepContext};
+use crate::protocol::{Grant, Inspection, KeyState, Op, Reply, Request, State, StepContext};
 use crate::runtime::Runtime;
 use crate::types::{Key, StoreTime, TTL_MAX};
 
@@ -106,11 +107,7 @@ impl Memory {
         let at = StepContext { now, fence_seed, retention: self.shared.retention };
         let mut replies = Vec::with_capacity(steps.len());
         for step in steps {
-            let (reply, grants) = table.apply(step, at);
-            for grant in grants {
-                table.tell(&step.key, grant);
-            }
-            replies.push(reply);
+            replies.push(table.apply(step, at));
             table.steps += 1;
             if table.steps.is_multiple_of(SWEEP_EVERY) {
                 table.sweep(at.now);
@@ -125,15 +122,37 @@ impl Memory {
 }
 
 impl Table {
-    fn apply(&mut self, step: &Request, at: StepContext) -> (Reply, Vec<Grant>) {
-        let at = StepContext { fence_seed: at.fence_seed.max(self.fence_floor + 1), ..at };
-        if let Some(state) = self.keys.get_mut(&step.key) {
-            return state.apply(&step.op, at);
+    fn apply(&mut self, step: &Request, at: StepContext) -> Reply {
+        if let Op::AcquireAll(group) = &step.op {
+            let Ok(reply) = group.carry_out(|key, part| {
+                Ok::<_, Infallible>(self.on_key(key, at, |state, at| state.apply_part(part, at)))
+            });
+            return reply;
         }
-        let mut fresh = KeyState::default();
-        let answer = fresh.apply(&step.op, at);
-        if !fresh.is_forgettable(at.now) {
-            self.keys.insert(step.key.clone(), fresh);
+        self.on_key(&step.key, at, |state, at| state.apply(&step.op, at))
+    }
+
+    /// Lets the machine of a key act, and tells the waiters that it granted to.
+    fn on_key<T>(
+        &mut self,
+        key: &Key,
+        at: StepContext,
+        act: impl FnOnce(&mut KeyState, StepContext) -> (T, Vec<Grant>),
+    ) -> T {
+        let at = StepContext { fence_seed: at.fence_seed.max(self.fence_floor + 1), ..at };
+        let (answer, grants) = match self.keys.get_mut(key) {
+            Some(state) => act(state, at),
+            None => {
+                let mut fresh = KeyState::default();
+                let answer = act(&mut fresh, at);
+                if !fresh.is_forgettable(at.now) {
+                    self.keys.insert(key.clone(), fresh);
+                }
+                answer
+            }
+        };
+        for grant in grants {
+            self.tell(key, grant);
         }
         answer
     }
@@ -172,6 +191,7 @@ impl Store for Memory {
         &Capabilities {
             fifo: true,
             many_units: true,
+            groups: true,
             composite: false,
             reach: Reach::Process,
             ttl_max: TTL_MAX,

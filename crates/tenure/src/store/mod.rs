@@ -180,6 +180,8 @@ pub struct Capabilities {
     pub fifo: bool,
     /// Whether it can carry semaphores and read-write locks.
     pub many_units: bool,
+    /// Whether one step can acquire several keys together.
+    pub groups: bool,
     /// Whether it is made of other stores, as a quorum is. Such a store cannot be a quorum's node.
     pub composite: bool,
     /// The processes that can share the locks.

@@ -12,6 +12,7 @@ mod checks;
 mod differential;
 mod drain;
 mod exhaustive;
+mod groups;
 mod line;
 mod memory;
 mod properties;

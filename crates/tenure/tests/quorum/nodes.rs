@@ -144,6 +144,7 @@ impl Store for Handle {
         const ANY: &Capabilities = &Capabilities {
             fifo: true,
             many_units: true,
+            groups: true,
             composite: false,
             reach: tenure::store::Reach::Process,
             ttl_max: tenure::TTL_MAX,

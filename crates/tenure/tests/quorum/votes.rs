@@ -51,7 +51,7 @@ async fn a_lock_is_held_by_all_nodes_in_one_round() {
 async fn semaphores_and_the_like_are_refused_with_a_reason() {
     let quorum = quorum(&nodes(3)).await;
     let can = quorum.capabilities();
-    assert!(!can.fifo && !can.many_units && can.composite, "{can:?}");
+    assert!(!can.fifo && !can.many_units && !can.groups && can.composite, "{can:?}");
     let claim = Acquire { claim: Claim::new(1, 3).expect("valid"), ..claim(1, FenceRule::Mint) };
     let replies = quorum.call(step(Op::Acquire(claim))).await.expect("an answer");
     let Reply::Refused(why) = &replies[0] else { panic!("{replies:?}") };

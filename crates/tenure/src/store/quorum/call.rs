@@ -273,6 +273,10 @@ fn refusal(shared: &Shared, op: &Op) -> Option<Reply> {
             let why = "a quorum has no line in which a lock could be passed on; release it";
             return Some(Reply::Refused(why.into()));
         }
+        Op::AcquireAll(_) => {
+            let why = "a quorum takes no two keys in one step; acquire one after the other";
+            return Some(Reply::Refused(why.into()));
+        }
         Op::Resize { .. } | Op::SetLimit { .. } => {
             let why = "a quorum carries locks of one holder only, which have no units to change";
             return Some(Reply::Refused(why.into()));

@@ -169,6 +169,7 @@ impl Shared {
         let capabilities = Capabilities {
             fifo: false,
             many_units: false,
+            groups: false,
             composite: true,
             reach: farthest.unwrap_or(Reach::Process),
             ttl_max: options.max_ttl.min(ttl_max.unwrap_or(options.max_ttl)),

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::protocol::{
-    Blocker, Guarded, HolderView, Inspection, Op, Reply, Request, State, WaiterView,
+    Blocker, Group, Guarded, HolderView, Inspection, Op, Reply, Request, State, WaiterView,
 };
 use crate::types::{Fence, Key, Label, Owner};
 
@@ -62,7 +62,7 @@ pub(super) fn decode(
 
 /// The answer to a fast step that the script does not name.
 fn usual(op: &Op, fence: Fence) -> Option<Answered> {
-    let is_grant = matches!(op, Op::Acquire(_) | Op::Handoff { .. });
+    let is_grant = matches!(op, Op::Acquire(_) | Op::AcquireAll(_) | Op::Handoff { .. });
     let number = if is_grant { fence.get() } else { 0 };
     Some(Answered::Reply(decode_short(i64::try_from(number).ok()?, op)?))
 }
@@ -86,6 +86,7 @@ pub(super) fn guarded(reply: &mut Reply, guarded: Guarded) {
             *look_in = guarded.left;
         }
         Reply::HandedOff { acquired, .. } => self::guarded(acquired, guarded),
+        Reply::Blocked { by, .. } => self::guarded(by, guarded),
         Reply::Inspected(seen) => seen.guarded = Some(guarded),
         _ => {}
     }
@@ -95,7 +96,10 @@ fn decode_step(reply: Value, op: &Op) -> Option<Answered> {
     Some(match reply {
         Value::Int(-1) => Answered::AskInFull,
         Value::Int(number) => Answered::Reply(decode_short(number, op)?),
-        reply => Answered::Reply(decode_one(reply)?),
+        reply => Answered::Reply(match op {
+            Op::AcquireAll(group) => decode_group(reply, group)?,
+            _ => decode_one(reply)?,
+        }),
     })
 }
 
@@ -114,12 +118,33 @@ fn decode_short(number: i64, op: &Op) -> Option<Reply> {
         (Op::Release { .. }, 0) => Some(Reply::Released),
         (Op::Renew { .. }, 0) => Some(Reply::Renewed),
         (Op::Acquire(_), fence @ 1..) => Some(Reply::Granted { fence: Fence::new(fence) }),
+        (Op::AcquireAll(group), fence @ 1..) => {
+            let fences = vec![Fence::new(fence); group.members().len()];
+            Some(Reply::AllGranted { fences })
+        }
         (Op::Handoff { .. }, fence @ 1..) => Some(Reply::HandedOff {
             released: Box::new(Reply::Released),
             acquired: Box::new(Reply::Granted { fence: Fence::new(fence) }),
         }),
         _ => None,
     }
+}
+
+fn decode_group(reply: Value, group: &Group) -> Option<Reply> {
+    let mut parts = Parts::of(reply)?;
+    Some(match parts.text()?.as_str() {
+        "all_granted" if parts.0.len() == group.members().len() => {
+            let fences = group.members().iter().map(|_| parts.fence()).collect::<Option<_>>()?;
+            Reply::AllGranted { fences }
+        }
+        "blocked" => {
+            let place = usize::try_from(parts.number()?).ok()?.checked_sub(1)?;
+            let (key, _) = group.members().get(place)?;
+            let by = Box::new(decode_one(parts.0.pop_front()?)?);
+            Reply::Blocked { key: key.clone(), by }
+        }
+        _ => return None,
+    })
 }
 
 fn decode_one(reply: Value) -> Option<Reply> {

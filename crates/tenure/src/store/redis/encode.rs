@@ -1,10 +1,11 @@
 //! Steps as arguments of the scripts. It sends nothing.
 
 use std::collections::HashMap;
+use std::iter;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use crate::protocol::{Acquire, FenceRule, Op, Request};
+use crate::protocol::{Acquire, FenceRule, Group, Op, Request};
 use crate::types::{Fence, Owner};
 
 use super::client::{Command, digits};
@@ -30,9 +31,10 @@ pub(super) struct ScriptCall {
     args: Words,
     /// Whether it may grant to its sender, and so has a number.
     pub(super) has_number: bool,
-    /// Which step each number of the answer stands for, less one: fast ones come first.
+    /// Which step each number of the answer stands for, less one: fast ones come first. A fast step
+    /// over several keys has a number for each.
     pub(super) order: Vec<usize>,
-    /// How many of them are fast.
+    /// How many of them are of fast steps.
     pub(super) fast: usize,
 }
 
@@ -120,6 +122,7 @@ impl ScriptCall {
     #[inline(never)]
     pub(super) fn new(steps: &[Request], terms: &Terms, in_full: bool) -> Self {
         let (fast, mut full) = sorted(steps, in_full);
+        let fast_keys = fast.iter().map(|&(run, _)| run.keys()).sum();
         let has_number = fast.iter().any(|(run, _)| run.may_grant())
             || full.iter().any(|&index| may_grant(&steps[index].op));
         let (mut keys, mut args) = (Words::with_room(), Words::with_room());
@@ -130,19 +133,29 @@ impl ScriptCall {
             keys.text(keys::MARKER);
         }
         let others = append_fast(&fast, steps, &terms.template, (&mut keys, &mut args));
-        if fast.len() <= WITH_OTHERS_MAX {
+        if fast_keys <= WITH_OTHERS_MAX {
             keys.append(others);
         }
-        // One behind the other the steps of a key share its record.
-        full.sort_by_key(|&index| &steps[index].key);
-        for run in full.chunk_by(|&one, &other| steps[one].key == steps[other].key) {
-            let names = terms.template.names(&steps[run[0]].key);
-            names.lock(&mut keys).record(&mut keys).queue(&mut keys).buried(&mut keys);
-            args.number(run.len() as u64);
-            run.iter().for_each(|&index| args.full(&steps[index].op));
+        let is_group = |index: usize| matches!(steps[index].op, Op::AcquireAll(_));
+        // One behind the other the steps of a key share its record. A step over several keys must
+        // not change its place among those of each of them.
+        if !full.iter().any(|&index| is_group(index)) {
+            full.sort_by_key(|&index| &steps[index].key);
         }
-        let order = fast.iter().map(|(_, index)| *index).chain(full).collect();
-        Self { keys, args, has_number, order, fast: fast.len() }
+        let are_of_one = |one: usize, other: usize| {
+            steps[one].key == steps[other].key && !is_group(one) && !is_group(other)
+        };
+        for run in full.chunk_by(|&one, &other| are_of_one(one, other)) {
+            append_full(steps, run, &terms.template, (&mut keys, &mut args));
+        }
+        let order = match fast_keys == fast.len() {
+            true => fast.iter().map(|(_, index)| *index).chain(full).collect(),
+            false => {
+                let fast = fast.iter().flat_map(|&(run, index)| iter::repeat_n(index, run.keys()));
+                fast.chain(full).collect()
+            }
+        };
+        Self { keys, args, has_number, order, fast: fast_keys }
     }
 
     /// The command, from its first two words on. Known only when it leaves: the marker that a
@@ -172,6 +185,28 @@ impl ScriptCall {
     }
 }
 
+/// Full steps on one key, or one over several.
+fn append_full(
+    steps: &[Request],
+    run: &[usize],
+    template: &Template,
+    (keys, args): (&mut Words, &mut Words),
+) {
+    let mut name = |key| {
+        let names = template.names(key);
+        names.lock(keys).record(keys).queue(keys).buried(keys);
+    };
+    if let Op::AcquireAll(group) = &steps[run[0]].op {
+        group.keys().for_each(name);
+        args.text("G").number(group.members().len() as u64);
+        group.members().iter().for_each(|(_, acquire)| args.acquire(acquire));
+        return;
+    }
+    name(&steps[run[0]].key);
+    args.number(run.len() as u64);
+    run.iter().for_each(|&index| args.full(&steps[index].op));
+}
+
 /// Fast steps in runs, with the names of their locks and records. Answers the other names of those
 /// that may have to know who waits.
 fn append_fast(
@@ -181,14 +216,21 @@ fn append_fast(
     (keys, args): (&mut Words, &mut Words),
 ) -> Words {
     let mut others = Words::default();
-    for run in fast.chunk_by(|one, other| one.0 == other.0) {
+    for run in fast.chunk_by(|one, other| one.0 == other.0 && !one.0.is_group()) {
         args.run(run[0].0);
         for &(run, index) in run {
             let Request { key, op } = &steps[index];
+            if let Op::AcquireAll(group) = op {
+                args.group(group);
+                for key in group.keys() {
+                    template.names(key).lock(keys).record(keys);
+                }
+                continue;
+            }
             let names = template.names(key);
             names.lock(keys).record(keys);
             match run {
-                Run::Acquires(_) | Run::Proposals(..) => {}
+                Run::Acquires(_) | Run::Proposals(..) | Run::Group(..) => {}
                 Run::Handoffs(_) => _ = names.queue(&mut others),
                 Run::Renewals(_) | Run::Releases => names.queue(&mut others).buried(&mut others),
             }
@@ -219,6 +261,8 @@ impl Terms {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Run {
     Acquires(Duration),
+    /// The ttl, and the number of keys.
+    Group(Duration, usize),
     /// The ttl, what is proposed, and how far from the server's clock it counts.
     Proposals(Duration, Fence, Duration),
     /// The ttl of the next.
@@ -231,7 +275,16 @@ impl Run {
     /// Whether it needs a number, so that it is not carried out again when it arrives late. A
     /// handoff needs none: it grants while its sender holds, so once.
     fn may_grant(self) -> bool {
-        matches!(self, Self::Acquires(_) | Self::Proposals(..))
+        matches!(self, Self::Acquires(_) | Self::Proposals(..) | Self::Group(..))
+    }
+
+    fn is_group(self) -> bool {
+        matches!(self, Self::Group(..))
+    }
+
+    /// The number of keys of each step.
+    fn keys(self) -> usize {
+        if let Self::Group(_, keys) = self { keys } else { 1 }
     }
 }
 
@@ -250,10 +303,25 @@ fn sorted(steps: &[Request], in_full: bool) -> (Vec<(Run, usize)>, Vec<usize>) {
     let mut seen = HashMap::with_capacity(steps.len());
     // Fast steps come before all others, and may have to be asked again after them: steps on one
     // key would lose their order.
-    steps.iter().for_each(|step| *seen.entry(&step.key).or_insert(0) += 1);
+    for step in steps {
+        match &step.op {
+            Op::AcquireAll(group) => {
+                group.keys().for_each(|key| *seen.entry(key).or_insert(0) += 1);
+            }
+            _ => *seen.entry(&step.key).or_insert(0) += 1,
+        }
+    }
+    let is_alone = |step: &Request| match &step.op {
+        Op::AcquireAll(group) => group.keys().all(|key| seen[key] == 1),
+        _ => seen[&step.key] == 1,
+    };
+    let mut fast_keys = 0;
     for (index, step) in steps.iter().enumerate() {
         match run_of(&step.op) {
-            Some(run) if fast.len() < FAST_MAX && seen[&step.key] == 1 => fast.push((run, index)),
+            Some(run) if fast_keys + run.keys() <= FAST_MAX && is_alone(step) => {
+                fast_keys += run.keys();
+                fast.push((run, index));
+            }
             _ => full.push(index),
         }
     }
@@ -267,6 +335,7 @@ fn may_grant(op: &Op) -> bool {
     matches!(
         op,
         Op::Acquire(_)
+            | Op::AcquireAll(_)
             | Op::Handoff { .. }
             | Op::Steal(_)
             | Op::Resize { .. }
@@ -286,6 +355,15 @@ fn run_of(op: &Op) -> Option<Run> {
             };
             is_plain.then_some(run)
         }
+        Op::AcquireAll(group) => {
+            let (_, first) = &group.members()[0];
+            let is_plain = |(_, acquire): &(_, Acquire)| {
+                let is_alike = acquire.ttl == first.ttl && acquire.fence == FenceRule::Mint;
+                is_alike && acquire.claim.is_exclusive()
+            };
+            let run = Run::Group(first.ttl, group.members().len());
+            group.members().iter().all(is_plain).then_some(run)
+        }
         Op::Release { min_hold, tombstone, .. } => {
             (min_hold.is_zero() && tombstone.is_none()).then_some(Run::Releases)
         }
@@ -303,6 +381,7 @@ impl Words {
     fn run(&mut self, run: Run) {
         let (letter, ttl) = match run {
             Run::Acquires(ttl) => ("a", Some(ttl)),
+            Run::Group(ttl, _) => ("g", Some(ttl)),
             Run::Proposals(ttl, ..) => ("p", Some(ttl)),
             Run::Handoffs(ttl) => ("h", Some(ttl)),
             Run::Renewals(ttl) => ("n", Some(ttl)),
@@ -314,6 +393,14 @@ impl Words {
         }
         if let Run::Proposals(_, fence, within) = run {
             self.proposal(fence, within);
+        }
+    }
+
+    /// The number of keys, and the claims on them.
+    fn group(&mut self, group: &Group) {
+        self.number(group.members().len() as u64);
+        for (_, Acquire { owner, label, .. }) in group.members() {
+            self.claim(owner, label.as_str());
         }
     }
 
@@ -361,6 +448,7 @@ impl Words {
                 self.number(to.units().into()).number(to.limit().into());
             }
             Op::SetLimit { limit } => _ = self.number((*limit).into()),
+            Op::AcquireAll(_) => unreachable!("it is over several keys"),
             Op::Inspect => {}
         }
     }
@@ -407,6 +495,7 @@ fn letter(op: &Op) -> &'static str {
         Op::Steal(_) => "S",
         Op::Resize { .. } => "C",
         Op::SetLimit { .. } => "L",
+        Op::AcquireAll(_) => "G",
         Op::Inspect => "I",
     }
 }

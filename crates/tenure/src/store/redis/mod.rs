@@ -180,6 +180,7 @@ impl Redis {
         let mut capabilities = Capabilities {
             fifo: true,
             many_units: true,
+            groups: true,
             composite: false,
             reach: Reach::Network,
             ttl_max: TTL_MAX,

@@ -222,6 +222,7 @@ impl Store for Sqlite {
         &Capabilities {
             fifo: true,
             many_units: true,
+            groups: true,
             composite: false,
             reach: Reach::Host,
             ttl_max: TTL_MAX,

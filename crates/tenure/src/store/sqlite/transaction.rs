@@ -174,12 +174,24 @@ fn step(
     for call in calls {
         let mut replies = Vec::with_capacity(call.steps.len());
         for Request { key, op } in &call.steps {
-            let rows = cache.get(statements, key)?;
-            rows::prepare(rows, statements, key, op)?;
-            let (reply, grants) = rows.state.apply(op, at);
-            done.grants.extend(grants.into_iter().map(|grant| (key.clone(), grant)));
-            replies.push(reply);
-            touched.push(key);
+            replies.push(match op {
+                Op::AcquireAll(group) => group.carry_out(|key, part| {
+                    let rows = cache.get(statements, key)?;
+                    rows::prepare(rows, statements, key, &Op::Acquire(part.acquire().clone()))?;
+                    let (granted, grants) = rows.state.apply_part(part, at);
+                    done.grants.extend(grants.into_iter().map(|grant| (key.clone(), grant)));
+                    touched.push(key);
+                    Ok::<_, rusqlite::Error>(granted)
+                })?,
+                op => {
+                    let rows = cache.get(statements, key)?;
+                    rows::prepare(rows, statements, key, op)?;
+                    let (reply, grants) = rows.state.apply(op, at);
+                    done.grants.extend(grants.into_iter().map(|grant| (key.clone(), grant)));
+                    touched.push(key);
+                    reply
+                }
+            });
         }
         done.replies.push(replies);
     }

@@ -1,12 +1,13 @@
 //! Random steps, and the machine that says what they must bring.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
 use tenure::protocol::{
-    Acquire, FenceRule, Grant, KeyState, Op, Queueing, Reply, Request, StepContext,
+    Acquire, FenceRule, Grant, Group, KeyState, Op, Queueing, Reply, Request, StepContext,
 };
 use tenure::store::{Inbox, Push, Store};
 use tenure::{Claim, Fence, Key, Label, Owner};
@@ -81,6 +82,12 @@ pub(crate) enum Draft {
     SetLimit {
         limit: u32,
     },
+    AcquireAll {
+        members: Vec<(u8, u64, Claim)>,
+        ttl: u64,
+        /// Whether the ttls differ.
+        uneven: bool,
+    },
     Inspect,
 }
 
@@ -124,7 +131,7 @@ pub(crate) fn share(units: u32, limit: u32) -> Claim {
 }
 
 /// Mostly exclusive or of the same limit, so that queues form.
-fn claim() -> impl Strategy<Value = Claim> {
+pub(crate) fn claim() -> impl Strategy<Value = Claim> {
     prop_oneof![
         5 => Just(Claim::EXCLUSIVE),
         1 => Just(share(1, 1)),
@@ -132,7 +139,7 @@ fn claim() -> impl Strategy<Value = Claim> {
     ]
 }
 
-fn draft() -> impl Strategy<Value = Draft> {
+pub(crate) fn draft() -> impl Strategy<Value = Draft> {
     let who = || 0..6_u64;
     let ttl = || 10..4000_u64;
     prop_oneof![
@@ -226,13 +233,21 @@ pub(crate) fn asks(keys: &'static [u8], simple: u32) -> impl Strategy<Value = Ve
 
 /// The steps of one call, with an inbox.
 pub(crate) fn steps(asks: &[(u8, Draft)], inbox: &Arc<str>) -> Vec<Request> {
-    let key = |number| Key::new(format!("key-{number}")).expect("a good key");
-    asks.iter().map(|(number, draft)| Request { key: key(number), op: draft.op(inbox) }).collect()
+    let step = |(number, draft): &(u8, Draft)| match draft.op(inbox) {
+        Op::AcquireAll(group) => Request::acquire_all(group),
+        op => Request { key: key(*number), op },
+    };
+    asks.iter().map(step).collect()
+}
+
+/// The key with a number.
+pub(crate) fn key(number: u8) -> Key {
+    Key::new(format!("key-{number}")).expect("a good key")
 }
 
 impl Draft {
     /// The same step as it is meant for that key.
-    fn on(mut self, key: u8) -> Self {
+    pub(crate) fn on(mut self, key: u8) -> Self {
         if let Some(claim) = self.claim()
             && key == 1
             && !claim.is_exclusive()
@@ -310,6 +325,15 @@ impl Draft {
                 Op::Force { up_to: Fence::new(if *none { 0 } else { u64::MAX }) }
             }
             Self::SetLimit { limit } => Op::SetLimit { limit: *limit },
+            Self::AcquireAll { members, ttl, uneven } => {
+                let claim = |&(number, who, claim): &(u8, u64, Claim)| {
+                    let ttl = ttl + if *uneven { u64::from(number) * 10 } else { 0 };
+                    let (owner, label, ttl) = (owner(who), label(&who), ms(&ttl));
+                    let fence = FenceRule::Mint;
+                    (key(number), Acquire { owner, label, claim, ttl, queue: None, fence })
+                };
+                Op::AcquireAll(Group::new(members.iter().map(claim)).expect("a good group"))
+            }
             Self::Inspect => Op::Inspect,
         }
     }
@@ -328,8 +352,30 @@ impl Model {
         Self { shows_old_fences: true, ..Self::default() }
     }
 
-    fn apply(&mut self, step: &Request, at: StepContext) -> (Reply, Vec<Grant>) {
-        self.keys.entry(step.key.clone()).or_default().apply(&step.op, at)
+    /// Carries out one step. Answers the pushes as well.
+    fn apply(&mut self, step: &Request, at: StepContext) -> (Reply, Vec<Push>) {
+        let mut pushes = Vec::new();
+        let mut tell = |key: &Key, grants: Vec<Grant>| {
+            pushes.extend(grants.into_iter().map(|grant| {
+                let Grant { owner, fence, stamp, .. } = grant;
+                Push { key: key.clone(), owner, fence, stamp }
+            }));
+        };
+        let reply = if let Op::AcquireAll(group) = &step.op {
+            let Ok(reply) = group.carry_out(|key, part| {
+                let state = self.keys.entry(key.clone()).or_default();
+                let (granted, grants) = state.apply_part(part, at);
+                tell(key, grants);
+                Ok::<_, Infallible>(granted)
+            });
+            reply
+        } else {
+            let state = self.keys.entry(step.key.clone()).or_default();
+            let (reply, grants) = state.apply(&step.op, at);
+            tell(&step.key, grants);
+            reply
+        };
+        (reply, pushes)
     }
 
     /// Asks the store for the steps, and demands the machine's replies and pushes.
@@ -349,19 +395,14 @@ impl Model {
         assert_eq!(replies.len(), steps.len());
         let mut granted = Vec::new();
         for (step, reply) in steps.iter().zip(replies) {
-            let (mut expected, grants) = self.apply(step, at);
+            let (mut expected, pushes) = self.apply(step, at);
             let mut reply = reply;
             if !self.shows_old_fences {
                 forget_old_fence(&mut reply);
                 forget_old_fence(&mut expected);
             }
             assert_eq!(reply, expected, "to {step:?}");
-            granted.extend(grants.into_iter().map(|g| Push {
-                key: step.key.clone(),
-                owner: g.owner,
-                fence: g.fence,
-                stamp: g.stamp,
-            }));
+            granted.extend(pushes);
         }
         let mut pushes = Vec::new();
         for expected in &granted {

@@ -14,7 +14,7 @@ use tenure::testing::Clock;
 use super::drafts::{Draft, Model, asks, steps};
 
 #[derive(Debug, Clone)]
-enum Event {
+pub(super) enum Event {
     Pass(Duration),
     Ask(Vec<(u8, Draft)>),
 }
@@ -26,7 +26,7 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-async fn run(events: Vec<Event>) {
+pub(super) async fn run(events: Vec<Event>) {
     let clock = Clock::new();
     let store = Memory::new(Arc::new(clock.clone()));
     let mut inbox = store.inbox().await.expect("an answer").expect("an inbox");

@@ -1,6 +1,7 @@
 //! Every store answers as the machine of one key does, step by step, to the same random steps.
 
 mod drafts;
+mod groups;
 mod memory;
 mod redis;
 mod sqlite;

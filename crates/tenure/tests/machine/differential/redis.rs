@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use tenure::protocol::{Acquire, FenceRule, Op, Request, StepContext};
+use tenure::protocol::{Acquire, FenceRule, Group, Op, Request, StepContext};
 use tenure::runtime;
 use tenure::store::{Redis, RedisOptions, Store};
 use tenure::{Claim, Key, Owner, StoreTime};
@@ -21,7 +21,7 @@ fn stretched_span(span: Duration) -> Duration {
 }
 
 #[derive(Debug, Clone)]
-enum Event {
+pub(super) enum Event {
     Pass(Duration),
     /// The server's clock is set back.
     Back(Duration),
@@ -61,14 +61,21 @@ fn event(keys: Keys, simple: u32) -> impl Strategy<Value = Event> {
                 .collect(),
         )
     });
-    let span = || (1..3000_u64).prop_map(|ms| stretched_span(Duration::from_millis(ms)));
-    let passes = span().prop_map(Event::Pass);
+    let passes = passes();
     match keys {
         Keys::OfTheClock => prop_oneof![6 => asks, 2 => passes].boxed(),
         Keys::Only(_) => {
             prop_oneof![12 => asks, 4 => passes, 1 => span().prop_map(Event::Back)].boxed()
         }
     }
+}
+
+fn span() -> impl Strategy<Value = Duration> {
+    (1..3000_u64).prop_map(|ms| stretched_span(Duration::from_millis(ms)))
+}
+
+pub(super) fn passes() -> impl Strategy<Value = Event> {
+    span().prop_map(Event::Pass)
 }
 
 impl Keys {
@@ -121,6 +128,11 @@ fn stretched(op: Op) -> Op {
         Op::Transfer { from, to, label, ttl } => {
             Op::Transfer { from, to, label, ttl: stretched_span(ttl) }
         }
+        Op::AcquireAll(group) => {
+            let members = group.members().iter();
+            let members = members.map(|(key, claim)| (key.clone(), stretched_claim(claim.clone())));
+            Op::AcquireAll(Group::new(members).expect("a good group"))
+        }
         other => other,
     }
 }
@@ -136,16 +148,16 @@ fn first_sign(step: &mut Request) {
     }
 }
 
-struct Scene {
+pub(super) struct Scene {
     /// How many steps on other keys come along with each batch: in company, fewer words travel.
     company: u32,
     server: Server,
     store: Redis,
-    tokio_runtime: tokio::runtime::Runtime,
+    pub(super) tokio_runtime: tokio::runtime::Runtime,
 }
 
 impl Scene {
-    fn start(flavour: Flavour, company: u32) -> Self {
+    pub(super) fn start(flavour: Flavour, company: u32) -> Self {
         let server = Server::of(flavour).start();
         let tokio_runtime =
             tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
@@ -156,7 +168,7 @@ impl Scene {
         Self { company, server, store, tokio_runtime }
     }
 
-    async fn run(&self, events: Vec<Event>) {
+    pub(super) async fn run(&self, events: Vec<Event>) {
         self.server.command(&["FLUSHALL"]);
         let mut micros = 1_700_000_000_000_000_u64;
         let mut inbox = self.store.inbox().await.expect("an answer").expect("an inbox");

@@ -16,7 +16,7 @@ use super::drafts::{Draft, Model, asks, steps};
 /// The next event: time passes, or one of two connections is asked for a batch of steps, or is
 /// opened anew.
 #[derive(Debug, Clone)]
-enum Event {
+pub(super) enum Event {
     Pass(Duration),
     Ask(usize, Vec<(u8, Draft)>),
     Reopen(usize),
@@ -30,7 +30,7 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-async fn run(events: Vec<Event>) {
+pub(super) async fn run(events: Vec<Event>) {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("locks.db");
     let clock = Arc::new(Clock::new());

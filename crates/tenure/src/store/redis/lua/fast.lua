@@ -2,6 +2,7 @@
 -- runs, a run being a letter, the ttl that its steps share, and for each step a claim in one word:
 -- owner, line feed, 1, attempt.
 --   a acquire   (1 of 1, without a place in the queue) and the label behind the attempt
+--   g group     as a; after the ttl comes the number of keys. It is a run of its own
 --   p acquire   as a; after the ttl comes the fence that all of the run propose: pN:W, at least N,
 --               which counts as no farther than W from the clock
 --   h handoff   (ahead of the queue, 1 of 1, without min_hold and tombstone) and, as a word of its
@@ -11,15 +12,15 @@
 -- Nothing here fails for a key's sake, but for what is protected.
 --
 -- needs   fences, layout, prelude, steps
--- gives   letter, beside, ttl, px, px_text, numbers, proposal, next_claim, claim, lock, record,
---         reply
+-- gives   nth, letter, beside, ttl, px, px_text, numbers, proposal, next_claim, group, claim, lock,
+--         record, reply
 local KEYS, ARGV, nth = KEYS, ARGV, 0
-local letter, is_acquire, beside, ttl, px, px_text, numbers, proposal, next_claim
+local letter, is_acquire, beside, ttl, px, px_text, numbers, proposal, next_claim, group
 repeat
   local claim, lock, record = ARGV[at], found[first], found[first + 1]
   if #claim == 1 then
     letter, at = claim, at + 1
-    is_acquire = letter == 'a' or letter == 'p'
+    is_acquire = letter == 'a' or letter == 'p' or letter == 'g'
     -- So many other keys each of them has.
     beside = (is_acquire or not with_others) and 0 or letter == 'h' and 3 or 4
     if letter ~= 'r' then
@@ -27,10 +28,13 @@ repeat
       px = math.max(1, math.ceil(ttl / 1000))
       px_text = format('%d', px)
     end
-    if letter == 'a' then
+    if letter == 'a' or letter == 'g' then
       numbers = fence_text .. now_text .. format(NUMBER, now + ttl)
     elseif letter == 'p' then
       proposal, at = ARGV[at], at + 1
+    end
+    if letter == 'g' then
+      -- include fast/group
     end
     claim = ARGV[at]
   end
@@ -46,6 +50,9 @@ repeat
   else
     if letter == 'h' then next_claim, at = ARGV[at], at + 1 end
     -- include fast/holder
+  end
+  if group then
+    -- include fast/member
   end
   if reply == nil or reply == usual then
     -- As usual.

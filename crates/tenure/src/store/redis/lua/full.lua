@@ -14,11 +14,13 @@
 --   S steal     as A
 --   C resize    owner fence from_units units limit
 --   L set limit limit
+--   G acquire all (in place of the number of steps, and then the number of keys, for all of which
+--               the names are given) as A, for each key
 --   I inspect
 --
--- needs   prelude, steps
+-- needs   steps
 -- gives   acquire, renew, release, handoff, withdraw, transfer, force, raise, steal, resize,
---         set_limit, inspect
+--         set_limit, inspect, acquire_all
 
 -- include full/read
 -- include proposal
@@ -31,7 +33,7 @@
 -- include full/queue
 -- include full/grants
 local acquire, renew, release, handoff, withdraw, transfer, force, raise, steal, resize
-local set_limit, inspect
+local set_limit, inspect, acquire_all
 if operations.A or operations.P then
   -- include full/acquire
 end
@@ -48,14 +50,13 @@ if operations.I then
   -- include full/inspect
 end
 -- include full/steps
+if operations.G then
+  -- include full/group
+end
 
 answer = answer or { 0 }
 for _, group in ipairs(groups) do
-  if found[group.first] == nil then
-    local both = call('MGET', KEYS[group.first], KEYS[group.first + 1])
-    found[group.first], found[group.first + 1] = both[1], both[2]
-  end
-  for index, reply in ipairs(carry_out_steps(group)) do
+  for index, reply in ipairs((group.members and acquire_all or carry_out_steps)(group)) do
     answer[#answer + 1], answer[#answer + 2] = group.nth + index, reply
   end
 end

@@ -17,6 +17,14 @@ local function take(step)
   return { 'granted', add_holder(step, now + step.ttl, fence) }
 end
 
+-- The answer to a step that only looks, of a key that it could have.
+local function look(step)
+  -- This fails if the fence cannot grow.
+  next_fence(step.fence)
+  local reason = (step.units == ALL or #state.holders == 0) and not_a_lock()
+  return reason and { 'mismatch', reason } or { 'free' }
+end
+
 -- Gives a waiter its place, or keeps the one that it has; `rank` is where that stands.
 local function wait(step, id, mine, rank)
   local ahead = rank or state.waiting
@@ -46,7 +54,7 @@ end
 function acquire(step)
   if is_buried(step) then return { 'withdrawn' } end
   local index = find_holder(step)
-  if index then return hold_on(index, step.ttl) end
+  if index then return step.only_looks and { 'free' } or hold_on(index, step.ttl) end
   local id = id_of(step)
   local mine = state.waiting > 0 and place_of(id)
   -- The queue itself can have been lost: then it stands at the end of the new one.
@@ -57,7 +65,7 @@ function acquire(step)
   if refused then return refused end
   if not mine and state.waiting == 0 and not is_foreign() and not is_guarded
     and used() + step.units <= step.limit then
-    return take(step)
+    return (step.only_looks and look or take)(step)
   end
   -- Nobody holds, and still the head of the queue has nothing: is there something else?
   if is_foreign() or (#state.holders == 0 and not is_guarded) then

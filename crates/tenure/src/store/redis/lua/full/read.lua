@@ -1,4 +1,5 @@
--- Reads the steps: which come upon which key, and which operations are used.
+-- Reads the steps: which come upon which key, and which operations are used. A step over several
+-- keys is a group with members.
 --
 -- needs   layout, steps
 -- gives   groups, operations
@@ -59,6 +60,16 @@ local nth = fast_steps
 while at <= #ARGV do
   local group, count = { nth = nth, first = first, others = first + 2 }, tonumber(ARGV[at])
   at = at + 1
-  for index = 1, count do group[index] = read_step() end
-  groups[#groups + 1], nth, first = group, nth + count, first + 6
+  if count then
+    for index = 1, count do group[index] = read_step() end
+    nth, first = nth + count, first + 6
+  else
+    operations.A, operations.G, group.members, at = true, true, {}, at + 1
+    for place = 1, tonumber(ARGV[at - 1]) do
+      group.members[place] = { first = first, others = first + 2, read_acquire('A') }
+      first = first + 6
+    end
+    nth = nth + 1
+  end
+  groups[#groups + 1] = group
 end

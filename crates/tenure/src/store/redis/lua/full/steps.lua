@@ -1,7 +1,7 @@
 -- Steps of one key: how they are read, carried out and answered.
 --
 -- needs   fences, full, full/grants, full/queue, full/state, lock, prelude, steps
--- gives   carry_out_steps
+-- gives   failed, carry_out, take_in_hand, carry_out_steps
 
 -- The answer of a step that failed: each answers for itself, and those that come with it go on.
 -- An error of the server as a whole (it is a replica, its disk is full) ends the call instead. A
@@ -77,6 +77,10 @@ end
 
 -- Takes a key in hand; answers why that cannot be.
 local function take_in_hand(first, others)
+  if found[first] == nil then
+    local both = call('MGET', KEYS[first], KEYS[first + 1])
+    found[first], found[first + 1] = both[1], both[2]
+  end
   local lock, record, seen, layout = found[first], found[first + 1], nil, nil
   if lock then seen, layout = read_lock(lock) end
   names = {
