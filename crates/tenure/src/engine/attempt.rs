@@ -13,14 +13,13 @@ use crate::types::{Error, ErrorKind, Key, Operation, Owner, Result};
 
 use super::Engine;
 use super::cleanup::{Requests, let_go, withdraw_later};
+use super::contact::FirstContact;
 use super::lease::{Grant, LeaseEntry};
 use super::options::{AcquireOptions, HandoffBudget};
 use super::queue::inbox_address;
 use super::tables::Tracked;
 use super::waiter::{Seen, Waiter};
 
-/// Minimum time for the first round trip, even if the caller's wait limit is shorter.
-pub(super) const CONTACT_MIN: Duration = Duration::from_millis(100);
 /// A waiter whose inbox does not open within this time waits by timed looks.
 const INBOX_PATIENCE: Duration = Duration::from_secs(1);
 /// After this time, a wait without limit is checked for a task that waits for itself.
@@ -106,6 +105,10 @@ impl<'a> Attempt<'a> {
         })
     }
 
+    pub(super) fn key(&self) -> &Key {
+        &self.options.key
+    }
+
     /// Whether others of this process wait for the same claim, so that asking is of no use.
     pub(super) fn is_behind_others(&self) -> bool {
         let Self { engine, options, .. } = self;
@@ -114,10 +117,26 @@ impl<'a> Attempt<'a> {
 
     /// Asks once, at `sent`, which is now, without standing in line.
     pub(super) async fn try_once(&mut self, sent: Moment, limit: Moment) -> Result<Tried, Failure> {
-        let Self { engine, options, .. } = *self;
-        self.track().map_err(Failure::Refused)?;
+        self.begin().map_err(Failure::Refused)?;
+        let answer = self.engine.ask(&self.options.key, self.op(), sent, limit).await;
+        self.hear(answer, sent)
+    }
+
+    /// A request is sent for it from here on.
+    pub(super) fn begin(&mut self) -> Result<()> {
+        self.track()?;
         self.unanswered += 1;
-        let reply = match engine.ask(&options.key, self.op(), sent, limit).await {
+        Ok(())
+    }
+
+    /// The store has answered a request that was sent at `sent`.
+    pub(super) fn hear(
+        &mut self,
+        answer: Result<Reply, StoreError>,
+        sent: Moment,
+    ) -> Result<Tried, Failure> {
+        let Self { engine, options, .. } = *self;
+        let reply = match answer {
             Ok(reply) => reply,
             Err(failure) => {
                 // A request that never ran leaves nothing to withdraw.
@@ -159,7 +178,7 @@ impl<'a> Attempt<'a> {
     }
 
     /// A request left no lease. An earlier one may still be under way.
-    fn request_is_over(&mut self) {
+    pub(super) fn request_is_over(&mut self) {
         self.unanswered -= 1;
         self.tracked = self.tracked.take().filter(|_| self.unanswered > 0);
     }
@@ -179,31 +198,15 @@ impl<'a> Attempt<'a> {
     /// Repeats the request until the store has answered.
     pub(super) async fn first_contact(&mut self, give_up: Moment) -> Result<Tried> {
         let engine = self.engine;
-        // Counted from here, not from the start: an attempt that begins anew gets as much time.
-        let started = engine.now();
-        let patience =
-            give_up.max(started + CONTACT_MIN).min(started + engine.options.store_timeout);
-        let mut backoff = None;
-        let mut heard: Option<StoreError> = None;
-        let mut sent = started;
+        let mut contact = FirstContact::new(engine, give_up);
+        let mut sent = contact.started;
         loop {
-            let failure = match self.try_once(sent, patience).await {
+            let failure = match self.try_once(sent, contact.patience).await {
                 Ok(tried) => return Ok(tried),
                 Err(Failure::Refused(error)) => return Err(error),
                 Err(Failure::Store(failure)) => failure,
             };
-            let now = engine.now();
-            let pauses = backoff.get_or_insert_with(|| engine.backoff());
-            let next = now + pauses.next(engine.jitter());
-            if failure.class != StoreErrorClass::Transient {
-                return Err(self.unknown(failure));
-            }
-            if next >= patience {
-                // An earlier failure tells more than "the time is over".
-                let told = heard.filter(|_| now >= patience).unwrap_or(failure);
-                return Err(self.unknown(told));
-            }
-            heard = Some(failure);
+            let next = contact.failed(failure).map_err(|told| self.unknown(told))?;
             // The next try tells of a fork.
             let _forked = engine.sleep_until(next).await;
             sent = engine.now();
@@ -281,7 +284,7 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    fn claim(&self) -> Acquire {
+    pub(super) fn claim(&self) -> Acquire {
         let AcquireOptions { label, claim, lease_options, .. } = self.options;
         Acquire {
             owner: self.owner.clone(),

@@ -11,14 +11,16 @@
 //! | `error`, `mod` | errors; the engine itself, with its calls to the store |
 //! | `cleanup`, `queue`, `release`, `renew` | what becomes of leases and waiters |
 //! | `write` | commands on data under a lease |
-//! | `attempt`, `poll`, `acquire` | acquiring |
+//! | `contact`, `attempt`, `poll`, `acquire`, `group` | acquiring |
 //! | `resize` | changing what a lease claims |
 //! | `keepalive` | the task in the background |
 
 mod acquire;
 mod attempt;
 mod cleanup;
+mod contact;
 mod error;
+mod group;
 mod keepalive;
 mod lease;
 mod local_queue;
@@ -61,6 +63,7 @@ pub(crate) use attempt::check_acquire;
 pub(crate) use cleanup::lose;
 pub(crate) use cleanup::{close, let_go, linger, release_dropped};
 pub(crate) use error::Failing;
+pub(crate) use group::{acquire_at_once, try_acquire_all};
 pub(crate) use keepalive::start;
 pub(crate) use lease::{LeaseEntry, LeaseState};
 pub(crate) use options::{AcquireOptions, LeaseOptions, check_ttl};
@@ -209,7 +212,8 @@ impl Engine {
         let limit = limit.min(sent + self.options.store_timeout);
         // A claim can be refused for good, and its caller is told why. Every other step that is
         // refused has failed.
-        let is_claim = matches!(op, Op::Acquire(_) | Op::Steal(_) | Op::Transfer { .. });
+        let is_claim =
+            matches!(op, Op::Acquire(_) | Op::AcquireAll(_) | Op::Steal(_) | Op::Transfer { .. });
         let mut replies = self.call(vec![Request { key: key.clone(), op }], limit).await?;
         let reply = replies.swap_remove(0);
         let may_fail = !is_claim || matches!(reply, Reply::Unknown(_));

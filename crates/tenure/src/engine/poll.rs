@@ -14,8 +14,9 @@ use crate::store::{StoreError, StoreErrorClass};
 use crate::types::{Error, Operation, Result};
 
 use super::Engine;
-use super::attempt::{self, Attempt, CONTACT_MIN, Failure, Tried, Way};
+use super::attempt::{self, Attempt, Failure, Tried, Way};
 use super::cleanup::let_go;
+use super::contact::CONTACT_MIN;
 use super::lease::LeaseEntry;
 use super::options::AcquireOptions;
 use super::poll_queue::Line;

@@ -7,6 +7,7 @@ mod closing;
 mod contention;
 mod dropped;
 mod given_up_waits;
+mod groups;
 mod heartbeats;
 mod inbox;
 mod last_handle;

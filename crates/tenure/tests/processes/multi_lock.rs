@@ -53,9 +53,11 @@ fn random_sets(store: &str) {
         assert!(ended.expect("no deadlock").success(), "a process has failed");
     }
     let told: Vec<_> = (0..PROCESSES).map(|number| told(dir.path(), number)).collect();
-    let [held, given_up] = told.iter().fold([0, 0], |[a, b], [c, d]| [a + c, b + d]);
-    println!("{held} sets were held, {given_up} given up");
-    assert!(held > 100 && given_up > 100, "{held} held, {given_up} given up");
+    let [at_once, waited, given_up] =
+        told.iter().fold([0; 3], |sum, told| [0, 1, 2].map(|which| sum[which] + told[which]));
+    println!("{at_once} sets were held at once, {waited} after a wait, {given_up} given up");
+    let are_many = at_once > 50 && waited > 50 && given_up > 100;
+    assert!(are_many, "{at_once} at once, {waited} after a wait, {given_up} given up");
     nothing_is_left(store);
 }
 
@@ -76,19 +78,29 @@ async fn role_of_random_sets() {
     let options = LocksOptions::default().with_store_timeout(PATIENCE);
     let locks = tenure::connect_with(&store, options).await.expect("opens");
     let mut random = Random(number + 1);
-    let mut counts = [0, 0];
+    let mut counts = [0; 3];
     for _ in 0..ACQUISITIONS {
-        let is_held = one_set(&locks, Path::new(&dir), &mut random).await;
-        counts[usize::from(!is_held)] += 1;
+        counts[one_set(&locks, Path::new(&dir), &mut random).await as usize] += 1;
     }
     locks.close(PATIENCE).await.expect("all was answered");
-    let [held, given_up] = counts;
+    let [at_once, waited, given_up] = counts;
     let file = Path::new(&dir).join(format!("process {number}"));
-    fs::write(file, format!("{held} {given_up}")).expect("it tells");
+    fs::write(file, format!("{at_once} {waited} {given_up}")).expect("it tells");
 }
 
-/// Answers whether the set was held; half of them are dropped after a random time.
-async fn one_set(locks: &Locks, dir: &Path, random: &mut Random) -> bool {
+/// How a set came to be held, if it was.
+#[derive(Debug, Clone, Copy)]
+enum Held {
+    /// In one step.
+    AtOnce,
+    /// One of the keys was busy at first.
+    AfterAWait,
+    GivenUp,
+}
+
+/// Two thirds are tried before they are waited for. A half of those that are waited for are dropped
+/// after a random time.
+async fn one_set(locks: &Locks, dir: &Path, random: &mut Random) -> Held {
     let count = 1 + random.below(4);
     let keys: Vec<_> = (0..count).map(|_| KEYS[random.below(6)]).collect();
     let lock = locks.all(keys).with_ttl(TTL);
@@ -96,8 +108,18 @@ async fn one_set(locks: &Locks, dir: &Path, random: &mut Random) -> bool {
         0 => PATIENCE,
         _ => Duration::from_micros(random.below(20_000) as u64),
     };
-    let Ok(guard) = tokio::time::timeout(limit, lock.acquire()).await else { return false };
-    let guard = guard.expect("granted");
+    let tried = match random.below(3) {
+        0 => None,
+        _ => lock.try_acquire().await.expect("an answer"),
+    };
+    let (held, guard) = match tried {
+        Some(guard) => (Held::AtOnce, guard),
+        None => match tokio::time::timeout(limit, lock.acquire()).await {
+            // Without a try before it, this may have been one step, too.
+            Ok(guard) => (Held::AfterAWait, guard.expect("granted")),
+            Err(_) => return Held::GivenUp,
+        },
+    };
     let alone: Vec<_> =
         guard.leases().iter().map(|lease| Alone::in_key(dir, lease.key())).collect();
     is_whole(locks, &guard).await;
@@ -107,7 +129,7 @@ async fn one_set(locks: &Locks, dir: &Path, random: &mut Random) -> bool {
         1 => drop(tokio::time::timeout(Duration::from_micros(300), guard.release()).await),
         _ => drop(guard.release().await.expect("released")),
     }
-    true
+    held
 }
 
 /// A file that is there while a process works under a key.
@@ -137,10 +159,10 @@ async fn is_whole(locks: &Locks, guard: &MultiGuard) {
     }
 }
 
-fn told(dir: &Path, number: u64) -> [u32; 2] {
+fn told(dir: &Path, number: u64) -> [u32; 3] {
     let text = fs::read_to_string(dir.join(format!("process {number}"))).expect("it has told");
-    let (held, given_up) = text.split_once(' ').expect("two numbers");
-    [held, given_up].map(|count| count.parse().expect("a number"))
+    let counts: Vec<_> = text.split(' ').map(|count| count.parse().expect("a number")).collect();
+    counts.try_into().expect("three numbers")
 }
 
 /// Long before the end of any lease.

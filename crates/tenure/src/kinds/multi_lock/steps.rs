@@ -1,9 +1,10 @@
-//! Several keys in ordered steps, with roll-back: each key is a request of its own. All have one
-//! order, so that nobody who holds a key waits for an earlier one.
+//! Several keys in one step of the store, where all of them are free and the store can. Otherwise
+//! in ordered steps, with roll-back: each key is a request of its own. All have one order, so that
+//! nobody who holds a key waits for an earlier one.
 
 use std::sync::Arc;
 
-use crate::engine::{self, AcquireOptions, Engine};
+use crate::engine::{self, AcquireOptions, Engine, LeaseEntry};
 use crate::guard::Guard;
 use crate::process::OfProcess;
 use crate::runtime::Moment;
@@ -11,7 +12,7 @@ use crate::types::{Operation, Result};
 
 use super::lease::first_to_lose;
 
-/// Waits for one key after the other.
+/// Takes all at once if they are free, and otherwise waits for one key after the other.
 ///
 /// If a key is lost while a later one is awaited, all of it begins anew.
 pub(super) async fn acquire(
@@ -36,6 +37,11 @@ async fn acquire_once(
     options: &[AcquireOptions],
     give_up: Moment,
 ) -> Result<Option<Vec<Guard>>> {
+    if can_be_one_step(engine, options)
+        && let Some(held) = engine::acquire_at_once(engine, options, give_up).await?
+    {
+        return Ok(if_held(guards(engine, held)));
+    }
     let mut taken: Vec<Guard> = Vec::with_capacity(options.len());
     for options in options {
         let wait = (give_up != Moment::NEVER).then(|| give_up.since(engine.now()));
@@ -47,15 +53,22 @@ async fn acquire_once(
         };
         taken.push(Guard::new(engine, held));
     }
-    Ok(Some(taken).filter(|taken| taken.iter().all(|guard| guard.held())))
+    Ok(if_held(taken))
 }
 
-/// Asks for one key after the other, once. `None` if one cannot be had.
+/// Asks once, for all keys in one step where the store can, and otherwise for one after the other.
+/// `None` if one cannot be had.
 pub(super) async fn try_acquire(
     engine: &Arc<Engine>,
     options: &[AcquireOptions],
 ) -> Result<Option<Vec<Guard>>> {
     check(engine, options)?;
+    if can_be_one_step(engine, options) {
+        let Some(held) = engine::try_acquire_all(engine, options).await? else { return Ok(None) };
+        let taken = guards(engine, held);
+        taken.iter().try_for_each(|guard| guard.check())?;
+        return Ok(Some(taken));
+    }
     let mut taken = Vec::with_capacity(options.len());
     for options in options {
         let Some(held) = engine::try_acquire(engine, options).await? else { return Ok(None) };
@@ -63,6 +76,20 @@ pub(super) async fn try_acquire(
     }
     taken.iter().try_for_each(|guard: &Guard| guard.check())?;
     Ok(Some(taken))
+}
+
+/// Whether the store takes all keys in one step.
+fn can_be_one_step(engine: &Engine, options: &[AcquireOptions]) -> bool {
+    options.len() > 1 && engine.capabilities().groups
+}
+
+fn guards(engine: &Arc<Engine>, held: Vec<LeaseEntry>) -> Vec<Guard> {
+    held.into_iter().map(|held| Guard::new(engine, held)).collect()
+}
+
+/// While this task did not run, a lease may have ended.
+fn if_held(taken: Vec<Guard>) -> Option<Vec<Guard>> {
+    Some(taken).filter(|taken| taken.iter().all(|guard| guard.held()))
 }
 
 /// Refuses all keys for one that the store refuses, before anything is touched.

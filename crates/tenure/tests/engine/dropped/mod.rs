@@ -7,6 +7,7 @@ mod control;
 mod part;
 mod permits;
 mod put_off;
+mod several;
 mod slow;
 mod world;
 

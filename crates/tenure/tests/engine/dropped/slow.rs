@@ -34,7 +34,11 @@ impl Change for Slow {
 
     fn call(&self, steps: Vec<Request>) -> Answer<'_, Vec<Reply>> {
         let acquires = |op: &Op| match op {
-            Op::Acquire(_) | Op::Handoff { .. } | Op::Steal(_) | Op::Transfer { .. } => true,
+            Op::Acquire(_)
+            | Op::AcquireAll(_)
+            | Op::Handoff { .. }
+            | Op::Steal(_)
+            | Op::Transfer { .. } => true,
             Op::Resize { from, to, .. } => from != to,
             _ => false,
         };
