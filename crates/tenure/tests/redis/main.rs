@@ -4,9 +4,11 @@
 #![allow(clippy::disallowed_methods, reason = "tests measure time and limit it")]
 #![allow(clippy::print_stdout, reason = "tests say what they measured")]
 
+mod damaged;
 mod fences;
 mod forgetting;
 mod given_up;
+mod groups;
 mod guarded_writes;
 mod interop;
 mod layout;
