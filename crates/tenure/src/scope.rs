@@ -72,11 +72,7 @@ impl Guard {
     where
         Fut: Future<Output = V>,
     {
-        let lease = self.lease();
-        let span = lease.span();
-        let value = within(span, work(self.lease())).await;
-        let (lost, release) = self.end().await;
-        Finished::new(value, lost, release, &lease)
+        run_to_end(self, work).await
     }
 
     /// Like [`run_to_end`](Self::run_to_end), for work that can fail. After any failure, of the
@@ -115,28 +111,7 @@ impl Guard {
         Fut: Future<Output = Result<T, E>>,
         CFut: Future<Output = C>,
     {
-        let lease = self.lease();
-        let span = lease.span();
-        let result = within(span, work(self.lease())).await;
-        let failure = match (&result, lease.verdict_now()) {
-            (Err(error), _) => Some(Failure::Work(error)),
-            (Ok(value), Err(reason)) => Some(Failure::Lost(reason, value)),
-            (Ok(_), Ok(())) => None,
-        };
-        let done = match failure.map(|failure| compensation(self.lease(), failure)) {
-            Some(compensation) => Some(compensation.await),
-            None => None,
-        };
-        let (lost, release) = self.end().await;
-        Compensated { finished: Finished::new(result, lost, release, &lease), compensation: done }
-    }
-
-    /// Gives the lock back. Answers whether it was lost before that, and how the release went.
-    async fn end(self) -> (Option<LostReason>, Result<Released>) {
-        let lost = self.lease().verdict_now().err();
-        let released = self.release().await;
-        let gone = matches!(released, Ok(Released::Gone | Released::Others));
-        (lost.or_else(|| gone.then_some(LostReason::Gone)), released)
+        run_compensated(self, work, compensation).await
     }
 }
 
@@ -147,8 +122,8 @@ pub(crate) trait Holding {
 
     fn lease(&self) -> Self::Lease;
 
-    /// Gives it back. Answers whether it was lost before that, and how that went.
-    async fn end(self) -> (Option<LostReason>, Result<()>);
+    /// Gives it back, and answers how that went.
+    async fn give_back(self) -> Result<Released>;
 }
 
 /// The handle of what is held, as a scope asks it.
@@ -192,12 +167,61 @@ where
         let reason = lease.loss().unwrap_or(LostReason::Expired);
         return Err(lease.lost_while_working(reason).into());
     };
-    let (lost, released) = held.end().await;
+    let (lost, released) = end(held).await;
     if let Err(error) = released {
         lease.tell_release_failed(&error);
     }
     let value = result?;
     lost.map_or(Ok(value), |reason| Err(lease.lost_while_working(reason).into()))
+}
+
+/// Runs `work` to its end under what is held, and gives that back: see [`Guard::run_to_end`].
+pub(crate) async fn run_to_end<H, V, Fut>(
+    held: H,
+    work: impl FnOnce(H::Lease) -> Fut,
+) -> Finished<V>
+where
+    H: Holding,
+    Fut: Future<Output = V>,
+{
+    let lease = held.lease();
+    let value = within(lease.span(), work(held.lease())).await;
+    let (lost, release) = end(held).await;
+    Finished::new(value, lost, release, &lease)
+}
+
+/// The same for work that can fail: see [`Guard::run_compensated`].
+pub(crate) async fn run_compensated<H, T, E, Fut, C, CFut>(
+    held: H,
+    work: impl FnOnce(H::Lease) -> Fut,
+    compensation: impl FnOnce(H::Lease, Failure<'_, T, E>) -> CFut,
+) -> Compensated<T, E, C>
+where
+    H: Holding,
+    Fut: Future<Output = Result<T, E>>,
+    CFut: Future<Output = C>,
+{
+    let lease = held.lease();
+    let result = within(lease.span(), work(held.lease())).await;
+    let failure = match (&result, lease.loss()) {
+        (Err(error), _) => Some(Failure::Work(error)),
+        (Ok(value), Some(reason)) => Some(Failure::Lost(reason, value)),
+        (Ok(_), None) => None,
+    };
+    let done = match failure.map(|failure| compensation(held.lease(), failure)) {
+        Some(compensation) => Some(compensation.await),
+        None => None,
+    };
+    let (lost, release) = end(held).await;
+    Compensated { finished: Finished::new(result, lost, release, &lease), compensation: done }
+}
+
+/// Gives back what is held. Answers whether it was lost before that, and how the release went.
+async fn end<H: Holding>(held: H) -> (Option<LostReason>, Result<Released>) {
+    let lost = held.lease().loss();
+    let released = held.give_back().await;
+    let gone = matches!(released, Ok(Released::Gone | Released::Others));
+    (lost.or_else(|| gone.then_some(LostReason::Gone)), released)
 }
 
 impl Holding for Guard {
@@ -207,9 +231,8 @@ impl Holding for Guard {
         Guard::lease(self)
     }
 
-    async fn end(self) -> (Option<LostReason>, Result<()>) {
-        let (lost, released) = Guard::end(self).await;
-        (lost, released.map(drop))
+    async fn give_back(self) -> Result<Released> {
+        self.release().await
     }
 }
 

@@ -11,11 +11,12 @@ use tenure::{ReentrantGuard, ReentrantMutex, ReentrantScope};
 use tenure_fork::{Ending, fork_to};
 use tenure_testkit::{alone, wait_until};
 
+use crate::several::Several;
 use crate::stores::Place;
 
-type Pending<T> = Pin<Box<dyn Future<Output = T>>>;
+pub(crate) type Pending<T> = Pin<Box<dyn Future<Output = T>>>;
 
-fn poll<T>(future: &mut Pending<T>) -> Poll<T> {
+pub(crate) fn poll<T>(future: &mut Pending<T>) -> Poll<T> {
     future.as_mut().poll(&mut Context::from_waker(Waker::noop()))
 }
 
@@ -28,6 +29,7 @@ pub(crate) struct Hands {
     reentrant: ReentrantMutex,
     scope: ReentrantScope,
     levels: [ReentrantGuard; 2],
+    several: Several,
     /// For the key of the first guard.
     waiting: Pending<Result<Guard>>,
     losing: Pending<LostReason>,
@@ -53,6 +55,7 @@ impl Hands {
         let scope = ReentrantScope::new();
         let reentrant = mutex(&locks, "reentrant").reentrant().with_scope(&scope);
         let levels = [(); 2].map(|()| block_on(reentrant.acquire()).expect("free"));
+        let several = Several::full(&locks);
         let held = mutex(&locks, "key 0");
         let mut waiting: Pending<_> = Box::pin(async move { held.acquire().await });
         let fifo = locks.capabilities().fifo;
@@ -78,6 +81,7 @@ impl Hands {
             reentrant,
             scope,
             levels,
+            several,
             waiting,
             losing,
             releasing,
@@ -93,7 +97,7 @@ impl Hands {
         forked("watch", block_on(self.watch.next()).expect("a state or an error"));
         self.verbs();
         self.levels();
-        self.leases();
+        self.leases().poke();
     }
 
     /// Gives everything back, in the parent: nothing stays held.
@@ -168,7 +172,8 @@ impl Hands {
         assert!(self.levels.iter().all(|level| !level.held()));
     }
 
-    fn leases(mut self) {
+    /// Answers what is left.
+    fn leases(mut self) -> Several {
         for guard in &mut self.guards {
             let error = guard.check().expect_err("held by a child");
             assert_eq!(error.kind(), ErrorKind::Lost, "{error}");
@@ -202,6 +207,7 @@ impl Hands {
         let [inner, outer] = self.levels;
         forked("leave", block_on(inner.release()));
         drop((outer, self.reentrant, self.scope, self.guards, self.locks));
+        self.several
     }
 }
 
@@ -212,7 +218,7 @@ fn kind<T>(what: &str, answer: Result<T>) -> (ErrorKind, Error) {
 }
 
 #[track_caller]
-fn forked<T>(what: &str, answer: Result<T>) {
+pub(crate) fn forked<T>(what: &str, answer: Result<T>) {
     let (kind, error) = kind(what, answer);
     assert_eq!(kind, ErrorKind::Forked, "{what}: {error}");
     assert!(error.to_string().contains("connect again"), "{what}: {error}");
@@ -220,7 +226,7 @@ fn forked<T>(what: &str, answer: Result<T>) {
 }
 
 #[track_caller]
-fn lost<T>(what: &str, answer: Result<T>) {
+pub(crate) fn lost<T>(what: &str, answer: Result<T>) {
     let (kind, error) = kind(what, answer);
     assert_eq!(kind, ErrorKind::Lost, "{what}: {error}");
 }
@@ -237,7 +243,8 @@ fn inherited_handles_answer_at_once(place: &Place) {
         assert_eq!(child.says(), "done", "{}", place.name());
     }
     assert_eq!(place.calls(), before, "{}: the child has sent something", place.name());
-    let Hands { locks, guards, ticket, waiting, releasing, .. } = hands.take().expect("its own");
+    let Hands { locks, guards, ticket, waiting, releasing, several, .. } =
+        hands.take().expect("its own");
     for guard in &guards {
         guard.check().expect("the parent holds it still");
     }
@@ -251,6 +258,7 @@ fn inherited_handles_answer_at_once(place: &Place) {
         next.check().expect("held");
         let adopted = locks.adopt(&ticket).await.expect("nobody has used it");
         assert_eq!(adopted.release().await.expect("an answer"), Released::Released);
+        several.goes_on().await;
     });
 }
 

@@ -9,6 +9,7 @@ mod busy_parent;
 mod held;
 mod inherited;
 mod servers;
+mod several;
 mod sqlite;
 mod stores;
 mod subscriber;

@@ -9,6 +9,7 @@ use pollster::block_on;
 use crate::engine::Renewal;
 use crate::guard::Released;
 use crate::kinds::MultiLease;
+use crate::scope::{Compensated, Failure, Finished};
 use crate::types::{Error, Result};
 
 use super::Locks;
@@ -113,6 +114,27 @@ impl MultiLock {
         E: From<Error>,
     {
         block_on(self.0.try_run(|lease| ready(work(lease))))
+    }
+
+    /// See [`MultiLock::run_to_end`](crate::MultiLock::run_to_end).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn run_to_end<V>(&self, work: impl FnOnce(MultiLease) -> V) -> Result<Finished<V>> {
+        block_on(self.0.run_to_end(|lease| ready(work(lease))))
+    }
+
+    /// See [`MultiLock::run_compensated`](crate::MultiLock::run_compensated).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn run_compensated<T, E, C>(
+        &self,
+        work: impl FnOnce(MultiLease) -> Result<T, E>,
+        compensation: impl FnOnce(MultiLease, Failure<'_, T, E>) -> C,
+    ) -> Result<Compensated<T, E, C>> {
+        let undo = |lease, failure: Failure<'_, T, E>| ready(compensation(lease, failure));
+        block_on(self.0.run_compensated(|lease| ready(work(lease)), undo))
     }
 }
 

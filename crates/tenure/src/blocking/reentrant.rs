@@ -1,11 +1,13 @@
 //! Reentrant locks for programs without `async`.
 
+use std::future::ready;
 use std::ops::Deref;
 
 use pollster::block_on;
 
 use crate::guard::{Lease, Released};
 use crate::kinds::ReentrantScope;
+use crate::scope::{Compensated, Failure, Finished};
 use crate::types::{Error, Result};
 
 use super::Mutex;
@@ -74,6 +76,28 @@ impl ReentrantMutex {
         E: From<Error>,
     {
         block_on(self.0.try_run(|lease| async move { work(lease) }))
+    }
+
+    /// See [`ReentrantMutex::run_to_end`](crate::ReentrantMutex::run_to_end).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn run_to_end<V>(&self, work: impl FnOnce(Lease) -> V) -> Result<Finished<V>> {
+        block_on(self.0.run_to_end(|lease| async move { work(lease) }))
+    }
+
+    /// See [`ReentrantMutex::run_compensated`](crate::ReentrantMutex::run_compensated).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn run_compensated<T, E, C>(
+        &self,
+        work: impl FnOnce(Lease) -> Result<T, E>,
+        compensation: impl FnOnce(Lease, Failure<'_, T, E>) -> C,
+    ) -> Result<Compensated<T, E, C>> {
+        let work = |lease| async move { work(lease) };
+        let undo = |lease, failure: Failure<'_, T, E>| ready(compensation(lease, failure));
+        block_on(self.0.run_compensated(work, undo))
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -61,6 +61,25 @@ pub(super) struct Grant {
     pub(super) budget: HandoffBudget,
 }
 
+/// The tokens that are cancelled when a lease is lost.
+#[derive(Debug, Default)]
+struct LossTokens {
+    own: CancellationToken,
+    /// Those of several leases that count as one.
+    others: std::sync::Mutex<Vec<CancellationToken>>,
+}
+
+impl LossTokens {
+    fn add(&self, token: &CancellationToken) {
+        self.others.lock().unwrap_or_else(PoisonError::into_inner).push(token.clone());
+    }
+
+    fn all(&self) -> Vec<CancellationToken> {
+        let others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        others.iter().chain([&self.own]).cloned().collect()
+    }
+}
+
 /// Shared by the guard, which asks, and the keepalive task, which renews.
 #[derive(Debug)]
 pub(crate) struct LeaseState {
@@ -101,7 +120,7 @@ pub(crate) struct LeaseState {
     /// A handoff was sent. If its answer is lost, the next waiter must look for its grant.
     was_handed_off: AtomicBool,
     /// Made when it is first asked for.
-    lost: OnceLock<CancellationToken>,
+    lost: OnceLock<Box<LossTokens>>,
     /// Given when it is lost or let go.
     ending: Signal,
     /// Given with each renewal.
@@ -308,7 +327,7 @@ impl LeaseState {
         self.wake_aside(&self.ending);
         // Pairs with the fence of `lost_token`: either this sees the token, or that sees the loss.
         fence(Ordering::SeqCst);
-        if let Some(token) = self.lost.get().cloned() {
+        for token in self.lost.get().map(|tokens| tokens.all()).into_iter().flatten() {
             self.runtime.aside(Box::new(move || token.cancel()));
         }
         observe::lost(&*self.runtime, &self.store, &self.key, self.fence(), reason);
@@ -322,12 +341,23 @@ impl LeaseState {
 
     /// A token that is cancelled when it is lost, and never otherwise.
     pub(crate) fn lost_token(&self) -> CancellationToken {
-        let token = self.lost.get_or_init(CancellationToken::new);
+        let token = &self.lost.get_or_init(Box::default).own;
+        self.cancel_if_lost(token);
+        token.clone()
+    }
+
+    /// Cancels this token, too, when it is lost.
+    pub(crate) fn cancel_when_lost(&self, token: &CancellationToken) {
+        self.lost.get_or_init(Box::default).add(token);
+        self.cancel_if_lost(token);
+    }
+
+    /// An announcement from here on finds the token.
+    fn cancel_if_lost(&self, token: &CancellationToken) {
         fence(Ordering::SeqCst);
         if self.verdict.load(Ordering::Acquire) >= LOST_FIRST {
             shielded(|| token.cancel());
         }
-        token.clone()
     }
 
     /// The holder lets go: from here on nothing is renewed and nothing is announced. Answers

@@ -130,6 +130,16 @@ impl Lease {
         lost
     }
 
+    /// Cancels this token, too, when the lock is lost.
+    pub(crate) fn cancel_when_lost(&self, token: &CancellationToken) {
+        self.state().cancel_when_lost(token);
+    }
+
+    /// Whether it is of the process from which this one was forked.
+    pub(crate) fn is_inherited(&self) -> bool {
+        !self.inner.is_here()
+    }
+
     /// Ends when no more than `grace` is left to the deadline, or when the lock is lost: the moment
     /// to stop work that needs `grace` to stop. With a `grace` above two thirds of the ttl it ends
     /// before the first renewal.

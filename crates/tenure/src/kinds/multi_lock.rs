@@ -13,7 +13,7 @@ use std::time::Duration;
 use crate::engine::{AcquireOptions, Engine, Renewal};
 use crate::process::OfProcess;
 use crate::runtime::Moment;
-use crate::scope;
+use crate::scope::{self, Compensated, Failure, Finished};
 use crate::types::{Claim, Error, ErrorKind, InvalidKey, Key, Operation, Result};
 
 use super::{LazyLocks, Mutex};
@@ -29,12 +29,14 @@ const KEYS_MAX: usize = 64;
 /// a transfer between two accounts. Each key is a plain [`Mutex`]: a multi-lock and a mutex exclude
 /// each other on every key that they share.
 ///
-/// The keys are acquired one after the other, in the order of their bytes, whatever order they were
-/// named in, and each once. So two multi-locks never wait for each other, however they overlap. If
-/// a key cannot be had, the earlier ones are given back at once, even if a `min_hold` is set. The
-/// price: while a multi-lock waits for one key, it holds the keys before it, and others wait for
-/// those. Name as few keys as you can, and never wait for a multi-lock while you hold
-/// another lock: that is not ordered.
+/// If all keys are free and nobody waits for one of them, they are taken in one step of the store,
+/// so that nobody ever sees a part of them held. (A quorum has no such step.) Otherwise they are
+/// acquired one after the other, in the order of their bytes, whatever order they were named in,
+/// and each once. So two multi-locks never wait for each other, however they overlap. If a key
+/// cannot be had, the earlier ones are given back at once, even if a `min_hold` is set. The price:
+/// while a multi-lock waits for one key, it holds the keys before it, and others wait for those.
+/// Name as few keys as you can, and never wait for a multi-lock while you hold another lock: that
+/// is not ordered.
 ///
 /// The options are those of [`Mutex`], and hold for each key. The limit of the wait counts for all
 /// keys together. Options that do not fit together, and keys that a store refuses, are refused
@@ -164,7 +166,8 @@ impl MultiLock {
     }
 
     /// Takes all keys if each of them is free and nobody stands in line for any of them; `None` if
-    /// not. Then those that were free have been given back in the background.
+    /// not. Then nothing was changed. On a quorum, those that were free are taken one after the
+    /// other, and given back in the background.
     ///
     /// # If the reply is lost
     /// As with [`Mutex::try_acquire`], for each key.
@@ -250,6 +253,69 @@ impl MultiLock {
             Some(guard) => scope::run(guard, work).await.map(Some),
             None => Ok(None),
         }
+    }
+
+    /// Waits for all keys, runs `work` to its end even if one is lost, and gives them back; see
+    /// [`Mutex::run_to_end`].
+    ///
+    /// # If the reply is lost
+    /// As with [`acquire`](Self::acquire); the releases go on in the background.
+    ///
+    /// # Cancel safety
+    /// As with [`run`](Self::run).
+    ///
+    /// # Errors
+    /// Those of [`acquire`](Self::acquire).
+    ///
+    /// # Examples
+    /// ```
+    /// # async fn f(locks: tenure::Locks) -> tenure::Result<()> {
+    /// let both = locks.all(["account:3", "account:7"]);
+    /// let sum = both.run_to_end(|_lease| async { 1 + 1 }).await?.or_lost()?;
+    /// # assert_eq!(sum, 2); Ok(()) }
+    /// ```
+    pub async fn run_to_end<V, Fut>(
+        &self,
+        work: impl FnOnce(MultiLease) -> Fut,
+    ) -> Result<Finished<V>>
+    where
+        Fut: Future<Output = V>,
+    {
+        Ok(self.acquire().await?.run_to_end(work).await)
+    }
+
+    /// Like [`run_to_end`](Self::run_to_end), for work that can fail. After any failure, of the
+    /// work or by the loss of a key, `compensation` runs before any key is given back.
+    ///
+    /// # If the reply is lost
+    /// As with [`acquire`](Self::acquire); the releases go on in the background.
+    ///
+    /// # Cancel safety
+    /// As with [`run`](Self::run); a compensation that has not begun is not begun.
+    ///
+    /// # Errors
+    /// Those of [`acquire`](Self::acquire).
+    ///
+    /// # Examples
+    /// ```
+    /// # async fn transfer(_: tenure::MultiLease) -> tenure::Result<u32> { Ok(1) }
+    /// # async fn undo() {}
+    /// # async fn f(locks: tenure::Locks) -> tenure::Result<()> {
+    /// let both = locks.all(["account:3", "account:7"]);
+    /// let moved = both.run_compensated(transfer, |_lease, _failure| undo()).await?;
+    /// println!("moved {}", moved.into_result()?);
+    /// # Ok(()) }
+    /// ```
+    pub async fn run_compensated<T, E, Fut, C, CFut>(
+        &self,
+        work: impl FnOnce(MultiLease) -> Fut,
+        compensation: impl FnOnce(MultiLease, Failure<'_, T, E>) -> CFut,
+    ) -> Result<Compensated<T, E, C>>
+    where
+        Fut: Future<Output = Result<T, E>>,
+        CFut: Future<Output = C>,
+    {
+        Ok(self.acquire().await?.run_compensated(work, compensation).await)
     }
 
     fn with(mut self, option: impl FnMut(Mutex) -> Mutex) -> Self {

@@ -12,10 +12,10 @@ use std::sync::Arc;
 use crate::engine;
 use crate::guard::{Guard, Lease, Released};
 use crate::runtime::Moment;
-use crate::scope::{Holding, run};
+use crate::scope::{Compensated, Failure, Finished, Holding, run, run_compensated, run_to_end};
 #[cfg(doc)]
 use crate::types::ErrorKind;
-use crate::types::{Claim, Error, LostReason, Operation, Result};
+use crate::types::{Claim, Error, Operation, Result};
 
 use super::Mutex;
 pub use scope::ReentrantScope;
@@ -188,6 +188,81 @@ impl ReentrantMutex {
         run(level, |lease| scope.enter(work(lease))).await.map(Some)
     }
 
+    /// Enters the lock, runs `work` to its end at that level even if the lock is lost, and leaves
+    /// it; see [`Mutex::run_to_end`]. The release of a level is that of the lock if it was the
+    /// last, and `Released` otherwise. The task is in the scope meanwhile, as with
+    /// [`run`](Self::run).
+    ///
+    /// # If the reply is lost
+    /// As with [`acquire`](Self::acquire); a release goes on in the background.
+    ///
+    /// # Cancel safety
+    /// As with [`run`](Self::run).
+    ///
+    /// # Errors
+    /// Those of [`acquire`](Self::acquire).
+    ///
+    /// # Examples
+    /// ```
+    /// # async fn charge(_: tenure::Fence) -> u32 { 42 }
+    /// # async fn f(locks: tenure::Locks) -> tenure::Result<()> {
+    /// let payment = locks.mutex("payment").reentrant();
+    /// let work = |lease: tenure::Lease| async move { charge(lease.fence()).await };
+    /// let receipt = payment.run_to_end(work).await?.or_lost()?;
+    /// # assert_eq!(receipt, 42); Ok(()) }
+    /// ```
+    pub async fn run_to_end<V, Fut>(&self, work: impl FnOnce(Lease) -> Fut) -> Result<Finished<V>>
+    where
+        Fut: Future<Output = V>,
+    {
+        let scope = self.scope().unwrap_or_default();
+        let level = self.acquire_in(&scope).await?;
+        Ok(run_to_end(level, |lease| scope.enter(work(lease))).await)
+    }
+
+    /// As [`run_to_end`](Self::run_to_end), for work that can fail. After any failure, of the work
+    /// or by the loss of the lock, `compensation` runs before the level is left, and in the scope,
+    /// too. See [`Guard::run_compensated`].
+    ///
+    /// # If the reply is lost
+    /// As with [`acquire`](Self::acquire); a release goes on in the background.
+    ///
+    /// # Cancel safety
+    /// As with [`run`](Self::run); a compensation that has not begun is not begun.
+    ///
+    /// # Errors
+    /// Those of [`acquire`](Self::acquire).
+    ///
+    /// # Examples
+    /// ```
+    /// # async fn book(_: tenure::Fence) -> tenure::Result<u32> { Ok(1) }
+    /// # async fn undo_booking() {}
+    /// # async fn f(locks: tenure::Locks) -> tenure::Result<()> {
+    /// let seat = locks.mutex("seat").reentrant();
+    /// let work = |lease: tenure::Lease| async move { book(lease.fence()).await };
+    /// let booked = seat.run_compensated(work, |_lease, _failure| undo_booking()).await?;
+    /// println!("booking {}", booked.into_result()?);
+    /// # Ok(()) }
+    /// ```
+    pub async fn run_compensated<T, E, Fut, C, CFut>(
+        &self,
+        work: impl FnOnce(Lease) -> Fut,
+        compensation: impl FnOnce(Lease, Failure<'_, T, E>) -> CFut,
+    ) -> Result<Compensated<T, E, C>>
+    where
+        Fut: Future<Output = Result<T, E>>,
+        CFut: Future<Output = C>,
+    {
+        let scope = self.scope().unwrap_or_default();
+        let level = self.acquire_in(&scope).await?;
+        let work = |lease| scope.enter(work(lease));
+        let undo = |lease, failure: Failure<'_, T, E>| {
+            let begun = scope.enter_blocking(|| compensation(lease, failure));
+            scope.enter(begun)
+        };
+        Ok(run_compensated(level, work, undo).await)
+    }
+
     async fn acquire_in(&self, scope: &ReentrantScope) -> Result<ReentrantGuard> {
         let (engine, mut options) = self.mutex.options.opened(Claim::EXCLUSIVE).await?;
         let place = scope.place(&engine, &options.key)?;
@@ -287,11 +362,8 @@ impl Holding for ReentrantGuard {
         self.held.lease()
     }
 
-    async fn end(self) -> (Option<LostReason>, Result<()>) {
-        let lost = self.verdict_now().err();
-        let released = self.release().await;
-        let gone = matches!(released, Ok(Some(Released::Gone | Released::Others)));
-        (lost.or_else(|| gone.then_some(LostReason::Gone)), released.map(drop))
+    async fn give_back(self) -> Result<Released> {
+        Ok(self.release().await?.unwrap_or(Released::Released))
     }
 }
 

@@ -4,11 +4,11 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::future::Future;
 
-use crate::guard::{Lease, Released};
+use crate::guard::Released;
 use crate::observe;
 use crate::types::{Error, LostReason, Result};
 
-use super::Leased as _;
+use super::Leased;
 
 /// The outcome of work under a lock: its value, the loss if there was one, and the release.
 ///
@@ -24,7 +24,8 @@ pub struct Finished<V> {
     pub lost: Option<LostReason>,
     /// The answer to the release. After an error it goes on in the background.
     pub release: Result<Released>,
-    lease: Lease,
+    /// The loss as an error, if there was one.
+    error: Option<Error>,
 }
 
 impl<V> Finished<V> {
@@ -32,9 +33,10 @@ impl<V> Finished<V> {
         value: V,
         lost: Option<LostReason>,
         release: Result<Released>,
-        lease: &Lease,
+        lease: &impl Leased,
     ) -> Self {
-        Self { value, lost, release, lease: lease.clone() }
+        let error = lost.map(|reason| lease.lost_while_working(reason));
+        Self { value, lost, release, error }
     }
 
     /// The value, if the lock was held to the end.
@@ -42,17 +44,17 @@ impl<V> Finished<V> {
     /// # Errors
     /// [`Outlived`], which still carries the value.
     pub fn or_lost(self) -> Result<V, Outlived<V>> {
-        match self.lost {
+        match self.lost.zip(self.error) {
             None => Ok(self.value),
-            Some(reason) => Err(Outlived::new(self.value, reason, &self.lease)),
+            Some((reason, error)) => Err(Outlived { value: self.value, reason, error }),
         }
     }
 
     /// The value, whether the lock was held to the end or not.
     #[must_use]
     pub fn value(self) -> V {
-        if let Some(reason) = self.lost {
-            observe::outlived(self.lease.key(), reason);
+        if let Some((reason, key)) = self.lost.zip(self.error.as_ref().and_then(Error::key)) {
+            observe::outlived(key, reason);
         }
         self.value
     }
@@ -88,11 +90,11 @@ impl<V> Finished<V> {
     where
         Fut: Future<Output = C>,
     {
-        match self.lost {
+        match self.lost.zip(self.error) {
             None => Ok(self.value),
-            Some(reason) => {
-                let outcome = compensation(reason, self.value).await;
-                Err(Outlived::new(outcome, reason, &self.lease))
+            Some((reason, error)) => {
+                let value = compensation(reason, self.value).await;
+                Err(Outlived { value, reason, error })
             }
         }
     }
@@ -109,10 +111,6 @@ pub struct Outlived<V> {
 }
 
 impl<V> Outlived<V> {
-    fn new(value: V, reason: LostReason, lease: &Lease) -> Self {
-        Self { value, reason, error: lease.lost_while_working(reason) }
-    }
-
     /// The loss as Tenure's error, of kind [`Lost`](crate::ErrorKind::Lost).
     #[must_use]
     pub fn error(&self) -> &Error {
@@ -177,8 +175,8 @@ impl<T, E, C> Compensated<T, E, C> {
     where
         E: From<Error>,
     {
-        let Finished { value, lost, lease, .. } = self.finished;
+        let Finished { value, lost, error, .. } = self.finished;
         let value = value?;
-        lost.map_or(Ok(value), |reason| Err(lease.lost_while_working(reason).into()))
+        lost.and(error).map_or(Ok(value), |error| Err(error.into()))
     }
 }

@@ -104,6 +104,8 @@ rows! {
         multi_lock_contract;
     multi_lock_redis_two: "multi_lock", "redis", "two handles", World::redis(Flavour::Redis, 2),
         multi_lock_contract;
+    multi_lock_redis_few_rights: "multi_lock", "redis", "two handles",
+        World::redis_with_few_rights(Flavour::Redis, 2), multi_lock_contract;
     multi_lock_valkey: "multi_lock", "redis", "two handles", World::redis(Flavour::Valkey, 2),
         multi_lock_contract;
     multi_lock_quorum_one: "multi_lock", "quorum", "one handle",

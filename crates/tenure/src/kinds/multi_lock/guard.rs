@@ -8,8 +8,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use crate::guard::{Guard, Released};
-use crate::scope::{self, Holding, Leased as _};
-use crate::types::{Error, LostReason, Result};
+use crate::scope::{self, Compensated, Failure, Finished, Holding};
+use crate::types::{Error, Result};
 
 use super::MultiLease;
 
@@ -95,6 +95,54 @@ impl MultiGuard {
     {
         scope::run(self, work).await
     }
+
+    /// Runs `work` to its end even if a key is lost, and gives all keys back; see
+    /// [`Guard::run_to_end`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops the work's future, then releases in the background.
+    ///
+    /// # Examples
+    /// ```
+    /// # async fn f(both: tenure::MultiGuard) -> tenure::Result<()> {
+    /// let sum = both.run_to_end(|_lease| async { 1 + 1 }).await.or_lost()?;
+    /// # drop(sum); Ok(()) }
+    /// ```
+    pub async fn run_to_end<V, Fut>(self, work: impl FnOnce(MultiLease) -> Fut) -> Finished<V>
+    where
+        Fut: Future<Output = V>,
+    {
+        scope::run_to_end(self, work).await
+    }
+
+    /// The same for work that can fail. After any failure, of the work or by the loss of a key,
+    /// `compensation` runs before any key is given back; see [`Guard::run_compensated`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops what is running, then releases in the background; a compensation
+    /// that has not begun is not begun.
+    ///
+    /// # Examples
+    /// ```
+    /// # async fn transfer(_: tenure::MultiLease) -> std::io::Result<u32> { Ok(1) }
+    /// # async fn undo() {}
+    /// # async fn f(both: tenure::MultiGuard) -> Result<(), Box<dyn std::error::Error>> {
+    /// let work = |lease| async move { Ok(transfer(lease).await?) };
+    /// let done = both.run_compensated(work, |_lease, _failure| undo()).await;
+    /// done.into_result().map(|_moved: u32| ())
+    /// # }
+    /// ```
+    pub async fn run_compensated<T, E, Fut, C, CFut>(
+        self,
+        work: impl FnOnce(MultiLease) -> Fut,
+        compensation: impl FnOnce(MultiLease, Failure<'_, T, E>) -> CFut,
+    ) -> Compensated<T, E, C>
+    where
+        Fut: Future<Output = Result<T, E>>,
+        CFut: Future<Output = C>,
+    {
+        scope::run_compensated(self, work, compensation).await
+    }
 }
 
 /// The outputs of all futures, in their order.
@@ -135,11 +183,8 @@ impl Holding for MultiGuard {
         self.lease.clone()
     }
 
-    async fn end(self) -> (Option<LostReason>, Result<()>) {
-        let lost = self.lease.loss();
-        let released = self.release().await;
-        let gone = matches!(released, Ok(Released::Gone | Released::Others));
-        (lost.or_else(|| gone.then_some(LostReason::Gone)), released.map(drop))
+    async fn give_back(self) -> Result<Released> {
+        self.release().await
     }
 }
 

@@ -4,10 +4,11 @@ use std::fmt;
 use std::future::{Future, poll_fn};
 use std::ops::Deref;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
 use crate::guard::Lease;
@@ -25,11 +26,13 @@ use crate::types::{Error, Fence, Key, LostReason, Operation, Result};
 pub struct MultiLease {
     /// In the order of their keys; one at least.
     leases: Arc<[Lease]>,
+    /// Made when it is first asked for.
+    lost: Arc<OnceLock<CancellationToken>>,
 }
 
 impl MultiLease {
     pub(super) fn new(leases: impl Iterator<Item = Lease>) -> Self {
-        Self { leases: leases.collect() }
+        Self { leases: leases.collect(), lost: Arc::default() }
     }
 
     /// The leases of the single keys, in the order of the keys.
@@ -96,6 +99,23 @@ impl MultiLease {
     /// ```
     pub async fn lost(&self) -> LostReason {
         first(self.leases.iter().map(|lease| Box::pin(lease.lost()))).await
+    }
+
+    /// The loss as a token, for code that takes one. It is cancelled when the first of the keys is
+    /// lost, and not when they are given back. See [`Lease::lost_token`], also for forks.
+    #[must_use]
+    pub fn lost_token(&self) -> CancellationToken {
+        if self.leases.iter().any(Lease::is_inherited) {
+            let lost = CancellationToken::new();
+            lost.cancel();
+            return lost;
+        }
+        let token = self.lost.get_or_init(|| {
+            let token = CancellationToken::new();
+            self.leases.iter().for_each(|lease| lease.cancel_when_lost(&token));
+            token
+        });
+        token.clone()
     }
 
     /// Ends when no more than `grace` is left to the [`deadline`](Self::deadline), or when a key is
@@ -190,7 +210,10 @@ impl Leased for MultiLease {
     }
 
     fn lost_while_working(&self, reason: LostReason) -> Error {
-        let lost = self.leases.iter().find(|lease| lease.verdict_now().is_err());
+        let is_lost = |lease: &&Lease| {
+            lease.verdict_now().is_err_and(|reason| reason != LostReason::GivenBack)
+        };
+        let lost = self.leases.iter().find(is_lost);
         lost.unwrap_or(&self.leases[0]).lost_error(Operation::Hold, reason)
     }
 

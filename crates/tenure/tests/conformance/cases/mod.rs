@@ -203,6 +203,7 @@ macro_rules! multi_lock_contract {
     ($world:expr) => {
         crate::cases::contract! { $world, multi_lock;
             acquiring: all_are_held_with_a_fence_each, try_answers_none_and_holds_none,
+                try_shows_no_part_of_it_to_others, permits_of_one_key_are_in_the_way,
                 it_waits_for_every_key, opposite_orders_never_deadlock,
                 single_locks_are_excluded_and_exclude, limit_counts_for_all_together,
                 error_of_a_later_key_gives_the_earlier_back,
@@ -212,7 +213,9 @@ macro_rules! multi_lock_contract {
                 roll_back_knows_no_min_hold, min_hold_keeps_all_keys_taken,
                 loss_of_an_early_key_begins_anew, close_gives_all_back;
             holding: one_lost_is_all_lost, all_leases_are_renewed_and_extended,
-                run_holds_all_and_gives_back, owner_and_label_are_those_of_every_key,
+                run_holds_all_and_gives_back, run_to_end_says_which_key_was_lost,
+                compensation_runs_while_all_are_held, token_is_cancelled_with_the_first_loss,
+                owner_and_label_are_those_of_every_key,
                 guards_go_both_ways, everything_has_its_blocking_name;
         }
     };
@@ -231,7 +234,9 @@ macro_rules! reentrant_contract {
                 sibling_takes_over_from_a_failed_acquire, limit_counts_while_a_sibling_acquires,
                 dropped_acquire_leaves_the_count_right;
             scopes: current_scope_is_that_of_the_task, run_needs_no_scope_and_nests,
-                run_leaves_its_level_only, blocking_levels_nest, without_a_scope_it_is_refused,
+                run_leaves_its_level_only, work_to_its_end_is_a_level,
+                compensation_runs_in_the_scope, permits_are_in_the_way,
+                blocking_levels_nest, without_a_scope_it_is_refused,
                 scope_forgets_keys_that_it_does_not_hold;
         }
     };

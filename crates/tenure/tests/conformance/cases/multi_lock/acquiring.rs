@@ -1,5 +1,7 @@
 //! All keys or none.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use tenure::{ErrorKind, Released};
@@ -34,6 +36,63 @@ pub(crate) async fn try_answers_none_and_holds_none(world: World) {
     until_free(&world, &["a", "c"]).await;
     busy.release().await.expect("released");
     assert!(lock.try_acquire().await.expect("an answer").is_some());
+}
+
+/// "c" is held by another. What a try takes before it, and gives back, would be in the way of
+/// others for a moment.
+pub(crate) async fn try_shows_no_part_of_it_to_others(world: World) {
+    if !world.locks().capabilities().groups {
+        return;
+    }
+    let busy = world.rival_takes("c").await;
+    let (rival, ends) = (world.rival().clone(), Arc::new(AtomicBool::new(false)));
+    let observer = tokio::spawn({
+        let ends = Arc::clone(&ends);
+        async move {
+            let mut looks = 0;
+            while !ends.load(Ordering::Relaxed) {
+                for key in ["a", "b"] {
+                    let seen = rival.mutex(key).inspect().await.expect("a look");
+                    assert!(seen.holders.is_empty(), "a part of it is held: {seen:?}");
+                    assert_eq!(seen.fence, None, "a part of it was held: {seen:?}");
+                }
+                looks += 1;
+                tokio::task::yield_now().await;
+            }
+            looks
+        }
+    });
+    let lock = world.locks().all(["a", "b", "c"]);
+    for _ in 0..100 {
+        assert!(lock.try_acquire().await.expect("an answer").is_none());
+        tokio::task::yield_now().await;
+    }
+    ends.store(true, Ordering::Relaxed);
+    assert!(within("the observer", PATIENCE, observer).await.expect("no part was seen") > 0);
+    busy.check().expect("held");
+}
+
+/// One permit of three, and so nothing that a mutex could have.
+pub(crate) async fn permits_of_one_key_are_in_the_way(world: World) {
+    if !world.locks().capabilities().many_units {
+        return;
+    }
+    let permits = world.rival().semaphore("b", 3);
+    let permit = permits.acquire().await.expect("granted");
+    let lock = world.locks().all(["a", "b"]);
+    assert!(lock.try_acquire().await.expect("an answer").is_none());
+    let waiter = waiting(lock.clone());
+    super::until_in_line(&world, "b").await;
+    // First come, first served.
+    assert!(permits.try_acquire().await.expect("an answer").is_none());
+    permit.release().await.expect("released");
+    let guard = outcome(waiter).await.expect("granted");
+    assert!(permits.try_acquire().await.expect("an answer").is_none(), "it is held whole");
+    // Neither has a number that the other could have named.
+    let other = world.rival().semaphore("b", 5).try_acquire().await.expect("no mismatch");
+    assert!(other.is_none());
+    guard.release().await.expect("released");
+    assert!(permits.try_acquire().await.expect("an answer").is_some());
 }
 
 pub(crate) async fn it_waits_for_every_key(world: World) {

@@ -1,6 +1,6 @@
 //! One guard for all keys: what it says, and how it is lost.
 
-use tenure::{ErrorKind, LostReason, MultiGuard, Released, Renewal};
+use tenure::{ErrorKind, Failure, LostReason, MultiGuard, MultiLease, Released, Renewal};
 
 use super::{acquire, until_free};
 use crate::world::{PATIENCE, World, acquire as acquire_one, ms, within};
@@ -75,6 +75,58 @@ pub(crate) async fn run_holds_all_and_gives_back(world: World) {
     until_free(&world, &["a", "b"]).await;
 }
 
+pub(crate) async fn run_to_end_says_which_key_was_lost(world: World) {
+    let lock = world.locks().all(["a", "b"]).with_ttl(ms(600));
+    let whole = lock.run_to_end(|_| async { 7 }).await.expect("acquired");
+    assert!(whole.lost.is_none() && matches!(whole.release, Ok(Released::Released)));
+    assert_eq!(whole.or_lost().expect("held to the end"), 7);
+    let world = &world;
+    let forces = |lease: MultiLease| async move {
+        world.rival().mutex("b").force_release().await.expect("forced");
+        within("the loss", PATIENCE, lease.lost()).await
+    };
+    let late = within("the work", PATIENCE, lock.run_to_end(forces)).await.expect("acquired");
+    let outlived = late.or_lost().expect_err("b was lost");
+    assert_eq!((outlived.value, outlived.reason), (LostReason::Gone, LostReason::Gone));
+    assert_eq!(outlived.error().key().map(tenure::Key::as_str), Some("b"));
+    until_free(world, &["a", "b"]).await;
+}
+
+pub(crate) async fn compensation_runs_while_all_are_held(world: World) {
+    let lock = world.locks().all(["a", "b"]);
+    let world = &world;
+    let undo = |lease: MultiLease, failure: Failure<'_, (), &str>| {
+        assert!(matches!(failure, Failure::Work(&"no paper")), "{failure:?}");
+        async move {
+            for key in ["a", "b"] {
+                assert!(!world.inspect(key).await.holders.is_empty());
+            }
+            lease.held()
+        }
+    };
+    let done = lock.run_compensated(|_| async { Err("no paper") }, undo).await.expect("acquired");
+    assert_eq!((done.compensation, done.finished.value), (Some(true), Err("no paper")));
+    until_free(world, &["a", "b"]).await;
+}
+
+pub(crate) async fn token_is_cancelled_with_the_first_loss(world: World) {
+    let lock = world.locks().all(["a", "b"]).with_ttl(ms(600));
+    let guard = acquire(&lock).await;
+    let [token, same] = [guard.lost_token(), guard.lease().lost_token()];
+    let of_a = guard.leases()[0].lost_token();
+    assert_eq!(world.rival().mutex("b").force_release().await.expect("forced"), 1);
+    within("the loss", PATIENCE, token.cancelled()).await;
+    within("the loss, told to a copy", PATIENCE, same.cancelled()).await;
+    assert!(guard.lost_token().is_cancelled(), "one that comes late is cancelled at once");
+    assert!(!of_a.is_cancelled(), "a is held");
+    drop(guard);
+    until_free(&world, &["a", "b"]).await;
+    let given_back = acquire(&lock).await;
+    let token = given_back.lost_token();
+    given_back.release().await.expect("released");
+    assert!(!token.is_cancelled(), "nothing was lost");
+}
+
 pub(crate) async fn owner_and_label_are_those_of_every_key(world: World) {
     let guard = acquire(&world.locks().all(["a", "b"]).with_owner("me").with_label("test")).await;
     for lease in guard.leases() {
@@ -110,5 +162,9 @@ pub(crate) async fn everything_has_its_blocking_name(world: World) {
         tenure::ok(lease.fences().count())
     });
     assert_eq!(ran.expect("ran"), 2);
+    assert_eq!(lock.run_to_end(|_| 7).expect("acquired").or_lost().expect("held"), 7);
+    let work = |_: MultiLease| Err::<(), tenure::Error>(lock.acquire().expect_err("it is held"));
+    let done = lock.run_compensated(work, |lease, _failure| lease.held()).expect("acquired");
+    assert_eq!(done.compensation, Some(true));
     until_free(&world, &["a", "b"]).await;
 }

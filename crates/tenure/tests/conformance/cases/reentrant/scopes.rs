@@ -1,6 +1,6 @@
 //! The scope of a task, and work at a level.
 
-use tenure::{ErrorKind, ReentrantMutex, ReentrantScope, Renewal};
+use tenure::{ErrorKind, Failure, LostReason, ReentrantMutex, ReentrantScope, Released, Renewal};
 
 use super::{enter, lock, until_free};
 use crate::world::{PATIENCE, World, ms, within};
@@ -64,6 +64,61 @@ pub(crate) async fn run_leaves_its_level_only(world: World) {
     until_free(&world).await;
 }
 
+pub(crate) async fn work_to_its_end_is_a_level(world: World) {
+    let lock = unnamed(&world);
+    let work = |outer: tenure::Lease| {
+        let lock = lock.clone();
+        async move {
+            let inner = lock.run_to_end(|inner| async move { inner.fence() }).await;
+            let inner = inner.expect("one more level");
+            assert!(matches!(inner.release, Ok(Released::Released)) && outer.held());
+            inner.or_lost().expect("held") == outer.fence()
+        }
+    };
+    let finished = within("the work", PATIENCE, lock.run_to_end(work)).await.expect("acquired");
+    assert!(matches!(finished.release, Ok(Released::Released)));
+    assert!(finished.or_lost().expect("held"));
+    until_free(&world).await;
+    let short = world.locks().mutex("key").with_ttl(ms(1_000)).with_renewal(Renewal::Off);
+    let late = |lease: tenure::Lease| async move { lease.lost().await };
+    let finished = short.reentrant().run_to_end(late).await.expect("acquired");
+    assert_eq!(finished.or_lost().expect_err("its ttl is over").reason, LostReason::Expired);
+}
+
+pub(crate) async fn compensation_runs_in_the_scope(world: World) {
+    let lock = unnamed(&world);
+    let fails = |_: tenure::Lease| async { Err::<(), _>(unnamed(&world).acquire().await.err()) };
+    let again = lock.clone();
+    let undo = |lease: tenure::Lease, _: Failure<'_, (), Option<tenure::Error>>| async move {
+        let inner = again.acquire().await.expect("it is in the scope");
+        inner.fence() == lease.fence()
+    };
+    let done = lock.run_compensated(fails, undo).await.expect("acquired");
+    assert_eq!(done.compensation, Some(true));
+    until_free(&world).await;
+}
+
+/// A permit of three, and so nothing that a mutex could have.
+pub(crate) async fn permits_are_in_the_way(world: World) {
+    if !world.locks().capabilities().many_units {
+        return;
+    }
+    let permits = world.rival().semaphore("key", 3);
+    let permit = permits.acquire().await.expect("granted");
+    let scope = ReentrantScope::new();
+    let lock = lock(&world, &scope);
+    assert!(lock.try_acquire().await.expect("an answer").is_none());
+    permit.release().await.expect("released");
+    let [outer, inner] = [enter(&lock).await, enter(&lock).await];
+    // It has no number of permits, so none is a mismatch.
+    for number in [3, 5] {
+        let other = world.rival().semaphore("key", number).try_acquire().await;
+        assert!(other.expect("no mismatch").is_none());
+    }
+    drop((outer, inner));
+    until_free(&world).await;
+}
+
 pub(crate) async fn blocking_levels_nest(world: World) {
     let lock = tenure::blocking::Mutex::from(world.locks().mutex("key")).reentrant();
     let ran = lock.run(|outer| {
@@ -76,6 +131,10 @@ pub(crate) async fn blocking_levels_nest(world: World) {
         tenure::ok(tried)
     });
     assert_eq!(ran.expect("ran"), Some(7));
+    let whole = lock.run_to_end(|_| lock.acquire().is_ok()).expect("acquired");
+    assert!(whole.or_lost().expect("held"), "it is in the scope");
+    let done = lock.run_compensated(|_| Err::<(), _>("no paper"), |_, _| lock.acquire().is_ok());
+    assert_eq!(done.expect("acquired").compensation, Some(true));
     let scope = ReentrantScope::new();
     let outer = lock.clone().with_scope(&scope).acquire().expect("free");
     assert_eq!(scope.enter_blocking(|| lock.acquire()).expect("in").fence(), outer.fence());
