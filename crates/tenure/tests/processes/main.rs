@@ -8,6 +8,7 @@ mod example_programs;
 mod examples;
 mod fair_share;
 mod holders;
+mod home;
 mod multi_lock;
 mod permits;
 mod readers;

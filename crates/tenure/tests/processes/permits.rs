@@ -1,15 +1,15 @@
 //! Processes that share a semaphore, some of which are killed while they hold a permit or wait for
 //! one: as many are inside as there are permits, and never one more.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
-use tempfile::TempDir;
-use tenure_testkit::{Flavour, Running, Server, role};
+use tenure_testkit::{Flavour, Running, role};
+
+use crate::home::{Home, PATIENCE, inherited, open, whole_lines};
 
 const PERMITS: usize = 3;
 const PROCESSES: usize = 6;
@@ -17,12 +17,7 @@ const PROCESSES: usize = 6;
 const TTL: Duration = Duration::from_secs(2);
 /// How long a process stays inside.
 const STAY: Duration = Duration::from_millis(20);
-/// No step of a healthy machine takes so long, however busy it is.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// The variables with the store, the room and the number of permits of a process of this test.
-const STORE: &str = "TENURE_TEST_STORE";
-const ROOM: &str = "TENURE_TEST_ROOM";
+/// The variable with the number of permits of a process of this test.
 const LIMIT: &str = "TENURE_TEST_PERMITS";
 
 /// The place where those meet that have a permit. A process is inside while it has a lock of the
@@ -67,24 +62,17 @@ impl Room {
 
     /// All counts so far.
     fn counts(&self) -> Vec<usize> {
-        let text = std::fs::read_to_string(self.0.join("counts")).unwrap_or_default();
-        // The last line may be half written.
-        let whole = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
-        whole.map(|line| line.parse().expect("a number")).collect()
+        let lines = whole_lines(&self.0.join("counts"));
+        lines.iter().map(|line| line.parse().expect("a number")).collect()
     }
-}
-
-fn open(path: &Path) -> File {
-    let file = OpenOptions::new().create(true).append(true).read(true).open(path);
-    file.unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
 /// Not a test but what one starts: it goes in and out until it is killed.
 #[tokio::test]
 async fn role_visitor() {
-    let (Ok(store), Ok(room)) = (std::env::var(STORE), std::env::var(ROOM)) else { return };
+    let Some((store, room)) = inherited() else { return };
     let permits = std::env::var(LIMIT).expect("a number").parse().expect("a number");
-    let room = Room(room.into());
+    let room = Room(room);
     let locks = tenure::connect(&store).await.expect("opens");
     let semaphore = locks.semaphore("room", permits).with_ttl(TTL);
     loop {
@@ -98,31 +86,25 @@ async fn role_visitor() {
 
 /// The processes of a test.
 struct Visitors {
-    store: String,
+    home: Home,
     room: Room,
     permits: usize,
     running: Vec<Running>,
-    _home: (TempDir, Option<Server>),
 }
 
 impl Visitors {
     fn at(server: Option<Flavour>, permits: usize) -> Self {
-        let dir = tempfile::tempdir().expect("a directory");
-        let server = server.map(|flavour| Server::of(flavour).start());
-        let file = || format!("sqlite:{}", dir.path().join("locks.db").display());
-        let store = server.as_ref().map_or_else(file, Server::url);
-        let room = Room(dir.path().join("room"));
-        std::fs::create_dir(&room.0).expect("a directory");
-        let mut visitors = Self { store, room, permits, running: vec![], _home: (dir, server) };
+        let home = Home::at(server);
+        let room = Room(home.room.clone());
+        let mut visitors = Self { home, room, permits, running: vec![] };
         (0..PROCESSES).for_each(|_| visitors.come());
         visitors
     }
 
     fn come(&mut self) {
         let mut command = role!(role_visitor);
-        command.env(STORE, &self.store).env(ROOM, &self.room.0);
-        command.env(LIMIT, self.permits.to_string()).stdout(Stdio::null());
-        self.running.push(Running::start(&mut command));
+        command.env(LIMIT, self.permits.to_string());
+        self.running.push(self.home.start(&mut command));
     }
 
     /// Waits until so many were inside at a time, counted from now on.

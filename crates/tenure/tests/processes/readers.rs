@@ -4,16 +4,16 @@
 //! `TENURE_READERS_SECONDS=60 cargo test -p tenure --test processes readers -- --nocapture` takes
 //! so long for each store.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{FlockOperation, flock};
-use tempfile::TempDir;
 use tenure::{Guard, RwLock};
-use tenure_testkit::{Flavour, Running, Server, role};
+use tenure_testkit::{Flavour, Running, role};
+
+use crate::home::{Home, PATIENCE, inherited, open, whole_lines};
 
 const READERS: u64 = 7;
 /// How long one reads, at least; each process a little longer than the one before.
@@ -23,13 +23,9 @@ const WRITING: Duration = Duration::from_millis(2);
 const BETWEEN: Duration = Duration::from_millis(30);
 /// So often it writes in the short form.
 const WRITES: usize = 30;
-/// No step of a healthy machine takes so long, however busy it is.
-const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The variables with the store, the room and the number of a process of this test; and whether the
-/// writer of the room claims no more than a reader does.
-const STORE: &str = "TENURE_TEST_STORE";
-const ROOM: &str = "TENURE_TEST_ROOM";
+/// The variables with the number of a process of this test, and whether the writer claims no more
+/// than a reader does.
 const NUMBER: &str = "TENURE_TEST_NUMBER";
 const IS_CARELESS: &str = "TENURE_TEST_CARELESS";
 /// The variable with the length of the long form.
@@ -71,8 +67,7 @@ impl Room {
     }
 
     fn entries(&self) -> Vec<Entry> {
-        let text = std::fs::read_to_string(self.0.join("notes")).unwrap_or_default();
-        let entry = |line: &str| {
+        let entry = |line: &String| {
             let mut words = line.split(' ');
             let word = words.next();
             let mut time = || {
@@ -87,15 +82,8 @@ impl Room {
                 other => panic!("{other}"),
             }
         };
-        // The last line may be half written.
-        let whole = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
-        whole.map(entry).collect()
+        whole_lines(&self.0.join("notes")).iter().map(entry).collect()
     }
-}
-
-fn open(path: &Path) -> File {
-    let file = OpenOptions::new().create(true).append(true).read(true).open(path);
-    file.unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
 fn now() -> u128 {
@@ -105,9 +93,9 @@ fn now() -> u128 {
 /// Not a test but what one starts: it reads, or the first one writes, until it is killed.
 #[tokio::test]
 async fn role_reader_or_writer() {
-    let (Ok(store), Ok(room)) = (std::env::var(STORE), std::env::var(ROOM)) else { return };
+    let Some((store, room)) = inherited() else { return };
     let number: u64 = std::env::var(NUMBER).expect("a number").parse().expect("a number");
-    let room = Room(room.into());
+    let room = Room(room);
     let locks = tenure::connect(&store).await.expect("opens");
     let rwlock = locks.rwlock("room").with_ttl(Duration::from_secs(5));
     match number {
@@ -160,27 +148,22 @@ async fn change(room: &Room, reader: &mut Guard) {
 struct Crowd {
     room: Room,
     _running: Vec<Running>,
-    _home: (TempDir, Option<Server>),
+    _home: Home,
 }
 
 impl Crowd {
     fn at(server: Option<Flavour>, is_careless: bool) -> Self {
-        let dir = tempfile::tempdir().expect("a directory");
-        let server = server.map(|flavour| Server::of(flavour).start());
-        let file = || format!("sqlite:{}", dir.path().join("locks.db").display());
-        let store = server.as_ref().map_or_else(file, Server::url);
-        let room = Room(dir.path().join("room"));
-        std::fs::create_dir(&room.0).expect("a directory");
+        let home = Home::at(server);
         let start = |number: u64| {
             let mut command = role!(role_reader_or_writer);
-            command.env(STORE, &store).env(ROOM, &room.0).env(NUMBER, number.to_string());
+            command.env(NUMBER, number.to_string());
             if is_careless {
                 command.env(IS_CARELESS, "yes");
             }
-            Running::start(command.stdout(Stdio::null()))
+            home.start(&mut command)
         };
         let running = (0..=READERS).map(start).collect();
-        Self { room, _running: running, _home: (dir, server) }
+        Self { room: Room(home.room.clone()), _running: running, _home: home }
     }
 
     /// Waits until this is so of the notes, which it answers.
