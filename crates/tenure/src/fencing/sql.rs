@@ -59,7 +59,9 @@ pub const POSTGRESQL: Statements = Statements {
 pub const MYSQL: Statements = Statements {
     create: "CREATE TABLE IF NOT EXISTS tenure_fences (resource VARCHAR(255) PRIMARY KEY, \
              fence BIGINT NOT NULL, writes BIGINT NOT NULL) ENGINE = InnoDB",
-    register: "INSERT IGNORE INTO tenure_fences (resource, fence, writes) VALUES (?, 0, 0)",
+    // `INSERT IGNORE` would lock the row for sharing, so that two writers deadlock at `pass`.
+    register: "INSERT INTO tenure_fences (resource, fence, writes) VALUES (?, 0, 0) \
+               ON DUPLICATE KEY UPDATE resource = resource",
     pass: "UPDATE tenure_fences SET fence = ?, writes = writes + 1 \
            WHERE resource = ? AND fence <= ?",
 };

@@ -7,6 +7,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests spawn, and limit their time")]
 
 mod connect;
+mod databases;
 mod decorator;
 mod default_store;
 mod documentation;
