@@ -111,7 +111,7 @@ impl Server {
         let Ok(reply) = group.carry_out(|key, part| {
             let op = Op::Acquire(part.acquire().clone());
             if let Part::Look(_) = part {
-                // What time has changed shows in the step that comes next.
+                // The changes that time makes show in the step that comes next.
                 let mut copy = state.keys.get(key).cloned().unwrap_or_default();
                 let at = self.context(state);
                 return Ok::<_, Infallible>(
@@ -252,7 +252,7 @@ impl Server {
         StepContext { now: self.now(), fence_seed, retention }
     }
 
-    /// The answer to an operation that would grant anew, of a server that may have forgotten leases.
+    /// The answer of a server that may have forgotten leases to an operation that would grant anew.
     fn refusal_while_young(
         &self,
         state: &ServerState,

@@ -131,7 +131,7 @@ impl<'a> Together<'a> {
                 self.granted(replies, sent)
             }
             Ok(Reply::Blocked { key, by }) => self.blocked(key, *by, sent),
-            // Whatever it means, each key is withdrawn.
+            // Each key is withdrawn, for all that it may mean.
             Ok(other) => {
                 let failing = engine.failing(Operation::Acquire, &first);
                 Err(Failure::Refused(failing.by_refusal(&other)))
