@@ -36,6 +36,9 @@ pub(crate) enum Verb {
     /// List the keys in use, all or those that begin with PREFIX
     #[command(after_help = help::LOOK.as_str(), after_long_help = help::LOOK.as_str())]
     List(ListArgs),
+    /// Change the number of permits of KEY to N, while commands hold some or wait for some
+    #[command(after_help = help::PERMITS.as_str(), after_long_help = help::PERMITS.as_str())]
+    Permits(PermitsArgs),
 }
 
 /// The store.
@@ -167,4 +170,18 @@ pub(crate) struct ListArgs {
     /// Only keys that begin with this text
     #[arg(default_value = "")]
     pub(crate) prefix: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PermitsArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// The key after the change, as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The key
+    pub(crate) key: String,
+    /// The number of permits from now on
+    #[arg(value_name = "N", value_parser = value_parser!(u32).range(1..=PERMITS_MAX))]
+    pub(crate) permits: u32,
 }

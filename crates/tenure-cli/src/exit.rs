@@ -10,6 +10,7 @@ pub(crate) struct Exit(pub(crate) u8);
 impl Exit {
     pub(crate) const SUCCESS: Self = Self(0);
     pub(crate) const USAGE: Self = Self(64);
+    pub(crate) const MISMATCH: Self = Self(65);
     pub(crate) const UNAVAILABLE: Self = Self(69);
     pub(crate) const INTERNAL: Self = Self(70);
     pub(crate) const OUTPUT: Self = Self(74);
@@ -28,7 +29,7 @@ impl Exit {
     pub(crate) fn of_error(error: &Error) -> Self {
         match error.kind() {
             ErrorKind::Invalid => Self::USAGE,
-            ErrorKind::Mismatch => Self(65),
+            ErrorKind::Mismatch => Self::MISMATCH,
             ErrorKind::Unavailable => Self::UNAVAILABLE,
             ErrorKind::Busy => Self::BUSY,
             ErrorKind::Refused => Self(77),
@@ -66,7 +67,7 @@ Exit codes:
            (restart guard)
   70       internal: a defect of tenure, its sentry was killed, or the system refused a process
            or file descriptors
-  74       stdout cannot be written: what status and list show does not fit there
+  74       stdout cannot be written: what status, list and permits show does not fit there
   75       busy: others held the key (--busy-exit N changes it)
   77       the store refused: credentials, rights, a full disk
   78       configuration: no such store, not a file of ours, no place for the embedded store

@@ -84,6 +84,18 @@ pub(crate) static RUN: LazyLock<String> = LazyLock::new(|| {
     parts.join("\n\n")
 });
 
+const PERMITS_CHANGED: &str = "\
+A larger N lets those that wait go on at once. With a smaller N nobody loses a permit: it counts as
+permits come back. A waiter that wants more than N is refused. From now on all must name N:
+  tenure permits encode 5
+  tenure run --permits 5 encode -- CMD
+Without a permit in use there is nothing to change: the next run says the number.";
+
+/// For `tenure permits --help`.
+pub(crate) static PERMITS: LazyLock<String> = LazyLock::new(|| {
+    [PERMITS_CHANGED.into(), stores(), ENVIRONMENT.into(), exit::HELP.into()].join("\n\n")
+});
+
 /// For `tenure status --help` and `tenure list --help`.
 pub(crate) static LOOK: LazyLock<String> = LazyLock::new(|| {
     [DURATIONS.into(), stores(), ENVIRONMENT.into(), exit::HELP.into()].join("\n\n")

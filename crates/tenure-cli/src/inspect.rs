@@ -53,19 +53,19 @@ fn line(args: &ListArgs, key: &Key, seen: &Inspection, now: u64) -> String {
     if args.json { KeyView::of(key, seen).json() } else { view::text(key, seen, now) }
 }
 
-/// The reason why a look ended early.
-enum Early {
+/// The reason why a command on a store ended early.
+pub(crate) enum Early {
     Refusal(Refusal),
     /// The reader of our output has enough of it.
     Enough,
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "it is what map_err gives")]
-fn failed(error: tenure::Error) -> Early {
+pub(crate) fn failed(error: tenure::Error) -> Early {
     Early::Refusal(Refusal { exit: Exit::of_error(&error), message: error.to_string() })
 }
 
-fn with_store(
+pub(crate) fn with_store(
     args: &StoreArgs,
     look: impl AsyncFnOnce(&Locks, &Located, &dyn Fn() -> u64) -> Result<(), Early>,
 ) -> Result<Exit, Refusal> {
@@ -93,7 +93,7 @@ fn with_store(
 }
 
 /// Writes a line to stdout. A reader that went away is no error.
-fn print(text: &str) -> Result<(), Early> {
+pub(crate) fn print(text: &str) -> Result<(), Early> {
     match io::stdout().write_all(format!("{text}\n").as_bytes()) {
         Ok(()) => Ok(()),
         Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Err(Early::Enough),

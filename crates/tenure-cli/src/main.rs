@@ -11,6 +11,7 @@
 //! hold     until CMD has ended               link           the messages between both
 //! report   the result as a line of JSON      relay          signals on their way to CMD
 //! inspect  status and list                   job            one shell job in two process groups
+//! permits  another number of permits
 //! output   messages on stderr                procs          processes as /proc shows them
 //! ```
 //!
@@ -34,6 +35,7 @@ mod lock;
 mod nested;
 mod on_lost;
 mod output;
+mod permits;
 mod plan;
 mod process_tree;
 mod procs;
@@ -87,6 +89,7 @@ fn as_tool() -> Exit {
         Verb::Run(args) => run::run(*args),
         Verb::Status(args) => inspect::status(&args).map(Termination::Exit),
         Verb::List(args) => inspect::list(&args).map(Termination::Exit),
+        Verb::Permits(args) => permits::change(&args).map(Termination::Exit),
     });
     match done {
         Ok(Termination::Exit(code)) => code,

@@ -5,10 +5,10 @@ use serde_json::Value;
 use crate::place::{Home, Place, on_every_store, until};
 use crate::schema;
 
-const KEY: &str = include_str!("../../schema/key.json");
+pub(crate) const KEY: &str = include_str!("../../schema/key.json");
 const REPORT: &str = include_str!("../../schema/report.json");
 
-fn conforms(schema: &str, value: &Value) {
+pub(crate) fn conforms(schema: &str, value: &Value) {
     let schema = serde_json::from_str(schema).expect("the schema is JSON");
     schema::check(&schema, value).unwrap_or_else(|e| panic!("{e} in {value}"));
 }

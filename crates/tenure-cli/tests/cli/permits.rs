@@ -7,6 +7,7 @@ on_every_store! {
     permits_of_a_killed_run_come_back
     another_number_is_refused_with_both
     a_command_may_count_as_several
+    an_administrator_changes_the_number
 }
 
 /// Starts a run that holds `units` of three permits until it is dropped.
@@ -82,6 +83,54 @@ fn a_command_may_count_as_several(home: Home) {
     let small = place.run(&["run", "--try", "--permits", "3", "k", "--", "echo", "ran"]);
     assert_eq!((small.code, &*small.stdout), (Some(0), "ran\n"), "{small:?}");
     drop(two);
+}
+
+fn an_administrator_changes_the_number(home: Home) {
+    let place = Place::at(home);
+    let say = |words: &[&str]| {
+        let ended = place.run(&[&["permits"], words].concat());
+        assert_eq!((ended.code, &*ended.stderr), (Some(0), ""), "{ended:?}");
+        ended.stdout
+    };
+    assert!(say(&["k", "5"]).starts_with("k: nothing to change, since no permit is held"));
+    let all = hold(&place, "all", "3");
+    held(&place, 3);
+    let waiter = place.start(&["run", "--permits", "3", "k", "--", "sleep", "600"]);
+    until("one waits", || place.status("k")["waiters"][0].is_object().then_some(()));
+    // It goes on at once.
+    assert_eq!(say(&["k", "4"]), "k: 4 permits, 3 before\n");
+    held(&place, 4);
+    assert_eq!(say(&["k", "4"]), "k: 4 permits, as before\n");
+    let seen = serde_json::from_str(&say(&["--json", "k", "1"])).expect("JSON");
+    crate::json::conforms(crate::json::KEY, &seen);
+    assert_eq!((&seen["limit"], &seen["holders"][1]["units"]), (&1.into(), &1.into()), "{seen}");
+    // Nobody has lost a permit, and there is none to spare.
+    let busy = place.run(&["run", "--try", "--permits", "1", "k", "--", "echo", "ran"]);
+    assert_eq!((busy.code, &*busy.stdout), (Some(75), ""), "{busy:?}");
+    let old = place.run(&["run", "--try", "--permits", "3", "k", "--", "echo", "ran"]);
+    assert_eq!(old.code, Some(65), "{old:?}");
+    drop((all, waiter));
+}
+
+#[test]
+fn a_number_of_permits_is_refused_where_there_are_none() {
+    let place = Place::new();
+    let reader = place.start(&["run", "--shared", "k", "--", "sleep", "600"]);
+    until("it reads", || (place.status("k")["state"] == "held").then_some(()));
+    let refused = place.run(&["permits", "k", "5"]);
+    assert_eq!((refused.code, &*refused.stdout), (Some(65), ""), "{refused:?}");
+    assert!(refused.stderr.contains("read-write lock"), "{refused:?}");
+    let another = place.run(&["run", "--shared", "k", "--", "echo", "reads"]);
+    assert_eq!(another.stdout, "reads\n", "{another:?}");
+    drop(reader);
+    for words in [["k", "0"], ["k", "1073741825"], ["k", "many"], ["", "3"]] {
+        let refused = place.run(&[&["permits"], &words[..]].concat());
+        assert_eq!((refused.code, &*refused.stdout), (Some(64), ""), "{refused:?}");
+    }
+    let store = ["--store", "sqlite:a.db", "--store", "sqlite:b.db", "--store", "sqlite:c.db"];
+    let refused = place.run(&[&["permits"], &store[..], &["k", "5"]].concat());
+    assert_eq!(refused.code, Some(77), "{refused:?}");
+    assert!(refused.stderr.contains("a quorum carries locks of one holder only"), "{refused:?}");
 }
 
 #[test]
