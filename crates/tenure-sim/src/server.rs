@@ -111,7 +111,7 @@ impl Server {
         let Ok(reply) = group.carry_out(|key, part| {
             let op = Op::Acquire(part.acquire().clone());
             if let Part::Look(_) = part {
-                // The changes that time makes show in the step that comes next.
+                // The changes of time alone show in the step that comes next.
                 let mut copy = state.keys.get(key).cloned().unwrap_or_default();
                 let at = self.context(state);
                 return Ok::<_, Infallible>(

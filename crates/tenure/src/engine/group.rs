@@ -131,7 +131,7 @@ impl<'a> Together<'a> {
                 self.granted(replies, sent)
             }
             Ok(Reply::Blocked { key, by }) => self.blocked(key, *by, sent),
-            // Each key is withdrawn, for all that it may mean.
+            // Nobody knows the meaning, so each key is withdrawn.
             Ok(other) => {
                 let failing = engine.failing(Operation::Acquire, &first);
                 Err(Failure::Refused(failing.by_refusal(&other)))

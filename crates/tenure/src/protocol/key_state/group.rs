@@ -57,8 +57,8 @@ impl<'a> Part<'a> {
 
 impl KeyState {
     /// Carries out one key's part of a group's step. Answers the fence of the lease, or of the last
-    /// one if it only looks; or why the key cannot be had; and the grants that were made to
-    /// waiters.
+    /// one if it only looks; or why the key cannot be had. Answers as well the grants that were
+    /// made to waiters.
     pub fn apply_part(
         &mut self,
         part: Part<'_>,

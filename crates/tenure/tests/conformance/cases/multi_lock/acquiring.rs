@@ -38,7 +38,7 @@ pub(crate) async fn try_answers_none_and_holds_none(world: World) {
     assert!(lock.try_acquire().await.expect("an answer").is_some());
 }
 
-/// Another holds "c". A key that a try takes before it, and gives back, would be in the way of
+/// "c" is held by another. A key that is taken before it, and given back, would be in the way of
 /// others for a moment.
 pub(crate) async fn try_shows_no_part_of_it_to_others(world: World) {
     if !world.locks().capabilities().groups {
