@@ -85,6 +85,7 @@ impl Machine {
             let at = StepContext {
                 now: StoreTime::from_micros(self.now),
                 fence_seed: self.now,
+                wall: self.now,
                 retention: TTL,
             };
             std::hint::black_box(self.key.apply(step, at));

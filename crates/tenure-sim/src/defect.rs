@@ -131,6 +131,7 @@ impl<'a> Parts<'a> {
         let fence = tenure::Fence::new(self.fence);
         let until = self.of.fence_until();
         KeyState::from_parts(self.holders, self.queue, self.tombstones, fence, until)
+            .with_runs(self.of.runs().cloned())
     }
 
     fn apply(self, op: &Op, at: StepContext) -> (KeyState, (Reply, Vec<Grant>)) {

@@ -248,8 +248,9 @@ impl Server {
 
     fn context(&self, state: &ServerState) -> StepContext {
         let ServerSettings { clock, retention, .. } = self.settings;
-        let fence_seed = clock.wall(self.world.now()).max(state.floor + 1);
-        StepContext { now: self.now(), fence_seed, retention }
+        let wall = clock.wall(self.world.now());
+        let fence_seed = wall.max(state.floor + 1);
+        StepContext { now: self.now(), fence_seed, wall, retention }
     }
 
     /// The answer of a server that may have forgotten leases to an operation that would grant anew.

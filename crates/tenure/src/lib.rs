@@ -100,6 +100,7 @@ pub use guard::{Guard, Lease, Released};
 pub use kinds::{MultiGuard, MultiLease, MultiLock, Mutex, RwLock, Semaphore};
 pub use kinds::{ReentrantGuard, ReentrantMutex, ReentrantScope};
 pub use locks::{List, Locks, Watch};
+pub use protocol::{LastRun, Outcome, RunState};
 pub use scope::{Compensated, Failure, Finished, Outlived, ok};
 #[cfg(feature = "macros")]
 pub use tenure_macros::locked;

@@ -246,8 +246,11 @@ fn owner_of(op: &Op) -> Option<&Owner> {
         | Op::Withdraw { owner, .. }
         | Op::Renew { owner, .. }
         | Op::Raise { owner, .. }
-        | Op::Resize { owner, .. } => Some(owner),
-        Op::Acquire(acquire) | Op::Steal(acquire) => Some(&acquire.owner),
+        | Op::Resize { owner, .. }
+        | Op::Finish { owner, .. } => Some(owner),
+        Op::Acquire(acquire) | Op::Steal(acquire) | Op::Begin { acquire, .. } => {
+            Some(&acquire.owner)
+        }
         Op::Transfer { from, .. } => Some(from),
         _ => None,
     }

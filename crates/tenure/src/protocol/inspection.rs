@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use crate::types::{Claim, Fence, Label, Owner};
 
+use super::runs::LastRun;
+
 /// The state of a key at the moment that the store looked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inspection {
@@ -23,6 +25,8 @@ pub struct Inspection {
     pub nodes: Vec<NodeView>,
     /// Set while the store grants nothing new, whatever the state.
     pub guarded: Option<Guarded>,
+    /// The last run, if the key is that of a job that runs once per tick.
+    pub last_run: Option<Box<LastRun>>,
 }
 
 /// The restart guard: a store that may have forgotten leases grants nothing new until they end.
@@ -126,6 +130,7 @@ impl Inspection {
             waiters: vec![],
             nodes: vec![],
             guarded: None,
+            last_run: None,
         }
     }
 }

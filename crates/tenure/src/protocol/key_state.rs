@@ -6,6 +6,7 @@ mod grant;
 mod group;
 mod handoff;
 mod parts;
+mod run;
 mod units;
 
 use std::collections::VecDeque;
@@ -15,6 +16,7 @@ use crate::types::{Claim, Fence, Label, Owner, StoreTime};
 
 use super::inspection::{self, HolderView, Inspection, State, WaiterView};
 use super::request::{Acquire, Blocker, Grant, Op, Reply};
+use super::runs::Runs;
 
 pub use group::Part;
 pub use parts::{Holder, Place, Tombstone};
@@ -31,6 +33,8 @@ pub struct StepContext {
     /// The smallest number that a new fence may have: the store's wall clock in microseconds, or
     /// more.
     pub fence_seed: u64,
+    /// The store's wall clock, in microseconds since 1970 (UTC), for ticks.
+    pub wall: u64,
     /// Time for which a fence is remembered after the last use of its key.
     pub retention: Duration,
 }
@@ -43,6 +47,8 @@ pub struct KeyState {
     tombstones: Vec<Tombstone>,
     fence: Fence,
     fence_until: StoreTime,
+    /// The last run, if there ever was one. Boxed: few keys have runs.
+    runs: Option<Box<Runs>>,
 }
 
 impl KeyState {
@@ -55,7 +61,13 @@ impl KeyState {
         fence: Fence,
         fence_until: StoreTime,
     ) -> Self {
-        Self { holders, queue, tombstones, fence, fence_until }
+        Self { holders, queue, tombstones, fence, fence_until, runs: None }
+    }
+
+    /// The same state with a record of the last run.
+    #[must_use]
+    pub fn with_runs(self, runs: Option<Runs>) -> Self {
+        Self { runs: runs.map(Box::new), ..self }
     }
 
     /// Carries out one step. Answers the reply, and the grants that the step made to waiters.
@@ -81,6 +93,7 @@ impl KeyState {
                 self.handoff(owner, released, to, at, &mut grants)
             }
             Op::Withdraw { owner, tombstone } => {
+                self.withdraw_run(owner);
                 self.release(owner, Duration::ZERO, Some(*tombstone), at.now)
             }
             Op::Transfer { from, to, label, ttl } => self.transfer(from, to, label, *ttl, at.now),
@@ -89,6 +102,8 @@ impl KeyState {
             Op::Steal(acquire) => self.steal(acquire, at),
             Op::Resize { owner, fence, from, to } => self.resize(owner, *fence, *from, *to, at),
             Op::SetLimit { limit } => self.set_limit(*limit),
+            Op::Begin { acquire, ticks } => self.begin(acquire, ticks, at),
+            Op::Finish { owner, outcome, tombstone } => self.finish(owner, outcome, *tombstone, at),
             // Its parts come one by one: see `Group::carry_out`.
             Op::AcquireAll(_) => {
                 Reply::Refused("one key cannot carry out a step of several".into())
@@ -104,7 +119,7 @@ impl KeyState {
     /// A key counts as used until its last lease ends, also if nobody renews it.
     fn keep_fence(&mut self, at: StepContext) {
         let used_until = self.holders.iter().map(|h| h.expires).fold(at.now, StoreTime::max);
-        self.fence_until = used_until + at.retention;
+        self.fence_until = used_until.max(self.run_until(at)) + at.retention;
     }
 
     /// Whether the state may be deleted: no claim, no tombstone, and the fence's time is over.
@@ -151,6 +166,12 @@ impl KeyState {
         self.fence
     }
 
+    /// The last run, if there ever was one.
+    #[must_use]
+    pub fn runs(&self) -> Option<&Runs> {
+        self.runs.as_deref()
+    }
+
     /// The time until which the fence is remembered if nothing happens.
     #[must_use]
     pub fn fence_until(&self) -> StoreTime {
@@ -193,6 +214,7 @@ impl KeyState {
                 .collect(),
             nodes: Vec::new(),
             guarded: None,
+            last_run: self.last_run(now).map(Box::new),
         }
     }
 

@@ -4,11 +4,13 @@
 mod inspection;
 mod key_state;
 mod request;
+mod runs;
 pub(crate) mod timing;
 mod votes;
 
 pub use inspection::{Guarded, HolderView, Inspection, NodeView, State, WaiterView};
 pub use key_state::{Holder, KeyState, Part, Place, StepContext, Tombstone};
 pub use request::{Acquire, Blocker, FenceRule, Grant, Group, Op, Queueing, Reply, Request};
+pub use runs::{Count, LastRun, Outcome, Run, RunEnd, RunState, Runs, TickClock, Ticks};
 pub use timing::{Backoff, slack};
 pub use votes::{Verdict, Vote, Votes, majority};

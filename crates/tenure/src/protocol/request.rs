@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::types::{Claim, Fence, Key, Label, Owner};
 
+use super::runs::{LastRun, Outcome, Ticks};
 use super::{Guarded, Inspection};
 
 pub use group::Group;
@@ -126,6 +127,26 @@ pub enum Op {
     /// Acquire several keys together: all of them are granted, or none. A store that carries no
     /// step over several keys refuses it ([`Capabilities::groups`](crate::store::Capabilities)).
     AcquireAll(Group),
+    /// Acquire for a run of a job that takes place once per tick, and put it on record, in one
+    /// step. It is granted only if a run is due: none is under way, and none had the present tick,
+    /// or that one failed and may be retried. It never waits. Each owner has one run at most.
+    Begin {
+        /// The claim. Its place in the queue is ignored.
+        acquire: Acquire,
+        /// The rule by which a run is due.
+        ticks: Ticks,
+    },
+    /// Put the outcome of a run on record and release, in one step. It records nothing if the lease
+    /// has ended: such a run has failed. A withdrawal, in place of this, undoes the run, so that
+    /// its tick is as free as before.
+    Finish {
+        /// The owner that has begun the run.
+        owner: Owner,
+        /// How it went.
+        outcome: Outcome,
+        /// As with [`Op::Release`].
+        tombstone: Option<Duration>,
+    },
     /// Look, and change nothing.
     Inspect,
 }
@@ -142,12 +163,15 @@ impl Op {
     /// The owners that the step is about. Their tombstones decide whether it is refused.
     pub fn owners(&self) -> impl Iterator<Item = &Owner> {
         let (one, other) = match self {
-            Self::Acquire(acquire) | Self::Steal(acquire) => (Some(&acquire.owner), None),
+            Self::Acquire(acquire) | Self::Steal(acquire) | Self::Begin { acquire, .. } => {
+                (Some(&acquire.owner), None)
+            }
             Self::Renew { owner, .. }
             | Self::Release { owner, .. }
             | Self::Withdraw { owner, .. }
             | Self::Raise { owner, .. }
-            | Self::Resize { owner, .. } => (Some(owner), None),
+            | Self::Resize { owner, .. }
+            | Self::Finish { owner, .. } => (Some(owner), None),
             Self::Handoff { owner, to, .. } => (Some(owner), Some(&to.owner)),
             Self::Transfer { from, to, .. } => (Some(from), Some(to)),
             Self::Force { .. } | Self::SetLimit { .. } | Self::AcquireAll(_) | Self::Inspect => {
@@ -260,8 +284,8 @@ pub enum Reply {
     /// Acquire: held by an owner with the same fixed value, which would wait for itself. No place
     /// was taken.
     SelfHeld,
-    /// Acquire, renew, raise, resize: this owner was withdrawn or released; it gets nothing any
-    /// more.
+    /// Acquire, begin, renew, raise, resize: this owner was withdrawn or released; it gets nothing
+    /// any more.
     Withdrawn,
     /// The key is in use in another way; the text says how. Resize: the lease was changed otherwise
     /// since, or shares have another limit.
@@ -275,6 +299,7 @@ pub enum Reply {
     /// Renew: the lease lasts at least the asked time. Raise: done.
     Renewed,
     /// Release, withdraw: done; nothing is left of this owner but a remainder of `min_hold`.
+    /// Finish: the same, and it has no run on record.
     Released,
     /// Handoff: the answers of both parts.
     HandedOff {
@@ -303,10 +328,14 @@ pub enum Reply {
         /// The number of holders that lost it.
         holders: u32,
     },
-    /// Renew, raise, resize, transfer: this owner has no lease here. Release, withdraw: this owner
-    /// has nothing here, and nobody holds the key.
+    /// Begin: no run is due, because of this one. Nothing was changed.
+    AlreadyRan(Box<LastRun>),
+    /// Finish: the outcome is on record, by this step or by the same one before.
+    Finished,
+    /// Renew, raise, resize, transfer: this owner has no lease here. Release, withdraw, finish:
+    /// this owner has nothing here, and nobody holds the key.
     Gone,
-    /// Release, withdraw: this owner has nothing here, but another holds the key.
+    /// Release, withdraw, finish: this owner has nothing here, but another holds the key.
     Others,
     /// A quorum: too few of its nodes answered to say. The step may have been carried out, and
     /// may be repeated; the text has the answer of each node.

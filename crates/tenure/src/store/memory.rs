@@ -103,8 +103,8 @@ impl Memory {
     fn apply(&self, steps: &[Request]) -> Vec<Reply> {
         let mut table = self.table();
         let now = self.now();
-        let fence_seed = self.shared.wall_origin + now.as_micros();
-        let at = StepContext { now, fence_seed, retention: self.shared.retention };
+        let wall = self.shared.wall_origin + now.as_micros();
+        let at = StepContext { now, fence_seed: wall, wall, retention: self.shared.retention };
         let mut replies = Vec::with_capacity(steps.len());
         for step in steps {
             replies.push(table.apply(step, at));

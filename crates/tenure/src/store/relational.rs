@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::protocol::{Holder, KeyState, Op, Place, Tombstone};
+use crate::protocol::{Holder, KeyState, Op, Place, Run, Runs, Tombstone};
 use crate::types::{Fence, Owner, StoreTime};
 
 /// The record of a key: each key with rows has one.
@@ -45,6 +45,9 @@ pub(super) enum Change<'a> {
     PutRecord(Record),
     /// Another fence in the stored record, whose time stays.
     PutFence(Fence),
+    /// The last run is number 0, the one before it number 1.
+    PutRun(i64, &'a Run),
+    DeleteRun(i64),
 }
 
 impl KeyRows {
@@ -54,11 +57,13 @@ impl KeyRows {
         holders: Vec<(i64, Holder)>,
         places: Vec<(i64, Place)>,
         first_end: Option<StoreTime>,
+        runs: Option<Runs>,
     ) -> Self {
         let (holders, held): (_, Vec<_>) = holders.into_iter().unzip();
         let (places, queue): (_, VecDeque<_>) = places.into_iter().unzip();
         let Record { fence, forget_at } = record;
         let stored = KeyState::from_parts(held, queue, Vec::new(), fence, forget_at);
+        let stored = stored.with_runs(runs);
         let (state, forget_at) = (stored.clone(), Some(forget_at));
         Self { state, stored, holders, places, first_end, forget_at }
     }
@@ -117,6 +122,7 @@ impl KeyRows {
             *first_end = (*first_end).into_iter().chain([tombstone.until]).min();
             changes.push(Change::PutTombstone(tombstone));
         }
+        compare_runs(stored.runs(), state.runs(), &mut changes);
         let (fence, needed) = (state.fence(), needed_until(state, now));
         if forget_at.is_none_or(|until| until < needed) {
             // Without a fence there are only tombstones, whose end is known.
@@ -152,6 +158,25 @@ fn needed_until(state: &KeyState, now: StoreTime) -> StoreTime {
     let places = state.queue().iter().map(|p| p.alive_until);
     let tombstones = state.tombstones().iter().map(|t| t.until);
     holders.chain(places).chain(tombstones).fold(fence, StoreTime::max)
+}
+
+/// The runs that differ.
+fn compare_runs<'a>(
+    stored: Option<&'a Runs>,
+    state: Option<&'a Runs>,
+    changes: &mut Vec<Change<'a>>,
+) {
+    let both = |runs: Option<&'a Runs>| {
+        let before = runs.and_then(|runs| runs.before.as_ref());
+        [runs.map(|runs| &runs.last), before]
+    };
+    for (number, (old, new)) in (0..).zip(both(stored).into_iter().zip(both(state))) {
+        match new {
+            Some(new) if old != Some(new) => changes.push(Change::PutRun(number, new)),
+            None if old.is_some() => changes.push(Change::DeleteRun(number)),
+            _ => {}
+        }
+    }
 }
 
 /// A kind of row that a key has several of, in an order.

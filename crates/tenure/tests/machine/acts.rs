@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use tenure::protocol::{Acquire, FenceRule, KeyState, Op, Queueing, StepContext};
+use tenure::protocol::{
+    Acquire, Count, FenceRule, KeyState, Op, Outcome, Queueing, StepContext, TickClock, Ticks,
+};
 use tenure::{Claim, Fence, Label, Owner, StoreTime};
 
 /// One request, some time after the one before.
@@ -25,7 +27,7 @@ pub(crate) const fn ms(millis: u64) -> Duration {
 }
 
 pub(crate) fn at(now: StoreTime) -> StepContext {
-    StepContext { now, fence_seed: now.as_micros(), retention: RETENTION }
+    StepContext { now, fence_seed: now.as_micros(), wall: now.as_micros(), retention: RETENTION }
 }
 
 /// Where every history begins: not at zero, which is a fence of its own kind.
@@ -131,6 +133,7 @@ fn op(limit: u32, units: Vec<Option<u32>>) -> impl Strategy<Value = Op> {
     let queued = claims(limit, units.clone(), true);
     let tried = claims(limit, units.clone(), false);
     let passed = claims(limit, units.clone(), true);
+    let begun = claims(limit, units.clone(), true);
     let stolen = claims(limit, units, false);
     let resized = prop_oneof![
         3 => Just(Claim::EXCLUSIVE),
@@ -160,8 +163,34 @@ fn op(limit: u32, units: Vec<Option<u32>>) -> impl Strategy<Value = Op> {
             .prop_map(|(owner, fence, from, to)| Op::Resize { owner, fence, from, to }),
         2 => prop_oneof![2 => Just(limit), 3 => 0..=limit + 2]
             .prop_map(|limit| Op::SetLimit { limit }),
+        5 => (begun, ticks()).prop_map(|(acquire, ticks)| Op::Begin { acquire, ticks }),
+        4 => (who(), outcome(), prop::option::of(tombstone())).prop_map(
+            |(owner, outcome, tombstone)| Op::Finish { owner, outcome, tombstone }
+        ),
         1 => Just(Op::Inspect),
     ]
+}
+
+/// Ticks a little longer than most leases, by the store's clock or by one beside it.
+fn ticks() -> impl Strategy<Value = Ticks> {
+    let every = prop::sample::select(vec![ms(30), ms(100), ms(400)]);
+    let count = prop_oneof![Just(Count::Grid), Just(Count::LastRun)];
+    let clock = prop_oneof![
+        6 => Just(TickClock::Store),
+        // Around the start of every history.
+        1 => (900_000..1_300_000_u64, prop::sample::select(vec![ms(50), ms(100_000)]))
+            .prop_map(|(now, within)| TickClock::Proposed { now, within }),
+    ];
+    (every, count, any::<bool>(), clock).prop_map(|(every, count, retry_failed, clock)| Ticks {
+        every,
+        count,
+        retry_failed,
+        clock,
+    })
+}
+
+pub(crate) fn outcome() -> impl Strategy<Value = Outcome> {
+    prop_oneof![Just(Outcome::Ok), Just(Outcome::failed("no such table"))]
 }
 
 fn claims(limit: u32, units: Vec<Option<u32>>, queued: bool) -> impl Strategy<Value = Acquire> {

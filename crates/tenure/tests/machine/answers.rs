@@ -51,7 +51,9 @@ impl Taken<'_> {
                 | Op::Renew { .. }
                 | Op::Transfer { .. }
                 | Op::Resize { .. }
-                | Op::SetLimit { .. },
+                | Op::SetLimit { .. }
+                | Op::Begin { .. }
+                | Op::Finish { .. },
                 _,
             ) => {}
             (Op::Inspect, Reply::Inspected(seen)) => {
@@ -124,7 +126,15 @@ impl Taken<'_> {
     pub(crate) fn refusals_change_nothing(&self) -> Verdict {
         let refused = match (self.op, self.reply) {
             (Op::Acquire(acquire), Reply::Busy { .. }) => acquire.queue.is_none(),
-            (_, Reply::SelfHeld | Reply::Mismatch(_) | Reply::Withdrawn) => true,
+            (
+                _,
+                Reply::SelfHeld
+                | Reply::Mismatch(_)
+                | Reply::Withdrawn
+                | Reply::AlreadyRan(_)
+                | Reply::Refused(_),
+            ) => true,
+            (Op::Begin { .. }, Reply::Busy { .. }) => true,
             (Op::Release { tombstone, .. }, Reply::Gone | Reply::Others) => tombstone.is_none(),
             (Op::Renew { .. } | Op::Transfer { .. }, Reply::Gone) => true,
             _ => false,

@@ -80,6 +80,8 @@ impl Taken<'_> {
         self.pass_is_a_release_and_an_acquire()?;
         self.resize_is_due()?;
         self.limit_is_set()?;
+        self.runs_are_due()?;
+        self.runs_are_kept()?;
         self.refusals_change_nothing()?;
         self.limits_are_compared()?;
         self.own_value_is_not_waited_for()?;
@@ -180,6 +182,7 @@ impl Taken<'_> {
             let may_end = match self.op {
                 Op::Release { owner, .. }
                 | Op::Withdraw { owner, .. }
+                | Op::Finish { owner, .. }
                 | Op::Handoff { owner, .. } => *owner == old.owner,
                 Op::Transfer { from, .. } => *from == old.owner,
                 Op::Force { up_to } => old.fence <= *up_to,
@@ -245,6 +248,9 @@ impl Taken<'_> {
                 Op::Acquire(a) | Op::Steal(a) if a.owner == *owner => {
                     *self.reply == Reply::Withdrawn
                 }
+                Op::Begin { acquire, .. } if acquire.owner == *owner => {
+                    !matches!(self.reply, Reply::Granted { .. })
+                }
                 Op::Handoff { to, .. } if to.owner == *owner => matches!(
                     self.reply,
                     Reply::HandedOff { acquired, .. } if **acquired == Reply::Withdrawn
@@ -289,6 +295,10 @@ impl Taken<'_> {
                     need(from, minute.max(now + *ttl))?;
                 }
             }
+            (Op::Finish { owner, tombstone, .. }, _) => {
+                ensure!(self.held_after(owner).is_none(), "{owner:?} has finished and holds");
+                need(owner, now + tombstone.unwrap_or_default())?;
+            }
             (Op::Force { up_to }, _) => {
                 for old in self.live_holders().filter(|h| h.fence <= *up_to) {
                     ensure!(self.held_after(&old.owner).is_none(), "force left {:?}", old.owner);
@@ -325,8 +335,11 @@ impl Taken<'_> {
             (Op::Release { .. } | Op::Withdraw { .. }, Reply::Released, again) => {
                 matches!(again, Reply::Released | Reply::Gone | Reply::Others)
             }
+            (Op::Finish { .. }, Reply::Released, again) => {
+                matches!(again, Reply::Released | Reply::Gone | Reply::Others)
+            }
             // A release may hand the key on: it is another's from then on.
-            (Op::Release { .. } | Op::Withdraw { .. }, Reply::Gone, again) => {
+            (Op::Release { .. } | Op::Withdraw { .. } | Op::Finish { .. }, Reply::Gone, again) => {
                 matches!(again, Reply::Gone | Reply::Others)
             }
             (

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use tenure::protocol::{Holder, KeyState, Op};
+use tenure::protocol::{Count, Holder, KeyState, Op, Outcome, TickClock, Ticks};
 use tenure::{Claim, Fence, Label, Owner, StoreTime};
 
 use super::acts::{acquire, at, line, ms, owner, start};
@@ -13,6 +13,8 @@ use super::drain::drain;
 
 const TTL: Duration = ms(4);
 const WINDOW: Duration = ms(3);
+/// Longer than a lease, so that a run may fail within it.
+const TICK: Duration = ms(6);
 const GAPS: [Duration; 4] = [ms(0), ms(1), ms(3), ms(5)];
 
 fn requests(who: &Owner, claim: Claim) -> Vec<Op> {
@@ -54,8 +56,29 @@ fn resizes(key: &KeyState, claims: &[(usize, Claim)]) -> Vec<Op> {
     holders.flat_map(|h| wanted.iter().map(move |to| resize(h, *to))).collect()
 }
 
+/// A job begins, retries and ends, and is withdrawn.
+fn job(who: &Owner) -> Vec<Op> {
+    let begin = |count, retry_failed| {
+        let ticks = Ticks { every: TICK, count, retry_failed, clock: TickClock::Store };
+        Op::Begin { acquire: acquire(who, Claim::EXCLUSIVE, TTL, None), ticks }
+    };
+    let finish = |outcome| Op::Finish { owner: who.clone(), outcome, tombstone: None };
+    vec![
+        begin(Count::LastRun, false),
+        begin(Count::LastRun, true),
+        begin(Count::Grid, false),
+        finish(Outcome::Ok),
+        finish(Outcome::failed("no table")),
+    ]
+}
+
 /// Walks every state that `depth` requests can reach; answers how many there were.
 fn explore(claims: &[(usize, Claim)], depth: usize) -> usize {
+    explore_with(claims, Vec::new(), depth)
+}
+
+/// The same with more requests.
+fn explore_with(claims: &[(usize, Claim)], more: Vec<Op>, depth: usize) -> usize {
     let mut ops: Vec<_> = claims.iter().flat_map(|(n, c)| requests(&owner(*n), *c)).collect();
     for pair in claims.windows(2) {
         ops.push(handover(&owner(pair[0].0), &owner(pair[1].0)));
@@ -64,6 +87,7 @@ fn explore(claims: &[(usize, Claim)], depth: usize) -> usize {
     if let Some((_, share)) = claims.iter().find(|(_, claim)| !claim.is_exclusive()) {
         ops.extend([1, share.limit()].map(|limit| Op::SetLimit { limit }));
     }
+    ops.extend(more);
     let first_fence = Fence::new(start().as_micros());
     ops.push(Op::Force { up_to: first_fence });
     ops.push(Op::Force { up_to: Fence::new(u64::MAX) });
@@ -113,6 +137,14 @@ fn shape(resource: &KeyState, now: StoreTime) -> Vec<u64> {
     for t in tombstones {
         shape.extend([3, t.owner.attempt(), from_now(t.until)]);
     }
+    if let Some(runs) = resource.runs() {
+        shape.extend([4, now.as_micros() % TICK.as_micros() as u64]);
+        for run in [Some(&runs.last), runs.before.as_ref()].into_iter().flatten() {
+            let end = run.end.as_ref().map_or(0, |end| 1 + u64::from(end.outcome == Outcome::Ok));
+            let begun = now.as_micros().saturating_sub(run.begun).min(20_000);
+            shape.extend([run.owner.attempt(), end, begun]);
+        }
+    }
     shape
 }
 
@@ -135,6 +167,14 @@ fn semaphore_of_two_with_claims_of_one_and_of_two() {
 fn mutex_of_two_owners_deeper() {
     let states = explore(&[(0, Claim::EXCLUSIVE), (1, Claim::EXCLUSIVE)], 6);
     assert!(states > 1_500, "only {states} states: the scope has shrunk");
+}
+
+#[test]
+fn job_of_two_owners() {
+    let claims = [(0, Claim::EXCLUSIVE), (1, Claim::EXCLUSIVE)];
+    let jobs = claims.iter().flat_map(|(number, _)| job(&owner(*number))).collect();
+    let states = explore_with(&claims, jobs, 4);
+    assert!(states > 3_000, "only {states} states: the scope has shrunk");
 }
 
 #[test]

@@ -14,7 +14,9 @@ impl Taken<'_> {
         let takes_away = matches!(self.op, Op::Force { .. } | Op::Steal(_));
         let held = |owner: &Owner| self.held_after(owner).map(|h| &h.owner);
         let left = match self.op {
-            Op::Release { owner, .. } | Op::Withdraw { owner, .. } => [Some(owner), None],
+            Op::Release { owner, .. } | Op::Withdraw { owner, .. } | Op::Finish { owner, .. } => {
+                [Some(owner), None]
+            }
             Op::Transfer { to, .. } => [held(to), None],
             Op::Steal(acquire) => [held(&acquire.owner), None],
             Op::Handoff { owner, to, ahead: true, .. } => [Some(owner), held(&to.owner)],

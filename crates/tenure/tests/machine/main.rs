@@ -17,4 +17,5 @@ mod line;
 mod memory;
 mod properties;
 mod regressions;
+mod runs;
 mod units;

@@ -12,7 +12,7 @@ use super::drain::drain;
 
 fn moment(now: StoreTime, act: &Act) -> StepContext {
     let sane = at(now);
-    StepContext { fence_seed: if act.clock_set_back { 1 } else { sane.fence_seed }, ..sane }
+    if act.clock_set_back { StepContext { fence_seed: 1, wall: 1, ..sane } } else { sane }
 }
 
 proptest! {

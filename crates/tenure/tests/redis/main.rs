@@ -23,6 +23,7 @@ mod pushes;
 mod refused;
 mod restart;
 mod rights;
+mod runs;
 mod same_value;
 mod secrets;
 mod silence;

@@ -9,5 +9,6 @@ mod opening;
 mod place;
 mod processes;
 mod rights;
+mod runs;
 mod tombstones;
 mod world;

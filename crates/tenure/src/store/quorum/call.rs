@@ -9,7 +9,9 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::mutants;
-use crate::protocol::{Acquire, FenceRule, Op, Reply, Request, Verdict, Vote, Votes, majority};
+use crate::protocol::{
+    Acquire, FenceRule, Op, Reply, Request, TickClock, Ticks, Verdict, Vote, Votes, majority,
+};
 use crate::runtime::unhindered;
 use crate::store::{StoreError, StoreErrorClass};
 use crate::types::{Claim, Fence};
@@ -96,7 +98,7 @@ async fn rounds(shared: Arc<Shared>, steps: Arc<[Request]>) -> Result<Vec<Reply>
     let standings = shared.before(&steps);
     let asked = Asked { steps, sent, standings };
     let limit = limit(shared, &asked.steps);
-    let proposal = shared.proposal();
+    let proposal = Proposal { fence: shared.proposal(), wall: shared.runtime.wall_micros() };
     let mut first = Round::new(&shared.runtime, &shared.nodes, limit, |node| {
         let prepared =
             |(index, step): (usize, &Request)| asked.prepared(index, step, node, proposal);
@@ -149,8 +151,23 @@ fn is_settled(op: &Op, index: usize, words: &[Word]) -> bool {
 /// Whether a majority has answered without a decision, because others hold some of its nodes. Two
 /// clients that both waited on for a silent node would block each other, attempt after attempt.
 fn is_split(op: &Op, index: usize, words: &[Word]) -> bool {
-    matches!(op, Op::Acquire(_) | Op::Steal(_))
-        && votes(op, index, words).answered() >= majority(words.len())
+    grants(op).is_some() && votes(op, index, words).answered() >= majority(words.len())
+}
+
+/// The claim of a step that grants anew.
+fn grants(op: &Op) -> Option<&Acquire> {
+    match op {
+        Op::Acquire(acquire) | Op::Steal(acquire) | Op::Begin { acquire, .. } => Some(acquire),
+        _ => None,
+    }
+}
+
+/// The numbers that all nodes are asked to agree on.
+#[derive(Debug, Clone, Copy)]
+struct Proposal {
+    fence: FenceRule,
+    /// The time by which ticks are counted.
+    wall: u64,
 }
 
 /// A grant whose nodes came to different fences.
@@ -181,7 +198,7 @@ impl Difference {
 
     fn raise(&self, steps: &[Request]) -> Option<Request> {
         let Request { key, op } = &steps[self.step];
-        let (Op::Acquire(acquire) | Op::Steal(acquire)) = op else { return None };
+        let acquire = grants(op)?;
         let op = Op::Raise { owner: acquire.owner.clone(), fence: self.fence };
         Some(Request { key: key.clone(), op })
     }
@@ -244,7 +261,7 @@ fn raised(differ: &[Difference], words: &[Word]) -> Vec<Verdict> {
 
 impl Asked {
     /// The step as one node gets it.
-    fn prepared(&self, index: usize, step: &Request, node: usize, proposal: FenceRule) -> Request {
+    fn prepared(&self, index: usize, step: &Request, node: usize, proposal: Proposal) -> Request {
         let op = match &step.op {
             Op::Acquire(acquire) => Op::Acquire(proposed(acquire, proposal)),
             Op::Steal(acquire) => Op::Steal(proposed(acquire, proposal)),
@@ -254,20 +271,35 @@ impl Asked {
                 let (owner, tombstone) = (owner.clone(), (*tombstone).max(ghost));
                 Op::Release { owner, min_hold: *min_hold, tombstone }
             }
+            Op::Begin { acquire, ticks } => {
+                // Twice as far apart, two hosts are still in one tick or in neighbours.
+                let clock = TickClock::Proposed { now: proposal.wall, within: ticks.every / 2 };
+                let acquire = proposed(acquire, proposal);
+                Op::Begin { acquire, ticks: Ticks { clock, ..*ticks } }
+            }
+            Op::Finish { owner, outcome, tombstone } => {
+                let standing = self.standing(index, node);
+                let may_grant = |at: Standing| at.may_grant() || at == Standing::Awaited;
+                let ghost = standing.is_some_and(may_grant).then_some(outcome::TOMBSTONE);
+                let (owner, outcome) = (owner.clone(), outcome.clone());
+                Op::Finish { owner, outcome, tombstone: (*tombstone).max(ghost) }
+            }
             other => other.clone(),
         };
         Request { key: step.key.clone(), op }
     }
 }
 
-fn proposed(acquire: &Acquire, proposal: FenceRule) -> Acquire {
-    Acquire { queue: None, fence: proposal, ..acquire.clone() }
+fn proposed(acquire: &Acquire, proposal: Proposal) -> Acquire {
+    Acquire { queue: None, fence: proposal.fence, ..acquire.clone() }
 }
 
 /// The refusal of a step that no quorum carries.
 fn refusal(shared: &Shared, op: &Op) -> Option<Reply> {
     let (claim, ttl) = match op {
-        Op::Acquire(acquire) | Op::Steal(acquire) => (acquire.claim, acquire.ttl),
+        Op::Acquire(acquire) | Op::Steal(acquire) | Op::Begin { acquire, .. } => {
+            (acquire.claim, acquire.ttl)
+        }
         Op::Renew { ttl, .. } | Op::Transfer { ttl, .. } => (Claim::EXCLUSIVE, *ttl),
         Op::Handoff { .. } => {
             let why = "a quorum has no line in which a lock could be passed on; release it";
@@ -295,10 +327,7 @@ fn refusal(shared: &Shared, op: &Op) -> Option<Reply> {
 
 /// The time limit for nodes. An answer after the ttl is worth nothing.
 fn limit(shared: &Shared, steps: &[Request]) -> Duration {
-    let ttl = |step: &Request| match &step.op {
-        Op::Acquire(acquire) | Op::Steal(acquire) => Some(acquire.ttl),
-        _ => None,
-    };
+    let ttl = |step: &Request| Some(grants(&step.op)?.ttl);
     let shortest = steps.iter().filter_map(ttl).min();
     shortest.map_or(shared.options.node_timeout(), |ttl| ttl.min(shared.options.node_timeout()))
 }
@@ -306,10 +335,7 @@ fn limit(shared: &Shared, steps: &[Request]) -> Duration {
 /// The decision about a step, as far as nodes have answered.
 pub(super) fn verdict(op: &Op, index: usize, words: &[Word]) -> Verdict {
     let votes = votes(op, index, words);
-    match op {
-        Op::Acquire(_) | Op::Steal(_) => votes.on_grant(),
-        _ => votes.on_deed(),
-    }
+    if grants(op).is_some() { votes.on_grant() } else { votes.on_deed() }
 }
 
 pub(super) fn votes(op: &Op, index: usize, words: &[Word]) -> Votes {
@@ -329,10 +355,11 @@ pub(super) fn vote(op: &Op, word: &Word, index: usize) -> Vote {
     match (op, reply) {
         (_, Some(Reply::Granted { fence } | Reply::Transferred { fence })) => Vote::For(*fence),
         (_, None | Some(Reply::Refused(_) | Reply::Full(_) | Reply::Unknown(_))) => Vote::Fault,
-        (Op::Acquire(_) | Op::Steal(_), Some(_)) => Vote::Against,
-        (_, Some(Reply::Renewed | Reply::Inspected(_) | Reply::Forced { .. })) => {
-            Vote::For(Fence::default())
-        }
+        (Op::Acquire(_) | Op::Steal(_) | Op::Begin { .. }, Some(_)) => Vote::Against,
+        (
+            _,
+            Some(Reply::Renewed | Reply::Inspected(_) | Reply::Forced { .. } | Reply::Finished),
+        ) => Vote::For(Fence::default()),
         // Any answer to a release means that the node holds the lease no more.
         (Op::Release { .. } | Op::Withdraw { .. }, Some(_)) => Vote::For(Fence::default()),
         (_, Some(_)) => Vote::Against,

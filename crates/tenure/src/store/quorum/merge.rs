@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::protocol::{Guarded, HolderView, Inspection, State, majority};
+use crate::protocol::{Guarded, HolderView, Inspection, LastRun, State, majority};
 use crate::types::Owner;
 
 /// The view of a majority of `nodes` nodes; those that are missing in `seen` have not answered.
@@ -28,7 +28,18 @@ pub(super) fn merged(seen: &[&Inspection], nodes: usize) -> Inspection {
         waiters: Vec::new(),
         nodes: Vec::new(),
         guarded: guarded(seen.iter().map(|one| one.guarded), majority),
+        last_run: last_run(seen, majority).cloned().map(Box::new),
     }
+}
+
+/// The last run of which an end is known, or a majority knows. Any other may be one that did not
+/// win a majority.
+fn last_run<'a>(seen: &[&'a Inspection], majority: usize) -> Option<&'a LastRun> {
+    let told = || seen.iter().filter_map(|one| one.last_run.as_deref());
+    let count = |run: &LastRun| told().filter(|other| other.owner == run.owner).count();
+    let is_ended = |run: &LastRun| run.took.is_some();
+    let certain = told().filter(|run| is_ended(run) || count(run) >= majority);
+    certain.max_by_key(|run| (run.begun, is_ended(run)))
 }
 
 /// The restart guard of the quorum: until when fewer than `needed` nodes can grant anything new.

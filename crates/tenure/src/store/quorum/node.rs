@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::protocol::{Reply, Request};
-use crate::store::{Forgets, Identity, Links, Store, StoreError};
+use crate::protocol::{Op, Reply, Request};
+use crate::store::{Forgets, Identity, Links, Store, StoreError, StoreErrorClass};
 use crate::types::Key;
 
 /// The answer of a node, which needs no caller to live.
@@ -33,6 +33,9 @@ pub(super) struct Node {
     links: Option<watch::Receiver<Links>>,
     /// One more than the number of links made when it last told its identity; 0: never.
     vetted: AtomicU64,
+    /// For how long it grants nothing new once it has forgotten, in microseconds; the largest
+    /// number: it never forgets. It tells that with its identity.
+    guarded_for: AtomicU64,
 }
 
 impl Node {
@@ -43,8 +46,8 @@ impl Node {
         ttl_max: Duration,
     ) -> Arc<Self> {
         let (name, register) = (store.name(), Arc::clone(register));
-        let (links, vetted) = (store.links(), AtomicU64::new(0));
-        Arc::new(Self { index, name, store, register, ttl_max, links, vetted })
+        let (links, vetted, guarded_for) = (store.links(), AtomicU64::new(0), AtomicU64::new(0));
+        Arc::new(Self { index, name, store, register, ttl_max, links, vetted, guarded_for })
     }
 
     /// Carries steps to the node. They are sent when this is first polled.
@@ -55,11 +58,32 @@ impl Node {
             if steps.is_empty() {
                 return Ok(Vec::new());
             }
+            steps.iter().try_for_each(|step| node.check_ticks(&step.op))?;
             let replies = node.store.call(steps).await?;
             // The replies may have come by a newer link than the identity.
             let vetted = node.vet().await;
             vetted.map_err(|failure| StoreError { may_have_run: true, ..failure })?;
             Ok(replies)
+        })
+    }
+
+    /// Refuses runs that it could forget, and grant again within their ticks. Proposed times lie up
+    /// to half a tick before and behind its clock.
+    fn check_ticks(&self, op: &Op) -> Result<(), StoreError> {
+        let Op::Begin { ticks, .. } = op else { return Ok(()) };
+        let guarded_for = Duration::from_micros(self.guarded_for.load(Ordering::Acquire));
+        if ticks.every.saturating_mul(2) <= guarded_for {
+            return Ok(());
+        }
+        Err(StoreError {
+            class: StoreErrorClass::Refused,
+            message: format!(
+                "it may restart empty, and its restart_guard of {guarded_for:?} is shorter than \
+                 twice {:?}: a run that it forgot could take place again within its tick",
+                ticks.every
+            ),
+            may_have_run: false,
+            source: None,
         })
     }
 
@@ -104,6 +128,11 @@ impl Node {
                 self.ttl_max
             )));
         }
+        let guarded_for = match identity.forgets {
+            Forgets::Never => u64::MAX,
+            Forgets::GuardedFor(span) => u64::try_from(span.as_micros()).unwrap_or(u64::MAX),
+        };
+        self.guarded_for.store(guarded_for, Ordering::Release);
         let mut known = self.register.0.lock().unwrap_or_else(PoisonError::into_inner);
         let same = known.iter().find(|(index, id)| *index != self.index && *id == identity.unique);
         if let Some((other, _)) = same {

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use crate::mutants;
 use crate::protocol::timing;
-use crate::protocol::{Acquire, Blocker, FenceRule, Op, Reply, Request, Verdict, Vote, majority};
+use crate::protocol::{
+    Acquire, Blocker, FenceRule, LastRun, Op, Reply, Request, RunState, Verdict, Vote, majority,
+};
 use crate::runtime::{Moment, timeout};
 use crate::store::StoreError;
 use crate::types::{Key, Label, Owner};
@@ -150,7 +152,9 @@ fn due(
     let may_have_run = heard.result.as_ref().is_err_and(|failure| failure.may_have_run);
     let is_won = matches!(verdict, Verdict::Won(_));
     match op {
-        Op::Acquire(Acquire { owner, ttl, .. }) | Op::Steal(Acquire { owner, ttl, .. }) => {
+        Op::Acquire(Acquire { owner, ttl, .. })
+        | Op::Steal(Acquire { owner, ttl, .. })
+        | Op::Begin { acquire: Acquire { owner, ttl, .. }, .. } => {
             let owner = owner.clone();
             if is_won {
                 let told = shared.leases.stands(&owner, node, standing(vote, may_have_run));
@@ -160,7 +164,11 @@ fn due(
             } else if mutants::has!(PartialWinKept) {
                 return Due::Nothing;
             } else if matches!(vote, Vote::For(_)) {
-                let op = Op::Release { owner, min_hold: Duration::ZERO, tombstone: None };
+                let op = match op {
+                    // The tick is as free as before.
+                    Op::Begin { .. } => Op::Withdraw { owner, tombstone: TOMBSTONE },
+                    _ => Op::Release { owner, min_hold: Duration::ZERO, tombstone: None },
+                };
                 return Due::GiveBack(Request { key: key.clone(), op });
             } else if may_have_run {
                 let tombstone = (*ttl).max(TOMBSTONE);
@@ -189,6 +197,11 @@ fn due(
             }
             let (owner, min_hold) = (owner.clone(), *min_hold);
             let op = Op::Release { owner, min_hold, tombstone: Some(TOMBSTONE) };
+            Due::Later(vec![Request { key: key.clone(), op }], shared.options.follow_up_max())
+        }
+        Op::Finish { owner, outcome, .. } if is_won && heard.result.is_err() => {
+            let (owner, outcome) = (owner.clone(), outcome.clone());
+            let op = Op::Finish { owner, outcome, tombstone: Some(TOMBSTONE) };
             Due::Later(vec![Request { key: key.clone(), op }], shared.options.follow_up_max())
         }
         Op::Withdraw { tombstone, .. } if is_won && heard.result.is_err() => {
@@ -254,7 +267,7 @@ impl Shared {
     /// topped up no more.
     pub(super) fn before(&self, steps: &[Request]) -> Vec<Vec<Standing>> {
         let standings = |step: &Request| match &step.op {
-            Op::Release { owner, .. } | Op::Withdraw { owner, .. } => {
+            Op::Release { owner, .. } | Op::Withdraw { owner, .. } | Op::Finish { owner, .. } => {
                 self.leases.close(owner, step.op.clone())
             }
             Op::Transfer { from, .. } => {
@@ -281,7 +294,8 @@ impl Shared {
         };
         match op {
             Op::Acquire(Acquire { owner, label, ttl, .. })
-            | Op::Steal(Acquire { owner, label, ttl, .. }) => {
+            | Op::Steal(Acquire { owner, label, ttl, .. })
+            | Op::Begin { acquire: Acquire { owner, label, ttl, .. }, .. } => {
                 self.saw(fence);
                 self.leases.enter(owner.clone(), lease(label.clone(), fence, *ttl), self.now());
             }
@@ -291,7 +305,7 @@ impl Shared {
                 self.leases.enter(to.clone(), lease(label.clone(), fence, *ttl), self.now());
             }
             Op::Renew { owner, ttl } => self.leases.renewed(owner, valid_for(*ttl)),
-            Op::Release { owner, .. } | Op::Withdraw { owner, .. } => {
+            Op::Release { owner, .. } | Op::Withdraw { owner, .. } | Op::Finish { owner, .. } => {
                 self.leases.leave(owner);
             }
             _ => {}
@@ -317,11 +331,17 @@ fn answer(shared: &Shared, asked: &Asked, index: usize, words: &[Word], verdict:
         }
     };
     match (op, won) {
-        (Op::Acquire(_) | Op::Steal(_), Some(fence)) => Reply::Granted { fence },
+        (Op::Acquire(_) | Op::Steal(_) | Op::Begin { .. }, Some(fence)) => Reply::Granted { fence },
         (Op::Acquire(_) | Op::Steal(_), None) => {
             let line = report::line(&report::nodes(&shared.nodes, words, index));
             not_granted(&replies, shared.nodes.len(), line)
         }
+        (Op::Begin { .. }, None) => {
+            let line = report::line(&report::nodes(&shared.nodes, words, index));
+            let ran = ran(&replies, shared.nodes.len());
+            ran.unwrap_or_else(|| not_granted(&replies, shared.nodes.len(), line))
+        }
+        (Op::Finish { .. }, Some(_)) => Reply::Finished,
         (Op::Transfer { from, .. }, Some(fence)) => {
             Reply::Transferred { fence: shared.leases.fence(from).unwrap_or(fence) }
         }
@@ -350,6 +370,24 @@ fn answer(shared: &Shared, asked: &Asked, index: usize, words: &[Word], verdict:
         }
         (_, None) => most_frequent(&replies).unwrap_or(Reply::Gone),
     }
+}
+
+/// The last run, if it is certain that there was one: a node knows its end, or a majority knows of
+/// it. Otherwise it may be one that did not win a majority and is being withdrawn.
+fn ran(replies: &[&Reply], nodes: usize) -> Option<Reply> {
+    let told: Vec<_> = replies
+        .iter()
+        .filter_map(|reply| match reply {
+            Reply::AlreadyRan(run) => Some(&**run),
+            _ => None,
+        })
+        .collect();
+    let is_ended = |run: &LastRun| matches!(run.state, RunState::Ok | RunState::Failed(_));
+    let count = |run: &LastRun| told.iter().filter(|other| other.owner == run.owner).count();
+    let certain = told.iter().filter(|run| is_ended(run) || count(run) >= majority(nodes));
+    // Of one run, a node may know the end, and another not.
+    let last = certain.max_by_key(|run| (run.begun, is_ended(run)))?;
+    Some(Reply::AlreadyRan(Box::new((*last).clone())))
 }
 
 /// The answer to a release: lost only if that is certain.

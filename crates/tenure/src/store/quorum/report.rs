@@ -48,9 +48,13 @@ pub(super) fn failure(nodes: &[Arc<Node>], words: &[Word], step: usize) -> Store
     let failures = || words.iter().filter_map(Word::heard).filter_map(failure_of);
     let class = {
         // It may pass if a majority could be had from those that may come back.
-        let permanent = failures().filter(|f| f.class != StoreErrorClass::Transient);
+        let failed =
+            failures().map(|f| f.class).filter(|class| *class != StoreErrorClass::Transient);
+        let is_refused = |word: &&Word| matches!(word.reply(step), Some(Reply::Refused(_)));
+        let refused = words.iter().filter(is_refused).map(|_| StoreErrorClass::Refused);
+        let permanent = failed.chain(refused);
         let hopeless = nodes.len() - permanent.clone().count() < majority(nodes.len());
-        let first = permanent.map(|f| f.class).next();
+        let first = permanent.clone().next();
         first.filter(|_| hopeless).unwrap_or(StoreErrorClass::Transient)
     };
     let awaited = words.iter().any(|word| matches!(word, Word::Awaited(_)));
@@ -94,6 +98,8 @@ fn of_reply(reply: &Reply) -> String {
         Reply::Forced { holders } => format!("forced {holders}"),
         Reply::Gone => "has no such lease".into(),
         Reply::Others => "held by another".into(),
+        Reply::AlreadyRan(run) => run.to_string(),
+        Reply::Finished => "finished".into(),
         Reply::Inspected(seen) => of_inspection(seen),
         other => format!("{other:?}"),
     }

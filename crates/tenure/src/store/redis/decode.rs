@@ -2,10 +2,11 @@
 //! guess.
 
 use std::collections::VecDeque;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::protocol::{
-    Blocker, Group, Guarded, HolderView, Inspection, Op, Reply, Request, State, WaiterView,
+    Blocker, Group, Guarded, HolderView, Inspection, LastRun, Op, Reply, Request, RunState, State,
+    WaiterView,
 };
 use crate::types::{Fence, Key, Label, Owner};
 
@@ -175,6 +176,9 @@ fn decode_one(reply: Value) -> Option<Reply> {
         "forced" => Reply::Forced { holders: parts.small()? },
         "gone" => Reply::Gone,
         "others" => Reply::Others,
+        "already_ran" => Reply::AlreadyRan(parts.last_run()??.into()),
+        "finished" => Reply::Finished,
+        "refused" => Reply::Refused(parts.text()?.into()),
         "inspected" => Reply::Inspected(parts.inspection()?),
         "failed" => failed(&parts.text()?),
         _ => return None,
@@ -343,6 +347,7 @@ impl Parts {
             let (label, (units, exclusive)) = (Label::new(w.text()?), w.units(limit)?);
             Some(WaiterView { label, units, exclusive, waiting: w.span()? })
         })?;
+        let last_run = self.last_run()?.map(Box::new);
         let state = match state.as_str() {
             "free" => State::Free,
             "held" => State::Held,
@@ -351,7 +356,28 @@ impl Parts {
         };
         let limit = (limit > 0).then_some(limit);
         let fence = (fence > Fence::default()).then_some(fence);
-        Some(Inspection { state, limit, fence, holders, waiters, nodes: Vec::new(), guarded: None })
+        let (nodes, guarded) = (Vec::new(), None);
+        Some(Inspection { state, limit, fence, holders, waiters, nodes, guarded, last_run })
+    }
+
+    /// The last run of a job, from a list that is empty without one.
+    fn last_run(&mut self) -> Option<Option<LastRun>> {
+        let mut run = Self::of(self.0.pop_front()?)?;
+        if run.0.is_empty() {
+            return Some(None);
+        }
+        let (owner, label) = (run.owner()?, Label::new(run.text()?));
+        let begun = SystemTime::UNIX_EPOCH + run.span()?;
+        let (state, why, took) = (run.text()?, run.text()?, run.number()?);
+        let state = match state.as_str() {
+            "" => RunState::Unfinished,
+            "running" => RunState::Running,
+            "ok" => RunState::Ok,
+            "failed" => RunState::Failed(Label::new(why)),
+            _ => return None,
+        };
+        let took = u64::try_from(took).ok().map(Duration::from_micros);
+        Some(Some(LastRun { owner, label, begun, state, took }))
     }
 }
 

@@ -5,7 +5,9 @@ use std::iter;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use crate::protocol::{Acquire, FenceRule, Group, Op, Request};
+use crate::protocol::{
+    Acquire, Count, FenceRule, Group, Op, Outcome, Request, TickClock, Ticks,
+};
 use crate::types::{Fence, Owner};
 
 use super::client::{Command, digits};
@@ -340,6 +342,7 @@ fn may_grant(op: &Op) -> bool {
             | Op::Steal(_)
             | Op::Resize { .. }
             | Op::SetLimit { .. }
+            | Op::Begin { .. }
     )
 }
 
@@ -449,16 +452,40 @@ impl Words {
             }
             Op::SetLimit { limit } => _ = self.number((*limit).into()),
             Op::AcquireAll(_) => unreachable!("it is over several keys"),
+            Op::Begin { acquire, ticks } => {
+                // Its place in the queue is ignored.
+                self.acquire(&Acquire { queue: None, ..acquire.clone() });
+                self.ticks(ticks);
+            }
+            Op::Finish { owner, outcome, tombstone } => {
+                self.owner(owner).tombstone(*tombstone);
+                match outcome {
+                    Outcome::Ok => self.text("ok").text(""),
+                    Outcome::Failed(why) => self.text("failed").text(why.as_str()),
+                };
+            }
             Op::Inspect => {}
         }
     }
 
     fn release(&mut self, owner: &Owner, hold: Duration, tombstone: Option<Duration>) -> &mut Self {
-        self.owner(owner).span(hold);
+        self.owner(owner).span(hold).tombstone(tombstone)
+    }
+
+    fn tombstone(&mut self, tombstone: Option<Duration>) -> &mut Self {
         match tombstone {
             Some(span) => self.span(span),
             None => self.text("-1"),
         }
+    }
+
+    fn ticks(&mut self, ticks: &Ticks) {
+        let Ticks { every, count, retry_failed, clock } = *ticks;
+        self.span(every).number((count == Count::LastRun).into()).number(retry_failed.into());
+        match clock {
+            TickClock::Store => self.text("-1").text("0"),
+            TickClock::Proposed { now, within } => self.number(now).span(within),
+        };
     }
 
     fn acquire(&mut self, acquire: &Acquire) {
@@ -496,6 +523,8 @@ fn letter(op: &Op) -> &'static str {
         Op::Resize { .. } => "C",
         Op::SetLimit { .. } => "L",
         Op::AcquireAll(_) => "G",
+        Op::Begin { .. } => "B",
+        Op::Finish { .. } => "E",
         Op::Inspect => "I",
     }
 }

@@ -7,7 +7,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, config::DbConfig, params};
 use rustix::fs::FlockOperation;
@@ -19,11 +19,13 @@ use super::error::{self, Stage};
 use super::locate::{at, locate};
 use super::lock_owner::{self, LockOwner};
 use super::mount;
+use super::runs;
 use super::tombstones;
 use super::wake_dir::{self, WakeDir};
 use super::{SqliteOptions, busy};
 use crate::runtime::{Runtime, random_u32};
 use crate::store::{StoreError, StoreErrorClass};
+use crate::types::StoreTime;
 
 /// "Tenu", in the header of every file of ours.
 const APPLICATION_ID: i32 = 0x5465_6e75;
@@ -199,7 +201,8 @@ fn connect_whole(
         beside::make(path)?;
         before = look()?;
     }
-    busy::with_limit(left(), || tune(&mut db, boot_id))
+    let now = StoreTime::from_micros(runtime.now().as_micros());
+    busy::with_limit(left(), || tune(&mut db, boot_id, now, options.fence_retention))
         .map_err(|e| error::of_sqlite(path, Stage::Open, e))?;
     beside::check(path)?;
     let inodes = look()?;
@@ -361,11 +364,17 @@ fn lay_out(db: &mut Connection, path: &Path, boot_id: &str) -> Result<(), StoreE
 }
 
 /// Switches to WAL, and forgets the claims of another boot.
-fn tune(db: &mut Connection, boot_id: &str) -> rusqlite::Result<()> {
+fn tune(
+    db: &mut Connection,
+    boot_id: &str,
+    now: StoreTime,
+    retention: Duration,
+) -> rusqlite::Result<()> {
     db.pragma_update(None, "journal_mode", "WAL")?;
     db.pragma_update(None, "synchronous", "NORMAL")?;
     db.execute_batch(tombstones::INDEXES)?;
-    reboot(db, boot_id)
+    db.execute_batch(runs::TABLE)?;
+    reboot(db, boot_id, now, retention)
 }
 
 fn create(db: &mut Connection, boot_id: &str) -> rusqlite::Result<()> {
@@ -374,6 +383,7 @@ fn create(db: &mut Connection, boot_id: &str) -> rusqlite::Result<()> {
     let tx = db.transaction_with_behavior(TransactionBehavior::Exclusive)?;
     tx.execute_batch(SCHEMA)?;
     tx.execute_batch(tombstones::INDEXES)?;
+    tx.execute_batch(runs::TABLE)?;
     tx.execute("INSERT INTO meta (one, boot_id, fence_floor) VALUES (1, ?1, 0)", [boot_id])?;
     tx.pragma_update(None, "application_id", APPLICATION_ID)?;
     tx.pragma_update(None, "user_version", LAYOUT)?;
@@ -381,8 +391,14 @@ fn create(db: &mut Connection, boot_id: &str) -> rusqlite::Result<()> {
 }
 
 /// Forgets the claims of another boot. After a reboot no holder is alive, and the clock has begun
-/// anew. Only the largest fence is kept: every later one is above it, whatever the wall clock says.
-fn reboot(db: &mut Connection, boot_id: &str) -> rusqlite::Result<()> {
+/// anew. The largest fence is kept, so that every later one is above it, whatever the wall clock
+/// says; and the last runs of jobs.
+fn reboot(
+    db: &mut Connection,
+    boot_id: &str,
+    now: StoreTime,
+    retention: Duration,
+) -> rusqlite::Result<()> {
     let read = |db: &Connection| {
         db.query_row("SELECT boot_id = ?1 FROM meta", [boot_id], |row| row.get::<_, bool>(0))
     };
@@ -395,8 +411,7 @@ fn reboot(db: &mut Connection, boot_id: &str) -> rusqlite::Result<()> {
              (SELECT coalesce(max(fence), 0) FROM record))",
         params![boot_id],
     )?;
-    tx.execute_batch(
-        "DELETE FROM holder; DELETE FROM place; DELETE FROM tombstone; DELETE FROM record",
-    )?;
+    tx.execute_batch("DELETE FROM holder; DELETE FROM place; DELETE FROM tombstone")?;
+    runs::keep(&tx, now, retention)?;
     tx.commit()
 }

@@ -27,6 +27,7 @@ mod lock_owner;
 mod mount;
 mod notifier;
 mod rows;
+mod runs;
 mod statements;
 mod tombstones;
 mod transaction;

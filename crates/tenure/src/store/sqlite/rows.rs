@@ -7,6 +7,7 @@ use std::time::Duration;
 use rusqlite::types::Type;
 use rusqlite::{OptionalExtension, Result, Row, params};
 
+use super::runs;
 use super::statements::Statements;
 use super::tombstones;
 use crate::protocol::{Holder, Op, Place};
@@ -25,15 +26,20 @@ pub(super) enum Stored {
 /// Reads a key; a key without rows is a fresh machine.
 pub(super) fn read(db: &mut Statements<'_>, key: &Key) -> Result<KeyRows> {
     let record = db
-        .get("SELECT fence, forget_at FROM record WHERE key = ?1")?
+        .get(
+            "SELECT fence, forget_at, EXISTS (SELECT 1 FROM run WHERE run.key = ?1) FROM record
+             WHERE key = ?1",
+        )?
         .query_row([key.as_str()], |row| {
-            Ok(Record { fence: Fence::new(unsigned(row, 0)?), forget_at: time(row, 1)? })
+            let record = Record { fence: Fence::new(unsigned(row, 0)?), forget_at: time(row, 1)? };
+            Ok((record, row.get(2)?))
         })
         .optional()?;
-    let Some(record) = record else { return Ok(KeyRows::default()) };
+    let Some((record, has_run)) = record else { return Ok(KeyRows::default()) };
     let holders = read_all(db, key, HOLDERS, holder)?;
     let places = read_all(db, key, PLACES, place)?;
-    Ok(KeyRows::new(record, holders, places, tombstones::first_end(db, key)?))
+    let runs = if has_run { runs::of(db, key)? } else { None };
+    Ok(KeyRows::new(record, holders, places, tombstones::first_end(db, key)?, runs))
 }
 
 /// Loads the tombstones that decide about a step.
@@ -104,6 +110,10 @@ fn write(db: &mut Statements<'_>, key: &Key, change: &Change<'_>) -> Result<()> 
             let sql = "UPDATE record SET fence = ?2 WHERE key = ?1";
             db.get(sql)?.execute(params![name, signed(fence.get())]).map(drop)
         }
+        Change::PutRun(nth, run) => runs::put(db, name, nth, run),
+        Change::DeleteRun(nth) => {
+            delete(db, "DELETE FROM run WHERE key = ?1 AND nth = ?2", name, nth)
+        }
     }
 }
 
@@ -117,6 +127,7 @@ fn forget(db: &mut Statements<'_>, key: &str) -> Result<()> {
         "DELETE FROM holder WHERE key = ?1",
         "DELETE FROM place WHERE key = ?1",
         "DELETE FROM tombstone WHERE key = ?1",
+        "DELETE FROM run WHERE key = ?1",
         "DELETE FROM record WHERE key = ?1",
     ] {
         db.get(sql)?.execute([key])?;
@@ -145,7 +156,7 @@ const HOLDERS: &str = "SELECT seq, owner, attempt, label, units, unit_limit, fen
 const PLACES: &str = "SELECT seq, owner, attempt, label, units, unit_limit, claim_lease, since, \
      alive_until, stamp, inbox FROM place WHERE key = ?1 ORDER BY seq";
 
-fn read_all<T>(
+pub(super) fn read_all<T>(
     db: &mut Statements<'_>,
     key: &Key,
     sql: &'static str,
@@ -219,7 +230,7 @@ fn put_place(db: &mut Statements<'_>, key: &str, seq: i64, place: &Place) -> Res
 }
 
 /// SQLite's integers are signed; moments and fences stay far below the sign.
-fn signed(number: u64) -> i64 {
+pub(super) fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
@@ -227,7 +238,7 @@ pub(super) fn at(time: StoreTime) -> i64 {
     signed(time.as_micros())
 }
 
-fn unsigned(row: &Row<'_>, column: usize) -> Result<u64> {
+pub(super) fn unsigned(row: &Row<'_>, column: usize) -> Result<u64> {
     let number: i64 = row.get(column)?;
     u64::try_from(number).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, number))
 }
@@ -236,7 +247,7 @@ pub(super) fn time(row: &Row<'_>, column: usize) -> Result<StoreTime> {
     Ok(StoreTime::from_micros(unsigned(row, column)?))
 }
 
-fn owner(row: &Row<'_>, column: usize) -> Result<Owner> {
+pub(super) fn owner(row: &Row<'_>, column: usize) -> Result<Owner> {
     let attempt: i64 = row.get(column + 1)?;
     Ok(Owner::from_parts(row.get_ref(column)?.as_str()?, attempt.cast_unsigned()))
 }

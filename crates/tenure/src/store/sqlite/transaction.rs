@@ -45,11 +45,8 @@ impl Clocks {
     }
 
     fn read(&self) -> StepContext {
-        StepContext {
-            now: self.now(),
-            fence_seed: self.runtime.wall_micros(),
-            retention: self.retention,
-        }
+        let (now, wall) = (self.now(), self.runtime.wall_micros());
+        StepContext { now, fence_seed: wall, wall, retention: self.retention }
     }
 }
 

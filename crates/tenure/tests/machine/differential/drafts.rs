@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use tenure::protocol::{
-    Acquire, FenceRule, Grant, Group, KeyState, Op, Queueing, Reply, Request, StepContext,
+    Acquire, Count, FenceRule, Grant, Group, KeyState, Op, Outcome, Queueing, Reply, Request,
+    StepContext, TickClock, Ticks,
 };
 use tenure::store::{Inbox, Push, Store};
 use tenure::{Claim, Fence, Key, Label, Owner};
 
-use crate::acts::{aimed, known};
+use crate::acts::{aimed, known, outcome};
 
 /// No push takes so long.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -79,6 +80,17 @@ pub(crate) enum Draft {
     Force {
         none: bool,
     },
+    Begin {
+        owner: u64,
+        claim: Claim,
+        ttl: u64,
+        ticks: Ticks,
+    },
+    Finish {
+        owner: u64,
+        outcome: Outcome,
+        tombstone: Option<u64>,
+    },
     SetLimit {
         limit: u32,
     },
@@ -130,6 +142,25 @@ pub(crate) fn share(units: u32, limit: u32) -> Claim {
     Claim::new(units, limit).expect("a good claim")
 }
 
+/// Ticks about as long as leases. A time that is proposed is near the clocks of the tests now and
+/// then.
+fn ticks() -> impl Strategy<Value = Ticks> {
+    let every = (1..9_u64).prop_map(|n| Duration::from_millis(500 * n));
+    let count = prop_oneof![Just(Count::Grid), Just(Count::LastRun)];
+    let within = prop_oneof![Just(Duration::from_secs(1)), Just(Duration::from_secs(100_000_000)),];
+    let clock = prop_oneof![
+        5 => Just(TickClock::Store),
+        1 => (fence(), within)
+            .prop_map(|(now, within)| TickClock::Proposed { now: now.get(), within }),
+    ];
+    (every, count, any::<bool>(), clock).prop_map(|(every, count, retry_failed, clock)| Ticks {
+        every,
+        count,
+        retry_failed,
+        clock,
+    })
+}
+
 /// Mostly exclusive or of the same limit, so that queues form.
 pub(crate) fn claim() -> impl Strategy<Value = Claim> {
     prop_oneof![
@@ -162,6 +193,11 @@ pub(crate) fn draft() -> impl Strategy<Value = Draft> {
                 Draft::Pass { owner, to, claim, ttl, fence, ahead, ends }
             }),
         1 => (who(), who(), ttl()).prop_map(|(from, to, ttl)| Draft::Transfer { from, to, ttl }),
+        3 => (who(), claim(), ttl(), ticks())
+            .prop_map(|(owner, claim, ttl, ticks)| Draft::Begin { owner, claim, ttl, ticks }),
+        3 => (who(), outcome(), prop::option::of(ttl())).prop_map(
+            |(owner, outcome, tombstone)| Draft::Finish { owner, outcome, tombstone }
+        ),
         1 => any::<bool>().prop_map(|none| Draft::Force { none }),
         2 => prop_oneof![Just(2), 0..4_u32].prop_map(|limit| Draft::SetLimit { limit }),
         1 => Just(Draft::Inspect),
@@ -270,6 +306,7 @@ impl Draft {
             Self::Acquire { claim, .. }
             | Self::Steal { claim, .. }
             | Self::Pass { claim, .. }
+            | Self::Begin { claim, .. }
             | Self::Resize { claim, .. } => Some(claim),
             _ => None,
         }
@@ -324,6 +361,17 @@ impl Draft {
             Self::Force { none } => {
                 Op::Force { up_to: Fence::new(if *none { 0 } else { u64::MAX }) }
             }
+            Self::Begin { owner: who, claim, ttl, ticks } => {
+                let (owner, claim, label, ttl) = (owner(*who), *claim, label(who), ms(ttl));
+                let fence = FenceRule::Mint;
+                let acquire = Acquire { owner, label, claim, ttl, queue: None, fence };
+                Op::Begin { acquire, ticks: *ticks }
+            }
+            Self::Finish { owner: who, outcome, tombstone } => Op::Finish {
+                owner: owner(*who),
+                outcome: outcome.clone(),
+                tombstone: tombstone.as_ref().map(ms),
+            },
             Self::SetLimit { limit } => Op::SetLimit { limit: *limit },
             Self::AcquireAll { members, ttl, uneven } => {
                 let claim = |&(number, who, claim): &(u8, u64, Claim)| {

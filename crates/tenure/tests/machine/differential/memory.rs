@@ -43,6 +43,7 @@ pub(super) async fn run(events: Vec<Event>) {
         let at = StepContext {
             now: StoreTime::from_micros(clock.now().as_micros()),
             fence_seed: clock.wall_micros(),
+            wall: clock.wall_micros(),
             retention: Duration::from_secs(24 * 3600),
         };
         model.agrees_with(&store, &mut inbox, steps, at).await;

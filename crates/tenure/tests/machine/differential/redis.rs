@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use tenure::protocol::{Acquire, FenceRule, Group, Op, Request, StepContext};
+use tenure::protocol::{Acquire, FenceRule, Group, Op, Request, StepContext, Ticks};
 use tenure::runtime;
 use tenure::store::{Redis, RedisOptions, Store};
 use tenure::{Claim, Key, Owner, StoreTime};
@@ -125,6 +125,13 @@ fn stretched(op: Op) -> Op {
         Op::Withdraw { owner, tombstone } => {
             Op::Withdraw { owner, tombstone: stretched_span(tombstone) }
         }
+        Op::Begin { acquire, ticks } => {
+            let ticks = Ticks { every: stretched_span(ticks.every), ..ticks };
+            Op::Begin { acquire: stretched_claim(acquire), ticks }
+        }
+        Op::Finish { owner, outcome, tombstone } => {
+            Op::Finish { owner, outcome, tombstone: tombstone.map(stretched_span) }
+        }
         Op::Transfer { from, to, label, ttl } => {
             Op::Transfer { from, to, label, ttl: stretched_span(ttl) }
         }
@@ -201,7 +208,7 @@ impl Scene {
             }));
             self.end_locks_to_be_released(&steps, micros);
             let now = StoreTime::from_micros(micros);
-            let at = StepContext { now, fence_seed: micros, retention: RETENTION };
+            let at = StepContext { now, fence_seed: micros, wall: micros, retention: RETENTION };
             model.agrees_with(&self.store, &mut inbox, steps, at).await;
             // No call brings a key so many fences.
             micros += 100;

@@ -51,6 +51,7 @@ pub(super) async fn run(events: Vec<Event>) {
                 let at = StepContext {
                     now: StoreTime::from_micros(clock.now().as_micros()),
                     fence_seed: clock.wall_micros(),
+                    wall: clock.wall_micros(),
                     retention,
                 };
                 model.agrees_with(&stores[which], &mut inbox, steps, at).await;

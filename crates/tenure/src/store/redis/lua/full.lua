@@ -16,11 +16,14 @@
 --   L set limit limit
 --   G acquire all (in place of the number of steps, and then the number of keys, for all of which
 --               the names are given) as A, for each key
+--   B begin     as A, then every from_last (1 or 0) retry_failed (1 or 0) proposed (-1: the time is
+--               this server's) within
+--   E finish    owner tombstone outcome (ok or failed) why
 --   I inspect
 --
 -- needs   steps
 -- gives   acquire, renew, release, handoff, withdraw, transfer, force, raise, steal, resize,
---         set_limit, inspect, acquire_all
+--         set_limit, begin, finish, inspect, acquire_all
 
 -- include full/read
 -- include proposal
@@ -33,21 +36,30 @@
 -- include full/queue
 -- include full/grants
 local acquire, renew, release, handoff, withdraw, transfer, force, raise, steal, resize
-local set_limit, inspect, acquire_all
-if operations.A or operations.P then
+local set_limit, begin, finish, inspect, acquire_all
+if operations.A or operations.P or operations.B then
   -- include full/acquire
 end
-if operations.R or operations.P or operations.W then
+if operations.B or operations.I then
+  -- include full/run
+  if operations.B then
+    -- include full/begin
+  end
+  if operations.I then
+    -- include full/inspect
+  end
+end
+if operations.R or operations.P or operations.W or operations.E then
   -- include full/release
+  if operations.E then
+    -- include full/finish
+  end
 end
 if operations.N or operations.T or operations.F or operations.H or operations.S then
   -- include full/operations
 end
 if operations.C or operations.L then
   -- include full/units
-end
-if operations.I then
-  -- include full/inspect
 end
 -- include full/steps
 if operations.G then

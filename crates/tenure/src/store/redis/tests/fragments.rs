@@ -156,7 +156,7 @@ fn every_fragment_says_what_it_needs_and_gives() {
 #[test]
 fn fragments_of_the_layout_alone_know_it() {
     for (name, source) in FRAGMENTS.iter().filter(|(name, _)| !name.ends_with("layout")) {
-        for literal in ["'1'", "'1S", "'1Q", "'1G", "'1H", "'>d", "%016d", "%x%x"] {
+        for literal in ["'1'", "'1S", "'1Q", "'1G", "'1H", "'1R", "'>d", "%016d", "%x%x"] {
             let is_there = source
                 .lines()
                 .any(|line| !line.trim_start().starts_with("--") && line.contains(literal));

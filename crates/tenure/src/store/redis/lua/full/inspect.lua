@@ -1,6 +1,6 @@
 -- A look that writes nothing. Expired leases and places are left out.
 --
--- needs   full, full/grants, full/holders, full/layout, full/queue, full/state, prelude
+-- needs   full, full/grants, full/holders, full/layout, full/queue, full/run, full/state, prelude
 
 -- The units of a claim as they are told: none of an exclusive one, which has all.
 local function told_units(units)
@@ -46,5 +46,5 @@ function inspect()
   local limit = (#holders > 0 or #waiters > 0) and 1 or 0
   for _, holder in ipairs(holders) do limit = holder[4] > 0 and state.limit or limit end
   for _, waiter in ipairs(waiters) do limit = waiter[2] > 0 and state.limit or limit end
-  return { 'inspected', condition, about, limit, state.fence, holders, waiters }
+  return { 'inspected', condition, about, limit, state.fence, holders, waiters, told_run() }
 end

@@ -29,11 +29,20 @@ local function read_step()
   local letter = ARGV[at]
   operations[letter], at = true, at + 1
   if letter == 'A' or letter == 'S' then return read_acquire(letter) end
+  if letter == 'B' then
+    local begin = read_acquire(letter)
+    begin.every, begin.from_last = read_number(), read_number() == 1
+    begin.retries, begin.proposed, begin.within = read_number() == 1, read_number(), read_number()
+    return begin
+  end
   local step = { letter = letter }
   if letter ~= 'F' and letter ~= 'L' and letter ~= 'I' then read_owner(step) end
   if letter == 'N' or letter == 'T' then step.ttl = read_number() end
   if letter == 'R' or letter == 'P' then step.min_hold = read_number() end
-  if letter == 'R' or letter == 'P' or letter == 'W' then step.tombstone = read_number() end
+  if letter == 'R' or letter == 'P' or letter == 'W' or letter == 'E' then
+    step.tombstone = read_number()
+  end
+  if letter == 'E' then step.outcome, step.why, at = ARGV[at], ARGV[at + 1], at + 2 end
   if letter == 'F' or letter == 'H' then step.up_to = read_number() end
   if letter == 'C' then
     step.fence, step.from, step.units = read_number(), read_number(), read_number()

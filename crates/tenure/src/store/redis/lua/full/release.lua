@@ -2,6 +2,7 @@
 --
 -- needs   full, full/grants, full/holders, full/layout, full/queue, full/state, full/tombstones,
 --         marker, prelude
+-- gives   give_back
 
 -- Ends a lease, or lets it last as long as `min_hold` says; answers its tombstone's span.
 local function end_lease(index, min_hold, tombstone)
@@ -37,6 +38,11 @@ function release(step)
 end
 
 function withdraw(step)
+  local run = state.run
+  -- A run that is withdrawn was never begun: its holder had no answer.
+  if run and run.owner == step.owner and run.attempt == step.attempt and run.outcome == '' then
+    state.run, state.run_before, key.is_dirty = state.run_before, nil, true
+  end
   return give_back(step, 0, step.tombstone)
 end
 

@@ -28,7 +28,8 @@ local names
 -- ranks      which place each waiter has in the queue, if many ask for theirs
 local key
 -- The record: fence, limit (of the shares; none without any), holders, waiting (how many), shares
--- (how many of these want one), arrivals (how many ever), buried (until when an owner is refused).
+-- (how many of these want one), arrivals (how many ever), buried (until when an owner is refused),
+-- run and run_before (the last run of a job, and the one before it).
 local state
 
 -- Whether the holder is exclusive. Then the lock is its.
@@ -93,7 +94,9 @@ local function record_of_state()
   if not has_shares() then state.limit = nil end
   -- The short forms have one fence for both, the key's and the holder's.
   local has_one_fence = not holder or holder.fence == state.fence
-  if state.limit or state.buried ~= 0 or not has_one_fence then return pack_record(state) end
+  if state.limit or state.buried ~= 0 or not has_one_fence or state.run then
+    return pack_record(state)
+  end
   holder = holder or NOBODY
   local form, line = SINGLE, ''
   if state.waiting > 0 then form, line = QUEUED, pack(LINE, state.waiting, state.arrivals) end
@@ -106,6 +109,8 @@ local function save()
   for _, holder in ipairs(state.holders) do
     px = max(px, ms(holder.expires - now) + retention)
   end
+  local run = state.run
+  if run then px = max(px, ms(run.begun + run.every - now) + retention) end
   local record, holder = record_of_state(), state.holders[1]
   local written = ask('SET', names.record, record, 'PX', digits(px))
   if written.err and key.keeps then

@@ -19,7 +19,7 @@ end
 
 local OPERATIONS = {
   A = acquire, N = renew, R = release, P = handoff, W = withdraw, T = transfer, F = force,
-  H = raise, S = steal, C = resize, L = set_limit,
+  H = raise, S = steal, C = resize, L = set_limit, B = begin, E = finish,
 }
 
 local function transition(step)
@@ -56,10 +56,6 @@ local function carry_out(step)
   key.is_dirty = key.is_dirty or was_dirty
   if not is_done then return failed(reply), false end
   return reply, has_changed
-end
-
-local function is_queued(_, reply)
-  return reply[1] == 'queued' or (reply[1] == 'passed' and reply[3][1] == 'queued')
 end
 
 local function fail_all(replies, is_meant, failure)
@@ -112,10 +108,14 @@ local function carry_out_steps(steps)
   if not is_near then failed(why) end
   for index, step in ipairs(steps) do
     replies[index], rests[index] = carry_out(step)
-    key.keeps = key.keeps or (rests[index] and step.letter ~= 'A' and step.letter ~= 'S')
+    -- Memory pressure may forbid what grants, and nothing else.
+    key.keeps = key.keeps or (rests[index] and not find('ASB', step.letter, 1, true))
     if #key.unwritten >= MANY or index == #steps then
       local is_done, failure = pcall(write_places)
-      if not is_done then fail_all(replies, is_queued, failure) end
+      local is_queued = not is_done and function(_, reply)
+        return reply[1] == 'queued' or (reply[1] == 'passed' and reply[3][1] == 'queued')
+      end
+      if is_queued then fail_all(replies, is_queued, failure) end
     end
   end
   if not key.is_dirty then return replies end
