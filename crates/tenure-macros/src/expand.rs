@@ -11,7 +11,7 @@ use super::template;
 pub(crate) fn expand(options: Options, mut function: ItemFn) -> Result<TokenStream> {
     let answer = checked_answer(&function)?;
     let ItemFn { sig, block, .. } = &function;
-    let Options { key, tries, reentrant, store, shared, permits, lease, settings } = options;
+    let Options { key, tries, reentrant, store, shared, permits, every, lease, settings } = options;
     let name = &sig.ident;
     let key = match key {
         Some(key) => template::key(&key)?,
@@ -20,6 +20,7 @@ pub(crate) fn expand(options: Options, mut function: ItemFn) -> Result<TokenStre
     let (verb, number) = match &permits {
         Some(permits) => (quote!(semaphore), quote!(, #permits)),
         None if shared => (quote!(rwlock), quote!()),
+        None if every.is_some() => (quote!(once), quote!()),
         None => (quote!(mutex), quote!()),
     };
     let lock = match store {
@@ -30,6 +31,7 @@ pub(crate) fn expand(options: Options, mut function: ItemFn) -> Result<TokenStre
         Some(_) => (quote!(Semaphore), quote!()),
         None if shared => (quote!(RwLock), quote!()),
         None if reentrant => (quote!(ReentrantMutex), quote!(.reentrant())),
+        None if every.is_some() => (quote!(Once), quote!(.every(#every))),
         None => (quote!(Mutex), quote!()),
     };
     let lease = lease.unwrap_or_else(|| Ident::new("_lease", name.span()));
@@ -43,6 +45,10 @@ pub(crate) fn expand(options: Options, mut function: ItemFn) -> Result<TokenStre
         (quote_spanned!(span=> ::tenure::blocking::#kind::from(__tenure_lock)), work, quote!())
     };
     let body = match (shared, tries) {
+        // `Ok(None)` where another had the tick.
+        _ if every.is_some() => quote_spanned! {span=>
+            #handle.run(#work) #wait.map(::tenure::Ran::done)
+        },
         (false, false) => quote_spanned!(span=> #handle.run(#work) #wait),
         (false, true) => quote_spanned!(span=> #handle.try_run(#work) #wait),
         (true, false) => quote_spanned!(span=> #handle.read() #wait?.run(#work) #wait),
@@ -57,7 +63,7 @@ pub(crate) fn expand(options: Options, mut function: ItemFn) -> Result<TokenStre
             }
         },
     };
-    let body = if tries {
+    let body = if tries || every.is_some() {
         quote_spanned!(answer.span()=> (#body).map(::core::option::Option::flatten))
     } else {
         body

@@ -29,12 +29,17 @@ use options::Options;
 /// async fn locate(place: &str) -> tenure::Result<usize> {
 ///     Ok(place.len())
 /// }
+/// #[tenure::locked("poll", every = "5m")] // once in each 5 minutes, on one of the hosts
+/// async fn poll() -> tenure::Result<Option<u32>> {
+///     Ok(Some(7)) // None without a run if another host had this one
+/// }
 /// # async fn f() -> tenure::Result<()> {
 /// # tenure::set_default(tenure::connect("memory:").await?);
 /// # let shop = Shop { locks: tenure::connect("memory:").await? };
 /// assert_eq!(shop.pay(&Order { id: 7 }).await?, "paid Order { id: 7 }");
 /// assert_eq!(nightly().await?, Some(42));
 /// assert_eq!(locate("Ulm").await?, 3);
+/// assert_eq!(poll().await?.or(poll().await?), Some(7));
 /// # Ok(()) }
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(f()).unwrap();
 /// ```
@@ -54,6 +59,8 @@ use options::Options;
 /// | `store = expr` | the `Locks` to use; default: those of `tenure::mutex` |
 /// | `shared` | many may run at a time, as readers of a read-write lock |
 /// | `permits = 3`, or an expression | three may run at a time, by a semaphore of three permits |
+/// | `every = "5m"`, or an expression | once per tick, as `Once`; `Ok(None)` where it skips |
+/// | `retry_failed` | with `every`: also in the tick of a run that failed |
 /// | `ttl`, `wait`, `min_hold`, `max_hold` | as `with_ttl` and so on: `"30s"`, or an expression |
 /// | `renewal = "off"`, or an interval | as `with_renewal` |
 /// | `owner = expr`, `label = expr` | as `with_owner`, `with_label` |

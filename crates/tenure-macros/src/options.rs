@@ -6,10 +6,12 @@ use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream};
 use syn::{Expr, ExprLit, Ident, Lit, LitStr, Result, Token};
 
-const KNOWN: &str = "try, reentrant, store, shared, permits, ttl, wait, renewal, min_hold, \
-                     max_hold, owner, label, lease";
+const KNOWN: &str = "try, reentrant, store, shared, permits, every, retry_failed, ttl, wait, \
+                     renewal, min_hold, max_hold, owner, label, lease";
 /// Options that make another lock each; at most one of them is given.
-const KINDS: [&str; 3] = ["reentrant", "shared", "permits"];
+const KINDS: [&str; 4] = ["reentrant", "shared", "permits", "every"];
+/// Options that a job does not have: it never waits, and a tick has one run whatever else is said.
+const NOT_OF_JOBS: [&str; 4] = ["try", "wait", "min_hold", "owner"];
 const SUCH_AS: &str = "\"500ms\", \"30s\", \"5m\", \"2h\" or \"1h30m\"";
 
 /// The options, as written; `settings` are the calls that set them on a lock.
@@ -22,6 +24,8 @@ pub(crate) struct Options {
     pub(crate) shared: bool,
     /// How many may hold it at a time; `None`: one, by a mutex.
     pub(crate) permits: Option<Expr>,
+    /// The length of a tick, for a job that runs once in each.
+    pub(crate) every: Option<TokenStream>,
     pub(crate) lease: Option<Ident>,
     pub(crate) settings: Vec<TokenStream>,
 }
@@ -35,6 +39,7 @@ impl Parse for Options {
             store: None,
             shared: false,
             permits: None,
+            every: None,
             lease: None,
             settings: Vec::new(),
         };
@@ -60,11 +65,25 @@ impl Parse for Options {
             let message = format!("`{one}` and `{other}` exclude each other: each is another lock");
             return Err(syn::Error::new(other.span(), message));
         }
+        options.check_job(&seen)?;
         Ok(options)
     }
 }
 
 impl Options {
+    fn check_job(&self, seen: &[Ident]) -> Result<()> {
+        let refused =
+            |name: &Ident, why: &str| Err(syn::Error::new(name.span(), format!("`{name}` {why}")));
+        if self.every.is_none() {
+            let retries = seen.iter().find(|name| *name == "retry_failed");
+            return retries.map_or(Ok(()), |name| refused(name, "needs `every`"));
+        }
+        let other = seen.iter().find(|name| NOT_OF_JOBS.iter().any(|other| *name == other));
+        other.map_or(Ok(()), |name| {
+            refused(name, "and `every` exclude each other: a job never waits, and each run is new")
+        })
+    }
+
     fn take(&mut self, name: &Ident, input: ParseStream<'_>) -> Result<()> {
         if name == "try" {
             self.tries = true;
@@ -76,6 +95,10 @@ impl Options {
         }
         if name == "shared" {
             self.shared = true;
+            return Ok(());
+        }
+        if name == "retry_failed" {
+            self.settings.push(quote!(.retry_failed()));
             return Ok(());
         }
         let known = KNOWN.split(", ").any(|known| name == known);
@@ -92,6 +115,7 @@ impl Options {
         match name.to_string().as_str() {
             "store" => self.store = Some(value),
             "permits" => self.permits = Some(permits(value)?),
+            "every" => self.every = Some(duration(&value)?),
             "renewal" => {
                 let renewal = renewal(&value)?;
                 self.settings.push(quote!(.with_renewal(#renewal)));

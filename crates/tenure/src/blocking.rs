@@ -25,6 +25,7 @@
 
 mod kinds;
 mod multi_lock;
+mod once;
 mod reentrant;
 
 use std::future::ready;
@@ -43,6 +44,7 @@ use crate::types::{DataCommand, DataValue, Error, Key, LostReason, Result};
 
 pub use kinds::{Mutex, RwLock, Semaphore};
 pub use multi_lock::{MultiGuard, MultiLock, all};
+pub use once::{Begun, Once, OnceGuard};
 pub use reentrant::{ReentrantGuard, ReentrantMutex};
 
 /// [`tenure::connect`](crate::connect), blocking.
@@ -76,6 +78,11 @@ pub fn rwlock(name: impl AsRef<str>) -> RwLock {
     crate::default::rwlock(name).into()
 }
 
+/// [`tenure::once`](crate::once), for blocking use.
+pub fn once(name: impl AsRef<str>) -> Once {
+    crate::default::once(name).into()
+}
+
 /// [`tenure::Locks`](crate::Locks) for blocking use. [`connect`] makes them, or `From`, from the
 /// async ones. Both may be used side by side.
 #[derive(Debug, Clone)]
@@ -107,6 +114,11 @@ impl Locks {
     /// See [`Locks::rwlock`](crate::Locks::rwlock).
     pub fn rwlock(&self, key: impl AsRef<str>) -> RwLock {
         self.0.rwlock(key).into()
+    }
+
+    /// See [`Locks::once`](crate::Locks::once).
+    pub fn once(&self, key: impl AsRef<str>) -> Once {
+        self.0.once(key).into()
     }
 
     /// See [`Locks::list`](crate::Locks::list).

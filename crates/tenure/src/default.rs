@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError};
 use tokio::sync::OnceCell;
 
 use crate::engine::LocksOptions;
-use crate::kinds::{LazyLocks, MultiLock, Mutex, Opening, RwLock, Semaphore};
+use crate::kinds::{LazyLocks, MultiLock, Mutex, Once, Opening, RwLock, Semaphore};
 use crate::locks::Locks;
 use crate::process::{OfProcess, PerProcess, of_process};
 use crate::types::{Error, ErrorKind, Key, Operation, Result};
@@ -109,7 +109,23 @@ pub fn rwlock(name: impl AsRef<str>) -> RwLock {
     RwLock::new(LazyLocks::Later(open), Key::new(name))
 }
 
-/// Makes `locks` the default store of [`mutex`], [`rwlock`], [`semaphore`], [`all`] and
+/// A job on `name` in the default store that runs once per tick; see [`Once`] and [`mutex`].
+///
+/// ```
+/// # async fn poll() {}
+/// # async fn f() -> tenure::Result<()> {
+/// let every_five_minutes = std::time::Duration::from_secs(300);
+/// tenure::once("poll")
+///     .every(every_five_minutes)
+///     .run(|_lease| async { tenure::ok(poll().await) })
+///     .await?;
+/// # Ok(()) }
+/// ```
+pub fn once(name: impl AsRef<str>) -> Once {
+    Once::new(LazyLocks::Later(open), Key::new(name))
+}
+
+/// Makes `locks` the default store of [`mutex`], [`rwlock`], [`semaphore`], [`all`], [`once`] and
 /// [`default_locks`], for this whole program.
 ///
 /// Call it early in `main`. Locks that were made before use it from their next acquisition on;

@@ -2,6 +2,7 @@
 //! it. They ask the engine, and keep nothing themselves.
 
 mod lease;
+mod run;
 mod write;
 
 use std::fmt;

@@ -94,11 +94,11 @@ pub use connect::DefaultStore;
 #[cfg(feature = "sqlite")]
 pub use connect::embedded_file;
 pub use connect::{StoreEntry, connect, connect_with, stores};
-pub use default::{all, default_locks, mutex, rwlock, semaphore, set_default};
+pub use default::{all, default_locks, mutex, once, rwlock, semaphore, set_default};
 pub use engine::{LocksOptions, Renewal};
 pub use guard::{Guard, Lease, Released};
-pub use kinds::{MultiGuard, MultiLease, MultiLock, Mutex, RwLock, Semaphore};
-pub use kinds::{ReentrantGuard, ReentrantMutex, ReentrantScope};
+pub use kinds::{Begun, MultiGuard, MultiLease, MultiLock, Mutex, Once, OnceGuard, Ran};
+pub use kinds::{ReentrantGuard, ReentrantMutex, ReentrantScope, RwLock, Semaphore};
 pub use locks::{List, Locks, Watch};
 pub use protocol::{LastRun, Outcome, RunState};
 pub use scope::{Compensated, Failure, Finished, Outlived, ok};

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::engine::{self, Engine, LocksOptions};
 use crate::guard::{Guard, Released};
-use crate::kinds::{LazyLocks, MultiLock, Mutex, RwLock, Semaphore};
+use crate::kinds::{LazyLocks, MultiLock, Mutex, Once, RwLock, Semaphore};
 use crate::process::OfProcess;
 use crate::protocol::Inspection;
 use crate::runtime::Runtime;
@@ -88,6 +88,14 @@ impl Locks {
     /// Nothing is sent yet. A bad key is refused by the first call that sends something.
     pub fn rwlock(&self, key: impl AsRef<str>) -> RwLock {
         RwLock::new(LazyLocks::Open(self.engine.clone()), Key::new(key))
+    }
+
+    /// A job on `key` that runs once per tick, on one of the hosts that try it. Say with
+    /// [`Once::every`] how long a tick is.
+    ///
+    /// Nothing is sent yet. A bad key is refused by the first call that sends something.
+    pub fn once(&self, key: impl AsRef<str>) -> Once {
+        Once::new(LazyLocks::Open(self.engine.clone()), Key::new(key))
     }
 
     /// At most `limit` keys in use that begin with `prefix`, in order, from the one after

@@ -153,20 +153,7 @@ where
     E: From<Error>,
 {
     let lease = held.lease();
-    let result = {
-        let span = lease.span();
-        let mut work = pin!(within(span, work(held.lease())));
-        tokio::select! {
-            biased;
-            result = &mut work => Some(result),
-            () = lease.until_lost() => None,
-        }
-        // The work's future is dropped here, before the release lets another have the key.
-    };
-    let Some(result) = result else {
-        let reason = lease.loss().unwrap_or(LostReason::Expired);
-        return Err(lease.lost_while_working(reason).into());
-    };
+    let result = until_lost(&lease, work(held.lease())).await?;
     let (lost, released) = end(held).await;
     if let Err(error) = released {
         lease.tell_release_failed(&error);
@@ -222,6 +209,21 @@ async fn end<H: Holding>(held: H) -> (Option<LostReason>, Result<Released>) {
     let released = held.give_back().await;
     let gone = matches!(released, Ok(Released::Gone | Released::Others));
     (lost.or_else(|| gone.then_some(LostReason::Gone)), released)
+}
+
+/// The result of `work`, which is dropped when the lock is lost: before a release lets another have
+/// the key.
+pub(crate) async fn until_lost<T>(lease: &impl Leased, work: impl Future<Output = T>) -> Result<T> {
+    let span = lease.span();
+    let mut work = pin!(within(span, work));
+    tokio::select! {
+        biased;
+        result = &mut work => Ok(result),
+        () = lease.until_lost() => {
+            let reason = lease.loss().unwrap_or(LostReason::Expired);
+            Err(lease.lost_while_working(reason))
+        }
+    }
 }
 
 impl Holding for Guard {

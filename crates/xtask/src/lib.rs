@@ -53,3 +53,8 @@ pub mod multi_lock {}
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/kinds/reentrant.md")]
 pub mod reentrant {}
+
+/// The Rust blocks of the page on jobs that run once per tick.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/kinds/once.md")]
+pub mod once {}

@@ -40,4 +40,24 @@ async fn readers_by_permits() -> tenure::Result<()> {
     Ok(())
 }
 
+#[tenure::locked(every = "5m", wait = "1s")]
+async fn job_that_waits() -> tenure::Result<Option<()>> {
+    Ok(Some(()))
+}
+
+#[tenure::locked(every = 5)]
+async fn no_unit_of_ticks() -> tenure::Result<Option<()>> {
+    Ok(Some(()))
+}
+
+#[tenure::locked(retry_failed)]
+async fn retries_of_a_mutex() -> tenure::Result<Option<()>> {
+    Ok(Some(()))
+}
+
+#[tenure::locked(every = "5m", permits = 3)]
+async fn job_by_permits() -> tenure::Result<Option<()>> {
+    Ok(Some(()))
+}
+
 fn main() {}

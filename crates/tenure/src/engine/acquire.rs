@@ -58,7 +58,7 @@ async fn wait_in_line(engine: &Arc<Engine>, options: &AcquireOptions) -> Result<
     loop {
         let mut attempt = Attempt::new(engine, options, Way::Free, started)?;
         let tried = if attempt.is_behind_others() {
-            Tried::Busy { seen: None, look_in: Duration::ZERO }
+            Tried::Busy { seen: None, look_in: Duration::ZERO, ran: None }
         } else {
             attempt.first_contact(give_up).await?
         };

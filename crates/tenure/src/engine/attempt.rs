@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::mutants;
 use crate::observe;
-use crate::protocol::{Acquire, FenceRule, Guarded, Op, Queueing, Reply, timing};
+use crate::protocol::{Acquire, FenceRule, Guarded, LastRun, Op, Queueing, Reply, Ticks, timing};
 use crate::runtime::{Moment, timeout};
 use crate::store::{StoreError, StoreErrorClass};
 use crate::types::{Error, ErrorKind, Key, Operation, Owner, Result};
@@ -50,6 +50,8 @@ pub(super) enum Way {
     Steal,
     /// From this owner, which has let go of it for that.
     Adopt(Owner),
+    /// When the key is free and a run is due.
+    Begin(Ticks),
 }
 
 /// The store's answer to one request.
@@ -60,6 +62,8 @@ pub(super) enum Tried {
         seen: Option<Seen>,
         /// The key may be free after this time.
         look_in: Duration,
+        /// No run is due, because of this one.
+        ran: Option<Box<LastRun>>,
     },
 }
 
@@ -152,7 +156,11 @@ impl<'a> Attempt<'a> {
                 |reply| engine.failing(Operation::Acquire, &options.key).by_refusal(reply);
             return match reply {
                 Reply::Busy { blocker, look_in } => {
-                    Ok(Tried::Busy { seen: Seen::new(blocker, engine.now()), look_in })
+                    let seen = Seen::new(blocker, engine.now());
+                    Ok(Tried::Busy { seen, look_in, ran: None })
+                }
+                Reply::AlreadyRan(run) => {
+                    Ok(Tried::Busy { seen: None, look_in: Duration::ZERO, ran: Some(run) })
                 }
                 other => Err(Failure::Refused(refused(&other))),
             };
@@ -275,6 +283,7 @@ impl<'a> Attempt<'a> {
         match &self.way {
             Way::Free => Op::Acquire(self.claim()),
             Way::Steal => Op::Steal(self.claim()),
+            Way::Begin(ticks) => Op::Begin { acquire: self.claim(), ticks: *ticks },
             Way::Adopt(from) => Op::Transfer {
                 from: from.clone(),
                 to: self.owner.clone(),
@@ -350,7 +359,10 @@ impl Drop for Attempt<'_> {
         });
         // Before the waiter leaves: a close finds the claim in one table or the other.
         if let Some(tracked) = tracked.filter(|_| !mutants::has!(NoWithdrawal)) {
-            let may_arrive = self.unanswered > 0 || waiter.as_ref().is_some_and(|w| w.may_arrive());
+            // Only a withdrawal leaves the tick to others.
+            let begins = matches!(self.way, Way::Begin(_));
+            let may_arrive =
+                begins || self.unanswered > 0 || waiter.as_ref().is_some_and(|w| w.may_arrive());
             let (key, requests) = (&options.key, Requests::of(may_arrive));
             withdraw_later(engine, tracked, key, &self.owner, options.lease_options, requests);
         }

@@ -79,6 +79,12 @@ fn release_later(engine: &Arc<Engine>, tracked: Tracked<'_>, lease: &LeaseState)
     enter(engine, tracked, &lease.key, release_of(lease), until, lease.was_handed_off());
 }
 
+/// Ends a run in the background, by this step.
+pub(super) fn finish_later(engine: &Arc<Engine>, lease: &LeaseState, op: Op) {
+    let until = lease.reach().max(engine.now()) + lease.options.ttl;
+    enter(engine, engine.track(), &lease.key, op, until, false);
+}
+
 /// The release of a lease, as its options want it.
 pub(super) fn release_of(lease: &LeaseState) -> Op {
     Op::Release {

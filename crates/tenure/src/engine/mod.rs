@@ -13,6 +13,7 @@
 //! | `write` | commands on data under a lease |
 //! | `contact`, `attempt`, `poll`, `acquire`, `group` | acquiring |
 //! | `resize` | changing what a lease claims |
+//! | `run` | runs of a job |
 //! | `keepalive` | the task in the background |
 
 mod acquire;
@@ -31,6 +32,7 @@ mod queue;
 mod release;
 mod renew;
 mod resize;
+mod run;
 mod schedule;
 mod signal;
 mod tables;
@@ -71,6 +73,7 @@ pub use options::{LocksOptions, Renewal};
 pub(crate) use release::give_back;
 pub(crate) use renew::extend;
 pub(crate) use resize::{resize, settled};
+pub(crate) use run::{Begun, begin, finish};
 pub(crate) use write::write;
 
 #[derive(Debug)]
@@ -213,7 +216,7 @@ impl Engine {
         // A claim can be refused for good, and its caller is told why. Every other step that is
         // refused has failed.
         let is_claim =
-            matches!(op, Op::Acquire(_) | Op::AcquireAll(_) | Op::Steal(_) | Op::Transfer { .. });
+            matches!(op, Op::Acquire(_) | Op::AcquireAll(_) | Op::Steal(_) | Op::Transfer { .. } | Op::Begin { .. });
         let mut replies = self.call(vec![Request { key: key.clone(), op }], limit).await?;
         let reply = replies.swap_remove(0);
         let may_fail = !is_claim || matches!(reply, Reply::Unknown(_));

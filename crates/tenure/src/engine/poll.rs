@@ -114,7 +114,7 @@ impl Waiting<'_> {
                     let_go(engine, &held);
                     continue;
                 }
-                Ok(Tried::Busy { seen, look_in }) => {
+                Ok(Tried::Busy { seen, look_in, .. }) => {
                     self.check_not_oneself()?;
                     let apart = heard.busy(engine, seen, engine.now().since(sent));
                     if look_in.is_zero() { apart } else { apart.min(look_in) }

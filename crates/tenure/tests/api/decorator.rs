@@ -14,6 +14,15 @@ enum Trouble {
     Work,
 }
 
+impl std::fmt::Display for Trouble {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Lock(error) => error.fmt(f),
+            Self::Work => f.write_str("the work failed"),
+        }
+    }
+}
+
 impl From<tenure::Error> for Trouble {
     fn from(error: tenure::Error) -> Self {
         Self::Lock(error)
@@ -97,6 +106,16 @@ impl Shop {
     #[tenure::locked("pool", permits = self.asked + 2, try, store = self.locks)]
     fn plain_pooled(&self) -> Result<Option<&'static str>, Trouble> {
         Ok(Some("ran"))
+    }
+
+    #[tenure::locked("poll", every = "366d", retry_failed, store = self.locks, ttl = "10s")]
+    async fn poll(&self, fail: bool) -> Result<Option<&'static str>, Trouble> {
+        if fail { Err(Trouble::Work) } else { Ok(Some("ran")) }
+    }
+
+    #[tenure::locked("plain poll", every = Duration::from_secs(86_400 * 366), store = self.locks)]
+    fn plain_poll(&self, fail: bool) -> Result<Option<&'static str>, Trouble> {
+        if fail { Err(Trouble::Work) } else { Ok(Some("ran")) }
     }
 
     #[tenure::locked("tree", reentrant, store = self.locks, lease = held)]
@@ -255,6 +274,19 @@ async fn shared_makes_it_a_reader() {
     assert_eq!(shop.try_read().await.expect("skipped"), None);
     assert_eq!(shop.plain_try_read().expect("skipped"), None);
     drop(writer);
+}
+
+#[tokio::test]
+async fn every_makes_it_a_job() {
+    let world = World::new();
+    let shop = shop(&world);
+    assert!(matches!(shop.poll(true).await, Err(Trouble::Work)));
+    assert_eq!(shop.poll(false).await.expect("retried"), Some("ran"));
+    assert_eq!(shop.poll(false).await.expect("skipped"), None);
+    assert!(matches!(shop.plain_poll(true), Err(Trouble::Work)));
+    assert_eq!(shop.plain_poll(false).expect("skipped"), None);
+    let last = world.locks().once("plain poll").last().await.expect("a look").expect("a run");
+    assert!(last.to_string().ends_with("the work failed"), "{last}");
 }
 
 #[tokio::test]

@@ -127,6 +127,23 @@ rows! {
     rwlock_quorum_of_three: "rwlock", "quorum", "two handles",
         World::quorum(Nodes::Servers(&[Flavour::Redis; 3], Trouble::None), 2),
         refused_rwlock_contract;
+    once_memory_one: "once", "memory", "one handle", World::memory(1), once_contract;
+    once_memory_two: "once", "memory", "two handles", World::memory(2), once_contract;
+    once_sqlite_one: "once", "sqlite", "one handle", World::sqlite(1), once_contract;
+    once_sqlite_two: "once", "sqlite", "two handles", World::sqlite(2), once_contract;
+    once_redis_one: "once", "redis", "one handle", World::redis(Flavour::Redis, 1), once_contract;
+    once_redis_few_rights: "once", "redis", "two handles",
+        World::redis_with_few_rights(Flavour::Redis, 2), once_contract;
+    once_valkey_two: "once", "redis", "two handles", World::redis(Flavour::Valkey, 2),
+        once_contract;
+    once_quorum_of_memories: "once", "quorum", "one handle", World::quorum(Nodes::Memories, 1),
+        once_contract;
+    once_quorum_of_files: "once", "quorum", "two handles", World::quorum(Nodes::Files, 2),
+        once_contract;
+    once_quorum_of_both: "once", "quorum", "two handles",
+        World::quorum(Nodes::Servers(BOTH, Trouble::None), 2), once_contract;
+    once_quorum_one_dead: "once", "quorum", "two handles",
+        World::quorum(Nodes::Servers(&[Flavour::Redis; 3], Trouble::Dead), 2), once_contract;
     one_of_one_memory: "semaphore", "memory", "two handles", World::memory(2), one_of_one_contract;
     one_of_one_sqlite: "semaphore", "sqlite", "two handles", World::sqlite(2), one_of_one_contract;
     one_of_one_redis: "semaphore", "redis", "two handles", World::redis(Flavour::Redis, 2),

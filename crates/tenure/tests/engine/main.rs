@@ -14,6 +14,8 @@ mod last_handle;
 mod links;
 mod lost_replies;
 mod observed;
+mod runs;
+mod skewed_clocks;
 mod still;
 mod store_wrapper;
 mod turns;

@@ -9,5 +9,6 @@ mod forgetting;
 mod late;
 mod nodes;
 mod opening;
+mod runs;
 mod servers;
 mod votes;

@@ -197,6 +197,13 @@ async fn first<F: Future>(futures: impl Iterator<Item = Pin<Box<F>>>) -> F::Outp
     .await
 }
 
+/// The lease of one key, for code that takes those of several.
+impl From<Lease> for MultiLease {
+    fn from(lease: Lease) -> Self {
+        Self::new(std::iter::once(lease))
+    }
+}
+
 impl Leased for MultiLease {
     /// One span for each key, each within the one before.
     fn span(&self) -> Span {

@@ -2,6 +2,7 @@
 
 pub(crate) mod multi_lock;
 pub(crate) mod mutex;
+pub(crate) mod once;
 pub(crate) mod reentrant;
 pub(crate) mod rwlock;
 pub(crate) mod semaphore;
@@ -181,6 +182,25 @@ macro_rules! refused_semaphore_contract {
     };
 }
 
+/// A job that runs once per tick.
+macro_rules! once_contract {
+    ($world:expr) => {
+        crate::cases::side_by_side! { $world;
+            once ticks: one_of_many_runs_and_the_others_are_told, grid_has_one_run_in_each_tick,
+                tick_may_begin_with_the_last_run,
+                run_that_takes_longer_than_its_tick_is_not_overlapped,
+                other_locks_and_runs_exclude_each_other,
+                bad_periods_are_refused_before_anything_is_touched;
+            once recording: outcome_is_on_record_for_all,
+                failed_run_leaves_its_tick_to_those_who_retry, run_of_the_dead_has_failed,
+                dropped_guard_has_failed, run_that_lost_its_lease_changes_no_later_one,
+                withdrawn_run_leaves_its_tick, requests_may_be_repeated,
+                work_is_run_and_its_error_is_on_record, work_that_lost_its_lease_has_failed,
+                everything_has_its_blocking_name;
+        }
+    };
+}
+
 /// Makes one test of all cases, which run side by side.
 macro_rules! side_by_side {
     ($world:expr; $($kind:ident $chapter:ident: $($case:ident),+;)+) => {
@@ -257,7 +277,7 @@ macro_rules! contract {
 }
 
 pub(crate) use {
-    contract, multi_lock_contract, mutex_contract, one_of_five_contract, one_of_one_contract,
-    reentrant_contract, refused_rwlock_contract, refused_semaphore_contract, rwlock_contract,
-    shared_contract, side_by_side, unqueued_mutex_contract,
+    contract, multi_lock_contract, mutex_contract, once_contract, one_of_five_contract,
+    one_of_one_contract, reentrant_contract, refused_rwlock_contract, refused_semaphore_contract,
+    rwlock_contract, shared_contract, side_by_side, unqueued_mutex_contract,
 };
