@@ -30,6 +30,10 @@ pub(crate) enum Verb {
                                 tenure run [OPTIONS] -k KEY [-k KEY]... -- CMD...")]
     #[command(after_help = help::RUN.as_str(), after_long_help = help::RUN.as_str())]
     Run(Box<RunArgs>),
+    /// Run CMD once per tick, on one of the hosts that try; skip otherwise, and say who ran it
+    #[command(override_usage = "tenure once --every DUR [OPTIONS] KEY [--] CMD...")]
+    #[command(after_help = help::ONCE.as_str(), after_long_help = help::ONCE.as_str())]
+    Once(Box<OnceArgs>),
     /// Show who holds KEY and who waits for it
     #[command(after_help = help::LOOK.as_str(), after_long_help = help::LOOK.as_str())]
     Status(StatusArgs),
@@ -55,13 +59,51 @@ pub(crate) struct StoreArgs {
     pub(crate) store_timeout: Duration,
 }
 
+/// The options of every verb that runs CMD under a lock.
 #[derive(Debug, Args)]
-pub(crate) struct RunArgs {
+pub(crate) struct JobArgs {
     #[command(flatten)]
     pub(crate) store: StoreArgs,
     /// How long the lease lasts without renewal: 10ms to 30d
     #[arg(long, value_name = "DUR", default_value = "30s", value_parser = duration::parse)]
     pub(crate) ttl: Duration,
+    /// End CMD this time after the grant
+    #[arg(long, value_name = "DUR", value_parser = duration::parse)]
+    pub(crate) max_hold: Option<Duration>,
+    /// Time between the first signal and SIGKILL, at most a third of the ttl; 100ms at most if
+    /// somebody else may hold the lock already
+    /// [default: 5s, or a third of the ttl if that is shorter]
+    #[arg(long, value_name = "DUR", value_parser = duration::parse)]
+    pub(crate) kill_grace: Option<Duration>,
+    /// The first signal when CMD has to end
+    #[arg(short, long, value_name = "SIG", default_value = "TERM")]
+    #[arg(value_parser = signals::parse)]
+    pub(crate) signal: Signal,
+    /// The fate of CMD when the lock is lost
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t = OnLost::Kill)]
+    pub(crate) on_lost: OnLost,
+    /// A line for sh, run after CMD has ended because the lock was lost, for at most 30s
+    #[arg(long, value_name = "SHELL LINE")]
+    pub(crate) on_lost_exec: Option<OsString>,
+    /// The holder's name for others [default: host:pid:CMD]
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) label: Option<String>,
+    /// Write the result into this file, as one line of JSON. A file is replaced as a whole; to a
+    /// device, a FIFO, a descriptor (/dev/stderr, /dev/fd/N) and stdout (-) the line is added
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+    /// Tell errors only
+    #[arg(short, long, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// Tell each step
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) job: JobArgs,
     /// Hold the key together with others that name --shared, as one of many readers; a run without
     /// it is a writer, and alone
     #[arg(long, conflicts_with = "permits")]
@@ -90,47 +132,19 @@ pub(crate) struct RunArgs {
     /// Keep the key taken for at least this time after the grant, even if CMD ends earlier
     #[arg(long, value_name = "DUR", default_value = "0s", value_parser = duration::parse)]
     pub(crate) min_hold: Duration,
-    /// End CMD this time after the grant
-    #[arg(long, value_name = "DUR", value_parser = duration::parse)]
-    pub(crate) max_hold: Option<Duration>,
-    /// Time between the first signal and SIGKILL, at most a third of the ttl; 100ms at most if
-    /// somebody else may hold the lock already
-    /// [default: 5s, or a third of the ttl if that is shorter]
-    #[arg(long, value_name = "DUR", value_parser = duration::parse)]
-    pub(crate) kill_grace: Option<Duration>,
-    /// The first signal when CMD has to end
-    #[arg(short, long, value_name = "SIG", default_value = "TERM")]
-    #[arg(value_parser = signals::parse)]
-    pub(crate) signal: Signal,
-    /// The fate of CMD when the lock is lost
-    #[arg(long, value_name = "WHAT", value_enum, default_value_t = OnLost::Kill)]
-    pub(crate) on_lost: OnLost,
-    /// A line for sh, run after CMD has ended because the lock was lost, for at most 30s
-    #[arg(long, value_name = "SHELL LINE")]
-    pub(crate) on_lost_exec: Option<OsString>,
     /// A fixed owner value instead of a random one
     #[arg(long, value_name = "VALUE")]
     pub(crate) owner: Option<String>,
-    /// The holder's name for others [default: host:pid:CMD]
-    #[arg(long, value_name = "TEXT")]
-    pub(crate) label: Option<String>,
     /// The exit code for "busy"
     #[arg(long, value_name = "N", default_value_t = exit::Exit::BUSY.0)]
     pub(crate) busy_exit: u8,
-    /// Write the result into this file, as one line of JSON. A file is replaced as a whole; to a
-    /// device, a FIFO, a descriptor (/dev/stderr, /dev/fd/N) and stdout (-) the line is added
-    #[arg(long, value_name = "FILE")]
-    pub(crate) report: Option<PathBuf>,
-    /// Tell errors only
-    #[arg(short, long, conflicts_with = "verbose")]
-    pub(crate) quiet: bool,
-    /// Tell each step
-    #[arg(short, long)]
-    pub(crate) verbose: bool,
     /// Hold this key, in place of KEY; repeated, all of these keys or none of them (64 at most).
     /// The limit of the wait counts for all together. CMD stands behind "--"
     #[arg(short, long = "key", value_name = "KEY")]
     pub(crate) keys: Vec<String>,
+    /// Set by `once`.
+    #[arg(skip)]
+    pub(crate) once: Option<OnceRule>,
     /// The key to lock: 1 to 512 bytes of UTF-8 without control characters
     // With -k, this is the first word of CMD.
     #[arg(required_unless_present = "keys", value_name = "KEY")]
@@ -139,6 +153,66 @@ pub(crate) struct RunArgs {
     #[arg(required_unless_present = "keys", trailing_var_arg = true, allow_hyphen_values = true)]
     #[arg(value_name = "CMD")]
     pub(crate) cmd: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OnceArgs {
+    #[command(flatten)]
+    pub(crate) rule: OnceRule,
+    #[command(flatten)]
+    pub(crate) job: JobArgs,
+    /// The exit code for "busy": a lock of another kind held the key
+    #[arg(long, value_name = "N", default_value_t = exit::Exit::BUSY.0)]
+    pub(crate) busy_exit: u8,
+    /// The key of the job: 1 to 512 bytes of UTF-8 without control characters
+    #[arg(required = true, value_name = "KEY")]
+    pub(crate) key: OsString,
+    /// The command and its arguments; no shell is involved (for one: sh -c LINE)
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(value_name = "CMD")]
+    pub(crate) cmd: Vec<OsString>,
+}
+
+/// When a run of a job is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Args)]
+pub(crate) struct OnceRule {
+    /// The length of a tick: CMD runs once in each, on one of the hosts. Ticks are the multiples of
+    /// this time since 1970 (UTC), by the store's clock
+    #[arg(long, value_name = "DUR", value_parser = duration::parse)]
+    pub(crate) every: Duration,
+    /// Count a tick from the begin of the last run
+    #[arg(long)]
+    pub(crate) since_last_run: bool,
+    /// Run CMD also in the tick of a run that failed: its exit code was not 0, or its host died
+    #[arg(long)]
+    pub(crate) retry_failed: bool,
+    /// The exit code for "skipped": no run is due
+    #[arg(long, value_name = "N", default_value_t = exit::Exit::SUCCESS.0)]
+    pub(crate) skip_exit: u8,
+}
+
+impl From<OnceArgs> for RunArgs {
+    /// A run that does not wait.
+    fn from(args: OnceArgs) -> Self {
+        let OnceArgs { rule, job, busy_exit, key, cmd } = args;
+        Self {
+            job,
+            shared: false,
+            permits: None,
+            units: None,
+            wait: None,
+            try_once: true,
+            retry: None,
+            retry_delay: Duration::ZERO,
+            min_hold: Duration::ZERO,
+            owner: None,
+            busy_exit,
+            keys: Vec::new(),
+            once: Some(rule),
+            key: Some(key),
+            cmd,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

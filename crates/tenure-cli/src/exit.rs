@@ -61,6 +61,7 @@ impl Refusal {
 pub(crate) const HELP: &str = "\
 Exit codes:
   0..255   CMD's own, where CMD ended by itself (--report tells it from those below)
+  0        tenure once: skipped, since no run is due (--skip-exit N changes it)
   64       usage: the command line or an option was refused, nothing was touched
   65       the key is something else at the store: another kind of lock, a foreign value
   69       the store cannot be reached, does not answer, failed, or grants nothing new yet

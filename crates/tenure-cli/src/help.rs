@@ -24,7 +24,17 @@ Kinds of locks:
   tenure run -k A -k B -- CMD          multi-lock: one at a time on each key, all keys or none
   tenure run --shared KEY -- CMD       reader: beside others that share, never beside one that does
                                        not (as flock -s)
-  tenure run --permits N KEY -- CMD    semaphore: N at a time (with --units K it counts as K)";
+  tenure run --permits N KEY -- CMD    semaphore: N at a time (with --units K it counts as K)
+  tenure once --every 5m KEY -- CMD    job: once in each 5 minutes, on one of the hosts that try";
+
+const EXAMPLES_OF_ONCE: &str = "\
+Examples:
+  A job that cron starts on every host, and that one of them runs; in each crontab:
+    TENURE_STORE=redis://locks.internal
+    2-59/5 * * * * tenure once --every 5m -q poll -- poll-mail
+  The hosts' clocks may differ: cron starts it in the middle of the ticks, and not at their edges.
+  How the last run went, and who ran it:
+    tenure status poll";
 
 const ENVIRONMENT: &str = "\
 Environment:
@@ -94,6 +104,13 @@ Without a permit in use there is nothing to change: the next run says the number
 /// For `tenure permits --help`.
 pub(crate) static PERMITS: LazyLock<String> = LazyLock::new(|| {
     [PERMITS_CHANGED.into(), stores(), ENVIRONMENT.into(), exit::HELP.into()].join("\n\n")
+});
+
+/// For `tenure once --help`.
+pub(crate) static ONCE: LazyLock<String> = LazyLock::new(|| {
+    let stores = stores();
+    let env = [ENVIRONMENT, ENVIRONMENT_OF_CMD].join("\n\n");
+    [EXAMPLES_OF_ONCE, DURATIONS, &stores, &env, SIGNALS, exit::HELP].join("\n\n")
 });
 
 /// For `tenure status --help` and `tenure list --help`.

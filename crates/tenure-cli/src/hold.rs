@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use tenure::runtime::{Moment, Runtime};
-use tenure::{LostReason, MultiGuard};
+use tenure::{LostReason, MultiLease};
 
 use crate::args::OnLost;
 use crate::child::Child;
@@ -46,7 +46,7 @@ pub(crate) enum NotRun {
 pub(crate) async fn run(
     plan: &Plan,
     env: &Environment,
-    guard: &MultiGuard,
+    guard: &MultiLease,
     signals: &mut Signals,
     job: &Job,
     runtime: &dyn Runtime,
@@ -79,7 +79,7 @@ pub(crate) async fn run(
 /// when the lease leaves more time than its ending would take.
 async fn long_enough(
     plan: &Plan,
-    guard: &MultiGuard,
+    guard: &MultiLease,
     signals: &mut Signals,
     job: &Job,
     runtime: &dyn Runtime,
@@ -102,7 +102,7 @@ async fn long_enough(
 
 struct Hold<'a> {
     plan: &'a Plan,
-    guard: &'a MultiGuard,
+    guard: &'a MultiLease,
     job: &'a Job,
     runtime: &'a dyn Runtime,
     child: Child,
@@ -290,7 +290,7 @@ impl Hold<'_> {
 }
 
 /// The key that is lost, or that is lost next.
-fn key_at_risk(guard: &MultiGuard) -> &str {
+fn key_at_risk(guard: &MultiLease) -> &str {
     let lost = guard.leases().iter().find(|lease| !lease.held());
     let next = || guard.leases().iter().min_by_key(|lease| lease.deadline());
     lost.or_else(next).map_or("", |lease| lease.key().as_str())

@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
-use tenure::{Locks, MultiGuard, MultiLock, Result, RwLock, Semaphore};
+use tenure::{
+    Begun, LastRun, Lease, Locks, MultiGuard, MultiLease, MultiLock, Once, OnceGuard, Outcome,
+    Result, RwLock, Semaphore,
+};
 
+use crate::args::OnceRule;
 use crate::keys::Keys;
 
 /// The part of the key that a run asks for.
@@ -17,6 +21,8 @@ pub(crate) enum Part {
         units: u32,
         limit: u32,
     },
+    /// Whole, for one run in each tick.
+    Once(OnceRule),
 }
 
 #[derive(Debug)]
@@ -24,16 +30,64 @@ pub(crate) enum Lock {
     Whole(MultiLock),
     Shared(RwLock),
     Permits(Semaphore, u32),
+    Once(Once),
 }
 
-/// Defines methods that set an option.
+/// The locks that a run holds, or the run of a job.
+#[derive(Debug)]
+pub(crate) enum Grip {
+    Locks(MultiGuard),
+    Once(OnceGuard),
+}
+
+/// The answer of a lock.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    Held(Grip),
+    Busy,
+    /// No run is due.
+    Skipped(LastRun),
+}
+
+impl Grip {
+    /// The leases, in the order of their keys.
+    pub(crate) fn leases(&self) -> &[Lease] {
+        match self {
+            Self::Locks(guard) => guard.leases(),
+            Self::Once(guard) => std::slice::from_ref(guard),
+        }
+    }
+
+    /// The same as one.
+    pub(crate) fn lease(&self) -> MultiLease {
+        match self {
+            Self::Locks(guard) => guard.lease(),
+            Self::Once(guard) => guard.lease().into(),
+        }
+    }
+
+    /// Gives everything back. The outcome of a job goes on record.
+    pub(crate) async fn end(self, outcome: Outcome) -> Result<()> {
+        match self {
+            Self::Locks(guard) => guard.release().await.map(drop),
+            Self::Once(guard) => guard.finish(outcome).await,
+        }
+    }
+}
+
+/// Defines methods that set an option. A job has some of them: it never waits.
 macro_rules! options {
+    ($once:ident, with_ttl($option:ident)) => { Self::Once($once.with_ttl($option)) };
+    ($once:ident, with_max_hold($option:ident)) => { Self::Once($once.with_max_hold($option)) };
+    ($once:ident, with_label($option:ident)) => { Self::Once($once.with_label($option)) };
+    ($once:ident, $name:ident($option:ident)) => { Self::Once($once) };
     ($($name:ident($option:ident: $type:ty);)+) => {
         $(pub(crate) fn $name(self, $option: $type) -> Self {
             match self {
                 Self::Whole(lock) => Self::Whole(lock.$name($option)),
                 Self::Shared(lock) => Self::Shared(lock.$name($option)),
                 Self::Permits(lock, units) => Self::Permits(lock.$name($option), units),
+                Self::Once(once) => options!(once, $name($option)),
             }
         })+
     };
@@ -55,6 +109,8 @@ impl Lock {
             (Part::Permits { units, limit }, None) => {
                 Self::Permits(tenure::semaphore(key, limit), units)
             }
+            (Part::Once(rule), Some(locks)) => Self::Once(by(rule, locks.once(key))),
+            (Part::Once(rule), None) => Self::Once(by(rule, tenure::once(key))),
         }
     }
 
@@ -72,24 +128,45 @@ impl Lock {
             Self::Whole(lock) => lock.validate(),
             Self::Shared(lock) => lock.validate(),
             Self::Permits(lock, _) => lock.validate(),
+            Self::Once(once) => once.validate(),
         }
     }
 
-    pub(crate) async fn acquire(&self) -> Result<MultiGuard> {
-        match self {
-            Self::Whole(lock) => lock.acquire().await,
-            Self::Shared(lock) => lock.read().await.map(MultiGuard::from),
-            Self::Permits(lock, units) => lock.acquire_many(*units).await.map(MultiGuard::from),
-        }
+    /// Waits for the lock, but never for a tick.
+    pub(crate) async fn acquire(&self) -> Result<Answer> {
+        let guard = match self {
+            Self::Whole(lock) => lock.acquire().await?,
+            Self::Shared(lock) => lock.read().await?.into(),
+            Self::Permits(lock, units) => lock.acquire_many(*units).await?.into(),
+            Self::Once(once) => return Answer::of_job(once).await,
+        };
+        Ok(Answer::Held(Grip::Locks(guard)))
     }
 
-    pub(crate) async fn try_acquire(&self) -> Result<Option<MultiGuard>> {
-        match self {
-            Self::Whole(lock) => lock.try_acquire().await,
-            Self::Shared(lock) => Ok(lock.try_read().await?.map(MultiGuard::from)),
+    pub(crate) async fn try_acquire(&self) -> Result<Answer> {
+        let guard = match self {
+            Self::Whole(lock) => lock.try_acquire().await?,
+            Self::Shared(lock) => lock.try_read().await?.map(MultiGuard::from),
             Self::Permits(lock, units) => {
-                Ok(lock.try_acquire_many(*units).await?.map(MultiGuard::from))
+                lock.try_acquire_many(*units).await?.map(MultiGuard::from)
             }
-        }
+            Self::Once(once) => return Answer::of_job(once).await,
+        };
+        Ok(guard.map_or(Answer::Busy, |guard| Answer::Held(Grip::Locks(guard))))
     }
+}
+
+impl Answer {
+    async fn of_job(once: &Once) -> Result<Self> {
+        Ok(match once.begin().await? {
+            Begun::Ours(guard) => Self::Held(Grip::Once(guard)),
+            Begun::Skipped(last) => Self::Skipped(last),
+        })
+    }
+}
+
+fn by(rule: OnceRule, once: Once) -> Once {
+    let once = once.every(rule.every);
+    let once = if rule.since_last_run { once.since_last_run() } else { once };
+    if rule.retry_failed { once.retry_failed() } else { once }
 }

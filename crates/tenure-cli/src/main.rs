@@ -87,6 +87,7 @@ fn as_tool() -> Exit {
     };
     let done = limits::check_descriptors().and_then(|()| match cli.verb {
         Verb::Run(args) => run::run(*args),
+        Verb::Once(args) => run::run((*args).into()),
         Verb::Status(args) => inspect::status(&args).map(Termination::Exit),
         Verb::List(args) => inspect::list(&args).map(Termination::Exit),
         Verb::Permits(args) => permits::change(&args).map(Termination::Exit),

@@ -58,9 +58,10 @@ impl Plan {
         let Named { keys, words, hint } = Named::of(&args)?;
         let part = part_of(&args, &keys)?;
         check_lock(&keys, part, &args)?;
-        let grace = grace_of(args.kill_grace, args.ttl)?;
-        check_store_timeout(&args.store)?;
-        let choice = Choice::of(&args.store, |name| env::var_os(name))?;
+        let job = args.job;
+        let grace = grace_of(job.kill_grace, job.ttl)?;
+        check_store_timeout(&job.store)?;
+        let choice = Choice::of(&job.store, |name| env::var_os(name))?;
         let warning = choice.warning();
         let cmd = Cmd::find(words, env::var_os("PATH").as_deref()).map_err(|e| match e {
             NoCmd::NotFound(message) => Refusal { exit: Exit::NOT_FOUND, message: message + &hint },
@@ -78,28 +79,28 @@ impl Plan {
             } else {
                 args.wait.or(args.retry.map(|n| args.retry_delay.saturating_mul(n)))
             },
-            label: args.label.as_deref().map_or_else(|| label_of(&cmd), Label::new),
-            output: Output(match (args.quiet, args.verbose) {
+            label: job.label.as_deref().map_or_else(|| label_of(&cmd), Label::new),
+            output: Output(match (job.quiet, job.verbose) {
                 (true, _) => Level::Quiet,
                 (_, true) => Level::Verbose,
                 _ => Level::Normal,
             }),
             store,
-            store_timeout: args.store.store_timeout,
+            store_timeout: job.store.store_timeout,
             warning,
             keys,
             cmd,
             part,
-            ttl: args.ttl,
+            ttl: job.ttl,
             min_hold: args.min_hold,
-            max_hold: args.max_hold,
+            max_hold: job.max_hold,
             grace,
-            signal: args.signal,
-            on_lost: args.on_lost,
-            on_lost_exec: args.on_lost_exec,
+            signal: job.signal,
+            on_lost: job.on_lost,
+            on_lost_exec: job.on_lost_exec,
             owner: args.owner,
             busy_exit: Exit(args.busy_exit),
-            report: args.report,
+            report: job.report,
             held,
         })
     }
@@ -125,8 +126,8 @@ pub(crate) fn check_store_timeout(args: &StoreArgs) -> Result<(), Refusal> {
 
 /// The library's own check of the lock's options. Its messages name the option and the limit.
 fn check_lock(keys: &Keys, part: Part, args: &RunArgs) -> Result<(), Refusal> {
-    let lock = Lock::new(None, keys, part).with_ttl(args.ttl).with_min_hold(args.min_hold);
-    let lock = args.max_hold.into_iter().fold(lock, Lock::with_max_hold);
+    let lock = Lock::new(None, keys, part).with_ttl(args.job.ttl).with_min_hold(args.min_hold);
+    let lock = args.job.max_hold.into_iter().fold(lock, Lock::with_max_hold);
     let lock = args.owner.iter().fold(lock, |lock, value| lock.with_owner(value));
     lock.validate().map_err(|e| Refusal::usage(e.message()))
 }
@@ -141,6 +142,9 @@ fn part_of(args: &RunArgs, keys: &Keys) -> Result<Part, Refusal> {
             "{option} is for one KEY, and {many} are given: several keys are held as mutexes"
         )))
     };
+    if let Some(rule) = args.once {
+        return Ok(Part::Once(rule));
+    }
     let Some(limit) = args.permits else {
         return if args.shared { one_key("--shared", Part::Shared) } else { Ok(Part::Whole) };
     };
@@ -188,6 +192,7 @@ fn nested(key: &Key, part: Part) -> String {
         Part::Permits { .. } => {
             "if all permits were held by such commands, waiting would never end"
         }
+        Part::Once(_) => "no run of a job can begin before that",
     };
     format!(
         "{:?} is held by a command around this one, which ends only after it: {end}. If that \

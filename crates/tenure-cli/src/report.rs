@@ -18,6 +18,8 @@ pub(crate) enum Outcome {
     Ended,
     /// Others held the key.
     Busy,
+    /// No run of the job was due.
+    Skipped,
     /// The lease could not be kept.
     Lost,
     /// `--max-hold` was over.

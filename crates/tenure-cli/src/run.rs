@@ -7,14 +7,14 @@ use std::sync::Arc;
 
 use tenure::runtime::{Moment, Runtime};
 use tenure::store::Reach;
-use tenure::{Lease, Locks, MultiGuard};
+use tenure::{LastRun, Lease, Locks};
 
 use crate::args::RunArgs;
 use crate::command::Environment;
 use crate::exit::{Exit, Refusal};
 use crate::hold::{self, NotRun};
 use crate::job::Job;
-use crate::lock::Lock;
+use crate::lock::{Grip, Lock, Part};
 use crate::nested;
 use crate::on_lost;
 use crate::output;
@@ -129,25 +129,41 @@ impl Flow<'_> {
                 plan.output.error(e.to_string());
                 Verdict::of_error(&e)
             }
-            Waited::Held(guard) => {
-                self.times.fences = Some(guard.fences().map(|(_, fence)| fence.get()).collect());
-                for (key, fence) in guard.fences() {
+            Waited::Skipped(last) => self.skipped(&last),
+            Waited::Held(grip) => {
+                let fences = grip.leases().iter().map(|lease| lease.fence().get());
+                self.times.fences = Some(fences.collect());
+                for lease in grip.leases() {
                     plan.output.detail(|| {
                         let waited = crate::duration::show(granted.since(began));
-                        let (key, store) = (key.as_str(), plan.store.describe(locks));
+                        let (key, store) = (lease.key().as_str(), plan.store.describe(locks));
+                        let fence = lease.fence();
                         format!("{key:?} is held, fence {fence}, after {waited}, at {store}")
                     });
                 }
-                self.with_lock(locks, guard, granted).await
+                self.with_lock(locks, grip, granted).await
             }
         }
     }
 
-    async fn with_lock(&mut self, locks: &Locks, guard: MultiGuard, granted: Moment) -> Verdict {
+    /// No run of the job is due: who ran it, when, and how it ended.
+    fn skipped(&self, last: &LastRun) -> Verdict {
         let plan = self.plan;
-        let env = environment(plan, locks, &guard);
+        let message = format!("{} is skipped: {last}", plan.keys);
+        plan.output.notice(&message);
+        let exit = match plan.part {
+            Part::Once(rule) => Exit(rule.skip_exit),
+            _ => Exit::INTERNAL,
+        };
+        Verdict::new(Outcome::Skipped, exit, message)
+    }
+
+    async fn with_lock(&mut self, locks: &Locks, grip: Grip, granted: Moment) -> Verdict {
+        let plan = self.plan;
+        let env = environment(plan, locks, grip.leases());
         let runtime = Arc::clone(&self.runtime);
-        let ran = hold::run(plan, &env, &guard, &mut self.signals, &self.job, &*runtime).await;
+        let lease = grip.lease();
+        let ran = hold::run(plan, &env, &lease, &mut self.signals, &self.job, &*runtime).await;
         let (verdict, lost) = match ran {
             Ok(held) => {
                 let end = Moment::from_micros(held.end.at_us);
@@ -167,11 +183,11 @@ impl Flow<'_> {
             }
         };
         let Some(reason) = lost else {
-            self.release(guard).await;
+            self.release(grip, verdict.of_job()).await;
             return verdict;
         };
         // The rest of the lease is given back in the background: nobody waits for it here.
-        drop(guard);
+        drop(grip);
         if let Some(line) = &plan.on_lost_exec {
             on_lost::run(line, reason, &env, &mut self.signals, &*runtime, plan.output).await;
         }
@@ -180,9 +196,9 @@ impl Flow<'_> {
 }
 
 /// Of several keys, the variables have a line for each, in one order.
-fn environment(plan: &Plan, locks: &Locks, guard: &MultiGuard) -> Environment {
+fn environment(plan: &Plan, locks: &Locks, leases: &[Lease]) -> Environment {
     let lines = |text: fn(&Lease) -> String| {
-        let lines: Vec<_> = guard.leases().iter().map(text).collect();
+        let lines: Vec<_> = leases.iter().map(text).collect();
         lines.join("\n").into()
     };
     let mut env = Environment(plan.store.environment().into());

@@ -1,9 +1,11 @@
 //! A key as `status --json` and `list --json` show it. The fields are a contract; see
 //! `schema/key.json`.
 
+use std::time::SystemTime;
+
 use serde::Serialize;
 use tenure::protocol::{Guarded, HolderView, Inspection, State, WaiterView};
-use tenure::{Claim, Key};
+use tenure::{Claim, Key, LastRun, RunState};
 
 use crate::duration::show;
 use crate::report::millis;
@@ -18,6 +20,19 @@ pub(crate) struct KeyView<'a> {
     holders: Vec<Holder<'a>>,
     waiters: Vec<Waiter<'a>>,
     guarded: Option<Restart>,
+    last_run: Option<Run<'a>>,
+}
+
+/// The last run of a job.
+#[derive(Debug, Serialize)]
+struct Run<'a> {
+    owner: &'a str,
+    label: &'a str,
+    /// Since 1970 (UTC).
+    begun_ms: u64,
+    state: &'static str,
+    reason: Option<&'a str>,
+    took_ms: Option<u64>,
 }
 
 /// Nothing new is granted, whatever the state.
@@ -54,6 +69,7 @@ impl<'a> KeyView<'a> {
             holders: seen.holders.iter().map(holder).collect(),
             waiters: seen.waiters.iter().map(waiter).collect(),
             guarded: seen.guarded.as_ref().map(restart),
+            last_run: seen.last_run.as_deref().map(run),
         }
     }
 
@@ -82,6 +98,25 @@ fn restart(seen: &Guarded) -> Restart {
     Restart { known_ms: millis(seen.known_for), remaining_ms: millis(seen.left) }
 }
 
+fn run(seen: &LastRun) -> Run<'_> {
+    let (state, reason) = match &seen.state {
+        RunState::Running => ("running", None),
+        RunState::Ok => ("ok", None),
+        RunState::Failed(why) => ("failed", Some(why.as_str())),
+        // Also a state that a later library knows, and this tool does not.
+        _ => ("unfinished", None),
+    };
+    let begun = seen.begun.duration_since(SystemTime::UNIX_EPOCH);
+    Run {
+        owner: seen.owner.value(),
+        label: seen.label.as_str(),
+        begun_ms: begun.map_or(0, millis),
+        state,
+        reason,
+        took_ms: seen.took.map(millis),
+    }
+}
+
 /// The state's word, and an addition for people.
 fn state(state: &State) -> (&'static str, Option<&str>) {
     match state {
@@ -93,8 +128,8 @@ fn state(state: &State) -> (&'static str, Option<&str>) {
     }
 }
 
-/// The key for people: a line, then one for each holder and waiter, and one where nothing new is
-/// granted. `now` is the wall clock in microseconds.
+/// The key for people: a line, then one for each holder and waiter, one for the last run of a job,
+/// and one where nothing new is granted. `now` is the wall clock in microseconds.
 pub(crate) fn text(key: &Key, seen: &Inspection, now: u64) -> String {
     let (word, more) = state(&seen.state);
     let mut text = format!("{key}: {word}");
@@ -114,6 +149,9 @@ pub(crate) fn text(key: &Key, seen: &Inspection, now: u64) -> String {
     for waiter in &seen.waiters {
         text += &format!("\n  waiting: {} for {}", waiter.label, show(waiter.waiting));
         text += &part(waiter.units, waiter.exclusive, seen.limit);
+    }
+    if let Some(last) = &seen.last_run {
+        text += &format!("\n  last run: {last}");
     }
     if let Some(guarded) = &seen.guarded {
         text += &format!("\n  {}", guarded.told(now));

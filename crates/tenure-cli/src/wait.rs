@@ -7,10 +7,10 @@ use std::time::Duration;
 use rustix::process::Signal;
 use tenure::protocol::{Inspection, State};
 use tenure::runtime::Runtime;
-use tenure::{Error, ErrorKind, Key, Locks, MultiGuard};
+use tenure::{Error, ErrorKind, Key, LastRun, Locks};
 
 use crate::job::Job;
-use crate::lock::Lock;
+use crate::lock::{Answer, Grip, Lock};
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::signals::{self, Signals};
@@ -19,9 +19,11 @@ use crate::view::used;
 /// How the waiting ended.
 #[derive(Debug)]
 pub(crate) enum Waited {
-    Held(MultiGuard),
+    Held(Grip),
     /// The message names the holder.
     Busy(String),
+    /// No run of the job is due.
+    Skipped(LastRun),
     Signal(Signal),
     Failed(Error),
 }
@@ -39,15 +41,14 @@ pub(crate) async fn for_lock(
     let progress = Progress::new(plan.output);
     let telling = progress.tell(locks, plan, runtime);
     let acquiring = async {
-        if plan.wait == Some(Duration::ZERO) {
-            return match lock.try_acquire().await {
-                Ok(Some(guard)) => Waited::Held(guard),
-                Ok(None) => Waited::Busy(holder_of(locks, plan).await),
-                Err(e) => Waited::Failed(e),
-            };
-        }
-        match lock.acquire().await {
-            Ok(guard) => Waited::Held(guard),
+        let answer = match plan.wait {
+            Some(Duration::ZERO) => lock.try_acquire().await,
+            _ => lock.acquire().await,
+        };
+        match answer {
+            Ok(Answer::Held(grip)) => Waited::Held(grip),
+            Ok(Answer::Busy) => Waited::Busy(holder_of(locks, plan).await),
+            Ok(Answer::Skipped(last)) => Waited::Skipped(last),
             Err(e) if e.kind() == ErrorKind::Busy => Waited::Busy(e.to_string()),
             Err(e) => Waited::Failed(e),
         }

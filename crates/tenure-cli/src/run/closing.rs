@@ -5,12 +5,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tenure::{ErrorKind, Locks, MultiGuard};
+use tenure::{ErrorKind, Locks, Outcome as JobOutcome};
 
 use super::Flow;
 use super::verdict::Verdict;
 use crate::duration::show;
 use crate::exit::Exit;
+use crate::lock::Grip;
 use crate::report::Outcome;
 use crate::wait;
 
@@ -26,15 +27,16 @@ const LAST_TRY: Duration = Duration::from_millis(500);
 const PLACE_MIN: Duration = Duration::from_secs(1);
 
 impl Flow<'_> {
-    /// Gives the lock back. A release that is not answered goes on in [`Flow::close`].
-    pub(super) async fn release(&mut self, guard: MultiGuard) {
+    /// Gives the lock back, with the outcome of a job. A release that is not answered goes on in
+    /// [`Flow::close`].
+    pub(super) async fn release(&mut self, grip: Grip, outcome: JobOutcome) {
         let until = self.runtime.now() + self.plan.store_timeout;
         self.release_until = Some(until);
         let runtime = Arc::clone(&self.runtime);
         let releasing = async {
             tokio::select! {
                 biased;
-                released = guard.release() => released.err(),
+                released = grip.end(outcome) => released.err(),
                 () = runtime.sleep_until(until) => None,
             }
         };

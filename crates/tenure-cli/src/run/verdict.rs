@@ -3,7 +3,7 @@
 use std::io;
 
 use rustix::process::Signal;
-use tenure::{Error, LostReason};
+use tenure::{Error, LostReason, Outcome as JobOutcome};
 
 use crate::args::OnLost;
 use crate::exit::Exit;
@@ -102,6 +102,20 @@ impl Verdict {
         };
         let left = held.end.left.iter().map(Survivor::left_behind);
         Self { status, ..verdict }.with_reasons(left)
+    }
+
+    /// How a job went, for the record of its last run.
+    pub(super) fn of_job(&self) -> JobOutcome {
+        match (&self.reason, self.status) {
+            (None, Some(Status::Code(0))) => JobOutcome::Ok,
+            (Some(reason), _) if self.outcome != Outcome::Ended => JobOutcome::failed(reason),
+            (_, Some(Status::Code(0))) => JobOutcome::Ok,
+            (_, Some(Status::Code(code))) => JobOutcome::failed(format!("exit code {code}")),
+            (_, Some(Status::Signal(number))) => {
+                JobOutcome::failed(format!("ended by {}", signals::name(number)))
+            }
+            (_, None) => JobOutcome::failed("nobody saw how it ended"),
+        }
     }
 
     /// More that the report has to say.

@@ -41,7 +41,7 @@ fn status_of_a_key_that_is_free_or_held(home: Home) {
     let place = Place::at(home);
     let unknown = place.run(&["status", "--json", "k"]).stdout;
     let free = r#"{"key":"k","state":"free","limit":null,"fence":null,"holders":[],"waiters":[]"#;
-    assert_eq!(unknown, format!("{free},\"guarded\":null}}\n"));
+    assert_eq!(unknown, format!("{free},\"guarded\":null,\"last_run\":null}}\n"));
     conforms(KEY, &serde_json::from_str(&unknown).expect("JSON"));
 
     let script = "\"$TENURE\" status --json k; \"$TENURE\" status k";
@@ -53,7 +53,8 @@ fn status_of_a_key_that_is_free_or_held(home: Home) {
     let expected = r#"{"key":"k","state":"held","limit":N,"fence":N,"#.to_owned()
         + r#""holders":[{"owner":"OWNER","label":"first","units":N,"fence":N,"#
         + r#""since_ms":N,"remaining_ms":N}],"#
-        + r#""waiters":[{"label":"second","units":N,"waiting_ms":N}],"guarded":null}"#;
+        + r#""waiters":[{"label":"second","units":N,"waiting_ms":N}],"guarded":null,"#
+        + r#""last_run":null}"#;
     let line = held.lines().next().expect("a line");
     assert_eq!(snapshot(line), expected);
     let value: Value = serde_json::from_str(line).expect("JSON");
@@ -118,6 +119,17 @@ fn a_report_of_every_outcome(home: Home) {
     assert_eq!((&value["outcome"], &value["exit"]), (&"max-hold".into(), &124.into()));
     let (value, _) = report(&["--store-file", "/proc/no/file", "k", "--", "true"]);
     assert_eq!((&value["outcome"], &value["fence"]), (&"failed".into(), &Value::Null));
+    for (outcome, state) in [("ended", "ok"), ("skipped", "ok")] {
+        place.run(&["once", "--every", "366d", "--report", "r", "-q", "job", "--", "true"]);
+        let value = place.report("r");
+        conforms(REPORT, &value);
+        let seen = place.status("job");
+        conforms(KEY, &seen);
+        assert_eq!(
+            (&value["outcome"], &seen["last_run"]["state"]),
+            (&outcome.into(), &state.into())
+        );
+    }
     let _holder = place.start(&["run", "k", "--", "sleep", "600"]);
     until("it holds", || (place.status("k")["state"] == "held").then_some(()));
     let (value, _) = report(&["--try", "k", "--", "true"]);

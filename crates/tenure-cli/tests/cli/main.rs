@@ -7,6 +7,7 @@ mod full_stderr;
 mod json;
 mod limits;
 mod nested;
+mod once;
 mod order;
 mod other_user;
 mod permits;
