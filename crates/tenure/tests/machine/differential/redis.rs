@@ -9,7 +9,7 @@ use tenure::store::{Redis, RedisOptions, Store};
 use tenure::{Claim, Key, Owner, StoreTime};
 use tenure_testkit::{Flavour, Server};
 
-use super::drafts::{Draft, Ends, Model, asks, share, steps};
+use super::drafts::{Draft, Ends, Model, asks, share, share_draft, steps};
 
 /// Where the scripts read the time in place of the server's clock.
 const CLOCK: &str = "test:clock";
@@ -233,11 +233,28 @@ impl Scene {
     }
 }
 
+/// Steps of shares that few words describe.
+fn of_shares() -> impl Strategy<Value = (Keys, Vec<Event>)> {
+    let event = prop_oneof![
+        12 => share_draft().prop_map(|draft| Event::Ask(vec![(0, draft)])),
+        1 => (1..3000_u64).prop_map(|ms| Event::Pass(stretched_span(Duration::from_millis(ms)))),
+    ];
+    prop::collection::vec(event, 1..40).prop_map(|events| (Keys::Only(&[0]), events))
+}
+
 fn equal_on(flavour: Flavour, keys: &[Keys], company: u32, cases: u32) {
+    equal(flavour, &sequence(keys), company, cases);
+}
+
+fn equal(
+    flavour: Flavour,
+    sequence: &impl Strategy<Value = (Keys, Vec<Event>)>,
+    company: u32,
+    cases: u32,
+) {
     let scene = Scene::start(flavour, company);
     let config = ProptestConfig { cases, max_shrink_time: 30_000, ..ProptestConfig::default() };
-    let sequence = sequence(keys);
-    let ran = proptest::test_runner::TestRunner::new(config).run(&sequence, |(_, events)| {
+    let ran = proptest::test_runner::TestRunner::new(config).run(sequence, |(_, events)| {
         scene.tokio_runtime.block_on(scene.run(events));
         Ok(())
     });
@@ -266,6 +283,13 @@ fn redis_answers_so_in_company() {
 #[test]
 fn valkey_answers_so_in_company() {
     equal_on(Flavour::Valkey, &ALL, 9, 200);
+}
+
+#[test]
+fn shares_alone_are_answered_so() {
+    for (flavour, company) in [(Flavour::Redis, 0), (Flavour::Valkey, 9)] {
+        equal(flavour, &of_shares(), company, 100);
+    }
 }
 
 /// By an owner that has given back, and by one that has the value of the holder and no more.
