@@ -69,7 +69,7 @@ impl Mixture {
         Self { shares, mutex_per_mille, several_per_mille }
     }
 
-    /// What is asked for on the key with this number.
+    /// Picks a kind for the key with this number.
     pub(crate) fn pick(&self, rng: &mut Rng, key: usize) -> Kind {
         if rng.per_mille(self.several_per_mille) {
             return Kind::Several;
@@ -97,7 +97,7 @@ pub(crate) struct Terms {
     pub(crate) owner: Option<&'static str>,
 }
 
-/// What a user holds.
+/// The locks that a user holds.
 pub(crate) enum Held {
     One(Guard),
     Several(MultiGuard),

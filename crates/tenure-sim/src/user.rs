@@ -73,7 +73,7 @@ impl User {
         self.let_go(number, held, wishes.len()).await;
     }
 
-    /// What it wants now; several of them are keys of one multi-lock, in their order.
+    /// Decides on its next call; several wishes are the keys of one multi-lock, in their order.
     fn wishes(&mut self) -> Vec<Wish> {
         let (mut wish, key) = self.wish();
         let Some(mixture) = &self.mixture else { return vec![wish] };

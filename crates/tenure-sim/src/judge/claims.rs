@@ -1,5 +1,5 @@
-//! The parts of a key that programs count on, side by side, and their changes: a writer that becomes
-//! a reader, and a reader that becomes a writer.
+//! The parts of a key that programs count on, side by side, and their changes: a writer that
+//! becomes a reader, and a reader that becomes a writer.
 
 use std::sync::Arc;
 

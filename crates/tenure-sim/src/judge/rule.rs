@@ -26,7 +26,7 @@ pub enum Rule {
     Upgrade,
     /// Waiting ends: by a grant, at its limit, after a holder's death.
     Waiting,
-    /// Nothing stays held by nobody: no key of a multi-lock either that could not be had as a whole.
+    /// Nothing stays held by nobody, such as one key of a multi-lock that could not be had.
     Orphan,
     /// Over a good network nothing fails.
     Calm,
