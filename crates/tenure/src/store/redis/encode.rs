@@ -277,10 +277,7 @@ impl Run {
     /// Whether it needs a number, so that it is not carried out again when it arrives late. A
     /// handoff needs none: it grants while its sender holds, so once.
     fn may_grant(self) -> bool {
-        matches!(
-            self,
-            Self::Acquires(_) | Self::Shares(..) | Self::Proposals(..) | Self::Group(..)
-        )
+        matches!(self, Self::Acquires(_) | Self::Shares(..) | Self::Proposals(..) | Self::Group(..))
     }
 
     fn is_group(self) -> bool {
