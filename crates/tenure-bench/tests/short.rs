@@ -43,6 +43,10 @@ fn the_short_form_prints_every_figure_and_keeps_its_raw_data() {
         "commands per handoff",
         "1,000 idle waiters",
         "10,000 held leases",
+        "one caller, cycle of a semaphore / of a mutex",
+        "one caller, cycle of a reader / of a mutex",
+        "64 tasks, cycle of a semaphore / of a mutex",
+        "64 tasks, cycle of a reader / of a mutex",
     ];
     for figure in figures.iter().chain(&over_a_server) {
         assert!(printed.contains(figure), "{figure} is missing in:\n{printed}");

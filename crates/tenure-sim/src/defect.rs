@@ -34,6 +34,8 @@ pub enum Defect {
     ClockTooFast,
     /// A quorum's node that lost its memory grants at once.
     CountsAtOnce,
+    /// A permit that comes back is counted twice.
+    PermitCountedTwice,
     /// A quorum's node that was emptied while it ran grants at once: it looks at its uptime alone.
     TrustsUptime,
 }
@@ -101,6 +103,7 @@ impl Defect {
                 }
                 (after, (reply, grants))
             }
+            Self::PermitCountedTwice => count_twice(parts, op, at),
             // Built in elsewhere: into its clock, and into its restart guard.
             Self::ClockTooFast | Self::CountsAtOnce | Self::TrustsUptime => parts.apply(op, at),
         }
@@ -157,6 +160,19 @@ fn recreate(mut after: KeyState, op: &Op, at: StepContext) -> (KeyState, (Reply,
         expires: at.now + *ttl,
     });
     (parts.build(), (Reply::Renewed, grants))
+}
+
+/// Meanwhile another one that holds a share is not seen.
+fn count_twice(mut parts: Parts<'_>, op: &Op, at: StepContext) -> (KeyState, (Reply, Vec<Grant>)) {
+    let Op::Release { owner, .. } = op else { return parts.apply(op, at) };
+    let is_share = |holder: &Holder| !holder.claim.is_exclusive();
+    let gives_back = parts.holders.iter().any(|h| h.owner == *owner && is_share(h));
+    let unseen = parts.holders.iter().position(|h| h.owner != *owner && is_share(h));
+    let unseen = unseen.filter(|_| gives_back).map(|index| parts.holders.remove(index));
+    let (after, answer) = parts.apply(op, at);
+    let mut parts = Parts::of(&after);
+    parts.holders.extend(unseen);
+    (parts.build(), answer)
 }
 
 fn release_of_anybody(before: &KeyState, op: &Op) -> Op {

@@ -5,13 +5,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tenure::runtime::Runtime;
-use tenure::{Guard, Result};
+use tenure::{Guard, MultiGuard, Result};
 
 use crate::judge::{Rule, Wish};
+use crate::kind::{Held, Kind};
 use crate::user::{MS, User};
 
 impl User {
-    pub(crate) async fn hold(&mut self, number: u64, guard: &Arc<Guard>, wish: &Wish) {
+    pub(crate) async fn hold(&mut self, number: u64, held: &mut Held, wish: &Wish) {
+        match held {
+            Held::One(guard) => {
+                if wish.kind.can_change() && self.rng.per_mille(500) {
+                    self.hold_and_change(number, guard, wish).await;
+                }
+                self.hold_one(number, guard, wish).await;
+            }
+            Held::Several(guard) => self.hold_several(number, guard).await,
+        }
+    }
+
+    async fn hold_one(&mut self, number: u64, guard: &Guard, wish: &Wish) {
         match self.rng.below(10) {
             0..=1 => self.host.sleep(self.rng.below(20) * MS).await,
             2..=3 => self.hold_and_look(number, guard).await,
@@ -22,7 +35,55 @@ impl User {
         }
     }
 
-    async fn hold_and_look(&mut self, number: u64, guard: &Arc<Guard>) {
+    /// Reads and writes by turns, without giving the lock back in between.
+    async fn hold_and_change(&mut self, number: u64, guard: &mut Guard, wish: &Wish) {
+        let judge = Arc::clone(&self.host.judge);
+        let mut writes = wish.kind == Kind::Writer;
+        for _ in 0..self.rng.between(1, 3) {
+            self.host.sleep(self.rng.below(200) * MS).await;
+            let interrupt = self.interrupt();
+            let answer = if writes {
+                judge.downgrades(number);
+                writes = false;
+                self.unless(interrupt, guard.downgrade()).await.map(|done| done.map(|()| false))
+            } else {
+                judge.upgrades(number);
+                let upgraded = self.unless(interrupt, guard.try_upgrade()).await;
+                writes = matches!(upgraded, Some(Ok(true)));
+                judge.upgraded(number, writes);
+                upgraded
+            };
+            self.host.world.note(|| format!("a{number} has changed, writes {writes}: {answer:?}"));
+            judge.changed_claim(number, matches!(answer, Some(Ok(_))));
+            if let Some(Err(error)) = answer {
+                judge.change_failed(number, error.kind());
+            }
+            if !self.look(number, guard) {
+                return;
+            }
+        }
+    }
+
+    /// Several keys are held as long as each of them is.
+    async fn hold_several(&mut self, number: u64, guard: &MultiGuard) {
+        for _ in 0..self.rng.between(1, 6) {
+            let pause = self.rng.below(500) * MS;
+            let host = Arc::clone(&self.host);
+            tokio::select! {
+                biased;
+                reason = guard.lost() => host.world.note(|| format!("a{number} hears: {reason}")),
+                () = host.sleep(pause) => {}
+            }
+            let held = guard.check().is_ok();
+            let members = (number..).zip(guard.leases());
+            members.for_each(|(member, _)| self.host.judge.checked(member, held));
+            if !held {
+                return;
+            }
+        }
+    }
+
+    async fn hold_and_look(&mut self, number: u64, guard: &Guard) {
         for _ in 0..self.rng.between(1, 8) {
             self.host.sleep(self.rng.below(300) * MS).await;
             if !self.look(number, guard) {
@@ -31,7 +92,7 @@ impl User {
         }
     }
 
-    async fn hold_and_extend(&mut self, number: u64, guard: &Arc<Guard>, wish: &Wish) {
+    async fn hold_and_extend(&mut self, number: u64, guard: &Guard, wish: &Wish) {
         for _ in 0..self.rng.between(1, 3) {
             self.host.sleep(self.rng.below(200) * MS).await;
             let span = Duration::from_micros(self.rng.between(10, 4_000) * MS);
@@ -56,7 +117,7 @@ impl User {
     }
 
     /// Works up to the last moment that is known to be safe.
-    async fn hold_to_the_end(&mut self, number: u64, guard: &Arc<Guard>) {
+    async fn hold_to_the_end(&mut self, number: u64, guard: &Guard) {
         let enough = self.host.world.now() + self.rng.below(4_000) * MS;
         while self.look(number, guard) && self.host.world.now() < enough {
             if guard.remaining().is_zero() {
@@ -67,7 +128,7 @@ impl User {
     }
 
     /// Works until little time is left, or another renewal has come.
-    async fn hold_to_the_brink(&mut self, number: u64, guard: &Arc<Guard>, wish: &Wish) {
+    async fn hold_to_the_brink(&mut self, number: u64, guard: &Guard, wish: &Wish) {
         let host = Arc::clone(&self.host);
         let grace = wish.ttl.mul_f64(0.2);
         let [before, most] = [guard.deadline(), host.runtime.now()];
@@ -92,7 +153,7 @@ impl User {
         self.look(number, guard);
     }
 
-    async fn hold_until_lost(&mut self, number: u64, guard: &Arc<Guard>) {
+    async fn hold_until_lost(&mut self, number: u64, guard: &Guard) {
         let most = self.rng.below(4_000) * MS;
         let host = Arc::clone(&self.host);
         tokio::select! {
@@ -103,21 +164,25 @@ impl User {
         self.look(number, guard);
     }
 
-    pub(crate) async fn let_go(&mut self, number: u64, guard: Arc<Guard>) {
+    pub(crate) async fn let_go(&mut self, number: u64, held: Held, keys: usize) {
         let interrupt = self.interrupt();
         let style = self.rng.below(3);
-        self.host.judge.let_go(number);
-        // The judge looks through a weak reference, and only between polls.
-        let guard = Arc::into_inner(guard).expect("a user alone owns its guard");
+        (number..).take(keys).for_each(|member| self.host.judge.let_go(member));
         if style == 0 {
-            return drop(guard);
+            return drop(held);
         }
-        let released = self.unless(interrupt, guard.release()).await;
+        let release = async move {
+            match held {
+                Held::One(guard) => guard.release().await,
+                Held::Several(guard) => guard.release().await,
+            }
+        };
+        let released = self.unless(interrupt, release).await;
         self.host.world.note(|| format!("a{number} has released: {released:?}"));
     }
 
     /// Asks whether it still holds.
-    fn look(&self, number: u64, guard: &Arc<Guard>) -> bool {
+    fn look(&self, number: u64, guard: &Guard) -> bool {
         let held = guard.check().is_ok();
         self.host.judge.checked(number, held);
         held

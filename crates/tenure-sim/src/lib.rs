@@ -4,7 +4,7 @@
 //!
 //! - `world`, `process`, `clock`, `rng`: time, tasks, and machines that are slow, stopped or dead
 //! - `server`, `link`, `network_faults`, `faults`, `defect`: servers, and what can go wrong
-//! - `plan`, `host`, `user`, `hold`: who wants which lock, when, and what for
+//! - `plan`, `host`, `user`, `kind`, `hold`: who wants which lock, when, and what for
 //! - `judge`: which promise was broken
 //! - `run`: one seed; `trace`, `summary`: what happened in it, for people
 
@@ -14,6 +14,7 @@ mod faults;
 mod hold;
 mod host;
 mod judge;
+mod kind;
 mod link;
 mod network_faults;
 mod plan;

@@ -293,7 +293,7 @@ impl Call {
             (Err(e), _) => format!("p{pid} gets no answer s{node} #{number}: {e}"),
         });
         if let (Ok(replies), false) = (&with, answer.is_closed()) {
-            self.network.judge.answered(self.network.server.node, &self.steps, replies);
+            self.network.judge.answered(node, pid, &self.steps, replies);
         }
         let _gave_up = answer.send(with);
     }

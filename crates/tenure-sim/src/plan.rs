@@ -7,12 +7,15 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::defect::Defect;
 use crate::faults::Fault;
+use crate::kind::Mixture;
 use crate::network_faults::NetworkFaults;
 use crate::rng::Rng;
 
 /// Clocks advance at rates that differ by less than the allowance of 1 %.
 const DRIFT_PPM: i64 = 5_000;
 pub(crate) const SECOND: u64 = 1_000_000;
+/// The most keys that there are.
+pub(crate) const KEYS_MAX: u64 = 3;
 /// The longest ttl of a quorum: as long as users ask for.
 const LONGEST_TTL: u64 = 12 * SECOND;
 
@@ -24,6 +27,7 @@ pub(crate) enum Stream {
     World,
     Faults,
     Quorum,
+    Kinds,
     Runtime = 1_000,
     User = 1_000_000,
 }
@@ -35,6 +39,8 @@ pub(crate) struct Plan {
     pub(crate) spare: usize,
     pub(crate) users: usize,
     pub(crate) keys: usize,
+    /// The kinds that are asked for; `None`: mutexes.
+    pub(crate) mixture: Option<Mixture>,
     pub(crate) clocks: Vec<Clock>,
     /// The clocks of the servers: of the one, or of a quorum's nodes.
     pub(crate) servers: Vec<Clock>,
@@ -91,6 +97,13 @@ impl Plan {
         plan
     }
 
+    /// Processes and one server, and locks of all kinds on the same keys.
+    pub(crate) fn of_all_kinds(seed: u64, defect: Option<Defect>) -> Self {
+        let plan = Self::of(seed, defect);
+        let mixture = Mixture::roll(&mut Rng::new(seed, Stream::Kinds as u64), plan.keys);
+        Self { mixture: Some(mixture), ..plan }
+    }
+
     pub(crate) fn of(seed: u64, defect: Option<Defect>) -> Self {
         let mut rng = Rng::new(seed, Stream::Plan as u64);
         let calm = rng.per_mille(1_000 / 16);
@@ -111,7 +124,8 @@ impl Plan {
             processes,
             spare,
             users: usize::try_from(rng.between(1, 3)).unwrap_or(1),
-            keys: usize::try_from(rng.between(1, 3)).unwrap_or(1),
+            keys: usize::try_from(rng.between(1, KEYS_MAX)).unwrap_or(1),
+            mixture: None,
             clocks,
             servers: vec![server_clock],
             guard: Duration::ZERO,

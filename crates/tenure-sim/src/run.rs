@@ -40,6 +40,8 @@ const OTHERS_HAVE_HEARD: u64 = 5 * SECOND;
 pub struct Options {
     /// The store is a quorum of servers, not one server.
     pub quorum: bool,
+    /// Users ask for locks of all kinds, not for mutexes alone. One server only.
+    pub all_kinds: bool,
     /// A bug to build into the server.
     pub defect: Option<Defect>,
     /// Judge by one rule alone.
@@ -101,8 +103,11 @@ struct Simulation {
 
 impl Simulation {
     fn new(seed: u64, options: Options) -> Self {
-        let plan = if options.quorum { Plan::of_quorum } else { Plan::of };
-        let plan = plan(seed, options.defect);
+        let plan = match options {
+            Options { quorum: true, .. } => Plan::of_quorum(seed, options.defect),
+            Options { all_kinds: true, .. } => Plan::of_all_kinds(seed, options.defect),
+            _ => Plan::of(seed, options.defect),
+        };
         let rng = Rng::new(seed, Stream::World as u64);
         let world = World::new(plan.clocks.clone(), rng, Trace::new(options.trace));
         world.note(|| format!("{plan:#?}"));
@@ -237,6 +242,7 @@ impl Simulation {
         let keys = Arc::clone(&self.keys);
         let (living, hosts) = (Arc::clone(&self.living), Arc::clone(&self.hosts));
         let (users, over, idle) = (plan.users, Arc::clone(&self.over), plan.idle);
+        let mixture = plan.mixture.clone();
         Arc::new(move |runtime, store| {
             let (pid, runtime) = (runtime.pid(), Arc::clone(runtime));
             let host = Host::new(Arc::clone(&world), Arc::clone(&judge), pid, runtime, store);
@@ -246,6 +252,7 @@ impl Simulation {
                     host: Arc::clone(&host),
                     rng: Rng::new(seed, stream),
                     keys: Arc::clone(&keys),
+                    mixture: mixture.clone(),
                     over: Arc::clone(&over),
                     idle,
                 };

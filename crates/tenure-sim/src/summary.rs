@@ -26,6 +26,9 @@ pub(crate) fn op(op: &Op) -> String {
             format!("pass from {} to {}{ahead}", owner(who), claim(to))
         }
         Op::Withdraw { owner: who, .. } => format!("withdraw {}", owner(who)),
+        Op::Resize { owner: who, fence, from, to } => {
+            format!("resize {} with {fence} from {from:?} to {to:?}", owner(who))
+        }
         Op::Raise { owner: who, fence } => format!("raise {} to {fence}", owner(who)),
         Op::AcquireAll(group) => {
             let members = group.members().iter();
@@ -44,8 +47,8 @@ fn claim(acquire: &Acquire) -> String {
         FenceRule::Propose { fence, .. } => format!(", proposes {fence}"),
         FenceRule::Carry(fence) => format!(", carries {fence}"),
     };
-    let Acquire { label, ttl, .. } = acquire;
-    format!("{label} {who} ttl {ttl:?}{}{fence}", line.unwrap_or_default())
+    let Acquire { label, ttl, claim, .. } = acquire;
+    format!("{claim:?} {label} {who} ttl {ttl:?}{}{fence}", line.unwrap_or_default())
 }
 
 pub(crate) fn reply(reply: &Reply) -> String {

@@ -8,10 +8,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use tenure::{ErrorKind, Key, Mutex, Renewal};
+use tenure::{ErrorKind, Key};
 
 use crate::host::Host;
-use crate::judge::{Ending, Patience, Rule, Wish, label};
+use crate::judge::{Ending, Patience, Rule, Wish};
+use crate::kind::{self, Kind, Mixture, Terms};
 use crate::rng::Rng;
 
 pub(crate) const MS: u64 = 1_000;
@@ -21,6 +22,8 @@ pub(crate) struct User {
     pub(crate) host: Arc<Host>,
     pub(crate) rng: Rng,
     pub(crate) keys: Arc<[Key]>,
+    /// Which kinds it asks for; `None`: mutexes.
+    pub(crate) mixture: Option<Mixture>,
     /// The day is over: nothing new is begun.
     pub(crate) over: Arc<AtomicBool>,
     /// The longest pause between two attempts.
@@ -50,27 +53,43 @@ impl User {
     }
 
     async fn work(&mut self) {
-        let wish = self.wish();
-        let mutex = self.order(&wish);
-        let number = self.host.judge.begin(wish.clone());
-        let mutex = mutex.with_label(label(number));
+        let wishes = self.wishes();
+        let mut terms = self.terms(&wishes[0]);
+        let number = self.host.judge.begin(&wishes);
+        terms.label = kind::label(number, &wishes);
         let interrupt = self.interrupt();
-        let outcome = match wish.patience {
-            Patience::None => self.unless(interrupt, mutex.try_acquire()).await,
-            _ => self.unless(interrupt, async { mutex.acquire().await.map(Some) }).await,
+        let asked = kind::ask(self.host.locks(), &wishes, &terms);
+        let mut held = match self.unless(interrupt, asked).await {
+            Some(Ok(Some(held))) => held,
+            Some(Ok(None)) => return self.ended(number, &wishes, Ending::Busy),
+            Some(Err(error)) => return self.failed(number, &wishes, &error),
+            None => return self.ended(number, &wishes, Ending::Dropped),
         };
-        let guard = match outcome {
-            Some(Ok(Some(guard))) => Arc::new(guard),
-            Some(Ok(None)) => return self.host.judge.ended(number, Ending::Busy),
-            Some(Err(error)) => return self.failed(number, &error),
-            None => return self.host.judge.ended(number, Ending::Dropped),
-        };
-        self.host.judge.handed(number, &guard);
-        self.hold(number, &guard, &wish).await;
-        self.let_go(number, guard).await;
+        // The judge looks through weak references, and only between polls.
+        let leases = held.leases();
+        self.host.judge.handed(number, &leases);
+        self.hold(number, &mut held, &wishes[0]).await;
+        drop(leases);
+        self.let_go(number, held, wishes.len()).await;
     }
 
-    fn wish(&mut self) -> Wish {
+    /// Decides on its next call; several wishes are the keys of one multi-lock, in their order.
+    fn wishes(&mut self) -> Vec<Wish> {
+        let (mut wish, key) = self.wish();
+        let Some(mixture) = &self.mixture else { return vec![wish] };
+        wish.kind = mixture.pick(&mut self.rng, key);
+        if wish.kind != Kind::Several {
+            return vec![wish];
+        }
+        // It counts from the last grant, which no single key knows.
+        wish.min_hold = Duration::ZERO;
+        let with_key = |key: &Key| Wish { key: key.clone(), ..wish.clone() };
+        let mut is_wanted = |index: usize| index == key || self.rng.per_mille(700);
+        (0..self.keys.len()).filter(|i| is_wanted(*i)).map(|i| with_key(&self.keys[i])).collect()
+    }
+
+    /// A wish for a mutex, and the number of its key.
+    fn wish(&mut self) -> (Wish, usize) {
         let rng = &mut self.rng;
         let ttl = Duration::from_millis(rng.pick(&[150, 400, 1_000, 3_000, 10_000]));
         let patience = match rng.below(10) {
@@ -80,32 +99,26 @@ impl User {
         };
         let min_hold = if rng.per_mille(50) { rng.below(500) } else { 0 };
         let max_hold = rng.per_mille(50).then(|| Duration::from_millis(500 + rng.below(1_000)));
-        Wish {
+        let key = rng.index(self.keys.len());
+        let wish = Wish {
             pid: self.host.pid,
-            key: self.keys[rng.index(self.keys.len())].clone(),
+            key: self.keys[key].clone(),
+            kind: Kind::Mutex,
             ttl,
             patience,
             renews: !rng.per_mille(250),
             min_hold: Duration::from_millis(min_hold),
             max_hold,
-        }
+        };
+        (wish, key)
     }
 
-    fn order(&mut self, wish: &Wish) -> Mutex {
-        let mut mutex = self.host.locks().mutex(wish.key.as_str()).with_ttl(wish.ttl);
-        mutex = mutex.with_min_hold(wish.min_hold);
-        if let Some(span) = wish.max_hold {
-            mutex = mutex.with_max_hold(span);
-        }
-        if let Patience::Until(wait) = wish.patience {
-            mutex = mutex.with_wait(wait);
-        }
-        mutex = match (wish.renews, self.rng.below(4)) {
-            (false, _) => mutex.with_renewal(Renewal::Off),
-            (true, 0) => mutex.with_renewal(Renewal::Every(wish.ttl / 5)),
-            (true, _) => mutex,
-        };
-        if self.rng.per_mille(100) { mutex.with_owner("job-1") } else { mutex }
+    /// The other options; the label is yet to come.
+    fn terms(&mut self, wish: &Wish) -> Terms {
+        let often = self.rng.below(4) == 0;
+        let renewal = kind::renewal(wish.renews, often, wish.ttl);
+        let owner = self.rng.per_mille(100).then_some("job-1");
+        Terms { label: String::new(), renewal, owner }
     }
 
     pub(crate) fn interrupt(&mut self) -> Interrupt {
@@ -142,16 +155,24 @@ impl User {
         .await
     }
 
-    fn failed(&self, number: u64, error: &tenure::Error) {
+    fn ended(&self, number: u64, wishes: &[Wish], ending: Ending) {
+        (number..).zip(wishes).for_each(|(number, _)| self.host.judge.ended(number, ending));
+    }
+
+    fn failed(&self, number: u64, wishes: &[Wish], error: &tenure::Error) {
         let judge = &self.host.judge;
         self.host.world.note(|| format!("a{number}: {error}"));
         match error.kind() {
-            ErrorKind::Busy => judge.ended(number, Ending::Busy),
-            ErrorKind::Unavailable => judge.ended(number, Ending::Failed),
-            ErrorKind::Closed => judge.ended(number, Ending::Closed),
+            ErrorKind::Busy => self.ended(number, wishes, Ending::Busy),
+            ErrorKind::Unavailable => self.ended(number, wishes, Ending::Failed),
+            ErrorKind::Closed => self.ended(number, wishes, Ending::Closed),
             // Its fixed value is held by another task.
             ErrorKind::Invalid if error.message().contains("oneself") => {
-                judge.ended(number, Ending::Closed);
+                self.ended(number, wishes, Ending::Closed);
+            }
+            // A key of a multi-lock was lost before the last one was granted.
+            ErrorKind::Lost if wishes[0].kind == Kind::Several => {
+                self.ended(number, wishes, Ending::Closed);
             }
             _ => judge.complain(Rule::Calm, || format!("a{number} failed oddly: {error}")),
         }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use crate::engine::{self, Engine, LeaseEntry};
+use crate::mutants;
 use crate::process::{OfProcess, of_process};
 use crate::protocol::Reply;
 use crate::runtime::Moment;
@@ -89,10 +90,15 @@ impl Guard {
                            beside others, and a quorum does not; use one server, or a file";
             return Err(failing().with(ErrorKind::Invalid, message));
         }
-        let changed = of_process(engine::resize(engine, &held.lease, from, to)).await;
-        let changed = changed.map_err(|_| failing().by_fork())??;
-        self.lease.verdict(Operation::Resize)?;
-        Ok(changed)
+        loop {
+            let changed = of_process(engine::resize(engine, &held.lease, from, to)).await;
+            let changed = changed.map_err(|_| failing().by_fork())??;
+            self.lease.verdict(Operation::Resize)?;
+            if changed || !mutants::has!(UpgradeWaits) {
+                return Ok(changed);
+            }
+            give_way().await;
+        }
     }
 
     /// Waits until it is known which part of the key it holds.

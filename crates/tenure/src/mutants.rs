@@ -24,6 +24,10 @@ pub enum Mutant {
     AlarmWaitsForCall,
     /// A renewal that is answered after the deadline counts.
     LateRenewal,
+    /// An upgrade that others are in the way of asks again until they have gone.
+    UpgradeWaits,
+    /// A multi-lock of which one key cannot be had does not give back all the others.
+    HalfRolledBack,
     /// A lost round of a quorum does not give back the grants of single nodes.
     PartialWinKept,
     /// A quorum's nodes mint by their own clocks, and the largest number counts without being

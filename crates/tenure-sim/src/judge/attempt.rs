@@ -1,9 +1,11 @@
-//! One call of `acquire` or `try_acquire`, from the program's first word to its last.
+//! One call of `acquire` or `try_acquire`, from the program's first word to its last: for each key
+//! that it asks for.
 
 use std::time::Duration;
 
-use tenure::{Key, Label};
+use tenure::Key;
 
+use crate::kind::Kind;
 use crate::world::Pid;
 
 /// How an attempt wants to wait.
@@ -31,6 +33,7 @@ pub(crate) enum Ending {
 pub(crate) struct Wish {
     pub(crate) pid: Pid,
     pub(crate) key: Key,
+    pub(crate) kind: Kind,
     pub(crate) ttl: Duration,
     pub(crate) patience: Patience,
     pub(crate) renews: bool,
@@ -67,13 +70,4 @@ impl Wish {
     pub(crate) fn window(&self) -> Duration {
         self.ttl.clamp(Duration::from_secs(1), Duration::from_secs(3))
     }
-}
-
-/// Attempts are known to the server by their labels.
-pub(crate) fn label(attempt: u64) -> String {
-    format!("a{attempt}")
-}
-
-pub(crate) fn attempt_of(label: &Label) -> Option<u64> {
-    label.as_str().strip_prefix('a')?.parse().ok()
 }

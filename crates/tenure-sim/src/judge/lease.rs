@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tenure::runtime::Moment;
-use tenure::{Fence, Guard, Owner};
+use tenure::{Claim, Fence, Owner};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
@@ -15,8 +15,15 @@ use crate::clock::Clock;
 #[derive(Debug)]
 pub(crate) struct Lease {
     pub(crate) owner: Owner,
+    /// That of its grant; a change of its claim brings another one.
     pub(crate) fence: Fence,
-    guard: Weak<Guard>,
+    /// The part of the key that its program counts on.
+    pub(crate) claim: Claim,
+    /// When the program asked for an upgrade that has not been answered.
+    pub(crate) upgrading: Option<u64>,
+    /// The outcome of a change of its claim is unknown.
+    pub(crate) is_unsure: bool,
+    handle: Weak<tenure::Lease>,
     token: CancellationToken,
     /// As last seen between two polls of its process.
     pub(crate) deadline: Moment,
@@ -57,13 +64,21 @@ pub(crate) struct Turn {
 }
 
 impl Lease {
-    pub(crate) fn new(guard: &Arc<Guard>, clock: Clock, handed_at: u64) -> Self {
-        let deadline = guard.deadline();
+    pub(crate) fn new(
+        handle: &Arc<tenure::Lease>,
+        claim: Claim,
+        clock: Clock,
+        handed_at: u64,
+    ) -> Self {
+        let deadline = handle.deadline();
         Self {
-            owner: guard.owner().clone(),
-            fence: guard.fence(),
-            guard: Arc::downgrade(guard),
-            token: guard.lost_token(),
+            owner: handle.owner().clone(),
+            fence: handle.fence(),
+            claim,
+            upgrading: None,
+            is_unsure: false,
+            handle: Arc::downgrade(handle),
+            token: handle.lost_token(),
             deadline,
             until: clock.when_moment(deadline),
             lost: None,
@@ -77,6 +92,11 @@ impl Lease {
         }
     }
 
+    /// The fence that its program has now.
+    pub(crate) fn fence_now(&self) -> Fence {
+        self.handle.upgrade().map_or(self.fence, |handle| handle.fence())
+    }
+
     /// Whether its program may still act on it at the true time `at`.
     pub(crate) fn is_valid(&self, at: u64) -> bool {
         self.let_go.is_none() && self.lost.is_none() && at < self.until
@@ -84,8 +104,8 @@ impl Lease {
 
     /// Looks at the guard, between two polls of its process.
     pub(crate) fn look(&mut self, clock: Clock, now: u64) -> Turn {
-        let deadline = match self.guard.upgrade() {
-            Some(guard) if self.let_go.is_none() => guard.deadline(),
+        let deadline = match self.handle.upgrade() {
+            Some(handle) if self.let_go.is_none() => handle.deadline(),
             _ => self.deadline,
         };
         let extended = deadline > self.deadline;

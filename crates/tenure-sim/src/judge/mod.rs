@@ -2,6 +2,7 @@
 //! never touches anything.
 
 mod attempt;
+mod claims;
 mod lease;
 mod program;
 mod rule;
@@ -20,7 +21,7 @@ use attempt::Attempt;
 use lease::Lease;
 use truth::Truths;
 
-pub(crate) use attempt::{Ending, Patience, Stage, Wish, label};
+pub(crate) use attempt::{Ending, Patience, Stage, Wish};
 pub use rule::Rule;
 pub(crate) use truth::Change;
 

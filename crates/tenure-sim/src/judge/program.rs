@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tenure::Guard;
-
+use crate::kind::Kind;
+use crate::plan::KEYS_MAX;
 use crate::process::TIMER_LATE;
 use crate::world::Pid;
 
@@ -15,32 +15,41 @@ use super::truth::Truth;
 use super::{Book, GRACE, Judge, WITHDRAWN_WITHIN, micros};
 
 impl Judge {
-    /// A program calls `acquire`; the answer is the number for the label.
-    pub(crate) fn begin(&self, wish: Wish) -> u64 {
+    /// A program calls `acquire`, for all these together; the answer is the number of the first,
+    /// for the label. The others follow it.
+    pub(crate) fn begin(&self, wishes: &[Wish]) -> u64 {
         let mut book = self.book();
-        let number = book.attempts.len() as u64 + 1;
+        let first = book.attempts.len() as u64 + 1;
         let began = self.world.now();
-        self.world.note(|| format!("p{} a{number} begins: {wish:?}", wish.pid));
-        let stage = Stage::Pending;
-        let attempt = Attempt { wish, began, stage, granted: None, ghost: false };
-        book.attempts.insert(number, attempt);
-        number
+        for (number, wish) in (first..).zip(wishes) {
+            self.world.note(|| format!("p{} a{number} begins: {wish:?}", wish.pid));
+            let (wish, stage) = (wish.clone(), Stage::Pending);
+            let attempt = Attempt { wish, began, stage, granted: None, ghost: false };
+            book.attempts.insert(number, attempt);
+        }
+        first
     }
 
-    /// The call has returned a guard.
-    pub(crate) fn handed(self: &Arc<Self>, number: u64, guard: &Arc<Guard>) {
+    /// The call has returned a guard, with a lease for each of its wishes.
+    pub(crate) fn handed(self: &Arc<Self>, first: u64, handles: &[Arc<tenure::Lease>]) {
+        self.book().handed += 1;
+        for (number, handle) in (first..).zip(handles) {
+            self.handed_lease(number, handle);
+        }
+    }
+
+    fn handed_lease(self: &Arc<Self>, number: u64, handle: &Arc<tenure::Lease>) {
         let now = self.world.now();
         let mut book = self.book();
-        let Book { attempts, leases, open, truths, handed, forgotten } = &mut *book;
+        let Book { attempts, leases, open, truths, forgotten, .. } = &mut *book;
         let Some(attempt) = attempts.get_mut(&number) else { return };
         let (wish, began) = (attempt.wish.clone(), attempt.began);
         attempt.stage = Stage::Held;
         let clock = self.world.clock(wish.pid);
-        let mut lease = Lease::new(guard, clock, now);
+        let mut lease = Lease::new(handle, wish.kind.claim(), clock, now);
         lease.longest = wish.ttl;
         lease.may_end_early = wish.max_hold.is_some();
         self.world.note(|| format!("p{} a{number} is handed {:?}", wish.pid, lease.fence));
-        *handed += 1;
         if now >= lease.until {
             self.fail(Rule::Validity, || format!("a{number} was handed a guard past its deadline"));
         }
@@ -58,21 +67,10 @@ impl Judge {
             }
             None => self.fail(Rule::Validity, || format!("a{number} has no lease at the store")),
         }
-        let counts = |l: &Lease| l.taken.is_none() && l.is_valid(now);
-        let is_other = |(n, l): &(&u64, &Lease)| attempts[n].wish.key == wish.key && counts(l);
-        let others: Vec<_> = leases.iter().filter(is_other).map(|(n, _)| *n).collect();
-        if counts(&lease) && !others.is_empty() {
-            let key = &wish.key;
-            self.fail(Rule::Exclusion, || format!("a{number} and a{others:?} both hold {key}"));
-        }
-        let top = truths.top_handed.entry(wish.key.clone()).or_default();
-        if counts(&lease) && lease.fence <= *top {
-            self.fail(Rule::Fence, || format!("a{number} got {:?} after {top:?}", lease.fence));
-        }
-        *top = lease.fence.max(*top);
         self.watch_alarm(number, lease.until);
         leases.insert(number, lease);
         open.entry(wish.pid).or_default().push(number);
+        self.judge_claim(&mut book, number);
     }
 
     /// The call has ended without a guard.
@@ -89,7 +87,12 @@ impl Judge {
         if let (Patience::Until(wait), false) = (attempt.wish.patience, ending == Ending::Dropped) {
             let wait = micros(wait);
             let waited = now - began;
-            let most = wait.max(100_000) * 101 / 100 + TIMER_LATE + GRACE;
+            // Each key of a multi-lock may take 100 ms to answer at all.
+            let most = match attempt.wish.kind {
+                Kind::Several => wait + KEYS_MAX * 100_000,
+                _ => wait.max(100_000),
+            };
+            let most = most * 101 / 100 + TIMER_LATE + GRACE;
             if waited > most && self.world.ran_freely(pid, began) {
                 self.fail(Rule::Waiting, || format!("a{number} waited {waited} µs, not {wait}"));
             }

@@ -6,7 +6,7 @@ use std::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Rule {
-    /// Never two valid guards on one key.
+    /// Never more valid guards on one key than its limit, and an exclusive one alone.
     Exclusion,
     /// Fences are unique and grow with every grant.
     Fence,
@@ -22,9 +22,11 @@ pub enum Rule {
     Order,
     /// A grant reaches its waiter within one heartbeat.
     Handover,
+    /// An upgrade is answered at once, and never waits for others.
+    Upgrade,
     /// Waiting ends: by a grant, at its limit, after a holder's death.
     Waiting,
-    /// Nothing stays held by nobody.
+    /// Nothing stays held by nobody, such as one key of a multi-lock that could not be had.
     Orphan,
     /// Over a good network nothing fails.
     Calm,
@@ -38,7 +40,7 @@ pub enum Rule {
 
 impl Rule {
     /// Those about locks. The other two, `Spin` and `Panic`, are about any program.
-    pub const OF_LOCKS: [Self; 12] = [
+    pub const OF_LOCKS: [Self; 13] = [
         Self::Exclusion,
         Self::Fence,
         Self::Validity,
@@ -47,6 +49,7 @@ impl Rule {
         Self::Successor,
         Self::Order,
         Self::Handover,
+        Self::Upgrade,
         Self::Waiting,
         Self::Orphan,
         Self::Calm,

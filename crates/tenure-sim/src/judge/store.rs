@@ -4,11 +4,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tenure::protocol::{Op, Reply, Request};
+use tenure::protocol::{Inspection, Op, Reply, Request};
+use tenure::{Fence, Key};
 
+use crate::kind::{Kind, attempt_of};
 use crate::process::TIMER_LATE;
+use crate::world::Pid;
 
-use super::attempt::{Attempt, Stage, attempt_of};
+use super::attempt::{Attempt, Stage};
 use super::lease::Lease;
 use super::rule::Rule;
 use super::truth::{Change, NewGrant, Standing};
@@ -25,7 +28,7 @@ impl Judge {
             _ => None,
         };
         if let (Some(acquire), Some(from)) = (claim, change.from) {
-            let number = attempt_of(&acquire.label);
+            let number = attempt_of(&acquire.label, change.key);
             if let Some(attempt) = number.and_then(|n| attempts.get_mut(&n)) {
                 let longest = micros(attempt.wish.ttl.max(attempt.wish.window()));
                 attempt.ghost |= now > from.sent + longest * 98 / 100;
@@ -35,6 +38,12 @@ impl Judge {
         let is_quorum = truths.is_quorum();
         let truth = truths.at(change.node, change.key);
         let difference = truth.follow(change, now);
+        let top = truth.top_fence;
+        for changed in &difference.changed {
+            if changed.fence <= top {
+                self.fail(Rule::Fence, || format!("{changed:?} was changed after {top:?}"));
+            }
+        }
         for grant in &difference.grants {
             if is_quorum {
                 self.judge_topped_up(leases, change, grant);
@@ -46,6 +55,8 @@ impl Judge {
             truth.top_fence = truth.top_fence.max(grant.holding.fence);
             self.granted(attempts, grant, now);
         }
+        let fences = difference.changed.iter().map(|changed| changed.fence);
+        truth.top_fence = fences.fold(truth.top_fence, Fence::max);
         for robbed in &difference.robbed {
             self.fail(Rule::Successor, || format!("{:?} ended the lease {robbed:?}", change.op));
         }
@@ -63,7 +74,8 @@ impl Judge {
             }
             let since = attempts[number].began;
             let holding = truths.at(change.node, change.key).holding(&lease.owner);
-            let is_other_grant = holding.is_some_and(|h| h.fence != lease.fence) && !is_quorum;
+            let is_other_grant =
+                holding.is_some_and(|h| h.first_fence != lease.fence) && !is_quorum;
             let backing = truths.backing(change.key, &lease.owner, since);
             if !is_other_grant && backing.is_some_and(|until| until >= now) {
                 continue;
@@ -110,15 +122,20 @@ impl Judge {
     }
 
     /// Answers of a server have arrived at a caller that waits for them.
-    pub(crate) fn answered(&self, node: usize, steps: &[Request], replies: &[Reply]) {
+    pub(crate) fn answered(&self, node: usize, to: Pid, steps: &[Request], replies: &[Reply]) {
         let now = self.world.now();
         let mut book = self.book();
         let (is_quorum, majority) = (book.truths.is_quorum(), book.truths.majority());
         for (step, reply) in steps.iter().zip(replies) {
-            let Op::Renew { owner, .. } = &step.op else { continue };
-            if *reply == Reply::Renewed {
-                continue;
+            if let Reply::Inspected(seen) = reply {
+                self.inspected(&mut book, to, &step.key, seen);
             }
+            let owner = match (&step.op, reply) {
+                (Op::Renew { .. }, Reply::Renewed) => continue,
+                (Op::Resize { owner, .. }, Reply::Gone | Reply::Withdrawn)
+                | (Op::Renew { owner, .. }, _) => owner,
+                _ => continue,
+            };
             for lease in book.leases.values_mut().filter(|l| l.owner == *owner) {
                 lease.gone_at.insert(node);
                 if !is_quorum {
@@ -126,6 +143,21 @@ impl Judge {
                 }
                 // A quorum's nodes may each be topped up again, or all be gone.
                 lease.may_end_early |= is_quorum && lease.gone_at.len() >= majority;
+            }
+        }
+    }
+
+    /// A process that does not know what its lease claims has looked, and the lease is not there.
+    fn inspected(&self, book: &mut Book, pid: Pid, key: &Key, seen: &Inspection) {
+        let now = self.world.now();
+        let Book { attempts, leases, .. } = book;
+        for (number, lease) in leases.iter_mut().filter(|(_, lease)| lease.is_unsure) {
+            let wish = &attempts[number].wish;
+            if wish.pid != pid || wish.key != *key {
+                continue;
+            }
+            if seen.holders.iter().all(|holder| holder.owner != lease.owner) {
+                lease.told_gone.get_or_insert(now);
             }
         }
     }
@@ -158,7 +190,8 @@ impl Judge {
                 });
             }
         }
-        if looks {
+        // One key of several is not handed out before the others are.
+        if looks && attempt.wish.kind != Kind::Several {
             let heartbeat = micros(attempt.wish.window().min(attempt.wish.ttl)) * 101 / 300;
             self.watch_handover(
                 number,

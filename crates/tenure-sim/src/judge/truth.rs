@@ -7,9 +7,8 @@ use tenure::protocol::{KeyState, Op};
 use tenure::{Fence, Key, Owner, StoreTime};
 
 use crate::clock::Clock;
+use crate::kind::attempt_of;
 use crate::server::Sender;
-
-use super::attempt::attempt_of;
 
 /// A step that a server has carried out.
 pub(crate) struct Change<'a> {
@@ -28,6 +27,8 @@ pub(crate) struct Holding {
     pub(crate) owner: Owner,
     pub(crate) attempt: Option<u64>,
     pub(crate) fence: Fence,
+    /// The fence of its grant; a change of its claim has brought another one since.
+    pub(crate) first_fence: Fence,
     pub(crate) granted: u64,
     /// True time.
     pub(crate) until: u64,
@@ -35,7 +36,7 @@ pub(crate) struct Holding {
 
 impl Holding {
     fn is_same_grant(&self, other: &Self) -> bool {
-        self.owner == other.owner && self.fence == other.fence
+        self.owner == other.owner && self.first_fence == other.first_fence
     }
 }
 
@@ -82,10 +83,22 @@ pub(crate) struct NewGrant {
 #[derive(Debug, Default)]
 pub(crate) struct Difference {
     pub(crate) grants: Vec<NewGrant>,
+    /// Leases that got another fence with another claim.
+    pub(crate) changed: Vec<Holding>,
     /// Leases that ended before their time, and not by their own owner.
     pub(crate) robbed: Vec<Holding>,
     /// Places that vanished, and not by their own owner.
     pub(crate) vanished: Vec<Standing>,
+}
+
+/// The largest fences that programs were handed for a key. Those of shares that are granted side by
+/// side may arrive in any order.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct TopHanded {
+    pub(crate) of_any: Fence,
+    pub(crate) of_exclusive: Fence,
+    /// The attempt that has the largest.
+    pub(crate) by: u64,
 }
 
 /// All servers, key by key.
@@ -94,8 +107,8 @@ pub(crate) struct Truths {
     nodes: Vec<BTreeMap<Key, Truth>>,
     /// When each server last lost its memory.
     forgotten: Vec<Option<u64>>,
-    /// The largest fence of each key that a program was handed.
-    pub(crate) top_handed: BTreeMap<Key, Fence>,
+    /// The largest fences of each key that a program was handed.
+    pub(crate) top_handed: BTreeMap<Key, TopHanded>,
 }
 
 impl Truths {
@@ -156,12 +169,16 @@ impl Truth {
             .after
             .holders()
             .iter()
-            .map(|h| Holding {
-                owner: h.owner.clone(),
-                attempt: attempt_of(&h.label),
-                fence: h.fence,
-                granted: self.grant(&h.owner, h.fence).map_or(now, |old| old.granted),
-                until: when(h.expires),
+            .map(|h| {
+                let old = self.same_lease(change.op, &h.owner, h.fence);
+                Holding {
+                    owner: h.owner.clone(),
+                    attempt: attempt_of(&h.label, change.key),
+                    fence: h.fence,
+                    first_fence: old.map_or(h.fence, |old| old.first_fence),
+                    granted: old.map_or(now, |old| old.granted),
+                    until: when(h.expires),
+                }
             })
             .collect();
         let goes_on = |old: &Holding| holdings.iter().any(|h| h.is_same_grant(old));
@@ -174,7 +191,11 @@ impl Truth {
 
         let line = self.line_after(change, now);
         let mut passes = self.passes;
-        for holding in holdings.iter().filter(|h| self.grant(&h.owner, h.fence).is_none()) {
+        for holding in &holdings {
+            if let Some(old) = self.holdings.iter().find(|old| old.is_same_grant(holding)) {
+                difference.changed.extend((old.fence != holding.fence).then(|| holding.clone()));
+                continue;
+            }
             let index = self.line.iter().position(|s| s.owner == holding.owner);
             let before = &self.line[..index.unwrap_or(self.line.len())];
             let stays =
@@ -208,8 +229,10 @@ impl Truth {
         self.holdings.iter().find(|h| h.owner == *owner)
     }
 
-    fn grant(&self, owner: &Owner, fence: Fence) -> Option<&Holding> {
-        self.holding(owner).filter(|h| h.fence == fence)
+    /// The same lease before a step, if it is none that the step granted.
+    fn same_lease(&self, op: &Op, owner: &Owner, fence: Fence) -> Option<&Holding> {
+        let is_changed = matches!(op, Op::Resize { owner: by, .. } if by == owner);
+        self.holding(owner).filter(|h| h.fence == fence || is_changed)
     }
 
     /// The line after a step, in the order in which its places were taken.
@@ -223,7 +246,7 @@ impl Truth {
                 let old = self.line.iter().find(stood);
                 Standing {
                     owner: p.owner.clone(),
-                    attempt: attempt_of(&p.label),
+                    attempt: attempt_of(&p.label, change.key),
                     since: old.map_or(now, |s| s.since),
                     first_since: old.map_or(u64::MAX, |s| s.first_since),
                     alive_until: change.clock.when(p.alive_until.as_micros()),

@@ -2,6 +2,7 @@
 //! in is found, and a seed means one run.
 #![allow(clippy::print_stdout, reason = "a test talks to people")]
 
+mod all_kinds;
 mod one_server;
 mod quorum;
 

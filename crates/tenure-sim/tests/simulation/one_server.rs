@@ -5,9 +5,9 @@
 use tenure::mutants::Mutant;
 use tenure_sim::{Defect, Options, Rule};
 
-#[cfg(tenure_mutants)]
-use super::finds_mutant;
 use super::{ENOUGH, finds_defect, promises_hold, repeats};
+#[cfg(tenure_mutants)]
+use super::{all_kinds, finds_mutant};
 
 /// Seeds in which every promise must hold; `TENURE_SEEDS` asks for more of them.
 const SEEDS: u64 = 1_200;
@@ -78,7 +78,8 @@ fn bugs_built_into_the_server_are_found() {
 #[test]
 fn each_rule_proves_itself_on_a_bug() {
     for rule in Rule::OF_LOCKS {
-        let in_engine = MUTANTS.iter().any(|(_, proven, _)| *proven == rule);
+        let of_kinds = all_kinds::MUTANTS.iter().any(|(_, proven)| *proven == rule);
+        let in_engine = of_kinds || MUTANTS.iter().any(|(_, proven, _)| *proven == rule);
         let in_server = DEFECTS.iter().any(|(_, proven, _)| *proven == rule);
         assert!(in_engine || in_server, "no bug shows that {rule} finds anything");
     }

@@ -12,7 +12,8 @@ use super::{ENOUGH, finds_defect, promises_hold, repeats};
 /// Seeds in which every promise must hold; `TENURE_SEEDS` asks for more of them.
 const SEEDS: u64 = 2_000;
 
-const QUORUM: Options = Options { quorum: true, defect: None, only: None, trace: false };
+const QUORUM: Options =
+    Options { quorum: true, all_kinds: false, defect: None, only: None, trace: false };
 
 /// Bugs of the engine and of the quorum, and which rule alone must find each.
 #[cfg(tenure_mutants)]

@@ -215,8 +215,14 @@ impl Engine {
         let limit = limit.min(sent + self.options.store_timeout);
         // A claim can be refused for good, and its caller is told why. Every other step that is
         // refused has failed.
-        let is_claim =
-            matches!(op, Op::Acquire(_) | Op::AcquireAll(_) | Op::Steal(_) | Op::Transfer { .. } | Op::Begin { .. });
+        let is_claim = matches!(
+            op,
+            Op::Acquire(_)
+                | Op::AcquireAll(_)
+                | Op::Steal(_)
+                | Op::Transfer { .. }
+                | Op::Begin { .. }
+        );
         let mut replies = self.call(vec![Request { key: key.clone(), op }], limit).await?;
         let reply = replies.swap_remove(0);
         let may_fail = !is_claim || matches!(reply, Reply::Unknown(_));

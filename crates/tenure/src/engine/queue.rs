@@ -214,9 +214,12 @@ fn try_later(engine: &Engine, id: TimerId, waiter: &Waiter) {
 }
 
 /// Ends the waiting with an error. The claim is withdrawn at once, since the waiter's own task may
-/// be late to hear of it.
+/// be late to hear of it. After a grant the claim is the lease's: the refusal of an earlier
+/// heartbeat, which comes late, does not touch it.
 fn end_waiting(engine: &Arc<Engine>, waiter: &Waiter, error: Error) {
-    waiter.fail(error);
+    if !waiter.fail(error) {
+        return;
+    }
     withdraw_if_asked(engine, waiter);
     engine.tables.leave_waiter(&waiter.acquire.owner, engine.now());
 }

@@ -242,14 +242,16 @@ impl Waiter {
         true
     }
 
-    /// Ends the waiting with an error.
-    pub(super) fn fail(&self, error: Error) {
+    /// Ends the waiting with an error, if it still waits.
+    pub(super) fn fail(&self, error: Error) -> bool {
         let mut state = self.state();
-        if matches!(state.outcome, Outcome::Waiting) {
-            state.outcome = Outcome::Failed(error);
-            drop(state);
-            self.tell();
+        if !matches!(state.outcome, Outcome::Waiting) {
+            return false;
         }
+        state.outcome = Outcome::Failed(error);
+        drop(state);
+        self.tell();
+        true
     }
 
     /// Takes the outcome, once; `None` while it waits.

@@ -11,6 +11,7 @@ mod groups;
 mod heartbeats;
 mod inbox;
 mod last_handle;
+mod late_answers;
 mod links;
 mod lost_replies;
 mod observed;

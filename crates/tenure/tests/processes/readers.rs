@@ -7,6 +7,7 @@
 use std::fs::File;
 use std::io::Write as _;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{FlockOperation, flock};
@@ -107,9 +108,12 @@ async fn role_reader_or_writer() {
 async fn write(room: &Room, rwlock: &RwLock) {
     let is_careless = std::env::var_os(IS_CARELESS).is_some();
     loop {
-        let asked = now();
-        let writer = if is_careless { rwlock.read().await } else { rwlock.write().await };
-        let (writer, begin) = (writer.expect("granted"), now());
+        let (writer, asked) = if is_careless {
+            (rwlock.read().await.expect("granted"), now())
+        } else {
+            write_from(rwlock).await
+        };
+        let begin = now();
         let inside = room.enter(FlockOperation::NonBlockingLockExclusive);
         tokio::time::sleep(WRITING).await;
         drop(inside);
@@ -117,6 +121,25 @@ async fn write(room: &Room, rwlock: &RwLock) {
         writer.release().await.expect("released");
         tokio::time::sleep(BETWEEN).await;
     }
+}
+
+/// Waits in line as a writer, and answers since when it stood there: the time until its request has
+/// got there is the machine's.
+async fn write_from(rwlock: &RwLock) -> (Guard, u128) {
+    let in_line = async {
+        let seen = || async { rwlock.inspect().await.expect("a look").waiters };
+        while !seen().await.iter().any(|waiter| waiter.exclusive) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        now()
+    };
+    let (mut writer, mut in_line) = (pin!(rwlock.write()), pin!(in_line));
+    let since = tokio::select! {
+        biased;
+        writer = &mut writer => return (writer.expect("granted"), now()),
+        since = &mut in_line => since,
+    };
+    (writer.await.expect("granted"), since)
 }
 
 /// Every fourth time it writes in place if it is alone.
@@ -202,12 +225,13 @@ fn longest(turns: &[Turn], time: impl Fn(&Turn) -> Duration) -> Duration {
     turns.iter().map(time).max().unwrap_or_default()
 }
 
-/// The longest time from the end of the last one that was waited for.
+/// The longest time from the end of the last one that was waited for; without any, from the
+/// request. So it has all that the machine adds to the time of the lock.
 fn handoff(turns: &[Turn], others: &[Turn]) -> Duration {
     longest(turns, |turn| {
         let ends = others.iter().map(|other| other.end);
         let last = ends.filter(|end| (turn.asked..=turn.begin).contains(end)).max();
-        last.map(|end| turn.begin.saturating_sub(end)).unwrap_or_default()
+        turn.begin.saturating_sub(last.unwrap_or(turn.asked))
     })
 }
 
@@ -231,6 +255,8 @@ fn stream_of_readers(server: Option<Flavour>) {
         writer.len()
     );
     assert_eq!(violations, 0, "a writer was not alone");
+    // Those in front of it got the lock before it stood in line: each has to hear of that, and to
+    // stay, and then the writer has to hear.
     assert!(wait <= 2 * (stay + handoff), "the writer was starved: {wait:?}");
 }
 

@@ -1,5 +1,5 @@
 //! The bytes of keys on a server that programs of an earlier time know, too: those of exclusive
-//! claims alone. Keys with shares have another form, which such programs refuse.
+//! claims alone. Keys with shares have other forms, which such programs refuse.
 
 use std::time::Duration;
 
@@ -23,6 +23,15 @@ fn eval(server: &Server, script: &str) -> String {
 
 fn form(server: &Server) -> String {
     eval(server, &format!("return string.sub(redis.call('GET', '{RECORD}') or '--', 1, 2)"))
+}
+
+/// The shares in a record of shares alone, in which fences and times are asterisks: fence, since,
+/// expires, units and claim of each.
+fn shares(server: &Server) -> String {
+    let record = format!("string.sub(redis.call('GET', '{RECORD}'), 43)");
+    let shares = eval(server, &format!("return {record}"));
+    let hidden = |(at, c)| if at % 91 < 48 { '*' } else { c };
+    shares.chars().enumerate().map(hidden).collect()
 }
 
 /// The limit, and the units of the first holder, in a packed record.
@@ -70,9 +79,10 @@ async fn keys_with_shares_have_another_form_as_long_as_there_are_any() {
         let done = async |op| ask(&store, "key", op).await.expect("an answer");
         // Held, of 1 of 1: it must not be taken for a mutex.
         done(share(claim(1, 1), 1, 1)).await;
-        assert_eq!((form(&server).as_str(), packed(&server).as_str()), ("1H", "1 1"));
+        assert_eq!(form(&server), "1R");
         assert_eq!(server.command(&["EXISTS", "key"]).int(), 0);
         done(Op::Acquire(heartbeat(2, 1, 1))).await;
+        assert_eq!((form(&server).as_str(), packed(&server).as_str()), ("1H", "1 1"), "a queue");
         done(release(1)).await;
         // Waited for, behind a holder that has all.
         done(share(heartbeat(3, 1, 1), 2, 3)).await;
@@ -83,7 +93,19 @@ async fn keys_with_shares_have_another_form_as_long_as_there_are_any() {
         assert_eq!(form(&server), "1S", "it is the record of a mutex again");
         done(release(2)).await;
         done(share(claim(1, 1), 2, 3)).await;
+        done(share(claim(2, 1), 1, 3)).await;
+        let one = |number, units| {
+            let (numbers, attempt) = ("*".repeat(48), "0".repeat(15));
+            format!(
+                "{numbers}000000000{units}\u{1}owner {number}\n1{attempt}{number}label {number}"
+            )
+        };
+        assert_eq!((form(&server), shares(&server)), ("1R".into(), one(1, 2) + &one(2, 1)));
         done(release(1)).await;
+        assert_eq!((form(&server), shares(&server)), ("1R".into(), one(2, 1)));
+        done(Op::Renew { owner: owner(2), ttl: Duration::from_secs(60) }).await;
+        assert_eq!((form(&server), shares(&server)), ("1R".into(), one(2, 1)));
+        done(release(2)).await;
         assert_eq!(form(&server), "1S", "and when it is free");
     }
 }
@@ -121,7 +143,7 @@ async fn the_lock_follows_the_units() {
         let Reply::Granted { fence } = done(Op::Acquire(claim(1, 1))).await else { panic!() };
         let down = resize(fence, Claim::EXCLUSIVE, one);
         assert_eq!(done(down).await, Reply::Resized { fence });
-        assert_eq!((server.command(&["EXISTS", "key"]).int(), form(&server).as_str()), (0, "1H"));
+        assert_eq!((server.command(&["EXISTS", "key"]).int(), form(&server).as_str()), (0, "1R"));
         // Another library has taken the name: it is left alone.
         server.command(&["SET", "key", "redis-py's", "PX", "60000"]);
         let up = resize(fence, one, Claim::EXCLUSIVE);

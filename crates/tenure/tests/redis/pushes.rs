@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use tenure_testkit::{Fate, Flavour, Proxy, Pushes, Reply, Server, Which, wait_until};
+use tenure_testkit::{Fate, Flavour, LIMIT, Proxy, Pushes, Reply, Server, Which, wait_until};
 
 use crate::world::{
     acquire, connect, granted, ms, nothing_but_memories, quick, take, until, until_waiting, waiting,
@@ -103,6 +103,47 @@ async fn an_inbox_that_was_killed_is_opened_again_and_brings_pushes() {
         before.release().await.expect("released");
         let guard = granted(waiter).await;
         guard.release().await.expect("released");
+    }
+}
+
+/// Readers of two programs behind a writer are granted in one step.
+async fn readers_are_told_together(flavour: Flavour) {
+    const READERS: usize = 1_000;
+    let server = Server::of(flavour).start();
+    let (rival, programs) = (
+        connect(&server.url()).await,
+        [connect(&server.url()).await, connect(&server.url()).await],
+    );
+    let writer = rival.rwlock("key").write().await.expect("free");
+    let readers = programs.iter().cycle().take(READERS).map(|locks| {
+        let rwlock = locks.rwlock("key");
+        tokio::spawn(async move { rwlock.read().await.expect("granted") })
+    });
+    let readers: Vec<_> = readers.collect();
+    until_waiting(&rival, "key", READERS).await;
+    server.command(&["CONFIG", "RESETSTAT"]);
+    writer.release().await.expect("released");
+    let mut guards = Vec::new();
+    for reader in readers {
+        guards.push(reader.await.expect("no panic"));
+    }
+    let stats = server.command(&["INFO", "commandstats"]).text().expect("a text");
+    let published = stats.lines().find_map(|line| line.strip_prefix("cmdstat_publish:calls="));
+    let published = published.and_then(|rest| rest.split(',').next()).map(str::parse::<usize>);
+    println!("{flavour}: {published:?} messages for {READERS} readers");
+    let seen = rival.rwlock("key").inspect().await.expect("a look");
+    assert_eq!((seen.holders.len(), seen.waiters.len()), (READERS, 0));
+    assert_eq!(published, Some(Ok(programs.len())), "one message to each program");
+    drop(guards);
+    for locks in programs {
+        locks.close(LIMIT).await.expect("closes");
+    }
+}
+
+#[tokio::test]
+async fn readers_of_one_program_that_are_granted_together_are_told_by_one_message() {
+    for flavour in Flavour::ALL {
+        readers_are_told_together(flavour).await;
     }
 }
 

@@ -35,7 +35,7 @@ async fn record_of_a_run_outlives_its_tick_and_plain_locks() {
         let done = async |op| ask(&store, "key", op).await.expect("an answer");
         assert!(matches!(done(begin(1)).await, Reply::Granted { .. }));
         assert_eq!(server.command(&["GET", "key"]).text().as_deref(), Some("owner 1"));
-        assert_eq!(form(&server), "1R");
+        assert_eq!(form(&server), "1J");
         assert_eq!(done(finish(1, Outcome::failed("no table"))).await, Reply::Finished);
         assert_eq!(server.command(&["EXISTS", "key"]).int(), 0);
         for number in 2..4 {

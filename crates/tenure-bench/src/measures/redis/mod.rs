@@ -6,6 +6,7 @@ mod commands;
 pub(crate) mod handoff;
 mod idle;
 mod quorum;
+mod shares;
 
 use tenure_testkit::{Flavour, Server};
 
@@ -16,6 +17,7 @@ pub(crate) use commands::measure as commands;
 pub(crate) use handoff::measure as handoff;
 pub(crate) use idle::measure as idle;
 pub(crate) use quorum::measure as quorum;
+pub(crate) use shares::measure as shares;
 
 /// Measures on each kind of server; every figure's name begins with the server's.
 fn on_each(

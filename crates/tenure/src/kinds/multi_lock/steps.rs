@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::engine::{self, AcquireOptions, Engine, LeaseEntry};
 use crate::guard::Guard;
+use crate::mutants;
 use crate::process::OfProcess;
 use crate::runtime::Moment;
 use crate::types::{Operation, Result};
@@ -48,9 +49,10 @@ async fn acquire_once(
         let options = AcquireOptions { wait, ..options.clone() };
         let held = tokio::select! {
             biased;
-            held = engine::acquire(engine, &options) => held?,
+            held = engine::acquire(engine, &options) => held,
             () = first_to_lose(&taken) => return Ok(None),
         };
+        let held = held.inspect_err(|_| keep_one(&mut taken))?;
         taken.push(Guard::new(engine, held));
     }
     Ok(if_held(taken))
@@ -71,7 +73,10 @@ pub(super) async fn try_acquire(
     }
     let mut taken = Vec::with_capacity(options.len());
     for options in options {
-        let Some(held) = engine::try_acquire(engine, options).await? else { return Ok(None) };
+        let Some(held) = engine::try_acquire(engine, options).await? else {
+            keep_one(&mut taken);
+            return Ok(None);
+        };
         taken.push(Guard::new(engine, held));
     }
     taken.iter().try_for_each(|guard: &Guard| guard.check())?;
@@ -90,6 +95,13 @@ fn guards(engine: &Arc<Engine>, held: Vec<LeaseEntry>) -> Vec<Guard> {
 /// While this task did not run, a lease may have ended.
 fn if_held(taken: Vec<Guard>) -> Option<Vec<Guard>> {
     Some(taken).filter(|taken| taken.iter().all(|guard| guard.held()))
+}
+
+/// A fault that the simulation finds, and nothing without it: one key is not given back.
+fn keep_one(taken: &mut Vec<Guard>) {
+    if mutants::has!(HalfRolledBack) {
+        taken.pop().into_iter().for_each(std::mem::forget);
+    }
 }
 
 /// Refuses all keys for one that the store refuses, before anything is touched.

@@ -381,10 +381,19 @@ impl Parts {
     }
 }
 
-/// Reads a push: attempt, fence, stamp, owner value and key, a line each. Any other message is
-/// ignored, since anybody may publish anything.
-pub(super) fn decode_push(payload: &[u8]) -> Option<Push> {
-    let mut lines = std::str::from_utf8(payload).ok()?.splitn(5, '\n');
+/// Reads the pushes of a message, one behind the other. A message in another form is ignored as a
+/// whole, since anybody may publish anything.
+pub(super) fn decode_pushes(payload: &[u8]) -> Option<Vec<Push>> {
+    let mut lines = std::str::from_utf8(payload).ok()?.split('\n').peekable();
+    let mut pushes = Vec::with_capacity(1);
+    while lines.peek().is_some() {
+        pushes.push(decode_push(&mut lines)?);
+    }
+    Some(pushes)
+}
+
+/// Reads a push: attempt, fence, stamp, owner value and key, a line each.
+fn decode_push<'a>(lines: &mut impl Iterator<Item = &'a str>) -> Option<Push> {
     let attempt = u64::from_str_radix(lines.next()?, 16).ok()?;
     let fence = Fence::new(lines.next()?.parse().ok()?);
     let stamp = lines.next()?.parse().ok()?;
@@ -402,12 +411,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_push_is_read_and_rubbish_is_not() {
-        let push = decode_push(b"ff\n12\n3\njob-1\nstock: 7").expect("a push");
+    fn pushes_are_read_and_rubbish_is_not() {
+        let read = decode_pushes(b"ff\n12\n3\njob-1\nstock: 7\na\n13\n4\njob-2\nstock: 8");
+        let read = read.expect("two pushes");
+        let [push, second] = &read[..] else { panic!("{read:?}") };
         assert_eq!(push.owner, Owner::from_parts("job-1", 255));
         assert_eq!((push.fence.get(), push.stamp, push.key.as_str()), (12, 3, "stock: 7"));
-        for rubbish in [&b""[..], b"ff\n12\n3\njob-1", b"x\n1\n1\na\nb", b"1\n1\n1\na\n", b"\xff"] {
-            assert_eq!(decode_push(rubbish), None, "{rubbish:?}");
+        assert_eq!((second.owner.value(), second.key.as_str()), ("job-2", "stock: 8"));
+        for rubbish in [
+            &b""[..],
+            b"ff\n12\n3\njob-1",
+            b"x\n1\n1\na\nb",
+            b"1\n1\n1\na\n",
+            b"\xff",
+            b"1\n2\n3\na\nb\n1",
+        ] {
+            assert_eq!(decode_pushes(rubbish), None, "{rubbish:?}");
         }
     }
 

@@ -5,9 +5,7 @@ use std::iter;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use crate::protocol::{
-    Acquire, Count, FenceRule, Group, Op, Outcome, Request, TickClock, Ticks,
-};
+use crate::protocol::{Acquire, Count, FenceRule, Group, Op, Outcome, Request, TickClock, Ticks};
 use crate::types::{Fence, Owner};
 
 use super::client::{Command, digits};
@@ -232,7 +230,7 @@ fn append_fast(
             let names = template.names(key);
             names.lock(keys).record(keys);
             match run {
-                Run::Acquires(_) | Run::Proposals(..) | Run::Group(..) => {}
+                Run::Acquires(_) | Run::Shares(..) | Run::Proposals(..) | Run::Group(..) => {}
                 Run::Handoffs(_) => _ = names.queue(&mut others),
                 Run::Renewals(_) | Run::Releases => names.queue(&mut others).buried(&mut others),
             }
@@ -265,6 +263,8 @@ enum Run {
     Acquires(Duration),
     /// The ttl, and the number of keys.
     Group(Duration, usize),
+    /// The ttl, the units, and their limit.
+    Shares(Duration, u32, u32),
     /// The ttl, what is proposed, and how far from the server's clock it counts.
     Proposals(Duration, Fence, Duration),
     /// The ttl of the next.
@@ -277,7 +277,7 @@ impl Run {
     /// Whether it needs a number, so that it is not carried out again when it arrives late. A
     /// handoff needs none: it grants while its sender holds, so once.
     fn may_grant(self) -> bool {
-        matches!(self, Self::Acquires(_) | Self::Proposals(..) | Self::Group(..))
+        matches!(self, Self::Acquires(_) | Self::Shares(..) | Self::Proposals(..) | Self::Group(..))
     }
 
     fn is_group(self) -> bool {
@@ -350,13 +350,16 @@ fn may_grant(op: &Op) -> bool {
 fn run_of(op: &Op) -> Option<Run> {
     match op {
         Op::Acquire(acquire) => {
-            let is_plain = acquire.claim.is_exclusive() && acquire.queue.is_none();
+            let Acquire { claim, ttl, .. } = *acquire;
             let run = match acquire.fence {
-                FenceRule::Mint => Run::Acquires(acquire.ttl),
-                FenceRule::Propose { fence, within } => Run::Proposals(acquire.ttl, fence, within),
-                FenceRule::Carry(_) => return None,
+                FenceRule::Mint if claim.is_exclusive() => Run::Acquires(ttl),
+                FenceRule::Mint => Run::Shares(ttl, claim.units(), claim.limit()),
+                FenceRule::Propose { fence, within } if claim.is_exclusive() => {
+                    Run::Proposals(ttl, fence, within)
+                }
+                FenceRule::Propose { .. } | FenceRule::Carry(_) => return None,
             };
-            is_plain.then_some(run)
+            acquire.queue.is_none().then_some(run)
         }
         Op::AcquireAll(group) => {
             let (_, first) = &group.members()[0];
@@ -385,6 +388,7 @@ impl Words {
         let (letter, ttl) = match run {
             Run::Acquires(ttl) => ("a", Some(ttl)),
             Run::Group(ttl, _) => ("g", Some(ttl)),
+            Run::Shares(ttl, ..) => ("s", Some(ttl)),
             Run::Proposals(ttl, ..) => ("p", Some(ttl)),
             Run::Handoffs(ttl) => ("h", Some(ttl)),
             Run::Renewals(ttl) => ("n", Some(ttl)),
@@ -394,8 +398,10 @@ impl Words {
         if let Some(ttl) = ttl {
             self.span(ttl);
         }
-        if let Run::Proposals(_, fence, within) = run {
-            self.proposal(fence, within);
+        match run {
+            Run::Shares(_, units, limit) => _ = self.number(units.into()).number(limit.into()),
+            Run::Proposals(_, fence, within) => _ = self.proposal(fence, within),
+            _ => {}
         }
     }
 

@@ -16,8 +16,8 @@ use super::client::{
     Cause, Command, Connected, Failure, OnPush, Pipeline, Server, Use, Value, drive_until_cut,
 };
 
-/// Reads a push out of the bytes that a script published.
-pub(super) type Decode = fn(&[u8]) -> Option<Push>;
+/// Reads the pushes out of the bytes that a script published.
+pub(super) type Decode = fn(&[u8]) -> Option<Vec<Push>>;
 
 /// The beginning of the names of inbox channels. An ACL must allow `&tenure:inbox:*`.
 pub(super) const CHANNELS: &str = "tenure:inbox:";
@@ -187,10 +187,12 @@ impl Subscriber {
         Arc::new(move |items| {
             let [Value::BulkString(kind), _, Value::BulkString(payload)] = items else { return };
             if kind == b"message"
-                && let Some(push) = decode(payload)
+                && let Some(told) = decode(payload)
             {
-                // Nobody listens any more: the task ends by itself.
-                let _ = pushes.send(push);
+                for push in told {
+                    // Nobody listens any more: the task ends by itself.
+                    let _ = pushes.send(push);
+                }
             }
         })
     }

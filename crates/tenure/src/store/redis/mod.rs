@@ -359,7 +359,7 @@ impl Store for Redis {
     fn inbox(&self) -> Answer<'_, Option<Inbox>> {
         Box::pin(async {
             let server = &self.shared.here()?.server;
-            Ok(inbox::open(server, decode::decode_push).await?)
+            Ok(inbox::open(server, decode::decode_pushes).await?)
         })
     }
 

@@ -13,12 +13,11 @@ macro_rules! fragments {
 
 /// Names and texts of all fragments.
 pub(super) const FRAGMENTS: &[(&str, &str)] = fragments!(
-    "clock" "fast" "fast/acquire" "fast/give" "fast/group" "fast/holder" "fast/member" "fences"
-    "full" "full/acquire" "full/begin" "full/finish" "full/grants" "full/group" "full/holders"
-    "full/inspect" "full/layout" "full/operations" "full/queue" "full/read" "full/release"
-    "full/run" "full/state" "full/steps"
-    "full/tombstones" "full/units" "layout" "lock" "marker" "meet" "place" "prelude" "proposal"
-    "steps" "write"
+    "clock" "fast" "fast/acquire" "fast/give" "fast/group" "fast/holder" "fast/member" "fast/share"
+    "fast/share_busy" "fences" "full" "full/acquire" "full/begin" "full/finish" "full/grants"
+    "full/group" "full/holders" "full/inspect" "full/layout" "full/operations" "full/queue"
+    "full/read" "full/release" "full/run" "full/state" "full/steps" "full/tombstones" "full/units"
+    "layout" "lock" "marker" "meet" "place" "prelude" "proposal" "shares_layout" "steps" "write"
 );
 
 /// The first words on each new connection to a guarded server.

@@ -238,6 +238,20 @@ fn line_draft() -> impl Strategy<Value = Draft> {
     ]
 }
 
+/// A step that few words describe, of a few who share a key.
+pub(crate) fn share_draft() -> impl Strategy<Value = Draft> {
+    let who = || 0..4_u64;
+    let ttl = || 1000..4000_u64;
+    prop_oneof![
+        4 => (who(), 1..3_u32, ttl()).prop_map(|(owner, units, ttl)| Draft::Acquire {
+            owner, claim: share(units, 4), ttl, window: None, stamp: 0, fence: FenceRule::Mint,
+        }),
+        3 => who().prop_map(|owner| Draft::Release { owner, min_hold: 0, tombstone: None }),
+        1 => (who(), ttl()).prop_map(|(owner, ttl)| Draft::Renew { owner, ttl }),
+        1 => Just(Draft::Inspect),
+    ]
+}
+
 /// The steps of one call on these keys: a few here and there, or many on one.
 fn mixed(keys: &'static [u8]) -> impl Strategy<Value = Vec<(u8, Draft)>> {
     let crowd = (prop::sample::select(keys), prop::collection::vec(draft(), 10..40));

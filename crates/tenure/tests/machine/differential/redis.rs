@@ -9,7 +9,7 @@ use tenure::store::{Redis, RedisOptions, Store};
 use tenure::{Claim, Key, Owner, StoreTime};
 use tenure_testkit::{Flavour, Server};
 
-use super::drafts::{Draft, Ends, Model, asks, steps};
+use super::drafts::{Draft, Ends, Model, asks, share, share_draft, steps};
 
 /// Where the scripts read the time in place of the server's clock.
 const CLOCK: &str = "test:clock";
@@ -34,8 +34,8 @@ pub(super) enum Event {
 #[derive(Debug, Clone, Copy)]
 enum Keys {
     /// Two, whose fences all come from the clock, which is above that number and never set back.
-    /// The second has no lock of that kind: what is sent again in full, within the same call, would
-    /// find the number at the clock.
+    /// The second has no lock of that kind, and nothing that may be sent again in full, after the
+    /// rest of its call: it would find the number at the clock.
     OfTheClock,
     /// This one alone, with fences that are proposed, carried and raised, too.
     Only(&'static [u8]),
@@ -84,7 +84,8 @@ impl Keys {
         match (self, &mut draft) {
             (Self::Only(_), _) => {}
             (Self::OfTheClock, Draft::Raise { .. }) => return None,
-            (Self::OfTheClock, Draft::Acquire { window: None, .. }) if key == 1 => {
+            (Self::OfTheClock, Draft::Acquire { window: window @ None, .. }) if key == 1 => {
+                *window = Some(900);
                 return self.fit(0, draft.of_a_share());
             }
             (Self::OfTheClock, Draft::Acquire { fence, .. } | Draft::Pass { fence, .. }) => {
@@ -239,11 +240,28 @@ impl Scene {
     }
 }
 
+/// Steps of shares that few words describe.
+fn of_shares() -> impl Strategy<Value = (Keys, Vec<Event>)> {
+    let event = prop_oneof![
+        12 => share_draft().prop_map(|draft| Event::Ask(vec![(0, draft)])),
+        1 => (1..3000_u64).prop_map(|ms| Event::Pass(stretched_span(Duration::from_millis(ms)))),
+    ];
+    prop::collection::vec(event, 1..40).prop_map(|events| (Keys::Only(&[0]), events))
+}
+
 fn equal_on(flavour: Flavour, keys: &[Keys], company: u32, cases: u32) {
+    equal(flavour, &sequence(keys), company, cases);
+}
+
+fn equal(
+    flavour: Flavour,
+    sequence: &impl Strategy<Value = (Keys, Vec<Event>)>,
+    company: u32,
+    cases: u32,
+) {
     let scene = Scene::start(flavour, company);
     let config = ProptestConfig { cases, max_shrink_time: 30_000, ..ProptestConfig::default() };
-    let sequence = sequence(keys);
-    let ran = proptest::test_runner::TestRunner::new(config).run(&sequence, |(_, events)| {
+    let ran = proptest::test_runner::TestRunner::new(config).run(sequence, |(_, events)| {
         scene.tokio_runtime.block_on(scene.run(events));
         Ok(())
     });
@@ -274,6 +292,13 @@ fn valkey_answers_so_in_company() {
     equal_on(Flavour::Valkey, &ALL, 9, 200);
 }
 
+#[test]
+fn shares_alone_are_answered_so() {
+    for (flavour, company) in [(Flavour::Redis, 0), (Flavour::Valkey, 9)] {
+        equal(flavour, &of_shares(), company, 100);
+    }
+}
+
 /// By an owner that has given back, and by one that has the value of the holder and no more.
 #[test]
 fn a_pass_is_only_the_holders() {
@@ -302,6 +327,39 @@ fn a_pass_is_only_the_holders() {
         let scene = Scene::start(flavour, 0);
         let events = calls.iter().map(|draft| Event::Ask(vec![(0, draft.clone())])).collect();
         scene.tokio_runtime.block_on(scene.run(events));
+    }
+}
+
+/// Steps of a mutex and of shares that few words describe, in one call.
+#[test]
+fn shares_and_mutexes_travel_together() {
+    let acquire = |owner, claim| Draft::Acquire {
+        owner,
+        claim,
+        ttl: 3000,
+        window: None,
+        stamp: 1,
+        fence: FenceRule::Mint,
+    };
+    let (whole, one, two) = (Claim::EXCLUSIVE, share(1, 3), share(2, 3));
+    let release = |owner| Draft::Release { owner, min_hold: 0, tombstone: None };
+    let renew = |owner| Draft::Renew { owner, ttl: 3900 };
+    let calls = [
+        vec![(0, acquire(0, whole)), (1, acquire(0, one)), (2, acquire(0, two))],
+        vec![(0, release(0)), (1, acquire(1, two)), (2, acquire(1, two))],
+        vec![(0, acquire(1, one)), (1, renew(1)), (2, renew(1))],
+        vec![(0, renew(1)), (1, release(0)), (2, acquire(2, one))],
+        vec![(0, Draft::Inspect), (1, Draft::Inspect), (2, Draft::Inspect)],
+        vec![(0, release(1)), (1, release(1)), (2, release(0))],
+        vec![(0, acquire(2, whole)), (1, acquire(2, whole)), (2, acquire(2, one))],
+        vec![(0, Draft::Inspect), (1, Draft::Inspect), (2, Draft::Inspect)],
+    ];
+    for flavour in Flavour::ALL {
+        for company in [0, 9] {
+            let scene = Scene::start(flavour, company);
+            let events = calls.iter().cloned().map(Event::Ask).collect();
+            scene.tokio_runtime.block_on(scene.run(events));
+        }
     }
 }
 

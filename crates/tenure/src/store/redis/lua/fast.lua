@@ -1,10 +1,11 @@
--- The fast branch: plain steps of mutexes, of which most come to a command or two. They come in
--- runs, a run being a letter, the ttl that its steps share, and for each step a claim in one word:
--- owner, line feed, 1, attempt.
+-- The fast branch: plain steps of mutexes and of shares, of which most come to a command or two.
+-- They come in runs, a run being a letter, the ttl that its steps share, and for each step a claim
+-- in one word: owner, line feed, 1, attempt.
 --   a acquire   (1 of 1, without a place in the queue) and the label behind the attempt
 --   g group     as a; after the ttl comes the number of keys. It is a run of its own
 --   p acquire   as a; after the ttl comes the fence that all of the run propose: pN:W, at least N,
 --               which counts as no farther than W from the clock
+--   s acquire   as a, of a share; after the ttl come the units and their limit
 --   h handoff   (ahead of the queue, 1 of 1, without min_hold and tombstone) and, as a word of its
 --               own, the claim of the next, as with a; the ttl is the next one's
 --   n renew
@@ -12,17 +13,18 @@
 -- Nothing here fails for a key's sake, but for what is protected.
 --
 -- needs   fences, layout, prelude, steps
--- gives   nth, letter, beside, ttl, px, px_text, numbers, proposal, next_claim, group, claim, lock,
---         record, reply
+-- gives   nth, letter, beside, ttl, px, px_text, numbers, proposal, units, limit, next_claim, group,
+--         claim, lock, record, reply
 local KEYS, ARGV, nth = KEYS, ARGV, 0
-local letter, is_acquire, beside, ttl, px, px_text, numbers, proposal, next_claim, group
+local letter, is_acquire, beside, ttl, px, px_text, numbers
+local proposal, units, limit, next_claim, group
 repeat
   local claim, lock, record = ARGV[at], found[first], found[first + 1]
   if #claim == 1 then
     letter, at = claim, at + 1
     is_acquire = letter == 'a' or letter == 'p' or letter == 'g'
     -- So many other keys each of them has.
-    beside = (is_acquire or not with_others) and 0 or letter == 'h' and 3 or 4
+    beside = (is_acquire or letter == 's' or not with_others) and 0 or letter == 'h' and 3 or 4
     if letter ~= 'r' then
       ttl, at = ARGV[at] + 0, at + 1
       px = math.max(1, math.ceil(ttl / 1000))
@@ -32,6 +34,8 @@ repeat
       numbers = fence_text .. now_text .. format(NUMBER, now + ttl)
     elseif letter == 'p' then
       proposal, at = ARGV[at], at + 1
+    elseif letter == 's' then
+      units, limit, at = ARGV[at] + 0, ARGV[at + 1] + 0, at + 2
     end
     if letter == 'g' then
       -- include fast/group
@@ -47,6 +51,8 @@ repeat
     -- It ends with its key, so that its time needs no look.
     gone, reply = gone or {}, nil
     gone[#gone + 1] = KEYS[first]
+  elseif letter == 's' or not lock and record and letter ~= 'h' and sub(record, 1, 2) == SHARES then
+    -- include fast/share
   else
     if letter == 'h' then next_claim, at = ARGV[at], at + 1 end
     -- include fast/holder

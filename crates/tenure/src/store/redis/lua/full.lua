@@ -22,10 +22,14 @@
 --   I inspect
 --
 -- needs   steps
--- gives   acquire, renew, release, handoff, withdraw, transfer, force, raise, steal, resize,
---         set_limit, begin, finish, inspect, acquire_all
+-- gives   groups, operations, acquire, renew, release, handoff, withdraw, transfer, force, raise,
+--         steal, resize, set_limit, begin, finish, inspect, acquire_all
 
--- include full/read
+-- The steps by their keys; whether an operation is among them.
+local groups, operations = {}, {}
+do
+  -- include full/read
+end
 -- include proposal
 -- include lock
 -- include place

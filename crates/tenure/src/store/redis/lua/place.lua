@@ -1,7 +1,8 @@
 -- A waiter's place as it is stored (its units as in full/layout.lua), and the push that tells a
--- waiter of its grant.
+-- waiter of its grant: five lines, attempt, fence, stamp, owner and name of the key. The pushes of a
+-- call to one inbox are one message, one behind the other.
 --
--- needs   preface, prelude
+-- needs   preface, prelude, steps
 -- gives   read_place, announce
 local function read_place(packed)
   local p = cmsgpack.unpack(packed)
@@ -11,10 +12,12 @@ local function read_place(packed)
   }
 end
 
--- Without the right to publish, the waiter looks by itself.
 local function announce(lock_key, place, fence)
-  if place.inbox == '' then return end
+  local inbox = place.inbox
+  if inbox == '' then return end
   local name = sub(lock_key, before + 1, -behind - 1)
   local push = { place.attempt, format('%d', fence), place.stamp, place.owner, name }
-  ask('PUBLISH', place.inbox, table.concat(push, '\n'))
+  pushes = pushes or {}
+  pushes[inbox] = pushes[inbox] or {}
+  table.insert(pushes[inbox], table.concat(push, '\n'))
 end

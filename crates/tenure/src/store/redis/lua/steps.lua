@@ -39,7 +39,7 @@
 --
 -- needs   preface
 -- gives   number, fast_steps, told, has_number, base, with_others, at, first, others, found, gone,
---         usual, answer, left
+--         usual, answer, pushes, left
 
 -- include prelude
 -- include layout
@@ -56,8 +56,9 @@ local found = known > 0 and call('MGET', unpack(KEYS, 1, known)) or {}
 if has_number or ARGV[at] ~= 'r' then
   -- include clock
 end
--- The keys that are deleted in the end; the fence of the first grant; the other answers.
-local gone, usual, answer = nil, 0, nil
+-- The keys that are deleted in the end; the fence of the first grant; the other answers; what is
+-- told to each inbox.
+local gone, usual, answer, pushes = nil, 0, nil, nil
 -- include fences
 -- include marker
 -- Fast steps that the machine must look at.
@@ -70,6 +71,10 @@ if left or at <= #ARGV then
   -- include full
 end
 if gone then call('DEL', unpack(gone)) end
+-- Without the right to publish, waiters look by themselves.
+if pushes then
+  for inbox, told in pairs(pushes) do ask('PUBLISH', inbox, table.concat(told, '\n')) end
+end
 if has_number then
   -- It is refused under memory pressure only if nothing was written, and so nothing granted. Where
   -- another one holds the number is kept as well: the request shall not be carried out when it

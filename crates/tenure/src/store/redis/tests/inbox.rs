@@ -8,10 +8,10 @@ use crate::store::{Inbox, Push};
 use crate::types::{Fence, Key, Owner};
 
 /// The payload is the stamp.
-fn decode(payload: &[u8]) -> Option<Push> {
+fn decode(payload: &[u8]) -> Option<Vec<Push>> {
     let stamp = std::str::from_utf8(payload).ok()?.parse().ok()?;
     let (key, owner) = (Key::new("key").ok()?, Owner::from_parts("owner", 1));
-    Some(Push { key, owner, fence: Fence::new(7), stamp })
+    Some(vec![Push { key, owner, fence: Fence::new(7), stamp }])
 }
 
 fn publish(real: &RealServer, inbox: &Inbox, payload: &str) -> i64 {

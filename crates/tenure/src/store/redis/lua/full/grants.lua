@@ -36,9 +36,10 @@ local function take_for(place, expires)
 end
 
 local function grant_from_queue()
+  if state.waiting == 0 or is_guarded then return end
+  local held = used()
   -- Where no share fits, nothing does.
-  while state.waiting > 0 and used() < (state.limit or ALL) and not is_foreign()
-    and not is_guarded do
+  while state.waiting > 0 and held < (state.limit or ALL) and not is_foreign() do
     local id = call('ZRANGE', names.queue, '0', '0')[1]
     local place = id and place_of(id)
     if not id then
@@ -48,7 +49,8 @@ local function grant_from_queue()
       -- dies.
       remove_place(id)
     else
-      if used() + place.units > limit_for(place.units) then return end
+      held = held + place.units
+      if held > limit_for(place.units) then return end
       local expires, fence = now + place.lease, next_fence()
       if not take_for(place, expires) then return end
       remove_place(id)

@@ -1,9 +1,7 @@
 -- Reads the steps: which come upon which key, and which operations are used. A step over several
 -- keys is a group with members.
 --
--- needs   layout, steps
--- gives   groups, operations
-local groups, operations = {}, {}
+-- needs   full, layout, steps
 
 local function read_owner(step)
   step.owner, step.attempt, at = ARGV[at], ARGV[at + 1], at + 2

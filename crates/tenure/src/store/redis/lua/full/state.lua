@@ -69,7 +69,7 @@ local function load(lock, record, seen)
     waiting, arrivals = unpack_from(LINE, record, LINE_AT)
     claim_at = QUEUED_CLAIM_AT
   elseif form ~= SINGLE then
-    return unpack_record(form, sub(record, LEASE_AT))
+    return unpack_record(form, record)
   end
   local fence, since, expires = unpack_from(LEASE, record, LEASE_AT)
   local owner, _, attempt, label = match(record, CLAIM, claim_at)
@@ -87,8 +87,6 @@ local function load(lock, record, seen)
   }
 end
 
-local NOBODY = { owner = '', attempt = ('0'):rep(16), label = '', since = 0, expires = 0 }
-
 local function record_of_state()
   local holder = state.holders[1]
   if not has_shares() then state.limit = nil end
@@ -97,11 +95,13 @@ local function record_of_state()
   if state.limit or state.buried ~= 0 or not has_one_fence or state.run then
     return pack_record(state)
   end
-  holder = holder or NOBODY
-  local form, line = SINGLE, ''
+  local form, line, since, expires, claim = SINGLE, '', 0, 0, NOBODY
+  if holder then
+    since, expires = holder.since, holder.expires
+    claim = holder.owner .. '\n' .. LAYOUT .. holder.attempt .. holder.label
+  end
   if state.waiting > 0 then form, line = QUEUED, pack(LINE, state.waiting, state.arrivals) end
-  return form .. pack(LEASE, state.fence, holder.since, holder.expires) .. line
-    .. holder.owner .. '\n' .. LAYOUT .. holder.attempt .. holder.label
+  return form .. pack(LEASE, state.fence, since, expires) .. line .. claim
 end
 
 local function save()
