@@ -29,6 +29,8 @@ pub enum Operation {
     Write,
     /// Changing the part of the key that is held: a downgrade or an upgrade.
     Resize,
+    /// Changing the value beside a claim.
+    SetValue,
     /// Adopting a ticket: the lease changes its owner.
     Transfer,
     /// Taking a lock away from its holder.
@@ -51,6 +53,7 @@ impl fmt::Display for Operation {
             Self::Hold => "hold",
             Self::Write => "write under",
             Self::Resize => "resize",
+            Self::SetValue => "set the value of",
             Self::Transfer => "transfer",
             Self::Force => "force",
             Self::SetPermits => "set the permits of",

@@ -51,12 +51,15 @@ impl Taken<'_> {
                 | Op::Renew { .. }
                 | Op::Transfer { .. }
                 | Op::Resize { .. }
-                | Op::SetLimit { .. },
+                | Op::SetLimit { .. }
+                | Op::SetValue { .. },
                 _,
             ) => {}
             (Op::Inspect, Reply::Inspected(seen)) => {
                 ensure!(self.before == self.after, "a look changed something");
-                ensure!(seen.holders.len() == self.live_holders().count(), "holders miscounted");
+                let shown = seen.holders.iter().map(|h| (h.fence, h.value.as_ref()));
+                let live = self.live_holders().map(|h| (h.fence, h.value.as_ref()));
+                ensure!(shown.eq(live), "other holders are shown than there are");
                 ensure!(seen.waiters.len() == self.live_places().count(), "waiters miscounted");
             }
             (Op::Acquire(_), Reply::Busy { .. } | Reply::SelfHeld)

@@ -80,6 +80,8 @@ impl Taken<'_> {
         self.pass_is_a_release_and_an_acquire()?;
         self.resize_is_due()?;
         self.limit_is_set()?;
+        self.leases_begin_with_their_values()?;
+        self.value_is_set()?;
         self.refusals_change_nothing()?;
         self.limits_are_compared()?;
         self.own_value_is_not_waited_for()?;

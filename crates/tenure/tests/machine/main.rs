@@ -18,3 +18,4 @@ mod memory;
 mod properties;
 mod regressions;
 mod units;
+mod values;

@@ -330,9 +330,10 @@ pub(super) fn vote(op: &Op, word: &Word, index: usize) -> Vote {
         (_, Some(Reply::Granted { fence } | Reply::Transferred { fence })) => Vote::For(*fence),
         (_, None | Some(Reply::Refused(_) | Reply::Full(_) | Reply::Unknown(_))) => Vote::Fault,
         (Op::Acquire(_) | Op::Steal(_), Some(_)) => Vote::Against,
-        (_, Some(Reply::Renewed | Reply::Inspected(_) | Reply::Forced { .. })) => {
-            Vote::For(Fence::default())
-        }
+        (
+            _,
+            Some(Reply::Renewed | Reply::ValueSet | Reply::Inspected(_) | Reply::Forced { .. }),
+        ) => Vote::For(Fence::default()),
         // Any answer to a release means that the node holds the lease no more.
         (Op::Release { .. } | Op::Withdraw { .. }, Some(_)) => Vote::For(Fence::default()),
         (_, Some(_)) => Vote::Against,

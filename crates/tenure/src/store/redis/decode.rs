@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::protocol::{
     Blocker, Group, Guarded, HolderView, Inspection, Op, Reply, Request, State, WaiterView,
 };
-use crate::types::{Fence, Key, Label, Owner};
+use crate::types::{Fence, Key, Label, Owner, Value as Claimed};
 
 use super::super::{Push, StoreError, StoreErrorClass};
 use super::client::{Failure, Value};
@@ -162,6 +162,7 @@ fn decode_one(reply: Value) -> Option<Reply> {
         "mismatch" => Reply::Mismatch(parts.text()?.into()),
         "renewed" => Reply::Renewed,
         "released" => Reply::Released,
+        "value_set" => Reply::ValueSet,
         "resized" => Reply::Resized { fence: parts.fence()? },
         "limit_set" => {
             let was = parts.small()?;
@@ -304,6 +305,14 @@ impl Parts {
         Some(Owner::from_parts(&value, attempt))
     }
 
+    /// The value beside a claim, if there is one.
+    fn value(&mut self) -> Option<Option<Claimed>> {
+        if self.0.is_empty() {
+            return Some(None);
+        }
+        Some(Some(Claimed::from_word(&self.text()?)?))
+    }
+
     fn blocker(&mut self) -> Option<Option<Blocker>> {
         let label = self.text()?;
         let held_for = self.number()?;
@@ -337,6 +346,7 @@ impl Parts {
                 fence: h.fence()?,
                 since: h.span()?,
                 remaining: h.span()?,
+                value: h.value()?,
             })
         })?;
         let waiters = self.list(|w| {

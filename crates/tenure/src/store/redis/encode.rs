@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use crate::protocol::{Acquire, FenceRule, Group, Op, Request};
-use crate::types::{Fence, Owner};
+use crate::types::{Fence, Owner, Value};
 
 use super::client::{Command, digits};
 use super::keys::{self, Template};
@@ -348,6 +348,7 @@ fn run_of(op: &Op) -> Option<Run> {
     match op {
         Op::Acquire(acquire) => {
             let is_plain = acquire.claim.is_exclusive() && acquire.queue.is_none();
+            let is_plain = is_plain && acquire.value.is_none();
             let run = match acquire.fence {
                 FenceRule::Mint => Run::Acquires(acquire.ttl),
                 FenceRule::Propose { fence, within } => Run::Proposals(acquire.ttl, fence, within),
@@ -369,6 +370,7 @@ fn run_of(op: &Op) -> Option<Run> {
         }
         Op::Handoff { min_hold, tombstone, to, ahead, .. } => {
             let is_plain = to.claim.is_exclusive() && to.fence == FenceRule::Mint;
+            let is_plain = is_plain && to.value.is_none();
             let is_plain = is_plain && *ahead && min_hold.is_zero() && tombstone.is_none();
             is_plain.then_some(Run::Handoffs(to.ttl))
         }
@@ -449,6 +451,9 @@ impl Words {
             }
             Op::SetLimit { limit } => _ = self.number((*limit).into()),
             Op::AcquireAll(_) => unreachable!("it is over several keys"),
+            Op::SetValue { owner, fence, value } => {
+                self.owner(owner).number(fence.get()).text(value.word());
+            }
             Op::Inspect => {}
         }
     }
@@ -462,7 +467,7 @@ impl Words {
     }
 
     fn acquire(&mut self, acquire: &Acquire) {
-        let Acquire { owner, label, claim, ttl, queue, fence } = acquire;
+        let Acquire { owner, label, claim, ttl, queue, fence, value } = acquire;
         self.owner(owner).text(label.as_str());
         self.number(claim.units().into()).number(claim.limit().into()).span(*ttl);
         match queue {
@@ -479,6 +484,7 @@ impl Words {
             FenceRule::Propose { fence, within } => self.proposal(*fence, *within),
             FenceRule::Carry(fence) => self.text(&format!("c{}", fence.get())),
         };
+        self.text(value.as_ref().map_or("", Value::word));
     }
 }
 
@@ -496,6 +502,7 @@ fn letter(op: &Op) -> &'static str {
         Op::Resize { .. } => "C",
         Op::SetLimit { .. } => "L",
         Op::AcquireAll(_) => "G",
+        Op::SetValue { .. } => "V",
         Op::Inspect => "I",
     }
 }

@@ -16,8 +16,8 @@ pub(super) const FRAGMENTS: &[(&str, &str)] = fragments!(
     "clock" "fast" "fast/acquire" "fast/give" "fast/group" "fast/holder" "fast/member" "fences"
     "full" "full/acquire" "full/grants" "full/group" "full/holders" "full/inspect" "full/layout"
     "full/operations" "full/queue" "full/read" "full/release" "full/state" "full/steps"
-    "full/tombstones" "full/units" "layout" "lock" "marker" "meet" "place" "prelude" "proposal"
-    "steps" "write"
+    "full/tombstones" "full/units" "full/value" "layout" "lock" "marker" "meet" "place" "prelude"
+    "proposal" "steps" "write"
 );
 
 /// The first words on each new connection to a guarded server.

@@ -14,6 +14,7 @@ use rustix::fs::FlockOperation;
 
 use super::beside::{self, Inodes, Standing};
 use super::boot;
+use super::columns;
 use super::cut_off;
 use super::error::{self, Stage};
 use super::locate::{at, locate};
@@ -365,6 +366,7 @@ fn tune(db: &mut Connection, boot_id: &str) -> rusqlite::Result<()> {
     db.pragma_update(None, "journal_mode", "WAL")?;
     db.pragma_update(None, "synchronous", "NORMAL")?;
     db.execute_batch(tombstones::INDEXES)?;
+    columns::add(db)?;
     reboot(db, boot_id)
 }
 

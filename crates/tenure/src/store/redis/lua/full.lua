@@ -1,9 +1,10 @@
 -- The full branch: the machine of one key, every operation, whatever the key has. It carries out
 -- what the fast branch has left, and the full steps: for each key the number of its steps, and for
 -- each of them the letter of its operation and the arguments; an owner is a value and an attempt.
---   A acquire   owner label units limit ttl window stamp inbox fence
+--   A acquire   owner label units limit ttl window stamp inbox fence value
 --               (units and limit of an exclusive claim: ALL of full/layout.lua)
 --               (fence: empty: one is minted, pN:W: as in fast.lua, cN: it is N)
+--               (value: empty: none, else as in full/value.lua)
 --   N renew     owner ttl
 --   R release   owner min_hold tombstone (-1: none)
 --   P handoff   owner min_hold tombstone ahead (1 or 0), then as A
@@ -16,6 +17,7 @@
 --   L set limit limit
 --   G acquire all (in place of the number of steps, and then the number of keys, for all of which
 --               the names are given) as A, for each key
+--   V set value owner fence value
 --   I inspect
 --
 -- needs   steps
@@ -52,6 +54,9 @@ end
 -- include full/steps
 if operations.G then
   -- include full/group
+end
+if operations.V then
+  -- include full/value
 end
 
 answer = answer or { 0 }

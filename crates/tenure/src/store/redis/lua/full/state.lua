@@ -93,7 +93,9 @@ local function record_of_state()
   if not has_shares() then state.limit = nil end
   -- The short forms have one fence for both, the key's and the holder's.
   local has_one_fence = not holder or holder.fence == state.fence
-  if state.limit or state.buried ~= 0 or not has_one_fence then return pack_record(state) end
+  if state.limit or state.buried ~= 0 or not has_one_fence or holder and holder.value then
+    return pack_record(state)
+  end
   holder = holder or NOBODY
   local form, line = SINGLE, ''
   if state.waiting > 0 then form, line = QUEUED, pack(LINE, state.waiting, state.arrivals) end

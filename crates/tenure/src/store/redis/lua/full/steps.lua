@@ -1,7 +1,7 @@
 -- Steps of one key: how they are read, carried out and answered.
 --
 -- needs   fences, full, full/grants, full/queue, full/state, lock, prelude, steps
--- gives   failed, carry_out, take_in_hand, carry_out_steps
+-- gives   OPERATIONS, failed, carry_out, take_in_hand, carry_out_steps
 
 -- The answer of a step that failed: each answers for itself, and those that come with it go on.
 -- An error of the server as a whole (it is a replica, its disk is full) ends the call instead. A
@@ -112,7 +112,8 @@ local function carry_out_steps(steps)
   if not is_near then failed(why) end
   for index, step in ipairs(steps) do
     replies[index], rests[index] = carry_out(step)
-    key.keeps = key.keeps or (rests[index] and step.letter ~= 'A' and step.letter ~= 'S')
+    local keeps = rests[index] and step.letter ~= 'A' and step.letter ~= 'S' and step.letter ~= 'V'
+    key.keeps = key.keeps or keeps
     if #key.unwritten >= MANY or index == #steps then
       local is_done, failure = pcall(write_places)
       if not is_done then fail_all(replies, is_queued, failure) end
