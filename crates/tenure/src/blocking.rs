@@ -23,6 +23,7 @@
 //! # Ok(()) }
 //! ```
 
+mod election;
 mod kinds;
 mod multi_lock;
 mod reentrant;
@@ -41,7 +42,8 @@ use crate::scope::{Compensated, Failure, Finished};
 use crate::ticket::Ticket;
 use crate::types::{DataCommand, DataValue, Error, Key, LostReason, Result};
 
-pub use kinds::{Mutex, RwLock, Semaphore};
+pub use election::{Leaders, Leadership};
+pub use kinds::{Election, Mutex, RwLock, Semaphore};
 pub use multi_lock::{MultiGuard, MultiLock, all};
 pub use reentrant::{ReentrantGuard, ReentrantMutex};
 
@@ -76,6 +78,11 @@ pub fn rwlock(name: impl AsRef<str>) -> RwLock {
     crate::default::rwlock(name).into()
 }
 
+/// [`tenure::election`](crate::election), for blocking use.
+pub fn election(name: impl AsRef<str>) -> Election {
+    crate::default::election(name).into()
+}
+
 /// [`tenure::Locks`](crate::Locks) for blocking use. [`connect`] makes them, or `From`, from the
 /// async ones. Both may be used side by side.
 #[derive(Debug, Clone)]
@@ -107,6 +114,11 @@ impl Locks {
     /// See [`Locks::rwlock`](crate::Locks::rwlock).
     pub fn rwlock(&self, key: impl AsRef<str>) -> RwLock {
         self.0.rwlock(key).into()
+    }
+
+    /// See [`Locks::election`](crate::Locks::election).
+    pub fn election(&self, key: impl AsRef<str>) -> Election {
+        self.0.election(key).into()
     }
 
     /// See [`Locks::list`](crate::Locks::list).

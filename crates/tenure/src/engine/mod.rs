@@ -12,7 +12,7 @@
 //! | `cleanup`, `queue`, `release`, `renew` | what becomes of leases and waiters |
 //! | `write` | commands on data under a lease |
 //! | `contact`, `attempt`, `poll`, `acquire`, `group` | acquiring |
-//! | `resize` | changing what a lease claims |
+//! | `resize`, `value` | changing what a lease claims, and the value beside it |
 //! | `keepalive` | the task in the background |
 
 mod acquire;
@@ -34,6 +34,7 @@ mod resize;
 mod schedule;
 mod signal;
 mod tables;
+mod value;
 mod waiter;
 mod write;
 
@@ -71,6 +72,7 @@ pub use options::{LocksOptions, Renewal};
 pub(crate) use release::give_back;
 pub(crate) use renew::extend;
 pub(crate) use resize::{resize, settled};
+pub(crate) use value::set_value;
 pub(crate) use write::write;
 
 #[derive(Debug)]

@@ -44,6 +44,7 @@ each_example! {
     compensation: 1,
     cron: 3,
     hand_over: 1,
+    leader: 1,
     paused_writer: 1,
     permits: 1,
     reentrant: 1,

@@ -10,4 +10,5 @@ mod late;
 mod nodes;
 mod opening;
 mod servers;
+mod values;
 mod votes;
