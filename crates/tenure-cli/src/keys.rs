@@ -95,18 +95,19 @@ fn is_separated(words: &[OsString]) -> bool {
 /// `typed` is the number of words that name the keys.
 fn hint_for(keys: &Keys, typed: usize, by_option: bool, words: &[OsString]) -> String {
     let separated = is_separated(words);
+    let verb = env::args().nth(1).unwrap_or_default();
     let before = env::args_os().count().saturating_sub(words.len() + usize::from(separated));
     // Options are not repeated: a store's URL may carry a password.
     let options = if before > 2 + typed { " [OPTIONS]" } else { "" };
     if let Some(instead) = shell::instead_of(words) {
         let keys = keys.words(by_option);
         return format!(
-            "; no shell is involved: use {instead}, so: tenure run{options} {keys} -- {instead}"
+            "; no shell is involved: use {instead}, so: tenure {verb}{options} {keys} -- {instead}"
         );
     }
     let is_option = |word: &OsString| word.as_encoded_bytes().starts_with(b"-");
     if !separated && words.first().is_some_and(is_option) {
-        return "; tenure run has no such option: see tenure run --help".into();
+        return format!("; tenure {verb} has no such option: see tenure {verb} --help");
     }
     String::new()
 }

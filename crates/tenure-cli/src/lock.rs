@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tenure::{Locks, MultiGuard, MultiLock, Result, RwLock, Semaphore};
+use tenure::{Election, Guard, Locks, MultiGuard, MultiLock, Result, RwLock, Semaphore};
 
 use crate::keys::Keys;
 
@@ -24,6 +24,8 @@ pub(crate) enum Lock {
     Whole(MultiLock),
     Shared(RwLock),
     Permits(Semaphore, u32),
+    /// With the value of the leader.
+    Leader(Election, String),
 }
 
 /// Defines methods that set an option.
@@ -34,6 +36,7 @@ macro_rules! options {
                 Self::Whole(lock) => Self::Whole(lock.$name($option)),
                 Self::Shared(lock) => Self::Shared(lock.$name($option)),
                 Self::Permits(lock, units) => Self::Permits(lock.$name($option), units),
+                Self::Leader(lock, value) => Self::Leader(lock.$name($option), value),
             }
         })+
     };
@@ -72,6 +75,7 @@ impl Lock {
             Self::Whole(lock) => lock.validate(),
             Self::Shared(lock) => lock.validate(),
             Self::Permits(lock, _) => lock.validate(),
+            Self::Leader(lock, _) => lock.validate(),
         }
     }
 
@@ -80,6 +84,9 @@ impl Lock {
             Self::Whole(lock) => lock.acquire().await,
             Self::Shared(lock) => lock.read().await.map(MultiGuard::from),
             Self::Permits(lock, units) => lock.acquire_many(*units).await.map(MultiGuard::from),
+            Self::Leader(lock, value) => {
+                Ok(MultiGuard::from(Guard::from(lock.campaign(value).await?)))
+            }
         }
     }
 
@@ -89,6 +96,9 @@ impl Lock {
             Self::Shared(lock) => Ok(lock.try_read().await?.map(MultiGuard::from)),
             Self::Permits(lock, units) => {
                 Ok(lock.try_acquire_many(*units).await?.map(MultiGuard::from))
+            }
+            Self::Leader(lock, value) => {
+                Ok(lock.try_campaign(value).await?.map(Guard::from).map(MultiGuard::from))
             }
         }
     }
