@@ -59,7 +59,7 @@ impl<'a> Health<'a> {
             None if now >= self.at => Some(format!("not ready within {}", show(self.check.every))),
             None => return None,
         };
-        // What still runs is killed.
+        // If it still runs, this kills it.
         self.running = None;
         self.at = self.at.max(now);
         self.outcome(failure)

@@ -31,9 +31,9 @@ const CANDIDATE: &str = "\
 The life of a candidate:
   It waits in line until it leads, and starts CMD. If the leadership is lost, CMD and all it started
   are ended by the deadline, and it is a candidate again.
-  CMD fails (or --check fails --fails times in a row, which ends CMD): the leadership is given up, so
-  that another host can lead at once, and it is a candidate again after 1s. Each failure doubles the
-  pause, up to 1m; a CMD that ran for 1m begins anew.
+  CMD fails (or --check fails --fails times in a row, which ends CMD): the leadership is given up,
+  so that another host can lead at once, and it is a candidate again after 1s. Each failure doubles
+  the pause, up to 1m; a CMD that ran for 1m begins anew.
   CMD ends with 0: its work is done. The leadership is given up, and tenure ends with 0.
   INT, TERM or QUIT (or HUP, if CMD dies of it): when CMD has ended, tenure ends with CMD's code.
   A store that cannot be reached at the start ends tenure with 69; later it is waited for.

@@ -56,7 +56,7 @@ pub(crate) struct Plan {
     pub(crate) candidate: Option<Candidate>,
 }
 
-/// What only a candidate has.
+/// The part of a plan that only a candidate has.
 pub(crate) struct Candidate {
     pub(crate) value: String,
     pub(crate) check: Option<Check>,

@@ -1,5 +1,5 @@
-//! Three candidates for one role. Each leads in its turn, and tells its address; an observer follows
-//! the leaders, as the clients of a service would.
+//! Three candidates for one role. Each leads in its turn, and tells its address. An observer
+//! follows the leaders, as the clients of a service would.
 //!
 //! ```sh
 //! cargo run --example leader

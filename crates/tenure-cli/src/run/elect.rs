@@ -1,5 +1,5 @@
-//! `tenure elect`: a candidate again and again. It decides what follows when a leadership has ended,
-//! and holds nothing itself.
+//! `tenure elect`: a candidate again and again. It decides what follows when a leadership has
+//! ended, and holds nothing itself.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ const WORKED: Duration = Duration::from_secs(60);
 /// The pause before the next candidature if nothing has failed.
 const AFTER_LOSS: Duration = Duration::from_millis(100);
 
-/// What follows when a leadership, or the way to it, has ended.
+/// The next step when a leadership, or the way to it, has ended.
 #[derive(Debug, PartialEq, Eq)]
 enum Next {
     /// The run ends as it says.

@@ -36,8 +36,8 @@ const ELECTION: Kind = Kind { name: "an election", has_many_holders: false };
 /// database: it ends with the leadership.
 ///
 /// A leadership is a lease. It is renewed until it is resigned, dropped or lost, and the next
-/// candidate in line leads then. Its *term* is the [fence](crate::Lease::fence): a number that grows
-/// from leader to leader. A leader that was paused may act for a moment after the next one was
+/// candidate in line leads then. Its *term* is the [fence](crate::Lease::fence), a number that
+/// grows from leader to leader. A leader that was paused may act for a moment after the next one was
 /// elected: hand the term to the resource, and let it refuse a smaller one.
 ///
 /// An election and a [`mutex`](crate::Locks::mutex) on the same key exclude each other; a holder of
@@ -85,7 +85,8 @@ impl Election {
     /// # Examples
     /// ```
     /// use std::time::Duration;
-    /// let error = tenure::election("k").with_ttl(Duration::from_millis(1)).validate().unwrap_err();
+    /// let election = tenure::election("k").with_ttl(Duration::from_millis(1));
+    /// let error = election.validate().unwrap_err();
     /// assert_eq!(error.message(), "a ttl of 1ms is below the limit of 10ms");
     /// ```
     pub fn validate(&self) -> Result<()> {

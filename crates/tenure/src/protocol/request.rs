@@ -126,8 +126,8 @@ pub enum Op {
     /// Acquire several keys together: all of them are granted, or none. A store that carries no
     /// step over several keys refuses it ([`Capabilities::groups`](crate::store::Capabilities)).
     AcquireAll(Group),
-    /// Replace the value beside a lease by one with a larger revision. Repeated, it does nothing; nor
-    /// does a request that arrives after a later one, or after the lease has ended.
+    /// Replace the value beside a lease by one with a larger revision. A request that is repeated,
+    /// or arrives after a later one or after the lease has ended, does nothing.
     SetValue {
         /// The holder.
         owner: Owner,

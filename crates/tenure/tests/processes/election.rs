@@ -85,7 +85,7 @@ struct Reign {
     lost: Option<Duration>,
 }
 
-/// What the candidates have written down.
+/// The file in which the candidates write.
 struct Notes(PathBuf);
 
 impl Notes {

@@ -360,7 +360,7 @@ fn run_of(op: &Op) -> Option<Run> {
             let (_, first) = &group.members()[0];
             let is_plain = |(_, acquire): &(_, Acquire)| {
                 let is_alike = acquire.ttl == first.ttl && acquire.fence == FenceRule::Mint;
-                is_alike && acquire.claim.is_exclusive()
+                is_alike && acquire.claim.is_exclusive() && acquire.value.is_none()
             };
             let run = Run::Group(first.ttl, group.members().len());
             group.members().iter().all(is_plain).then_some(run)

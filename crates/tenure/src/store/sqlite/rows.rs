@@ -140,8 +140,8 @@ pub(super) fn prune(
     Ok(over)
 }
 
-const HOLDERS: &str = "SELECT seq, owner, attempt, label, units, unit_limit, fence, since, expires, \
-     value FROM holder WHERE key = ?1 ORDER BY seq";
+const HOLDERS: &str = "SELECT seq, owner, attempt, label, units, unit_limit, fence, since, \
+     expires, value FROM holder WHERE key = ?1 ORDER BY seq";
 const PLACES: &str = "SELECT seq, owner, attempt, label, units, unit_limit, claim_lease, since, \
      alive_until, stamp, inbox, value FROM place WHERE key = ?1 ORDER BY seq";
 

@@ -1,4 +1,4 @@
-//! Who leads, in which term, and who is told.
+//! The leader and its term, as candidates and observers see them.
 
 use tenure::{
     Election, ErrorKind, Guard, Leader, Leadership, LostReason, Released, Renewal, Result,
