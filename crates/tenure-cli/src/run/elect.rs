@@ -15,7 +15,7 @@ use crate::report::Outcome;
 use crate::wait;
 use crate::watch::Cause;
 
-/// The pause after the first failure. It doubles with each failure that follows, up to the last one.
+/// The pause after the first failure. It doubles with each further failure, up to the last one.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LAST_PAUSE: Duration = Duration::from_secs(60);
 /// A CMD that ran for so long has worked: the next failure counts as the first.

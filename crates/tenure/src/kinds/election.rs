@@ -37,8 +37,8 @@ const ELECTION: Kind = Kind { name: "an election", has_many_holders: false };
 ///
 /// A leadership is a lease. It is renewed until it is resigned, dropped or lost, and the next
 /// candidate in line leads then. Its *term* is the [fence](crate::Lease::fence), a number that
-/// grows from leader to leader. A leader that was paused may act for a moment after the next one was
-/// elected: hand the term to the resource, and let it refuse a smaller one.
+/// grows from leader to leader. A leader that was paused may act for a moment after the next one
+/// was elected: hand the term to the resource, and let it refuse a smaller one.
 ///
 /// An election and a [`mutex`](crate::Locks::mutex) on the same key exclude each other; a holder of
 /// the mutex is shown as a leader without a value. A quorum carries elections. It has no line, so
