@@ -12,7 +12,7 @@ use tenure::protocol::{
 use tenure::store::{Inbox, Push, Store};
 use tenure::{Claim, Fence, Key, Label, Owner, Value};
 
-use crate::acts::{aimed, first_value, known, value};
+use crate::acts::{aimed, first_value, known, revised, value};
 
 /// No push takes so long.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -346,7 +346,9 @@ impl Draft {
                     let ttl = ttl + if *uneven { u64::from(number) * 10 } else { 0 };
                     let (owner, label, ttl) = (owner(who), label(&who), ms(&ttl));
                     let fence = FenceRule::Mint;
-                    (key(number), Acquire { owner, label, claim, ttl, queue: None, fence })
+                    // Some have a value, and then few words do not do.
+                    let value = owner.attempt().is_multiple_of(3).then(|| revised("group", 0));
+                    (key(number), Acquire { owner, label, claim, ttl, queue: None, fence, value })
                 };
                 Op::AcquireAll(Group::new(members.iter().map(claim)).expect("a good group"))
             }
