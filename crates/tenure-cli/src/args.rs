@@ -34,6 +34,10 @@ pub(crate) enum Verb {
     #[command(override_usage = "tenure once --every DUR [OPTIONS] KEY [--] CMD...")]
     #[command(after_help = help::ONCE.as_str(), after_long_help = help::ONCE.as_str())]
     Once(Box<OnceArgs>),
+    /// Be a candidate for KEY, and keep CMD running exactly while this host leads
+    #[command(override_usage = "tenure elect [OPTIONS] KEY [--] CMD...")]
+    #[command(after_help = help::ELECT.as_str(), after_long_help = help::ELECT.as_str())]
+    Elect(Box<ElectArgs>),
     /// Show who holds KEY and who waits for it
     #[command(after_help = help::LOOK.as_str(), after_long_help = help::LOOK.as_str())]
     Status(StatusArgs),
@@ -173,6 +177,61 @@ pub(crate) struct OnceArgs {
     pub(crate) cmd: Vec<OsString>,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct ElectArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// How long the leadership lasts without renewal: 10ms to 30d. After the death of this host
+    /// nobody leads for so long
+    #[arg(long, value_name = "DUR", default_value = "30s", value_parser = duration::parse)]
+    pub(crate) ttl: Duration,
+    /// The value that others see while this host leads, such as its address: at most 4096 bytes
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub(crate) value: String,
+    /// A line for sh that ends with 0 if CMD is healthy
+    #[arg(long, value_name = "SHELL LINE")]
+    pub(crate) check: Option<OsString>,
+    /// Time between two checks, and the limit of each
+    #[arg(long, value_name = "DUR", default_value = "10s", value_parser = duration::parse)]
+    #[arg(requires = "check")]
+    pub(crate) every: Duration,
+    /// Give the leadership up when so many checks in a row have failed
+    #[arg(long, value_name = "N", default_value_t = 3, requires = "check")]
+    #[arg(value_parser = value_parser!(u32).range(1..))]
+    pub(crate) fails: u32,
+    /// Time between the first signal and SIGKILL, at most a third of the ttl; 100ms at most if
+    /// somebody else may lead already
+    /// [default: 5s, or a third of the ttl if that is shorter]
+    #[arg(long, value_name = "DUR", value_parser = duration::parse)]
+    pub(crate) kill_grace: Option<Duration>,
+    /// The first signal when CMD has to end
+    #[arg(short, long, value_name = "SIG", default_value = "TERM")]
+    #[arg(value_parser = signals::parse)]
+    pub(crate) signal: Signal,
+    /// A line for sh, run after CMD has ended because the leadership was lost, for at most 30s
+    #[arg(long, value_name = "SHELL LINE")]
+    pub(crate) on_lost_exec: Option<OsString>,
+    /// A fixed owner value instead of a random one
+    #[arg(long, value_name = "VALUE")]
+    pub(crate) owner: Option<String>,
+    /// The leader's name for others [default: host:pid:CMD]
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) label: Option<String>,
+    /// Tell errors only
+    #[arg(short, long, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// Tell each step
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+    /// The key of the role: 1 to 512 bytes of UTF-8 without control characters
+    #[arg(value_name = "KEY")]
+    pub(crate) key: OsString,
+    /// The command and its arguments; no shell is involved (for one: sh -c LINE)
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(value_name = "CMD")]
+    pub(crate) cmd: Vec<OsString>,
+}
+
 /// When a run of a job is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Args)]
 pub(crate) struct OnceRule {
@@ -211,6 +270,41 @@ impl From<OnceArgs> for RunArgs {
             once: Some(rule),
             key: Some(key),
             cmd,
+        }
+    }
+}
+
+/// A candidate's run: without limits, for one key, of which it wants all.
+impl From<ElectArgs> for RunArgs {
+    fn from(args: ElectArgs) -> Self {
+        Self {
+            job: JobArgs {
+                store: args.store,
+                ttl: args.ttl,
+                max_hold: None,
+                kill_grace: args.kill_grace,
+                signal: args.signal,
+                on_lost: OnLost::Kill,
+                on_lost_exec: args.on_lost_exec,
+                label: args.label,
+                report: None,
+                quiet: args.quiet,
+                verbose: args.verbose,
+            },
+            shared: false,
+            permits: None,
+            units: None,
+            wait: None,
+            try_once: false,
+            retry: None,
+            retry_delay: Duration::ZERO,
+            min_hold: Duration::ZERO,
+            owner: args.owner,
+            busy_exit: exit::Exit::BUSY.0,
+            keys: Vec::new(),
+            once: None,
+            key: Some(args.key),
+            cmd: args.cmd,
         }
     }
 }

@@ -25,7 +25,8 @@ Kinds of locks:
   tenure run --shared KEY -- CMD       reader: beside others that share, never beside one that does
                                        not (as flock -s)
   tenure run --permits N KEY -- CMD    semaphore: N at a time (with --units K it counts as K)
-  tenure once --every 5m KEY -- CMD    job: once in each 5 minutes, on one of the hosts that try";
+  tenure once --every 5m KEY -- CMD    job: once in each 5 minutes, on one of the hosts that try
+  tenure elect KEY -- CMD              election: CMD runs on one host, and on another if that ends";
 
 const EXAMPLES_OF_ONCE: &str = "\
 Examples:
@@ -35,6 +36,21 @@ Examples:
   The hosts' clocks may differ: cron starts it in the middle of the ticks, and not at their edges.
   How the last run went, and who ran it:
     tenure status poll";
+
+const CANDIDATE: &str = "\
+The life of a candidate:
+  It waits in line until it leads, and starts CMD. If the leadership is lost, CMD and all it started
+  are ended by the deadline, and it is a candidate again.
+  CMD fails (or --check fails --fails times in a row, which ends CMD): the leadership is given up,
+  so that another host can lead at once, and it is a candidate again after 1s. Each failure doubles
+  the pause, up to 1m; a CMD that ran for 1m begins anew.
+  CMD ends with 0: its work is done. The leadership is given up, and tenure ends with 0.
+  INT, TERM or QUIT (or HUP, if CMD dies of it): when CMD has ended, tenure ends with CMD's code.
+  A store that cannot be reached at the start ends tenure with 69; later it is waited for.
+
+Example, with a service that tells its health:
+  tenure elect --ttl 5s --value \"$(hostname):8080\" --check 'curl -fs localhost:8080/health' \\
+      --every 2s scheduler -- scheduler --port 8080";
 
 const ENVIRONMENT: &str = "\
 Environment:
@@ -111,6 +127,13 @@ pub(crate) static ONCE: LazyLock<String> = LazyLock::new(|| {
     let stores = stores();
     let env = [ENVIRONMENT, ENVIRONMENT_OF_CMD].join("\n\n");
     [EXAMPLES_OF_ONCE, DURATIONS, &stores, &env, SIGNALS, exit::HELP].join("\n\n")
+});
+
+/// For `tenure elect --help`.
+pub(crate) static ELECT: LazyLock<String> = LazyLock::new(|| {
+    let stores = stores();
+    let env = [ENVIRONMENT, ENVIRONMENT_OF_CMD].join("\n\n");
+    [CANDIDATE, DURATIONS, &stores, &env, SIGNALS, exit::HELP].join("\n\n")
 });
 
 /// For `tenure status --help` and `tenure list --help`.

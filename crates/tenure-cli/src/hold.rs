@@ -10,10 +10,12 @@ use crate::args::OnLost;
 use crate::child::Child;
 use crate::command::Environment;
 use crate::duration::show;
+use crate::health::Health;
 use crate::job::{Job, Stop};
 use crate::link::Start;
 use crate::output;
 use crate::plan::Plan;
+use crate::process_tree::Status;
 use crate::sentry_client::{NotStarted, Silence};
 use crate::signals::{self, Signals};
 use crate::watch::{Cause, End, Event, Lease};
@@ -32,6 +34,21 @@ pub(crate) struct Held {
     pub(crate) lost: Option<LostReason>,
     /// CMD's group had the terminal until then.
     pub(crate) had_terminal: bool,
+    /// The signals that were passed on to CMD.
+    passed_on: Vec<Signal>,
+}
+
+impl Held {
+    /// Whether CMD got a signal that asks for the end. SIGHUP asks many a program to read its
+    /// settings again, so it counts if CMD died of it.
+    pub(crate) fn is_asked_for(&self) -> bool {
+        let died_of = |signal: Signal| self.end.status == Some(Status::Signal(signal.as_raw()));
+        self.passed_on.iter().any(|signal| match *signal {
+            Signal::INT | Signal::TERM | Signal::QUIT => true,
+            Signal::HUP => died_of(Signal::HUP),
+            _ => false,
+        })
+    }
 }
 
 /// Why CMD did not run, though the lock was held.
@@ -69,10 +86,22 @@ pub(crate) async fn run(
         format!("CMD runs as process {}, deadline {deadline} µs", child.group().as_raw_nonzero())
     });
     let max_hold = plan.max_hold.map_or(Moment::NEVER, |span| granted + span);
-    let (lost, overdue, continuing) = (None, Moment::NEVER, Continuing::NEVER);
-    Hold { plan, guard, job, runtime, child, deadline, lost, max_hold, overdue, continuing }
-        .until_end(signals)
-        .await
+    let check = plan.candidate.as_ref().and_then(|candidate| candidate.check.as_ref());
+    let hold = Hold {
+        plan,
+        guard,
+        job,
+        runtime,
+        child,
+        deadline,
+        lost: None,
+        max_hold,
+        overdue: Moment::NEVER,
+        continuing: Continuing::NEVER,
+        health: check.map(|check| Health::new(check, env, granted)),
+        passed_on: Vec::new(),
+    };
+    hold.until_end(signals).await
 }
 
 /// A grant from the queue is short until it is confirmed, which happens at once: CMD starts
@@ -114,6 +143,9 @@ struct Hold<'a> {
     /// When to do the work of a sentry that does not.
     overdue: Moment,
     continuing: Continuing,
+    /// `None` once CMD was made to end.
+    health: Option<Health<'a>>,
+    passed_on: Vec<Signal>,
 }
 
 /// The lock is lost.
@@ -166,6 +198,8 @@ impl Hold<'_> {
                     }
                 }
             }
+            self.check_health();
+            let next_check = self.health.as_ref().map_or(Moment::NEVER, Health::next_look);
             tokio::select! {
                 biased;
                 signal = signals.next() => self.heard(signal),
@@ -189,17 +223,21 @@ impl Hold<'_> {
                     self.job.continue_again(&self.child);
                     self.continuing = self.continuing.next(self.runtime.now());
                 }
+                () = self.runtime.sleep_until(next_check), if next_check != Moment::NEVER => {}
                 () = self.child.ready(self.runtime) => {}
             }
         }
     }
 
-    fn heard(&self, signal: Signal) {
+    fn heard(&mut self, signal: Signal) {
         match signal {
             Signal::TSTP => self.job.stop(Some(&self.child)),
             Signal::TTIN | Signal::TTOU => self.job.others_want_terminal(&self.child),
             Signal::CONT => self.job.go_on(&self.child),
-            signal if signals::is_passed_on(signal) => self.child.pass_on(signal),
+            signal if signals::is_passed_on(signal) => {
+                self.passed_on.push(signal);
+                self.child.pass_on(signal);
+            }
             // A child has changed: the next look shows which.
             _ => {}
         }
@@ -229,6 +267,16 @@ impl Hold<'_> {
         }
     }
 
+    fn check_health(&mut self) {
+        let Some(health) = &mut self.health else { return };
+        if let Some(failure) = health.look(self.runtime.now()) {
+            self.plan.output.notice(failure);
+        }
+        if health.is_over() {
+            self.make_end(Cause::Unhealthy, Moment::NEVER);
+        }
+    }
+
     fn check_sentry(&mut self) {
         let output = self.plan.output;
         match self.child.check_sentry(self.runtime.now()) {
@@ -246,6 +294,7 @@ impl Hold<'_> {
 
     fn make_end(&mut self, cause: Cause, at_the_latest: Moment) {
         let now = self.runtime.now();
+        self.health = None;
         let grace = cause.grace(self.plan.grace);
         self.overdue = (now + grace + PATIENCE).min(at_the_latest);
         self.child.end(cause, now);
@@ -258,6 +307,7 @@ impl Hold<'_> {
                 let limit = self.plan.max_hold.map(show).unwrap_or_default();
                 output.notice(format!("--max-hold {limit} is over; ending CMD"));
             }
+            Cause::Unhealthy => output.error("CMD is not healthy; ending CMD"),
             Cause::SentryDied => output.error("the sentry was killed; ending CMD, unguarded now"),
             Cause::Deadline if self.lost.is_none() => {
                 let key = key_at_risk(self.guard);
@@ -269,7 +319,7 @@ impl Hold<'_> {
 
     /// The lock counts as lost if it was lost before CMD had ended. The clock decides, since we may
     /// have been stopped: the time of CMD's end is of the same clock as the deadline.
-    fn ended(&self, end: End) -> Held {
+    fn ended(&mut self, end: End) -> Held {
         let had_terminal = self.job.cmd_ended(self.child.group(), end.cause.is_some());
         for survivor in &end.left {
             self.plan.output.error(survivor.left_behind());
@@ -285,7 +335,8 @@ impl Hold<'_> {
             None if !in_time => Some(LostReason::Expired),
             lost => lost.map(|loss| loss.reason),
         };
-        Held { end, lost, had_terminal }
+        let passed_on = std::mem::take(&mut self.passed_on);
+        Held { end, lost, had_terminal, passed_on }
     }
 }
 

@@ -96,6 +96,7 @@ fn is_separated(words: &[OsString]) -> bool {
 /// `typed` is the number of words that name the keys.
 fn hint_for(verb: &str, keys: &Keys, typed: usize, by_option: bool, words: &[OsString]) -> String {
     let separated = is_separated(words);
+    let verb = env::args().nth(1).unwrap_or_default();
     let before = env::args_os().count().saturating_sub(words.len() + usize::from(separated));
     // Options are not repeated: a store's URL may carry a password.
     let options = if before > 2 + typed { " [OPTIONS]" } else { "" };

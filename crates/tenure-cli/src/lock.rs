@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use tenure::{
-    Begun, LastRun, Lease, Locks, MultiGuard, MultiLease, MultiLock, Once, OnceGuard, Outcome,
-    Result, RwLock, Semaphore,
+    Begun, Election, Guard, LastRun, Lease, Locks, MultiGuard, MultiLease, MultiLock, Once,
+    OnceGuard, Outcome, Result, RwLock, Semaphore,
 };
 
 use crate::args::OnceRule;
@@ -31,6 +31,8 @@ pub(crate) enum Lock {
     Shared(RwLock),
     Permits(Semaphore, u32),
     Once(Once),
+    /// With the value of the leader.
+    Leader(Election, String),
 }
 
 /// The locks that a run holds, or the run of a job.
@@ -88,6 +90,7 @@ macro_rules! options {
                 Self::Shared(lock) => Self::Shared(lock.$name($option)),
                 Self::Permits(lock, units) => Self::Permits(lock.$name($option), units),
                 Self::Once(once) => options!(once, $name($option)),
+                Self::Leader(lock, value) => Self::Leader(lock.$name($option), value),
             }
         })+
     };
@@ -129,6 +132,7 @@ impl Lock {
             Self::Shared(lock) => lock.validate(),
             Self::Permits(lock, _) => lock.validate(),
             Self::Once(once) => once.validate(),
+            Self::Leader(lock, _) => lock.validate(),
         }
     }
 
@@ -139,6 +143,7 @@ impl Lock {
             Self::Shared(lock) => lock.read().await?.into(),
             Self::Permits(lock, units) => lock.acquire_many(*units).await?.into(),
             Self::Once(once) => return Answer::of_job(once).await,
+            Self::Leader(lock, value) => Guard::from(lock.campaign(value).await?).into(),
         };
         Ok(Answer::Held(Grip::Locks(guard)))
     }
@@ -151,6 +156,9 @@ impl Lock {
                 lock.try_acquire_many(*units).await?.map(MultiGuard::from)
             }
             Self::Once(once) => return Answer::of_job(once).await,
+            Self::Leader(lock, value) => {
+                lock.try_campaign(value).await?.map(Guard::from).map(MultiGuard::from)
+            }
         };
         Ok(guard.map_or(Answer::Busy, |guard| Answer::Held(Grip::Locks(guard))))
     }

@@ -6,9 +6,10 @@
 //! store    the store that was chosen         process_tree   CMD and all its descendants
 //! run      the flow: wait, hold, close       child          CMD as `tenure` sees it
 //! keys     the keys that are locked          sentry_client  a sentry as `tenure` sees it
-//! lock     all of them, or a part of one  
+//! lock     all of them, or a part of one     link           the messages between both
 //! wait     until the lock is held
-//! hold     until CMD has ended               link           the messages between both
+//! hold     until CMD has ended               line           a line for the shell beside CMD
+//! health   whether CMD is healthy            on_lost        the line after a loss
 //! report   the result as a line of JSON      relay          signals on their way to CMD
 //! inspect  status and list                   job            one shell job in two process groups
 //! permits  another number of permits
@@ -24,12 +25,14 @@ mod clock;
 mod command;
 mod duration;
 mod exit;
+mod health;
 mod help;
 mod hold;
 mod inspect;
 mod job;
 mod keys;
 mod limits;
+mod line;
 mod link;
 mod lock;
 mod nested;
@@ -88,6 +91,7 @@ fn as_tool() -> Exit {
     let done = limits::check_descriptors().and_then(|()| match cli.verb {
         Verb::Run(args) => run::run(*args),
         Verb::Once(args) => run::run((*args).into()),
+        Verb::Elect(args) => run::elect(*args),
         Verb::Status(args) => inspect::status(&args).map(Termination::Exit),
         Verb::List(args) => inspect::list(&args).map(Termination::Exit),
         Verb::Permits(args) => permits::change(&args).map(Termination::Exit),

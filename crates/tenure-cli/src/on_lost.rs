@@ -2,15 +2,14 @@
 //! It never changes how the run ends.
 
 use std::ffi::OsStr;
-use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
 use tenure::LostReason;
 use tenure::runtime::Runtime;
 
 use crate::command::Environment;
+use crate::line::Line;
 use crate::output::Output;
 use crate::signals::{self, Signals};
 
@@ -37,16 +36,14 @@ pub(crate) async fn run(
     runtime: &dyn Runtime,
     output: Output,
 ) {
-    let mut command = Command::new("/bin/sh");
-    env.put_into(&mut command);
-    command.arg("-c").arg(line).env("TENURE_LOST_REASON", word(reason));
-    let shell = match command.stdin(Stdio::null()).process_group(0).spawn() {
-        Ok(shell) => Pid::from_child(&shell),
+    let more = Some(("TENURE_LOST_REASON", word(reason)));
+    let shell = match Line::start(line, env, more, Stdio::inherit()) {
+        Ok(shell) => shell,
         Err(e) => return output.error(format!("--on-lost-exec: sh cannot be started: {e}")),
     };
     let limit = runtime.now() + LIMIT;
     let status = loop {
-        if let Some(status) = end_of(shell) {
+        if let Some(status) = shell.end() {
             break status;
         }
         tokio::select! {
@@ -62,8 +59,7 @@ pub(crate) async fn run(
                 output.error("--on-lost-exec: not ready within 30s; killed");
             }
         }
-        let _ = rustix::process::kill_process_group(shell, Signal::KILL);
-        let _ = rustix::process::waitpid(Some(shell), WaitOptions::empty());
+        // It is killed when it is dropped.
         return;
     };
     if let Some(signal) = status.terminating_signal() {
@@ -71,9 +67,4 @@ pub(crate) async fn run(
     } else if let Some(code) = status.exit_status().filter(|code| *code != 0) {
         output.error(format!("--on-lost-exec: exit code {code}"));
     }
-}
-
-fn end_of(shell: Pid) -> Option<WaitStatus> {
-    let seen = rustix::process::waitpid(Some(shell), WaitOptions::NOHANG).ok()?;
-    seen.map(|(_, status)| status)
 }

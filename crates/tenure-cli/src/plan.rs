@@ -7,12 +7,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use rustix::process::Signal;
-use tenure::{Key, Label};
+use tenure::{Key, Label, Locks, Value};
 
-use crate::args::{OnLost, RunArgs, StoreArgs};
+use crate::args::{ElectArgs, OnLost, RunArgs, StoreArgs};
 use crate::command::{Cmd, NoCmd};
 use crate::duration::show;
 use crate::exit::{Exit, Refusal};
+use crate::health::Check;
 use crate::keys::{Keys, Named};
 use crate::lock::{Lock, Part};
 use crate::nested;
@@ -51,6 +52,26 @@ pub(crate) struct Plan {
     pub(crate) output: Output,
     /// The keys that this run and those around it hold, for CMD.
     pub(crate) held: OsString,
+    /// Set for a candidate.
+    pub(crate) candidate: Option<Candidate>,
+}
+
+/// The part of a plan that only a candidate has.
+pub(crate) struct Candidate {
+    pub(crate) value: String,
+    pub(crate) check: Option<Check>,
+}
+
+impl Candidate {
+    fn of(args: &ElectArgs) -> Result<Self, Refusal> {
+        Value::new(&args.value).map_err(|e| Refusal::usage(format!("--value: {e}")))?;
+        if args.every.is_zero() {
+            return Err(Refusal::usage("--every is zero; no check ends that fast"));
+        }
+        let (every, fails) = (args.every, args.fails);
+        let check = args.check.clone().map(|line| Check { line, every, fails });
+        Ok(Self { value: args.value.clone(), check })
+    }
 }
 
 impl Plan {
@@ -102,7 +123,24 @@ impl Plan {
             busy_exit: Exit(args.busy_exit),
             report: job.report,
             held,
+            candidate: None,
         })
+    }
+
+    /// The plan of a candidate.
+    pub(crate) fn of_candidate(args: ElectArgs) -> Result<Self, Refusal> {
+        let candidate = Some(Candidate::of(&args)?);
+        Ok(Self { candidate, ..Self::of(args.into())? })
+    }
+
+    /// The lock at the store, without options.
+    pub(crate) fn lock(&self, locks: &Locks) -> Lock {
+        match &self.candidate {
+            Some(candidate) => {
+                Lock::Leader(locks.election(self.keys.first()), candidate.value.clone())
+            }
+            None => Lock::new(Some(locks), &self.keys, self.part),
+        }
     }
 
     /// How much earlier than the deadline SIGKILL is sent: as early as the library tells of a loss.

@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions};
 use serde::{Deserialize, Serialize};
 
+use crate::line;
 use crate::procs::{Process, Table};
 use crate::users;
 
@@ -118,6 +119,9 @@ impl ProcessTree {
         let options = WaitOptions::NOHANG | WaitOptions::UNTRACED;
         while let Ok(Some((pid, status))) = rustix::process::wait(options) {
             if Some(pid) != self.cmd {
+                if status.stopping_signal().is_none() {
+                    line::collected(pid, status);
+                }
                 continue;
             }
             if let Some(signal) = status.stopping_signal() {

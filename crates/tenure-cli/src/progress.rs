@@ -38,10 +38,17 @@ impl Progress {
     pub(crate) async fn tell(&self, locks: &Locks, plan: &Plan, runtime: &dyn Runtime) {
         let began = runtime.now();
         let mut at = began + FIRST;
+        let mut told = None;
         loop {
             runtime.sleep_until(at).await;
             // The acquire deals with a store that does not answer.
             let (key, seen) = blocked_on(locks, plan).await;
+            // A candidate may wait for days: it tells each leader once.
+            let leader = seen.as_ref().ok().and_then(|seen| Some(seen.holders.first()?.fence));
+            if plan.candidate.is_some() && !self.in_place && told.replace(leader) == Some(leader) {
+                at = next(at, runtime.now(), IN_A_LOG);
+                continue;
+            }
             let key = key.as_str();
             let line = match seen {
                 Ok(seen) => line(key, &seen, runtime.now().since(began), runtime.wall_micros()),

@@ -1,6 +1,7 @@
 //! `tenure run`: the flow from a checked plan to an exit code.
 
 mod closing;
+mod elect;
 mod verdict;
 
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use tenure::runtime::{Moment, Runtime};
 use tenure::store::Reach;
 use tenure::{LastRun, Lease, Locks};
 
-use crate::args::RunArgs;
+use crate::args::{ElectArgs, RunArgs};
 use crate::command::Environment;
 use crate::exit::{Exit, Refusal};
 use crate::hold::{self, NotRun};
@@ -29,7 +30,15 @@ use verdict::{Times, Verdict};
 
 /// Runs CMD under the lock.
 pub(crate) fn run(args: RunArgs) -> Result<Termination, Refusal> {
-    let plan = Plan::of(args)?;
+    follow(&Plan::of(args)?)
+}
+
+/// Runs CMD whenever this host leads.
+pub(crate) fn elect(args: ElectArgs) -> Result<Termination, Refusal> {
+    follow(&Plan::of_candidate(args)?)
+}
+
+fn follow(plan: &Plan) -> Result<Termination, Refusal> {
     let destination = plan.report.as_deref().map(|path| {
         if plan.store.is_made_of(path) {
             let message = format!("--report: {} belongs to the store of the lock", path.display());
@@ -56,7 +65,7 @@ pub(crate) fn run(args: RunArgs) -> Result<Termination, Refusal> {
             .map_err(|e| defect("cannot become a subreaper", e.into()))?;
         let job = Job::new(signals.no_jobs());
         let (times, release_until, unreleased) = Default::default();
-        let flow = Flow { plan: &plan, runtime, signals, job, times, release_until, unreleased };
+        let flow = Flow { plan, runtime, signals, job, times, release_until, unreleased };
         Ok(flow.until_end(destination.as_ref()).await)
     })
 }
@@ -86,7 +95,10 @@ impl Flow<'_> {
                 Verdict::of_error(&e)
             }
             Ok(Ok(locks)) => {
-                let verdict = self.with_store(&locks).await;
+                let verdict = match plan.candidate {
+                    Some(_) => self.elect(&locks).await,
+                    None => self.with_store(&locks).await,
+                };
                 self.close(&locks, verdict).await
             }
         };
@@ -107,7 +119,8 @@ impl Flow<'_> {
             plan.output.notice("this store is seen by this process only: nobody is kept out");
         }
         let began = self.runtime.now();
-        let mut lock = Lock::new(Some(locks), &plan.keys, plan.part)
+        let mut lock = plan
+            .lock(locks)
             .with_ttl(plan.ttl)
             .with_min_hold(plan.min_hold)
             .with_label(plan.label.as_str());
@@ -134,6 +147,10 @@ impl Flow<'_> {
                 let fences = grip.leases().iter().map(|lease| lease.fence().get());
                 self.times.fences = Some(fences.collect());
                 for lease in grip.leases() {
+                    if plan.candidate.is_some() {
+                        let (key, term) = (lease.key().as_str(), lease.fence());
+                        plan.output.notice(format!("leads {key:?} in term {term}"));
+                    }
                     plan.output.detail(|| {
                         let waited = crate::duration::show(granted.since(began));
                         let (key, store) = (lease.key().as_str(), plan.store.describe(locks));

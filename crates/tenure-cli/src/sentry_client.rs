@@ -19,6 +19,7 @@ use tokio::net::UnixStream;
 use crate::clock;
 use crate::command::{Cmd, Environment, OWN_NAME, OWN_PROGRAM};
 use crate::duration::show;
+use crate::line;
 use crate::link::{self, Inbox, Order, Report, Start};
 use crate::sentry;
 use crate::watch::Event;
@@ -281,8 +282,9 @@ impl Process {
 
     /// Collects every child that has ended: process 1 gets the orphans of all.
     fn reap_all(&mut self) {
-        while let Ok(Some((pid, _))) = rustix::process::wait(WaitOptions::NOHANG) {
+        while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
             self.reaped |= pid == self.pid;
+            line::collected(pid, status);
         }
     }
 }

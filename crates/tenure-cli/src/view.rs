@@ -5,10 +5,13 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 use tenure::protocol::{Guarded, HolderView, Inspection, State, WaiterView};
-use tenure::{Claim, Key, LastRun, RunState};
+use tenure::{Claim, Key, LastRun, RunState, Value};
 
 use crate::duration::show;
 use crate::report::millis;
+
+/// The most characters of a value in the text for people.
+const SHOWN_MAX: usize = 100;
 
 /// One key.
 #[derive(Debug, Serialize)]
@@ -50,6 +53,7 @@ struct Holder<'a> {
     fence: u64,
     since_ms: u64,
     remaining_ms: u64,
+    value: Option<&'a str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -87,6 +91,7 @@ fn holder(seen: &HolderView) -> Holder<'_> {
         fence: seen.fence.get(),
         since_ms: millis(seen.since),
         remaining_ms: millis(seen.remaining),
+        value: seen.value.as_ref().map(Value::as_str),
     }
 }
 
@@ -145,6 +150,7 @@ pub(crate) fn text(key: &Key, seen: &Inspection, now: u64) -> String {
         let (label, fence) = (&holder.label, holder.fence);
         text += &format!("\n  held by {label} for {since}, lease {remaining}, fence {fence}");
         text += &part(holder.units, holder.exclusive, seen.limit);
+        text += &holder.value.as_ref().map(shown).unwrap_or_default();
     }
     for waiter in &seen.waiters {
         text += &format!("\n  waiting: {} for {}", waiter.label, show(waiter.waiting));
@@ -157,6 +163,17 @@ pub(crate) fn text(key: &Key, seen: &Inspection, now: u64) -> String {
         text += &format!("\n  {}", guarded.told(now));
     }
     text
+}
+
+/// A value for people, without what could change their terminal.
+fn shown(value: &Value) -> String {
+    let text = value.as_str();
+    if text.is_empty() {
+        return String::new();
+    }
+    let begin: String = text.chars().take(SHOWN_MAX).collect();
+    let more = if begin.len() < text.len() { "..." } else { "" };
+    format!(", value {begin:?}{more}")
 }
 
 /// How many units of a key are held, or how many read it; nothing for a key that has one holder at

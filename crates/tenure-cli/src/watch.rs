@@ -26,6 +26,8 @@ pub(crate) enum Cause {
     SentryDied,
     /// `--max-hold` is over.
     MaxHold,
+    /// `--check` has failed too often.
+    Unhealthy,
 }
 
 impl Cause {

@@ -74,6 +74,7 @@ impl Machine {
             ttl: TTL,
             queue: None,
             fence: FenceRule::Mint,
+            value: None,
         });
         let release = Op::Release { owner, min_hold: Duration::ZERO, tombstone: None };
         Self { key: KeyState::default(), steps: [acquire, release], now: 1 }

@@ -158,6 +158,7 @@ fn recreate(mut after: KeyState, op: &Op, at: StepContext) -> (KeyState, (Reply,
         fence: after.fence(),
         since: at.now,
         expires: at.now + *ttl,
+        value: None,
     });
     (parts.build(), (Reply::Renewed, grants))
 }

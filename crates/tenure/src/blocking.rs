@@ -23,6 +23,7 @@
 //! # Ok(()) }
 //! ```
 
+mod election;
 mod kinds;
 mod multi_lock;
 mod once;
@@ -42,7 +43,8 @@ use crate::scope::{Compensated, Failure, Finished};
 use crate::ticket::Ticket;
 use crate::types::{DataCommand, DataValue, Error, Key, LostReason, Result};
 
-pub use kinds::{Mutex, RwLock, Semaphore};
+pub use election::{Leaders, Leadership};
+pub use kinds::{Election, Mutex, RwLock, Semaphore};
 pub use multi_lock::{MultiGuard, MultiLock, all};
 pub use once::{Begun, Once, OnceGuard};
 pub use reentrant::{ReentrantGuard, ReentrantMutex};
@@ -83,6 +85,11 @@ pub fn once(name: impl AsRef<str>) -> Once {
     crate::default::once(name).into()
 }
 
+/// [`tenure::election`](crate::election), for blocking use.
+pub fn election(name: impl AsRef<str>) -> Election {
+    crate::default::election(name).into()
+}
+
 /// [`tenure::Locks`](crate::Locks) for blocking use. [`connect`] makes them, or `From`, from the
 /// async ones. Both may be used side by side.
 #[derive(Debug, Clone)]
@@ -119,6 +126,11 @@ impl Locks {
     /// See [`Locks::once`](crate::Locks::once).
     pub fn once(&self, key: impl AsRef<str>) -> Once {
         self.0.once(key).into()
+    }
+
+    /// See [`Locks::election`](crate::Locks::election).
+    pub fn election(&self, key: impl AsRef<str>) -> Election {
+        self.0.election(key).into()
     }
 
     /// See [`Locks::list`](crate::Locks::list).

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError};
 use tokio::sync::OnceCell;
 
 use crate::engine::LocksOptions;
-use crate::kinds::{LazyLocks, MultiLock, Mutex, Once, Opening, RwLock, Semaphore};
+use crate::kinds::{Election, LazyLocks, MultiLock, Mutex, Once, Opening, RwLock, Semaphore};
 use crate::locks::Locks;
 use crate::process::{OfProcess, PerProcess, of_process};
 use crate::types::{Error, ErrorKind, Key, Operation, Result};
@@ -125,8 +125,21 @@ pub fn once(name: impl AsRef<str>) -> Once {
     Once::new(LazyLocks::Later(open), Key::new(name))
 }
 
-/// Makes `locks` the default store of [`mutex`], [`rwlock`], [`semaphore`], [`all`], [`once`] and
-/// [`default_locks`], for this whole program.
+/// An election on `name` in the default store, which is found as by [`mutex`].
+///
+/// ```
+/// # async fn serve(_: tenure::Lease) -> tenure::Result<()> { Ok(()) }
+/// # async fn f() -> tenure::Result<()> {
+/// let leadership = tenure::election("scheduler").campaign("10.0.0.7:8080").await?;
+/// leadership.run(|lease| serve(lease)).await
+/// # }
+/// ```
+pub fn election(name: impl AsRef<str>) -> Election {
+    Election::new(LazyLocks::Later(open), Key::new(name))
+}
+
+/// Makes `locks` the default store of [`mutex`], [`rwlock`], [`semaphore`], [`election`], [`all`],
+/// [`once`] and [`default_locks`], for this whole program.
 ///
 /// Call it early in `main`. Locks that were made before use it from their next acquisition on;
 /// guards stay with the store that granted them. A forked process does not inherit it.

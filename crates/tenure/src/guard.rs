@@ -16,7 +16,7 @@ use crate::mutants;
 use crate::process::{OfProcess, of_process};
 use crate::protocol::Reply;
 use crate::runtime::Moment;
-use crate::types::{Claim, ErrorKind, Operation, Result};
+use crate::types::{Claim, ErrorKind, InvalidValue, Operation, Result, Value};
 
 use lease::Inner;
 pub use lease::Lease;
@@ -99,6 +99,18 @@ impl Guard {
             }
             give_way().await;
         }
+    }
+
+    /// Changes the value beside its claim.
+    pub(crate) async fn set_value(&self, value: Result<Value, InvalidValue>) -> Result<()> {
+        self.lease.check_process(Operation::SetValue)?;
+        let failing = || self.lease.failing(Operation::SetValue);
+        let value = value.map_err(|e| failing().with(ErrorKind::Invalid, e.to_string()))?;
+        self.lease.verdict(Operation::SetValue)?;
+        let Inner { engine, held } = &*self.lease.inner;
+        let set = of_process(engine::set_value(engine, &held.lease, value)).await;
+        set.map_err(|_| failing().by_fork())??;
+        self.lease.verdict(Operation::SetValue)
     }
 
     /// Waits until it is known which part of the key it holds.

@@ -16,9 +16,9 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Begin with [`connect`], [`Locks`], [`Mutex`], [`RwLock`], [`Semaphore`] and [`Guard`]. Authors
-//! of stores of their own use [`store::Store`], [`protocol::KeyState`] and [`runtime::Runtime`]. A
-//! minor version may change these three modules.
+//! Begin with [`connect`], [`Locks`], [`Mutex`], [`RwLock`], [`Semaphore`], [`Election`] and
+//! [`Guard`]. Authors of stores of their own use [`store::Store`], [`protocol::KeyState`] and
+//! [`runtime::Runtime`]. A minor version may change these three modules.
 //!
 //! # Features
 //!
@@ -43,7 +43,7 @@
 //! store     Store: memory sqlite redis quorum      one atomic step per request; never waits
 //! engine    acquire keepalive tables               the only code that waits and renews
 //! guard     Guard, Lease, ticket, scope            what a program holds
-//! kinds     mutex rwlock semaphore multi_lock ...  thin: a claim and its options
+//! kinds     mutex rwlock semaphore election ...    thin: a claim and its options
 //! locks     Locks, list, watch                     the value that a program keeps
 //! connect   connect(url), default, blocking        the ways in
 //! ```
@@ -94,11 +94,12 @@ pub use connect::DefaultStore;
 #[cfg(feature = "sqlite")]
 pub use connect::embedded_file;
 pub use connect::{StoreEntry, connect, connect_with, stores};
-pub use default::{all, default_locks, mutex, once, rwlock, semaphore, set_default};
+pub use default::{all, default_locks, election, mutex, once, rwlock, semaphore, set_default};
 pub use engine::{LocksOptions, Renewal};
 pub use guard::{Guard, Lease, Released};
-pub use kinds::{Begun, MultiGuard, MultiLease, MultiLock, Mutex, Once, OnceGuard, Ran};
-pub use kinds::{ReentrantGuard, ReentrantMutex, ReentrantScope, RwLock, Semaphore};
+pub use kinds::{Begun, Election, Leader, Leaders, Leadership, Once, OnceGuard, Ran};
+pub use kinds::{MultiGuard, MultiLease, MultiLock, Mutex, RwLock, Semaphore};
+pub use kinds::{ReentrantGuard, ReentrantMutex, ReentrantScope};
 pub use locks::{List, Locks, Watch};
 pub use protocol::{LastRun, Outcome, RunState};
 pub use scope::{Compensated, Failure, Finished, Outlived, ok};

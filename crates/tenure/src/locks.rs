@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::engine::{self, Engine, LocksOptions};
 use crate::guard::{Guard, Released};
-use crate::kinds::{LazyLocks, MultiLock, Mutex, Once, RwLock, Semaphore};
+use crate::kinds::{Election, LazyLocks, MultiLock, Mutex, Once, RwLock, Semaphore};
 use crate::process::OfProcess;
 use crate::protocol::Inspection;
 use crate::runtime::Runtime;
@@ -98,6 +98,13 @@ impl Locks {
         Once::new(LazyLocks::Open(self.engine.clone()), Key::new(key))
     }
 
+    /// An election on `key`: one leader at a time, whom all can see.
+    ///
+    /// Nothing is sent yet. A bad key is refused by the first call that sends something.
+    pub fn election(&self, key: impl AsRef<str>) -> Election {
+        Election::new(LazyLocks::Open(self.engine.clone()), Key::new(key))
+    }
+
     /// At most `limit` keys in use that begin with `prefix`, in order, from the one after
     /// `after` on. A page shorter than `limit` is the last.
     ///
@@ -158,7 +165,7 @@ impl Locks {
     /// # Ok(()) }
     /// ```
     pub fn watch(&self, key: impl AsRef<str>) -> Watch {
-        Watch::new(self.engine.clone(), Key::new(key))
+        Watch::new(self.mutex(key).looks())
     }
 
     /// Turns a ticket into a guard, once, with the default options of a [`Mutex`]. The lease

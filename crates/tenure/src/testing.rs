@@ -135,6 +135,7 @@ impl World {
             ttl: TTL_MAX,
             queue: None,
             fence: FenceRule::Mint,
+            value: None,
         };
         let reply = self.ask(&key, Op::Acquire(acquire));
         assert!(matches!(reply, Reply::Granted { .. }), "{key:?} is not free: {reply:?}");

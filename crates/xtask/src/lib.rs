@@ -34,6 +34,11 @@ pub mod rwlock {}
 #[doc = include_str!("../../../docs/kinds/semaphore.md")]
 pub mod semaphore {}
 
+/// The Rust blocks of the page on elections.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/kinds/election.md")]
+pub mod election {}
+
 /// The Rust blocks of the guide.
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/guide.md")]

@@ -113,7 +113,7 @@ impl Flow<'_> {
         verdict.with_reasons([left])
     }
 
-    fn tell_unreleased(&self, what: &str) {
+    pub(super) fn tell_unreleased(&self, what: &str) {
         let ttl = show(self.plan.ttl);
         self.plan.output.notice(format!("{what}; the key is free in {ttl} at the latest"));
     }

@@ -32,12 +32,28 @@ pub(super) struct Verdict {
     pub(super) end: Termination,
     pub(super) outcome: Outcome,
     pub(super) reason: Option<String>,
-    status: Option<Status>,
+    /// How CMD ended.
+    pub(super) status: Option<Status>,
+    /// Why CMD was made to end.
+    pub(super) cause: Option<Cause>,
+    /// CMD got a signal that asks for the end of all of it.
+    pub(super) is_asked_for: bool,
 }
 
 impl Verdict {
     pub(super) fn new(outcome: Outcome, exit: Exit, reason: impl Into<String>) -> Self {
-        Self { end: Termination::Exit(exit), outcome, reason: Some(reason.into()), status: None }
+        let (end, reason) = (Termination::Exit(exit), Some(reason.into()));
+        Self { end, outcome, reason, status: None, cause: None, is_asked_for: false }
+    }
+
+    /// CMD has ended by itself.
+    pub(super) fn ended(status: Status) -> Self {
+        let exit = match status {
+            Status::Code(code) => Exit(u8::try_from(code).unwrap_or(u8::MAX)),
+            Status::Signal(number) => Exit::of_signal(number),
+        };
+        let ended = Self::new(Outcome::Ended, exit, "");
+        Self { reason: None, status: Some(status), ..ended }
     }
 
     pub(super) fn failed(exit: Exit, reason: impl Into<String>) -> Self {
@@ -79,16 +95,12 @@ impl Verdict {
     /// CMD has ended.
     pub(super) fn of_cmd(plan: &Plan, held: &Held) -> Self {
         let status = held.end.status;
-        let (end, reason) = match status {
-            Some(Status::Code(code)) => (Exit(u8::try_from(code).unwrap_or(u8::MAX)), None),
-            Some(Status::Signal(number)) => (Exit::of_signal(number), None),
-            None => (Exit::INTERNAL, Some("nobody saw how CMD ended".to_owned())),
-        };
+        let unseen = || Self::new(Outcome::Ended, Exit::INTERNAL, "nobody saw how CMD ended");
+        let ended = status.map_or_else(unseen, Self::ended);
         let by_itself = held.end.cause.is_none();
         let interrupted = status == Some(Status::Signal(Signal::INT.as_raw())) && by_itself;
         let whole_job = held.had_terminal;
-        let end =
-            if interrupted { Termination::Interrupt { whole_job } } else { Termination::Exit(end) };
+        let end = if interrupted { Termination::Interrupt { whole_job } } else { ended.end };
         let verdict = match (held.lost, held.end.cause) {
             (Some(reason), _) => {
                 let lost = Self::lost(reason);
@@ -97,11 +109,15 @@ impl Verdict {
             (None, Some(Cause::MaxHold)) => {
                 Self::new(Outcome::MaxHold, Exit::MAX_HOLD, "--max-hold was over")
             }
+            (None, Some(Cause::Unhealthy)) => {
+                Self::failed(Exit::INTERNAL, "CMD was ended since it is not healthy")
+            }
             (None, Some(_)) => Self::failed(Exit::INTERNAL, "the sentry was killed"),
-            (None, None) => Self { end, outcome: Outcome::Ended, reason, status },
+            (None, None) => Self { end, ..ended },
         };
         let left = held.end.left.iter().map(Survivor::left_behind);
-        Self { status, ..verdict }.with_reasons(left)
+        let (cause, is_asked_for) = (held.end.cause, held.is_asked_for());
+        Self { status, cause, is_asked_for, ..verdict }.with_reasons(left)
     }
 
     /// How a job went, for the record of its last run.

@@ -52,7 +52,7 @@ fn status_of_a_key_that_is_free_or_held(home: Home) {
     let held = place.sh(script).stdout;
     let expected = r#"{"key":"k","state":"held","limit":N,"fence":N,"#.to_owned()
         + r#""holders":[{"owner":"OWNER","label":"first","units":N,"fence":N,"#
-        + r#""since_ms":N,"remaining_ms":N}],"#
+        + r#""since_ms":N,"remaining_ms":N,"value":null}],"#
         + r#""waiters":[{"label":"second","units":N,"waiting_ms":N}],"guarded":null,"#
         + r#""last_run":null}"#;
     let line = held.lines().next().expect("a line");

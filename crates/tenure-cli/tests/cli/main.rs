@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, reason = "figures, and what was skipped")]
 
 mod background;
+mod elect;
 mod full_stderr;
 mod json;
 mod limits;

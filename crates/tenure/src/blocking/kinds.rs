@@ -173,6 +173,15 @@ impl Mutex {
     }
 }
 
+kind!(Election, "nobody is a candidate before the campaign");
+
+impl Election {
+    /// The async one.
+    pub(super) fn lock(&self) -> &crate::Election {
+        &self.0
+    }
+}
+
 kind!(RwLock, "nothing is locked before it is read or written");
 
 impl RwLock {

@@ -294,7 +294,7 @@ impl<'a> Attempt<'a> {
     }
 
     pub(super) fn claim(&self) -> Acquire {
-        let AcquireOptions { label, claim, lease_options, .. } = self.options;
+        let AcquireOptions { label, claim, lease_options, value, .. } = self.options;
         Acquire {
             owner: self.owner.clone(),
             label: label.clone(),
@@ -302,6 +302,7 @@ impl<'a> Attempt<'a> {
             ttl: lease_options.ttl,
             queue: None,
             fence: FenceRule::Mint,
+            value: value.clone(),
         }
     }
 

@@ -12,7 +12,7 @@
 //! | `cleanup`, `queue`, `release`, `renew` | what becomes of leases and waiters |
 //! | `write` | commands on data under a lease |
 //! | `contact`, `attempt`, `poll`, `acquire`, `group` | acquiring |
-//! | `resize` | changing what a lease claims |
+//! | `resize`, `value` | changing what a lease claims, and the value beside it |
 //! | `run` | runs of a job |
 //! | `keepalive` | the task in the background |
 
@@ -36,6 +36,7 @@ mod run;
 mod schedule;
 mod signal;
 mod tables;
+mod value;
 mod waiter;
 mod write;
 
@@ -74,6 +75,7 @@ pub(crate) use release::give_back;
 pub(crate) use renew::extend;
 pub(crate) use resize::{resize, settled};
 pub(crate) use run::{Begun, begin, finish};
+pub(crate) use value::set_value;
 pub(crate) use write::write;
 
 #[derive(Debug)]

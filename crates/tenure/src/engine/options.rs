@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::runtime::Moment;
 use crate::store::Capabilities;
 use crate::types::{
-    Claim, Error, ErrorKind, Key, Label, Operation, Owner, Result, TTL_MAX, TTL_MIN,
+    Claim, Error, ErrorKind, Key, Label, Operation, Owner, Result, TTL_MAX, TTL_MIN, Value,
 };
 
 /// Shortest interval of heartbeats, for the shortest ttls.
@@ -39,6 +39,8 @@ pub(crate) struct AcquireOptions {
     pub(crate) lease_options: LeaseOptions,
     /// Limit of the wait; `None`: without limit.
     pub(crate) wait: Option<Duration>,
+    /// The value beside the claim.
+    pub(crate) value: Option<Value>,
 }
 
 /// The options of a lease.
@@ -170,7 +172,7 @@ impl AcquireOptions {
             Owner::check(value).map_err(|e| invalid(e.to_string()).with_key(&key))?;
         }
         let lease_options = lease_options.map_err(|message| invalid(message).with_key(&key))?;
-        Ok(Self { key, owner, label, claim, lease_options, wait })
+        Ok(Self { key, owner, label, claim, lease_options, wait, value: None })
     }
 }
 

@@ -4,10 +4,11 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::engine::Engine;
 use crate::process::{Forked, OfProcess};
-use crate::types::{Key, Operation, Result};
+use crate::types::{Error, ErrorKind, Key, Operation, Result};
 
 /// An engine that is being opened.
 pub(crate) type Opening = Pin<Box<dyn Future<Output = Result<OfProcess<Arc<Engine>>>> + Send>>;
@@ -33,6 +34,28 @@ impl LazyLocks {
         match engine.here() {
             Ok(_) => Ok(engine),
             Err(Forked) => Err(engine.failing(operation, key).by_fork()),
+        }
+    }
+
+    /// Ends after `span`, and at once in a forked process or without an engine.
+    pub(super) async fn pause(&self, span: Duration) {
+        let engine = match self {
+            Self::Open(engine) => engine.clone(),
+            Self::Later(open) => match open().await {
+                Ok(engine) => engine,
+                Err(_) => return,
+            },
+        };
+        if engine.is_here() {
+            let _forked = engine.sleep_until(engine.now() + span).await;
+        }
+    }
+
+    /// The error of an operation in a forked process.
+    pub(super) fn by_fork(&self, operation: Operation, key: Option<&Key>) -> Error {
+        match self {
+            Self::Open(engine) => engine.failing(operation, key).by_fork(),
+            Self::Later(_) => Error::new(ErrorKind::Forked, operation, Forked.to_string()),
         }
     }
 }

@@ -2,7 +2,9 @@
 //! task.
 
 mod control;
+mod election;
 mod lazy_locks;
+mod looks;
 mod multi_lock;
 mod mutex;
 mod once;
@@ -12,7 +14,9 @@ mod rwlock;
 mod scopes;
 mod semaphore;
 
+pub use election::{Election, Leader, Leaders, Leadership};
 pub(crate) use lazy_locks::{LazyLocks, Opening};
+pub(crate) use looks::Looks;
 pub use multi_lock::{MultiGuard, MultiLease, MultiLock};
 pub use mutex::Mutex;
 pub use once::{Begun, Once, OnceGuard, Ran};

@@ -14,6 +14,7 @@ use crate::types::{Claim, Error, InvalidKey, Key, Label, Operation, Result};
 
 use super::LazyLocks;
 use super::control::control;
+use super::looks::Looks;
 use super::options::{Kind, Options, options};
 use super::scopes::scopes;
 
@@ -158,6 +159,11 @@ impl Mutex {
 
     control!("locks.mutex(\"report\")");
     scopes!("locks.mutex(\"report\")");
+
+    /// Looks at its key, again and again.
+    pub(crate) fn looks(self) -> Looks {
+        Looks::new(self.options)
+    }
 
     /// Releases the lease of an owner with this value, whichever process acquired it.
     pub(crate) async fn release_owner(&self, value: &str) -> Result<Released> {

@@ -82,6 +82,16 @@ impl Options {
         self.locks.engine(operation, key).await
     }
 
+    /// Ends after `span`, and at once in a forked process.
+    pub(super) async fn pause(&self, span: Duration) {
+        self.locks.pause(span).await;
+    }
+
+    /// The error of an operation in a forked process.
+    pub(super) fn by_fork(&self, operation: Operation) -> Error {
+        self.locks.by_fork(operation, self.key.as_ref().ok())
+    }
+
     /// The engine, if its store can carry this kind.
     pub(super) async fn engine_for_claims(
         &self,

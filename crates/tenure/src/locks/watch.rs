@@ -5,26 +5,20 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures_core::Stream;
 
-use crate::engine::Engine;
+use crate::kinds::Looks;
 use crate::process::OfProcess;
-use crate::protocol::{Inspection, Op, Reply, State};
-use crate::types::{Fence, InvalidKey, Key, Operation, Result};
+use crate::protocol::{Inspection, State};
+use crate::types::{Fence, Key, Operation, Result};
 
 use super::Locks;
 
 /// Number of keys in one answer.
 const PAGE: usize = 100;
-/// Default time between two requests of a [`Watch`].
-const INTERVAL: Duration = Duration::from_millis(500);
-/// Minimum time between two requests of a [`Watch`]. Without a pause, a store that answers at once
-/// would keep its caller in one poll for ever.
-const INTERVAL_MIN: Duration = Duration::from_millis(10);
 
 type Coming<T> = OfProcess<Pin<Box<dyn Future<Output = Result<T>> + Send>>>;
 
@@ -107,13 +101,9 @@ impl fmt::Debug for List {
 /// The state of one key, change by change: the stream of [`Locks::watch`].
 #[must_use = "a stream does nothing unless it is polled"]
 pub struct Watch {
-    engine: OfProcess<Arc<Engine>>,
-    key: Result<Key, InvalidKey>,
-    interval: Duration,
+    looks: Looks,
     /// The last state that was answered.
     seen: Option<Shape>,
-    /// The next request. It begins with the pause before it.
-    coming: Option<Coming<Inspection>>,
 }
 
 /// The part of a state that counts for a change. Time that passes is not a change.
@@ -139,14 +129,13 @@ impl Shape {
 }
 
 impl Watch {
-    pub(super) fn new(engine: OfProcess<Arc<Engine>>, key: Result<Key, InvalidKey>) -> Self {
-        Self { engine, key, interval: INTERVAL, seen: None, coming: None }
+    pub(super) fn new(looks: Looks) -> Self {
+        Self { looks, seen: None }
     }
 
     /// Sets the time between two requests; default 500 ms. Less than 10 ms counts as 10 ms.
-    pub fn with_interval(mut self, interval: Duration) -> Self {
-        self.interval = interval.max(INTERVAL_MIN);
-        self
+    pub fn with_interval(self, interval: Duration) -> Self {
+        Self { looks: self.looks.with_interval(interval), ..self }
     }
 
     /// The next state, without stream combinators. It never answers `None`.
@@ -167,20 +156,6 @@ impl Watch {
     pub async fn next(&mut self) -> Option<Result<Inspection>> {
         poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }
-
-    fn look_after(&self, pause: Duration) -> Coming<Inspection> {
-        let (engine, key) = (self.engine.clone(), self.key.clone());
-        OfProcess::new(Box::pin(async move {
-            if !pause.is_zero() && engine.is_here() {
-                let _forked = engine.sleep_until(engine.now() + pause).await;
-            }
-            let key = key.map_err(|invalid| invalid.during(Operation::Inspect))?;
-            match engine.request(Operation::Inspect, &key, Op::Inspect).await? {
-                Reply::Inspected(seen) => Ok(seen),
-                other => Err(engine.failing(Operation::Inspect, &key).by_reply(&other)),
-            }
-        }))
-    }
 }
 
 impl Stream for Watch {
@@ -188,15 +163,7 @@ impl Stream for Watch {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         loop {
-            if self.coming.is_none() {
-                self.coming = Some(self.look_after(Duration::ZERO));
-            }
-            let Some(coming) = &mut self.coming else { continue };
-            let seen = ready!(Pin::new(coming).poll(cx));
-            let key = self.key.as_ref().ok();
-            let seen = seen
-                .unwrap_or_else(|_| Err(self.engine.failing(Operation::Inspect, key).by_fork()));
-            self.coming = Some(self.look_after(self.interval));
+            let seen = ready!(self.looks.poll_next(cx));
             let Ok(state) = &seen else { return Poll::Ready(Some(seen)) };
             let shape = Some(Shape::of(state));
             if self.seen != shape {
@@ -209,6 +176,6 @@ impl Stream for Watch {
 
 impl fmt::Debug for Watch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Watch").field("key", &self.key).finish_non_exhaustive()
+        f.debug_struct("Watch").field("key", &self.looks.key()).finish_non_exhaustive()
     }
 }

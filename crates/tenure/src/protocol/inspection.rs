@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::types::{Claim, Fence, Label, Owner};
+use crate::types::{Claim, Fence, Label, Owner, Value};
 
 use super::runs::LastRun;
 
@@ -98,6 +98,8 @@ pub struct HolderView {
     pub exclusive: bool,
     /// Its fencing token.
     pub fence: Fence,
+    /// The value beside its claim.
+    pub value: Option<Value>,
     /// Time since the grant.
     pub since: Duration,
     /// Time until its lease ends, unless it is renewed.

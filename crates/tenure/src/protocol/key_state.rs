@@ -8,6 +8,7 @@ mod handoff;
 mod parts;
 mod run;
 mod units;
+mod value;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -108,6 +109,7 @@ impl KeyState {
             Op::AcquireAll(_) => {
                 Reply::Refused("one key cannot carry out a step of several".into())
             }
+            Op::SetValue { owner, fence, value } => self.set_value(owner, *fence, value),
             Op::Inspect => unreachable!("answered above"),
         };
         self.grant_from_queue(at, &mut grants);
@@ -199,6 +201,7 @@ impl KeyState {
                     units: units(h.claim),
                     exclusive: h.claim.is_exclusive(),
                     fence: h.fence,
+                    value: h.value.clone(),
                     since: now.since(h.since),
                     remaining: h.expires.since(now),
                 })
@@ -261,6 +264,7 @@ impl KeyState {
             alive_until: at.now + queueing.window,
             stamp,
             inbox: queueing.inbox.clone(),
+            value: acquire.value.clone(),
         };
         match mine {
             Some(index) => self.queue[index] = place,

@@ -6,7 +6,7 @@ mod group;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::types::{Claim, Fence, Key, Label, Owner};
+use crate::types::{Claim, Fence, Key, Label, Owner, Value};
 
 use super::runs::{LastRun, Outcome, Ticks};
 use super::{Guarded, Inspection};
@@ -147,6 +147,17 @@ pub enum Op {
         /// As with [`Op::Release`].
         tombstone: Option<Duration>,
     },
+    /// Replace the value beside a lease by one with a larger revision. A request that is repeated,
+    /// or arrives after a later one or after the lease has ended, does nothing.
+    SetValue {
+        /// The holder.
+        owner: Owner,
+        /// Its fence, as it knows it.
+        fence: Fence,
+        /// The value, whose revision is at least 1: the one that the lease began with, or the lack
+        /// of one, has 0.
+        value: Value,
+    },
     /// Look, and change nothing.
     Inspect,
 }
@@ -171,7 +182,8 @@ impl Op {
             | Self::Withdraw { owner, .. }
             | Self::Raise { owner, .. }
             | Self::Resize { owner, .. }
-            | Self::Finish { owner, .. } => (Some(owner), None),
+            | Self::Finish { owner, .. }
+            | Self::SetValue { owner, .. } => (Some(owner), None),
             Self::Handoff { owner, to, .. } => (Some(owner), Some(&to.owner)),
             Self::Transfer { from, to, .. } => (Some(from), Some(to)),
             Self::Force { .. } | Self::SetLimit { .. } | Self::AcquireAll(_) | Self::Inspect => {
@@ -199,6 +211,8 @@ pub struct Acquire {
     pub queue: Option<Queueing>,
     /// The fence of a grant that is made at once, and not later from the queue.
     pub fence: FenceRule,
+    /// The value beside the claim, which the lease begins with.
+    pub value: Option<Value>,
 }
 
 /// Which fence a new grant gets. By every rule, the fences of a key only grow.
@@ -284,11 +298,12 @@ pub enum Reply {
     /// Acquire: held by an owner with the same fixed value, which would wait for itself. No place
     /// was taken.
     SelfHeld,
-    /// Acquire, begin, renew, raise, resize: this owner was withdrawn or released; it gets nothing
-    /// any more.
+    /// Acquire, begin, renew, raise, resize, set the value: this owner was withdrawn or released; it
+    /// gets nothing any more.
     Withdrawn,
     /// The key is in use in another way; the text says how. Resize: the lease was changed otherwise
-    /// since, or shares have another limit.
+    /// since, or shares have another limit. Set the value: the lease was changed since, or has a
+    /// later value.
     Mismatch(Box<str>),
     /// The store refused this step, and would refuse it again; the text says why. Other steps of
     /// the same call are not affected. Acquire, steal, transfer: nothing was changed.
@@ -318,6 +333,8 @@ pub enum Reply {
         /// The limit before; `None`: there are no shares, and nothing was changed.
         was: Option<u32>,
     },
+    /// Set the value: the lease has it, or has had it.
+    ValueSet,
     /// Transfer: done, with the fence of the lease.
     Transferred {
         /// The fencing token, unchanged.
@@ -332,8 +349,8 @@ pub enum Reply {
     AlreadyRan(Box<LastRun>),
     /// Finish: the outcome is on record, by this step or by the same one before.
     Finished,
-    /// Renew, raise, resize, transfer: this owner has no lease here. Release, withdraw, finish:
-    /// this owner has nothing here, and nobody holds the key.
+    /// Renew, raise, resize, set the value, transfer: this owner has no lease here. Release,
+    /// withdraw, finish: this owner has nothing here, and nobody holds the key.
     Gone,
     /// Release, withdraw, finish: this owner has nothing here, but another holds the key.
     Others,

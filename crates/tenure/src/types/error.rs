@@ -31,6 +31,8 @@ pub enum Operation {
     Resize,
     /// Ending a run, with its outcome on record.
     Finish,
+    /// Changing the value beside a claim.
+    SetValue,
     /// Adopting a ticket: the lease changes its owner.
     Transfer,
     /// Taking a lock away from its holder.
@@ -54,6 +56,7 @@ impl fmt::Display for Operation {
             Self::Write => "write under",
             Self::Resize => "resize",
             Self::Finish => "finish",
+            Self::SetValue => "set the value of",
             Self::Transfer => "transfer",
             Self::Force => "force",
             Self::SetPermits => "set the permits of",

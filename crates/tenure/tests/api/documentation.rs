@@ -7,7 +7,17 @@ use std::path::{Path, PathBuf};
 use syn::{Attribute, Expr, ImplItem, Item, Lit, Meta, ReturnType, Signature, Visibility};
 
 /// Verbs whose request changes what is held: its reply may be lost.
-const CLAIMING: [&str; 6] = ["acquire", "try_acquire", "extend", "release", "steal", "transfer"];
+const CLAIMING: [&str; 9] = [
+    "acquire",
+    "try_acquire",
+    "extend",
+    "release",
+    "steal",
+    "transfer",
+    "campaign",
+    "try_campaign",
+    "resign",
+];
 
 /// A public async fn and its documentation.
 struct Documented {

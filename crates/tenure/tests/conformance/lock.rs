@@ -4,7 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use tenure::protocol::Inspection;
-use tenure::{Claim, Guard, Locks, Mutex, Renewal, Result, RwLock, Semaphore};
+use tenure::{Claim, Election, Guard, Locks, Mutex, Renewal, Result, RwLock, Semaphore};
 
 /// The key or its part that each holder of a row claims. In every case one holds it at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,12 +16,14 @@ pub(crate) enum Share {
     LastOfFive,
     /// The whole key, by a read-write lock.
     Writer,
+    /// The whole key, with a value beside it.
+    Leader,
 }
 
 impl Share {
     pub(crate) fn claim(self) -> Claim {
         match self {
-            Self::Mutex | Self::Writer => Claim::EXCLUSIVE,
+            Self::Mutex | Self::Writer | Self::Leader => Claim::EXCLUSIVE,
             Self::OneOfOne => Claim::new(1, 1).expect("valid"),
             Self::LastOfFive => Claim::new(1, 5).expect("valid"),
         }
@@ -34,6 +36,7 @@ impl Share {
             Self::OneOfOne => Lock::Semaphore(locks.semaphore(key, 1)),
             Self::LastOfFive => Lock::Semaphore(locks.semaphore(key, 5)),
             Self::Writer => Lock::Writer(locks.rwlock(key)),
+            Self::Leader => Lock::Leader(locks.election(key)),
         }
     }
 }
@@ -48,7 +51,11 @@ pub(crate) enum Lock {
     Mutex(Mutex),
     Semaphore(Semaphore),
     Writer(RwLock),
+    Leader(Election),
 }
+
+/// The value of every leader of a case about locks.
+pub(crate) const VALUE: &str = "the leader's address";
 
 macro_rules! options {
     ($($name:ident($($option:ident: $type:ty),+);)+) => {
@@ -57,6 +64,7 @@ macro_rules! options {
                 Self::Mutex(lock) => Self::Mutex(lock.$name($($option),+)),
                 Self::Semaphore(lock) => Self::Semaphore(lock.$name($($option),+)),
                 Self::Writer(lock) => Self::Writer(lock.$name($($option),+)),
+                Self::Leader(lock) => Self::Leader(lock.$name($($option),+)),
             }
         })+
     };
@@ -79,6 +87,7 @@ impl Lock {
             Self::Mutex(lock) => lock.acquire().await,
             Self::Semaphore(lock) => lock.acquire().await,
             Self::Writer(lock) => lock.write().await,
+            Self::Leader(lock) => lock.campaign(VALUE).await.map(Guard::from),
         }
     }
 
@@ -87,6 +96,7 @@ impl Lock {
             Self::Mutex(lock) => lock.try_acquire().await,
             Self::Semaphore(lock) => lock.try_acquire().await,
             Self::Writer(lock) => lock.try_write().await,
+            Self::Leader(lock) => Ok(lock.try_campaign(VALUE).await?.map(Guard::from)),
         }
     }
 
@@ -95,6 +105,7 @@ impl Lock {
             Self::Mutex(lock) => lock.inspect().await,
             Self::Semaphore(lock) => lock.inspect().await,
             Self::Writer(lock) => lock.inspect().await,
+            Self::Leader(lock) => lock.inspect().await,
         }
     }
 }

@@ -127,6 +127,26 @@ rows! {
     rwlock_quorum_of_three: "rwlock", "quorum", "two handles",
         World::quorum(Nodes::Servers(&[Flavour::Redis; 3], Trouble::None), 2),
         refused_rwlock_contract;
+    election_memory_one: "election", "memory", "one handle", World::memory(1), election_contract;
+    election_memory_two: "election", "memory", "two handles", World::memory(2), election_contract;
+    election_sqlite_one: "election", "sqlite", "one handle", World::sqlite(1), election_contract;
+    election_sqlite_two: "election", "sqlite", "two handles", World::sqlite(2), election_contract;
+    election_redis_one: "election", "redis", "one handle", World::redis(Flavour::Redis, 1),
+        election_contract;
+    election_redis_few_rights: "election", "redis", "two handles",
+        World::redis_with_few_rights(Flavour::Redis, 2), election_contract;
+    election_valkey_two: "election", "redis", "two handles", World::redis(Flavour::Valkey, 2),
+        election_contract;
+    election_quorum_of_memories: "election", "quorum", "one handle",
+        World::quorum(Nodes::Memories, 1), unqueued_election_contract;
+    election_quorum_of_files: "election", "quorum", "two handles",
+        World::quorum(Nodes::Files, 2), unqueued_election_contract;
+    election_quorum_of_three: "election", "quorum", "two handles",
+        World::quorum(Nodes::Servers(&[Flavour::Redis; 3], Trouble::None), 2),
+        unqueued_election_contract;
+    election_quorum_one_stopped: "election", "quorum", "two handles",
+        World::quorum(Nodes::Servers(&[Flavour::Redis; 3], Trouble::Stopped), 2),
+        unqueued_election_contract;
     once_memory_one: "once", "memory", "one handle", World::memory(1), once_contract;
     once_memory_two: "once", "memory", "two handles", World::memory(2), once_contract;
     once_sqlite_one: "once", "sqlite", "one handle", World::sqlite(1), once_contract;

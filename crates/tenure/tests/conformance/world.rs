@@ -221,6 +221,7 @@ impl World {
             ttl,
             queue: line.then_some(Queueing { window: ttl, stamp: 1, inbox: None }),
             fence: FenceRule::Mint,
+            value: None,
         }
     }
 

@@ -1,5 +1,5 @@
-//! Changes of the part that a lease claims, whose replies are lost: the guard is a reader's then,
-//! at the store too, and requests that arrive late do nothing.
+//! Changes of the part that a lease claims, or of the value beside it, whose replies are lost: the
+//! guard is a reader's then, at the store too, and requests that arrive late do nothing.
 
 use std::collections::VecDeque;
 use std::future::ready;
@@ -45,7 +45,10 @@ impl Change for Lossy {
     }
 
     fn call(&self, steps: Vec<Request>) -> Answer<'_, Vec<Reply>> {
-        let changes = |op: &Op| matches!(op, Op::Resize { from, to, .. } if from != to);
+        let changes = |op: &Op| match op {
+            Op::Resize { from, to, .. } => from != to,
+            op => matches!(op, Op::SetValue { .. }),
+        };
         let fate =
             steps.iter().any(|step| changes(&step.op)).then(|| locked(&self.fates).pop_front());
         let lost = |may_have_run| StoreError {
@@ -229,4 +232,31 @@ async fn change_that_never_left_changes_nothing() {
     guard.downgrade().await.expect_err("out of reach");
     let holder = world.holder().await;
     assert_eq!((holder.exclusive, holder.fence), (true, fence), "nothing was sent");
+}
+
+#[tokio::test]
+async fn value_whose_reply_is_lost_does_nothing_after_the_next_one() {
+    for fate in [Fate::Unheard, Fate::Late, Fate::NotSent] {
+        let world = World::new();
+        let mut leadership = world.locks.election("key").campaign("a").await.expect("elected");
+        world.next(&[fate]);
+        let error = leadership.set_value("b").await.expect_err("lost");
+        assert_eq!((error.kind(), error.may_hold()), (ErrorKind::Unavailable, true), "{error}");
+        leadership.check().expect("it leads on");
+        let value = async || world.holder().await.value.expect("a value").as_str().to_owned();
+        assert_eq!(value().await, if matches!(fate, Fate::Unheard) { "b" } else { "a" });
+        leadership.set_value("c").await.expect("set");
+        if matches!(fate, Fate::Late) {
+            world.late_ones_arrive().await;
+        }
+        assert_eq!(value().await, "c", "a late value was set");
+        let term = leadership.term();
+        world.next(&[Fate::Late]);
+        leadership.set_value("d").await.expect_err("lost");
+        leadership.resign().await.expect("resigned");
+        let next = world.locks.election("key").campaign("e").await.expect("elected");
+        world.late_ones_arrive().await;
+        assert_eq!(value().await, "e", "a value outlived its term");
+        assert!(next.term() > term);
+    }
 }

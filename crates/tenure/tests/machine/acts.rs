@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use tenure::protocol::{
     Acquire, Count, FenceRule, KeyState, Op, Outcome, Queueing, StepContext, TickClock, Ticks,
 };
-use tenure::{Claim, Fence, Label, Owner, StoreTime};
+use tenure::{Claim, Fence, Label, Owner, StoreTime, Value};
 
 /// One request, some time after the one before.
 #[derive(Debug, Clone)]
@@ -58,6 +58,7 @@ pub(crate) fn acquire(
         ttl,
         queue,
         fence: FenceRule::Mint,
+        value: None,
     }
 }
 
@@ -88,15 +89,40 @@ pub(crate) const NOW: Fence = Fence::new(0);
 /// The same, but for the claim.
 pub(crate) const FENCE_NOW: Fence = Fence::new(1);
 
-/// How much the sender of a change of units knows of its lease.
+/// How much the sender of a change knows of its lease.
 pub(crate) fn known() -> impl Strategy<Value = Fence> {
     prop_oneof![6 => Just(NOW), 1 => Just(FENCE_NOW), 1 => Just(Fence::new(2))]
 }
 
+/// Few values, of few revisions.
+pub(crate) fn value() -> impl Strategy<Value = Value> {
+    let short = prop::sample::select(vec!["", "a", "2:b", "line\nfeed", "é\0"]);
+    let text = prop_oneof![
+        6 => short.prop_map(str::to_owned),
+        1 => Just("x".repeat(Value::MAX_BYTES)),
+    ];
+    (text, 0..4_u64).prop_map(|(text, revision)| revised(&text, revision))
+}
+
+pub(crate) fn revised(text: &str, revision: u64) -> Value {
+    Value::revised(text, revision).expect("a short value")
+}
+
+/// Mostly none, as with all kinds of locks but one.
+pub(crate) fn first_value() -> impl Strategy<Value = Option<Value>> {
+    prop::option::weighted(0.3, value())
+}
+
 /// The request with what its owner knows of its lease.
 pub(crate) fn aimed(op: &Op, key: &KeyState) -> Op {
+    let held = |owner: &Owner| key.holders().iter().find(|h| h.owner == *owner);
+    if let Op::SetValue { owner, fence: NOW | FENCE_NOW, value } = op
+        && let Some(held) = held(owner)
+    {
+        return Op::SetValue { owner: owner.clone(), fence: held.fence, value: value.clone() };
+    }
     let Op::Resize { owner, fence, from, to } = op else { return op.clone() };
-    let Some(held) = key.holders().iter().find(|h| h.owner == *owner) else { return op.clone() };
+    let Some(held) = held(owner) else { return op.clone() };
     let (fence, from) = match *fence {
         NOW => (held.fence, held.claim),
         FENCE_NOW => (held.fence, *from),
@@ -161,6 +187,8 @@ fn op(limit: u32, units: Vec<Option<u32>>) -> impl Strategy<Value = Op> {
         1 => stolen.prop_map(Op::Steal),
         5 => (who(), known(), resized.clone(), resized)
             .prop_map(|(owner, fence, from, to)| Op::Resize { owner, fence, from, to }),
+        3 => (who(), known(), value())
+            .prop_map(|(owner, fence, value)| Op::SetValue { owner, fence, value }),
         2 => prop_oneof![2 => Just(limit), 3 => 0..=limit + 2]
             .prop_map(|limit| Op::SetLimit { limit }),
         5 => (begun, ticks()).prop_map(|(acquire, ticks)| Op::Begin { acquire, ticks }),
@@ -202,11 +230,11 @@ fn claims(limit: u32, units: Vec<Option<u32>>, queued: bool) -> impl Strategy<Va
         1 => (1..=5_u32).prop_map(move |units| Some(claim(Some(units), limit + 1))),
     ];
     let inbox = prop::option::of(Just(Arc::from("inbox")));
-    (0..OWNERS, ttl, window, 1..9_u64, inbox, other).prop_map(
-        move |(number, ttl, window, stamp, inbox, other)| {
+    (0..OWNERS, ttl, window, 1..9_u64, inbox, other, first_value()).prop_map(
+        move |(number, ttl, window, stamp, inbox, other, value)| {
             let claim = other.unwrap_or_else(|| claim(units[number], limit));
             let queue = queued.then_some(Queueing { window, stamp, inbox });
-            acquire(&owner(number), claim, ttl, queue)
+            Acquire { value, ..acquire(&owner(number), claim, ttl, queue) }
         },
     )
 }

@@ -82,6 +82,8 @@ impl Taken<'_> {
         self.limit_is_set()?;
         self.runs_are_due()?;
         self.runs_are_kept()?;
+        self.leases_begin_with_their_values()?;
+        self.value_is_set()?;
         self.refusals_change_nothing()?;
         self.limits_are_compared()?;
         self.own_value_is_not_waited_for()?;

@@ -5,9 +5,9 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use tenure::protocol::{Count, Holder, KeyState, Op, Outcome, TickClock, Ticks};
-use tenure::{Claim, Fence, Label, Owner, StoreTime};
+use tenure::{Claim, Fence, Label, Owner, StoreTime, Value};
 
-use super::acts::{acquire, at, line, ms, owner, start};
+use super::acts::{acquire, at, line, ms, owner, revised, start};
 use super::checks::{shares, take};
 use super::drain::drain;
 
@@ -72,13 +72,30 @@ fn job(who: &Owner) -> Vec<Op> {
     ]
 }
 
-/// Walks every state that `depth` requests can reach; answers how many there were.
-fn explore(claims: &[(usize, Claim)], depth: usize) -> usize {
-    explore_with(claims, Vec::new(), depth)
+/// Every holder sets a value, as it would and as one that has lost its lease.
+fn set_values(key: &KeyState, revisions: &[u64]) -> Vec<Op> {
+    let set = |h: &Holder, revision: u64, fence: Fence| Op::SetValue {
+        owner: h.owner.clone(),
+        fence,
+        value: revised("value", revision),
+    };
+    let of = |h: &Holder, revision| [h.fence, Fence::new(1)].map(|fence| set(h, revision, fence));
+    let holders = key.holders().iter();
+    holders.flat_map(|h| revisions.iter().flat_map(move |revision| of(h, *revision))).collect()
 }
 
-/// The same with more requests.
-fn explore_with(claims: &[(usize, Claim)], more: Vec<Op>, depth: usize) -> usize {
+/// Walks every state that `depth` requests can reach; answers how many there were.
+fn explore(claims: &[(usize, Claim)], depth: usize) -> usize {
+    explore_with(claims, Vec::new(), depth, &[])
+}
+
+/// The same with more requests, and with values of these revisions.
+fn explore_with(
+    claims: &[(usize, Claim)],
+    more: Vec<Op>,
+    depth: usize,
+    revisions: &[u64],
+) -> usize {
     let mut ops: Vec<_> = claims.iter().flat_map(|(n, c)| requests(&owner(*n), *c)).collect();
     for pair in claims.windows(2) {
         ops.push(handover(&owner(pair[0].0), &owner(pair[1].0)));
@@ -96,8 +113,9 @@ fn explore_with(claims: &[(usize, Claim)], more: Vec<Op>, depth: usize) -> usize
     for _ in 0..depth {
         let mut next = Vec::new();
         for (resource, then) in &edge {
-            let resizes = resizes(resource, claims);
-            let ops = || ops.iter().chain(&resizes);
+            let mut changes = resizes(resource, claims);
+            changes.extend(set_values(resource, revisions));
+            let ops = || ops.iter().chain(&changes);
             for (gap, op) in GAPS.iter().flat_map(|gap| ops().map(move |op| (*gap, op))) {
                 let (mut resource, now) = (resource.clone(), *then + gap);
                 if let Err(what) = take(&mut resource, op, at(now)) {
@@ -127,6 +145,7 @@ fn shape(resource: &KeyState, now: StoreTime) -> Vec<u64> {
     for h in resource.holders() {
         let units = u64::from(h.claim.units());
         shape.extend([1, h.owner.attempt(), units, ago(h.since), from_now(h.expires)]);
+        shape.extend(h.value.as_ref().map(Value::revision));
     }
     for p in resource.queue() {
         let (units, lease) = (u64::from(p.claim.units()), p.claim_lease.as_micros() as u64);
@@ -173,8 +192,15 @@ fn mutex_of_two_owners_deeper() {
 fn job_of_two_owners() {
     let claims = [(0, Claim::EXCLUSIVE), (1, Claim::EXCLUSIVE)];
     let jobs = claims.iter().flat_map(|(number, _)| job(&owner(*number))).collect();
-    let states = explore_with(&claims, jobs, 4);
+    let states = explore_with(&claims, jobs, 4, &[]);
     assert!(states > 3_000, "only {states} states: the scope has shrunk");
+}
+
+#[test]
+fn leaders_of_two_that_set_values() {
+    let claims = [(0, Claim::EXCLUSIVE), (1, Claim::EXCLUSIVE)];
+    let states = explore_with(&claims, Vec::new(), 5, &[1, 2]);
+    assert!(states > 1_500, "only {states} states: the scope has shrunk");
 }
 
 #[test]

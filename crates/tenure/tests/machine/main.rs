@@ -19,3 +19,4 @@ mod properties;
 mod regressions;
 mod runs;
 mod units;
+mod values;

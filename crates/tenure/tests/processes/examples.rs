@@ -45,6 +45,7 @@ each_example! {
     cron: 3,
     hand_over: 1,
     hourly: 3,
+    leader: 1,
     paused_writer: 1,
     permits: 1,
     reentrant: 1,

@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests measure real processes")]
 #![allow(clippy::print_stdout, reason = "processes speak and tests say what they measured")]
 
+mod election;
 mod example_programs;
 mod examples;
 mod fair_share;

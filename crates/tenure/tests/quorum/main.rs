@@ -11,4 +11,5 @@ mod nodes;
 mod opening;
 mod runs;
 mod servers;
+mod values;
 mod votes;

@@ -21,6 +21,7 @@ pub(crate) fn claim(number: u64, fence: FenceRule) -> Acquire {
         ttl: ms(60_000),
         queue: None,
         fence,
+        value: None,
     }
 }
 

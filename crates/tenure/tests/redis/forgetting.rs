@@ -47,6 +47,7 @@ fn claim(number: u64, queued: bool) -> Acquire {
         ttl: Duration::from_secs(60),
         queue: queued.then_some(queue),
         fence: FenceRule::Mint,
+        value: None,
     }
 }
 

@@ -1,10 +1,10 @@
 //! The bytes of keys on a server that programs of an earlier time know, too: those of exclusive
-//! claims alone. Keys with shares have other forms, which such programs refuse.
+//! claims alone. Keys with shares, values or runs have other forms, which such programs refuse.
 
 use std::time::Duration;
 
 use tenure::protocol::{Acquire, Op, Reply};
-use tenure::{Claim, Owner};
+use tenure::{Claim, Owner, Value};
 use tenure_testkit::{Flavour, Server};
 
 use crate::steps::{ask, claim, heartbeat, open, owner, release};
@@ -107,6 +107,72 @@ async fn keys_with_shares_have_another_form_as_long_as_there_are_any() {
         assert_eq!((form(&server), shares(&server)), ("1R".into(), one(2, 1)));
         done(release(2)).await;
         assert_eq!(form(&server), "1S", "and when it is free");
+    }
+}
+
+fn valued(acquire: Acquire, text: &str) -> Op {
+    Op::Acquire(Acquire { value: Some(Value::new(text).expect("a short value")), ..acquire })
+}
+
+#[tokio::test]
+async fn keys_with_values_have_another_form_as_long_as_one_is_held() {
+    for flavour in Flavour::ALL {
+        let server = Server::of(flavour).start();
+        let store = open(&server).await;
+        let done = async |op| ask(&store, "key", op).await.expect("an answer");
+        let seen = async || {
+            let Reply::Inspected(seen) = done(Op::Inspect).await else { panic!("no look") };
+            let value = |holder: &tenure::protocol::HolderView| holder.value.clone();
+            seen.holders.iter().map(value).collect::<Vec<_>>()
+        };
+        let value = |text| Some(Value::new(text).expect("a short value"));
+        done(valued(claim(1, 1), "first")).await;
+        let lock = server.command(&["GET", "key"]).text();
+        assert_eq!((lock.as_deref(), form(&server).as_str()), (Some("owner 1"), "1V"));
+        done(release(1)).await;
+        assert_eq!((server.command(&["EXISTS", "key"]).int(), form(&server).as_str()), (0, "1S"));
+        // A plain mutex that says everything, and one that waits behind it with a value: its lease
+        // begins with that, though a plain release grants it.
+        done(Op::Acquire(claim(2, 1))).await;
+        done(valued(heartbeat(3, 1, 1), "third")).await;
+        done(Op::Acquire(heartbeat(4, 1, 1))).await;
+        assert_eq!(form(&server), "1Q", "a value that waits is in its place");
+        assert_eq!(done(release(2)).await, Reply::Released);
+        assert_eq!((seen().await, form(&server).as_str()), (vec![value("third")], "1V"));
+        assert_eq!(done(release(3)).await, Reply::Released);
+        assert_eq!((seen().await, form(&server).as_str()), (vec![None], "1S"));
+        // Beside shares it is the same form.
+        done(release(4)).await;
+        let one_of_two = Claim::new(1, 2).expect("a good claim");
+        done(valued(Acquire { claim: one_of_two, ..claim(5, 1) }, "fifth")).await;
+        done(share(claim(6, 1), 1, 2)).await;
+        assert_eq!((seen().await, form(&server).as_str()), (vec![value("fifth"), None], "1V"));
+        done(release(5)).await;
+        assert_eq!((seen().await, form(&server).as_str()), (vec![None], "1H"));
+    }
+}
+
+/// It is not needed to keep what is held.
+#[tokio::test]
+async fn a_value_waits_for_memory_and_the_leadership_does_not() {
+    for flavour in Flavour::ALL {
+        let server = Server::of(flavour).start();
+        let store = open(&server).await;
+        let Ok(Reply::Granted { fence }) = ask(&store, "key", valued(claim(1, 1), "a")).await
+        else {
+            panic!("it is free")
+        };
+        server.command(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
+        server.command(&["CONFIG", "SET", "maxmemory", "1"]);
+        let value = Value::revised("b", 1).expect("short");
+        let set = Op::SetValue { owner: owner(1), fence, value };
+        let reply = ask(&store, "key", set.clone()).await.expect("an answer");
+        assert!(matches!(reply, Reply::Full(_)), "{reply:?}");
+        let renew = Op::Renew { owner: owner(1), ttl: Duration::from_secs(90) };
+        assert_eq!(ask(&store, "key", renew).await.expect("an answer"), Reply::Renewed);
+        server.command(&["CONFIG", "SET", "maxmemory", "0"]);
+        assert_eq!(ask(&store, "key", set).await.expect("an answer"), Reply::ValueSet);
+        assert_eq!(ask(&store, "key", release(1)).await.expect("an answer"), Reply::Released);
     }
 }
 

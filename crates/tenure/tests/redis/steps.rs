@@ -30,6 +30,7 @@ pub(crate) fn claim(number: u64, limit: u32) -> Acquire {
         ttl: TTL,
         queue: None,
         fence: FenceRule::Mint,
+        value: None,
     }
 }
 

@@ -1,13 +1,13 @@
 //! Files that are opened. A fresh one by many at once, while those who came first already write to
 //! it: all of them get in, and nobody takes a file that is just being written for a damaged one.
-//! And one with claims as programs wrote them that knew no shares.
+//! And one with claims as programs wrote them that knew no shares, or no values.
 
 use std::sync::Barrier;
 use std::time::Duration;
 
 use rusqlite::Connection;
-use tenure::Claim;
 use tenure::protocol::{Acquire, Op, Reply};
+use tenure::{Claim, Value};
 
 use crate::world::{ask, claim, open, owner, release};
 
@@ -73,4 +73,38 @@ async fn an_exclusive_claim_is_stored_as_it_ever_was_and_a_share_as_it_never_was
         assert_eq!(matches!(reply, Reply::Granted { .. }), key == "most", "{key}: {reply:?}");
         assert_eq!(ask(&other, key, release(&owner(1))).await.expect("done"), Reply::Released);
     }
+}
+
+/// A file from before there were values gets its columns, while a program of that time has it open;
+/// and that program goes on.
+#[tokio::test]
+async fn a_file_without_values_gets_them_and_its_programs_go_on() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("locks.db");
+    let ttl = Duration::from_secs(60);
+    drop(open(&path).await);
+    let old = Connection::open(&path).expect("a connection");
+    let without = "ALTER TABLE holder DROP COLUMN value; ALTER TABLE place DROP COLUMN value";
+    old.execute_batch(without).expect("as it was once");
+    let columns = "key, seq, owner, attempt, label, units, unit_limit, fence, since, expires";
+    let put = format!("INSERT OR REPLACE INTO holder ({columns}) SELECT {columns} FROM holder");
+    let mut put = old.prepare(&put).expect("it is compiled once");
+    assert_eq!(put.execute([]).expect("nothing there"), 0);
+    let store = open(&path).await;
+    let value = Some(Value::new("a leader's").expect("short"));
+    let leader = Acquire { value: value.clone(), ..claim(&owner(1), ttl) };
+    let reply = ask(&store, "key", Op::Acquire(leader)).await.expect("an answer");
+    assert!(matches!(reply, Reply::Granted { .. }), "{reply:?}");
+    let seen = async || match ask(&store, "key", Op::Inspect).await.expect("a look") {
+        Reply::Inspected(seen) => seen.holders[0].value.clone(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(seen().await, value);
+    // The old program writes the row as it knows it.
+    assert_eq!(put.execute([]).expect("the statement is good still"), 1);
+    assert_eq!(seen().await, None);
+    let renew = Op::Renew { owner: owner(1), ttl: 2 * ttl };
+    assert_eq!(ask(&store, "key", renew).await.expect("an answer"), Reply::Renewed);
+    let again = open(&path).await;
+    assert_eq!(ask(&again, "key", release(&owner(1))).await.expect("done"), Reply::Released);
 }

@@ -81,6 +81,7 @@ async fn stand_behind(store: &Redis, key: &str, waiters: u32) -> Result<(), Fail
             ttl: TTL,
             queue: Some(Queueing { window: TTL, stamp: 1, inbox: None }),
             fence: FenceRule::Mint,
+            value: None,
         });
         Ok(Request { key: Key::new(key)?, op })
     };

@@ -27,6 +27,7 @@ impl KeyState {
                 fence,
                 since: at.now,
                 expires: at.now + head.claim_lease,
+                value: head.value,
             });
         }
     }
@@ -46,6 +47,7 @@ impl KeyState {
             fence,
             since: at.now,
             expires: at.now + ttl,
+            value: acquire.value.clone(),
         });
         fence
     }

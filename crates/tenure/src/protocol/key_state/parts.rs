@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::types::{Claim, Fence, Label, Owner, StoreTime};
+use crate::types::{Claim, Fence, Label, Owner, StoreTime, Value};
 
 /// A lease as the store sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub struct Holder {
     pub since: StoreTime,
     /// The end of the lease, unless it is renewed.
     pub expires: StoreTime,
+    /// The value beside the claim.
+    pub value: Option<Value>,
 }
 
 impl Holder {
@@ -50,6 +52,8 @@ pub struct Place {
     pub stamp: u64,
     /// The inbox in which a grant is announced, if there is one.
     pub inbox: Option<Arc<str>>,
+    /// The value that the lease begins with.
+    pub value: Option<Value>,
 }
 
 /// An owner that gets nothing any more, so that its late requests do no harm.

@@ -358,7 +358,13 @@ pub(super) fn vote(op: &Op, word: &Word, index: usize) -> Vote {
         (Op::Acquire(_) | Op::Steal(_) | Op::Begin { .. }, Some(_)) => Vote::Against,
         (
             _,
-            Some(Reply::Renewed | Reply::Inspected(_) | Reply::Forced { .. } | Reply::Finished),
+            Some(
+                Reply::Renewed
+                | Reply::ValueSet
+                | Reply::Inspected(_)
+                | Reply::Forced { .. }
+                | Reply::Finished,
+            ),
         ) => Vote::For(Fence::default()),
         // Any answer to a release means that the node holds the lease no more.
         (Op::Release { .. } | Op::Withdraw { .. }, Some(_)) => Vote::For(Fence::default()),

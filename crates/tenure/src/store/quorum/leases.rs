@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::protocol::{Acquire, FenceRule, Op, Request};
 use crate::runtime::Moment;
-use crate::types::{Claim, Fence, Key, Label, Owner};
+use crate::types::{Claim, Fence, Key, Label, Owner, Value};
 
 /// The state of a lease at one node, as far as is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +38,8 @@ pub(super) struct Lease {
     /// The end of the time in which it is certainly held. Nothing is topped up after it.
     pub(super) valid_until: Moment,
     pub(super) standings: Vec<Standing>,
+    /// The last value beside it that a majority has.
+    pub(super) value: Option<Value>,
     /// The step that ends it, once it is being released: an awaited node gets it when it answers.
     pub(super) closing: Option<Op>,
 }
@@ -101,6 +103,19 @@ impl Leases {
         Some(self.table().by_owner.get(owner)?.fence)
     }
 
+    pub(super) fn value(&self, owner: &Owner) -> Option<Value> {
+        self.table().by_owner.get(owner)?.value.clone()
+    }
+
+    /// A majority has this value beside the lease.
+    pub(super) fn set_value(&self, owner: &Owner, value: &Value) {
+        if let Some(lease) = self.table().by_owner.get_mut(owner)
+            && lease.value.as_ref().is_none_or(|old| old.revision() < value.revision())
+        {
+            lease.value = Some(value.clone());
+        }
+    }
+
     pub(super) fn renewed(&self, owner: &Owner, valid_until: Moment) {
         if let Some(lease) = self.table().by_owner.get_mut(owner) {
             lease.valid_until = lease.valid_until.max(valid_until);
@@ -129,8 +144,8 @@ impl Leases {
             Standing::Holds | Standing::Missing => lease.standings[node] = Standing::Offered,
         }
         let (label, fence) = (lease.label.clone(), FenceRule::Carry(lease.fence));
-        let (owner, claim) = (owner.clone(), Claim::EXCLUSIVE);
-        let acquire = Acquire { owner, label, claim, ttl, queue: None, fence };
+        let (owner, claim, value) = (owner.clone(), Claim::EXCLUSIVE, lease.value.clone());
+        let acquire = Acquire { owner, label, claim, ttl, queue: None, fence, value };
         Some(Request { key: lease.key.clone(), op: Op::Acquire(acquire) })
     }
 
@@ -163,6 +178,7 @@ mod tests {
             fence: Fence::new(7),
             valid_until: Moment::from_micros(1_000),
             standings: standings.to_vec(),
+            value: None,
             closing: None,
         };
         leases.enter(owner.clone(), lease, Moment::from_micros(0));

@@ -65,5 +65,8 @@ fn agreed(mut views: Vec<&HolderView>, majority: usize) -> HolderView {
     let count = |fence| views.iter().filter(|view| view.fence == fence).count();
     let fences = views.iter().map(|view| view.fence);
     let fence = fences.max_by_key(|fence| (count(*fence), *fence)).unwrap_or_default();
-    HolderView { remaining, since, fence, ..views[0].clone() }
+    // The last value that was set is at a majority, and so at one of these.
+    let values = views.iter().filter_map(|view| view.value.as_ref());
+    let value = values.max_by_key(|value| value.revision()).cloned();
+    HolderView { remaining, since, fence, value, ..views[0].clone() }
 }

@@ -284,27 +284,31 @@ impl Shared {
         let Verdict::Won(fence) = verdict else { return };
         let Request { key, op } = &asked.steps[index];
         let valid_for = |ttl: Duration| timing::deadline(asked.sent, ttl);
-        let lease = |label, fence, ttl| Lease {
+        let lease = |label, fence, ttl, value| Lease {
             key: key.clone(),
             label,
             fence,
             valid_until: valid_for(ttl),
             standings: vec![Standing::Awaited; words.len()],
+            value,
             closing: None,
         };
         match op {
-            Op::Acquire(Acquire { owner, label, ttl, .. })
-            | Op::Steal(Acquire { owner, label, ttl, .. })
-            | Op::Begin { acquire: Acquire { owner, label, ttl, .. }, .. } => {
+            Op::Acquire(Acquire { owner, label, ttl, value, .. })
+            | Op::Steal(Acquire { owner, label, ttl, value, .. })
+            | Op::Begin { acquire: Acquire { owner, label, ttl, value, .. }, .. } => {
                 self.saw(fence);
-                self.leases.enter(owner.clone(), lease(label.clone(), fence, *ttl), self.now());
+                let lease = lease(label.clone(), fence, *ttl, value.clone());
+                self.leases.enter(owner.clone(), lease, self.now());
             }
             Op::Transfer { from, to, label, ttl } => {
                 let fence = self.leases.fence(from).unwrap_or(fence);
+                let lease = lease(label.clone(), fence, *ttl, self.leases.value(from));
                 self.leases.leave(from);
-                self.leases.enter(to.clone(), lease(label.clone(), fence, *ttl), self.now());
+                self.leases.enter(to.clone(), lease, self.now());
             }
             Op::Renew { owner, ttl } => self.leases.renewed(owner, valid_for(*ttl)),
+            Op::SetValue { owner, value, .. } => self.leases.set_value(owner, value),
             Op::Release { owner, .. } | Op::Withdraw { owner, .. } | Op::Finish { owner, .. } => {
                 self.leases.leave(owner);
             }
@@ -362,6 +366,7 @@ fn answer(shared: &Shared, asked: &Asked, index: usize, words: &[Word], verdict:
             Reply::Forced { holders: forced.max().unwrap_or_default() }
         }
         (Op::Release { .. } | Op::Withdraw { .. }, Some(_)) => let_go(&replies, words.len()),
+        (Op::SetValue { .. }, Some(_)) => Reply::ValueSet,
         (_, Some(_)) => Reply::Renewed,
         (Op::Transfer { .. }, None) => {
             let line = report::line(&report::nodes(&shared.nodes, words, index));

@@ -308,6 +308,7 @@ mod tests {
             ttl: Duration::from_secs(1),
             queue: None,
             fence: FenceRule::Mint,
+            value: None,
         };
         let (min_hold, tombstone) = (Duration::ZERO, None);
         let handoff = Op::Handoff { owner: owner(), min_hold, tombstone, to, ahead: true };

@@ -8,7 +8,7 @@ use crate::protocol::{
     Blocker, Group, Guarded, HolderView, Inspection, LastRun, Op, Reply, Request, RunState, State,
     WaiterView,
 };
-use crate::types::{Fence, Key, Label, Owner};
+use crate::types::{Fence, Key, Label, Owner, Value as Claimed};
 
 use super::super::{Push, StoreError, StoreErrorClass};
 use super::client::{Failure, Value};
@@ -163,6 +163,7 @@ fn decode_one(reply: Value) -> Option<Reply> {
         "mismatch" => Reply::Mismatch(parts.text()?.into()),
         "renewed" => Reply::Renewed,
         "released" => Reply::Released,
+        "value_set" => Reply::ValueSet,
         "resized" => Reply::Resized { fence: parts.fence()? },
         "limit_set" => {
             let was = parts.small()?;
@@ -308,6 +309,14 @@ impl Parts {
         Some(Owner::from_parts(&value, attempt))
     }
 
+    /// The value beside a claim, if there is one.
+    fn value(&mut self) -> Option<Option<Claimed>> {
+        if self.0.is_empty() {
+            return Some(None);
+        }
+        Some(Some(Claimed::from_word(&self.text()?)?))
+    }
+
     fn blocker(&mut self) -> Option<Option<Blocker>> {
         let label = self.text()?;
         let held_for = self.number()?;
@@ -341,6 +350,7 @@ impl Parts {
                 fence: h.fence()?,
                 since: h.span()?,
                 remaining: h.span()?,
+                value: h.value()?,
             })
         })?;
         let waiters = self.list(|w| {

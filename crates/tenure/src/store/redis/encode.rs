@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use crate::protocol::{Acquire, Count, FenceRule, Group, Op, Outcome, Request, TickClock, Ticks};
-use crate::types::{Fence, Owner};
+use crate::types::{Fence, Owner, Value};
 
 use super::client::{Command, digits};
 use super::keys::{self, Template};
@@ -359,13 +359,13 @@ fn run_of(op: &Op) -> Option<Run> {
                 }
                 FenceRule::Propose { .. } | FenceRule::Carry(_) => return None,
             };
-            acquire.queue.is_none().then_some(run)
+            (acquire.queue.is_none() && acquire.value.is_none()).then_some(run)
         }
         Op::AcquireAll(group) => {
             let (_, first) = &group.members()[0];
             let is_plain = |(_, acquire): &(_, Acquire)| {
                 let is_alike = acquire.ttl == first.ttl && acquire.fence == FenceRule::Mint;
-                is_alike && acquire.claim.is_exclusive()
+                is_alike && acquire.claim.is_exclusive() && acquire.value.is_none()
             };
             let run = Run::Group(first.ttl, group.members().len());
             group.members().iter().all(is_plain).then_some(run)
@@ -375,6 +375,7 @@ fn run_of(op: &Op) -> Option<Run> {
         }
         Op::Handoff { min_hold, tombstone, to, ahead, .. } => {
             let is_plain = to.claim.is_exclusive() && to.fence == FenceRule::Mint;
+            let is_plain = is_plain && to.value.is_none();
             let is_plain = is_plain && *ahead && min_hold.is_zero() && tombstone.is_none();
             is_plain.then_some(Run::Handoffs(to.ttl))
         }
@@ -470,6 +471,9 @@ impl Words {
                     Outcome::Failed(why) => self.text("failed").text(why.as_str()),
                 };
             }
+            Op::SetValue { owner, fence, value } => {
+                self.owner(owner).number(fence.get()).text(value.word());
+            }
             Op::Inspect => {}
         }
     }
@@ -495,7 +499,7 @@ impl Words {
     }
 
     fn acquire(&mut self, acquire: &Acquire) {
-        let Acquire { owner, label, claim, ttl, queue, fence } = acquire;
+        let Acquire { owner, label, claim, ttl, queue, fence, value } = acquire;
         self.owner(owner).text(label.as_str());
         self.number(claim.units().into()).number(claim.limit().into()).span(*ttl);
         match queue {
@@ -512,6 +516,7 @@ impl Words {
             FenceRule::Propose { fence, within } => self.proposal(*fence, *within),
             FenceRule::Carry(fence) => self.text(&format!("c{}", fence.get())),
         };
+        self.text(value.as_ref().map_or("", Value::word));
     }
 }
 
@@ -531,6 +536,7 @@ fn letter(op: &Op) -> &'static str {
         Op::AcquireAll(_) => "G",
         Op::Begin { .. } => "B",
         Op::Finish { .. } => "E",
+        Op::SetValue { .. } => "V",
         Op::Inspect => "I",
     }
 }

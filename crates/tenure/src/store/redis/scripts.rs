@@ -17,7 +17,8 @@ pub(super) const FRAGMENTS: &[(&str, &str)] = fragments!(
     "fast/share_busy" "fences" "full" "full/acquire" "full/begin" "full/finish" "full/grants"
     "full/group" "full/holders" "full/inspect" "full/layout" "full/operations" "full/queue"
     "full/read" "full/release" "full/run" "full/state" "full/steps" "full/tombstones" "full/units"
-    "layout" "lock" "marker" "meet" "place" "prelude" "proposal" "shares_layout" "steps" "write"
+    "full/value" "layout" "lock" "marker" "meet" "place" "prelude" "proposal" "shares_layout"
+    "steps" "write"
 );
 
 /// The first words on each new connection to a guarded server.

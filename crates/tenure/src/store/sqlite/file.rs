@@ -14,6 +14,7 @@ use rustix::fs::FlockOperation;
 
 use super::beside::{self, Inodes, Standing};
 use super::boot;
+use super::columns;
 use super::cut_off;
 use super::error::{self, Stage};
 use super::locate::{at, locate};
@@ -374,6 +375,7 @@ fn tune(
     db.pragma_update(None, "synchronous", "NORMAL")?;
     db.execute_batch(tombstones::INDEXES)?;
     db.execute_batch(runs::TABLE)?;
+    columns::add(db)?;
     reboot(db, boot_id, now, retention)
 }
 

@@ -17,6 +17,7 @@ mod boot;
 mod busy;
 mod cache;
 mod checkpoint;
+mod columns;
 mod cut_off;
 mod datagram;
 mod error;

@@ -12,7 +12,7 @@ use super::statements::Statements;
 use super::tombstones;
 use crate::protocol::{Holder, Op, Place};
 use crate::store::relational::{Change, KeyRows, Record};
-use crate::types::{Claim, Fence, Key, Label, Owner, StoreTime};
+use crate::types::{Claim, Fence, Key, Label, Owner, StoreTime, Value};
 
 /// The result of storing a key.
 #[derive(Debug, PartialEq, Eq)]
@@ -151,10 +151,10 @@ pub(super) fn prune(
     Ok(over)
 }
 
-const HOLDERS: &str = "SELECT seq, owner, attempt, label, units, unit_limit, fence, since, expires \
-     FROM holder WHERE key = ?1 ORDER BY seq";
+const HOLDERS: &str = "SELECT seq, owner, attempt, label, units, unit_limit, fence, since, \
+     expires, value FROM holder WHERE key = ?1 ORDER BY seq";
 const PLACES: &str = "SELECT seq, owner, attempt, label, units, unit_limit, claim_lease, since, \
-     alive_until, stamp, inbox FROM place WHERE key = ?1 ORDER BY seq";
+     alive_until, stamp, inbox, value FROM place WHERE key = ?1 ORDER BY seq";
 
 pub(super) fn read_all<T>(
     db: &mut Statements<'_>,
@@ -174,12 +174,14 @@ fn holder(row: &Row<'_>) -> Result<Holder> {
         fence: Fence::new(unsigned(row, 6)?),
         since: time(row, 7)?,
         expires: time(row, 8)?,
+        value: value(row, 9)?,
     })
 }
 
 fn put_holder(db: &mut Statements<'_>, key: &str, seq: i64, holder: &Holder) -> Result<()> {
     let put = "INSERT OR REPLACE INTO holder (key, seq, owner, attempt, label, units, \
-               unit_limit, fence, since, expires) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+               unit_limit, fence, since, expires, value) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
     let values = params![
         key,
         seq,
@@ -191,6 +193,7 @@ fn put_holder(db: &mut Statements<'_>, key: &str, seq: i64, holder: &Holder) -> 
         signed(holder.fence.get()),
         at(holder.since),
         at(holder.expires),
+        holder.value.as_ref().map(Value::word),
     ];
     db.get(put)?.execute(values).map(drop)
 }
@@ -205,13 +208,14 @@ fn place(row: &Row<'_>) -> Result<Place> {
         alive_until: time(row, 8)?,
         stamp: row.get::<_, i64>(9)?.cast_unsigned(),
         inbox: row.get_ref(10)?.as_str_or_null()?.map(Arc::from),
+        value: value(row, 11)?,
     })
 }
 
 fn put_place(db: &mut Statements<'_>, key: &str, seq: i64, place: &Place) -> Result<()> {
     let put = "INSERT OR REPLACE INTO place (key, seq, owner, attempt, label, units, unit_limit, \
-               claim_lease, since, alive_until, stamp, inbox) \
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+               claim_lease, since, alive_until, stamp, inbox, value) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
     let values = params![
         key,
         seq,
@@ -225,6 +229,7 @@ fn put_place(db: &mut Statements<'_>, key: &str, seq: i64, place: &Place) -> Res
         at(place.alive_until),
         place.stamp.cast_signed(),
         place.inbox.as_deref(),
+        place.value.as_ref().map(Value::word),
     ];
     db.get(put)?.execute(values).map(drop)
 }
@@ -250,6 +255,14 @@ pub(super) fn time(row: &Row<'_>, column: usize) -> Result<StoreTime> {
 pub(super) fn owner(row: &Row<'_>, column: usize) -> Result<Owner> {
     let attempt: i64 = row.get(column + 1)?;
     Ok(Owner::from_parts(row.get_ref(column)?.as_str()?, attempt.cast_unsigned()))
+}
+
+fn value(row: &Row<'_>, column: usize) -> Result<Option<Value>> {
+    let Some(word) = row.get_ref(column)?.as_str_or_null()? else { return Ok(None) };
+    Value::from_word(word).map(Some).ok_or_else(|| {
+        let what = "a value that is none".into();
+        rusqlite::Error::FromSqlConversionFailure(column, Type::Text, what)
+    })
 }
 
 fn claim(row: &Row<'_>, column: usize) -> Result<Claim> {

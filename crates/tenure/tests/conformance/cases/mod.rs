@@ -1,5 +1,6 @@
 //! The contracts, kind by kind.
 
+pub(crate) mod election;
 pub(crate) mod multi_lock;
 pub(crate) mod mutex;
 pub(crate) mod once;
@@ -164,6 +165,67 @@ macro_rules! rwlock_contract {
     };
 }
 
+/// The cases of a mutex for a leader, where the store has no queue.
+macro_rules! unqueued_election_contract {
+    ($world:expr) => {
+        mod shared {
+            #[allow(unused_imports, reason = "what the row's expression needs")]
+            use super::*;
+
+            crate::cases::side_by_side! {
+                async { $world.await.about(crate::lock::Share::Leader).await };
+                mutex acquiring: free_key_is_held_at_once, try_answers_none_while_held,
+                    wait_ends_and_names_the_holder, crashed_holder_is_succeeded,
+                    crowd_never_overlaps;
+                mutex holding: renewal_keeps_the_lease, renewal_off_ends_with_the_ttl,
+                    own_interval_is_kept, max_hold_loses, min_hold_keeps_the_key_taken,
+                    extend_to_lasts_at_least_so_long, extend_by_adds, loss_is_announced_every_way,
+                    at_risk_comes_before_the_loss, forced_holder_learns_at_its_next_renewal;
+                mutex releasing: release_says_released, release_after_expiry_says_gone,
+                    release_leaves_a_successor_alone, drop_releases_in_the_background,
+                    close_gives_all_back;
+                mutex identity: fixed_value_excludes_itself, default_label_names_the_process,
+                    fences_grow_whatever_ends_a_lease, withdrawn_owner_gets_nothing;
+                mutex refusing: bad_keys_are_refused, bad_terms_are_refused,
+                    bad_owner_values_are_refused, errors_name_key_and_store;
+            }
+        }
+
+        crate::cases::leading_contract! { $world }
+    };
+}
+
+/// A leader, which passes for the holder of a mutex; and what only an election has.
+macro_rules! election_contract {
+    ($world:expr) => {
+        crate::cases::shared_contract! {
+            async { $world.await.about(crate::lock::Share::Leader).await }
+        }
+
+        crate::cases::leading_contract! { $world }
+    };
+}
+
+macro_rules! leading_contract {
+    ($world:expr) => {
+        mod leaders {
+            #[allow(unused_imports, reason = "what the row's expression needs")]
+            use super::*;
+
+            crate::cases::side_by_side! { $world;
+                election leading: leader_is_seen_with_value_term_and_label,
+                    next_candidate_leads_with_its_own_value, mutex_and_election_exclude_each_other,
+                    observers_see_every_leader_and_none, lost_leadership_sets_no_value,
+                    dropped_candidate_never_leads, leader_runs_work_and_resigns,
+                    everything_has_its_blocking_name;
+                election values: any_short_text_is_a_value,
+                    longer_value_is_refused_before_anything_is_touched,
+                    value_outlives_renewals_and_waiters, late_value_does_nothing;
+            }
+        }
+    };
+}
+
 /// A store that cannot carry read-write locks.
 macro_rules! refused_rwlock_contract {
     ($world:expr) => {
@@ -277,7 +339,8 @@ macro_rules! contract {
 }
 
 pub(crate) use {
-    contract, multi_lock_contract, mutex_contract, once_contract, one_of_five_contract,
-    one_of_one_contract, reentrant_contract, refused_rwlock_contract, refused_semaphore_contract,
-    rwlock_contract, shared_contract, side_by_side, unqueued_mutex_contract,
+    contract, election_contract, leading_contract, multi_lock_contract, mutex_contract,
+    once_contract, one_of_five_contract, one_of_one_contract, reentrant_contract,
+    refused_rwlock_contract, refused_semaphore_contract, rwlock_contract, shared_contract,
+    side_by_side, unqueued_election_contract, unqueued_mutex_contract,
 };

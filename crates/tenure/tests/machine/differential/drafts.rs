@@ -11,9 +11,9 @@ use tenure::protocol::{
     StepContext, TickClock, Ticks,
 };
 use tenure::store::{Inbox, Push, Store};
-use tenure::{Claim, Fence, Key, Label, Owner};
+use tenure::{Claim, Fence, Key, Label, Owner, Value};
 
-use crate::acts::{aimed, known, outcome};
+use crate::acts::{aimed, first_value, known, outcome, revised, value};
 
 /// No push takes so long.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -33,6 +33,7 @@ pub(crate) enum Draft {
         window: Option<u64>,
         stamp: u64,
         fence: FenceRule,
+        value: Option<Value>,
     },
     Raise {
         owner: u64,
@@ -45,10 +46,17 @@ pub(crate) enum Draft {
         from: Claim,
         claim: Claim,
     },
+    SetValue {
+        owner: u64,
+        /// As above.
+        fence: Fence,
+        value: Value,
+    },
     Steal {
         owner: u64,
         claim: Claim,
         ttl: u64,
+        value: Option<Value>,
     },
     Renew {
         owner: u64,
@@ -69,6 +77,7 @@ pub(crate) enum Draft {
         claim: Claim,
         ttl: u64,
         fence: FenceRule,
+        value: Option<Value>,
         ahead: bool,
         ends: Ends,
     },
@@ -174,23 +183,26 @@ pub(crate) fn draft() -> impl Strategy<Value = Draft> {
     let who = || 0..6_u64;
     let ttl = || 10..4000_u64;
     prop_oneof![
-        6 => (who(), claim(), ttl(), prop::option::of(500..3000_u64), 0..9_u64, fence_rule())
-            .prop_map(|(owner, claim, ttl, window, stamp, fence)| {
-                Draft::Acquire { owner, claim, ttl, window, stamp, fence }
+        6 => (who(), claim(), ttl(), prop::option::of(500..3000_u64), 0..9_u64, fence_rule(),
+              first_value())
+            .prop_map(|(owner, claim, ttl, window, stamp, fence, value)| {
+                Draft::Acquire { owner, claim, ttl, window, stamp, fence, value }
             }),
         1 => (who(), fence()).prop_map(|(owner, fence)| Draft::Raise { owner, fence }),
         4 => (who(), known(), claim(), claim())
             .prop_map(|(owner, fence, from, claim)| Draft::Resize { owner, fence, from, claim }),
-        1 => (who(), claim(), ttl())
-            .prop_map(|(owner, claim, ttl)| Draft::Steal { owner, claim, ttl }),
+        3 => (who(), known(), value())
+            .prop_map(|(owner, fence, value)| Draft::SetValue { owner, fence, value }),
+        1 => (who(), claim(), ttl(), first_value())
+            .prop_map(|(owner, claim, ttl, value)| Draft::Steal { owner, claim, ttl, value }),
         2 => (who(), ttl()).prop_map(|(owner, ttl)| Draft::Renew { owner, ttl }),
         3 => (who(), prop_oneof![Just(0), ttl()], prop::option::of(ttl())).prop_map(
             |(owner, min_hold, tombstone)| Draft::Release { owner, min_hold, tombstone }
         ),
         1 => (who(), ttl()).prop_map(|(owner, tombstone)| Draft::Withdraw { owner, tombstone }),
-        3 => (who(), who(), claim(), ttl(), fence_rule(), any::<bool>(), ends())
-            .prop_map(|(owner, to, claim, ttl, fence, ahead, ends)| {
-                Draft::Pass { owner, to, claim, ttl, fence, ahead, ends }
+        3 => (who(), who(), claim(), ttl(), fence_rule(), first_value(), any::<bool>(), ends())
+            .prop_map(|(owner, to, claim, ttl, fence, value, ahead, ends)| {
+                Draft::Pass { owner, to, claim, ttl, fence, value, ahead, ends }
             }),
         1 => (who(), who(), ttl()).prop_map(|(from, to, ttl)| Draft::Transfer { from, to, ttl }),
         3 => (who(), claim(), ttl(), ticks())
@@ -210,7 +222,7 @@ fn simple_draft() -> impl Strategy<Value = Draft> {
     let ttl = || 10..4000_u64;
     prop_oneof![
         3 => (who(), ttl(), fence_rule()).prop_map(|(owner, ttl, fence)| Draft::Acquire {
-            owner, claim: Claim::EXCLUSIVE, ttl, window: None, stamp: 0, fence,
+            owner, claim: Claim::EXCLUSIVE, ttl, window: None, stamp: 0, fence, value: None,
         }),
         3 => who().prop_map(|owner| Draft::Release { owner, min_hold: 0, tombstone: None }),
         1 => (who(), ttl()).prop_map(|(owner, ttl)| Draft::Renew { owner, ttl }),
@@ -222,14 +234,13 @@ fn line_draft() -> impl Strategy<Value = Draft> {
     let who = || 0..3_u64;
     let ttl = || 10..4000_u64;
     prop_oneof![
-        2 => (who(), ttl(), prop::option::weighted(0.8, 500..3000_u64), 0..9_u64).prop_map(
-            |(owner, ttl, window, stamp)| Draft::Acquire {
-                owner, claim: Claim::EXCLUSIVE, ttl, window, stamp, fence: FenceRule::Mint,
-            }
-        ),
+        2 => (who(), ttl(), prop::option::weighted(0.8, 500..3000_u64), 0..9_u64, first_value())
+            .prop_map(|(owner, ttl, window, stamp, value)| Draft::Acquire {
+                owner, claim: Claim::EXCLUSIVE, ttl, window, stamp, fence: FenceRule::Mint, value,
+            }),
         4 => (who(), who(), ttl(), prop::bool::weighted(0.8)).prop_map(
             |(owner, to, ttl, ahead)| Draft::Pass {
-                owner, to, claim: Claim::EXCLUSIVE, ttl, fence: FenceRule::Mint, ahead,
+                owner, to, claim: Claim::EXCLUSIVE, ttl, fence: FenceRule::Mint, value: None, ahead,
                 ends: Ends::at_once(),
             }
         ),
@@ -238,13 +249,19 @@ fn line_draft() -> impl Strategy<Value = Draft> {
     ]
 }
 
+/// A share may have a value, although no kind of lock gives it one.
+fn rare_value() -> impl Strategy<Value = Option<Value>> {
+    prop::option::weighted(0.1, value())
+}
+
 /// A step that few words describe, of a few who share a key.
 pub(crate) fn share_draft() -> impl Strategy<Value = Draft> {
     let who = || 0..4_u64;
     let ttl = || 1000..4000_u64;
     prop_oneof![
-        4 => (who(), 1..3_u32, ttl()).prop_map(|(owner, units, ttl)| Draft::Acquire {
-            owner, claim: share(units, 4), ttl, window: None, stamp: 0, fence: FenceRule::Mint,
+        4 => (who(), 1..3_u32, ttl(), rare_value()).prop_map(|(owner, units, ttl, value)| {
+            let (claim, fence) = (share(units, 4), FenceRule::Mint);
+            Draft::Acquire { owner, claim, ttl, window: None, stamp: 0, fence, value }
         }),
         3 => who().prop_map(|owner| Draft::Release { owner, min_hold: 0, tombstone: None }),
         1 => (who(), ttl()).prop_map(|(owner, ttl)| Draft::Renew { owner, ttl }),
@@ -330,18 +347,22 @@ impl Draft {
         let ms = |ms: &u64| Duration::from_millis(*ms);
         let label = |owner: &u64| Label::new(format!("label {owner}"));
         match self {
-            Self::Acquire { owner: who, claim, ttl, window, stamp, fence } => {
+            Self::Acquire { owner: who, claim, ttl, window, stamp, fence, value } => {
                 let queue = window.as_ref().map(|window| {
                     let inbox = (who % 2 == 0).then(|| Arc::clone(inbox));
                     Queueing { window: ms(window), stamp: *stamp, inbox }
                 });
                 let (owner, claim, label, fence) = (owner(*who), *claim, label(who), *fence);
-                Op::Acquire(Acquire { owner, label, claim, ttl: ms(ttl), queue, fence })
+                let (ttl, value) = (ms(ttl), value.clone());
+                Op::Acquire(Acquire { owner, label, claim, ttl, queue, fence, value })
             }
-            Self::Steal { owner: who, claim, ttl } => {
+            Self::Steal { owner: who, claim, ttl, value } => {
                 let (owner, claim, label, ttl) = (owner(*who), *claim, label(who), ms(ttl));
-                let fence = FenceRule::Mint;
-                Op::Steal(Acquire { owner, label, claim, ttl, queue: None, fence })
+                let (fence, value) = (FenceRule::Mint, value.clone());
+                Op::Steal(Acquire { owner, label, claim, ttl, queue: None, fence, value })
+            }
+            Self::SetValue { owner: who, fence, value } => {
+                Op::SetValue { owner: owner(*who), fence: *fence, value: value.clone() }
             }
             Self::Resize { owner: who, fence, from, claim } => {
                 Op::Resize { owner: owner(*who), fence: *fence, from: *from, to: *claim }
@@ -356,16 +377,17 @@ impl Draft {
             Self::Withdraw { owner: who, tombstone } => {
                 Op::Withdraw { owner: owner(*who), tombstone: ms(tombstone) }
             }
-            Self::Pass { owner: who, to, claim, ttl, fence, ahead, ends } => {
+            Self::Pass { owner: who, to, claim, ttl, fence, value, ahead, ends } => {
                 let (window, stamp) = (Duration::from_millis(900), *ttl);
                 let inbox = (to % 2 == 0).then(|| Arc::clone(inbox));
                 let queue = Some(Queueing { window, stamp, inbox });
                 let (claim, ttl, label) = (*claim, ms(ttl), label(to));
+                let (to, fence, value) = (owner(*to), *fence, value.clone());
                 Op::Handoff {
                     owner: owner(*who),
                     min_hold: ms(&ends.min_hold),
                     tombstone: ends.tombstone.as_ref().map(ms),
-                    to: Acquire { owner: owner(*to), label, claim, ttl, queue, fence: *fence },
+                    to: Acquire { owner: to, label, claim, ttl, queue, fence, value },
                     ahead: *ahead,
                 }
             }
@@ -378,7 +400,7 @@ impl Draft {
             Self::Begin { owner: who, claim, ttl, ticks } => {
                 let (owner, claim, label, ttl) = (owner(*who), *claim, label(who), ms(ttl));
                 let fence = FenceRule::Mint;
-                let acquire = Acquire { owner, label, claim, ttl, queue: None, fence };
+                let acquire = Acquire { owner, label, claim, ttl, queue: None, fence, value: None };
                 Op::Begin { acquire, ticks: *ticks }
             }
             Self::Finish { owner: who, outcome, tombstone } => Op::Finish {
@@ -392,7 +414,9 @@ impl Draft {
                     let ttl = ttl + if *uneven { u64::from(number) * 10 } else { 0 };
                     let (owner, label, ttl) = (owner(who), label(&who), ms(&ttl));
                     let fence = FenceRule::Mint;
-                    (key(number), Acquire { owner, label, claim, ttl, queue: None, fence })
+                    // Some have a value, and then few words do not do.
+                    let value = owner.attempt().is_multiple_of(3).then(|| revised("group", 0));
+                    (key(number), Acquire { owner, label, claim, ttl, queue: None, fence, value })
                 };
                 Op::AcquireAll(Group::new(members.iter().map(claim)).expect("a good group"))
             }

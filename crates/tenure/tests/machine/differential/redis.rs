@@ -308,6 +308,7 @@ fn a_pass_is_only_the_holders() {
         claim: Claim::EXCLUSIVE,
         ttl: 3000,
         fence: FenceRule::Mint,
+        value: None,
         ahead: true,
         ends: Ends::at_once(),
     };
@@ -318,6 +319,7 @@ fn a_pass_is_only_the_holders() {
         window: None,
         stamp: 1,
         fence: FenceRule::Mint,
+        value: None,
     };
     let release = Draft::Release { owner: 4, min_hold: 0, tombstone: None };
     let to_others = [pass(1, 2), pass(2, 3), pass(3, 4)];
@@ -340,6 +342,7 @@ fn shares_and_mutexes_travel_together() {
         window: None,
         stamp: 1,
         fence: FenceRule::Mint,
+        value: None,
     };
     let (whole, one, two) = (Claim::EXCLUSIVE, share(1, 3), share(2, 3));
     let release = |owner| Draft::Release { owner, min_hold: 0, tombstone: None };
@@ -372,6 +375,7 @@ fn a_release_in_company_sees_who_waits_behind_a_lock_that_said_everything() {
         window,
         stamp: 1,
         fence: FenceRule::Mint,
+        value: None,
     };
     let release = |owner| Draft::Release { owner, min_hold: 0, tombstone: None };
     let calls = [acquire(0, None), acquire(2, Some(3000)), release(0), release(2)];

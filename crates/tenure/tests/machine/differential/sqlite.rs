@@ -55,6 +55,10 @@ pub(super) async fn run(events: Vec<Event>) {
                     retention,
                 };
                 model.agrees_with(&stores[which], &mut inbox, steps, at).await;
+                // By the other connection: all that counts is in the file.
+                let looks = asks.into_iter().map(|(key, _)| (key, Draft::Inspect));
+                let looks = super::drafts::steps(&looks.collect::<Vec<_>>(), &inbox.address);
+                model.agrees_with(&stores[1 - which], &mut inbox, looks, at).await;
             }
         }
     }

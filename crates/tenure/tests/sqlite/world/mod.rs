@@ -39,6 +39,7 @@ pub(crate) fn claim(owner: &Owner, ttl: Duration) -> Acquire {
         ttl,
         queue: None,
         fence: FenceRule::Mint,
+        value: None,
     }
 }
 

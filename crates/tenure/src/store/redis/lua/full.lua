@@ -1,9 +1,10 @@
 -- The full branch: the machine of one key, every operation, whatever the key has. It carries out
 -- what the fast branch has left, and the full steps: for each key the number of its steps, and for
 -- each of them the letter of its operation and the arguments; an owner is a value and an attempt.
---   A acquire   owner label units limit ttl window stamp inbox fence
+--   A acquire   owner label units limit ttl window stamp inbox fence value
 --               (units and limit of an exclusive claim: ALL of full/layout.lua)
 --               (fence: empty: one is minted, pN:W: as in fast.lua, cN: it is N)
+--               (value: empty: none, else as in full/value.lua)
 --   N renew     owner ttl
 --   R release   owner min_hold tombstone (-1: none)
 --   P handoff   owner min_hold tombstone ahead (1 or 0), then as A
@@ -19,6 +20,7 @@
 --   B begin     as A, then every from_last (1 or 0) retry_failed (1 or 0) proposed (-1: the time is
 --               this server's) within
 --   E finish    owner tombstone outcome (ok or failed) why
+--   V set value owner fence value
 --   I inspect
 --
 -- needs   steps
@@ -68,6 +70,9 @@ end
 -- include full/steps
 if operations.G then
   -- include full/group
+end
+if operations.V then
+  -- include full/value
 end
 
 answer = answer or { 0 }

@@ -50,6 +50,7 @@ pub(super) fn acquire(number: u64, fence: FenceRule) -> Acquire {
         ttl: Duration::from_secs(30),
         queue: None,
         fence,
+        value: None,
     }
 }
 

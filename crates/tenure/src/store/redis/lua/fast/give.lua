@@ -39,15 +39,16 @@ if packed or letter == 'r' then
       id = first_place[1]
       if not id then break end
       packed = ask('HGET', KEYS[others + 1], id)
-      local removed = ask('ZREM', KEYS[others + 2], id)
+      is_read, place = pcall(read_living, packed)
+      local removed = is_read and place and place.value or ask('ZREM', KEYS[others + 2], id)
       if packed and packed.err or removed ~= 1 and removed ~= 0 then
-        -- The waiters' keys are damaged. This waiter must not be lost for it.
+        -- The waiters' keys are damaged, or the lease begins with a value, which the machine keeps.
+        -- This waiter must not be lost for it.
         call('ZADD', KEYS[others], first_place[2], id)
         break
       end
       call('HDEL', KEYS[others + 1], id)
       waiting = waiting - 1
-      is_read, place = pcall(read_living, packed)
       if is_read and place then
         next_claim, next_owner, lease = place.claim, place.owner, place.lease
       end

@@ -36,7 +36,7 @@ local function wait(step, id, mine, rank)
     mine = { owner = step.owner, attempt = step.attempt, since = now, stamp = step.stamp }
     mine.units = step.units
   end
-  mine.label, mine.inbox = step.label, step.inbox
+  mine.label, mine.inbox, mine.value = step.label, step.inbox, step.value
   mine.lease, mine.expires = math.min(step.window, step.ttl), now + step.window
   mine.stamp = max(mine.stamp, step.stamp)
   put_place(id, mine)

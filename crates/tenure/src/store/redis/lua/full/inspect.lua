@@ -12,7 +12,7 @@ local function live_holders()
   for _, h in ipairs(state.holders) do
     if h.expires > now and (h.units < ALL or key.lock == h.owner) then
       local units, since, left = told_units(h.units), age(h.since), h.expires - now
-      holders[#holders + 1] = { h.owner, h.attempt, h.label, units, h.fence, since, left }
+      holders[#holders + 1] = { h.owner, h.attempt, h.label, units, h.fence, since, left, h.value }
     end
   end
   return holders

@@ -7,8 +7,12 @@
 --   1J    of a key with a run of a job: as 1H (a limit of 0: none), and the last run, and while
 --         that may be withdrawn the one before it: owner, attempt, label, begun, every, outcome
 --         (ok, failed, or empty: not told), why it failed, and how long it took (-1: not told)
+--   1V    of a key of which a holder has a value: packed as 1H, with the value of each holder, as in
+--         full/value.lua, which 1J may have too. The limit is 0 without shares. A program of a time
+--         before there were values refuses it as well
 --
--- A waiter's place has units, too: 1 if it is exclusive, and below zero for a share.
+-- A waiter's place has units, too: 1 if it is exclusive, and below zero for a share. Its value is
+-- the last part, if it has one.
 --
 -- needs   layout, prelude
 -- gives   ALL, unpack_record, pack_record
@@ -17,7 +21,7 @@
 local ALL = 2147483648
 local unpack_record, pack_record
 do
-  local GENERAL, SHARED, RUN = '1G', '1H', '1J'
+  local GENERAL, SHARED, RUN, VALUED = '1G', '1H', '1J', '1V'
   -- include shares_layout
 
   local function read_run(r)
@@ -30,6 +34,8 @@ do
   local function pack_run(r)
     return r and { r.owner, r.attempt, r.label, r.begun, r.every, r.outcome, r.why, r.took }
   end
+
+  local KNOWN = { [GENERAL] = true, [SHARED] = true, [RUN] = true, [VALUED] = true }
 
   local function number(record, from, to)
     return tonumber(sub(record, from, to - 1))
@@ -71,12 +77,12 @@ do
 
   function unpack_record(form, record)
     if form == SHARES then return unpack_shares(record) end
-    if form ~= GENERAL and form ~= SHARED and form ~= RUN then return nil end
+    if not KNOWN[form] then return nil end
     local general, holders = cmsgpack.unpack(sub(record, LEASE_AT)), {}
     for index, h in ipairs(general.holders) do
       holders[index] = {
         owner = h[1], attempt = h[2], label = h[3], units = form ~= GENERAL and h[4] or ALL,
-        fence = h[5], since = h[6], expires = h[7],
+        fence = h[5], since = h[6], expires = h[7], value = h[8],
       }
     end
     general.holders = holders
@@ -87,15 +93,21 @@ do
   end
 
   function pack_record(state)
-    local holders, first = {}, state.holders[1]
-    local is_shared = first and first.units < ALL and not state.run
-    if is_shared and state.waiting == 0 and state.buried == 0 then return pack_shares(state) end
-    for index, h in ipairs(state.holders) do
-      local units = (state.limit or state.run) and h.units or 1
-      holders[index] = { h.owner, h.attempt, h.label, units, h.fence, h.since, h.expires }
+    local holders, form, limit = {}, GENERAL, state.limit
+    if limit then form = SHARED end
+    for _, h in ipairs(state.holders) do
+      if h.value then form = VALUED end
     end
-    return (state.run and RUN or state.limit and SHARED or GENERAL) .. cmsgpack.pack({
-      layout = LAYOUT, fence = state.fence, limit = state.limit or state.run and 0 or 1,
+    if state.run then form = RUN end
+    if form == SHARED and state.waiting == 0 and state.buried == 0 and state.holders[1] then
+      return pack_shares(state)
+    end
+    for index, h in ipairs(state.holders) do
+      local units = form ~= GENERAL and h.units or 1
+      holders[index] = { h.owner, h.attempt, h.label, units, h.fence, h.since, h.expires, h.value }
+    end
+    return form .. cmsgpack.pack({
+      layout = LAYOUT, fence = state.fence, limit = limit or form == GENERAL and 1 or 0,
       shares = state.shares, holders = holders, waiting = state.waiting,
       arrivals = state.arrivals, buried = state.buried, run = pack_run(state.run),
       run_before = pack_run(state.run_before),

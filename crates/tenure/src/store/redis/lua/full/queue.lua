@@ -14,7 +14,7 @@ local QUEUE_MIN_MS = 10000
 local function pack_place(p)
   return cmsgpack.pack({
     p.owner, p.attempt, p.label, p.units == ALL and 1 or -p.units, p.lease, p.since, p.inbox,
-    p.stamp, p.expires,
+    p.stamp, p.expires, p.value,
   })
 end
 

@@ -14,12 +14,13 @@ end
 
 local function read_acquire(letter)
   local begin = at
-  at = at + 10
+  at = at + 11
   return {
     letter = letter, owner = ARGV[begin], attempt = ARGV[begin + 1], label = ARGV[begin + 2],
     units = tonumber(ARGV[begin + 3]), limit = tonumber(ARGV[begin + 4]),
     ttl = tonumber(ARGV[begin + 5]), window = tonumber(ARGV[begin + 6]),
     stamp = tonumber(ARGV[begin + 7]), inbox = ARGV[begin + 8], fence = ARGV[begin + 9],
+    value = ARGV[begin + 10] ~= '' and ARGV[begin + 10] or nil,
   }
 end
 
@@ -46,6 +47,7 @@ local function read_step()
     step.fence, step.from, step.units = read_number(), read_number(), read_number()
   end
   if letter == 'C' or letter == 'L' then step.limit = read_number() end
+  if letter == 'V' then step.fence, step.value, at = read_number(), ARGV[at], at + 1 end
   if letter == 'P' then
     step.is_ahead, step.to = read_number() == 1, read_acquire()
   elseif letter == 'T' then

@@ -92,9 +92,8 @@ local function record_of_state()
   if not has_shares() then state.limit = nil end
   -- The short forms have one fence for both, the key's and the holder's.
   local has_one_fence = not holder or holder.fence == state.fence
-  if state.limit or state.buried ~= 0 or not has_one_fence or state.run then
-    return pack_record(state)
-  end
+  local has_more = state.limit or state.run or holder and holder.value
+  if has_more or state.buried ~= 0 or not has_one_fence then return pack_record(state) end
   local form, line, since, expires, claim = SINGLE, '', 0, 0, NOBODY
   if holder then
     since, expires = holder.since, holder.expires

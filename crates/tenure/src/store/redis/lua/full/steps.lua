@@ -1,7 +1,7 @@
 -- Steps of one key: how they are read, carried out and answered.
 --
 -- needs   fences, full, full/grants, full/queue, full/state, lock, prelude, steps
--- gives   failed, carry_out, take_in_hand, carry_out_steps
+-- gives   OPERATIONS, failed, carry_out, take_in_hand, carry_out_steps
 
 -- The answer of a step that failed: each answers for itself, and those that come with it go on.
 -- An error of the server as a whole (it is a replica, its disk is full) ends the call instead. A
@@ -109,7 +109,7 @@ local function carry_out_steps(steps)
   for index, step in ipairs(steps) do
     replies[index], rests[index] = carry_out(step)
     -- Memory pressure may forbid what grants, and nothing else.
-    key.keeps = key.keeps or (rests[index] and not find('ASB', step.letter, 1, true))
+    key.keeps = key.keeps or (rests[index] and not find('ASBV', step.letter, 1, true))
     if #key.unwritten >= MANY or index == #steps then
       local is_done, failure = pcall(write_places)
       local is_queued = not is_done and function(_, reply)
