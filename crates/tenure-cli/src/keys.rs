@@ -66,15 +66,14 @@ impl Named {
             let (key, words) = words.split_first().ok_or_else(no_cmd)?;
             let key = key.to_str().ok_or_else(|| Refusal::usage("the key is not valid UTF-8"))?;
             let (keys, words) = (Keys::of([key].into_iter())?, words.to_vec());
-            let verb = if args.once.is_some() { "once" } else { "run" };
-            let hint = hint_for(verb, &keys, 1, false, &words);
+            let hint = hint_for(&keys, 1, false, &words);
             return Ok(Self { keys, words, hint });
         }
         if words.is_empty() || !is_separated(&words) {
             return Err(no_cmd());
         }
         let keys = Keys::of(args.keys.iter().map(String::as_str))?;
-        let hint = hint_for("run", &keys, 2 * args.keys.len(), true, &words);
+        let hint = hint_for(&keys, 2 * args.keys.len(), true, &words);
         Ok(Self { keys, words, hint })
     }
 }
@@ -94,7 +93,7 @@ fn is_separated(words: &[OsString]) -> bool {
 
 /// A hint for a CMD that was not found, if it looks like words for a shell, or like our options.
 /// `typed` is the number of words that name the keys.
-fn hint_for(verb: &str, keys: &Keys, typed: usize, by_option: bool, words: &[OsString]) -> String {
+fn hint_for(keys: &Keys, typed: usize, by_option: bool, words: &[OsString]) -> String {
     let separated = is_separated(words);
     let verb = env::args().nth(1).unwrap_or_default();
     let before = env::args_os().count().saturating_sub(words.len() + usize::from(separated));

@@ -15,7 +15,7 @@ use crate::command::Environment;
 use crate::exit::{Exit, Refusal};
 use crate::hold::{self, NotRun};
 use crate::job::Job;
-use crate::lock::{Grip, Lock, Part};
+use crate::lock::{Grip, Part};
 use crate::nested;
 use crate::on_lost;
 use crate::output;

@@ -73,8 +73,8 @@ impl KeyState {
 
     /// Carries out one step. Answers the reply, and the grants that the step made to waiters.
     pub fn apply(&mut self, op: &Op, at: StepContext) -> (Reply, Vec<Grant>) {
-        if matches!(op, Op::Inspect) {
-            return (Reply::Inspected(self.inspect(at.now)), Vec::new());
+        if matches!(op, Op::Inspect | Op::AcquireAll(_)) {
+            return (self.changed_by_none(op, at.now), Vec::new());
         }
         let mut grants = Vec::new();
         self.purge(at.now);
@@ -105,23 +105,15 @@ impl KeyState {
             Op::SetLimit { limit } => self.set_limit(*limit),
             Op::Begin { acquire, ticks } => self.begin(acquire, ticks, at),
             Op::Finish { owner, outcome, tombstone } => self.finish(owner, outcome, *tombstone, at),
-            // Its parts come one by one: see `Group::carry_out`.
-            Op::AcquireAll(_) => {
-                Reply::Refused("one key cannot carry out a step of several".into())
-            }
             Op::SetValue { owner, fence, value } => self.set_value(owner, *fence, value),
-            Op::Inspect => unreachable!("answered above"),
+            Op::Inspect | Op::AcquireAll(_) => unreachable!("answered above"),
         };
         self.grant_from_queue(at, &mut grants);
-        self.keep_fence(at);
-        debug_assert!(self.is_sound(), "{op:?} left {self:?}");
-        (reply, grants)
-    }
-
-    /// A key counts as used until its last lease ends, also if nobody renews it.
-    fn keep_fence(&mut self, at: StepContext) {
+        // A key counts as used until its last lease ends, also if nobody renews it.
         let used_until = self.holders.iter().map(|h| h.expires).fold(at.now, StoreTime::max);
         self.fence_until = used_until.max(self.run_until(at)) + at.retention;
+        debug_assert!(self.is_sound(), "{op:?} left {self:?}");
+        (reply, grants)
     }
 
     /// Whether the state may be deleted: no claim, no tombstone, and the fence's time is over.
@@ -218,6 +210,16 @@ impl KeyState {
             nodes: Vec::new(),
             guarded: None,
             last_run: self.last_run(now).map(Box::new),
+        }
+    }
+
+    /// The answer to a look, or to a step of several keys, whose parts come one by one
+    /// (`Group::carry_out`).
+    #[cold]
+    fn changed_by_none(&self, op: &Op, now: StoreTime) -> Reply {
+        match op {
+            Op::Inspect => Reply::Inspected(self.inspect(now)),
+            _ => Reply::Refused("one key cannot carry out a step of several".into()),
         }
     }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
 use crate::process::OfProcess;
-use crate::protocol::{Grant, Inspection, KeyState, Op, Reply, Request, State, StepContext};
+use crate::protocol::{Grant, Group, Inspection, KeyState, Op, Reply, Request, State, StepContext};
 use crate::runtime::Runtime;
 use crate::types::{Key, StoreTime, TTL_MAX};
 
@@ -107,7 +107,15 @@ impl Memory {
         let at = StepContext { now, fence_seed: wall, wall, retention: self.shared.retention };
         let mut replies = Vec::with_capacity(steps.len());
         for step in steps {
-            replies.push(table.apply(step, at));
+            if let Op::AcquireAll(group) = &step.op {
+                replies.push(table.acquire_all(group, at));
+            } else {
+                let (reply, grants) = table.apply(step, at);
+                for grant in grants {
+                    table.tell(&step.key, grant);
+                }
+                replies.push(reply);
+            }
             table.steps += 1;
             if table.steps.is_multiple_of(SWEEP_EVERY) {
                 table.sweep(at.now);
@@ -122,39 +130,32 @@ impl Memory {
 }
 
 impl Table {
-    fn apply(&mut self, step: &Request, at: StepContext) -> Reply {
-        if let Op::AcquireAll(group) = &step.op {
-            let Ok(reply) = group.carry_out(|key, part| {
-                Ok::<_, Infallible>(self.on_key(key, at, |state, at| state.apply_part(part, at)))
-            });
-            return reply;
-        }
-        self.on_key(&step.key, at, |state, at| state.apply(&step.op, at))
-    }
-
-    /// Lets the machine of a key act, and tells the waiters that it granted to.
-    fn on_key<T>(
-        &mut self,
-        key: &Key,
-        at: StepContext,
-        act: impl FnOnce(&mut KeyState, StepContext) -> (T, Vec<Grant>),
-    ) -> T {
+    fn apply(&mut self, step: &Request, at: StepContext) -> (Reply, Vec<Grant>) {
         let at = StepContext { fence_seed: at.fence_seed.max(self.fence_floor + 1), ..at };
-        let (answer, grants) = match self.keys.get_mut(key) {
-            Some(state) => act(state, at),
-            None => {
-                let mut fresh = KeyState::default();
-                let answer = act(&mut fresh, at);
-                if !fresh.is_forgettable(at.now) {
-                    self.keys.insert(key.clone(), fresh);
-                }
-                answer
-            }
-        };
-        for grant in grants {
-            self.tell(key, grant);
+        if let Some(state) = self.keys.get_mut(&step.key) {
+            return state.apply(&step.op, at);
+        }
+        let mut fresh = KeyState::default();
+        let answer = fresh.apply(&step.op, at);
+        if !fresh.is_forgettable(at.now) {
+            self.keys.insert(step.key.clone(), fresh);
         }
         answer
+    }
+
+    #[cold]
+    fn acquire_all(&mut self, group: &Group, at: StepContext) -> Reply {
+        let at = StepContext { fence_seed: at.fence_seed.max(self.fence_floor + 1), ..at };
+        let Ok(reply) = group.carry_out(|key, part| {
+            let mut state = self.keys.remove(key).unwrap_or_default();
+            let (granted, grants) = state.apply_part(part, at);
+            if !state.is_forgettable(at.now) {
+                self.keys.insert(key.clone(), state);
+            }
+            grants.into_iter().for_each(|grant| self.tell(key, grant));
+            Ok::<_, Infallible>(granted)
+        });
+        reply
     }
 
     fn sweep(&mut self, now: StoreTime) {

@@ -122,7 +122,9 @@ impl ScriptCall {
     #[inline(never)]
     pub(super) fn new(steps: &[Request], terms: &Terms, in_full: bool) -> Self {
         let (fast, mut full) = sorted(steps, in_full);
-        let fast_keys = fast.iter().map(|&(run, _)| run.keys()).sum();
+        let has_groups = fast.iter().any(|(run, _)| run.is_group());
+        let fast_keys =
+            if has_groups { fast.iter().map(|(run, _)| run.keys()).sum() } else { fast.len() };
         let has_number = fast.iter().any(|(run, _)| run.may_grant())
             || full.iter().any(|&index| may_grant(&steps[index].op));
         let (mut keys, mut args) = (Words::with_room(), Words::with_room());
@@ -148,12 +150,11 @@ impl ScriptCall {
         for run in full.chunk_by(|&one, &other| are_of_one(one, other)) {
             append_full(steps, run, &terms.template, (&mut keys, &mut args));
         }
-        let order = match fast_keys == fast.len() {
-            true => fast.iter().map(|(_, index)| *index).chain(full).collect(),
-            false => {
-                let fast = fast.iter().flat_map(|&(run, index)| iter::repeat_n(index, run.keys()));
-                fast.chain(full).collect()
-            }
+        let order = if has_groups {
+            let fast = fast.iter().flat_map(|&(run, index)| iter::repeat_n(index, run.keys()));
+            fast.chain(full).collect()
+        } else {
+            fast.iter().map(|(_, index)| *index).chain(full).collect()
         };
         Self { keys, args, has_number, order, fast: fast_keys }
     }
@@ -221,10 +222,7 @@ fn append_fast(
         for &(run, index) in run {
             let Request { key, op } = &steps[index];
             if let Op::AcquireAll(group) = op {
-                args.group(group);
-                for key in group.keys() {
-                    template.names(key).lock(keys).record(keys);
-                }
+                append_group(group, template, (keys, args));
                 continue;
             }
             let names = template.names(key);
@@ -238,6 +236,16 @@ fn append_fast(
         }
     }
     others
+}
+
+/// A fast step over several keys.
+#[cold]
+fn append_group(group: &Group, template: &Template, (keys, args): (&mut Words, &mut Words)) {
+    args.number(group.members().len() as u64);
+    for (key, Acquire { owner, label, .. }) in group.members() {
+        args.claim(owner, label.as_str());
+        template.names(key).lock(keys).record(keys);
+    }
 }
 
 impl Terms {
@@ -406,14 +414,6 @@ impl Words {
         }
     }
 
-    /// The number of keys, and the claims on them.
-    fn group(&mut self, group: &Group) {
-        self.number(group.members().len() as u64);
-        for (_, Acquire { owner, label, .. }) in group.members() {
-            self.claim(owner, label.as_str());
-        }
-    }
-
     fn proposal(&mut self, fence: Fence, within: Duration) -> &mut Self {
         self.text(&format!("p{}:{}", fence.get(), within.as_micros()))
     }
@@ -430,6 +430,7 @@ impl Words {
     }
 
     /// Owner, line feed, layout, attempt and label.
+    #[inline]
     fn claim(&mut self, owner: &Owner, label: &str) -> &mut Self {
         self.bytes.extend_from_slice(owner.value().as_bytes());
         self.bytes.extend_from_slice(b"\n1");

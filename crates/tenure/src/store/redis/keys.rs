@@ -81,6 +81,7 @@ impl Template {
     }
 
     /// The names of all parts of a key.
+    #[inline]
     pub(super) fn names(&self, key: &Key) -> Names {
         let lock = self.lock_of(key).into_owned();
         debug_assert_eq!(part_of(&lock), None, "refused before it is sent");
@@ -118,18 +119,21 @@ pub(super) struct Names {
 
 impl Names {
     /// The key of the lock, which other libraries use too.
+    #[inline]
     pub(super) fn lock(&self, words: &mut Words) -> &Self {
         words.text(&self.lock);
         self
     }
 
     /// The record of the lock.
+    #[inline]
     pub(super) fn record(&self, words: &mut Words) -> &Self {
         words.join(self.sibling(PARTS[0]));
         self
     }
 
     /// The queue, the places in it and the times when they end.
+    #[inline]
     pub(super) fn queue(&self, words: &mut Words) -> &Self {
         PARTS[1..4].iter().for_each(|part| _ = words.join(self.sibling(part)));
         self
