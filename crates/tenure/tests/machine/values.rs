@@ -29,7 +29,9 @@ impl Taken<'_> {
                 continue;
             }
             let asked = match self.op {
-                Op::Acquire(acquire) | Op::Steal(acquire) => Some(acquire),
+                Op::Acquire(acquire) | Op::Steal(acquire) | Op::Begin { acquire, .. } => {
+                    Some(acquire)
+                }
                 Op::Handoff { to, .. } => Some(to),
                 _ => None,
             };
