@@ -72,7 +72,9 @@ fn with_value(key: &KeyState, fence: Fence, value: &Value) -> KeyState {
     let held = holders.iter_mut().find(|holder| holder.fence == fence).expect("it is held");
     held.value = Some(value.clone());
     let (queue, tombstones) = (key.queue().clone(), key.tombstones().to_vec());
-    KeyState::from_parts(holders, queue, tombstones, key.fence(), key.fence_until())
+    let fences = (key.fence(), key.fence_until());
+    KeyState::from_parts(holders, queue, tombstones, fences.0, fences.1)
+        .with_runs(key.runs().cloned())
 }
 
 /// A claim of the whole key, with a first value.

@@ -20,7 +20,7 @@ impl KeyState {
             if let Some(inbox) = head.inbox {
                 grants.push(Grant { owner: head.owner.clone(), fence, stamp: head.stamp, inbox });
             }
-            self.holders.push(Holder {
+            self.add(Holder {
                 owner: head.owner,
                 label: head.label,
                 claim: head.claim,
@@ -40,7 +40,7 @@ impl KeyState {
         at: StepContext,
     ) -> Fence {
         let fence = self.mint(acquire.fence, at);
-        self.holders.push(Holder {
+        self.add(Holder {
             owner: acquire.owner.clone(),
             label: acquire.label.clone(),
             claim,
@@ -50,6 +50,14 @@ impl KeyState {
             value: acquire.value.clone(),
         });
         fence
+    }
+
+    /// Most keys have one holder: room for four would be most of a held lock's memory.
+    fn add(&mut self, holder: Holder) {
+        if self.holders.is_empty() {
+            self.holders.reserve_exact(1);
+        }
+        self.holders.push(holder);
     }
 
     pub(super) fn mint(&mut self, rule: FenceRule, at: StepContext) -> Fence {
