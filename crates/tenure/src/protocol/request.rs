@@ -298,8 +298,8 @@ pub enum Reply {
     /// Acquire: held by an owner with the same fixed value, which would wait for itself. No place
     /// was taken.
     SelfHeld,
-    /// Acquire, begin, renew, raise, resize, set the value: this owner was withdrawn or released; it
-    /// gets nothing any more.
+    /// Acquire, begin, renew, raise, resize, set the value: this owner was withdrawn or released;
+    /// it gets nothing any more.
     Withdrawn,
     /// The key is in use in another way; the text says how. Resize: the lease was changed otherwise
     /// since, or shares have another limit. Set the value: the lease was changed since, or has a
