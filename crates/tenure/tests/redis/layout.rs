@@ -148,7 +148,7 @@ async fn keys_with_values_have_another_form_as_long_as_one_is_held() {
         done(share(claim(6, 1), 1, 2)).await;
         assert_eq!((seen().await, form(&server).as_str()), (vec![value("fifth"), None], "1V"));
         done(release(5)).await;
-        assert_eq!((seen().await, form(&server).as_str()), (vec![None], "1H"));
+        assert_eq!((seen().await, form(&server).as_str()), (vec![None], "1R"));
     }
 }
 
