@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use tenure::Claim;
 use tenure::Label;
-use tenure::protocol::{Grant, Holder, KeyState, Op, Place, Reply, StepContext};
+use tenure::protocol::{
+    Grant, Holder, KeyState, Op, Outcome, Place, Reply, RunEnd, Runs, StepContext,
+};
 
 /// A fault of the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +40,14 @@ pub enum Defect {
     PermitCountedTwice,
     /// A quorum's node that was emptied while it ran grants at once: it looks at its uptime alone.
     TrustsUptime,
+    /// A value is set for whoever holds: neither owner nor fence is looked at.
+    ValueOfAnybody,
+    /// A value replaces another one whatever its revision is.
+    OlderValueWins,
+    /// A begin does not look at the record of the last run.
+    RecordIgnored,
+    /// A run that was not finished is put on record as ok.
+    UnfinishedIsOk,
 }
 
 impl Defect {
@@ -104,6 +114,26 @@ impl Defect {
                 (after, (reply, grants))
             }
             Self::PermitCountedTwice => count_twice(parts, op, at),
+            Self::ValueOfAnybody => parts.apply(&value_of_anybody(before, op), at),
+            Self::OlderValueWins => {
+                let mut parts = parts;
+                if matches!(op, Op::SetValue { .. }) {
+                    parts.holders.iter_mut().for_each(|holder| holder.value = None);
+                }
+                parts.apply(op, at)
+            }
+            Self::RecordIgnored => {
+                let mut after = parts.build();
+                if matches!(op, Op::Begin { .. }) {
+                    after = after.with_runs(None);
+                }
+                let answer = after.apply(op, at);
+                (after, answer)
+            }
+            Self::UnfinishedIsOk => {
+                let (after, answer) = parts.apply(op, at);
+                (finish_unfinished(after), answer)
+            }
             // Built in elsewhere: into its clock, and into its restart guard.
             Self::ClockTooFast | Self::CountsAtOnce | Self::TrustsUptime => parts.apply(op, at),
         }
@@ -183,4 +213,22 @@ fn release_of_anybody(before: &KeyState, op: &Op) -> Op {
         *owner = holder.owner.clone();
     }
     op
+}
+
+fn value_of_anybody(before: &KeyState, op: &Op) -> Op {
+    let mut op = op.clone();
+    if let (Some(holder), Op::SetValue { owner, fence, .. }) = (before.holders().first(), &mut op) {
+        (*owner, *fence) = (holder.owner.clone(), holder.fence);
+    }
+    op
+}
+
+fn finish_unfinished(after: KeyState) -> KeyState {
+    let mut runs = after.runs().cloned();
+    if let Some(Runs { last, .. }) = &mut runs
+        && after.holders().iter().all(|holder| holder.owner != last.owner)
+    {
+        last.end.get_or_insert(RunEnd { outcome: Outcome::Ok, took: Duration::ZERO });
+    }
+    after.with_runs(runs)
 }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tenure::runtime::Runtime;
-use tenure::{Guard, MultiGuard, Result};
+use tenure::{Guard, Leadership, Lease, MultiGuard, Outcome, Result};
 
 use crate::judge::{Rule, Wish};
-use crate::kind::{Held, Kind};
-use crate::user::{MS, User};
+use crate::kind::{self, Held, Kind};
+use crate::user::{Interrupt, MS, User};
 
 impl User {
     pub(crate) async fn hold(&mut self, number: u64, held: &mut Held, wish: &Wish) {
@@ -21,10 +21,15 @@ impl User {
                 self.hold_one(number, guard, wish).await;
             }
             Held::Several(guard) => self.hold_several(number, guard).await,
+            Held::Leader(leadership) => {
+                self.lead(number, leadership, wish).await;
+                self.hold_one(number, leadership, wish).await;
+            }
+            Held::Run(run) => self.hold_one(number, run, wish).await,
         }
     }
 
-    async fn hold_one(&mut self, number: u64, guard: &Guard, wish: &Wish) {
+    async fn hold_one(&mut self, number: u64, guard: &Lease, wish: &Wish) {
         match self.rng.below(10) {
             0..=1 => self.host.sleep(self.rng.below(20) * MS).await,
             2..=3 => self.hold_and_look(number, guard).await,
@@ -64,6 +69,31 @@ impl User {
         }
     }
 
+    /// Changes its value, and looks at what others see.
+    async fn lead(&mut self, number: u64, leadership: &mut Leadership, wish: &Wish) {
+        let judge = Arc::clone(&self.host.judge);
+        for revision in 1..=self.rng.between(1, 12) {
+            self.host.sleep(self.rng.below(200) * MS).await;
+            let value = kind::value(&format!("a{number}"), revision);
+            // Often the next value is sent before the store has answered.
+            let is_hasty = self.rng.per_mille(300);
+            let interrupt = if is_hasty { Interrupt::AfterPolls(1) } else { self.interrupt() };
+            let answer = self.unless(interrupt, leadership.set_value(value)).await;
+            self.host.world.note(|| format!("a{number} has set value {revision}: {answer:?}"));
+            match answer {
+                Some(Ok(())) => judge.has_value(number, revision),
+                Some(Err(error)) => judge.change_failed(number, error.kind()),
+                None => {}
+            }
+            if self.rng.per_mille(700) {
+                self.look_for_leader(&wish.key).await;
+            }
+            if !self.look(number, leadership) {
+                return;
+            }
+        }
+    }
+
     /// Several keys are held as long as each of them is.
     async fn hold_several(&mut self, number: u64, guard: &MultiGuard) {
         for _ in 0..self.rng.between(1, 6) {
@@ -83,7 +113,7 @@ impl User {
         }
     }
 
-    async fn hold_and_look(&mut self, number: u64, guard: &Guard) {
+    async fn hold_and_look(&mut self, number: u64, guard: &Lease) {
         for _ in 0..self.rng.between(1, 8) {
             self.host.sleep(self.rng.below(300) * MS).await;
             if !self.look(number, guard) {
@@ -92,7 +122,7 @@ impl User {
         }
     }
 
-    async fn hold_and_extend(&mut self, number: u64, guard: &Guard, wish: &Wish) {
+    async fn hold_and_extend(&mut self, number: u64, guard: &Lease, wish: &Wish) {
         for _ in 0..self.rng.between(1, 3) {
             self.host.sleep(self.rng.below(200) * MS).await;
             let span = Duration::from_micros(self.rng.between(10, 4_000) * MS);
@@ -117,7 +147,7 @@ impl User {
     }
 
     /// Works up to the last moment that is known to be safe.
-    async fn hold_to_the_end(&mut self, number: u64, guard: &Guard) {
+    async fn hold_to_the_end(&mut self, number: u64, guard: &Lease) {
         let enough = self.host.world.now() + self.rng.below(4_000) * MS;
         while self.look(number, guard) && self.host.world.now() < enough {
             if guard.remaining().is_zero() {
@@ -128,7 +158,7 @@ impl User {
     }
 
     /// Works until little time is left, or another renewal has come.
-    async fn hold_to_the_brink(&mut self, number: u64, guard: &Guard, wish: &Wish) {
+    async fn hold_to_the_brink(&mut self, number: u64, guard: &Lease, wish: &Wish) {
         let host = Arc::clone(&self.host);
         let grace = wish.ttl.mul_f64(0.2);
         let [before, most] = [guard.deadline(), host.runtime.now()];
@@ -153,7 +183,7 @@ impl User {
         self.look(number, guard);
     }
 
-    async fn hold_until_lost(&mut self, number: u64, guard: &Guard) {
+    async fn hold_until_lost(&mut self, number: u64, guard: &Lease) {
         let most = self.rng.below(4_000) * MS;
         let host = Arc::clone(&self.host);
         tokio::select! {
@@ -171,10 +201,14 @@ impl User {
         if style == 0 {
             return drop(held);
         }
+        let is_done = self.rng.per_mille(800);
+        let outcome = if is_done { Outcome::Ok } else { Outcome::failed("no luck") };
         let release = async move {
             match held {
-                Held::One(guard) => guard.release().await,
-                Held::Several(guard) => guard.release().await,
+                Held::One(guard) => guard.release().await.map(drop),
+                Held::Several(guard) => guard.release().await.map(drop),
+                Held::Leader(leadership) => leadership.resign().await.map(drop),
+                Held::Run(run) => run.finish(outcome).await,
             }
         };
         let released = self.unless(interrupt, release).await;
@@ -182,7 +216,7 @@ impl User {
     }
 
     /// Asks whether it still holds.
-    fn look(&self, number: u64, guard: &Guard) -> bool {
+    fn look(&self, number: u64, guard: &Lease) -> bool {
         let held = guard.check().is_ok();
         self.host.judge.checked(number, held);
         held

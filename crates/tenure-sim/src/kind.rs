@@ -5,7 +5,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tenure::{Claim, Guard, Key, Label, Lease, Locks, MultiGuard, Renewal, Result};
+use tenure::{
+    Begun, Claim, Guard, Key, Label, Leadership, Lease, Locks, MultiGuard, OnceGuard, Renewal,
+    Result,
+};
 
 use crate::judge::{Patience, Wish};
 use crate::rng::Rng;
@@ -20,6 +23,13 @@ pub(crate) enum Kind {
     Writer,
     /// One of the keys of a multi-lock.
     Several,
+    /// The leadership of an election.
+    Leader,
+    /// A run of a job whose ticks are so long.
+    Run {
+        every: Duration,
+        retry_failed: bool,
+    },
 }
 
 /// The shares that a key has: those of two kinds would be refused beside each other.
@@ -38,13 +48,19 @@ pub(crate) struct Mixture {
     shares: Vec<Shares>,
     mutex_per_mille: u64,
     several_per_mille: u64,
+    leader_per_mille: u64,
+    run_per_mille: u64,
+    /// The length of a tick, for each key.
+    ticks: Vec<Duration>,
 }
 
 impl Kind {
     /// The claim that a holder has when it is granted.
     pub(crate) fn claim(self) -> Claim {
         match self {
-            Self::Mutex | Self::Writer | Self::Several => Claim::EXCLUSIVE,
+            Self::Mutex | Self::Writer | Self::Several | Self::Leader | Self::Run { .. } => {
+                Claim::EXCLUSIVE
+            }
             Self::Permits(units, of) => Claim::new(units, of).expect("not more than there are"),
             Self::Reader => Claim::new(1, Claim::MAX).expect("one of many"),
         }
@@ -66,7 +82,11 @@ impl Mixture {
         let shares = (0..keys).map(|_| shares()).collect();
         let rates = [0, 100, 300];
         let (mutex_per_mille, several_per_mille) = (rng.pick(&rates), rng.pick(&rates));
-        Self { shares, mutex_per_mille, several_per_mille }
+        let rates = [0, 300, 500];
+        let (leader_per_mille, run_per_mille) = (rng.pick(&rates), rng.pick(&rates));
+        let mut tick = || Duration::from_millis(rng.pick(&[500, 2_000, 8_000]));
+        let ticks = (0..keys).map(|_| tick()).collect();
+        Self { shares, mutex_per_mille, several_per_mille, leader_per_mille, run_per_mille, ticks }
     }
 
     /// Picks a kind for the key with this number.
@@ -77,7 +97,13 @@ impl Mixture {
         if rng.per_mille(self.mutex_per_mille) {
             return Kind::Mutex;
         }
+        if rng.per_mille(self.run_per_mille) {
+            return Kind::Run { every: self.ticks[key], retry_failed: rng.per_mille(500) };
+        }
         match self.shares[key] {
+            // Not where readers are: a look at the leader would tell the judge that a process knows
+            // how its upgrade went.
+            Shares::Permits(_) if rng.per_mille(self.leader_per_mille) => Kind::Leader,
             // Mostly a few, so that many hold.
             Shares::Permits(of) => {
                 let most = if rng.per_mille(300) { of } else { 1 };
@@ -101,6 +127,8 @@ pub(crate) struct Terms {
 pub(crate) enum Held {
     One(Guard),
     Several(MultiGuard),
+    Leader(Leadership),
+    Run(OnceGuard),
 }
 
 impl Held {
@@ -109,6 +137,8 @@ impl Held {
         match self {
             Self::One(guard) => vec![Arc::new(guard.lease())],
             Self::Several(guard) => guard.leases().iter().cloned().map(Arc::new).collect(),
+            Self::Leader(leadership) => vec![Arc::new(leadership.lease())],
+            Self::Run(run) => vec![Arc::new(run.lease())],
         }
     }
 }
@@ -165,6 +195,32 @@ pub(crate) async fn ask(locks: Locks, wishes: &[Wish], terms: &Terms) -> Result<
             let held = if once { all.try_acquire().await? } else { Some(all.acquire().await?) };
             return Ok(held.map(Held::Several));
         }
+        Kind::Leader => {
+            let election = with_options!(locks.election(key), wish, terms);
+            let value = value(&terms.label, 0);
+            let held = if once {
+                election.try_campaign(value).await?
+            } else {
+                Some(election.campaign(value).await?)
+            };
+            return Ok(held.map(Held::Leader));
+        }
+        Kind::Run { every, retry_failed } => {
+            let mut job = locks.once(key).every(every).with_ttl(wish.ttl).with_label(&terms.label);
+            if retry_failed {
+                job = job.retry_failed();
+            }
+            if let Some(renewal) = terms.renewal {
+                job = job.with_renewal(renewal);
+            }
+            if let Some(span) = wish.max_hold {
+                job = job.with_max_hold(span);
+            }
+            return Ok(match job.begin().await? {
+                Begun::Ours(run) => Some(Held::Run(run)),
+                Begun::Skipped(_) => None,
+            });
+        }
     };
     Ok(one.map(Held::One))
 }
@@ -177,6 +233,11 @@ pub(crate) fn label(first: u64, wishes: &[Wish]) -> String {
         label = label + " " + wish.key.as_str();
     }
     label
+}
+
+/// The value of a leader: its label, and how many values came before.
+pub(crate) fn value(label: &str, revision: u64) -> String {
+    format!("{label} {revision}")
 }
 
 /// The attempt that a label stands for on this key.

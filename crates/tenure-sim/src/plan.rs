@@ -99,9 +99,14 @@ impl Plan {
 
     /// Processes and one server, and locks of all kinds on the same keys.
     pub(crate) fn of_all_kinds(seed: u64, defect: Option<Defect>) -> Self {
+        let mut rng = Rng::new(seed, Stream::Kinds as u64);
         let plan = Self::of(seed, defect);
-        let mixture = Mixture::roll(&mut Rng::new(seed, Stream::Kinds as u64), plan.keys);
-        Self { mixture: Some(mixture), ..plan }
+        let mixture = Mixture::roll(&mut rng, plan.keys);
+        // Ticks are counted by the server's clock, wherever those of the clients are.
+        let minute = i64::try_from(60 * SECOND).unwrap_or(0);
+        let mut apart = |clock: Clock| clock.with_wall_ahead(rng.pick(&[-minute, 0, minute]));
+        let clocks = plan.clocks.iter().map(|clock| apart(*clock)).collect();
+        Self { mixture: Some(mixture), clocks, ..plan }
     }
 
     pub(crate) fn of(seed: u64, defect: Option<Defect>) -> Self {

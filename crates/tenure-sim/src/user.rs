@@ -54,6 +54,9 @@ impl User {
 
     async fn work(&mut self) {
         let wishes = self.wishes();
+        if wishes[0].kind == Kind::Leader && self.rng.per_mille(300) {
+            return self.observe(&wishes[0].key).await;
+        }
         let mut terms = self.terms(&wishes[0]);
         let number = self.host.judge.begin(&wishes);
         terms.label = kind::label(number, &wishes);
@@ -78,6 +81,10 @@ impl User {
         let (mut wish, key) = self.wish();
         let Some(mixture) = &self.mixture else { return vec![wish] };
         wish.kind = mixture.pick(&mut self.rng, key);
+        if let Kind::Run { .. } = wish.kind {
+            // It never waits, and has no minimum.
+            (wish.patience, wish.min_hold) = (Patience::None, Duration::ZERO);
+        }
         if wish.kind != Kind::Several {
             return vec![wish];
         }
@@ -119,6 +126,24 @@ impl User {
         let renewal = kind::renewal(wish.renews, often, wish.ttl);
         let owner = self.rng.per_mille(100).then_some("job-1");
         Terms { label: String::new(), renewal, owner }
+    }
+
+    /// Follows the leaders for a while.
+    async fn observe(&mut self, key: &Key) {
+        for _ in 0..self.rng.between(1, 8) {
+            self.host.sleep(self.rng.below(300) * MS).await;
+            self.look_for_leader(key).await;
+        }
+    }
+
+    pub(crate) async fn look_for_leader(&mut self, key: &Key) {
+        let began = self.host.world.now();
+        let election = self.host.locks().election(key.as_str());
+        let interrupt = self.interrupt();
+        if let Some(Ok(Some(leader))) = self.unless(interrupt, election.leader()).await {
+            self.host.world.note(|| format!("p{} sees {leader:?} on {key}", self.host.pid));
+            self.host.judge.saw(key, &leader, began);
+        }
     }
 
     pub(crate) fn interrupt(&mut self) -> Interrupt {

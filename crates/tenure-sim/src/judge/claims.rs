@@ -93,7 +93,7 @@ impl Judge {
         }
     }
 
-    /// A call that changes the claim has failed.
+    /// A call that changes the claim, or the value beside it, has failed.
     pub(crate) fn change_failed(&self, number: u64, kind: ErrorKind) {
         let taken = self.book().leases.get(&number).and_then(|lease| lease.taken);
         let is_usual = match kind {
@@ -104,7 +104,7 @@ impl Judge {
             _ => false,
         };
         if !is_usual {
-            self.fail(Rule::Calm, || format!("a{number} could not change its claim: {kind:?}"));
+            self.fail(Rule::Calm, || format!("a{number} could not change its lease: {kind:?}"));
         }
     }
 }

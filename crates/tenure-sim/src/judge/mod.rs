@@ -6,8 +6,10 @@ mod claims;
 mod lease;
 mod program;
 mod rule;
+mod runs;
 mod store;
 mod truth;
+mod values;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -19,7 +21,9 @@ use crate::world::{Observer, Pid, World};
 
 use attempt::Attempt;
 use lease::Lease;
+use runs::Runs;
 use truth::Truths;
+use values::Values;
 
 pub(crate) use attempt::{Ending, Patience, Stage, Wish};
 pub use rule::Rule;
@@ -49,6 +53,8 @@ struct Book {
     /// The leases of each process that its program has not let go.
     open: BTreeMap<Pid, Vec<u64>>,
     truths: Truths,
+    values: Values,
+    runs: Runs,
     /// When a server last lost its memory.
     forgotten: Option<u64>,
     handed: u64,
@@ -73,6 +79,8 @@ impl Judge {
             leases: BTreeMap::new(),
             open: BTreeMap::new(),
             truths: Truths::new(servers),
+            values: Values::default(),
+            runs: Runs::default(),
             forgotten: None,
             handed: 0,
         });

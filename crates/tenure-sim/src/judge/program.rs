@@ -71,6 +71,7 @@ impl Judge {
         leases.insert(number, lease);
         open.entry(wish.pid).or_default().push(number);
         self.judge_claim(&mut book, number);
+        self.judge_run(&mut book, number);
     }
 
     /// The call has ended without a guard.

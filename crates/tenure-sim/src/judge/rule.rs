@@ -24,6 +24,10 @@ pub enum Rule {
     Handover,
     /// An upgrade is answered at once, and never waits for others.
     Upgrade,
+    /// A leader is seen with its own value, and never again with an older one.
+    Value,
+    /// One run of a job begins in a tick, and one on record as ok was held to its end.
+    Once,
     /// Waiting ends: by a grant, at its limit, after a holder's death.
     Waiting,
     /// Nothing stays held by nobody, such as one key of a multi-lock that could not be had.
@@ -40,7 +44,7 @@ pub enum Rule {
 
 impl Rule {
     /// Those about locks. The other two, `Spin` and `Panic`, are about any program.
-    pub const OF_LOCKS: [Self; 13] = [
+    pub const OF_LOCKS: [Self; 15] = [
         Self::Exclusion,
         Self::Fence,
         Self::Validity,
@@ -50,6 +54,8 @@ impl Rule {
         Self::Order,
         Self::Handover,
         Self::Upgrade,
+        Self::Value,
+        Self::Once,
         Self::Waiting,
         Self::Orphan,
         Self::Calm,

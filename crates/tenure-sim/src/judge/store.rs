@@ -22,9 +22,11 @@ impl Judge {
     pub(crate) fn changed(self: &Arc<Self>, change: &Change<'_>) {
         let now = self.world.now();
         let mut book = self.book();
-        let Book { attempts, leases, open, truths, forgotten, .. } = &mut *book;
+        let Book { attempts, leases, open, truths, runs, forgotten, .. } = &mut *book;
         let claim = match change.op {
-            Op::Acquire(acquire) | Op::Handoff { to: acquire, .. } => Some(acquire),
+            Op::Acquire(acquire) | Op::Handoff { to: acquire, .. } | Op::Begin { acquire, .. } => {
+                Some(acquire)
+            }
             _ => None,
         };
         if let (Some(acquire), Some(from)) = (claim, change.from) {
@@ -37,6 +39,7 @@ impl Judge {
         }
         let is_quorum = truths.is_quorum();
         let truth = truths.at(change.node, change.key);
+        self.follow_runs(runs, truth, change);
         let difference = truth.follow(change, now);
         let top = truth.top_fence;
         for changed in &difference.changed {
@@ -132,7 +135,10 @@ impl Judge {
             }
             let owner = match (&step.op, reply) {
                 (Op::Renew { .. }, Reply::Renewed) => continue,
-                (Op::Resize { owner, .. }, Reply::Gone | Reply::Withdrawn)
+                (
+                    Op::Resize { owner, .. } | Op::SetValue { owner, .. },
+                    Reply::Gone | Reply::Withdrawn,
+                )
                 | (Op::Renew { owner, .. }, _) => owner,
                 _ => continue,
             };

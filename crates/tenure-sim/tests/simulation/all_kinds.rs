@@ -1,6 +1,7 @@
 //! Locks of all kinds on the same keys of one server: semaphores, readers and writers that change
-//! places, multi-locks, mutexes. Over a thousand seeds every promise holds, and each bug that is
-//! built in is found. A kind that is added comes with the bug that shows that it is judged.
+//! places, multi-locks, elections, jobs that run once per tick, mutexes. Over a thousand seeds
+//! every promise holds, and each bug that is built in is found. A kind that is added comes with the
+//! bug that shows that it is judged.
 
 #[cfg(tenure_mutants)]
 use tenure::mutants::Mutant;
@@ -22,11 +23,15 @@ pub(super) const MUTANTS: [(Mutant, Rule); 2] =
     [(Mutant::UpgradeWaits, Rule::Upgrade), (Mutant::HalfRolledBack, Rule::Orphan)];
 
 /// Bugs of the server, as above.
-const DEFECTS: [(Defect, Rule); 4] = [
+pub(super) const DEFECTS: [(Defect, Rule); 8] = [
     (Defect::PermitCountedTwice, Rule::Exclusion),
     (Defect::FenceStands, Rule::Fence),
     (Defect::LastComeFirst, Rule::Order),
     (Defect::ClockTooFast, Rule::Exclusion),
+    (Defect::ValueOfAnybody, Rule::Value),
+    (Defect::OlderValueWins, Rule::Value),
+    (Defect::RecordIgnored, Rule::Once),
+    (Defect::UnfinishedIsOk, Rule::Once),
 ];
 
 #[test]
