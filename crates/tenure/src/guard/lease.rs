@@ -86,10 +86,19 @@ impl Lease {
     /// # Errors
     /// [`ErrorKind::Lost`], with the reason.
     pub fn check(&self) -> Result<()> {
+        self.check_at(self.now_for_check())
+    }
+
+    /// The moment for which a check counts.
+    pub(crate) fn now_for_check(&self) -> Moment {
+        self.engine().now_for_check()
+    }
+
+    /// As [`check`](Self::check), at a moment that was read before.
+    pub(crate) fn check_at(&self, now: Moment) -> Result<()> {
         if !self.inner.is_here() {
             return Err(self.lost_error(Operation::Hold, LostReason::Forked));
         }
-        let now = self.engine().now_for_check();
         self.state().verdict(now).map_err(|reason| self.lost_error(Operation::Hold, reason))
     }
 

@@ -1,6 +1,7 @@
 //! Hosts whose clocks differ start a job at the same minute, each by its own clock.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tenure::runtime::{Call, Moment, Runtime, Task};
@@ -17,10 +18,13 @@ const STARTS: u32 = 20;
 struct Host {
     clock: Clock,
     ahead: Duration,
+    /// How often its clock for leases was read.
+    readings: Arc<AtomicUsize>,
 }
 
 impl Runtime for Host {
     fn now(&self) -> Moment {
+        self.readings.fetch_add(1, Ordering::Relaxed);
         self.clock.now()
     }
 
@@ -65,7 +69,8 @@ impl Scene {
     }
 
     fn host(&self, ahead: u64) -> Host {
-        Host { clock: self.clock.clone(), ahead: Duration::from_secs(ahead) }
+        let (clock, ahead) = (self.clock.clone(), Duration::from_secs(ahead));
+        Host { clock, ahead, readings: Arc::default() }
     }
 
     /// Every host starts its job at each full minute of its own clock. Answers how many runs and
@@ -139,4 +144,17 @@ async fn host_that_is_too_far_from_the_nodes_of_a_quorum_is_refused() {
     assert_eq!(once.last().await.expect("a look"), None);
     let longer = once.every(2 * MINUTE).run(|_lease| async { tenure::ok(()) }).await;
     assert_eq!(longer.expect("within a minute"), Ran::Done(()));
+}
+
+/// Between two readings a process may be stopped, and the first would say of the first key what is
+/// no longer so.
+#[tokio::test]
+async fn a_check_of_several_keys_reads_the_clock_once() {
+    let scene = Scene::new(0);
+    let host = scene.host(0);
+    let store = Memory::new(Arc::new(host.clone()));
+    let guard = locks(Arc::new(store), &host).all(["a", "b", "c"]).acquire().await.expect("free");
+    let before = host.readings.load(Ordering::Relaxed);
+    guard.check().expect("all are held");
+    assert_eq!(host.readings.load(Ordering::Relaxed), before + 1);
 }
