@@ -28,18 +28,24 @@ pub(super) fn merged(seen: &[&Inspection], nodes: usize) -> Inspection {
         waiters: Vec::new(),
         nodes: Vec::new(),
         guarded: guarded(seen.iter().map(|one| one.guarded), majority),
-        last_run: last_run(seen, majority).cloned().map(Box::new),
+        last_run: certain_run(seen.iter().filter_map(|one| one.last_run.as_deref()), nodes)
+            .cloned()
+            .map(Box::new),
     }
 }
 
-/// The last run of which an end is known, or a majority knows. Any other may be one that did not
-/// win a majority.
-fn last_run<'a>(seen: &[&'a Inspection], majority: usize) -> Option<&'a LastRun> {
-    let told = || seen.iter().filter_map(|one| one.last_run.as_deref());
-    let count = |run: &LastRun| told().filter(|other| other.owner == run.owner).count();
+/// The last of the runs that nodes tell of, if it is certain that there was one: a node knows its
+/// end, or a majority of `nodes` knows of it. Any other may be one that did not win a majority and
+/// is being withdrawn. Of one run, a node may know the end, and another not.
+pub(super) fn certain_run<'a>(
+    told: impl Iterator<Item = &'a LastRun>,
+    nodes: usize,
+) -> Option<&'a LastRun> {
+    let told: Vec<_> = told.collect();
+    let count = |run: &LastRun| told.iter().filter(|other| other.owner == run.owner).count();
     let is_ended = |run: &LastRun| run.took.is_some();
-    let certain = told().filter(|run| is_ended(run) || count(run) >= majority);
-    certain.max_by_key(|run| (run.begun, is_ended(run)))
+    let certain = told.iter().filter(|run| is_ended(run) || count(run) >= majority(nodes));
+    certain.copied().max_by_key(|run| (run.begun, is_ended(run)))
 }
 
 /// The restart guard of the quorum: until when fewer than `needed` nodes can grant anything new.

@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use crate::mutants;
 use crate::protocol::timing;
-use crate::protocol::{
-    Acquire, Blocker, FenceRule, LastRun, Op, Reply, Request, RunState, Verdict, Vote, majority,
-};
+use crate::protocol::{Acquire, Blocker, FenceRule, Op, Reply, Request, Verdict, Vote, majority};
 use crate::runtime::{Moment, timeout};
 use crate::store::StoreError;
 use crate::types::{Key, Label, Owner};
@@ -377,22 +375,13 @@ fn answer(shared: &Shared, asked: &Asked, index: usize, words: &[Word], verdict:
     }
 }
 
-/// The last run, if it is certain that there was one: a node knows its end, or a majority knows of
-/// it. Otherwise it may be one that did not win a majority and is being withdrawn.
+/// The refusal of a run because of the last one, if that is certain.
 fn ran(replies: &[&Reply], nodes: usize) -> Option<Reply> {
-    let told: Vec<_> = replies
-        .iter()
-        .filter_map(|reply| match reply {
-            Reply::AlreadyRan(run) => Some(&**run),
-            _ => None,
-        })
-        .collect();
-    let is_ended = |run: &LastRun| matches!(run.state, RunState::Ok | RunState::Failed(_));
-    let count = |run: &LastRun| told.iter().filter(|other| other.owner == run.owner).count();
-    let certain = told.iter().filter(|run| is_ended(run) || count(run) >= majority(nodes));
-    // Of one run, a node may know the end, and another not.
-    let last = certain.max_by_key(|run| (run.begun, is_ended(run)))?;
-    Some(Reply::AlreadyRan(Box::new((*last).clone())))
+    let told = replies.iter().filter_map(|reply| match reply {
+        Reply::AlreadyRan(run) => Some(&**run),
+        _ => None,
+    });
+    merge::certain_run(told, nodes).map(|run| Reply::AlreadyRan(Box::new(run.clone())))
 }
 
 /// The answer to a release: lost only if that is certain.

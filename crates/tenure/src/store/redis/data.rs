@@ -5,7 +5,7 @@ use crate::store::{Answer, DataReply, DataServer};
 use crate::types::{DataCommand, DataValue, Key, Owner};
 
 use super::client::{Command, Value};
-use super::encode::Words;
+use super::words::Words;
 use super::{Redis, defect};
 
 impl DataServer for Redis {

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use crate::types::Key;
 
-use super::encode::Words;
+use super::words::Words;
 
 /// How the lock's own name is made from a key: a text with `{name}` in it once.
 ///

@@ -19,6 +19,7 @@ mod marker;
 mod scripts;
 mod suspects;
 mod url;
+mod words;
 
 use std::fmt;
 use std::sync::atomic::AtomicU64;
