@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use tenure::{Locks, Renewal};
-use tenure_testkit::{Flavour, Server, wait_until};
+use tenure_testkit::{Flavour, Server, alone, wait_until};
 
 use crate::world::{PATIENCE, connect, ms, take, until};
 
@@ -72,26 +72,29 @@ async fn a_direct_connection_that_has_ended_fails_no_call() {
 /// request and never read the answer.
 #[test]
 fn a_thousand_runtimes_one_after_the_other_fail_no_call() {
-    let server = Server::redis().start();
-    let first = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    let locks = first.block_on(connect(&server.url()));
-    first.block_on(cycles_without_timers(&locks));
-    let before = descriptors();
-    for number in 0..1_000 {
-        let mut builder = if number % 10 == 0 {
-            let mut builder = tokio::runtime::Builder::new_multi_thread();
-            builder.worker_threads(1);
-            builder
-        } else {
-            tokio::runtime::Builder::new_current_thread()
-        };
-        if number % 2 == 0 {
-            builder.enable_all();
+    // It counts descriptors, and those of other tests come and go.
+    alone(|| {
+        let server = Server::redis().start();
+        let first = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let locks = first.block_on(connect(&server.url()));
+        first.block_on(cycles_without_timers(&locks));
+        let before = descriptors();
+        for number in 0..1_000 {
+            let mut builder = if number % 10 == 0 {
+                let mut builder = tokio::runtime::Builder::new_multi_thread();
+                builder.worker_threads(1);
+                builder
+            } else {
+                tokio::runtime::Builder::new_current_thread()
+            };
+            if number % 2 == 0 {
+                builder.enable_all();
+            }
+            builder.build().expect("a runtime").block_on(cycles_without_timers(&locks));
         }
-        builder.build().expect("a runtime").block_on(cycles_without_timers(&locks));
-    }
-    assert!(descriptors() <= before + 4, "{} descriptors, {before} before", descriptors());
-    assert!(direct(&server) <= 1);
+        assert!(descriptors() <= before + 4, "{} descriptors, {before} before", descriptors());
+        assert!(direct(&server) <= 1);
+    });
 }
 
 /// For runtimes without timers.
