@@ -16,9 +16,10 @@ use super::direct::Socket;
 use super::failure::{Cause, Failure, Stage};
 use super::login::{Greet, Greeting, Login, Talk};
 use super::pipeline::{Driver, OnPush, Pipeline};
+use super::place::Place;
 #[cfg(feature = "tls")]
 use super::tls::Tls;
-use super::url::{Place, ServerUrl};
+use super::url::ServerUrl;
 
 /// How long to wait for a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +69,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// The server that a URL names. Nothing is connected yet.
+    /// The one server that a URL names. Nothing is connected yet.
     pub(crate) fn of_url(
         url: &ServerUrl,
         runtime: Arc<dyn Runtime>,
@@ -82,6 +83,9 @@ impl Server {
                 #[cfg(feature = "tls")]
                 tls: url.tls.as_ref().map(|files| Tls::new(files, host)).transpose()?,
             }),
+            Place::Sentinels(_) | Place::Cluster { .. } => {
+                return Err(StoreError::config("this URL names no single server".into()));
+            }
         };
         #[cfg(not(feature = "tls"))]
         if url.tls.is_some() {

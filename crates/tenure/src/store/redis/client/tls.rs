@@ -19,7 +19,7 @@ use crate::store::StoreError;
 
 use super::dial::ByteStream;
 use super::failure::{Cause, Failure, Stage, TlsFault};
-use super::url::TlsFiles;
+use super::parameters::TlsFiles;
 
 impl ByteStream for TlsStream<TcpStream> {}
 

@@ -10,11 +10,17 @@ pub(super) struct Uri<'a> {
     pub(super) scheme: String,
     pub(super) user: &'a str,
     pub(super) password: &'a str,
-    /// An address of IPv6 is without its brackets.
-    pub(super) host: Cow<'a, str>,
-    pub(super) port: Option<u16>,
+    /// At least one, which may be empty.
+    pub(super) hosts: Vec<Host<'a>>,
     pub(super) path: &'a str,
     pub(super) query: &'a str,
+}
+
+/// A host as it was written. Several stand with commas between.
+pub(super) struct Host<'a> {
+    /// An address of IPv6 is without its brackets.
+    pub(super) name: Cow<'a, str>,
+    pub(super) port: Option<u16>,
 }
 
 impl<'a> Uri<'a> {
@@ -39,22 +45,29 @@ impl<'a> Uri<'a> {
             None => ("", authority),
         };
         let (user, password) = login.split_once(':').unwrap_or((login, ""));
-        let (host, port) = match address.strip_prefix('[') {
+        let hosts = address.split(',').map(Host::read).collect::<Result<_, _>>()?;
+        Ok(Self { scheme: scheme.to_ascii_lowercase(), user, password, hosts, path, query })
+    }
+}
+
+impl<'a> Host<'a> {
+    fn read(address: &'a str) -> Result<Self, &'static str> {
+        let (name, port) = match address.strip_prefix('[') {
             Some(rest) => {
-                let (host, port) = rest.split_once(']').ok_or("a bracket is not closed")?;
-                let host: Ipv6Addr = host.parse().map_err(|_| "the address in [] is no IPv6")?;
-                (Cow::Owned(host.to_string()), port)
+                let (name, port) = rest.split_once(']').ok_or("a bracket is not closed")?;
+                let name: Ipv6Addr = name.parse().map_err(|_| "the address in [] is no IPv6")?;
+                (Cow::Owned(name.to_string()), port)
             }
             None => {
-                let (host, port) = address.split_at(address.find(':').unwrap_or(address.len()));
-                (Cow::Borrowed(host), port)
+                let (name, port) = address.split_at(address.find(':').unwrap_or(address.len()));
+                (Cow::Borrowed(name), port)
             }
         };
-        if host.contains([' ', '<', '>', '[', '\\', ']', '^', '|']) {
+        if name.contains([' ', '<', '>', '[', '\\', ']', '^', '|']) {
             return Err("the host has a character in it that none has");
         }
         let port = match port.strip_prefix(':') {
-            Some(_) if host.is_empty() => return Err("it has a port and no host"),
+            Some(_) if name.is_empty() => return Err("it has a port and no host"),
             Some("") => None,
             Some(digits) if !digits.bytes().all(|b| b.is_ascii_digit()) => {
                 return Err("the port is no number");
@@ -63,7 +76,7 @@ impl<'a> Uri<'a> {
             None if port.is_empty() => None,
             None => return Err("something other than a port stands behind the host"),
         };
-        Ok(Self { scheme: scheme.to_ascii_lowercase(), user, password, host, port, path, query })
+        Ok(Self { name, port })
     }
 }
 
@@ -78,6 +91,10 @@ mod tests {
         percent_decode_str(text).collect()
     }
 
+    fn names<'a>(hosts: &'a [Host<'_>]) -> Vec<(&'a str, Option<u16>)> {
+        hosts.iter().map(|host| (&*host.name, host.port)).collect()
+    }
+
     fn is_refused(text: &str) -> bool {
         Uri::split(text).is_err()
     }
@@ -85,15 +102,15 @@ mod tests {
     #[test]
     fn the_forms_that_name_a_server_are_split() {
         let text = "redis+unix://us:er@x:p@ss@[::1]:6400/a/b?x=1&y=?/@:";
-        let Uri { scheme, user, password, host, port, path, query } =
+        let Uri { scheme, user, password, hosts, path, query } =
             Uri::split(text).expect("a good URL");
         assert_eq!((&*scheme, user, password), ("redis+unix", "us", "er@x:p@ss"));
-        assert_eq!((&*host, port, path), ("::1", Some(6400), "/a/b"));
+        assert_eq!((names(&hosts), path), (vec![("::1", Some(6400))], "/a/b"));
         assert_eq!(query, "x=1&y=?/@:");
         let socket = Uri::split("REDIS+unix:/run/r.sock").expect("a good URL");
         assert_eq!(
-            (&*socket.scheme, &*socket.host, socket.path),
-            ("redis+unix", "", "/run/r.sock")
+            (&*socket.scheme, names(&socket.hosts), socket.path),
+            ("redis+unix", vec![("", None)], "/run/r.sock")
         );
         for text in [
             "",
@@ -111,9 +128,21 @@ mod tests {
             "redis://host:65536",
             "redis://host:1:2",
             "redis://:1",
+            "redis://a,:1",
+            "redis://a:1,b:x",
+            "redis://a,[::1",
         ] {
             assert!(is_refused(text), "{text}");
         }
+    }
+
+    #[test]
+    fn several_hosts_stand_between_commas() {
+        let uri = Uri::split("redis+cluster://a,b:p,w@h1:1,[::2]:3,h4/x").expect("a good URL");
+        assert_eq!((uri.user, uri.password), ("a,b", "p,w"));
+        assert_eq!(names(&uri.hosts), [("h1", Some(1)), ("::2", Some(3)), ("h4", None)]);
+        let uri = Uri::split("redis+cluster://h1,").expect("an empty name is read");
+        assert_eq!(names(&uri.hosts), [("h1", None), ("", None)]);
     }
 
     proptest! {
@@ -158,21 +187,50 @@ mod tests {
             prop_assert_eq!(&*ours.scheme, theirs.scheme());
             prop_assert_eq!(decoded(ours.user), decoded(theirs.username()));
             prop_assert_eq!(decoded(ours.password), decoded(theirs.password().unwrap_or_default()));
+            let Ok([host]) = <[Host<'_>; 1]>::try_from(ours.hosts) else {
+                panic!("{text:?} has one host");
+            };
             match theirs.host() {
                 Some(url::Host::Ipv6(address)) => {
-                    prop_assert_eq!(&*ours.host, address.to_string());
+                    prop_assert_eq!(&*host.name, address.to_string());
                 }
-                host => {
-                    let host = host.map(|host| host.to_string()).unwrap_or_default();
-                    prop_assert_eq!(decoded(&ours.host), decoded(&host));
+                theirs => {
+                    let theirs = theirs.map(|host| host.to_string()).unwrap_or_default();
+                    prop_assert_eq!(decoded(&host.name), decoded(&theirs));
                 }
             }
-            prop_assert_eq!(ours.port, theirs.port());
+            prop_assert_eq!(host.port, theirs.port());
             let is_dots = |part| matches!(&*decoded(part), b"." | b"..");
             if !ours.path.split('/').any(is_dots) {
                 prop_assert_eq!(decoded(ours.path), decoded(theirs.path()));
             }
             prop_assert_eq!(decoded(ours.query), decoded(theirs.query().unwrap_or_default()));
+        }
+
+        /// Each host of several is read as it is read alone, behind any user and password.
+        #[test]
+        fn each_of_several_hosts_is_read_as_if_it_were_alone(
+            login in prop_oneof![
+                Just(String::new()),
+                "[a-z%,:+!]{0,6}@",
+                "[a-z]{0,3}:[a-z,%@:]{0,6}@",
+            ],
+            hosts in proptest::collection::vec(
+                "([a-z0-9.-]{1,6}|\\[(::1|fe80::1|1:2:3:4:5:6:7:8)\\])(:[1-9][0-9]{0,3})?", 1..5),
+        ) {
+            let text = format!("redis+sentinel://{login}{}/main", hosts.join(","));
+            let ours = Uri::split(&text).expect("a good URL");
+            prop_assert_eq!(ours.path, "/main");
+            let (user, password) = login.strip_suffix('@').map_or(("", ""), |login| {
+                login.split_once(':').unwrap_or((login, ""))
+            });
+            prop_assert_eq!((ours.user, ours.password), (user, password));
+            prop_assert_eq!(ours.hosts.len(), hosts.len());
+            for (ours, text) in ours.hosts.iter().zip(&hosts) {
+                let text = format!("redis://{text}");
+                let alone = Uri::split(&text).expect("a good URL").hosts.remove(0);
+                prop_assert_eq!((&*ours.name, ours.port), (&*alone.name, alone.port));
+            }
         }
     }
 }

@@ -1,42 +1,17 @@
-//! The server that a URL names, and how to use it. It never prints the URL, which may carry a
-//! password.
+//! The server or servers that a URL names, and how to use them. It never prints the URL, which may
+//! carry a password.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
-
-use percent_encoding::percent_decode_str;
 
 use crate::store::{StoreError, spelling};
 
-use super::login::{Login, Password, PasswordFile};
+use super::login::Login;
+use super::parameters::{Parameters, TlsFiles, config, decoded};
+use super::place::{Form, Kind, Place};
 use super::secrets::Secrets;
 use super::server::Limits;
 use super::uri::Uri;
-
-/// The parameters behind `?` that are about the server and the way to it.
-const PARAMETERS: [&str; 8] = [
-    // A file with the authorities that may have signed the server's certificate.
-    "ca",
-    // How long to wait for an answer (default 2s).
-    "call_timeout",
-    // A file with our own certificate.
-    "cert",
-    // How long to wait for a connection (default 2s).
-    "connect_timeout",
-    // The number of the database, also as the path of the URL.
-    "db",
-    // A file with the private key of our certificate.
-    "key",
-    // A file with the password.
-    "password_file",
-    // The name that the server's certificate is for, if not the host's.
-    "server_name",
-];
-
-const LIMIT_MIN: Duration = Duration::from_millis(10);
-const LIMIT_MAX: Duration = Duration::from_secs(3600);
 
 /// A server and how to use it, as a URL names it.
 #[derive(Clone, PartialEq, Eq)]
@@ -47,24 +22,10 @@ pub(crate) struct ServerUrl {
     pub(crate) limits: Limits,
 }
 
-/// Where the server is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Place {
-    Host { host: Arc<str>, port: u16 },
-    Socket(PathBuf),
-}
-
-/// Files and names for TLS, beside the system's own authorities.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct TlsFiles {
-    pub(crate) ca: Option<PathBuf>,
-    pub(crate) cert_and_key: Option<(PathBuf, PathBuf)>,
-    pub(crate) server_name: Option<Arc<str>>,
-}
-
 impl ServerUrl {
-    /// Reads `redis://`, `rediss://` and `redis+unix://`, and the same of `valkey`. Answers as well
-    /// those of the parameters that are the caller's: `others` are their names.
+    /// Reads `redis://`, `rediss://`, `redis+unix://`, `redis+sentinel://`, `redis+cluster://` and
+    /// the same of `valkey`. Answers as well those of the parameters that are the caller's:
+    /// `others` are their names.
     pub(crate) fn parse(text: &str, others: &[&str]) -> Result<(Self, Parameters), StoreError> {
         spelling::check("the store's URL", text).map_err(config)?;
         if text.contains('#') {
@@ -77,36 +38,26 @@ impl ServerUrl {
                  with @ / ? # % in user and password as %40 %2F %3F %23 %25"
             )),
         })?;
-        let mut given = Parameters::read(&url, others)?;
-        let is_tls = matches!(&*url.scheme, "rediss" | "valkeys");
-        let place = match &*url.scheme {
-            "redis" | "rediss" | "valkey" | "valkeys" => host_of(&url)?,
-            "redis+unix" | "valkey+unix" => socket_of(&url)?,
-            _ => return Err(config("a Redis is named by redis://, rediss:// or redis+unix://")),
-        };
-        let login = login_of(&url, &place, &mut given)?;
+        let form = Form::of(&url.scheme)?;
+        let mut given = Parameters::read(url.query, form.kind == Kind::Sentinels, others)?;
+        let secrets = Secrets::default();
+        let files = given.tls_files("", form.is_tls, "say rediss://")?;
+        let (place, in_path) = Place::read(&url, form, &mut given, (&secrets, &files))?;
+        let login = login_of(&url, in_path, &mut given, secrets)?;
+        if matches!(place, Place::Cluster { .. }) && login.database != 0 {
+            return Err(config("a cluster has the database 0 alone: leave the number out"));
+        }
         let limits = Limits {
             connect: given.limit("connect_timeout")?.unwrap_or(Limits::default().connect),
             call: given.limit("call_timeout")?.unwrap_or(Limits::default().call),
         };
-        let files = given.tls_files(is_tls)?;
-        Ok((Self { place, tls: is_tls.then_some(files), login, limits }, given))
+        Ok((Self { place, tls: form.is_tls.then_some(files), login, limits }, given))
     }
 
-    /// The store's name, without user, password and parameters.
+    /// The store's name, without user, password and parameters. All spellings of one place have
+    /// the same.
     pub(crate) fn name(&self) -> Arc<str> {
-        let database = self.login.database;
-        match &self.place {
-            Place::Host { host, port } => {
-                let scheme = if self.tls.is_some() { "rediss" } else { "redis" };
-                let host = if host.contains(':') { format!("[{host}]") } else { host.to_string() };
-                format!("{scheme}://{host}:{port}/{database}").into()
-            }
-            Place::Socket(path) if database == 0 => {
-                format!("redis+unix://{}", path.display()).into()
-            }
-            Place::Socket(path) => format!("redis+unix://{}?db={database}", path.display()).into(),
-        }
+        self.place.name(self.tls.is_some(), self.login.database)
     }
 }
 
@@ -114,10 +65,8 @@ impl ServerUrl {
 fn address_fault(text: &str) -> Option<&'static str> {
     let (_, rest) = text.split_once("://")?;
     let authority = rest.split(['/', '?', '#']).next()?;
-    let address = authority.rsplit('@').next()?;
-    if address.matches(':').count() < 2 {
-        return None;
-    }
+    let addresses = authority.rsplit('@').next()?;
+    let address = addresses.split(',').find(|address| address.matches(':').count() >= 2)?;
     if address.contains('%') {
         return Some(
             "an IPv6 address in a URL cannot have a zone (%eth0): give the host's name, or an \
@@ -130,51 +79,18 @@ fn address_fault(text: &str) -> Option<&'static str> {
     )
 }
 
-fn host_of(url: &Uri<'_>) -> Result<Place, StoreError> {
-    let host = decoded(&url.host)?;
-    spelling::check("the host of the URL", &host).map_err(config)?;
-    if host.is_empty() {
-        return Err(config("the URL names no host: it is written as redis://host:6379/0"));
-    }
-    Ok(Place::Host { host: host.into(), port: url.port.unwrap_or(6379) })
-}
-
-fn socket_of(url: &Uri<'_>) -> Result<Place, StoreError> {
-    // A URL has a user only where it has a host.
-    if !matches!(&*url.host, "" | "localhost") || url.port.is_some() {
-        return Err(config(
-            "redis+unix: takes a path, with three slashes: redis+unix:///run/redis.sock; with a \
-             user: redis+unix://user:password@localhost/run/redis.sock",
-        ));
-    }
-    let path = decoded(url.path)?;
-    spelling::check("the socket's path in the URL", &path).map_err(config)?;
-    let path = PathBuf::from(path);
-    if path.is_absolute() && path != Path::new("/") {
-        return Ok(Place::Socket(path));
-    }
-    Err(config("redis+unix: needs the path of a socket, such as redis+unix:///run/redis.sock"))
-}
-
-fn login_of(url: &Uri<'_>, place: &Place, given: &mut Parameters) -> Result<Login, StoreError> {
-    let secrets = Secrets::default();
+fn login_of(
+    url: &Uri<'_>,
+    in_path: &str,
+    given: &mut Parameters,
+    secrets: Secrets,
+) -> Result<Login, StoreError> {
     // As it was written, too.
     secrets.add(url.password);
     let user = decoded(url.user)?;
     let user = (!user.is_empty()).then(|| user.into());
     let password = Some(decoded(url.password)?).filter(|text| !text.is_empty());
-    let password = match (password, given.take("password_file")) {
-        (None, None) => Password::None,
-        (Some(password), None) => Password::Given(password.into()),
-        (None, Some(path)) => Password::File(PasswordFile::at(&path)),
-        (Some(_), Some(_)) => {
-            return Err(config("the URL has a password and a password_file: leave one out"));
-        }
-    };
-    let in_path = match place {
-        Place::Host { .. } => url.path.trim_start_matches('/'),
-        Place::Socket(_) => "",
-    };
+    let password = given.password(password, "password_file")?;
     let in_path = (!in_path.is_empty()).then(|| in_path.to_owned());
     let database = match (in_path, given.take("db")) {
         (Some(_), Some(_)) => {
@@ -188,81 +104,6 @@ fn login_of(url: &Uri<'_>, place: &Place, given: &mut Parameters) -> Result<Logi
     Ok(Login { user, password, database, secrets })
 }
 
-/// The parameters that are not used yet.
-pub(crate) struct Parameters(Vec<(String, String)>);
-
-impl Parameters {
-    fn read(url: &Uri<'_>, others: &[&str]) -> Result<Self, StoreError> {
-        let mut known: Vec<_> = PARAMETERS.iter().chain(others).copied().collect();
-        known.sort_unstable();
-        let mut read: Vec<(String, String)> = Vec::new();
-        let query = url.query;
-        // Not form-decoded: a plus in a path is a plus.
-        for part in query.split('&').filter(|part| !part.is_empty()) {
-            let (name, value) = part.split_once('=').unwrap_or((part, ""));
-            if !known.contains(&name) {
-                // A password with a bare ? in it would end up here: only words are repeated.
-                let is_word = name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
-                let which = if is_word { format!(" {name:?}") } else { String::new() };
-                return Err(config(format!(
-                    "the URL has an unknown parameter{which}; known are: {}",
-                    known.join(", ")
-                )));
-            }
-            let value = decoded(value)?;
-            spelling::check(&format!("the parameter {name} of the URL"), &value).map_err(config)?;
-            if value.is_empty() {
-                return Err(config(format!("the parameter {name} of the URL is empty")));
-            }
-            if read.iter().any(|(earlier, _)| earlier == name) {
-                return Err(config(format!("the URL has the parameter {name} twice")));
-            }
-            read.push((name.to_owned(), value));
-        }
-        Ok(Self(read))
-    }
-
-    pub(crate) fn take(&mut self, name: &str) -> Option<String> {
-        let index = self.0.iter().position(|(given, _)| given == name)?;
-        Some(self.0.swap_remove(index).1)
-    }
-
-    pub(crate) fn limit(&mut self, name: &str) -> Result<Option<Duration>, StoreError> {
-        let Some(text) = self.take(name) else { return Ok(None) };
-        let limit = humantime::parse_duration(&text).ok();
-        let limit = limit.filter(|limit| (LIMIT_MIN..=LIMIT_MAX).contains(limit));
-        limit.map(Some).ok_or_else(|| {
-            config(format!(
-                "{name} is a time with its unit from 10ms to 60m, such as 500ms or 2s, not {text:?}"
-            ))
-        })
-    }
-
-    fn tls_files(&mut self, is_tls: bool) -> Result<TlsFiles, StoreError> {
-        let ca = self.take("ca").map(PathBuf::from);
-        let server_name = self.take("server_name").map(Arc::from);
-        let cert_and_key = match (self.take("cert"), self.take("key")) {
-            (Some(cert), Some(key)) => Some((cert.into(), key.into())),
-            (None, None) => None,
-            _ => return Err(config("a certificate of ours needs both, cert=PATH and key=PATH")),
-        };
-        let files = TlsFiles { ca, cert_and_key, server_name };
-        if !is_tls && files != TlsFiles::default() {
-            return Err(config("ca, cert, key and server_name are for TLS: say rediss://"));
-        }
-        Ok(files)
-    }
-}
-
-fn decoded(text: &str) -> Result<String, StoreError> {
-    let decoded = percent_decode_str(text).decode_utf8();
-    decoded.map(Into::into).map_err(|_| config("the URL has a %-escape in it that is no UTF-8"))
-}
-
-fn config(message: impl Into<String>) -> StoreError {
-    StoreError::config(message.into())
-}
-
 impl fmt::Debug for ServerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("ServerUrl").field(&self.name()).finish()
@@ -271,6 +112,11 @@ impl fmt::Debug for ServerUrl {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+    use std::time::Duration;
+
+    use super::super::login::{Password, PasswordFile};
+    use super::super::place::Sentinels;
     use super::*;
 
     fn parse(text: &str) -> ServerUrl {
@@ -332,6 +178,70 @@ mod tests {
         assert_eq!(&*url.name(), "redis+unix:///run/redis.sock");
     }
 
+    fn hosts<const N: usize>(hosts: [(&str, u16); N]) -> Vec<(Arc<str>, u16)> {
+        hosts.map(|(host, port)| (host.into(), port)).into()
+    }
+
+    #[test]
+    fn sentinels_are_several_hosts_and_a_service() {
+        let text = "redis+sentinel://us%40er:p,w@h1,[::1]:26400,h3:1/my%20master/3\
+                    ?sentinel_user=watcher&sentinel_password=s%26t&sentinel_tls=yes\
+                    &sentinel_ca=/x&connect_timeout=1s";
+        let url = parse(text);
+        let Place::Sentinels(Sentinels { hosts: at, service, login, tls }) = &url.place else {
+            panic!("{url:?}");
+        };
+        assert_eq!(*at, hosts([("h1", 26379), ("::1", 26400), ("h3", 1)]));
+        assert_eq!((&**service, login.user.as_deref()), ("my master", Some("watcher")));
+        assert_eq!(login.password, Password::Given("s&t".into()));
+        assert_eq!(tls.as_ref().and_then(|files| files.ca.as_deref()), Some(Path::new("/x")));
+        assert_eq!((url.tls.is_none(), url.login.database), (true, 3));
+        assert_eq!(url.login.user.as_deref(), Some("us@er"));
+        assert_eq!(url.login.password, Password::Given("p,w".into()));
+        assert!(url.login.secrets.are_in("a s&t b") && login.secrets.are_in("a p,w b"));
+        assert_eq!(&*url.name(), "redis+sentinel://[::1]:26400,h1:26379,h3:1/my master/3");
+        let shown = format!("{url:?} {:?}", url.place);
+        for secret in ["s&t", "s%26t", "p,w", "us@er", "watcher"] {
+            assert!(!shown.contains(secret), "{shown}");
+        }
+        let url = parse("valkey+sentinel://h/main?db=2&sentinel_password_file=/f");
+        assert_eq!(&*url.name(), "redis+sentinel://h:26379/main/2");
+        let Place::Sentinels(Sentinels { login, tls, .. }) = &url.place else { panic!("{url:?}") };
+        assert_eq!(login.password, Password::File(PasswordFile::at("/f")));
+        assert!(tls.is_none() && url.login.password == Password::None);
+    }
+
+    #[test]
+    fn sentinels_speak_tls_as_servers_do_unless_they_are_told_apart() {
+        let tls = |text: &str| match parse(text).place {
+            Place::Sentinels(sentinels) => sentinels.tls,
+            place => panic!("{place:?}"),
+        };
+        let files = "ca=/a&cert=/c&key=/k&server_name=n";
+        let all = tls(&format!("rediss+sentinel://h/main?{files}")).expect("TLS");
+        assert_eq!(all.ca.as_deref(), Some(Path::new("/a")));
+        assert_eq!(all.cert_and_key, Some(("/c".into(), "/k".into())));
+        assert_eq!(all.server_name, None, "another host has another name");
+        let own = "sentinel_ca=/b&sentinel_cert=/d&sentinel_key=/l&sentinel_server_name=m";
+        let own = tls(&format!("valkeys+sentinel://h/main?{files}&{own}")).expect("TLS");
+        assert_eq!(
+            (own.ca.as_deref(), own.server_name.as_deref()),
+            (Some("/b".as_ref()), Some("m"))
+        );
+        assert_eq!(own.cert_and_key, Some(("/d".into(), "/l".into())));
+        assert_eq!(tls("rediss+sentinel://h/main?sentinel_tls=no"), None);
+        assert!(tls("redis+sentinel://h/main?sentinel_tls=yes").is_some());
+    }
+
+    #[test]
+    fn a_cluster_is_several_hosts() {
+        let url = parse("redis+cluster://bob:p,w@h2,h1:6400");
+        assert_eq!(url.place, Place::Cluster { hosts: hosts([("h2", 6379), ("h1", 6400)]) });
+        assert_eq!((url.login.database, url.tls.is_none()), (0, true));
+        assert_eq!(&*url.name(), "redis+cluster://h1:6400,h2:6379");
+        assert_eq!(&*parse("valkeys+cluster://h/0").name(), "rediss+cluster://h:6379");
+    }
+
     #[test]
     fn names_and_debug_carry_no_user_no_password_and_no_parameters() {
         let url =
@@ -386,6 +296,28 @@ mod tests {
             ("rediss://h?cert=/x&key=/y%09", "key of the URL ends with a tab"),
             ("redis+unix:///", "needs the path"),
             ("http://h", "redis+unix://"),
+            ("redis+://h", "redis+unix://"),
+            ("rediss+unix:///x", "redis+unix://"),
+            ("redis://h1,h2", "several hosts"),
+            ("redis+sentinel://h1,h2", "no service"),
+            ("redis+sentinel://h1,h2//3", "no service"),
+            ("redis+sentinel://h1,,h2/main", "no host"),
+            ("redis+sentinel://h1,h2:26379,h1:26379/main", "twice"),
+            ("redis+sentinel://h1:1,fe80::1:2/main", "in brackets"),
+            ("redis+sentinel://h/main/secret", "database is a number"),
+            ("redis+sentinel://h/main%20", "the service in the URL ends with a blank"),
+            (
+                "redis+sentinel://h/main?sentinel_password=secret&sentinel_password_file=/x",
+                "leave one out",
+            ),
+            ("redis+sentinel://h/main?sentinel_tls=secret", "yes or no"),
+            ("redis+sentinel://h/main?sentinel_ca=/x", "say sentinel_tls=yes"),
+            ("rediss+sentinel://h/main?sentinel_key=/x", "sentinel_cert=PATH and sentinel_key"),
+            ("redis+sentinel://h/main?ca=/x&sentinel_tls=yes", "say rediss://"),
+            ("redis+cluster://h/1", "database 0 alone"),
+            ("redis+cluster://h?db=2", "database 0 alone"),
+            ("redis+cluster://h?sentinel_user=x", "unknown parameter"),
+            ("redis+cluster://", "no host"),
         ] {
             let message = refusal(text);
             assert!(message.contains(words), "{text}: {message}");
