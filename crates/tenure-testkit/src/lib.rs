@@ -3,6 +3,7 @@
 //!
 //! - [`Server`]: a real Redis or Valkey on its own port, in its own directory, gone at the latest
 //!   when the test's process is. [`Certificates`] for TLS.
+//! - [`Cluster`]: servers that form a cluster, with slots that move and failovers.
 //! - [`Proxy`]: stands between a client and a server, counts calls, and strikes at the one it is
 //!   told to.
 //! - [`Running`]: a child that ends with its value.
@@ -41,6 +42,7 @@ mod cargo;
 mod certificates;
 mod clean;
 mod client;
+mod cluster;
 mod condition;
 mod flavour;
 mod lateness;
@@ -56,6 +58,7 @@ pub use cargo::as_from_a_shell;
 pub use certificates::Certificates;
 pub use clean::{clean, clean_environment, clean_signals};
 pub use client::Client;
+pub use cluster::{Cluster, ClusterOptions, Failover, Node, SLOTS, SlotMove, slot_of};
 pub use condition::{LIMIT, wait_until};
 pub use flavour::{Flavour, redis_cli, redis_py};
 pub use lateness::lateness;

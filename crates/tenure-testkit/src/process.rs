@@ -66,6 +66,12 @@ impl Process {
         is_running(self.id())
     }
 
+    /// Whether it is stopped (SIGSTOP).
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        state(self.id()) == Some('T')
+    }
+
     /// Sends a signal to it alone.
     pub fn signal(&self, signal: Signal) {
         // One that has ended takes no signal, which is what its end is for.
@@ -75,13 +81,13 @@ impl Process {
     /// Stops it (SIGSTOP) and waits until it is stopped.
     pub fn stop(&self) {
         self.signal(Signal::STOP);
-        wait_until("a process has stopped", || state(self.id()) == Some('T'));
+        wait_until("a process has stopped", || self.is_stopped());
     }
 
     /// Lets it run on (SIGCONT) and waits until it does.
     pub fn cont(&self) {
         self.signal(Signal::CONT);
-        wait_until("a process runs on", || state(self.id()) != Some('T'));
+        wait_until("a process runs on", || !self.is_stopped());
     }
 
     /// Waits until it has ended by itself.

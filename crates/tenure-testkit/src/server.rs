@@ -20,7 +20,7 @@ use crate::process::Process;
 use crate::reply::Reply;
 
 /// The user of the kit, whatever rights the test gives and takes from others; also its password.
-const KIT: &str = "tenure-testkit";
+pub(crate) const KIT: &str = "tenure-testkit";
 
 /// How much of a log a failure prints.
 const LOG_TAIL: usize = 16 * 1024;
@@ -214,10 +214,15 @@ impl Server {
     /// # Errors
     /// If it cannot be reached or does not answer.
     pub fn try_command(&self, words: &[&str]) -> io::Result<Reply> {
+        self.admin()?.call(words)
+    }
+
+    /// A connection with all rights.
+    pub(crate) fn admin(&self) -> io::Result<Client> {
         let mut client = Client::connect_unix(&self.unix_path())?;
         let greeting = client.call(&["AUTH", KIT, KIT])?;
         assert!(!greeting.is_error(""), "the kit's own user is refused: {greeting}");
-        client.call(words)
+        Ok(client)
     }
 
     /// One field of `INFO everything`, such as `used_cpu_user` or `cmdstat_get`.
@@ -285,6 +290,12 @@ impl Server {
     #[must_use]
     pub fn id(&self) -> Option<u32> {
         self.process().as_ref().map(Process::id)
+    }
+
+    /// Whether it is neither killed nor stopped.
+    #[must_use]
+    pub fn runs(&self) -> bool {
+        self.process().as_ref().is_some_and(|process| process.is_running() && !process.is_stopped())
     }
 
     // Inside.
