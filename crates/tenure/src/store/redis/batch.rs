@@ -54,7 +54,7 @@ pub(super) type Carrier = Box<dyn Fn(Vec<Request>, Option<Carrying>) -> Carrying
 #[derive(Debug)]
 struct Call {
     steps: Vec<Request>,
-    answer: oneshot::Sender<Replies>,
+    answer: oneshot::Sender<Outcome>,
 }
 
 /// Where calls wait to be sent.
@@ -117,16 +117,16 @@ impl Batches {
     }
 
     /// Sends steps at once or with the next batch; `None` if what sends them broke down over it.
-    pub(super) async fn send(&self, steps: Vec<Request>) -> Option<Replies> {
-        let (replies, is_last) = {
+    pub(super) async fn send(&self, steps: Vec<Request>) -> Option<Outcome> {
+        let (outcome, is_last) = {
             let mut waiting = lock(&self.waiting);
-            let replies = waiting.enter(steps);
-            (replies, waiting.calls.len() == waiting.wanted)
+            let outcome = waiting.enter(steps);
+            (outcome, waiting.calls.len() == waiting.wanted)
         };
         if is_last {
             lock(&self.work).send();
         }
-        replies.await.ok()
+        outcome.await.ok()
     }
 
     /// Whether callers can send by themselves by now.
@@ -216,8 +216,8 @@ impl Work {
     }
 }
 
-/// How many steps each has, and where its replies go.
-type Callers = Vec<(usize, oneshot::Sender<Replies>)>;
+/// How many steps each has, and where its outcome goes.
+type Callers = Vec<(usize, oneshot::Sender<Outcome>)>;
 
 /// Calls that were sent together.
 struct Batch {
@@ -246,6 +246,7 @@ impl Outcome {
         }
     }
 
+    /// The answer to a call: if some of its steps were refused, these answer that.
     pub(super) fn of_one_call(self) -> Replies {
         match self {
             Self::Together(replies) => replies,
@@ -262,25 +263,27 @@ fn of_one_call(results: Vec<Result<Reply, StoreError>>) -> Replies {
     results.into_iter().collect()
 }
 
+/// Each caller gets the outcome of its own steps. A caller that has gone withdraws by itself.
 fn answer(callers: Callers, outcome: Outcome) {
     match outcome {
         Outcome::Apart(results) => {
             let mut results = results.into_iter();
             for (count, answer) in callers {
-                let _gone = answer.send(of_one_call(results.by_ref().take(count).collect()));
+                let results = results.by_ref().take(count).collect();
+                let _gone = shielded(|| answer.send(Outcome::Apart(results)).is_err());
             }
         }
         Outcome::Together(Ok(replies)) => {
             let mut replies = replies.into_iter();
             for (count, answer) in callers {
-                // A caller that has gone withdraws by itself.
                 let replies = replies.by_ref().take(count).collect();
-                let _gone = shielded(|| answer.send(Ok(replies)).is_err());
+                let _gone = shielded(|| answer.send(Outcome::Together(Ok(replies))).is_err());
             }
         }
         Outcome::Together(Err(failure)) => {
             for (_, answer) in callers {
-                let _gone = shielded(|| answer.send(Err(failure.clone())).is_err());
+                let failure = Outcome::Together(Err(failure.clone()));
+                let _gone = shielded(|| answer.send(failure).is_err());
             }
         }
     }
@@ -293,10 +296,10 @@ impl Default for Waiting {
 }
 
 impl Waiting {
-    fn enter(&mut self, steps: Vec<Request>) -> oneshot::Receiver<Replies> {
-        let (answer, replies) = oneshot::channel();
+    fn enter(&mut self, steps: Vec<Request>) -> oneshot::Receiver<Outcome> {
+        let (answer, outcome) = oneshot::channel();
         self.calls.push(Call { steps, answer });
-        replies
+        outcome
     }
 
     /// The next batch, once so many wait: in order of coming, without those whose caller has gone

@@ -41,9 +41,8 @@ type Result<T, E = Rejection> = std::result::Result<T, E>;
 type Part = Vec<(usize, Result<Reply, StoreError>)>;
 
 impl Carrier {
-    pub(super) fn new(link: Arc<Link>, script: Script, terms: Terms) -> Self {
-        let (script, suspects) = (Arc::new(script), Arc::default());
-        Self { link, way: Way::Shared, script, terms, suspects }
+    pub(super) fn new(link: Arc<Link>, script: Arc<Script>, terms: Terms) -> Self {
+        Self { link, way: Way::Shared, script, terms, suspects: Arc::default() }
     }
 
     /// Carries over the direct connection what this one carries over the shared one.

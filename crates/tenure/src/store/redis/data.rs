@@ -17,12 +17,12 @@ impl DataServer for Redis {
     ) -> Answer<'a, DataReply> {
         Box::pin(async move {
             let shared = self.shared.here()?;
-            let names = shared.template.names(key);
+            let names = shared.settings.template.names(key);
             let mut words = Words::default();
             names.lock(&mut words).record(&mut words).buried(&mut words);
             words.text(owner.value()).attempt(owner).end();
             let pack = |head: [&str; 2]| packed(head, &words, commands);
-            let answer = shared.link.eval_data(&shared.data_script, pack).await?;
+            let answer = shared.node.link.eval_data(&shared.settings.data_script, pack).await?;
             decode(answer)
                 .ok_or_else(|| defect("a script for data was answered with something else".into()))
         })

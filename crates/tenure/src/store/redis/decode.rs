@@ -446,7 +446,6 @@ mod tests {
             own_keys: ["fence".into(), "calls".into()],
             calls: AtomicU64::default(),
             template: Template::default(),
-            retention: Duration::from_secs(1),
             restart_guard: Duration::ZERO,
         };
         let op = Op::Renew { owner: Owner::from_parts("job", 1), ttl: Duration::from_secs(1) };

@@ -19,7 +19,6 @@ pub(super) struct Terms {
     /// How many calls that may grant were made.
     pub(super) calls: AtomicU64,
     pub(super) template: Template,
-    pub(super) retention: Duration,
     pub(super) restart_guard: Duration,
 }
 
@@ -44,7 +43,7 @@ const FAST_MAX: usize = 1_000;
 /// In calls with more fast steps than this each brings its lock and record alone, which is what the
 /// server's time goes into. A release that finds that others wait is then sent again in full, which
 /// a caller in such company waits for less than for the call itself.
-const WITH_OTHERS_MAX: usize = 8;
+pub(super) const WITH_OTHERS_MAX: usize = 8;
 
 impl ScriptCall {
     /// All steps, in few words where that is enough. If it was not, `in_full` asks again.
@@ -182,16 +181,6 @@ impl Terms {
     /// Whether the server is asked whether it may have forgotten.
     pub(super) fn is_guarded(&self) -> bool {
         !self.restart_guard.is_zero()
-    }
-
-    /// The text in front of the script.
-    pub(super) fn preface(&self) -> String {
-        let (before, behind) = self.template.around();
-        let (retention, has_guard) = (self.retention.as_millis(), self.is_guarded());
-        format!(
-            "local retention, before, behind = '{retention}', {before}, {behind}\n\
-             local has_guard, others_max = {has_guard}, {WITH_OTHERS_MAX}\n"
-        )
     }
 }
 

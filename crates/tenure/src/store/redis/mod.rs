@@ -16,19 +16,19 @@ mod keys;
 mod link;
 mod lone;
 mod marker;
+mod node;
 mod scripts;
 mod suspects;
 mod url;
 mod words;
 
 use std::fmt;
-use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::process::{OfProcess, of_process};
+use crate::process::OfProcess;
 use crate::protocol::{Inspection, Op, Reply, Request, State};
 use crate::runtime::{Runtime, blocking};
 use crate::types::{Key, TTL_MAX};
@@ -37,16 +37,9 @@ use super::{
     Answer, Capabilities, DataServer, Forgets, Identity, Inbox, Links, Reach, Store, StoreError,
     StoreErrorClass,
 };
-use batch::{Batches, Carrying};
-use carrier::Carrier;
-use client::{Command, Script, Server};
-use encode::Terms;
-use keys::Template;
-use link::Link;
+use client::{Command, Server};
 pub use lone::Direct;
-use lone::Lone;
-use marker::RestartGuard;
-use scripts::with_clock;
+use node::{Node, Settings};
 use url::StoreUrl;
 
 #[cfg(test)]
@@ -79,15 +72,6 @@ impl Default for RedisOptions {
     }
 }
 
-impl RedisOptions {
-    fn change(&self, mut script: Script) -> Script {
-        if let Some(key) = &self.clock {
-            script.source = with_clock(&script.source, key).into();
-        }
-        script
-    }
-}
-
 /// Locks in a Redis or Valkey server.
 ///
 /// Clones share one link for requests and one for pushes, whatever the number of locks. A program
@@ -99,17 +83,9 @@ pub struct Redis {
 
 struct Shared {
     name: Arc<str>,
-    template: Template,
-    server: Arc<Server>,
-    link: Arc<Link>,
-    batches: Batches,
-    /// Carries the calls of a lone caller.
-    direct: Carrier,
-    lone: Arc<Lone>,
-    /// For data beside the locks.
-    data_script: Script,
+    node: Node,
+    settings: Settings,
     capabilities: Capabilities,
-    restart_guard: Duration,
 }
 
 impl Redis {
@@ -134,7 +110,7 @@ impl Redis {
             let made =
                 blocking(&*runtime, move || Self::unopened(&url, &its_runtime, &options)).await;
             let store = made.unwrap_or_else(|| Err(defect("opening it panicked".into())))?;
-            store.shared.link.command(&Command::of(&["PING"])).await?;
+            store.shared.node.link.command(&Command::of(&["PING"])).await?;
             Ok(store)
         })
     }
@@ -148,36 +124,8 @@ impl Redis {
     ) -> Result<Self, StoreError> {
         let url = StoreUrl::parse(url)?;
         let server = Server::of_url(&url.server, Arc::clone(runtime))?;
-        let guard = RestartGuard {
-            span: url.restart_guard,
-            up_for: options.up_for,
-            clock: options.clock.clone(),
-            runtime: Arc::clone(runtime),
-            last: Mutex::default(),
-        };
-        let link = Arc::new(Link::new(&server, guard));
-        let terms = || Terms {
-            own_keys: [keys::FENCE.to_owned(), [keys::CALLS, &sender(&**runtime)].concat()],
-            calls: AtomicU64::default(),
-            template: url.key_template.clone(),
-            retention: options.fence_retention,
-            restart_guard: url.restart_guard,
-        };
-        let script = options.change(scripts::steps(&terms().preface()));
-        let data_script = options.change(scripts::write(&terms().preface()));
-        let carrier = Arc::new(Carrier::new(Arc::clone(&link), script, terms()));
-        let direct = carrier.direct(terms());
-        // Over TLS a caller's thread would also have to encrypt.
-        let mode = if url.server.tls.is_some() { Direct::Never } else { options.direct };
-        let lone = Lone::new(mode, &link, runtime);
-        let carry = move |steps: Vec<Request>, room: Option<Carrying>| {
-            let carrier = Arc::clone(&carrier);
-            batch::carrying(room, async move { carrier.carry(&steps).await })
-        };
-        let batches = Batches::start(&**runtime, Box::new(carry));
-        let template = url.key_template.clone();
-        let restart_guard = url.restart_guard;
-        let name = url.server.name();
+        let settings = Settings::new(&url, options, runtime);
+        let node = Node::new(server, &settings);
         let mut capabilities = Capabilities {
             fifo: true,
             many_units: true,
@@ -186,22 +134,11 @@ impl Redis {
             reach: Reach::Network,
             ttl_max: TTL_MAX,
         };
-        if !restart_guard.is_zero() {
+        if !url.restart_guard.is_zero() {
             // Leases that a server forgot must be over when it grants again.
-            capabilities.ttl_max = restart_guard.min(TTL_MAX);
+            capabilities.ttl_max = url.restart_guard.min(TTL_MAX);
         }
-        let shared = Shared {
-            name,
-            template,
-            server,
-            link,
-            batches,
-            direct,
-            lone,
-            data_script,
-            capabilities,
-            restart_guard,
-        };
+        let shared = Shared { name: url.server.name(), node, settings, capabilities };
         Ok(Self { shared: OfProcess::new(Arc::new(shared)) })
     }
 
@@ -212,7 +149,7 @@ impl Redis {
     pub fn command(&self, words: &[&str]) -> Answer<'_, Option<String>> {
         let command = Command::of(words);
         Box::pin(async move {
-            let answer = self.shared.here()?.link.command(&command).await?;
+            let answer = self.shared.here()?.node.link.command(&command).await?;
             Ok(decode::decode_word(answer))
         })
     }
@@ -223,16 +160,7 @@ impl Redis {
     }
 
     async fn send(&self, steps: Vec<Request>) -> Result<Vec<Reply>, StoreError> {
-        let shared = self.shared.here()?;
-        let under_way = shared.lone.enter();
-        if let Some(call) = &under_way
-            && call.is_direct().await
-        {
-            // Dropped half-way, it may not do in a fork's child what it does here.
-            return of_process(shared.direct.carry(&steps)).await?.of_one_call();
-        }
-        let answer = shared.batches.send(steps).await;
-        answer.unwrap_or_else(|| Err(defect("the thread of the store has ended".into())))
+        self.shared.here()?.node.send(steps).await?.of_one_call()
     }
 
     /// All keys of ours that begin with `prefix`, in order. It scans the keyspace, in rounds, so
@@ -241,12 +169,12 @@ impl Redis {
     async fn scan(&self, prefix: &str, after: Option<&Key>) -> Result<Vec<Key>, StoreError> {
         let is_meant =
             |key: &Key| key.as_str().starts_with(prefix) && after.is_none_or(|after| key > after);
-        let template = &self.shared.here()?.template;
+        let template = &self.shared.here()?.settings.template;
         let (mut keys, mut cursor) = (Vec::new(), "0".to_owned());
         loop {
             let count = SCAN_COUNT.to_string();
             let scan = Command::of(&["SCAN", &cursor, "COUNT", &count, "TYPE", "string"]);
-            let answer = self.shared.link.command(&scan).await?;
+            let answer = self.shared.node.link.command(&scan).await?;
             let Some((next, names)) = decode::decode_scan(answer) else {
                 return Err(defect("a SCAN was answered with something else".into()));
             };
@@ -288,7 +216,7 @@ impl Redis {
     async fn ours_of(&self, names: &[&String]) -> Result<Vec<String>, StoreError> {
         let words: Vec<_> =
             std::iter::once("MGET").chain(names.iter().map(|n| n.as_str())).collect();
-        let answer = self.shared.link.command(&Command::of(&words)).await?;
+        let answer = self.shared.node.link.command(&Command::of(&words)).await?;
         let nonsense = || defect("an MGET was answered with something else".into());
         decode::decode_locks(answer, names).ok_or_else(nonsense)
     }
@@ -309,7 +237,7 @@ impl fmt::Debug for Redis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Redis")
             .field("name", &self.shared.name)
-            .field("links", &self.shared.here().map(|shared| *shared.link.links().borrow()))
+            .field("links", &self.shared.here().map(|shared| *shared.node.link.links().borrow()))
             .finish_non_exhaustive()
     }
 }
@@ -324,7 +252,7 @@ impl Store for Redis {
     }
 
     fn check_key(&self, key: &Key) -> Result<(), String> {
-        self.shared.template.check(key)
+        self.shared.settings.template.check(key)
     }
 
     fn call(&self, steps: Vec<Request>) -> Answer<'_, Vec<Reply>> {
@@ -359,18 +287,18 @@ impl Store for Redis {
 
     fn inbox(&self) -> Answer<'_, Option<Inbox>> {
         Box::pin(async {
-            let server = &self.shared.here()?.server;
+            let server = &self.shared.here()?.node.server;
             Ok(inbox::open(server, decode::decode_pushes).await?)
         })
     }
 
     fn links(&self) -> Option<watch::Receiver<Links>> {
-        Some(self.shared.here().ok()?.link.links())
+        Some(self.shared.here().ok()?.node.link.links())
     }
 
     fn identity(&self) -> Answer<'_, Identity> {
         Box::pin(async move {
-            let link = &self.shared.here()?.link;
+            let link = &self.shared.here()?.node.link;
             // A guarded server has told when the link was made, and so whenever one is.
             let told = match link.told().await? {
                 // A replica may have been promoted meanwhile.
@@ -378,7 +306,7 @@ impl Store for Redis {
                 _ => decode::decode_info(&link.command(&Command::of(&["INFO"])).await?)
                     .ok_or_else(|| defect("an INFO was answered with something else".into()))?,
             };
-            let forgets = Forgets::GuardedFor(self.shared.restart_guard);
+            let forgets = Forgets::GuardedFor(self.shared.settings.restart_guard);
             let unique = format!("redis:{}", told.run_id).into();
             Ok(Identity { unique, replica_of: told.replica_of, forgets })
         })

@@ -4,8 +4,11 @@
 //! branch includes is set up only when that branch runs: each setup costs the server time.
 
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use super::client::Script;
+use super::encode::WITH_OTHERS_MAX;
+use super::keys::Template;
 
 macro_rules! fragments {
     ($($name:literal)*) => { &[$(($name, include_str!(concat!("lua/", $name, ".lua")))),*] };
@@ -24,14 +27,24 @@ pub(super) const FRAGMENTS: &[(&str, &str)] = fragments!(
 /// The first words on each new connection to a guarded server.
 pub(super) static MEET: LazyLock<String> = LazyLock::new(|| expanded("meet"));
 
-/// The script of all steps, behind what is the same for all calls of a store.
+/// The script of all steps, behind its preface.
 pub(super) fn steps(preface: &str) -> Script {
     Script { source: [preface, &expanded("steps")].concat().into(), ..Script::new("steps", "") }
 }
 
-/// The script of commands on data, behind the same.
+/// The script of commands on data, behind its preface.
 pub(super) fn write(preface: &str) -> Script {
     Script { source: [preface, &expanded("write")].concat().into(), ..Script::new("write", "") }
+}
+
+/// The text in front of the scripts: what is the same for all calls of a store.
+pub(super) fn preface(template: &Template, retention: Duration, guard: Duration) -> String {
+    let (before, behind) = template.around();
+    let (retention, has_guard) = (retention.as_millis(), !guard.is_zero());
+    format!(
+        "local retention, before, behind = '{retention}', {before}, {behind}\n\
+         local has_guard, others_max = {has_guard}, {WITH_OTHERS_MAX}\n"
+    )
 }
 
 /// A script that reads the time from a key of the server, in microseconds.

@@ -52,7 +52,8 @@ fn step(text: &str) -> Request {
 }
 
 async fn send(batches: &Batches, text: &str) {
-    let replies = batches.send(vec![step(text)]).await.expect("at work").expect("no failure");
+    let replies =
+        batches.send(vec![step(text)]).await.expect("at work").of_one_call().expect("no failure");
     assert_eq!(replies, [Reply::Mismatch(text.into())], "the answer to this very call");
 }
 

@@ -29,17 +29,17 @@ pub(super) fn carrier_at(url: &str) -> Carrier {
         own_keys: ["fence".to_owned(), "calls".to_owned()],
         calls: AtomicU64::default(),
         template: Template::default(),
-        retention: RETENTION,
         restart_guard: Duration::ZERO,
     };
-    let source = scripts::steps(&terms.preface()).source;
+    let preface = scripts::preface(&terms.template, RETENTION, terms.restart_guard);
+    let source = scripts::steps(&preface).source;
     let complains = "do return redis.error_reply('LOADING goes the long way') end --";
     let fast = source.replacen("-- The full branch", complains, 1);
     assert_ne!(source, fast, "the full branch begins like that");
     let script = Script { source: fast.into(), ..Script::new("steps", "") };
     let server = server(url);
     let guard = RestartGuard::off(Arc::clone(&server.runtime));
-    Carrier::new(Arc::new(Link::new(&server, guard)), script, terms)
+    Carrier::new(Arc::new(Link::new(&server, guard)), Arc::new(script), terms)
 }
 
 pub(super) fn acquire(number: u64, fence: FenceRule) -> Acquire {
