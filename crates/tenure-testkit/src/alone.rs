@@ -19,9 +19,22 @@ pub fn alone<T: FnOnce()>(test: T) {
     if env::var_os(ALONE).is_some() {
         return test();
     }
-    // The body is a closure, which the compiler names after the test around it.
+    this_test::<T>(|mut command| {
+        command.env(ALONE, "1");
+        command
+    });
+}
+
+/// Runs the test around the closure `T`, the body of which it is, in another process: by the
+/// command that `changed` makes of the one that would run it.
+///
+/// # Panics
+/// If the test fails there, with all that it printed.
+#[track_caller]
+pub(crate) fn this_test<T>(changed: impl FnOnce(Command) -> Command) {
+    // The compiler names a closure after the function around it.
     let path = std::any::type_name::<T>().trim_end_matches("::{{closure}}");
-    let output = this_program(path).env(ALONE, "1").output().expect("this program starts again");
+    let output = changed(this_program(path)).output().expect("this program starts again");
     let printed = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{path}: {}\n{printed}{errors}", output.status);

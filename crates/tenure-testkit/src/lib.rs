@@ -6,6 +6,7 @@
 //! - [`Cluster`]: servers that form a cluster, with slots that move and failovers.
 //! - [`Proxy`]: stands between a client and a server, counts calls, and strikes at the one it is
 //!   told to.
+//! - [`Network`]: a network of the test's own, with hosts that are cut off and joined again.
 //! - [`Running`]: a child that ends with its value.
 //! - [`Client`]: a small client of the wire, for what tests assert.
 //! - [`clean`]: for programs under a test, which begin as from a person's shell.
@@ -46,6 +47,7 @@ mod cluster;
 mod condition;
 mod flavour;
 mod lateness;
+mod network;
 mod port;
 mod process;
 mod proxy;
@@ -62,6 +64,7 @@ pub use cluster::{Cluster, ClusterOptions, Failover, Node, SLOTS, SlotMove, slot
 pub use condition::{LIMIT, wait_until};
 pub use flavour::{Flavour, redis_cli, redis_py};
 pub use lateness::lateness;
+pub use network::{Host, Network, in_own_network};
 pub use port::Port;
 pub use process::{Process, is_running};
 pub use proxy::{Call, Direction, Fate, Fault, Flow, Proxy, Pushes, Which};

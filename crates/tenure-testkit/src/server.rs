@@ -1,10 +1,10 @@
-//! A real server of one test's own: own process, port and directory, on loopback only. It never
-//! touches a server that it did not start.
+//! A real server of one test's own: own process, port and directory, on loopback or on a host of
+//! the test's own network. It never touches a server that it did not start.
 
 use std::fmt::Write as _;
 use std::fs;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -15,6 +15,7 @@ use crate::certificates::Certificates;
 use crate::client::Client;
 use crate::condition::wait_until;
 use crate::flavour::Flavour;
+use crate::network::Host;
 use crate::port::Port;
 use crate::process::Process;
 use crate::reply::Reply;
@@ -43,6 +44,7 @@ pub struct ServerOptions {
     tls: Option<Arc<Certificates>>,
     replica: bool,
     sentinel: bool,
+    host: Option<Arc<Host>>,
 }
 
 impl ServerOptions {
@@ -106,9 +108,17 @@ impl ServerOptions {
     #[must_use]
     pub fn with_primary(mut self, primary: &Server) -> Self {
         self.replica = true;
-        self.with(format!("replicaof 127.0.0.1 {}", primary.port()))
+        let primary = primary.address();
+        self.with(format!("replicaof {} {}", primary.ip(), primary.port()))
             .with(format!("masteruser {KIT}"))
             .with(format!("masterauth {KIT}"))
+    }
+
+    /// Runs on this host of a network, and listens at its address. Without, it is on loopback.
+    #[must_use]
+    pub fn on(mut self, host: &Arc<Host>) -> Self {
+        self.host = Some(Arc::clone(host));
+        self
     }
 
     /// Starts it and waits until it answers.
@@ -154,7 +164,14 @@ impl Server {
     /// One of the given flavour.
     #[must_use]
     pub fn of(flavour: Flavour) -> ServerOptions {
-        ServerOptions { flavour, lines: Vec::new(), tls: None, replica: false, sentinel: false }
+        ServerOptions {
+            flavour,
+            lines: Vec::new(),
+            tls: None,
+            replica: false,
+            sentinel: false,
+            host: None,
+        }
     }
 
     // Its life.
@@ -270,10 +287,17 @@ impl Server {
     /// Its address.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        self.port.address()
+        let ip = self.options.host.as_ref().map_or(Ipv4Addr::LOCALHOST, |host| host.address());
+        (ip, self.port()).into()
     }
 
-    /// `redis://127.0.0.1:PORT`, or `rediss://` with TLS; without user and password.
+    /// Whether its host is cut off from all others.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        self.options.host.as_ref().is_some_and(|host| host.is_cut())
+    }
+
+    /// `redis://ADDRESS:PORT`, or `rediss://` with TLS; without user and password.
     #[must_use]
     pub fn url(&self) -> String {
         let scheme = if self.options.tls.is_some() { "rediss" } else { "redis" };
@@ -317,15 +341,17 @@ impl Server {
         let port = self.port();
         let (plain, tls) = if self.options.tls.is_some() { (0, port) } else { (port, 0) };
         let mut text = format!(
-            "bind 127.0.0.1\n\
+            "bind {ip}\n\
              port {plain}\n\
              unixsocket {socket}\n\
              unixsocketperm 700\n\
              dir {directory}\n\
              save \"\"\n\
+             protected-mode no\n\
              repl-diskless-sync-delay 0\n\
              enable-debug-command yes\n\
              user {KIT} on >{KIT} ~* &* +@all\n",
+            ip = self.address().ip(),
             socket = self.unix_path().display(),
             directory = self.directory.path().display(),
         );
@@ -342,6 +368,7 @@ impl Server {
     fn start(&self) {
         let flavour = self.options.flavour;
         let process = Process::start(&self.file("log"), |command| {
+            command.args(self.options.host.iter().flat_map(|host| host.enter()));
             command.arg(flavour.program()).arg(self.file("conf"));
             if self.options.sentinel {
                 command.arg("--sentinel");

@@ -1,5 +1,6 @@
-//! A real cluster of one test's own, on loopback: masters, replicas, slots that move, failovers.
-//! It never repairs what a test has broken, and no node moves a replica or a slot by itself.
+//! A real cluster of one test's own, on loopback or on hosts: masters, replicas, slots that move,
+//! failovers. It never repairs what a test has broken, and no node moves a replica or a slot by
+//! itself.
 
 mod node;
 mod options;
@@ -50,7 +51,7 @@ impl Cluster {
         ClusterOptions::new(flavour)
     }
 
-    /// `redis+cluster://127.0.0.1:PORT,127.0.0.1:PORT,...`, with all nodes.
+    /// `redis+cluster://ADDRESS:PORT,ADDRESS:PORT,...`, with all nodes.
     #[must_use]
     pub fn url(&self) -> String {
         let nodes: Vec<_> = self.nodes.iter().map(|node| node.address().to_string()).collect();
@@ -150,7 +151,7 @@ impl Cluster {
 
     /// Waits until all running nodes have the same view: the owner of every slot, who is a running
     /// node, and the master of every replica; they serve, and running replicas of running masters
-    /// are linked. Nodes that are killed or stopped have no part in it.
+    /// are linked. Nodes that are killed, stopped or cut off have no part in it.
     ///
     /// # Panics
     /// If that is not so in time; the message says what they do not agree on.
@@ -171,7 +172,8 @@ impl Cluster {
     fn wait_for(&self, mut missing: impl FnMut(&[(&Node, Look)]) -> Option<String>) {
         let begun = Instant::now();
         loop {
-            let looks = self.nodes.iter().filter_map(|node| Some((node, node.looked()?)));
+            let joined = self.nodes.iter().filter(|node| !node.is_cut());
+            let looks = joined.filter_map(|node| Some((node, node.looked()?)));
             let Some(missing) = missing(&looks.collect::<Vec<_>>()) else { return };
             assert!(begun.elapsed() < LIMIT, "waited {LIMIT:?} in vain for a cluster: {missing}");
             thread::sleep(LOOK_EVERY);

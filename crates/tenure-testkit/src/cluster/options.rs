@@ -1,9 +1,11 @@
 //! The settings of a cluster, and how one is made of them without redis-cli.
 
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use crate::flavour::Flavour;
+use crate::network::Host;
 use crate::port::Port;
 use crate::server::{KIT, Server, ServerOptions};
 
@@ -19,6 +21,8 @@ pub struct ClusterOptions {
     full_coverage: bool,
     /// Further lines of the configuration of every node.
     lines: Vec<String>,
+    /// The host of each node; empty if all are on loopback.
+    hosts: Vec<Arc<Host>>,
 }
 
 impl ClusterOptions {
@@ -30,6 +34,7 @@ impl ClusterOptions {
             node_timeout: Duration::from_secs(2),
             full_coverage: true,
             lines: Vec::new(),
+            hosts: Vec::new(),
         }
     }
 
@@ -82,16 +87,25 @@ impl ClusterOptions {
         self.with(format!("user {name} {rules}"))
     }
 
+    /// The host of each node, in the order of [`Cluster::nodes`].
+    #[must_use]
+    pub fn on(mut self, hosts: impl IntoIterator<Item = Arc<Host>>) -> Self {
+        self.hosts = hosts.into_iter().collect();
+        self
+    }
+
     /// Starts it, and waits until all nodes agree and all replicas are linked.
     ///
     /// # Panics
-    /// If it has no master, or is not ready in time; the message says what is missing.
+    /// If it has no master or a node without a host, or is not ready in time; the message says
+    /// what is missing.
     #[must_use]
     #[track_caller]
     pub fn start(self) -> Cluster {
         assert!(self.masters > 0, "a cluster has masters");
         let count = self.masters * (1 + self.replicas);
-        let options: Vec<_> = (0..count).map(|_| self.node()).collect();
+        assert!(self.hosts.is_empty() || self.hosts.len() == count, "a host for each node");
+        let options: Vec<_> = (0..count).map(|n| self.node(n)).collect();
         let nodes = thread::scope(|scope| {
             let starting: Vec<_> = options
                 .into_iter()
@@ -105,7 +119,7 @@ impl ClusterOptions {
         cluster
     }
 
-    fn node(&self) -> (Port, ServerOptions) {
+    fn node(&self, n: usize) -> (Port, ServerOptions) {
         let bus = Port::take();
         let server = Server::of(self.flavour)
             .with("cluster-enabled yes")
@@ -119,7 +133,8 @@ impl ClusterOptions {
             .with("cluster-allow-replica-migration no")
             .with(format!("masteruser {KIT}"))
             .with(format!("masterauth {KIT}"));
-        (bus, self.lines.iter().fold(server, ServerOptions::with))
+        let server = self.lines.iter().fold(server, ServerOptions::with);
+        (bus, self.hosts.get(n).into_iter().fold(server, ServerOptions::on))
     }
 
     /// Makes one cluster of the nodes. Every node has an epoch of its own and knows its slots
@@ -137,8 +152,9 @@ impl ClusterOptions {
         }
         for (n, node) in cluster.nodes.iter().enumerate() {
             for other in &cluster.nodes[..n] {
-                let (port, bus) = (other.port().to_string(), other.bus().to_string());
-                node.ok(&["CLUSTER", "MEET", "127.0.0.1", &port, &bus]);
+                let (address, bus) = (other.address(), other.bus().to_string());
+                let (ip, port) = (address.ip().to_string(), address.port().to_string());
+                node.ok(&["CLUSTER", "MEET", &ip, &port, &bus]);
             }
         }
         cluster.wait_until_met();

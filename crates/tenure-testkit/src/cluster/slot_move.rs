@@ -66,9 +66,10 @@ impl<'a> SlotMove<'a> {
     /// If a master refuses.
     #[track_caller]
     pub fn carry_keys(&self, keys: &[&str]) {
-        let port = self.to.port().to_string();
+        let to = self.to.address();
+        let (ip, port) = (to.ip().to_string(), to.port().to_string());
         let kit = self.cluster.kit();
-        let mut words = vec!["MIGRATE", "127.0.0.1", &port, "", "0", MIGRATE_LIMIT];
+        let mut words = vec!["MIGRATE", &ip, &port, "", "0", MIGRATE_LIMIT];
         words.extend(["AUTH2", kit, kit, "KEYS"]);
         words.extend(keys);
         let reply = self.from.command(&words);
