@@ -6,15 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, oneshot};
-use tokio_util::sync::CancellationToken;
 
 use crate::observe::report;
-use crate::runtime::{Moment, timeout};
 use crate::store::{Inbox, Push};
 
-use super::client::{
-    Cause, Command, Connected, Failure, OnPush, Pipeline, Server, Use, Value, drive_until_cut,
-};
+use super::client::{Cause, Failure, OnPush, Server, Subscription, Value};
 
 /// Reads the pushes out of the bytes that a script published.
 pub(super) type Decode = fn(&[u8]) -> Option<Vec<Push>>;
@@ -23,9 +19,6 @@ pub(super) type Decode = fn(&[u8]) -> Option<Vec<Push>>;
 pub(super) const CHANNELS: &str = "tenure:inbox:";
 /// The name of the connection at the server.
 const NAME: &str = "tenure-inbox";
-/// The interval at which the server is asked whether it is still there: a subscriber hears nothing
-/// otherwise.
-const ASK_EVERY: Duration = Duration::from_secs(5);
 /// The pause before the next try with a server that takes the connection and refuses the
 /// subscription.
 const REFUSED_PAUSE: Duration = Duration::from_secs(5);
@@ -75,32 +68,17 @@ struct Subscriber {
     missed: Arc<Notify>,
 }
 
-/// A connection for a subscription; it ends with this.
-struct Subscribed {
-    pipe: Pipeline,
-    opened: Moment,
-    cut: CancellationToken,
-    /// Told when the connection has ended.
-    ended: CancellationToken,
-}
-
-impl Drop for Subscribed {
-    fn drop(&mut self) {
-        self.cut.cancel();
-    }
-}
-
 impl Subscriber {
     /// Subscribes again and again until nobody listens. The first time decides whether there is
     /// an inbox at all.
     async fn run(self, opened: oneshot::Sender<Result<(), Failure>>) {
         let first = async { self.subscribe(self.connect().await?).await };
-        let mut subscribed = match first.await {
-            Ok(subscribed) => {
+        let mut subscription = match first.await {
+            Ok(subscription) => {
                 if opened.send(Ok(())).is_err() {
                     return;
                 }
-                subscribed
+                subscription
             }
             Err(failure) => {
                 let _ = opened.send(Err(failure));
@@ -111,32 +89,30 @@ impl Subscriber {
             let listened = tokio::select! {
                 biased;
                 () = self.pushes.closed() => return,
-                ended = self.listen(&subscribed) => ended,
+                ended = subscription.listen(&self.server) => ended,
             };
             let say = |store: &Arc<str>, failure: &Failure| {
                 tracing::debug!(%store, %failure, "inbox cut off");
             };
             report!(self.server.runtime, say, &self.server.name, &listened);
-            let lived = self.server.runtime.now().since(subscribed.opened);
-            self.server.dial_backoff.fell(lived, listened);
-            drop(subscribed);
-            subscribed = tokio::select! {
+            drop(subscription);
+            subscription = tokio::select! {
                 biased;
                 () = self.pushes.closed() => return,
-                subscribed = self.subscribe_again() => subscribed,
+                subscription = self.subscribe_again() => subscription,
             };
             // Subscribed first: what is found by looking now cannot be missed any more.
             self.missed.notify_one();
         }
     }
 
-    async fn subscribe_again(&self) -> Subscribed {
+    async fn subscribe_again(&self) -> Subscription {
         let mut warned = false;
         loop {
             // A server that cannot be reached is left alone by the dial backoff.
             let Ok(connected) = self.connect().await else { continue };
             match self.subscribe(connected).await {
-                Ok(subscribed) => return subscribed,
+                Ok(subscription) => return subscription,
                 Err(failure) => {
                     if !std::mem::replace(&mut warned, true) {
                         let say = |store: &Arc<str>, failure: &Failure| {
@@ -151,34 +127,13 @@ impl Subscriber {
         }
     }
 
-    async fn connect(&self) -> Result<Subscribed, Failure> {
-        let runtime = &self.server.runtime;
-        let Connected { pipe, driver, .. } =
-            self.server.connect(NAME, Use::Pushes(self.on_push()), &()).await?;
-        let (cut, ended) = (CancellationToken::new(), CancellationToken::new());
-        let connected =
-            Subscribed { pipe, opened: runtime.now(), cut: cut.clone(), ended: ended.clone() };
-        let ends = ended.drop_guard();
-        runtime.spawn(Box::pin(async move {
-            drive_until_cut(driver, &cut).await;
-            drop(ends);
-        }));
-        Ok(connected)
+    async fn connect(&self) -> Result<Subscription, Failure> {
+        Subscription::connect(&self.server, NAME, self.on_push()).await
     }
 
-    async fn subscribe(&self, connected: Subscribed) -> Result<Subscribed, Failure> {
-        let runtime = &*self.server.runtime;
-        let limit = self.server.limits.call;
-        let subscribe = Command::of(&["SUBSCRIBE", &self.address]);
-        match timeout(runtime, runtime.now() + limit, connected.pipe.send(&subscribe)).await {
-            Some(Ok(Value::Error(error))) => {
-                let failure = Failure::answered("SUBSCRIBE", &error).of_our_own();
-                Err(failure.without(&self.server.login.secrets))
-            }
-            Some(Ok(_)) => Ok(connected),
-            Some(Err(failure)) => Err(failure.of_our_own()),
-            None => Err(Failure::unsent(Cause::Silent { limit })),
-        }
+    async fn subscribe(&self, connected: Subscription) -> Result<Subscription, Failure> {
+        connected.subscribe(&self.server, &self.address).await?;
+        Ok(connected)
     }
 
     /// Hands pushes on as the connection reads them, without a hop to a task.
@@ -195,27 +150,5 @@ impl Subscriber {
                 }
             }
         })
-    }
-
-    /// Until the subscription is gone. A connection that is silent because nothing happens is
-    /// told from one that is cut off by asking now and then.
-    async fn listen(&self, subscribed: &Subscribed) -> Failure {
-        let runtime = &*self.server.runtime;
-        let limit = self.server.limits.call;
-        loop {
-            tokio::select! {
-                biased;
-                () = subscribed.ended.cancelled() => {
-                    let text = "connection closed".to_owned();
-                    return Failure::unsent(Cause::Cut { text });
-                }
-                () = runtime.sleep_until(runtime.now() + ASK_EVERY) => {}
-            }
-            let ping = Command::of(&["PING"]);
-            let asked = timeout(runtime, runtime.now() + limit, subscribed.pipe.send(&ping)).await;
-            if !matches!(asked, Some(Ok(_))) {
-                return Failure::unsent(Cause::Silent { limit });
-            }
-        }
     }
 }

@@ -19,6 +19,7 @@ mod marker;
 mod node;
 mod scripts;
 mod suspects;
+mod topology;
 mod url;
 mod words;
 
@@ -37,7 +38,7 @@ use super::{
     Answer, Capabilities, DataServer, Forgets, Identity, Inbox, Links, Reach, Store, StoreError,
     StoreErrorClass,
 };
-use client::{Command, Server};
+use client::{Command, Place, Server};
 pub use lone::Direct;
 use node::{Node, Settings};
 use url::StoreUrl;
@@ -123,7 +124,12 @@ impl Redis {
         options: &RedisOptions,
     ) -> Result<Self, StoreError> {
         let url = StoreUrl::parse(url)?;
-        let server = Server::of_url(&url.server, Arc::clone(runtime))?;
+        let server = match &url.server.place {
+            Place::Sentinels(sentinels) => {
+                topology::behind_sentinels(&url.server, sentinels, runtime)?
+            }
+            _ => Server::of_url(&url.server, Arc::clone(runtime))?,
+        };
         let settings = Settings::new(&url, options, runtime);
         let node = Node::new(server, &settings);
         let mut capabilities = Capabilities {

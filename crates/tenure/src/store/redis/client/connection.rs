@@ -91,7 +91,7 @@ pub(crate) struct Live<S> {
 
 impl<S> Live<S> {
     fn new(connected: Connected<S>, way: Way, opened: Moment) -> (Arc<Self>, Driver) {
-        let Connected { pipe, peer, driver, session } = connected;
+        let Connected { pipe, peer, driver, session, cut } = connected;
         let live = Self {
             pipe,
             way,
@@ -101,7 +101,7 @@ impl<S> Live<S> {
             silent: AtomicU32::new(0),
             silent_at: AtomicU64::new(0),
             probed: AtomicBool::new(false),
-            cut: CancellationToken::new(),
+            cut,
         };
         (Arc::new(live), driver)
     }
@@ -329,6 +329,7 @@ impl<G: Greet> Line<G> {
                 let failure = Failure::answered(&command.name(), &error);
                 let failure = failure.without(&self.server.login.secrets);
                 if failure.is_demoted() {
+                    self.server.dial.misled();
                     self.retire(live, &failure);
                 }
                 Err(failure)

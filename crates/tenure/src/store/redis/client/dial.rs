@@ -69,6 +69,9 @@ pub(crate) trait Dial: fmt::Debug + Send + Sync + 'static {
 
     /// Whether TLS runs over it, for the messages.
     fn is_tls(&self) -> bool;
+
+    /// The last stream led to a server that is not the one that is wanted.
+    fn misled(&self) {}
 }
 
 /// A host and a port, with TLS or without.

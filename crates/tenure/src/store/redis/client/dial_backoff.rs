@@ -7,6 +7,8 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Notify;
+
 use crate::protocol::Backoff;
 use crate::runtime::{Moment, Runtime, random_u32};
 use crate::store::StoreErrorClass;
@@ -25,6 +27,8 @@ pub(crate) struct DialBackoff {
     /// Held during an attempt and the wait before it.
     fair: tokio::sync::Mutex<()>,
     state: Mutex<State>,
+    /// Ends the wait before an attempt.
+    renewed: Notify,
 }
 
 struct State {
@@ -38,7 +42,8 @@ struct State {
 impl DialBackoff {
     pub(crate) fn new(runtime: Arc<dyn Runtime>) -> Self {
         let state = State { backoff: fresh(), failures: 0, down: None };
-        Self { runtime, fair: tokio::sync::Mutex::default(), state: Mutex::new(state) }
+        let (fair, renewed) = (tokio::sync::Mutex::default(), Notify::new());
+        Self { runtime, fair, state: Mutex::new(state), renewed }
     }
 
     /// Makes one attempt when it may be made, or shares the failure of another link's attempt.
@@ -49,9 +54,36 @@ impl DialBackoff {
     {
         let seen = self.state().failures;
         let _turn = self.fair.lock().await;
+        // Before the look, so that no end of a wait is missed.
+        let renewed = self.renewed.notified();
         if let Some(not_before) = self.turn_comes(seen)? {
-            self.runtime.sleep_until(not_before).await;
+            tokio::select! {
+                biased;
+                () = renewed => {}
+                () = self.runtime.sleep_until(not_before) => {}
+            }
         }
+        self.make(attempt).await
+    }
+
+    /// Makes one attempt at once; `None`: now is not the time for one, or another is under way.
+    pub(crate) async fn attempt_now<T, F, A>(&self, attempt: A) -> Option<Result<T, Failure>>
+    where
+        F: Future<Output = Result<T, Failure>>,
+        A: FnOnce() -> F,
+    {
+        let _turn = self.fair.try_lock().ok()?;
+        if self.not_before().is_some_and(|not_before| self.runtime.now() < not_before) {
+            return None;
+        }
+        Some(self.make(attempt).await)
+    }
+
+    async fn make<T, F, A>(&self, attempt: A) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, Failure>>,
+        A: FnOnce() -> F,
+    {
         let verdict = attempt().await;
         match &verdict {
             Ok(_) => self.state().down = None,
@@ -67,6 +99,22 @@ impl DialBackoff {
         } else {
             self.shut(failure);
         }
+    }
+
+    /// Another server is there from now on: the failures of the former one do not count, and
+    /// nobody waits any more because of them.
+    pub(crate) fn renew(&self) {
+        {
+            let mut state = self.state();
+            state.backoff = fresh();
+            state.down = None;
+        }
+        self.renewed.notify_waiters();
+    }
+
+    /// When the next attempt may be made; `None`: at any time.
+    pub(crate) fn not_before(&self) -> Option<Moment> {
+        self.state().down.as_ref().map(|(_, not_before)| *not_before)
     }
 
     /// The failure of a late attempt that would be refused again, such as for its password.

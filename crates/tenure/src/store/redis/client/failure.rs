@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::store::{StoreError, StoreErrorClass};
 
 use super::secrets::Secrets;
+use super::sentinel_fault::SentinelFault;
 use super::server_error::{IN_CLUSTER, ServerSays};
 
 /// Why a request was not answered as it should have been.
@@ -43,6 +44,8 @@ pub(crate) enum Cause {
     PasswordFileHangs { path: Arc<str>, limit: Duration },
     /// It is no server for data but one that watches some.
     Sentinel,
+    /// The Sentinels did not lead to a server.
+    Sentinels(SentinelFault),
     /// It is a node of a cluster.
     Cluster,
     /// The server is older than what is supported.
@@ -89,6 +92,8 @@ pub(crate) enum TlsFault {
     NothingInCommon { text: String },
     /// The certificate is not valid today.
     NotValidNow,
+    /// No certificate can be for this name.
+    NoName { name: Arc<str> },
     /// The server wants a certificate from us, or another one.
     ClientCertificate { text: String },
     /// The other side does not speak TLS.
@@ -208,7 +213,7 @@ impl Cause {
         Self::Cut { text: error.to_string() }
     }
 
-    fn class(&self) -> StoreErrorClass {
+    pub(super) fn class(&self) -> StoreErrorClass {
         use StoreErrorClass::{Config, Refused, Transient};
         match self {
             Self::CannotConnect { forbidden: true, .. }
@@ -217,6 +222,7 @@ impl Cause {
             Self::Tls(_) | Self::NotRedis { .. } | Self::PasswordFile { .. } => Config,
             Self::TooOld { .. } | Self::Sentinel | Self::Cluster => Config,
             Self::Server(says) => says.class(),
+            Self::Sentinels(fault) => fault.class(),
             Self::NoAddress { .. }
             | Self::NobodyListens { .. }
             | Self::CannotConnect { .. }
@@ -266,9 +272,11 @@ impl fmt::Display for Cause {
                  its file system hang?"
             ),
             Self::Sentinel => f.write_str(
-                "a Sentinel answered there, which keeps no data: name the primary that it watches, \
-                 usually at port 6379 (redis-cli -p 26379 SENTINEL MASTERS lists it)",
+                "a Sentinel answered there, which keeps no data: say redis+sentinel://HOST/SERVICE \
+                 (redis-cli -p 26379 SENTINEL MASTERS lists the names of services), or name the \
+                 primary, usually at port 6379",
             ),
+            Self::Sentinels(fault) => write!(f, "{fault}"),
             Self::Cluster => f.write_str(IN_CLUSTER),
             Self::TooOld { server, version } => write!(
                 f,
@@ -359,6 +367,9 @@ impl fmt::Display for TlsFault {
                 "the server's certificate has run out, or is not valid yet: renew it, or set the \
                  clock of this machine",
             ),
+            Self::NoName { name } => {
+                write!(f, "{name:?} can be no name in a certificate: give one by server_name")
+            }
             Self::ClientCertificate { text } => write!(
                 f,
                 "the server wants a certificate from us that it trusts ({text}): give it by \

@@ -14,15 +14,28 @@ use super::dial::ByteStream;
 use super::failure::{Cause, Failure, Seen};
 use super::resp::{Command, Reader, Value};
 use super::secrets::Secrets;
+use super::sentinel_fault::SentinelFault;
 use super::server_error::ServerSays;
 
 /// The oldest servers with what the scripts use.
 const OLDEST_REDIS: (u32, u32) = (6, 2);
 const OLDEST_VALKEY: (u32, u32) = (7, 2);
 
+/// The kind of server that is expected. Any other one is refused.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// A server for data, whether it takes writes now or not.
+    #[default]
+    Single,
+    /// A server that is no replica, also later on.
+    Primary,
+    Sentinel,
+}
+
 /// User, password and database for a server.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub(crate) struct Login {
+    pub(crate) wanted: Wanted,
     pub(crate) user: Option<Arc<str>>,
     pub(crate) password: Password,
     pub(crate) database: u32,
@@ -105,6 +118,8 @@ pub(crate) struct Greeting {
     pub(crate) version: String,
     /// `standalone`, `cluster` or `sentinel`.
     mode: String,
+    /// `master` or `replica`.
+    role: String,
 }
 
 /// Speaks first on each new connection, for the owner of the connections.
@@ -166,8 +181,16 @@ impl Login {
     ) -> Result<Greeting, Failure> {
         let hello = talk.ask(&self.hello(password, name)).await;
         let hello = hello.map_err(|e| if password.is_some() { e.after_password() } else { e });
-        let greeting = Greeting::read(hello?, &self.secrets);
-        greeting.check()?;
+        let mut greeting = Greeting::read(hello?, &self.secrets);
+        greeting.check(self.wanted)?;
+        if self.wanted == Wanted::Primary {
+            if greeting.role.is_empty() {
+                greeting.role = role_in(&talk.ask(&Command::of(&["ROLE"])).await?);
+            }
+            if greeting.role != "master" {
+                return Err(Failure::unsent(Cause::Sentinels(SentinelFault::Replica)));
+            }
+        }
         if self.database != 0 {
             talk.ask(&Command::of(&["SELECT", &self.database.to_string()])).await?;
         }
@@ -279,6 +302,7 @@ impl Greeting {
                     Some("server") => greeting.server = said(&entry[1]),
                     Some("version") => greeting.version = said(&entry[1]),
                     Some("mode") => greeting.mode = said(&entry[1]),
+                    Some("role") => greeting.role = said(&entry[1]),
                     _ => {}
                 }
             }
@@ -286,13 +310,18 @@ impl Greeting {
         greeting
     }
 
-    /// Refuses a server that is no single one, or too old. One that does not say its version is
-    /// given a chance.
-    fn check(&self) -> Result<(), Failure> {
-        match &*self.mode {
-            "sentinel" => return Err(Failure::unsent(Cause::Sentinel)),
-            "cluster" => return Err(Failure::unsent(Cause::Cluster)),
-            _ => {}
+    /// Refuses a server of another kind, or one that is too old. One that does not say its version
+    /// is given a chance.
+    fn check(&self, wanted: Wanted) -> Result<(), Failure> {
+        let refused = match (&*self.mode, wanted) {
+            ("sentinel", Wanted::Sentinel) => None,
+            ("sentinel", _) => Some(Cause::Sentinel),
+            (_, Wanted::Sentinel) => Some(Cause::Sentinels(SentinelFault::NotSentinel)),
+            ("cluster", _) => Some(Cause::Cluster),
+            _ => None,
+        };
+        if let Some(cause) = refused {
+            return Err(Failure::unsent(cause));
         }
         let mut numbers = self.version.split('.').map_while(|part| part.parse::<u32>().ok());
         let (Some(major), Some(minor)) = (numbers.next(), numbers.next()) else { return Ok(()) };
@@ -302,6 +331,14 @@ impl Greeting {
         }
         let (server, version) = (self.server.clone(), self.version.clone());
         Err(Failure::unsent(Cause::TooOld { server, version }))
+    }
+}
+
+/// The role in the answer to ROLE.
+fn role_in(answer: &Value) -> String {
+    match answer {
+        Value::Array(items) => items.first().and_then(text_of).unwrap_or_default(),
+        _ => String::new(),
     }
 }
 

@@ -14,20 +14,28 @@ mod place;
 mod resp;
 mod script;
 mod secrets;
+mod sentinel_fault;
 mod server;
 mod server_error;
+mod subscription;
 #[cfg(feature = "tls")]
 mod tls;
+mod transport;
 mod uri;
 mod url;
 
-pub(super) use connection::{Connection, Live, Way, drive_until_cut};
+pub(super) use connection::{Connection, Live, Way};
+pub(super) use dial::{Dial, Dialling};
 pub(super) use failure::{Cause, Failure};
 pub(super) use login::{Greet, Talk};
-pub(super) use pipeline::{OnPush, Pipeline, Readiness};
+pub(super) use pipeline::{OnPush, Readiness};
+pub(super) use place::{Place, Sentinels};
 pub(super) use resp::{Command, Value, digits};
 pub(super) use script::Script;
-pub(super) use server::{Connected, Server, Use, other_server};
+pub(super) use sentinel_fault::SentinelFault;
+pub(super) use server::{Server, Use, other_server};
+pub(super) use subscription::Subscription;
+pub(super) use transport::Transport;
 pub(super) use url::ServerUrl;
 
 #[cfg(test)]

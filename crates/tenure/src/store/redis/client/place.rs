@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::store::{StoreError, spelling};
 
-use super::login::Login;
+use super::login::{Login, Wanted};
 use super::parameters::{Parameters, TlsFiles, config, decoded};
 use super::secrets::Secrets;
 use super::uri::{Host, Uri};
@@ -205,7 +205,8 @@ fn sentinel_login(given: &mut Parameters, secrets: &Secrets) -> Result<Login, St
     secrets.add(password.as_deref().unwrap_or_default());
     let password = given.password(password, "sentinel_password_file")?;
     let user = given.take("sentinel_user").map(Arc::from);
-    Ok(Login { user, password, database: 0, secrets: secrets.clone() })
+    let (wanted, secrets) = (Wanted::Sentinel, secrets.clone());
+    Ok(Login { wanted, user, password, database: 0, secrets })
 }
 
 fn sentinel_tls(

@@ -3,22 +3,23 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
 
 use crate::observe::report;
 use crate::runtime::{Runtime, timeout};
 use crate::store::StoreError;
 
-use super::dial::{ByteStream, Dial, Tcp, Unix};
+use super::dial::{ByteStream, Dial, Unix};
 use super::dial_backoff::DialBackoff;
 use super::direct::Socket;
 use super::failure::{Cause, Failure, Stage};
 use super::login::{Greet, Greeting, Login, Talk};
 use super::pipeline::{Driver, OnPush, Pipeline};
 use super::place::Place;
-#[cfg(feature = "tls")]
-use super::tls::Tls;
+use super::transport::Transport;
 use super::url::ServerUrl;
 
 /// How long to wait for a server.
@@ -54,6 +55,8 @@ pub(crate) struct Connected<S> {
     pub(crate) peer: Option<SocketAddr>,
     pub(crate) driver: Driver,
     pub(crate) session: S,
+    /// Ends the connection; cancelled when the server has moved.
+    pub(crate) cut: CancellationToken,
 }
 
 /// One server, and all that its links share.
@@ -66,6 +69,8 @@ pub(crate) struct Server {
     pub(crate) limits: Limits,
     pub(crate) runtime: Arc<dyn Runtime>,
     pub(crate) dial_backoff: DialBackoff,
+    /// Cancelled when the server moves: the parent of what cuts the connections of until then.
+    here: Mutex<CancellationToken>,
 }
 
 impl Server {
@@ -74,24 +79,14 @@ impl Server {
         url: &ServerUrl,
         runtime: Arc<dyn Runtime>,
     ) -> Result<Arc<Self>, StoreError> {
+        let transport = Transport::new(url.tls.as_ref(), url.limits)?;
         let dial: Arc<dyn Dial> = match &url.place {
             Place::Socket(path) => Arc::new(Unix { path: path.clone() }),
-            Place::Host { host, port } => Arc::new(Tcp {
-                host: Arc::clone(host),
-                port: *port,
-                unacknowledged: url.limits.call * 2,
-                #[cfg(feature = "tls")]
-                tls: url.tls.as_ref().map(|files| Tls::new(files, host)).transpose()?,
-            }),
+            Place::Host { host, port } => Arc::new(transport.to(host, *port)?),
             Place::Sentinels(_) | Place::Cluster { .. } => {
                 return Err(StoreError::config("this URL names no single server".into()));
             }
         };
-        #[cfg(not(feature = "tls"))]
-        if url.tls.is_some() {
-            let text = "rediss:// needs this program to be built with the feature `tls` of tenure";
-            return Err(StoreError::config(text.into()));
-        }
         Ok(Self::new(url.name(), dial, url.login.clone(), url.limits, runtime))
     }
 
@@ -103,7 +98,23 @@ impl Server {
         runtime: Arc<dyn Runtime>,
     ) -> Arc<Self> {
         let dial_backoff = DialBackoff::new(Arc::clone(&runtime));
-        Arc::new(Self { name, dial, login, limits, runtime, dial_backoff })
+        let here = Mutex::default();
+        Arc::new(Self { name, dial, login, limits, runtime, dial_backoff, here })
+    }
+
+    /// The server is at another place from now on: all connections end, and the next attempt is
+    /// made at once.
+    pub(crate) fn moved(&self) {
+        let former = {
+            let mut here = self.here.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut *here)
+        };
+        former.cancel();
+        self.dial_backoff.renew();
+    }
+
+    fn here(&self) -> CancellationToken {
+        self.here.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// One more connection, when the backoff lets it through. Call it on the runtime: the stream
@@ -114,41 +125,80 @@ impl Server {
         of_use: Use<'_, G::Session>,
         greet: &G,
     ) -> Result<Connected<G::Session>, Failure> {
-        let attempt = async || {
-            let runtime = &*self.runtime;
-            let until = runtime.now() + self.limits.connect;
-            let password = self.login.password(runtime, until).await?;
-            let stream = self.dial.dial(runtime, until).await?;
-            let peer = stream.peer();
-            let mut beside = None;
-            if let Use::Direct(address, session) = &of_use {
-                if peer != *address {
-                    return Err(other_server());
+        let attempt = async || loop {
+            let here = self.here();
+            tokio::select! {
+                biased;
+                opened = self.open(name, &of_use, greet, self.limits.connect, &here) => {
+                    return opened;
                 }
-                beside = Some(*session);
+                () = here.cancelled() => {}
             }
-            let mut talk = Talk::new(stream, self.dial.is_tls(), &self.login.secrets);
-            let login = async {
-                let greeting = self.login.enter(&mut talk, password.as_deref(), name).await?;
-                Ok((greeting, greet.greet(&mut talk, beside).await?))
-            };
-            let entered = timeout(runtime, until, login).await.unwrap_or_else(|| {
-                let limit = self.limits.connect;
-                Err(Failure::unsent(Cause::NotInTime { stage: Stage::Login, limit }))
-            });
-            let (greeting, session) = entered?;
-            let (stream, reader) = talk.end();
-            let (pipe, driver) = match of_use {
-                Use::Shared => Pipeline::new(stream, reader, None),
-                Use::Pushes(on_push) => Pipeline::new(stream, reader, Some(on_push)),
-                Use::Direct(..) => {
-                    let runtime = Arc::clone(&self.runtime);
-                    Pipeline::direct(bare(stream)?, reader, runtime).map_err(|e| unusable(&e))?
-                }
-            };
-            Ok((Connected { pipe, peer, driver, session }, greeting))
         };
         let verdict = self.dial_backoff.attempt(attempt).await;
+        self.tell(name, &verdict);
+        Ok(verdict?.0)
+    }
+
+    /// As [`connect`](Self::connect) within this limit, if now is the time for an attempt.
+    pub(crate) async fn connect_now<G: Greet>(
+        &self,
+        name: &str,
+        greet: &G,
+        limit: Duration,
+    ) -> Option<Result<Connected<G::Session>, Failure>> {
+        let here = self.here();
+        let attempt = async || self.open(name, &Use::Shared, greet, limit, &here).await;
+        let verdict = self.dial_backoff.attempt_now(attempt).await?;
+        self.tell(name, &verdict);
+        Some(verdict.map(|(connected, _)| connected))
+    }
+
+    /// One attempt. It ends with the limit, or a little later.
+    async fn open<G: Greet>(
+        &self,
+        name: &str,
+        of_use: &Use<'_, G::Session>,
+        greet: &G,
+        limit: Duration,
+        here: &CancellationToken,
+    ) -> Result<(Connected<G::Session>, Greeting), Failure> {
+        let runtime = &*self.runtime;
+        let until = runtime.now() + limit;
+        let password = self.login.password(runtime, until).await?;
+        let stream = self.dial.dial(runtime, until).await?;
+        let peer = stream.peer();
+        let mut beside = None;
+        if let Use::Direct(address, session) = of_use {
+            if peer != *address {
+                return Err(other_server());
+            }
+            beside = Some(*session);
+        }
+        let mut talk = Talk::new(stream, self.dial.is_tls(), &self.login.secrets);
+        let login = async {
+            let greeting = self.login.enter(&mut talk, password.as_deref(), name).await?;
+            Ok((greeting, greet.greet(&mut talk, beside).await?))
+        };
+        let entered = timeout(runtime, until, login).await.unwrap_or_else(|| {
+            Err(Failure::unsent(Cause::NotInTime { stage: Stage::Login, limit }))
+        });
+        let (greeting, session) = entered.inspect_err(|_| self.dial.misled())?;
+        let (stream, reader) = talk.end();
+        let (pipe, driver) = match of_use {
+            Use::Shared => Pipeline::new(stream, reader, None),
+            Use::Pushes(on_push) => Pipeline::new(stream, reader, Some(Arc::clone(on_push))),
+            Use::Direct(..) => {
+                let runtime = Arc::clone(&self.runtime);
+                Pipeline::direct(bare(stream)?, reader, runtime).map_err(|e| unusable(&e))?
+            }
+        };
+        let cut = here.child_token();
+        Ok((Connected { pipe, peer, driver, session, cut }, greeting))
+    }
+
+    /// Tells the log how an attempt ended.
+    fn tell<S>(&self, name: &str, verdict: &Result<(Connected<S>, Greeting), Failure>) {
         match &verdict {
             Ok((_, greeting)) => {
                 let link = name.to_owned();
@@ -168,7 +218,6 @@ impl Server {
                 report!(self.runtime, say, &self.name, failure);
             }
         }
-        Ok(verdict?.0)
     }
 }
 

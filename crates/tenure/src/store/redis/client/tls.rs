@@ -23,19 +23,23 @@ use super::parameters::TlsFiles;
 
 impl ByteStream for TlsStream<TcpStream> {}
 
-/// How to make a stream secret. The files are read once, when the store is opened.
+/// The authorities, and our own certificate, for all servers of a store. The files are read once,
+/// when the store is opened.
+pub(crate) struct TlsSetup {
+    connector: TlsConnector,
+    /// The name that every server's certificate must be for, if not its host's.
+    server_name: Option<Arc<str>>,
+}
+
+/// How to make the streams to one host secret.
 pub(crate) struct Tls {
     connector: TlsConnector,
     /// The name that the server's certificate must be for.
     name: ServerName<'static>,
 }
 
-impl Tls {
-    pub(crate) fn new(files: &TlsFiles, host: &str) -> Result<Self, StoreError> {
-        let name = files.server_name.as_deref().unwrap_or(host);
-        let name = ServerName::try_from(name.to_owned()).map_err(|_| {
-            config(format!("{name:?} can be no name in a certificate: give one by server_name"))
-        })?;
+impl TlsSetup {
+    pub(crate) fn new(files: &TlsFiles) -> Result<Self, StoreError> {
         let roots = match &files.ca {
             Some(path) => own_roots(path)?,
             None => system_roots()?,
@@ -58,9 +62,23 @@ impl Tls {
             }
             None => builder.with_no_client_auth(),
         };
-        Ok(Self { connector: TlsConnector::from(Arc::new(client)), name })
+        let connector = TlsConnector::from(Arc::new(client));
+        Ok(Self { connector, server_name: files.server_name.clone() })
     }
 
+    /// For a server at this host.
+    pub(crate) fn to(&self, host: &str) -> Result<Tls, Failure> {
+        let name = self.server_name.as_deref().unwrap_or(host);
+        let no_name = |_| {
+            let name = name.into();
+            Failure::unsent(Cause::Tls(TlsFault::NoName { name }))
+        };
+        let connector = self.connector.clone();
+        Ok(Tls { connector, name: ServerName::try_from(name.to_owned()).map_err(no_name)? })
+    }
+}
+
+impl Tls {
     /// Agrees on TLS with the other side.
     pub(crate) async fn secure(
         &self,
@@ -181,6 +199,12 @@ fn certificates(path: &Path, what: &str) -> Result<Vec<CertificateDer<'static>>,
 
 fn config(message: String) -> StoreError {
     StoreError::config(message)
+}
+
+impl fmt::Debug for TlsSetup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsSetup").finish_non_exhaustive()
+    }
 }
 
 impl fmt::Debug for Tls {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::store::{StoreError, spelling};
 
-use super::login::Login;
+use super::login::{Login, Wanted};
 use super::parameters::{Parameters, TlsFiles, config, decoded};
 use super::place::{Form, Kind, Place};
 use super::secrets::Secrets;
@@ -43,7 +43,10 @@ impl ServerUrl {
         let secrets = Secrets::default();
         let files = given.tls_files("", form.is_tls, "say rediss://")?;
         let (place, in_path) = Place::read(&url, form, &mut given, (&secrets, &files))?;
-        let login = login_of(&url, in_path, &mut given, secrets)?;
+        let mut login = login_of(&url, in_path, &mut given, secrets)?;
+        if form.kind == Kind::Sentinels {
+            login.wanted = Wanted::Primary;
+        }
         if matches!(place, Place::Cluster { .. }) && login.database != 0 {
             return Err(config("a cluster has the database 0 alone: leave the number out"));
         }
@@ -101,7 +104,7 @@ fn login_of(
             .map_err(|_| config("the database is a number, as in redis://host:6379/0"))?,
         (None, None) => 0,
     };
-    Ok(Login { user, password, database, secrets })
+    Ok(Login { wanted: Wanted::default(), user, password, database, secrets })
 }
 
 impl fmt::Debug for ServerUrl {
