@@ -4,6 +4,7 @@
 //! - [`Server`]: a real Redis or Valkey on its own port, in its own directory, gone at the latest
 //!   when the test's process is. [`Certificates`] for TLS.
 //! - [`Cluster`]: servers that form a cluster, with slots that move and failovers.
+//! - [`Sentinels`]: a primary with replicas, and Sentinels that watch them.
 //! - [`Proxy`]: stands between a client and a server, counts calls, and strikes at the one it is
 //!   told to.
 //! - [`Network`]: a network of the test's own, with hosts that are cut off and joined again.
@@ -53,6 +54,7 @@ mod process;
 mod proxy;
 mod reply;
 mod running;
+mod sentinels;
 mod server;
 
 pub use alone::{alone, this_program};
@@ -70,4 +72,5 @@ pub use process::{Process, is_running};
 pub use proxy::{Call, Direction, Fate, Fault, Flow, Proxy, Pushes, Which};
 pub use reply::{NotResp, Reply, call};
 pub use running::Running;
+pub use sentinels::{Sentinel, Sentinels, SentinelsOptions};
 pub use server::{ClientCertificates, Server, ServerOptions};

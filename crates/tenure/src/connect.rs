@@ -99,10 +99,19 @@ const STORES: &[StoreEntry] = &[
                    failover only what was replicated before",
         reads_parameters: true,
         name: crate::store::Redis::name_in,
-        open: |url, runtime, _| {
-            let opened = crate::store::Redis::open(url, runtime);
-            Box::pin(async move { Ok(Arc::new(opened.await?) as Arc<dyn Store>) })
-        },
+        open: open_redis,
+    },
+    #[cfg(feature = "redis")]
+    StoreEntry {
+        scheme: "redis+sentinel",
+        also: &["rediss+sentinel", "valkey+sentinel", "valkeys+sentinel"],
+        example: "redis+sentinel://s1,s2,s3/mymaster/0",
+        about: "the Redis or Valkey server that these Sentinels name as the primary, shared by all \
+                hosts that reach it",
+        survives: "crashes of every holder; a failover only what was replicated before",
+        reads_parameters: true,
+        name: crate::store::Redis::name_in,
+        open: open_redis,
     },
     StoreEntry {
         scheme: "quorum",
@@ -116,6 +125,12 @@ const STORES: &[StoreEntry] = &[
         open: |url, runtime, _| quorum::open(url, runtime),
     },
 ];
+
+#[cfg(feature = "redis")]
+fn open_redis(url: &str, runtime: Arc<dyn Runtime>, _: Duration) -> Opening {
+    let opened = crate::store::Redis::open(url, runtime);
+    Box::pin(async move { Ok(Arc::new(opened.await?) as Arc<dyn Store>) })
+}
 
 /// The stores that [`connect`] knows, with these features of the crate.
 #[must_use]
@@ -137,6 +152,19 @@ pub fn stores() -> &'static [StoreEntry] {
 /// | `connect_timeout=1s`, `call_timeout=500ms` | limits, 10 ms to 60 min | 2 s each |
 /// | `restart_guard=5m` | no new grants by a server known for less; the longest ttl | off |
 /// | `ca=PATH`, `cert=PATH`, `key=PATH`, `server_name=NAME` | TLS | the system's authorities |
+///
+/// A server that Sentinels name is `redis+sentinel://USER:PASSWORD@S1,S2,S3/SERVICE/DATABASE`
+/// (`rediss+sentinel://` for TLS; `valkey+sentinel://` and `valkeys+sentinel://` are the same). The
+/// default port of a Sentinel is 26379. User and password are for the servers, and so are the
+/// parameters above. These are for the Sentinels:
+///
+/// | parameter | what for | default |
+/// |---|---|---|
+/// | `sentinel_user=NAME` | the user | that without a name |
+/// | `sentinel_password=TEXT`, `sentinel_password_file=PATH` | the password | none |
+/// | `sentinel_tls=yes`, `sentinel_tls=no` | TLS, or plain text | as for the servers |
+/// | `sentinel_ca=PATH`, `sentinel_cert=PATH`, `sentinel_key=PATH` | TLS | as for the servers |
+/// | `sentinel_server_name=NAME` | TLS | the Sentinel's host |
 ///
 /// White space or another invisible character at either end of a URL, and control characters in
 /// it, are refused: they would name another store than the one that is meant.

@@ -22,9 +22,23 @@ impl<'a> WithUser<'a> {
     }
 }
 
+/// The parameter with the password for Sentinels.
+const SENTINEL_PASSWORD: &str = "sentinel_password=";
+
+/// The parameters of a URL that are no secrets; `None`: it has no others.
+fn open_parameters(url: &str) -> Option<String> {
+    let (place, parameters) = url.split_once('?')?;
+    let all = || parameters.split('&');
+    all().find(|parameter| parameter.starts_with(SENTINEL_PASSWORD))?;
+    let open: Vec<_> = all().filter(|p| !p.starts_with(SENTINEL_PASSWORD)).collect();
+    let mark = if open.is_empty() { "" } else { "?" };
+    Some(format!("{place}{mark}{}", open.join("&")))
+}
+
 /// Whether a URL, or one of a quorum's, carries a password or something like it.
 pub(super) fn has_secret(url: &str) -> bool {
-    url.split(' ').filter_map(WithUser::of).any(|url| url.login.contains(':'))
+    let in_login = |url| WithUser::of(url).is_some_and(|url| url.login.contains(':'));
+    url.split(' ').any(|url| in_login(url) || open_parameters(url).is_some())
 }
 
 /// Changes the URL, or each of a quorum's.
@@ -38,17 +52,26 @@ pub(super) fn identity(url: &str) -> String {
     each(&without_user(url), place_of)
 }
 
-/// The place of a server, however its URL is spelled. Another template of keys makes other locks;
+/// The place of a server or of servers, however its URL is spelled. Another template of keys makes other locks;
 /// no other parameter does.
 fn place_of(url: &str) -> Option<String> {
     let (before, node) = url.strip_prefix("quorum:").map_or(("", url), |node| ("quorum:", node));
-    let entry = StoreEntry::of(node).ok().filter(|entry| entry.scheme == "redis")?;
+    let entry = StoreEntry::of(node).ok().filter(|entry| entry.scheme.starts_with("redis"))?;
     let name = entry.name_of(node);
-    let name = if name.contains("+unix:") { name.to_string() } else { name.to_ascii_lowercase() };
+    let name = if name.contains("+unix:") { name.to_string() } else { in_small_letters(&name) };
     let (_, parameters) = node.split_once('?').unwrap_or_default();
     let template = parameters.split('&').find(|parameter| parameter.starts_with("key_template="));
     let template = template.map(|template| format!("?{template}")).unwrap_or_default();
     Some(format!("{before}{name}{template}"))
+}
+
+/// The name of a store with its hosts in small letters. Behind the hosts stands the name of a
+/// service, which is another one in other letters.
+fn in_small_letters(name: &str) -> String {
+    let (before, rest) = name.split_once("://").unwrap_or(("", name));
+    let (hosts, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let gap = if path.is_empty() { "" } else { "/" };
+    format!("{before}://{}{gap}{path}", hosts.to_ascii_lowercase())
 }
 
 fn without_user(url: &str) -> String {
@@ -56,7 +79,8 @@ fn without_user(url: &str) -> String {
 }
 
 pub(super) fn without_password(url: &str) -> String {
-    each(url, |node| {
+    let url = each(url, open_parameters);
+    each(&url, |node| {
         let WithUser { before, login, behind } = WithUser::of(node)?;
         let user = login.split_once(':').map_or(login, |(user, _)| user);
         let at = if user.is_empty() { "" } else { "@" };
@@ -87,6 +111,36 @@ mod tests {
         let quorum = identity("quorum:redis://a redis://b/0 redis://C:6379 ?max_ttl=1m");
         let nodes = "quorum:redis://a:6379/0 redis://b:6379/0 redis://c:6379/0 ?max_ttl=1m";
         assert_eq!(quorum, nodes);
+    }
+
+    #[test]
+    fn servers_behind_sentinels_are_the_same_however_they_are_spelled() {
+        let place = "redis+sentinel://a:26379,b:26379/Main/0";
+        for url in [
+            "redis+sentinel://a,b/Main",
+            "valkey+sentinel://B,A:26379/Main/0?connect_timeout=1s",
+            "redis+sentinel://ada:s3cret@b,a/Main?sentinel_user=x&sentinel_password=s3cret",
+        ] {
+            assert_eq!(identity(url), place, "{url}");
+        }
+        for url in ["redis+sentinel://a,b/main", "redis+sentinel://a,b/Main/1"] {
+            assert_ne!(identity(url), place, "{url}");
+        }
+    }
+
+    #[test]
+    fn the_password_for_sentinels_is_a_secret_too() {
+        for (secret, open) in [
+            ("redis+sentinel://a,b/m?sentinel_password=s3cret", "redis+sentinel://a,b/m"),
+            (
+                "redis+sentinel://ada:s3cret@a/m?db=1&sentinel_password=s3cret&sentinel_user=x",
+                "redis+sentinel://ada@a/m?db=1&sentinel_user=x",
+            ),
+        ] {
+            assert!(has_secret(secret) && !has_secret(open));
+            assert_eq!(without_password(secret), open);
+        }
+        assert!(!has_secret("redis+sentinel://a/m?sentinel_password_file=/f"));
     }
 
     #[test]

@@ -44,6 +44,13 @@ async fn open_node(
     if entry.scheme == "quorum" {
         return Err(StoreError::config("a node cannot be a quorum itself".into()));
     }
+    if matches!(entry.scheme, "redis+sentinel" | "redis+cluster") {
+        return Err(StoreError::config(
+            "a node cannot be a group of servers: it would have one vote, and forget at a \
+             failover what it voted for; name independent servers by redis://"
+                .into(),
+        ));
+    }
     #[cfg(feature = "redis")]
     if entry.scheme == "redis" {
         // It is not connected yet: a quorum opens while a minority of its servers is away.

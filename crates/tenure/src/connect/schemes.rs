@@ -15,8 +15,8 @@ pub(super) fn hint(url: &str, is_known: impl Fn(&str) -> bool) -> Option<&'stati
     }
     if small.contains("sentinel") {
         return Some(
-            "this build does not ask a Sentinel for the primary: name the primary itself, as \
-             redis://HOST:6379",
+            "Sentinels are written as redis+sentinel://HOST,HOST,HOST/SERVICE, or \
+             rediss+sentinel:// for TLS",
         );
     }
     if small.contains("cluster") {
@@ -83,9 +83,9 @@ mod tests {
         for (url, words) in [
             ("unix:///run/redis.sock", "redis+unix:///"),
             ("redis-socket:///run/redis.sock", "redis+unix:///"),
-            ("redis+sentinel://h:26379/mymaster", "name the primary itself"),
-            ("redis-sentinel://h:26379", "name the primary itself"),
-            ("sentinel://h", "name the primary itself"),
+            ("redis-sentinel://h:26379", "redis+sentinel://HOST,HOST,HOST/SERVICE"),
+            ("rediss-sentinel://h:26379", "rediss+sentinel:// for TLS"),
+            ("sentinel://h", "redis+sentinel://HOST,HOST,HOST/SERVICE"),
             ("redis+cluster://h", "quorum:"),
             ("redis-cluster://h", "quorum:"),
             ("rediss+cluster://h", "quorum:"),

@@ -6,7 +6,7 @@ use tenure::{ErrorKind, Operation, connect};
 
 #[tokio::test]
 async fn urls_that_name_no_store_are_refused() {
-    let cases: [(&str, &str); 14] = [
+    let cases: [(&str, &str); 16] = [
         ("", "named by a URL"),
         ("locks.db", "named by a URL"),
         ("/var/lib/locks.db", "named by a URL"),
@@ -17,7 +17,9 @@ async fn urls_that_name_no_store_are_refused() {
         ("sqlite:", "needs a path"),
         ("localhost:6379", "redis://HOST:6379"),
         ("unix:///run/redis.sock", "redis+unix:///"),
-        ("redis+sentinel://h:26379/main", "name the primary itself"),
+        ("redis-sentinel://h:26379/main", "redis+sentinel://HOST,HOST,HOST/SERVICE"),
+        ("redis+sentinel://h1,h2", "no service"),
+        ("quorum:redis://a redis+sentinel://b,c/main redis://c", "one vote"),
         ("quorum:redis://a redis+cluster://b redis://c", "a cluster cannot be used"),
         ("http://h:6379", "web server"),
         ("redis://[fe80::1%25eth0]", "zone"),

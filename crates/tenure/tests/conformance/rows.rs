@@ -189,4 +189,35 @@ rows! {
     semaphore_quorum_of_three: "semaphore", "quorum", "two handles",
         World::quorum(Nodes::Servers(&[Flavour::Redis; 3], Trouble::None), 2),
         refused_semaphore_contract;
+    // Beside each other, so that they share their servers.
+    sentinel_mutex_one: "mutex", "redis+sentinel", "one handle",
+        World::behind_sentinels(Flavour::Redis, 1), mutex_contract;
+    sentinel_mutex_two: "mutex", "redis+sentinel", "two handles",
+        World::behind_sentinels(Flavour::Valkey, 2), mutex_contract;
+    sentinel_reentrant_one: "reentrant", "redis+sentinel", "one handle",
+        World::behind_sentinels(Flavour::Redis, 1), reentrant_contract;
+    sentinel_reentrant_two: "reentrant", "redis+sentinel", "two handles",
+        World::behind_sentinels(Flavour::Valkey, 2), reentrant_contract;
+    sentinel_multi_lock_one: "multi_lock", "redis+sentinel", "one handle",
+        World::behind_sentinels(Flavour::Redis, 1), multi_lock_contract;
+    sentinel_multi_lock_two: "multi_lock", "redis+sentinel", "two handles",
+        World::behind_sentinels(Flavour::Valkey, 2), multi_lock_contract;
+    sentinel_rwlock_one: "rwlock", "redis+sentinel", "one handle",
+        World::behind_sentinels(Flavour::Redis, 1), rwlock_contract;
+    sentinel_rwlock_two: "rwlock", "redis+sentinel", "two handles",
+        World::behind_sentinels(Flavour::Valkey, 2), rwlock_contract;
+    sentinel_election_one: "election", "redis+sentinel", "one handle",
+        World::behind_sentinels(Flavour::Redis, 1), election_contract;
+    sentinel_election_two: "election", "redis+sentinel", "two handles",
+        World::behind_sentinels(Flavour::Valkey, 2), election_contract;
+    sentinel_once_one: "once", "redis+sentinel", "one handle",
+        World::behind_sentinels(Flavour::Redis, 1), once_contract;
+    sentinel_once_two: "once", "redis+sentinel", "two handles",
+        World::behind_sentinels(Flavour::Valkey, 2), once_contract;
+    sentinel_semaphore_one: "semaphore", "redis+sentinel", "one handle",
+        World::behind_sentinels(Flavour::Redis, 1), one_of_five_contract;
+    sentinel_semaphore_two: "semaphore", "redis+sentinel", "two handles",
+        World::behind_sentinels(Flavour::Valkey, 2), one_of_five_contract;
+    sentinel_one_of_one: "semaphore", "redis+sentinel", "two handles",
+        World::behind_sentinels(Flavour::Redis, 2), one_of_one_contract;
 }

@@ -1,15 +1,15 @@
 //! A store with its clients, made anew for each case, and the patience to wait for a condition.
 
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use tenure::protocol::{self, FenceRule, Inspection, Op, Queueing, Reply, Request, State};
 use tenure::store::{Memory, Store};
 use tenure::{Claim, Fence, Guard, Key, Label, Locks, LocksOptions, Owner, Released, runtime};
-use tenure_testkit::{Flavour, Server};
+use tenure_testkit::{Flavour, Sentinels, Server};
 
 use crate::lock::{Acquire, Lock, Share};
 
@@ -27,6 +27,7 @@ enum Home {
     Nowhere,
     Dir(TempDir),
     Server(Server),
+    Sentinels(Arc<Sentinels>),
     Nodes(Box<dyn std::fmt::Debug>),
 }
 
@@ -74,7 +75,7 @@ impl World {
     pub(crate) async fn redis(flavour: Flavour, handles: usize) -> Self {
         let server = Server::of(flavour).start();
         let url = server.url();
-        Self::at_server(server, &url, handles).await
+        Self::at_url(Home::Server(server), &url, handles).await
     }
 
     /// As exactly the user that SAFETY.md names, who has no rights to keys but those below `jobs:`.
@@ -85,10 +86,20 @@ impl World {
         let server = Server::of(flavour).with_user("tenure", &rules).start();
         let at = server.address();
         let url = format!("redis://tenure:PASSWORD@{at}?key_template=jobs:{{name}}");
-        Self::at_server(server, &url, handles).await
+        Self::at_url(Home::Server(server), &url, handles).await
     }
 
-    async fn at_server(server: Server, url: &str, handles: usize) -> Self {
+    /// At a group that other cases use at the same time, under names of this world's own.
+    pub(crate) async fn behind_sentinels(flavour: Flavour, handles: usize) -> Self {
+        static WORLDS: AtomicUsize = AtomicUsize::new(0);
+        let group = tokio::task::spawn_blocking(move || shared_group(flavour)).await;
+        let group = group.expect("a group starts");
+        let number = WORLDS.fetch_add(1, Ordering::Relaxed);
+        let url = format!("{}?key_template=world-{number}:{{name}}", group.url());
+        Self::at_url(Home::Sentinels(group), &url, handles).await
+    }
+
+    async fn at_url(home: Home, url: &str, handles: usize) -> Self {
         let locks = tenure::connect(url).await.expect("a fresh server");
         let rival = if handles == 1 {
             locks.clone()
@@ -97,13 +108,7 @@ impl World {
         };
         let runtime = runtime::machine().expect("a clock and timers");
         let store = tenure::store::Redis::open(url, runtime).await.expect("connects a third time");
-        Self {
-            locks,
-            rival,
-            store: Arc::new(store),
-            share: Share::Mutex,
-            _home: Home::Server(server),
-        }
+        Self { locks, rival, store: Arc::new(store), share: Share::Mutex, _home: home }
     }
 
     /// Two clients of a store that stands on some ground.
@@ -230,6 +235,20 @@ impl World {
         let Reply::Forced { holders } = reply else { panic!("{reply:?}") };
         assert_eq!(holders, if self.share == Share::LastOfFive { 2 } else { 1 });
     }
+}
+
+/// The group of a flavour that all worlds of this process share while there are any. It fails over
+/// at no case's pleasure: a busy machine must not look like a dead one.
+fn shared_group(flavour: Flavour) -> Arc<Sentinels> {
+    static GROUPS: Mutex<[Weak<Sentinels>; 2]> = Mutex::new([Weak::new(), Weak::new()]);
+    let mut groups = GROUPS.lock().unwrap_or_else(PoisonError::into_inner);
+    let index = Flavour::ALL.iter().position(|of| *of == flavour).expect("a known flavour");
+    groups[index].upgrade().unwrap_or_else(|| {
+        let group = Sentinels::of(flavour).with_down_after(Duration::from_secs(60)).start();
+        let group = Arc::new(group);
+        groups[index] = Arc::downgrade(&group);
+        group
+    })
 }
 
 fn without_other(mut seen: Inspection) -> Inspection {
