@@ -52,8 +52,8 @@ pub(super) fn identity(url: &str) -> String {
     each(&without_user(url), place_of)
 }
 
-/// The place of a server or of servers, however its URL is spelled. Another template of keys makes other locks;
-/// no other parameter does.
+/// The place of a server or of servers, however its URL is spelled. Another template of keys makes
+/// other locks; no other parameter does.
 fn place_of(url: &str) -> Option<String> {
     let (before, node) = url.strip_prefix("quorum:").map_or(("", url), |node| ("quorum:", node));
     let entry = StoreEntry::of(node).ok().filter(|entry| entry.scheme.starts_with("redis"))?;

@@ -26,6 +26,7 @@ mod rights;
 mod runs;
 mod same_value;
 mod secrets;
+mod sentinel;
 mod silence;
 mod steps;
 mod subscriber;

@@ -134,6 +134,11 @@ fn warnings_of(store: &str) -> Vec<String> {
     all.iter().filter(|line| line.contains(&format!("store={store} "))).cloned().collect()
 }
 
+/// Whether there was a warning with these words.
+pub(crate) fn has_warned(words: &str) -> bool {
+    WARNINGS.lock().expect("no panic").iter().any(|line| line.contains(words))
+}
+
 #[tokio::test]
 async fn without_channels_a_waiter_looks_at_intervals_and_one_warning_says_so() {
     listen();

@@ -331,6 +331,12 @@ impl<G: Greet> Line<G> {
                 if failure.is_demoted() {
                     self.server.dial.misled();
                     self.retire(live, &failure);
+                    // Beside a direct connection, the shared one leads to the same server.
+                    if live.way == Way::Direct
+                        && let Some(shared) = self.shared()
+                    {
+                        self.retire(&shared, &failure);
+                    }
                 }
                 Err(failure)
             }

@@ -104,42 +104,49 @@ impl Directory {
         let count = self.sentinels.len();
         let first = self.knowledge().first;
         let lookup = Lookup { service: Arc::clone(&self.service) };
-        let mut was_asked = vec![false; count];
+        let mut passed_over = Vec::new();
         for turn in 0..count {
             let index = (first + turn) % count;
             let limit = share(until.since(runtime.now()), count - turn + 1);
-            let server = &self.sentinels[index].server;
-            let Some(answer) = server.connect_now(NAME, &lookup, limit).await else { continue };
-            was_asked[index] = true;
-            if let Ok(connected) = answer {
-                return Ok(self.told(index, connected.session));
+            match self.sentinels[index].server.connect_now(NAME, &lookup, limit).await {
+                Some(Ok(connected)) => return Ok(self.told(index, connected.session)),
+                Some(Err(_)) => {}
+                None => passed_over.push(index),
             }
         }
-        if was_asked.iter().all(|was_asked| !was_asked)
-            && let Some(address) = self.wait_for_one(runtime, until, &lookup).await
-        {
-            return Ok(address);
-        }
-        Err(self.nothing_told())
+        let was_asked = passed_over.len() < count;
+        self.wait_for(passed_over, was_asked, runtime, until, &lookup).await
     }
 
-    /// Waits until one of them may be asked again.
-    async fn wait_for_one(
+    /// Waits for those that another task asks something now. If nobody was asked yet, it waits
+    /// until one of the others may be asked again.
+    async fn wait_for(
         &self,
+        mut passed_over: Vec<usize>,
+        mut was_asked: bool,
         runtime: &dyn Runtime,
         until: Moment,
         lookup: &Lookup,
-    ) -> Option<Address> {
+    ) -> Result<Address, Failure> {
         let now = runtime.now();
-        let turns = self.sentinels.iter().map(|sentinel| sentinel.server.dial_backoff.not_before());
-        let (index, _) =
-            turns.enumerate().min_by_key(|(_, not_before)| not_before.unwrap_or(now))?;
-        let server = &self.sentinels[index].server;
-        let answer = server.connect(NAME, Use::Shared, lookup);
-        // The rest is for the server.
-        let until = now + share(until.since(now), 2);
-        let connected = timeout(runtime, until, answer).await?.ok()?;
-        Some(self.told(index, connected.session))
+        let due = |index: &usize| {
+            self.sentinels[*index].server.dial_backoff.not_before().unwrap_or(now).max(now)
+        };
+        passed_over.sort_by_key(due);
+        let count = passed_over.len();
+        for (turn, index) in passed_over.into_iter().enumerate() {
+            if was_asked && due(&index) > now {
+                break;
+            }
+            was_asked = true;
+            let now = runtime.now();
+            let limit = now + share(until.since(now), count - turn + 1);
+            let answer = self.sentinels[index].server.connect(NAME, Use::Shared, lookup);
+            if let Some(Ok(connected)) = timeout(runtime, limit, answer).await {
+                return Ok(self.told(index, connected.session));
+            }
+        }
+        Err(self.nothing_told())
     }
 
     fn told(&self, index: usize, address: Address) -> Address {

@@ -1,0 +1,98 @@
+//! A Sentinel of the test's own, which says what the test wants, and counts those who come.
+
+use std::io::{self, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+/// It listens until the test's process ends.
+#[derive(Debug, Clone)]
+pub(super) struct FakeSentinel {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    /// The host and port that it names; `None`: it knows no such service.
+    named: Mutex<Option<(String, u16)>>,
+    links: AtomicUsize,
+    lookups: AtomicUsize,
+}
+
+impl FakeSentinel {
+    pub(super) fn naming(host: &str, port: u16) -> Self {
+        let named = Mutex::new(Some((host.to_owned(), port)));
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let (links, lookups) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let shared = Arc::new(Shared { named, links, lookups });
+        let answering = Arc::clone(&shared);
+        thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                answering.links.fetch_add(1, Ordering::SeqCst);
+                let shared = Arc::clone(&answering);
+                thread::spawn(move || shared.serve(client));
+            }
+        });
+        Self { address, shared }
+    }
+
+    pub(super) fn name(&self, named: Option<(&str, u16)>) {
+        let named = named.map(|(host, port)| (host.to_owned(), port));
+        *self.shared.named.lock().expect("no panic") = named;
+    }
+
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(super) fn url(&self) -> String {
+        format!("redis+sentinel://{}/main", self.address)
+    }
+
+    /// How many connections were made to it.
+    pub(super) fn links(&self) -> usize {
+        self.shared.links.load(Ordering::SeqCst)
+    }
+
+    /// How often it was asked.
+    pub(super) fn lookups(&self) -> usize {
+        self.shared.lookups.load(Ordering::SeqCst)
+    }
+}
+
+impl Shared {
+    /// Each read is one command: its client waits for the answer before it sends the next.
+    fn serve(&self, mut client: TcpStream) -> io::Result<()> {
+        let mut command = [0; 4096];
+        loop {
+            let length = client.read(&mut command)?;
+            if length == 0 {
+                return Ok(());
+            }
+            let answer = self.answer(&String::from_utf8_lossy(&command[..length]));
+            client.write_all(answer.as_bytes())?;
+        }
+    }
+
+    fn answer(&self, command: &str) -> String {
+        let bulk = |text: &str| format!("${}\r\n{text}\r\n", text.len());
+        if command.contains("HELLO") {
+            let parts = ["server", "redis", "version", "7.0.0", "mode", "sentinel"].map(bulk);
+            return format!("%3\r\n{}", parts.concat());
+        }
+        if command.contains("GET-MASTER-ADDR-BY-NAME") {
+            self.lookups.fetch_add(1, Ordering::SeqCst);
+            return match &*self.named.lock().expect("no panic") {
+                Some((host, port)) => format!("*2\r\n{}{}", bulk(host), bulk(&port.to_string())),
+                None => "_\r\n".to_owned(),
+            };
+        }
+        if command.contains("SUBSCRIBE") {
+            return format!(">3\r\n{}{}:1\r\n", bulk("subscribe"), bulk("+switch-master"));
+        }
+        "+PONG\r\n".to_owned()
+    }
+}

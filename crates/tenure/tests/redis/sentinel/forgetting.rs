@@ -1,0 +1,87 @@
+//! The restart guard over a failover: a server that never saw the marker of its predecessor, or
+//! that has it from another run, grants nothing new until old leases are over.
+
+use std::time::Duration;
+
+use tenure::runtime;
+use tenure_testkit::{Flavour, Sentinels};
+
+use super::{cut_off, patient, replicated};
+use crate::world::{acquire, ms, until};
+
+const TTL: Duration = Duration::from_secs(6);
+
+/// Whether a replica had the marker before the primary was killed. None has the lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Saw {
+    Nothing,
+    TheMarker,
+}
+
+async fn no_overlap(flavour: Flavour, saw: Saw) {
+    let clock = runtime::machine().expect("a clock");
+    let group = Sentinels::of(flavour).start();
+    let first = group.primary();
+    if saw == Saw::Nothing {
+        cut_off(first);
+    }
+    let url = format!("{}?restart_guard=6s", group.url());
+    let (locks, rival) = (patient(&url).await, patient(&url).await);
+    // The first contact with a server is guarded as well. Nobody renews the lease, so that only its
+    // deadline ends it.
+    let mutex = locks.mutex("key").with_ttl(TTL).with_renewal(tenure::Renewal::Off);
+    if saw == Saw::TheMarker {
+        let early = acquire(&locks.mutex("early").with_ttl(TTL)).await;
+        early.release().await.expect("released");
+        replicated(first);
+        cut_off(first);
+    }
+    let guard = acquire(&mutex).await;
+    let deadline = guard.deadline();
+    first.kill9();
+    // It looks every tenth of a second.
+    let next = acquire(&rival.mutex("key").with_ttl(ms(300))).await;
+    let now = clock.now();
+    println!("{flavour}, {saw:?}: granted {:?} after the old deadline", now.since(deadline));
+    assert!(now >= deadline, "{flavour}, {saw:?}: overlap of {:?}", deadline.since(now));
+    assert!(next.fence() > guard.fence());
+    assert!(guard.check().is_err());
+    next.release().await.expect("released");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_promoted_server_that_never_saw_the_marker_grants_nothing_too_early() {
+    for flavour in Flavour::ALL {
+        no_overlap(flavour, Saw::Nothing).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_promoted_server_with_the_marker_of_its_primary_grants_nothing_too_early() {
+    for flavour in Flavour::ALL {
+        no_overlap(flavour, Saw::TheMarker).await;
+    }
+}
+
+/// A program that starts after the failover and knows nothing of the time before it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_newcomer_after_the_failover_is_held_back_too() {
+    let group = Sentinels::of(Flavour::Redis).start();
+    let first = group.primary();
+    let url = format!("{}?restart_guard=4s", group.url());
+    let locks = patient(&url).await;
+    acquire(&locks.mutex("early").with_ttl(ms(2000))).await.release().await.expect("released");
+    replicated(first);
+    first.kill9();
+    group.wait_until_moved(first.port());
+    let newcomer = patient(&url).await;
+    let mut seen = None;
+    until("the newcomer has looked", async || {
+        seen = newcomer.mutex("key").inspect().await.ok();
+        seen.is_some()
+    })
+    .await;
+    let guarded = seen.expect("a look").guarded.expect("it is guarded");
+    assert!(guarded.left > Duration::ZERO, "{guarded:?}");
+    acquire(&newcomer.mutex("key").with_ttl(ms(2000))).await.release().await.expect("released");
+}
