@@ -443,7 +443,7 @@ mod tests {
     #[test]
     fn an_answer_of_somebody_else_is_none_of_ours() {
         let terms = Terms {
-            own_keys: ["fence".into(), "calls".into()],
+            sender: String::new(),
             calls: AtomicU64::default(),
             template: Template::default(),
             restart_guard: Duration::ZERO,

@@ -14,8 +14,8 @@ use super::words::{Run, Words, run_of};
 /// The settings that are the same for all calls of a store.
 #[derive(Debug)]
 pub(super) struct Terms {
-    /// The key of the largest fence, and that of this sender's last call that may grant.
-    pub(super) own_keys: [String; 2],
+    /// The sender of the calls: another one for each connection.
+    pub(super) sender: String,
     /// How many calls that may grant were made.
     pub(super) calls: AtomicU64,
     pub(super) template: Template,
@@ -58,7 +58,7 @@ impl ScriptCall {
             || full.iter().any(|&index| may_grant(&steps[index].op));
         let (mut keys, mut args) = (Words::with_room(), Words::with_room());
         if has_number {
-            terms.own_keys.iter().for_each(|key| _ = keys.text(key));
+            terms.template.own_names(&terms.sender, &steps[0].key, &mut keys);
         }
         if terms.is_guarded() {
             keys.text(keys::MARKER);
@@ -98,20 +98,52 @@ impl ScriptCall {
         guard: Option<&str>,
         number: Option<u64>,
     ) -> Command {
-        let Self { keys, args, .. } = self;
-        let count = 5 + usize::from(guard.is_some()) + keys.len() + args.len();
-        let size = head[0].len() + head[1].len() + 48 + keys.bytes() + args.bytes();
-        let mut command = Command::with_capacity(count, size);
+        let size = head[0].len() + head[1].len() + 16 + self.bytes();
+        let mut command = Command::with_capacity(3 + self.keys.len() + self.args(guard), size);
         head.iter().for_each(|word| command.word(word.as_bytes()));
-        command.number(keys.len() as u64);
-        keys.iter().for_each(|word| command.word(word));
+        command.number(self.keys.len() as u64);
+        self.append_words(guard, number, &mut command);
+        command
+    }
+
+    /// The command for several slots of a node, each of which has a call.
+    pub(super) fn command_of_slots(
+        calls: &[Self],
+        head: [&str; 2],
+        guard: Option<&str>,
+        mut number: impl FnMut() -> u64,
+    ) -> Command {
+        let count = |call: &Self| 2 + call.keys.len() + call.args(guard);
+        let size = head[0].len() + head[1].len() + 16;
+        let size = size + calls.iter().map(|call| call.bytes() + 16).sum::<usize>();
+        let mut command = Command::with_capacity(3 + calls.iter().map(count).sum::<usize>(), size);
+        head.iter().for_each(|word| command.word(word.as_bytes()));
+        command.number(0);
+        for call in calls {
+            command.number(call.keys.len() as u64);
+            command.number(call.args(guard) as u64);
+            call.append_words(guard, call.has_number.then(&mut number), &mut command);
+        }
+        command
+    }
+
+    /// The number of arguments that are no keys.
+    fn args(&self, guard: Option<&str>) -> usize {
+        2 + usize::from(guard.is_some()) + self.args.len()
+    }
+
+    fn bytes(&self) -> usize {
+        32 + self.keys.bytes() + self.args.bytes()
+    }
+
+    fn append_words(&self, guard: Option<&str>, number: Option<u64>, command: &mut Command) {
+        self.keys.iter().for_each(|word| command.word(word));
         command.number(number.unwrap_or_default());
         command.number(self.fast as u64);
         if let Some(guard) = guard {
             command.word(guard.as_bytes());
         }
-        args.iter().for_each(|word| command.word(word));
-        command
+        self.args.iter().for_each(|word| command.word(word));
     }
 }
 

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use crate::types::Key;
 
+use super::slots::{Slot, hash_tag, number_of, slot_of};
 use super::words::Words;
 
 /// How the lock's own name is made from a key: a text with `{name}` in it once.
@@ -17,6 +18,17 @@ use super::words::Words;
 pub(super) struct Template {
     before: String,
     after: String,
+    scope: Scope,
+}
+
+/// The keys of a server that one command can reach.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// All of them: it is a single server.
+    #[default]
+    Server,
+    /// Those of one hash slot: it is a node of a cluster.
+    Slot,
 }
 
 /// The largest fence of all locks without a record. Neither a key nor a template has a control
@@ -27,6 +39,10 @@ pub(super) const FENCE: &str = "tenure:\u{1}fence";
 pub(super) const MARKER: &str = "tenure:\u{1}known";
 /// The beginning of the keys with the number of each sender's last call; the sender follows.
 pub(super) const CALLS: &str = "tenure:\u{1}calls:";
+
+/// What stands between the number of a slot and a lock. Neither a key nor a template has a control
+/// character.
+const BEHIND_NUMBER: &str = "}:\u{2}";
 
 /// The placeholder of the key in a template.
 const NAME: &str = "{name}";
@@ -59,7 +75,33 @@ impl Template {
                         lock's queue or record: choose one that does not end in :queue, :record \
                         and the like");
         }
-        Ok(Self { before: before.into(), after: after.into() })
+        Ok(Self { before: before.into(), after: after.into(), scope: Scope::Server })
+    }
+
+    /// The same for a store whose servers have this scope.
+    pub(super) fn within(self, scope: Scope) -> Self {
+        Self { scope, ..self }
+    }
+
+    pub(super) fn scope(&self) -> Scope {
+        self.scope
+    }
+
+    /// The hash slot of all parts of a key.
+    pub(super) fn slot(&self, key: &Key) -> Slot {
+        slot_of(&self.lock_of(key))
+    }
+
+    /// What is kept for all locks and for the calls of `sender`, beside the lock of `key`: once for
+    /// a server, or for each slot.
+    pub(super) fn own_names(&self, sender: &str, key: &Key, words: &mut Words) {
+        match self.scope {
+            Scope::Server => words.text(FENCE).join([CALLS, sender]),
+            Scope::Slot => {
+                let number = number_of(self.slot(key)).to_string();
+                words.join([FENCE, ":{", &number, "}"]).join([CALLS, "{", &number, "}:", sender])
+            }
+        };
     }
 
     /// Refuses a key whose lock would be called like a part of another lock.
@@ -85,7 +127,14 @@ impl Template {
     pub(super) fn names(&self, key: &Key) -> Names {
         let lock = self.lock_of(key).into_owned();
         debug_assert_eq!(part_of(&lock), None, "refused before it is sent");
-        Names { is_tagged: is_tagged(&lock), lock }
+        let tag = if hash_tag(&lock).is_some() {
+            Tag::OfLock
+        } else if self.scope == Scope::Slot && lock.contains('}') {
+            Tag::OfSlot(number_of(slot_of(&lock)).to_string())
+        } else {
+            Tag::Lock
+        };
+        Names { tag, lock }
     }
 
     /// How many bytes of a lock's name stand before and behind its key.
@@ -113,8 +162,18 @@ impl Template {
 pub(super) struct Names {
     /// The key of the lock, which other libraries use too.
     lock: String,
-    /// Whether it has a hash tag.
-    is_tagged: bool,
+    tag: Tag,
+}
+
+/// The hash tag that leads the other parts to the lock's slot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Tag {
+    /// The lock has one.
+    OfLock,
+    /// The lock itself is one.
+    Lock,
+    /// A number of the slot: a brace in the lock's name would end the tag too early.
+    OfSlot(String),
 }
 
 impl Names {
@@ -144,13 +203,12 @@ impl Names {
         words.join(self.sibling(PARTS[4]));
     }
 
-    /// Siblings hash to the lock's slot: they keep its hash tag if it has one, and make it their
-    /// hash tag if it has none. (Redis Cluster specification, *Hash tags*.)
-    fn sibling<'a>(&'a self, part: &'a str) -> [&'a str; 4] {
-        if self.is_tagged {
-            ["", &self.lock, ":tenure:", part]
-        } else {
-            ["tenure:{", &self.lock, "}:", part]
+    /// Siblings hash to the lock's slot. (Redis Cluster specification, *Hash tags*.)
+    fn sibling<'a>(&'a self, part: &'a str) -> [&'a str; 6] {
+        match &self.tag {
+            Tag::OfLock => [&self.lock, ":tenure:", part, "", "", ""],
+            Tag::Lock => ["tenure:{", &self.lock, "}:", part, "", ""],
+            Tag::OfSlot(number) => ["tenure:{", number, BEHIND_NUMBER, &self.lock, ":", part],
         }
     }
 }
@@ -160,16 +218,14 @@ impl Names {
 fn part_of(name: &str) -> Option<(&str, &'static str)> {
     let (rest, last) = name.rsplit_once(':')?;
     let part = PARTS.into_iter().find(|part| *part == last)?;
-    let untagged = rest.strip_prefix("tenure:{").and_then(|rest| rest.strip_suffix('}'));
+    let is_tagged = |lock: &str| hash_tag(lock).is_some();
+    let behind_tag = rest.strip_prefix("tenure:{");
+    let numbered = behind_tag.and_then(|rest| rest.split_once(BEHIND_NUMBER));
+    let numbered = numbered.filter(|(number, _)| number.bytes().all(|b| b.is_ascii_digit()));
+    let untagged = behind_tag.and_then(|rest| rest.strip_suffix('}'));
     let untagged = untagged.filter(|lock| !lock.is_empty() && !is_tagged(lock));
     let tagged = rest.strip_suffix(":tenure").filter(|lock| is_tagged(lock));
-    untagged.or(tagged).map(|lock| (lock, part))
-}
-
-fn is_tagged(lock: &str) -> bool {
-    lock.split_once('{')
-        .and_then(|(_, rest)| rest.split_once('}'))
-        .is_some_and(|(tag, _)| !tag.is_empty())
+    numbered.map(|(_, lock)| lock).or(untagged).or(tagged).map(|lock| (lock, part))
 }
 
 #[cfg(test)]
@@ -296,44 +352,73 @@ mod tests {
     }
 
     /// A lock as a program would have it with this template and key, if it may.
-    fn lock(template: &str, key: &str) -> Option<Names> {
-        let (template, key) = (Template::parse(template).ok()?, Key::new(key).ok()?);
+    fn lock(template: &str, key: &str, scope: Scope) -> Option<Names> {
+        let (template, key) = (Template::parse(template).ok()?.within(scope), Key::new(key).ok()?);
         template.check(&key).ok().map(|()| template.names(&key))
     }
 
-    fn locks() -> impl Strategy<Value = Option<Names>> {
+    fn scopes() -> impl Strategy<Value = Scope> {
+        prop_oneof![Just(Scope::Server), Just(Scope::Slot)]
+    }
+
+    fn locks(scope: Scope) -> impl Strategy<Value = Option<Names>> {
         // A half have one template, as programs that know each other.
         let text = prop_oneof![
             Just("{name}".to_owned()),
             (pieces(), pieces()).prop_map(|(before, after)| format!("{before}{{name}}{after}")),
         ];
-        (text, pieces()).prop_map(|(text, key)| lock(&text, &key))
+        (text, pieces()).prop_map(move |(text, key)| lock(&text, &key, scope))
     }
 
     /// Somebody who wants to lock one of a lock's six names: by a template that has the beginning
     /// and the end of it, and a key that has the rest.
-    fn intruder(victim: &Names, part: usize, cuts: (usize, usize)) -> Option<Names> {
+    fn intruder(
+        victim: &Names,
+        (part, scope): (usize, Scope),
+        cuts: (usize, usize),
+    ) -> Option<Names> {
         let name = &all_names(victim)[part];
         let (from, to) = (cuts.0 % (name.len() + 1), cuts.1 % (name.len() + 1));
         let (from, to) = (from.min(to), from.max(to));
         let template = format!("{}{{name}}{}", name.get(..from)?, name.get(to..)?);
-        lock(&template, name.get(from..to)?)
+        lock(&template, name.get(from..to)?, scope)
     }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2_000))]
 
+        /// One command may reach all that a step needs.
+        #[test]
+        fn all_names_of_a_lock_are_of_one_slot(
+            (text, key) in (prop_oneof![Just("{name}".to_owned()), Just("a{{name}}".to_owned())], pieces()),
+        ) {
+            let (Ok(template), Ok(key)) = (Template::parse(&text), Key::new(key)) else {
+                return Ok(());
+            };
+            let template = template.within(Scope::Slot);
+            if template.check(&key).is_ok() {
+                let mut words = Words::default();
+                template.own_names("sender", &key, &mut words);
+                let own = words.iter().map(|word| String::from_utf8_lossy(word).into_owned());
+                for name in own.chain(all_names(&template.names(&key))) {
+                    prop_assert_eq!(slot_of(&name), template.slot(&key), "{:?}", name);
+                }
+            }
+        }
+
         /// Two locks, of programs with any two templates, are one lock or share no name; and none
         /// has a name of what is kept for all.
         #[test]
         fn no_name_is_used_twice(
-            locks in prop::collection::vec(locks(), 2..8),
+            (scope, locks) in scopes().prop_flat_map(|scope| {
+                (Just(scope), prop::collection::vec(locks(scope), 2..8))
+            }),
             wants in prop::collection::vec((0_usize..8, 0_usize..6, any::<(usize, usize)>()), 4),
         ) {
             let mut locks: Vec<_> = locks.into_iter().flatten().collect();
             for (victim, part, cuts) in wants {
                 let victim = locks.get(victim);
-                locks.extend(victim.and_then(|victim| intruder(victim, part, cuts)));
+                locks.extend(victim.and_then(|victim| intruder(victim, (part, scope), cuts)));
             }
             let mut users = HashMap::new();
             for names in &locks {

@@ -18,6 +18,7 @@ mod lone;
 mod marker;
 mod node;
 mod scripts;
+mod slots;
 mod suspects;
 mod topology;
 mod url;

@@ -16,7 +16,7 @@ use super::carrier::Carrier;
 use super::client::{Script, Server};
 use super::defect;
 use super::encode::Terms;
-use super::keys::{self, Template};
+use super::keys::Template;
 use super::link::Link;
 use super::lone::{Direct, Lone};
 use super::marker::RestartGuard;
@@ -41,6 +41,7 @@ impl Settings {
     pub(super) fn new(url: &StoreUrl, options: &RedisOptions, runtime: &Arc<dyn Runtime>) -> Self {
         let (template, restart_guard) = (url.key_template.clone(), url.restart_guard);
         let preface = scripts::preface(&template, options.fence_retention, restart_guard);
+        let script = scripts::steps(&preface, template.scope());
         Self {
             template,
             restart_guard,
@@ -48,7 +49,7 @@ impl Settings {
             // Over TLS a caller's thread would also have to encrypt.
             mode: if url.server.tls.is_some() { Direct::Never } else { options.direct },
             runtime: Arc::clone(runtime),
-            script: Arc::new(options.change(scripts::steps(&preface))),
+            script: Arc::new(options.change(script)),
             data_script: options.change(scripts::write(&preface)),
         }
     }
@@ -56,7 +57,7 @@ impl Settings {
     /// For one more sender.
     fn terms(&self) -> Terms {
         Terms {
-            own_keys: [keys::FENCE.to_owned(), [keys::CALLS, &sender(&*self.runtime)].concat()],
+            sender: sender(&*self.runtime),
             calls: AtomicU64::default(),
             template: self.template.clone(),
             restart_guard: self.restart_guard,

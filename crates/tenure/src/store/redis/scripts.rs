@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::client::Script;
 use super::encode::WITH_OTHERS_MAX;
-use super::keys::Template;
+use super::keys::{Scope, Template};
 
 macro_rules! fragments {
     ($($name:literal)*) => { &[$(($name, include_str!(concat!("lua/", $name, ".lua")))),*] };
@@ -16,20 +16,24 @@ macro_rules! fragments {
 
 /// Names and texts of all fragments.
 pub(super) const FRAGMENTS: &[(&str, &str)] = fragments!(
-    "clock" "fast" "fast/acquire" "fast/give" "fast/group" "fast/holder" "fast/member" "fast/share"
+    "clock" "cluster" "fast" "fast/acquire" "fast/give" "fast/group" "fast/holder" "fast/member" "fast/share"
     "fast/share_busy" "fences" "full" "full/acquire" "full/begin" "full/finish" "full/grants"
     "full/group" "full/holders" "full/inspect" "full/layout" "full/operations" "full/queue"
     "full/read" "full/release" "full/run" "full/state" "full/steps" "full/tombstones" "full/units"
-    "full/value" "layout" "lock" "marker" "meet" "place" "prelude" "proposal" "shares_layout"
-    "steps" "write"
+    "full/value" "layout" "lock" "marker" "meet" "place" "prelude" "proposal" "server"
+    "shares_layout" "steps" "write"
 );
 
 /// The first words on each new connection to a guarded server.
 pub(super) static MEET: LazyLock<String> = LazyLock::new(|| expanded("meet"));
 
 /// The script of all steps, behind its preface.
-pub(super) fn steps(preface: &str) -> Script {
-    Script { source: [preface, &expanded("steps")].concat().into(), ..Script::new("steps", "") }
+pub(super) fn steps(preface: &str, scope: Scope) -> Script {
+    let name = match scope {
+        Scope::Server => "server",
+        Scope::Slot => "cluster",
+    };
+    Script { source: [preface, &expanded(name)].concat().into(), ..Script::new("steps", "") }
 }
 
 /// The script of commands on data, behind its preface.

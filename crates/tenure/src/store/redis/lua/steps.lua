@@ -37,12 +37,9 @@
 -- one. So each branch defines what it uses, and numbers go to commands as text, since the server
 -- would format each anew.
 --
--- needs   preface
+-- needs   preface, layout, prelude
 -- gives   number, fast_steps, told, has_number, base, with_others, at, first, others, found, gone,
 --         usual, answer, pushes, left
-
--- include prelude
--- include layout
 
 local number, fast_steps, told = ARGV[1], ARGV[2] + 0, has_guard and ARGV[3]
 local has_number, base, with_others = number ~= '0', has_guard and 1 or 0, fast_steps <= others_max

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tenure_testkit::{Flavour, Server as RealServer};
 
+use crate::store::redis::keys::Scope;
 use crate::store::redis::scripts::{self, FRAGMENTS};
 
 /// A function has fewer lines than this.
@@ -214,11 +215,15 @@ fn the_script_keeps_away_from_the_limits_of_lua() {
         let takes = |source: &str| {
             matches!(server.command(&["SCRIPT", "LOAD", source]), tenure_testkit::Reply::Bulk(_))
         };
-        let source = &scripts::steps(PREFACE).source;
-        assert!(takes(source) && takes(&scripts::MEET));
-        assert!(takes(&padded(source, LOCALS_SPARE, UPVALUES_SPARE)), "{flavour:?}");
-        for (locals, upvalues) in [(190, 1), (61, 61)] {
-            assert!(!takes(&padded(source, locals, upvalues)), "{flavour:?}: it is not padded");
+        assert!(takes(&scripts::MEET));
+        for scope in [Scope::Server, Scope::Slot] {
+            let source = &scripts::steps(PREFACE, scope).source;
+            assert!(takes(source));
+            let what = format!("{scope:?} on {flavour:?}");
+            assert!(takes(&padded(source, LOCALS_SPARE, UPVALUES_SPARE)), "{what}");
+            for (locals, upvalues) in [(190, 1), (61, 61)] {
+                assert!(!takes(&padded(source, locals, upvalues)), "{what}: it is not padded");
+            }
         }
     }
 }

@@ -9,7 +9,7 @@ use tenure_testkit::Server as RealServer;
 use crate::protocol::{Acquire, FenceRule, Op, Queueing, Reply, Request};
 use crate::store::StoreError;
 use crate::store::redis::carrier::Carrier;
-use crate::store::redis::keys::Template;
+use crate::store::redis::keys::{Scope, Template};
 use crate::store::redis::scripts;
 use crate::store::redis::{RETENTION, encode::Terms};
 use crate::types::{Claim, Fence, Key, Label, Owner};
@@ -26,13 +26,13 @@ fn carrier(real: &RealServer) -> Carrier {
 
 pub(super) fn carrier_at(url: &str) -> Carrier {
     let terms = Terms {
-        own_keys: ["fence".to_owned(), "calls".to_owned()],
+        sender: "sender".to_owned(),
         calls: AtomicU64::default(),
         template: Template::default(),
         restart_guard: Duration::ZERO,
     };
     let preface = scripts::preface(&terms.template, RETENTION, terms.restart_guard);
-    let source = scripts::steps(&preface).source;
+    let source = scripts::steps(&preface, Scope::Server).source;
     let complains = "do return redis.error_reply('LOADING goes the long way') end --";
     let fast = source.replacen("-- The full branch", complains, 1);
     assert_ne!(source, fast, "the full branch begins like that");
