@@ -91,7 +91,17 @@ const STORES: &[StoreEntry] = &[
     #[cfg(feature = "redis")]
     StoreEntry {
         scheme: "redis",
-        also: &["rediss", "redis+unix", "valkey", "valkeys", "valkey+unix"],
+        also: &[
+            "rediss",
+            "redis+unix",
+            "redis+cluster",
+            "rediss+cluster",
+            "valkey",
+            "valkeys",
+            "valkey+unix",
+            "valkey+cluster",
+            "valkeys+cluster",
+        ],
         example: "redis://cache.internal:6379/0",
         about: "a Redis (6.2 or newer) or Valkey (7.2 or newer) server, shared by all hosts that \
                 reach it",

@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests measure time and limit it")]
 #![allow(clippy::print_stdout, reason = "tests say what they measured")]
 
+mod cluster;
 mod damaged;
 mod fences;
 mod forgetting;

@@ -11,17 +11,19 @@ use crate::protocol::{Op, Reply, Request};
 use crate::store::StoreError;
 
 use super::batch::Outcome;
-use super::client::{Failure, Script, Way};
+use super::client::{Failure, Live, Script, Value, Way};
 use super::decode::{self, Answered};
 use super::defect;
 use super::encode::{ScriptCall, Terms};
+use super::keys::Scope;
 use super::link::Link;
+use super::marker::Guarding;
 use super::suspects::Suspects;
 
 pub(super) struct Carrier {
-    link: Arc<Link>,
-    way: Way,
-    script: Arc<Script>,
+    pub(super) link: Arc<Link>,
+    pub(super) way: Way,
+    pub(super) script: Arc<Script>,
     /// With the number of calls of this way: a connection keeps the order of its calls, and two
     /// do not.
     pub(super) terms: Terms,
@@ -30,15 +32,16 @@ pub(super) struct Carrier {
 }
 
 /// Why a script call came to nothing.
-struct Rejection {
-    error: StoreError,
+#[derive(Debug, Clone)]
+pub(super) struct Rejection {
+    pub(super) error: StoreError,
     /// Whether that can be the fault of one of its steps.
     may_be_of_one: bool,
 }
 
-type Result<T, E = Rejection> = std::result::Result<T, E>;
+pub(super) type Result<T, E = Rejection> = std::result::Result<T, E>;
 /// The outcomes of some steps, by their places in the batch.
-type Part = Vec<(usize, Result<Reply, StoreError>)>;
+pub(super) type Part = Vec<(usize, Result<Reply, StoreError>)>;
 
 impl Carrier {
     pub(super) fn new(link: Arc<Link>, script: Arc<Script>, terms: Terms) -> Self {
@@ -52,6 +55,9 @@ impl Carrier {
     }
 
     pub(super) async fn carry(&self, steps: &[Request]) -> Outcome {
+        if self.terms.template.scope() == Scope::Slot {
+            return self.carry_by_slot(steps).await;
+        }
         if self.suspects.are_there()
             && let Some((suspicious, rest)) = self.suspects.apart(steps, self.link.now())
         {
@@ -79,7 +85,7 @@ impl Carrier {
     }
 
     async fn carry_together(&self, steps: &[Request]) -> Outcome {
-        let answered = match self.ask(steps, false).await {
+        let answered = match self.ask(self.way, steps, false).await {
             Ok(answered) => answered,
             Err(rejection) => return self.after(rejection, steps).await,
         };
@@ -137,7 +143,7 @@ impl Carrier {
     ) -> Part {
         let steps = of_these(steps, &places);
         let answered = async {
-            let mut answered = self.ask(&steps, false).await?;
+            let mut answered = self.ask(self.way, &steps, false).await?;
             if answered.iter().any(is_open) {
                 answered =
                     self.ask_in_full(&steps).await?.into_iter().map(Answered::Reply).collect();
@@ -174,20 +180,46 @@ impl Carrier {
     }
 
     async fn ask_in_full(&self, steps: &[Request]) -> Result<Vec<Reply>> {
-        let answered = self.ask(steps, true).await?;
+        let answered = self.ask(self.way, steps, true).await?;
         let replies: Vec<_> = answered.into_iter().filter_map(reply).collect();
         if replies.len() == steps.len() { Ok(replies) } else { Err(nonsense()) }
     }
 
-    async fn ask(&self, steps: &[Request], in_full: bool) -> Result<Vec<Answered>> {
+    pub(super) async fn ask(
+        &self,
+        way: Way,
+        steps: &[Request],
+        in_full: bool,
+    ) -> Result<Vec<Answered>> {
         let Self { link, terms, .. } = self;
-        // A server that grants nothing new must be told of everything.
-        let in_full = in_full || (terms.is_guarded() && !link.is_awake());
-        let request = ScriptCall::new(steps, terms, in_full);
-        let (answer, live) = link.eval(self.way, &self.script, &request, terms).await?;
-        let (mut answered, marker) =
-            decode::decode(answer, &request, steps).ok_or_else(nonsense)?;
-        if let Some(guarded) = marker.and_then(|marker| link.guarded(&live, &marker)) {
+        let request = ScriptCall::new(steps, terms, in_full || self.is_asleep());
+        let answer = link.eval(way, &self.script, &request, terms).await;
+        let (answer, live) = answer.map_err(|failure| self.rejection(failure))?;
+        self.read(answer, &request, steps, &live)
+    }
+
+    pub(super) fn rejection(&self, failure: Failure) -> Rejection {
+        let may_be_of_one = failure.may_be_of_one();
+        // A cluster follows where it leads to.
+        let follows = self.terms.template.scope() == Scope::Slot && failure.redirect().is_some();
+        let source = follows.then(|| Arc::new(failure.clone()) as _);
+        Rejection { may_be_of_one, error: StoreError { source, ..failure.into() } }
+    }
+
+    /// A server that grants nothing new must be told of everything.
+    pub(super) fn is_asleep(&self) -> bool {
+        self.terms.is_guarded() && !self.link.is_awake()
+    }
+
+    pub(super) fn read(
+        &self,
+        answer: Value,
+        request: &ScriptCall,
+        steps: &[Request],
+        live: &Live<Option<Guarding>>,
+    ) -> Result<Vec<Answered>> {
+        let (mut answered, marker) = decode::decode(answer, request, steps).ok_or_else(nonsense)?;
+        if let Some(guarded) = marker.and_then(|marker| self.link.guarded(live, &marker)) {
             for answer in &mut answered {
                 if let Answered::Reply(reply) = answer {
                     decode::guarded(reply, guarded);
@@ -198,30 +230,24 @@ impl Carrier {
     }
 }
 
-fn is_open(answered: &Answered) -> bool {
+pub(super) fn is_open(answered: &Answered) -> bool {
     *answered == Answered::AskInFull
 }
 
-fn reply(answered: Answered) -> Option<Reply> {
+pub(super) fn reply(answered: Answered) -> Option<Reply> {
     match answered {
         Answered::Reply(reply) => Some(reply),
         Answered::AskInFull => None,
     }
 }
 
-fn nonsense() -> Rejection {
+pub(super) fn nonsense() -> Rejection {
     let error = defect("the script was answered with something else".into());
     Rejection { error, may_be_of_one: true }
 }
 
-impl From<Failure> for Rejection {
-    fn from(failure: Failure) -> Self {
-        Self { may_be_of_one: failure.may_be_of_one(), error: failure.into() }
-    }
-}
-
 /// The reply to a step whose first try failed and may have been carried out.
-fn repeated(op: &Op, reply: Reply, failure: &StoreError) -> Result<Reply, StoreError> {
+pub(super) fn repeated(op: &Op, reply: Reply, failure: &StoreError) -> Result<Reply, StoreError> {
     let given_back = |reply| match reply {
         Reply::Gone | Reply::Others => Reply::Released,
         reply => reply,
@@ -237,19 +263,19 @@ fn repeated(op: &Op, reply: Reply, failure: &StoreError) -> Result<Reply, StoreE
     })
 }
 
-fn of_these(steps: &[Request], places: &[usize]) -> Vec<Request> {
+pub(super) fn of_these(steps: &[Request], places: &[usize]) -> Vec<Request> {
     places.iter().map(|&place| steps[place].clone()).collect()
 }
 
 /// The places of the steps of each key.
-fn by_key(steps: &[Request]) -> Vec<Vec<usize>> {
+pub(super) fn by_key(steps: &[Request]) -> Vec<Vec<usize>> {
     let mut places: Vec<_> = (0..steps.len()).collect();
     places.sort_by_key(|&place| &steps[place].key);
     let runs = places.chunk_by(|&one, &other| steps[one].key == steps[other].key);
     runs.map(<[usize]>::to_vec).collect()
 }
 
-fn in_order(count: usize, parts: Vec<Part>) -> Outcome {
+pub(super) fn in_order(count: usize, parts: Vec<Part>) -> Outcome {
     let mut all: Part = parts.into_iter().flatten().collect();
     all.sort_unstable_by_key(|(place, _)| *place);
     if all.len() != count {
@@ -259,7 +285,7 @@ fn in_order(count: usize, parts: Vec<Part>) -> Outcome {
 }
 
 /// Waits for all of them side by side.
-async fn all<F: Future + Unpin>(mut futures: Vec<F>) -> Vec<F::Output> {
+pub(super) async fn all<F: Future + Unpin>(mut futures: Vec<F>) -> Vec<F::Output> {
     let mut outputs: Vec<_> = futures.iter().map(|_| None).collect();
     poll_fn(|cx| {
         for (future, output) in futures.iter_mut().zip(&mut outputs) {

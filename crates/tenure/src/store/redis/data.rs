@@ -17,12 +17,14 @@ impl DataServer for Redis {
     ) -> Answer<'a, DataReply> {
         Box::pin(async move {
             let shared = self.shared.here()?;
-            let names = shared.settings.template.names(key);
+            let settings = shared.topology.settings();
+            let names = settings.template.names(key);
             let mut words = Words::default();
             names.lock(&mut words).record(&mut words).buried(&mut words);
             words.text(owner.value()).attempt(owner).end();
             let pack = |head: [&str; 2]| packed(head, &words, commands);
-            let answer = shared.node.link.eval_data(&shared.settings.data_script, pack).await?;
+            let node = shared.topology.master_of(key).await?;
+            let answer = node.link.eval_data(&settings.data_script, pack).await?;
             decode(answer)
                 .ok_or_else(|| defect("a script for data was answered with something else".into()))
         })

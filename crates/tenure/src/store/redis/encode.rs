@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::iter;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::protocol::{Acquire, Group, Op, Request};
@@ -210,6 +210,11 @@ fn append_group(group: &Group, template: &Template, (keys, args): (&mut Words, &
 }
 
 impl Terms {
+    /// The number of the next call that may grant: they grow in the order of sending.
+    pub(super) fn next_number(&self) -> u64 {
+        self.calls.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
     /// Whether the server is asked whether it may have forgotten.
     pub(super) fn is_guarded(&self) -> bool {
         !self.restart_guard.is_zero()

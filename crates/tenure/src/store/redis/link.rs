@@ -2,7 +2,6 @@
 //! calls in the order in which they leave.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use tokio::sync::watch;
 
@@ -23,13 +22,22 @@ pub(super) struct Link {
 
 impl Link {
     /// A link that is opened when it is first used.
-    pub(super) fn new(server: &Arc<Server>, guard: RestartGuard) -> Self {
-        Self { connection: Connection::new(server, "tenure", guard) }
+    pub(super) fn new(
+        server: &Arc<Server>,
+        guard: RestartGuard,
+        links: watch::Sender<Links>,
+    ) -> Self {
+        Self { connection: Connection::new(server, "tenure", guard, links) }
     }
 
     /// The time, on this process's clock.
     pub(super) fn now(&self) -> Moment {
         self.connection.server().runtime.now()
+    }
+
+    /// Whether there is a connection, as far as is known.
+    pub(super) fn is_open(&self) -> bool {
+        self.connection.in_session(|_| ()).is_some()
     }
 
     /// Whether the server may grant, as far as is known.
@@ -75,13 +83,38 @@ impl Link {
         terms: &Terms,
     ) -> Result<(Value, Arc<Live<Option<Guarding>>>), Failure> {
         let pack = |session: &Option<Guarding>, head: [&str; 2]| {
-            let guarding = session.as_ref().filter(|_| terms.is_guarded());
-            let guard = guarding.map(|guarding| guarding.watch.told(self.now()).word());
-            // Numbers grow in the order of sending.
-            let next = || terms.calls.fetch_add(1, Ordering::Relaxed) + 1;
-            call.command(head, guard.as_deref(), call.has_number.then(next))
+            let guard = self.guard_word(session, terms);
+            call.command(head, guard.as_deref(), call.has_number.then(|| terms.next_number()))
         };
         self.connection.eval(way, script, pack).await
+    }
+
+    /// Runs the script for several hash slots, each of which has a call.
+    pub(super) async fn eval_slots(
+        &self,
+        way: Way,
+        script: &Script,
+        calls: &[ScriptCall],
+        terms: &Terms,
+    ) -> Result<(Value, Arc<Live<Option<Guarding>>>), Failure> {
+        let pack = |session: &Option<Guarding>, head: [&str; 2]| {
+            let guard = self.guard_word(session, terms);
+            ScriptCall::command_of_slots(calls, head, guard.as_deref(), || terms.next_number())
+        };
+        self.connection.eval(way, script, pack).await
+    }
+
+    fn guard_word(&self, session: &Option<Guarding>, terms: &Terms) -> Option<String> {
+        let guarding = session.as_ref().filter(|_| terms.is_guarded())?;
+        Some(guarding.watch.told(self.now()).word())
+    }
+
+    /// An error that the server answered for a part of a call.
+    pub(super) fn failed_in_part(&self, error: &str) -> Failure {
+        let failure = Failure::answered("EVALSHA", error);
+        // What the script had done before stands.
+        let failure = Failure { may_have_run: true, ..failure };
+        failure.without(&self.connection.server().login.secrets)
     }
 
     /// Makes a direct connection. Answers a token that is cancelled when it ends.

@@ -6,6 +6,7 @@
 //! replicated.
 
 mod batch;
+mod by_slot;
 mod carrier;
 mod client;
 mod data;
@@ -17,6 +18,7 @@ mod link;
 mod lone;
 mod marker;
 mod node;
+mod scan;
 mod scripts;
 mod slots;
 mod suspects;
@@ -39,9 +41,10 @@ use super::{
     Answer, Capabilities, DataServer, Forgets, Identity, Inbox, Links, Reach, Store, StoreError,
     StoreErrorClass,
 };
-use client::{Command, Place, Server};
+use client::Command;
+use keys::Scope;
 pub use lone::Direct;
-use node::{Node, Settings};
+use topology::Topology;
 use url::StoreUrl;
 
 #[cfg(test)]
@@ -49,8 +52,6 @@ mod tests;
 
 /// How long a fence is remembered after its key was last used.
 const RETENTION: Duration = Duration::from_secs(24 * 3600);
-/// How many names one round of a scan looks at.
-const SCAN_COUNT: u32 = 1000;
 /// How many keys of a list are looked at in one call.
 const LOOKS: usize = 100;
 
@@ -85,8 +86,7 @@ pub struct Redis {
 
 struct Shared {
     name: Arc<str>,
-    node: Node,
-    settings: Settings,
+    topology: Topology,
     capabilities: Capabilities,
 }
 
@@ -112,7 +112,7 @@ impl Redis {
             let made =
                 blocking(&*runtime, move || Self::unopened(&url, &its_runtime, &options)).await;
             let store = made.unwrap_or_else(|| Err(defect("opening it panicked".into())))?;
-            store.shared.node.link.command(&Command::of(&["PING"])).await?;
+            store.shared.topology.open().await?;
             Ok(store)
         })
     }
@@ -125,18 +125,12 @@ impl Redis {
         options: &RedisOptions,
     ) -> Result<Self, StoreError> {
         let url = StoreUrl::parse(url)?;
-        let server = match &url.server.place {
-            Place::Sentinels(sentinels) => {
-                topology::behind_sentinels(&url.server, sentinels, runtime)?
-            }
-            _ => Server::of_url(&url.server, Arc::clone(runtime))?,
-        };
-        let settings = Settings::new(&url, options, runtime);
-        let node = Node::new(server, &settings);
+        let topology = Topology::new(&url, options, runtime)?;
         let mut capabilities = Capabilities {
             fifo: true,
             many_units: true,
-            groups: true,
+            // The keys of a group may be of many slots.
+            groups: url.key_template.scope() == Scope::Server,
             composite: false,
             reach: Reach::Network,
             ttl_max: TTL_MAX,
@@ -145,7 +139,7 @@ impl Redis {
             // Leases that a server forgot must be over when it grants again.
             capabilities.ttl_max = url.restart_guard.min(TTL_MAX);
         }
-        let shared = Shared { name: url.server.name(), node, settings, capabilities };
+        let shared = Shared { name: url.server.name(), topology, capabilities };
         Ok(Self { shared: OfProcess::new(Arc::new(shared)) })
     }
 
@@ -156,8 +150,9 @@ impl Redis {
     pub fn command(&self, words: &[&str]) -> Answer<'_, Option<String>> {
         let command = Command::of(words);
         Box::pin(async move {
-            let answer = self.shared.here()?.node.link.command(&command).await?;
-            Ok(decode::decode_word(answer))
+            let masters = self.shared.here()?.topology.masters().await?;
+            let Some(first) = masters.first() else { return Ok(None) };
+            Ok(decode::decode_word(first.link.command(&command).await?))
         })
     }
 
@@ -167,65 +162,7 @@ impl Redis {
     }
 
     async fn send(&self, steps: Vec<Request>) -> Result<Vec<Reply>, StoreError> {
-        self.shared.here()?.node.send(steps).await?.of_one_call()
-    }
-
-    /// All keys of ours that begin with `prefix`, in order. It scans the keyspace, in rounds, so
-    /// that the server serves others in between: a lock is known by its value, and where it is
-    /// not, by its record.
-    async fn scan(&self, prefix: &str, after: Option<&Key>) -> Result<Vec<Key>, StoreError> {
-        let is_meant =
-            |key: &Key| key.as_str().starts_with(prefix) && after.is_none_or(|after| key > after);
-        let template = &self.shared.here()?.settings.template;
-        let (mut keys, mut cursor) = (Vec::new(), "0".to_owned());
-        loop {
-            let count = SCAN_COUNT.to_string();
-            let scan = Command::of(&["SCAN", &cursor, "COUNT", &count, "TYPE", "string"]);
-            let answer = self.shared.node.link.command(&scan).await?;
-            let Some((next, names)) = decode::decode_scan(answer) else {
-                return Err(defect("a SCAN was answered with something else".into()));
-            };
-            keys.extend(names.iter().filter_map(|name| template.key_of_record(name)));
-            let is_wanted =
-                |name: &&String| template.key_of_lock(name).is_some_and(|k| is_meant(&k));
-            let locks = self.ours(&names.iter().filter(is_wanted).collect::<Vec<_>>()).await?;
-            keys.extend(locks.iter().filter_map(|name| template.key_of_lock(name)));
-            if next == "0" {
-                keys.retain(is_meant);
-                keys.sort_unstable();
-                keys.dedup();
-                return Ok(keys);
-            }
-            cursor = next;
-        }
-    }
-
-    /// Those of some names that are locks of ours by their value.
-    async fn ours(&self, names: &[&String]) -> Result<Vec<String>, StoreError> {
-        let mut ours = Vec::new();
-        for names in names.chunks(SCAN_COUNT as usize) {
-            match self.ours_of(names).await {
-                // A user who may not read all of them may read some.
-                Err(error) if error.class == StoreErrorClass::Refused => {
-                    for name in names {
-                        match self.ours_of(&[*name]).await {
-                            Err(error) if error.class == StoreErrorClass::Refused => {}
-                            found => ours.extend(found?),
-                        }
-                    }
-                }
-                found => ours.extend(found?),
-            }
-        }
-        Ok(ours)
-    }
-
-    async fn ours_of(&self, names: &[&String]) -> Result<Vec<String>, StoreError> {
-        let words: Vec<_> =
-            std::iter::once("MGET").chain(names.iter().map(|n| n.as_str())).collect();
-        let answer = self.shared.node.link.command(&Command::of(&words)).await?;
-        let nonsense = || defect("an MGET was answered with something else".into());
-        decode::decode_locks(answer, names).ok_or_else(nonsense)
+        self.shared.here()?.topology.send(steps).await
     }
 }
 
@@ -244,7 +181,7 @@ impl fmt::Debug for Redis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Redis")
             .field("name", &self.shared.name)
-            .field("links", &self.shared.here().map(|shared| *shared.node.link.links().borrow()))
+            .field("links", &self.shared.here().map(|shared| *shared.topology.links().borrow()))
             .finish_non_exhaustive()
     }
 }
@@ -259,7 +196,7 @@ impl Store for Redis {
     }
 
     fn check_key(&self, key: &Key) -> Result<(), String> {
-        self.shared.settings.template.check(key)
+        self.shared.topology.settings().template.check(key)
     }
 
     fn call(&self, steps: Vec<Request>) -> Answer<'_, Vec<Reply>> {
@@ -273,7 +210,7 @@ impl Store for Redis {
         limit: usize,
     ) -> Answer<'a, Vec<(Key, Inspection)>> {
         Box::pin(async move {
-            let keys = self.scan(prefix, after).await?;
+            let keys = scan::keys(&self.shared.here()?.topology, prefix, after).await?;
             let mut page = Vec::new();
             for some in keys.chunks(LOOKS) {
                 let look = |key: &Key| Request { key: key.clone(), op: Op::Inspect };
@@ -294,18 +231,20 @@ impl Store for Redis {
 
     fn inbox(&self) -> Answer<'_, Option<Inbox>> {
         Box::pin(async {
-            let server = &self.shared.here()?.node.server;
+            let server = self.shared.here()?.topology.for_messages();
             Ok(inbox::open(server, decode::decode_pushes).await?)
         })
     }
 
     fn links(&self) -> Option<watch::Receiver<Links>> {
-        Some(self.shared.here().ok()?.node.link.links())
+        Some(self.shared.here().ok()?.topology.links())
     }
 
     fn identity(&self) -> Answer<'_, Identity> {
         Box::pin(async move {
-            let link = &self.shared.here()?.node.link;
+            let topology = &self.shared.here()?.topology;
+            let masters = topology.masters().await?;
+            let link = &masters.first().ok_or_else(|| defect("no server has keys".into()))?.link;
             // A guarded server has told when the link was made, and so whenever one is.
             let told = match link.told().await? {
                 // A replica may have been promoted meanwhile.
@@ -313,7 +252,7 @@ impl Store for Redis {
                 _ => decode::decode_info(&link.command(&Command::of(&["INFO"])).await?)
                     .ok_or_else(|| defect("an INFO was answered with something else".into()))?,
             };
-            let forgets = Forgets::GuardedFor(self.shared.settings.restart_guard);
+            let forgets = Forgets::GuardedFor(topology.settings().restart_guard);
             let unique = format!("redis:{}", told.run_id).into();
             Ok(Identity { unique, replica_of: told.replica_of, forgets })
         })

@@ -6,10 +6,12 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 use crate::process::of_process;
-use crate::protocol::Request;
+use crate::protocol::{Reply, Request};
 use crate::runtime::Runtime;
-use crate::store::StoreError;
+use crate::store::{Links, StoreError};
 
 use super::batch::{self, Batches, Carrying, Outcome};
 use super::carrier::Carrier;
@@ -79,6 +81,7 @@ pub(super) struct Node {
     pub(super) server: Arc<Server>,
     pub(super) link: Arc<Link>,
     batches: Batches,
+    carrier: Arc<Carrier>,
     /// Carries the calls of a lone caller.
     direct: Carrier,
     lone: Arc<Lone>,
@@ -86,7 +89,11 @@ pub(super) struct Node {
 
 impl Node {
     /// Nothing is connected yet.
-    pub(super) fn new(server: Arc<Server>, settings: &Settings) -> Self {
+    pub(super) fn new(
+        server: Arc<Server>,
+        settings: &Settings,
+        links: watch::Sender<Links>,
+    ) -> Self {
         let runtime = &settings.runtime;
         let guard = RestartGuard {
             span: settings.restart_guard,
@@ -95,17 +102,18 @@ impl Node {
             runtime: Arc::clone(runtime),
             last: Mutex::default(),
         };
-        let link = Arc::new(Link::new(&server, guard));
+        let link = Arc::new(Link::new(&server, guard, links));
         let script = Arc::clone(&settings.script);
         let carrier = Arc::new(Carrier::new(Arc::clone(&link), script, settings.terms()));
         let direct = carrier.direct(settings.terms());
         let lone = Lone::new(settings.mode, &link, runtime);
+        let carries = Arc::clone(&carrier);
         let carry = move |steps: Vec<Request>, room: Option<Carrying>| {
-            let carrier = Arc::clone(&carrier);
+            let carrier = Arc::clone(&carries);
             batch::carrying(room, async move { carrier.carry(&steps).await })
         };
         let batches = Batches::start(&**runtime, Box::new(carry));
-        Self { server, link, batches, direct, lone }
+        Self { server, link, batches, carrier, direct, lone }
     }
 
     /// Carries steps there, once.
@@ -119,5 +127,15 @@ impl Node {
         }
         let outcome = self.batches.send(steps).await;
         outcome.ok_or_else(|| defect("the thread of the store has ended".into()))
+    }
+
+    /// Carries steps of one key there, by themselves: to a node of a cluster, which may answer that
+    /// another one is to be asked. `is_asking`: the one before has sent us here this one time.
+    pub(super) async fn send_alone(
+        &self,
+        steps: &[Request],
+        is_asking: bool,
+    ) -> Result<Vec<Reply>, StoreError> {
+        of_process(self.carrier.carry_alone(steps, is_asking)).await?
     }
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::store::StoreError;
 
-use super::client::ServerUrl;
-use super::keys::Template;
+use super::client::{Place, ServerUrl};
+use super::keys::{Scope, Template};
 
 /// The server's parameters are in `client/url.rs`.
 const PARAMETERS: [&str; 2] = [
@@ -31,6 +31,11 @@ impl StoreUrl {
             Some(text) => Template::parse(&text).map_err(|text| StoreError::config(text.into()))?,
             None => Template::default(),
         };
+        let scope = match server.place {
+            Place::Cluster { .. } => Scope::Slot,
+            Place::Host { .. } | Place::Socket(_) | Place::Sentinels(_) => Scope::Server,
+        };
+        let key_template = key_template.within(scope);
         let restart_guard = given.limit("restart_guard")?.unwrap_or_default();
         Ok(Self { server, key_template, restart_guard })
     }

@@ -57,6 +57,8 @@ pub(crate) enum Way {
     Shared,
     /// The direct one; the shared one if that has ended.
     Direct,
+    /// The shared one, behind `ASKING`: for a slot that is on its way to this node.
+    Asking,
 }
 
 /// The name of direct connections at the server.
@@ -120,10 +122,14 @@ impl<S> Drop for Live<S> {
 }
 
 impl<G: Greet> Connection<G> {
-    /// A link that is opened when it is first used.
-    pub(crate) fn new(server: &Arc<Server>, name: &'static str, greet: G) -> Self {
+    /// A link that is opened when it is first used. `links` counts its connections, among others.
+    pub(crate) fn new(
+        server: &Arc<Server>,
+        name: &'static str,
+        greet: G,
+        links: watch::Sender<Links>,
+    ) -> Self {
         let (phase, _) = watch::channel(Phase::Closed);
-        let (links, _) = watch::channel(Links::default());
         let (server, direct) = (Arc::clone(server), Mutex::default());
         Self { line: Arc::new(Line { server, name, greet, phase, links, direct }) }
     }
@@ -155,7 +161,7 @@ impl<G: Greet> Connection<G> {
         pack: impl Fn(&G::Session, [&str; 2]) -> Command,
     ) -> Result<(Value, Arc<Live<G::Session>>), Failure> {
         let live = self.live_of(way).await?;
-        match self.send(&live, &pack(&live.session, ["EVALSHA", script.sha1()])).await {
+        match self.send(way, &live, &pack(&live.session, ["EVALSHA", script.sha1()])).await {
             Err(failure) if failure.is_no_script() => {
                 let script_name = script.name;
                 let say = move |store: &Arc<str>| {
@@ -164,7 +170,7 @@ impl<G: Greet> Connection<G> {
                 report!(self.line.server.runtime, say, &self.line.server.name);
                 let live = self.live_of(way).await?;
                 let command = pack(&live.session, ["EVAL", &script.source]);
-                Ok((self.send(&live, &command).await?, live))
+                Ok((self.send(way, &live, &command).await?, live))
             }
             answer => Ok((answer?, live)),
         }
@@ -174,11 +180,12 @@ impl<G: Greet> Connection<G> {
     /// it may have to wait for a connection.
     pub(crate) async fn command(&self, command: &Command) -> Result<Value, Failure> {
         let live = self.live().await?;
-        self.send(&live, command).await
+        self.send(Way::Shared, &live, command).await
     }
 
     async fn send(
         &self,
+        way: Way,
         live: &Arc<Live<G::Session>>,
         command: &Command,
     ) -> Result<Value, Failure> {
@@ -187,7 +194,8 @@ impl<G: Greet> Connection<G> {
         let sent = runtime.now();
         let until = sent + line.server.limits.call;
         let mut asking = Asking { line, live, sent, end: End::Dropped };
-        match timeout(runtime, until, live.pipe.send(command)).await {
+        let before = (way == Way::Asking).then(|| Command::of(&["ASKING"]));
+        match timeout(runtime, until, live.pipe.send_behind(before.as_ref(), command)).await {
             Some(answer) => {
                 asking.end = End::Answered;
                 line.judge(live, command, answer)

@@ -48,6 +48,10 @@ pub(crate) enum Cause {
     Sentinels(SentinelFault),
     /// It is a node of a cluster.
     Cluster,
+    /// It is no node of a cluster.
+    NoCluster,
+    /// It is a replica, and takes no writes.
+    Replica,
     /// The server is older than what is supported.
     TooOld { server: String, version: String },
     /// The connection was being made until the request's own limit came.
@@ -220,10 +224,11 @@ impl Cause {
             | Self::Tls(TlsFault::ClientCertificate { .. }) => Refused,
             Self::Tls(TlsFault::Other { .. }) => Transient,
             Self::Tls(_) | Self::NotRedis { .. } | Self::PasswordFile { .. } => Config,
-            Self::TooOld { .. } | Self::Sentinel | Self::Cluster => Config,
+            Self::TooOld { .. } | Self::Sentinel | Self::Cluster | Self::NoCluster => Config,
             Self::Server(says) => says.class(),
             Self::Sentinels(fault) => fault.class(),
-            Self::NoAddress { .. }
+            Self::Replica
+            | Self::NoAddress { .. }
             | Self::NobodyListens { .. }
             | Self::CannotConnect { .. }
             | Self::NotInTime { .. }
@@ -278,6 +283,12 @@ impl fmt::Display for Cause {
             ),
             Self::Sentinels(fault) => write!(f, "{fault}"),
             Self::Cluster => f.write_str(IN_CLUSTER),
+            Self::NoCluster => f.write_str(
+                "this server is no node of a cluster: a single server is named by redis://HOST:6379",
+            ),
+            Self::Replica => f.write_str(
+                "this server is a replica and takes no writes: a failover may be under way",
+            ),
             Self::TooOld { server, version } => write!(
                 f,
                 "the server is {server} {version}; needed is Redis 6.2 or Valkey 7.2, or newer"

@@ -29,6 +29,8 @@ pub(crate) enum Wanted {
     Single,
     /// A server that is no replica, also later on.
     Primary,
+    /// A node of a cluster that is no replica.
+    ClusterPrimary,
     Sentinel,
 }
 
@@ -183,12 +185,15 @@ impl Login {
         let hello = hello.map_err(|e| if password.is_some() { e.after_password() } else { e });
         let mut greeting = Greeting::read(hello?, &self.secrets);
         greeting.check(self.wanted)?;
-        if self.wanted == Wanted::Primary {
+        if matches!(self.wanted, Wanted::Primary | Wanted::ClusterPrimary) {
             if greeting.role.is_empty() {
                 greeting.role = role_in(&talk.ask(&Command::of(&["ROLE"])).await?);
             }
             if greeting.role != "master" {
-                return Err(Failure::unsent(Cause::Sentinels(SentinelFault::Replica)));
+                return Err(Failure::unsent(match self.wanted {
+                    Wanted::ClusterPrimary => Cause::Replica,
+                    _ => Cause::Sentinels(SentinelFault::Replica),
+                }));
             }
         }
         if self.database != 0 {
@@ -317,7 +322,9 @@ impl Greeting {
             ("sentinel", Wanted::Sentinel) => None,
             ("sentinel", _) => Some(Cause::Sentinel),
             (_, Wanted::Sentinel) => Some(Cause::Sentinels(SentinelFault::NotSentinel)),
+            ("cluster", Wanted::ClusterPrimary) => None,
             ("cluster", _) => Some(Cause::Cluster),
+            ("standalone", Wanted::ClusterPrimary) => Some(Cause::NoCluster),
             _ => None,
         };
         if let Some(cause) = refused {

@@ -121,12 +121,25 @@ impl Pipeline {
 
     /// Sends a command, once, and waits for its answer.
     pub(crate) async fn send(&self, command: &Command) -> Result<Value, Failure> {
+        self.send_behind(None, command).await
+    }
+
+    /// The same right behind another command, whose own answer says nothing.
+    pub(crate) async fn send_behind(
+        &self,
+        before: Option<&Command>,
+        command: &Command,
+    ) -> Result<Value, Failure> {
         let (answer, coming) = oneshot::channel();
         {
             let mut state = self.state();
             if state.stream.is_none() {
                 let text = "connection closed".to_owned();
                 return Err(Failure::unsent(state.broken.clone().unwrap_or(Cause::Cut { text })));
+            }
+            if let Some(before) = before {
+                state.awaiting.push_back(oneshot::channel().0);
+                state.write(before.as_bytes());
             }
             state.awaiting.push_back(answer);
             state.write(command.as_bytes());

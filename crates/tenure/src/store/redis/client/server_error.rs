@@ -80,6 +80,14 @@ impl ServerSays {
         }
     }
 
+    /// The text behind the code, if it may be shown.
+    pub(crate) fn said(&self) -> Option<&str> {
+        match &self.text {
+            Text::Said(text) => Some(text),
+            Text::Hidden => None,
+        }
+    }
+
     pub(crate) fn is_unknown_command(&self) -> bool {
         self.meaning.is_some_and(|(_, begins, ..)| *begins == UNKNOWN_COMMAND)
     }
@@ -254,4 +262,4 @@ const LACKED_BY_SCRIPTS: &str = "this server lacks a command that locks need in 
 
 /// The message about a node of a cluster.
 pub(crate) const IN_CLUSTER: &str =
-    "this server is a node of a cluster: a single server is needed here";
+    "this server is a node of a cluster: name the cluster, as redis+cluster://HOST:6379";

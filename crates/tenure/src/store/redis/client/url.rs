@@ -62,6 +62,12 @@ impl ServerUrl {
     pub(crate) fn name(&self) -> Arc<str> {
         self.place.name(self.tls.is_some(), self.login.database)
     }
+
+    /// The name of one of the store's servers.
+    pub(crate) fn name_of(&self, host: &Arc<str>, port: u16) -> Arc<str> {
+        let place = Place::Host { host: Arc::clone(host), port };
+        place.name(self.tls.is_some(), self.login.database)
+    }
 }
 
 /// The mistake with an address of IPv6 in a URL that cannot be read.

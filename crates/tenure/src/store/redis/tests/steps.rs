@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tenure_testkit::Server as RealServer;
+use tokio::sync::watch;
 
 use crate::protocol::{Acquire, FenceRule, Op, Queueing, Reply, Request};
 use crate::store::StoreError;
@@ -39,7 +40,11 @@ pub(super) fn carrier_at(url: &str) -> Carrier {
     let script = Script { source: fast.into(), ..Script::new("steps", "") };
     let server = server(url);
     let guard = RestartGuard::off(Arc::clone(&server.runtime));
-    Carrier::new(Arc::new(Link::new(&server, guard)), Arc::new(script), terms)
+    Carrier::new(
+        Arc::new(Link::new(&server, guard, watch::Sender::default())),
+        Arc::new(script),
+        terms,
+    )
 }
 
 pub(super) fn acquire(number: u64, fence: FenceRule) -> Acquire {

@@ -1,7 +1,108 @@
-//! The servers behind one URL, where it names more than one: which of them is asked, and how the
-//! store learns that another one is to be asked.
+//! The servers of a store: one, one that Sentinels name, or the nodes of a cluster. It answers which of them is asked for a
+//! key, now.
 
+mod cluster;
 mod sentinel;
+mod slot_map;
 mod switches;
 
-pub(super) use sentinel::behind_sentinels;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::protocol::{Reply, Request};
+use crate::runtime::Runtime;
+use crate::store::{Links, StoreError};
+use crate::types::Key;
+
+use super::RedisOptions;
+use super::client::{Command, Place, Server};
+use super::node::{Node, Settings};
+use super::url::StoreUrl;
+use cluster::Cluster;
+
+/// The servers of a store.
+pub(super) enum Topology {
+    One { node: Arc<Node>, settings: Arc<Settings> },
+    Cluster(Arc<Cluster>),
+}
+
+impl Topology {
+    /// The servers that a URL names. Nothing is connected yet.
+    pub(super) fn new(
+        url: &StoreUrl,
+        options: &RedisOptions,
+        runtime: &Arc<dyn Runtime>,
+    ) -> Result<Self, StoreError> {
+        let settings = Arc::new(Settings::new(url, options, runtime));
+        let server = match &url.server.place {
+            Place::Cluster { hosts } => {
+                return Ok(Self::Cluster(Cluster::new(&url.server, hosts, settings, runtime)?));
+            }
+            Place::Sentinels(sentinels) => {
+                sentinel::behind_sentinels(&url.server, sentinels, runtime)?
+            }
+            Place::Host { .. } | Place::Socket(_) => {
+                Server::of_url(&url.server, Arc::clone(runtime))?
+            }
+        };
+        let node = Arc::new(Node::new(server, &settings, watch::Sender::default()));
+        Ok(Self::One { node, settings })
+    }
+
+    pub(super) fn settings(&self) -> &Settings {
+        match self {
+            Self::One { settings, .. } => settings,
+            Self::Cluster(cluster) => cluster.settings(),
+        }
+    }
+
+    /// Asks whether they are there.
+    pub(super) async fn open(&self) -> Result<(), StoreError> {
+        match self {
+            Self::One { node, .. } => node.link.command(&Command::of(&["PING"])).await.map(drop)?,
+            Self::Cluster(cluster) => cluster.open().await?,
+        }
+        Ok(())
+    }
+
+    /// Carries out steps, wherever their keys are.
+    pub(super) async fn send(&self, steps: Vec<Request>) -> Result<Vec<Reply>, StoreError> {
+        match self {
+            Self::One { node, .. } => node.send(steps).await?.of_one_call(),
+            Self::Cluster(cluster) => cluster.send(steps).await,
+        }
+    }
+
+    /// The servers that together have all keys.
+    pub(super) async fn masters(&self) -> Result<Vec<Arc<Node>>, StoreError> {
+        match self {
+            Self::One { node, .. } => Ok(vec![Arc::clone(node)]),
+            Self::Cluster(cluster) => cluster.masters().await,
+        }
+    }
+
+    /// The server that has this key, as far as is known.
+    pub(super) async fn master_of(&self, key: &Key) -> Result<Arc<Node>, StoreError> {
+        match self {
+            Self::One { node, .. } => Ok(Arc::clone(node)),
+            Self::Cluster(cluster) => cluster.master_of(key).await,
+        }
+    }
+
+    /// The server for messages.
+    pub(super) fn for_messages(&self) -> &Arc<Server> {
+        match self {
+            Self::One { node, .. } => &node.server,
+            Self::Cluster(cluster) => cluster.any(),
+        }
+    }
+
+    /// The counts of the connections to all of them.
+    pub(super) fn links(&self) -> watch::Receiver<Links> {
+        match self {
+            Self::One { node, .. } => node.link.links(),
+            Self::Cluster(cluster) => cluster.links(),
+        }
+    }
+}

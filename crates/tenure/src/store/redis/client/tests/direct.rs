@@ -6,8 +6,8 @@ use std::thread;
 
 use tenure_testkit::{Server as RealServer, wait_until};
 
-use super::{NAME, established, ping, run, server};
-use crate::store::redis::client::connection::{Connection, Way};
+use super::{NAME, established, link_to, ping, run, server};
+use crate::store::redis::client::connection::Way;
 use crate::store::redis::client::direct::Socket;
 use crate::store::redis::client::failure::Cause;
 use crate::store::redis::client::pipeline::{Driver, Pipeline, Readiness};
@@ -201,7 +201,7 @@ async fn what_the_socket_does_not_take_in_place_is_the_drivers() {
 #[tokio::test]
 async fn a_direct_connection_lives_beside_the_shared_one() {
     let real = RealServer::redis().start();
-    let link = Connection::new(&server(&real.url()), NAME, ());
+    let link = link_to(&server(&real.url()));
     assert!(link.open_direct().await.is_err(), "there is no shared one yet");
     assert!(ping(&link).await.is_ok());
     let named = |name: &str| {

@@ -4,10 +4,9 @@
 use tenure_testkit::{Flavour, Server as RealServer};
 
 use super::fake::{HELLO, fake};
-use super::{ECHO, NAME, link, ping, run, server};
+use super::{ECHO, link, link_to, ping, run, server};
 use crate::store::StoreError;
 use crate::store::StoreErrorClass::{self, Config, Full, Refused, Transient};
-use crate::store::redis::client::connection::Connection;
 use crate::store::redis::client::failure::Failure;
 use crate::store::redis::client::resp::{Command, Value};
 use crate::store::redis::client::script::Script;
@@ -33,7 +32,7 @@ fn expect(
 }
 
 async fn at(url: &str) -> Result<Value, Failure> {
-    ping(&Connection::new(&server(url), NAME, ())).await
+    ping(&link_to(&server(url))).await
 }
 
 async fn at_fake(first: &'static str, replies: &'static [&'static str]) -> Result<Value, Failure> {
@@ -61,7 +60,7 @@ async fn credentials() {
 async fn a_wrong_password_is_answered_at_once_and_asked_once() {
     let real = RealServer::redis().with_password("right").start();
     let (server, times) = super::counted(&format!("redis://:secret@127.0.0.1:{}", real.port()));
-    let link = Connection::new(&server, NAME, ());
+    let link = link_to(&server);
     for _ in 0..50 {
         expect(ping(&link).await, Refused, NOT_RUN, &["does not accept"]);
     }
@@ -73,11 +72,7 @@ async fn rights() {
     let real = RealServer::redis()
         .with_user("few", "on >secret ~app:* -@all +ping +evalsha +eval +set")
         .start();
-    let link = Connection::new(
-        &server(&format!("redis://few:secret@127.0.0.1:{}", real.port())),
-        NAME,
-        (),
-    );
+    let link = link_to(&server(&format!("redis://few:secret@127.0.0.1:{}", real.port())));
     assert!(ping(&link).await.is_ok());
     let get = link.command(&Command::of(&["GET", "app:x"])).await;
     expect(get, Refused, NOT_RUN, &["right", "GET", "'get'"]);
@@ -92,7 +87,7 @@ async fn rights_inside_a_script() {
         let rules = "on >secret ~app:* -@all +evalsha +eval";
         let real = RealServer::of(flavour).with_user("few", rules).start();
         let url = format!("redis://few:secret@127.0.0.1:{}", real.port());
-        let inside = run(&Connection::new(&server(&url), NAME, ()), &GET, &["app:x"], &[]).await;
+        let inside = run(&link_to(&server(&url)), &GET, &["app:x"], &[]).await;
         expect(inside, Refused, MAY_HAVE_RUN, &["right", "EVAL"]);
     }
 }
@@ -114,7 +109,7 @@ async fn a_replica() {
     let primary = RealServer::redis().start();
     let replica = RealServer::redis().with_primary(&primary).start();
     let (server, times) = super::counted(&replica.url());
-    let link = Connection::new(&server, NAME, ());
+    let link = link_to(&server);
     for _ in 0..3 {
         let set = link.command(&Command::of(&["SET", "key", "1"])).await;
         expect(set, Transient, NOT_RUN, &["replica", "primary", "READONLY"]);

@@ -15,6 +15,7 @@ mod tls;
 use std::sync::{Arc, Mutex};
 
 use tenure_testkit::Server as RealServer;
+use tokio::sync::watch;
 
 use crate::runtime::{self, Moment, Runtime};
 
@@ -40,9 +41,14 @@ pub(crate) fn server(url: &str) -> Arc<Server> {
     Server::of_url(&url, runtime::machine().expect("threads")).expect("a server")
 }
 
+/// A link that nobody follows.
+fn link_to(server: &Arc<Server>) -> Link {
+    Connection::new(server, NAME, (), watch::Sender::default())
+}
+
 /// A link with parameters that suit a test.
 fn link(real: &RealServer, parameters: &str) -> Link {
-    Connection::new(&server(&format!("{}?{parameters}", real.url())), NAME, ())
+    link_to(&server(&format!("{}?{parameters}", real.url())))
 }
 
 /// Runs a script on it.

@@ -4,8 +4,7 @@ use std::time::Instant;
 
 use tenure_testkit::{Direction, Fate, Flow, LIMIT, Proxy, Server as RealServer, Which};
 
-use super::{ECHO, Link, NAME, ping, run, server};
-use crate::store::redis::client::connection::Connection;
+use super::{ECHO, Link, link_to, ping, run, server};
 use crate::store::redis::client::failure::{Cause, Failure};
 use crate::store::redis::client::resp::Value;
 use crate::store::redis::client::script::Script;
@@ -16,7 +15,7 @@ static COUNT: Script = Script::new("count", "return redis.call('INCR', KEYS[1])"
 const PATIENT: &str = "connect_timeout=20s&call_timeout=20s";
 
 fn behind(proxy: &Proxy, parameters: &str) -> Link {
-    Connection::new(&server(&format!("{}?{parameters}", proxy.url())), NAME, ())
+    link_to(&server(&format!("{}?{parameters}", proxy.url())))
 }
 
 async fn count(link: &Link) -> Result<Value, Failure> {
@@ -96,7 +95,7 @@ async fn a_cut_is_told_and_nothing_is_sent_twice() {
 #[tokio::test]
 async fn a_late_reply_is_never_taken_for_anothers() {
     let real = RealServer::redis().start();
-    let link = Connection::new(&server(&format!("{}?{PATIENT}", real.url())), NAME, ());
+    let link = link_to(&server(&format!("{}?{PATIENT}", real.url())));
     echo(&link, "warm").await.expect("it is up");
     for round in 0..20 {
         let word = format!("round-{round}");
@@ -115,7 +114,7 @@ async fn a_connection_that_is_cut_during_the_login_is_tried_again() {
         for fate in [Fate::CutBefore, Fate::CutAfter, Fate::CutReply(2)] {
             let real = RealServer::redis().start();
             let proxy = Proxy::to(real.address());
-            let link = Connection::new(&server(&format!("{}/1?{PATIENT}", proxy.url())), NAME, ());
+            let link = link_to(&server(&format!("{}/1?{PATIENT}", proxy.url())));
             proxy.on(Which::nth_named(1, name), fate.clone());
             let failure = ping(&link).await.expect_err("it was cut");
             assert!(!failure.may_have_run, "{name} {fate:?}: {failure:?}");

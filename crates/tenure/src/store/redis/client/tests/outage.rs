@@ -6,9 +6,8 @@ use std::time::{Duration, Instant};
 
 use tenure_testkit::{LIMIT, Server as RealServer, wait_until};
 
-use super::{Link, NAME, counted, link, ping, server};
+use super::{Link, counted, link, link_to, ping, server};
 use crate::store::StoreErrorClass::Transient;
-use crate::store::redis::client::connection::Connection;
 use crate::store::redis::client::failure::Cause;
 use crate::store::redis::client::resp::Command;
 
@@ -28,7 +27,7 @@ async fn ping_until_answered(link: &Link) -> usize {
 async fn a_killed_server_costs_few_attempts_and_is_found_when_it_is_back() {
     let real = RealServer::redis().start();
     let (server, times) = counted(&real.url());
-    let links: Vec<_> = (0..3).map(|_| Arc::new(Connection::new(&server, NAME, ()))).collect();
+    let links: Vec<_> = (0..3).map(|_| Arc::new(link_to(&server))).collect();
     for link in &links {
         ping(link).await.expect("it is up");
     }
@@ -150,7 +149,7 @@ async fn a_black_hole_ends_with_the_limit() {
         assert!(queued.len() < 100, "the queue never fills");
     }
     let url = format!("redis://{address}?connect_timeout=300ms&call_timeout=5s");
-    let link = Connection::new(&server(&url), NAME, ());
+    let link = link_to(&server(&url));
     let begun = Instant::now();
     let failure = ping(&link).await.expect_err("nobody answers");
     assert!(begun.elapsed() >= Duration::from_millis(299), "{failure}");

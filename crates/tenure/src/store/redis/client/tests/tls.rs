@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tenure_testkit::{Certificates, ClientCertificates, Server as RealServer};
 
 use super::fake::fake;
-use super::{NAME, ping, server};
+use super::{NAME, link_to, ping, server};
 use crate::runtime;
 use crate::store::StoreErrorClass::{Config, Refused, Transient};
 use crate::store::redis::client::connection::Connection;
@@ -31,7 +31,7 @@ fn ours((cert, key): (std::path::PathBuf, std::path::PathBuf)) -> String {
 }
 
 async fn at(url: &str) -> Result<Value, Failure> {
-    ping(&Connection::new(&server(url), NAME, ())).await
+    ping(&link_to(&server(url))).await
 }
 
 #[track_caller]

@@ -1,0 +1,123 @@
+//! Carries steps to a node of a cluster: those of many hash slots in one call, each slot for itself.
+//! A slot that is in the way of its steps is left to the one who knows where slots are.
+
+use crate::protocol::{Reply, Request};
+use crate::store::StoreError;
+
+use super::batch::Outcome;
+use super::carrier::{Carrier, Result, in_order, is_open, nonsense, of_these, reply};
+use super::client::{Value, Way};
+use super::decode::Answered;
+use super::encode::ScriptCall;
+
+/// Steps of one slot, and their places in the batch.
+struct Part {
+    places: Vec<usize>,
+    steps: Vec<Request>,
+}
+
+impl Carrier {
+    /// All steps in one call, and those that need more words in a second one.
+    pub(super) async fn carry_by_slot(&self, steps: &[Request]) -> Outcome {
+        let mut done = Vec::with_capacity(steps.len());
+        let mut parts = self.parts(steps, (0..steps.len()).collect());
+        for in_full in [false, true] {
+            if parts.is_empty() {
+                break;
+            }
+            let mut open = Vec::new();
+            for (part, answered) in parts.iter().zip(self.ask_parts(&parts, in_full).await) {
+                match answered {
+                    Ok(answered) => {
+                        for (&place, answered) in part.places.iter().zip(answered) {
+                            match reply(answered) {
+                                Some(reply) => done.push((place, Ok(reply))),
+                                None => open.push(place),
+                            }
+                        }
+                    }
+                    Err(rejection) => {
+                        let error = |&place| (place, Err(rejection.error.clone()));
+                        done.extend(part.places.iter().map(error));
+                    }
+                }
+            }
+            parts = self.parts(steps, open);
+        }
+        in_order(steps.len(), vec![done])
+    }
+
+    /// Steps of one key by themselves, with all keys named: then a node says where to go instead.
+    pub(super) async fn carry_alone(
+        &self,
+        steps: &[Request],
+        is_asking: bool,
+    ) -> Result<Vec<Reply>, StoreError> {
+        let way = if is_asking { Way::Asking } else { Way::Shared };
+        let answered = async {
+            let answered = self.ask_alone(way, steps, false).await?;
+            if answered.iter().any(is_open) {
+                return self.ask_alone(way, steps, true).await;
+            }
+            Ok(answered)
+        };
+        let answered = answered.await.map_err(|rejection| rejection.error)?;
+        answered.into_iter().map(|a| reply(a).ok_or_else(|| nonsense().error)).collect()
+    }
+
+    async fn ask_alone(&self, way: Way, steps: &[Request], in_full: bool) -> Result<Vec<Answered>> {
+        if way != Way::Asking {
+            return self.ask(way, steps, in_full).await;
+        }
+        // A slot on its way has some keys here and some not: a call that names them would be
+        // refused, while one key at a time is not.
+        let part = Part { places: (0..steps.len()).collect(), steps: steps.to_vec() };
+        let mut answered = self.ask_slots(way, &[part], in_full).await?;
+        answered.pop().unwrap_or_else(|| Err(nonsense()))
+    }
+
+    async fn ask_parts(&self, parts: &[Part], in_full: bool) -> Vec<Result<Vec<Answered>>> {
+        if let [part] = parts {
+            return vec![self.ask(self.way, &part.steps, in_full).await];
+        }
+        match self.ask_slots(self.way, parts, in_full).await {
+            Ok(answered) => answered,
+            Err(rejection) => parts.iter().map(|_| Err(rejection.clone())).collect(),
+        }
+    }
+
+    /// One call for several slots. The answer for each.
+    async fn ask_slots(
+        &self,
+        way: Way,
+        parts: &[Part],
+        in_full: bool,
+    ) -> Result<Vec<Result<Vec<Answered>>>> {
+        let in_full = in_full || self.is_asleep();
+        let calls: Vec<_> =
+            parts.iter().map(|part| ScriptCall::new(&part.steps, &self.terms, in_full)).collect();
+        let answer = self.link.eval_slots(way, &self.script, &calls, &self.terms).await;
+        let (answer, live) = answer.map_err(|failure| self.rejection(failure))?;
+        let Value::Array(answers) = answer else { return Err(nonsense()) };
+        if answers.len() != parts.len() {
+            return Err(nonsense());
+        }
+        let each = answers.into_iter().zip(parts).zip(&calls).map(|((answer, part), call)| {
+            if let Value::Error(error) = &answer {
+                return Err(self.rejection(self.link.failed_in_part(error)));
+            }
+            self.read(answer, call, &part.steps, &live)
+        });
+        Ok(each.collect())
+    }
+
+    /// The steps at these places, slot by slot.
+    fn parts(&self, steps: &[Request], mut places: Vec<usize>) -> Vec<Part> {
+        let slot = |place: usize| self.terms.template.slot(&steps[place].key);
+        places.sort_by_cached_key(|&place| slot(place));
+        places
+            .chunk_by(|&one, &other| slot(one) == slot(other))
+            .map(|places| Part { places: places.to_vec(), steps: of_these(steps, places) })
+            .collect()
+    }
+}

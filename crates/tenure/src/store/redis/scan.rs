@@ -1,0 +1,90 @@
+//! The keys of all locks, found by scanning the servers that have them, in rounds, so that these
+//! serve others in between. A lock is known by its value, and where it is not, by its record.
+
+use std::iter;
+
+use crate::store::{StoreError, StoreErrorClass};
+use crate::types::Key;
+
+use super::carrier::all;
+use super::client::Command;
+use super::keys::Scope;
+use super::node::Node;
+use super::topology::Topology;
+use super::{decode, defect};
+
+/// How many names one round looks at.
+const COUNT: u32 = 1000;
+
+/// All keys of ours that begin with `prefix` and come after `after`, in order.
+pub(super) async fn keys(
+    topology: &Topology,
+    prefix: &str,
+    after: Option<&Key>,
+) -> Result<Vec<Key>, StoreError> {
+    let is_meant =
+        |key: &Key| key.as_str().starts_with(prefix) && after.is_none_or(|after| key > after);
+    let template = &topology.settings().template;
+    let mut keys = Vec::new();
+    for node in topology.masters().await? {
+        let mut cursor = "0".to_owned();
+        loop {
+            let count = COUNT.to_string();
+            let scan = Command::of(&["SCAN", &cursor, "COUNT", &count, "TYPE", "string"]);
+            let answer = node.link.command(&scan).await?;
+            let Some((next, names)) = decode::decode_scan(answer) else {
+                return Err(defect("a SCAN was answered with something else".into()));
+            };
+            keys.extend(names.iter().filter_map(|name| template.key_of_record(name)));
+            let is_wanted =
+                |name: &&String| template.key_of_lock(name).is_some_and(|k| is_meant(&k));
+            let names: Vec<_> = names.iter().filter(is_wanted).collect();
+            let locks = ours(&node, template.scope(), &names).await?;
+            keys.extend(locks.iter().filter_map(|name| template.key_of_lock(name)));
+            if next == "0" {
+                break;
+            }
+            cursor = next;
+        }
+    }
+    keys.retain(is_meant);
+    keys.sort_unstable();
+    keys.dedup();
+    Ok(keys)
+}
+
+/// Those of some names that are locks of ours by their value.
+async fn ours(node: &Node, scope: Scope, names: &[&String]) -> Result<Vec<String>, StoreError> {
+    let mut ours = Vec::new();
+    for names in names.chunks(COUNT as usize) {
+        if scope == Scope::Server {
+            match ours_of(node, names).await {
+                // A user who may not read all of them may read some.
+                Err(error) if error.class == StoreErrorClass::Refused => {}
+                found => {
+                    ours.extend(found?);
+                    continue;
+                }
+            }
+        }
+        // One command reads the keys of one slot alone.
+        let each = names.iter().map(|name| Box::pin(ours_of(node, std::slice::from_ref(name))));
+        for found in all(each.collect()).await {
+            match found {
+                // One that has moved meanwhile is found there.
+                Err(error)
+                    if error.class == StoreErrorClass::Refused
+                        || error.class == StoreErrorClass::Config => {}
+                found => ours.extend(found?),
+            }
+        }
+    }
+    Ok(ours)
+}
+
+async fn ours_of(node: &Node, names: &[&String]) -> Result<Vec<String>, StoreError> {
+    let words: Vec<_> = iter::once("MGET").chain(names.iter().map(|n| n.as_str())).collect();
+    let answer = node.link.command(&Command::of(&words)).await?;
+    let nonsense = || defect("an MGET was answered with something else".into());
+    decode::decode_locks(answer, names).ok_or_else(nonsense)
+}

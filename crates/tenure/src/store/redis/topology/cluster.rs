@@ -1,0 +1,468 @@
+//! A cluster: steps go to the nodes that serve the slots of their keys, and where a node sends them
+//! elsewhere they follow.
+//!
+//! The map of slots is asked for when the store is opened, when a node says that it is not right,
+//! and when a link to a node has ended. It may be wrong at any time, which costs a step another
+//! way round and nothing else: a node refuses the keys that are not its own.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::protocol::{Reply, Request};
+use crate::runtime::{Moment, Runtime, timeout};
+use crate::store::{Links, StoreError, StoreErrorClass};
+use crate::types::Key;
+
+use super::super::carrier::{self, Part};
+use super::super::client::{
+    Address, Cause, Command, Dial, Dialling, Failure, Redirect, Server, ServerUrl, Transport,
+    Wanted,
+};
+use super::super::defect;
+use super::super::node::{Node, Settings};
+use super::super::slots::Slot;
+use super::slot_map::SlotMap;
+
+/// The map is asked for at most once in this time.
+const REFRESH_EVERY: Duration = Duration::from_millis(100);
+/// The first and the longest pause before a step is sent again that no node takes now.
+const FIRST_PAUSE: Duration = Duration::from_millis(2);
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+/// So many times in a row a step follows at once where it is sent; then it pauses.
+const HOPS_MAX: u32 = 4;
+
+pub(in super::super) struct Cluster {
+    url: ServerUrl,
+    transport: Transport,
+    settings: Arc<Settings>,
+    runtime: Arc<dyn Runtime>,
+    /// The addresses of the URL.
+    seeds: Vec<Address>,
+    map: Mutex<Arc<SlotMap>>,
+    /// All that are used, by their addresses.
+    nodes: Mutex<HashMap<Address, Arc<Node>>>,
+    /// Held while the map is asked for.
+    refresh: tokio::sync::Mutex<Refreshed>,
+    /// Counts the connections to all nodes.
+    links: watch::Sender<Links>,
+    /// Whichever node is there: each has the messages of all.
+    any: Arc<Server>,
+    this: Weak<Self>,
+}
+
+/// A way to whichever node is there.
+#[derive(Debug)]
+struct AnyNode {
+    cluster: Weak<Cluster>,
+    is_tls: bool,
+}
+
+impl Dial for AnyNode {
+    fn dial<'a>(&'a self, runtime: &'a dyn Runtime, until: Moment) -> Dialling<'a> {
+        Box::pin(async move {
+            let gone = || Failure::unsent(Cause::StillConnecting { last: None });
+            let cluster = self.cluster.upgrade().ok_or_else(gone)?;
+            let nodes = cluster.informants(0);
+            let mut last = None;
+            for (index, address) in nodes.iter().enumerate() {
+                let Ok(node) = cluster.node(address) else { continue };
+                // One that swallows packets must leave time for the next one.
+                let share = until.since(runtime.now())
+                    / u32::try_from(nodes.len() - index).unwrap_or(u32::MAX);
+                match node.server.dial.dial(runtime, runtime.now() + share).await {
+                    Ok(stream) => return Ok(stream),
+                    Err(failure) => last = Some(failure),
+                }
+            }
+            Err(last.unwrap_or_else(gone))
+        })
+    }
+
+    fn is_tls(&self) -> bool {
+        self.is_tls
+    }
+}
+
+/// The last time that the map was asked for.
+#[derive(Debug, Default)]
+struct Refreshed {
+    begun: Option<Moment>,
+    /// Which node is asked first the next time: one that tells an old map is not asked for ever.
+    turn: usize,
+}
+
+impl Cluster {
+    /// Nothing is connected yet.
+    pub(super) fn new(
+        url: &ServerUrl,
+        seeds: &[Address],
+        settings: Arc<Settings>,
+        runtime: &Arc<dyn Runtime>,
+    ) -> Result<Arc<Self>, StoreError> {
+        let transport = Transport::new(url.tls.as_ref(), url.limits)?;
+        let mut url = url.clone();
+        url.login.wanted = Wanted::ClusterPrimary;
+        let cluster = Arc::new_cyclic(|this| {
+            let dial = AnyNode { cluster: Weak::clone(this), is_tls: url.tls.is_some() };
+            let (login, limits) = (url.login.clone(), url.limits);
+            let any = Server::new(url.name(), Arc::new(dial), login, limits, Arc::clone(runtime));
+            Self {
+                url: url.clone(),
+                transport,
+                settings,
+                runtime: Arc::clone(runtime),
+                seeds: seeds.to_vec(),
+                map: Mutex::default(),
+                nodes: Mutex::default(),
+                refresh: tokio::sync::Mutex::default(),
+                links: watch::Sender::default(),
+                any,
+                this: Weak::clone(this),
+            }
+        });
+        let (this, links) = (Weak::clone(&cluster.this), cluster.links.subscribe());
+        runtime.spawn(Box::pin(refresh_after_cuts(this, links)));
+        Ok(cluster)
+    }
+
+    pub(super) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The counts of the connections to all nodes.
+    pub(super) fn links(&self) -> watch::Receiver<Links> {
+        self.links.subscribe()
+    }
+
+    /// Whichever node is there, for messages.
+    pub(super) fn any(&self) -> &Arc<Server> {
+        &self.any
+    }
+
+    /// Asks for the map of slots for the first time.
+    pub(super) async fn open(&self) -> Result<(), StoreError> {
+        self.refresh().await
+    }
+
+    /// The nodes that serve slots.
+    pub(super) async fn masters(&self) -> Result<Vec<Arc<Node>>, StoreError> {
+        if self.map().masters().is_empty() {
+            self.refresh().await?;
+        }
+        self.map().masters().iter().map(|master| self.node(master)).collect()
+    }
+
+    /// The node that serves the slot of a key, as far as is known.
+    pub(super) async fn master_of(&self, key: &Key) -> Result<Arc<Node>, StoreError> {
+        let slot = self.settings.template.slot(key);
+        if self.map().master(slot).is_none() {
+            self.refresh().await?;
+        }
+        self.node(self.map().master(slot).ok_or_else(unserved)?)
+    }
+
+    /// Carries out steps, wherever their keys are.
+    pub(super) async fn send(&self, steps: Vec<Request>) -> Result<Vec<Reply>, StoreError> {
+        let map = self.map();
+        let mut by_node: Vec<(Option<&Address>, Vec<usize>)> = Vec::new();
+        for (place, step) in steps.iter().enumerate() {
+            let master = map.master(self.slot(step));
+            match by_node.iter_mut().find(|(known, _)| *known == master) {
+                Some((_, places)) => places.push(place),
+                None => by_node.push((master, vec![place])),
+            }
+        }
+        let parts = by_node.into_iter().map(|(master, places)| {
+            let part = self.send_to(master.cloned(), &steps, places);
+            Box::pin(part) as Pin<Box<dyn Future<Output = Part> + Send + '_>>
+        });
+        let parts = carrier::all(parts.collect()).await;
+        let (mut done, mut left) = (Vec::with_capacity(steps.len()), Vec::new());
+        for (place, result) in parts.into_iter().flatten() {
+            match result {
+                Err(error) if may_settle(&error) => left.push((place, error)),
+                result => done.push((place, result)),
+            }
+        }
+        if !left.is_empty() {
+            done.extend(self.settle_all(&steps, left).await);
+        }
+        carrier::in_order(steps.len(), vec![done]).of_one_call()
+    }
+
+    /// Steps to one node, without following where it sends them.
+    async fn send_to(
+        &self,
+        master: Option<Address>,
+        steps: &[Request],
+        places: Vec<usize>,
+    ) -> Part {
+        let outcome = async {
+            let node = self.node(&master.ok_or_else(unserved)?)?;
+            node.send(carrier::of_these(steps, &places)).await
+        };
+        match outcome.await {
+            Ok(outcome) => places.iter().copied().zip(outcome.each(places.len())).collect(),
+            Err(error) => places.into_iter().map(|place| (place, Err(error.clone()))).collect(),
+        }
+    }
+
+    /// Steps whose node did not take them, key by key.
+    async fn settle_all(&self, steps: &[Request], left: Vec<(usize, StoreError)>) -> Part {
+        let mut errors: HashMap<usize, StoreError> = left.into_iter().collect();
+        let mut places: Vec<usize> = errors.keys().copied().collect();
+        places.sort_unstable();
+        let again = carrier::of_these(steps, &places);
+        let parts = carrier::by_key(&again).into_iter().map(|of_key| {
+            let places: Vec<_> = of_key.iter().map(|&index| places[index]).collect();
+            let tried = places.iter().filter_map(|place| errors.remove(place)).collect();
+            Box::pin(async move {
+                let results = self.settle(&carrier::of_these(steps, &places), tried).await;
+                places.into_iter().zip(results).collect::<Part>()
+            })
+        });
+        carrier::all(parts.collect()).await.into_iter().flatten().collect()
+    }
+
+    /// Steps of one key that their node did not take: until one does, or the limit of a call has
+    /// come. `tried` says how they fared.
+    async fn settle(
+        &self,
+        steps: &[Request],
+        tried: Vec<StoreError>,
+    ) -> Vec<Result<Reply, StoreError>> {
+        let until = self.runtime.now() + self.url.limits.call;
+        let mut may_have_run = tried.iter().any(|error| error.may_have_run);
+        let Some(mut last) = tried.into_iter().next() else { return Vec::new() };
+        let mut course = Course::new(self.slot(&steps[0]));
+        loop {
+            let target = self.follow(&mut course, &last).await;
+            let answered = async {
+                let (address, is_asking) = target?;
+                course.asked = Some(address.clone());
+                self.node(&address)?.send_alone(steps, is_asking).await
+            };
+            match answered.await {
+                Ok(replies) => {
+                    let told = |(reply, step): (Reply, &Request)| {
+                        if may_have_run {
+                            carrier::repeated(&step.op, reply, &last)
+                        } else {
+                            Ok(reply)
+                        }
+                    };
+                    return replies.into_iter().zip(steps).map(told).collect();
+                }
+                Err(error) => {
+                    may_have_run |= error.may_have_run;
+                    let may_settle = may_settle(&error) && self.runtime.now() < until;
+                    last = error;
+                    if !may_settle {
+                        let error = StoreError { may_have_run, source: None, ..last };
+                        return steps.iter().map(|_| Err(error.clone())).collect();
+                    }
+                }
+            }
+        }
+    }
+
+    /// Which node a step goes to next, and whether behind `ASKING`. It waits where nobody takes the
+    /// step now.
+    async fn follow(
+        &self,
+        course: &mut Course,
+        last: &StoreError,
+    ) -> Result<(Address, bool), StoreError> {
+        let at = |host: Option<Arc<str>>, port| {
+            let same_host = || course.asked.as_ref().map(|(host, _)| Arc::clone(host));
+            host.or_else(same_host).map(|host| (host, port))
+        };
+        let (target, is_asking) = match redirect(last) {
+            Some(Redirect::Moved { host, port }) => (at(host, port), false),
+            Some(Redirect::Ask { host, port }) => (at(host, port), true),
+            Some(Redirect::Again) | None => (None, false),
+        };
+        course.hops += 1;
+        if target.is_none() && course.hops > 1 || course.hops > HOPS_MAX {
+            self.runtime.sleep_until(self.runtime.now() + course.pause).await;
+            course.pause = (course.pause * 2).min(LONGEST_PAUSE);
+        }
+        match target {
+            Some(target) => {
+                if !is_asking {
+                    let mut map = self.map.lock().unwrap_or_else(PoisonError::into_inner);
+                    Arc::make_mut(&mut map).set(course.slot, &target);
+                    drop(map);
+                    self.refresh_soon();
+                }
+                Ok((target, is_asking))
+            }
+            None => {
+                // The node that was asked may know more when it is asked alone.
+                if course.hops > 1 || redirect(last).is_none() {
+                    self.refresh().await?;
+                }
+                let master = self.map().master(course.slot).cloned();
+                Ok((master.ok_or_else(unserved)?, false))
+            }
+        }
+    }
+
+    /// Asks for the map, unless that was done just now.
+    async fn refresh(&self) -> Result<(), StoreError> {
+        let asked_at = self.runtime.now();
+        let mut refreshed = self.refresh.lock().await;
+        if let Some(begun) = refreshed.begun {
+            if begun >= asked_at {
+                return Ok(());
+            }
+            self.runtime.sleep_until(begun + REFRESH_EVERY).await;
+        }
+        refreshed.begun = Some(self.runtime.now());
+        refreshed.turn += 1;
+        let mut last = None;
+        for address in self.informants(refreshed.turn) {
+            match self.ask(&address).await {
+                Ok(map) => {
+                    self.keep_only(&map);
+                    *self.map.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(map);
+                    return Ok(());
+                }
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.unwrap_or_else(unserved))
+    }
+
+    /// The nodes that may know the map: first those that are connected, each in its turn.
+    fn informants(&self, turn: usize) -> Vec<Address> {
+        let mut all = self.map().masters();
+        let turn = turn % all.len().max(1);
+        all.rotate_left(turn);
+        let seeds = self.seeds.iter().filter(|seed| !all.contains(seed)).cloned();
+        all.extend(seeds.collect::<Vec<_>>());
+        let nodes = self.nodes();
+        all.sort_by_key(|address| !nodes.get(address).is_some_and(|node| node.link.is_open()));
+        all
+    }
+
+    /// The map, as the node at this address tells it. It leaves time for others.
+    async fn ask(&self, address: &Address) -> Result<SlotMap, StoreError> {
+        let node = self.node(address)?;
+        let until = self.runtime.now() + self.url.limits.call / 2;
+        let slots = Command::of(&["CLUSTER", "SLOTS"]);
+        let answer = timeout(&*self.runtime, until, node.link.command(&slots)).await;
+        let answer = answer.ok_or_else(|| silent(address))??;
+        SlotMap::read(answer, address)
+            .ok_or_else(|| defect("CLUSTER SLOTS was answered with something else".into()))
+    }
+
+    /// Asks for the map, without waiting for it.
+    fn refresh_soon(&self) {
+        let this = Weak::clone(&self.this);
+        self.runtime.spawn(Box::pin(async move {
+            if let Some(cluster) = this.upgrade() {
+                // A step that needs it says what is in the way.
+                let _failed = cluster.refresh().await;
+            }
+        }));
+    }
+
+    /// Gives up nodes that serve nothing any more.
+    fn keep_only(&self, map: &SlotMap) {
+        let masters = map.masters();
+        let is_used = |address: &Address| masters.contains(address) || self.seeds.contains(address);
+        self.nodes().retain(|address, _| is_used(address));
+    }
+
+    /// The node at this address.
+    fn node(&self, address: &Address) -> Result<Arc<Node>, StoreError> {
+        let mut nodes = self.nodes();
+        if let Some(node) = nodes.get(address) {
+            return Ok(Arc::clone(node));
+        }
+        let (host, port) = address;
+        let dial = Arc::new(self.transport.to(host, *port)?);
+        let name = self.url.name_of(host, *port);
+        let (login, limits) = (self.url.login.clone(), self.url.limits);
+        let server = Server::new(name, dial, login, limits, Arc::clone(&self.runtime));
+        let node = Arc::new(Node::new(server, &self.settings, self.links.clone()));
+        nodes.insert(address.clone(), Arc::clone(&node));
+        Ok(node)
+    }
+
+    fn slot(&self, step: &Request) -> Slot {
+        self.settings.template.slot(&step.key)
+    }
+
+    fn map(&self) -> Arc<SlotMap> {
+        Arc::clone(&self.map.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn nodes(&self) -> MutexGuard<'_, HashMap<Address, Arc<Node>>> {
+        self.nodes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The way of a step through the cluster.
+struct Course {
+    slot: Slot,
+    /// The node that was asked last.
+    asked: Option<Address>,
+    hops: u32,
+    pause: Duration,
+}
+
+impl Course {
+    fn new(slot: Slot) -> Self {
+        Self { slot, asked: None, hops: 0, pause: FIRST_PAUSE }
+    }
+}
+
+/// Asks for the map again whenever a link to a node has ended: another may have taken its place.
+async fn refresh_after_cuts(cluster: Weak<Cluster>, mut links: watch::Receiver<Links>) {
+    let mut seen = links.borrow_and_update().cut;
+    while links.changed().await.is_ok() {
+        let cut = links.borrow_and_update().cut;
+        if std::mem::replace(&mut seen, cut) != cut {
+            let Some(cluster) = cluster.upgrade() else { return };
+            let _failed = cluster.refresh().await;
+        }
+    }
+}
+
+/// Whether another try may do better, at another node or later.
+fn may_settle(error: &StoreError) -> bool {
+    let is_unsent = error.class == StoreErrorClass::Transient && !error.may_have_run;
+    is_unsent || redirect(error).is_some()
+}
+
+fn redirect(error: &StoreError) -> Option<Redirect> {
+    error.source.as_ref()?.downcast_ref::<Failure>()?.redirect()
+}
+
+fn silent((host, port): &Address) -> StoreError {
+    let message = format!("the node {host}:{port} did not tell in time where the slots are");
+    StoreError { class: StoreErrorClass::Transient, message, may_have_run: false, source: None }
+}
+
+fn unserved() -> StoreError {
+    StoreError {
+        class: StoreErrorClass::Transient,
+        message: "no node of the cluster serves the hash slot of this key: look at CLUSTER INFO"
+            .into(),
+        may_have_run: false,
+        source: None,
+    }
+}
+
+impl fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cluster").field("masters", &self.map().masters()).finish_non_exhaustive()
+    }
+}
