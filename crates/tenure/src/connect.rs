@@ -91,17 +91,7 @@ const STORES: &[StoreEntry] = &[
     #[cfg(feature = "redis")]
     StoreEntry {
         scheme: "redis",
-        also: &[
-            "rediss",
-            "redis+unix",
-            "redis+cluster",
-            "rediss+cluster",
-            "valkey",
-            "valkeys",
-            "valkey+unix",
-            "valkey+cluster",
-            "valkeys+cluster",
-        ],
+        also: &["rediss", "redis+unix", "valkey", "valkeys", "valkey+unix"],
         example: "redis://cache.internal:6379/0",
         about: "a Redis (6.2 or newer) or Valkey (7.2 or newer) server, shared by all hosts that \
                 reach it",
@@ -118,6 +108,18 @@ const STORES: &[StoreEntry] = &[
         example: "redis+sentinel://s1,s2,s3/mymaster/0",
         about: "the Redis or Valkey server that these Sentinels name as the primary, shared by all \
                 hosts that reach it",
+        survives: "crashes of every holder; a failover only what was replicated before",
+        reads_parameters: true,
+        name: crate::store::Redis::name_in,
+        open: open_redis,
+    },
+    #[cfg(feature = "redis")]
+    StoreEntry {
+        scheme: "redis+cluster",
+        also: &["rediss+cluster", "valkey+cluster", "valkeys+cluster"],
+        example: "redis+cluster://h1,h2,h3",
+        about: "the Redis or Valkey cluster that these nodes belong to, shared by all hosts that \
+                reach its nodes",
         survives: "crashes of every holder; a failover only what was replicated before",
         reads_parameters: true,
         name: crate::store::Redis::name_in,
@@ -175,6 +177,11 @@ pub fn stores() -> &'static [StoreEntry] {
 /// | `sentinel_tls=yes`, `sentinel_tls=no` | TLS, or plain text | as for the servers |
 /// | `sentinel_ca=PATH`, `sentinel_cert=PATH`, `sentinel_key=PATH` | TLS | as for the servers |
 /// | `sentinel_server_name=NAME` | TLS | the Sentinel's host |
+///
+/// A cluster is `redis+cluster://USER:PASSWORD@H1,H2,H3` (`rediss+cluster://` for TLS;
+/// `valkey+cluster://` and `valkeys+cluster://` are the same): some of its nodes, which name the
+/// others. All nodes must be reachable under the addresses that they announce. It has database 0
+/// alone, and no step over several keys.
 ///
 /// White space or another invisible character at either end of a URL, and control characters in
 /// it, are refused: they would name another store than the one that is meant.

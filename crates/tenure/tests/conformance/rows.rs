@@ -220,4 +220,34 @@ rows! {
         World::behind_sentinels(Flavour::Valkey, 2), one_of_five_contract;
     sentinel_one_of_one: "semaphore", "redis+sentinel", "two handles",
         World::behind_sentinels(Flavour::Redis, 2), one_of_one_contract;
+    cluster_mutex_one: "mutex", "redis+cluster", "one handle",
+        World::in_cluster(Flavour::Redis, 1), mutex_contract;
+    cluster_mutex_two: "mutex", "redis+cluster", "two handles",
+        World::in_cluster(Flavour::Valkey, 2), mutex_contract;
+    cluster_reentrant_one: "reentrant", "redis+cluster", "one handle",
+        World::in_cluster(Flavour::Redis, 1), reentrant_contract;
+    cluster_reentrant_two: "reentrant", "redis+cluster", "two handles",
+        World::in_cluster(Flavour::Valkey, 2), reentrant_contract;
+    cluster_multi_lock_one: "multi_lock", "redis+cluster", "one handle",
+        World::in_cluster(Flavour::Redis, 1), multi_lock_contract;
+    cluster_multi_lock_two: "multi_lock", "redis+cluster", "two handles",
+        World::in_cluster(Flavour::Valkey, 2), multi_lock_contract;
+    cluster_rwlock_one: "rwlock", "redis+cluster", "one handle",
+        World::in_cluster(Flavour::Redis, 1), rwlock_contract;
+    cluster_rwlock_two: "rwlock", "redis+cluster", "two handles",
+        World::in_cluster(Flavour::Valkey, 2), rwlock_contract;
+    cluster_election_one: "election", "redis+cluster", "one handle",
+        World::in_cluster(Flavour::Redis, 1), election_contract;
+    cluster_election_two: "election", "redis+cluster", "two handles",
+        World::in_cluster(Flavour::Valkey, 2), election_contract;
+    cluster_once_one: "once", "redis+cluster", "one handle",
+        World::in_cluster(Flavour::Redis, 1), once_contract;
+    cluster_once_two: "once", "redis+cluster", "two handles",
+        World::in_cluster(Flavour::Valkey, 2), once_contract;
+    cluster_semaphore_one: "semaphore", "redis+cluster", "one handle",
+        World::in_cluster(Flavour::Redis, 1), one_of_five_contract;
+    cluster_semaphore_two: "semaphore", "redis+cluster", "two handles",
+        World::in_cluster(Flavour::Valkey, 2), one_of_five_contract;
+    cluster_one_of_one: "semaphore", "redis+cluster", "two handles",
+        World::in_cluster(Flavour::Redis, 2), one_of_one_contract;
 }

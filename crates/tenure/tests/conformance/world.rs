@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use tenure::protocol::{self, FenceRule, Inspection, Op, Queueing, Reply, Request, State};
 use tenure::store::{Memory, Store};
 use tenure::{Claim, Fence, Guard, Key, Label, Locks, LocksOptions, Owner, Released, runtime};
-use tenure_testkit::{Flavour, Sentinels, Server};
+use tenure_testkit::{Cluster, Flavour, Sentinels, Server};
 
 use crate::lock::{Acquire, Lock, Share};
 
@@ -28,6 +28,7 @@ enum Home {
     Dir(TempDir),
     Server(Server),
     Sentinels(Arc<Sentinels>),
+    Cluster(Arc<Cluster>),
     Nodes(Box<dyn std::fmt::Debug>),
 }
 
@@ -91,12 +92,18 @@ impl World {
 
     /// At a group that other cases use at the same time, under names of this world's own.
     pub(crate) async fn behind_sentinels(flavour: Flavour, handles: usize) -> Self {
-        static WORLDS: AtomicUsize = AtomicUsize::new(0);
         let group = tokio::task::spawn_blocking(move || shared_group(flavour)).await;
         let group = group.expect("a group starts");
-        let number = WORLDS.fetch_add(1, Ordering::Relaxed);
-        let url = format!("{}?key_template=world-{number}:{{name}}", group.url());
+        let url = format!("{}?{}", group.url(), names_of_its_own());
         Self::at_url(Home::Sentinels(group), &url, handles).await
+    }
+
+    /// In a cluster that other cases use at the same time, under names of this world's own.
+    pub(crate) async fn in_cluster(flavour: Flavour, handles: usize) -> Self {
+        let cluster = tokio::task::spawn_blocking(move || shared_cluster(flavour)).await;
+        let cluster = cluster.expect("a cluster starts");
+        let url = format!("{}?{}", cluster.url(), names_of_its_own());
+        Self::at_url(Home::Cluster(cluster), &url, handles).await
     }
 
     async fn at_url(home: Home, url: &str, handles: usize) -> Self {
@@ -237,17 +244,38 @@ impl World {
     }
 }
 
+/// A parameter of a URL.
+fn names_of_its_own() -> String {
+    static WORLDS: AtomicUsize = AtomicUsize::new(0);
+    format!("key_template=world-{}:{{name}}", WORLDS.fetch_add(1, Ordering::Relaxed))
+}
+
+/// One value of each flavour, while anybody has it.
+type Shared<T> = Mutex<[Weak<T>; 2]>;
+
 /// The group of a flavour that all worlds of this process share while there are any. It fails over
 /// at no case's pleasure: a busy machine must not look like a dead one.
 fn shared_group(flavour: Flavour) -> Arc<Sentinels> {
-    static GROUPS: Mutex<[Weak<Sentinels>; 2]> = Mutex::new([Weak::new(), Weak::new()]);
-    let mut groups = GROUPS.lock().unwrap_or_else(PoisonError::into_inner);
+    static GROUPS: Shared<Sentinels> = Mutex::new([Weak::new(), Weak::new()]);
+    let calm = Duration::from_secs(60);
+    shared(&GROUPS, flavour, || Sentinels::of(flavour).with_down_after(calm).start())
+}
+
+/// The same of clusters.
+fn shared_cluster(flavour: Flavour) -> Arc<Cluster> {
+    static CLUSTERS: Shared<Cluster> = Mutex::new([Weak::new(), Weak::new()]);
+    let calm = Duration::from_secs(60);
+    let cluster = || Cluster::of(flavour).with_replicas(0).with_node_timeout(calm).start();
+    shared(&CLUSTERS, flavour, cluster)
+}
+
+fn shared<T>(all: &Shared<T>, flavour: Flavour, start: impl FnOnce() -> T) -> Arc<T> {
+    let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
     let index = Flavour::ALL.iter().position(|of| *of == flavour).expect("a known flavour");
-    groups[index].upgrade().unwrap_or_else(|| {
-        let group = Sentinels::of(flavour).with_down_after(Duration::from_secs(60)).start();
-        let group = Arc::new(group);
-        groups[index] = Arc::downgrade(&group);
-        group
+    all[index].upgrade().unwrap_or_else(|| {
+        let started = Arc::new(start());
+        all[index] = Arc::downgrade(&started);
+        started
     })
 }
 

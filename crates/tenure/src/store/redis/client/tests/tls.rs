@@ -6,10 +6,9 @@ use std::sync::Arc;
 use tenure_testkit::{Certificates, ClientCertificates, Server as RealServer};
 
 use super::fake::fake;
-use super::{NAME, link_to, ping, server};
+use super::{link_to, ping, server};
 use crate::runtime;
 use crate::store::StoreErrorClass::{Config, Refused, Transient};
-use crate::store::redis::client::connection::Connection;
 use crate::store::redis::client::failure::Failure;
 use crate::store::redis::client::resp::Value;
 use crate::store::redis::client::server::Server;
