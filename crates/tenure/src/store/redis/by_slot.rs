@@ -1,11 +1,11 @@
-//! Carries steps to a node of a cluster: those of many hash slots in one call, each slot for itself.
-//! A slot that is in the way of its steps is left to the one who knows where slots are.
+//! Carries steps to a node of a cluster: those of many hash slots in one call, each slot for
+//! itself. A slot that is in the way of its steps is left to the one who knows where slots are.
 
 use crate::protocol::{Reply, Request};
 use crate::store::StoreError;
 
 use super::batch::Outcome;
-use super::carrier::{Carrier, Result, in_order, is_open, nonsense, of_these, reply};
+use super::carrier::{Carrier, Result, in_order, nonsense, of_these, reply};
 use super::client::{Value, Way};
 use super::decode::Answered;
 use super::encode::ScriptCall;
@@ -47,32 +47,26 @@ impl Carrier {
         in_order(steps.len(), vec![done])
     }
 
-    /// Steps of one key by themselves, with all keys named: then a node says where to go instead.
+    /// Steps of one key by themselves, with all parts of the key named: then a node says where to go
+    /// instead, and says so only if it has none of them.
     pub(super) async fn carry_alone(
         &self,
         steps: &[Request],
         is_asking: bool,
     ) -> Result<Vec<Reply>, StoreError> {
-        let way = if is_asking { Way::Asking } else { Way::Shared };
-        let answered = async {
-            let answered = self.ask_alone(way, steps, false).await?;
-            if answered.iter().any(is_open) {
-                return self.ask_alone(way, steps, true).await;
-            }
-            Ok(answered)
+        let answered = if is_asking {
+            self.ask_on_its_way(steps).await
+        } else {
+            self.ask(Way::Shared, steps, true).await
         };
-        let answered = answered.await.map_err(|rejection| rejection.error)?;
+        let answered = answered.map_err(|rejection| rejection.error)?;
         answered.into_iter().map(|a| reply(a).ok_or_else(|| nonsense().error)).collect()
     }
 
-    async fn ask_alone(&self, way: Way, steps: &[Request], in_full: bool) -> Result<Vec<Answered>> {
-        if way != Way::Asking {
-            return self.ask(way, steps, in_full).await;
-        }
-        // A slot on its way has some keys here and some not: a call that names them would be
-        // refused, while one key at a time is not.
+    /// Of a slot on its way here some keys are missing: a call that names them would be refused.
+    async fn ask_on_its_way(&self, steps: &[Request]) -> Result<Vec<Answered>> {
         let part = Part { places: (0..steps.len()).collect(), steps: steps.to_vec() };
-        let mut answered = self.ask_slots(way, &[part], in_full).await?;
+        let mut answered = self.ask_slots(Way::Asking, &[part], true).await?;
         answered.pop().unwrap_or_else(|| Err(nonsense()))
     }
 

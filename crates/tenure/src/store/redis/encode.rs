@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::protocol::{Acquire, Group, Op, Request};
 
 use super::client::Command;
-use super::keys::{self, Template};
+use super::keys::{self, Scope, Template};
 use super::words::{Run, Words, run_of};
 
 /// The settings that are the same for all calls of a store.
@@ -60,7 +60,7 @@ impl ScriptCall {
         if has_number {
             terms.template.own_names(&terms.sender, &steps[0].key, &mut keys);
         }
-        if terms.is_guarded() {
+        if terms.is_guarded() && terms.template.scope() == Scope::Server {
             keys.text(keys::MARKER);
         }
         let others = append_fast(&fast, steps, &terms.template, (&mut keys, &mut args));
@@ -95,7 +95,7 @@ impl ScriptCall {
     pub(super) fn command(
         &self,
         head: [&str; 2],
-        guard: Option<&str>,
+        guard: &[String],
         number: Option<u64>,
     ) -> Command {
         let size = head[0].len() + head[1].len() + 16 + self.bytes();
@@ -106,19 +106,21 @@ impl ScriptCall {
         command
     }
 
-    /// The command for several slots of a node, each of which has a call.
+    /// The command for several slots of a node, each of which has a call. `is_asking`: the one slot is
+    /// on its way to the node.
     pub(super) fn command_of_slots(
         calls: &[Self],
-        head: [&str; 2],
-        guard: Option<&str>,
+        (head, is_asking): ([&str; 2], bool),
+        guard: &[String],
         mut number: impl FnMut() -> u64,
     ) -> Command {
         let count = |call: &Self| 2 + call.keys.len() + call.args(guard);
         let size = head[0].len() + head[1].len() + 16;
         let size = size + calls.iter().map(|call| call.bytes() + 16).sum::<usize>();
-        let mut command = Command::with_capacity(3 + calls.iter().map(count).sum::<usize>(), size);
+        let mut command = Command::with_capacity(4 + calls.iter().map(count).sum::<usize>(), size);
         head.iter().for_each(|word| command.word(word.as_bytes()));
         command.number(0);
+        command.number(is_asking.into());
         for call in calls {
             command.number(call.keys.len() as u64);
             command.number(call.args(guard) as u64);
@@ -128,21 +130,19 @@ impl ScriptCall {
     }
 
     /// The number of arguments that are no keys.
-    fn args(&self, guard: Option<&str>) -> usize {
-        2 + usize::from(guard.is_some()) + self.args.len()
+    fn args(&self, guard: &[String]) -> usize {
+        2 + guard.len() + self.args.len()
     }
 
     fn bytes(&self) -> usize {
         32 + self.keys.bytes() + self.args.bytes()
     }
 
-    fn append_words(&self, guard: Option<&str>, number: Option<u64>, command: &mut Command) {
+    fn append_words(&self, guard: &[String], number: Option<u64>, command: &mut Command) {
         self.keys.iter().for_each(|word| command.word(word));
         command.number(number.unwrap_or_default());
         command.number(self.fast as u64);
-        if let Some(guard) = guard {
-            command.word(guard.as_bytes());
-        }
+        guard.iter().for_each(|word| command.word(word.as_bytes()));
         self.args.iter().for_each(|word| command.word(word));
     }
 }

@@ -37,10 +37,15 @@ pub(super) const FENCE: &str = "tenure:\u{1}fence";
 /// The marker of the restart guard, without a ttl. A server that forgets its keys forgets it too,
 /// and each run of a server replaces that of the run before.
 pub(super) const MARKER: &str = "tenure:\u{1}known";
+/// The marker of a node of a cluster, in one of its slots.
+pub(super) fn marker_of(slot: Slot) -> String {
+    format!("{MARKER}:{{{}}}", number_of(slot))
+}
+
 /// The beginning of the keys with the number of each sender's last call; the sender follows.
 pub(super) const CALLS: &str = "tenure:\u{1}calls:";
 
-/// What stands between the number of a slot and a lock. Neither a key nor a template has a control
+/// Stands between the number of a slot and a lock. Neither a key nor a template has a control
 /// character.
 const BEHIND_NUMBER: &str = "}:\u{2}";
 
@@ -92,7 +97,7 @@ impl Template {
         slot_of(&self.lock_of(key))
     }
 
-    /// What is kept for all locks and for the calls of `sender`, beside the lock of `key`: once for
+    /// The names of what is kept for all locks and for the calls of `sender`: once for
     /// a server, or for each slot.
     pub(super) fn own_names(&self, sender: &str, key: &Key, words: &mut Words) {
         match self.scope {
@@ -390,9 +395,9 @@ mod tests {
         /// One command may reach all that a step needs.
         #[test]
         fn all_names_of_a_lock_are_of_one_slot(
-            (text, key) in (prop_oneof![Just("{name}".to_owned()), Just("a{{name}}".to_owned())], pieces()),
+            (text, key) in (prop_oneof![Just("{name}"), Just("a{{name}}")], pieces()),
         ) {
-            let (Ok(template), Ok(key)) = (Template::parse(&text), Key::new(key)) else {
+            let (Ok(template), Ok(key)) = (Template::parse(text), Key::new(key)) else {
                 return Ok(());
             };
             let template = template.within(Scope::Slot);

@@ -9,10 +9,13 @@ use crate::protocol::Guarded;
 use crate::runtime::Moment;
 use crate::store::Links;
 
-use super::client::{Command, Connection, Failure, Live, Readiness, Script, Server, Value, Way};
+use super::client::{
+    Command, Connection, Failure, Live, Readiness, Script, Server, Value, Way, other_server,
+};
 use super::decode::Told as ServerInfo;
 use super::encode::{ScriptCall, Terms};
 use super::marker::{Guarding, Marker, RestartGuard};
+use super::slots::Slot;
 use tokio_util::sync::CancellationToken;
 
 #[derive(Debug)]
@@ -83,8 +86,8 @@ impl Link {
         terms: &Terms,
     ) -> Result<(Value, Arc<Live<Option<Guarding>>>), Failure> {
         let pack = |session: &Option<Guarding>, head: [&str; 2]| {
-            let guard = self.guard_word(session, terms);
-            call.command(head, guard.as_deref(), call.has_number.then(|| terms.next_number()))
+            let guard = self.guard_words(session, terms);
+            call.command(head, &guard, call.has_number.then(|| terms.next_number()))
         };
         self.connection.eval(way, script, pack).await
     }
@@ -98,21 +101,33 @@ impl Link {
         terms: &Terms,
     ) -> Result<(Value, Arc<Live<Option<Guarding>>>), Failure> {
         let pack = |session: &Option<Guarding>, head: [&str; 2]| {
-            let guard = self.guard_word(session, terms);
-            ScriptCall::command_of_slots(calls, head, guard.as_deref(), || terms.next_number())
+            let guard = self.guard_words(session, terms);
+            let head = (head, way == Way::Asking);
+            ScriptCall::command_of_slots(calls, head, &guard, || terms.next_number())
         };
         self.connection.eval(way, script, pack).await
     }
 
-    fn guard_word(&self, session: &Option<Guarding>, terms: &Terms) -> Option<String> {
-        let guarding = session.as_ref().filter(|_| terms.is_guarded())?;
-        Some(guarding.watch.told(self.now()).word())
+    fn guard_words(&self, session: &Option<Guarding>, terms: &Terms) -> Vec<String> {
+        let guarding = session.as_ref().filter(|_| terms.is_guarded());
+        guarding.map_or_else(Vec::new, |guarding| guarding.words(self.now()))
+    }
+
+    /// Gives the connection up if its marker is of a slot that is not this server's any more, by
+    /// `is_here`: the next one has another.
+    pub(super) fn leave_marker(&self, is_here: impl Fn(Slot) -> bool) {
+        let is_lost = |session: &Option<Guarding>| {
+            session.as_ref().and_then(|guarding| guarding.slot).is_some_and(|slot| !is_here(slot))
+        };
+        if self.connection.in_session(is_lost) == Some(true) {
+            self.connection.retire(&other_server());
+        }
     }
 
     /// An error that the server answered for a part of a call.
     pub(super) fn failed_in_part(&self, error: &str) -> Failure {
         let failure = Failure::answered("EVALSHA", error);
-        // What the script had done before stands.
+        // The script may have done other things before, which stand.
         let failure = Failure { may_have_run: true, ..failure };
         failure.without(&self.connection.server().login.secrets)
     }

@@ -16,8 +16,10 @@ use crate::runtime::{Moment, Runtime};
 
 use super::client::{Cause, Command, Failure, Greet, Talk, other_server};
 use super::decode::{self, Told as ServerInfo};
-use super::keys;
+use super::keys::{self, Scope};
 use super::scripts::{self, with_clock};
+use super::slots::Slot;
+use super::topology::slot_map;
 
 /// The time for which a server must be known before it grants anything new.
 #[derive(Debug)]
@@ -28,6 +30,7 @@ pub(super) struct RestartGuard {
     pub(super) up_for: Option<Duration>,
     /// A key of the server whose value is the time in place of its clock, for tests.
     pub(super) clock: Option<String>,
+    pub(super) scope: Scope,
     pub(super) runtime: Arc<dyn Runtime>,
     /// The knowledge of the last connection.
     pub(super) last: Mutex<Option<Arc<Watch>>>,
@@ -38,6 +41,16 @@ pub(super) struct RestartGuard {
 pub(super) struct Guarding {
     pub(super) server: ServerInfo,
     pub(super) watch: Arc<Watch>,
+    /// In a cluster: the slot of the marker, one of those that the server has.
+    pub(super) slot: Option<Slot>,
+}
+
+impl Guarding {
+    /// The arguments of a script that grants nothing new unless it finds the marker.
+    pub(super) fn words(&self, now: Moment) -> Vec<String> {
+        let told = self.watch.told(now).word();
+        std::iter::once(told).chain(self.slot.map(keys::marker_of)).collect()
+    }
 }
 
 /// A marker, as a server tells it.
@@ -85,24 +98,28 @@ impl Greet for RestartGuard {
             // The marker is the server's, and one watch follows it.
             let is_same = (&server.run_id, &server.replica_of)
                 == (&known.server.run_id, &known.server.replica_of);
-            let watch = Arc::clone(&known.watch);
+            let (watch, slot) = (Arc::clone(&known.watch), known.slot);
             return if is_same {
-                Ok(Some(Guarding { server, watch }))
+                Ok(Some(Guarding { server, watch, slot }))
             } else {
                 Err(other_server())
             };
         }
+        let slot = match self.scope {
+            Scope::Server => None,
+            Scope::Slot => Some(slot_of_its_own(talk).await?),
+        };
         // A replica must not be written to, and has no marker of its own.
         let marker = match server.replica_of {
             Some(_) => None,
-            None => Some(self.meet(talk, &server.run_id).await?),
+            None => Some(self.meet(talk, &server.run_id, slot).await?),
         };
         let now = self.runtime.now();
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let watch = Watch::new(self, (&server.run_id, marker), now, last.as_deref());
         let watch = Arc::new(watch);
         *last = Some(Arc::clone(&watch));
-        Ok(Some(Guarding { server, watch }))
+        Ok(Some(Guarding { server, watch, slot }))
     }
 
     fn ended(&self, session: &Option<Guarding>, now: Moment) {
@@ -115,20 +132,36 @@ impl Greet for RestartGuard {
 impl RestartGuard {
     #[cfg(test)]
     pub(super) fn off(runtime: Arc<dyn Runtime>) -> Self {
-        Self { span: Duration::ZERO, up_for: None, clock: None, runtime, last: Mutex::default() }
+        let (span, scope) = (Duration::ZERO, Scope::Server);
+        Self { span, up_for: None, clock: None, scope, runtime, last: Mutex::default() }
     }
 
     /// The marker of a server, which is set if there is none.
-    async fn meet(&self, talk: &mut Talk<'_>, run_id: &str) -> Result<Marker, Failure> {
+    async fn meet(
+        &self,
+        talk: &mut Talk<'_>,
+        run_id: &str,
+        slot: Option<Slot>,
+    ) -> Result<Marker, Failure> {
         let script = match &self.clock {
             Some(key) => with_clock(&scripts::MEET, key).into(),
             None => Cow::Borrowed(scripts::MEET.as_str()),
         };
         let known_for = self.up_for.unwrap_or_default().as_micros().to_string();
-        let words = ["EVAL", &*script, "1", keys::MARKER, run_id, &known_for];
+        let key = slot.map_or_else(|| keys::MARKER.to_owned(), keys::marker_of);
+        let words = ["EVAL", &*script, "1", &key, run_id, &known_for];
         let answer = talk.ask(&Command::of(&words)).await?;
         decode::decode_marker(answer).ok_or_else(|| nonsense("EVAL"))
     }
+}
+
+/// The first of the slots that a node of a cluster has.
+async fn slot_of_its_own(talk: &mut Talk<'_>) -> Result<Slot, Failure> {
+    let own = talk.ask(&Command::of(&["CLUSTER", "MYID"])).await?;
+    let own = decode::decode_word(own).ok_or_else(|| nonsense("CLUSTER MYID"))?;
+    let ranges = talk.ask(&Command::of(&["CLUSTER", "SLOTS"])).await?;
+    let first = slot_map::first_of(&ranges, &own).ok_or_else(|| nonsense("CLUSTER SLOTS"))?;
+    first.ok_or_else(|| Failure::unsent(Cause::NoSlots))
 }
 
 fn nonsense(command: &str) -> Failure {

@@ -99,6 +99,7 @@ impl Node {
             span: settings.restart_guard,
             up_for: settings.options.up_for,
             clock: settings.options.clock.clone(),
+            scope: settings.template.scope(),
             runtime: Arc::clone(runtime),
             last: Mutex::default(),
         };

@@ -16,8 +16,8 @@ macro_rules! fragments {
 
 /// Names and texts of all fragments.
 pub(super) const FRAGMENTS: &[(&str, &str)] = fragments!(
-    "clock" "cluster" "fast" "fast/acquire" "fast/give" "fast/group" "fast/holder" "fast/member" "fast/share"
-    "fast/share_busy" "fences" "full" "full/acquire" "full/begin" "full/finish" "full/grants"
+    "clock" "cluster" "fast" "fast/acquire" "fast/give" "fast/group" "fast/holder" "fast/member"
+    "fast/share" "fast/share_busy" "fences" "full" "full/acquire" "full/begin" "full/finish" "full/grants"
     "full/group" "full/holders" "full/inspect" "full/layout" "full/operations" "full/queue"
     "full/read" "full/release" "full/run" "full/state" "full/steps" "full/tombstones" "full/units"
     "full/value" "layout" "lock" "marker" "meet" "place" "prelude" "proposal" "server"
@@ -45,9 +45,10 @@ pub(super) fn write(preface: &str) -> Script {
 pub(super) fn preface(template: &Template, retention: Duration, guard: Duration) -> String {
     let (before, behind) = template.around();
     let (retention, has_guard) = (retention.as_millis(), !guard.is_zero());
+    let in_slots = template.scope() == Scope::Slot;
     format!(
         "local retention, before, behind = '{retention}', {before}, {behind}\n\
-         local has_guard, others_max = {has_guard}, {WITH_OTHERS_MAX}\n"
+         local has_guard, in_slots, others_max = {has_guard}, {in_slots}, {WITH_OTHERS_MAX}\n"
     )
 }
 

@@ -11,8 +11,8 @@ pub(super) const SLOTS: usize = 16_384;
 /// A hash slot.
 pub(super) type Slot = u16;
 
-/// For each slot the smallest number that, in decimal digits, belongs to it. All programs must agree
-/// on these: names with them are shared.
+/// For each slot the smallest number that, in decimal digits, belongs to it. All programs must
+/// agree on these: names with them are shared.
 static NUMBERS: LazyLock<Box<[u32]>> = LazyLock::new(|| {
     let mut numbers = vec![None; SLOTS];
     let (mut missing, mut number) = (SLOTS, 0_u32);

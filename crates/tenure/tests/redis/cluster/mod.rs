@@ -1,5 +1,6 @@
 //! A cluster of real nodes: keys of all slots, slots that move, nodes that fail.
 
+mod resharding;
 mod slots;
 
 use std::sync::OnceLock;

@@ -245,6 +245,13 @@ impl<G: Greet> Connection<G> {
         (readiness, live.pipe.misses())
     }
 
+    /// Gives the present connection up, for a reason of its user's.
+    pub(crate) fn retire(&self, why: &Failure) {
+        if let Some(live) = self.line.shared() {
+            self.line.retire(&live, why);
+        }
+    }
+
     /// Gives the direct connection up.
     pub(crate) fn close_direct(&self) {
         self.line.close_direct();

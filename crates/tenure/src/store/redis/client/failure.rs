@@ -52,6 +52,8 @@ pub(crate) enum Cause {
     NoCluster,
     /// It is a replica, and takes no writes.
     Replica,
+    /// It is a node of a cluster without any hash slot.
+    NoSlots,
     /// The server is older than what is supported.
     TooOld { server: String, version: String },
     /// The connection was being made until the request's own limit came.
@@ -228,6 +230,7 @@ impl Cause {
             Self::Server(says) => says.class(),
             Self::Sentinels(fault) => fault.class(),
             Self::Replica
+            | Self::NoSlots
             | Self::NoAddress { .. }
             | Self::NobodyListens { .. }
             | Self::CannotConnect { .. }
@@ -284,7 +287,10 @@ impl fmt::Display for Cause {
             Self::Sentinels(fault) => write!(f, "{fault}"),
             Self::Cluster => f.write_str(IN_CLUSTER),
             Self::NoCluster => f.write_str(
-                "this server is no node of a cluster: a single server is named by redis://HOST:6379",
+                "this server is no node of a cluster: name a single server as redis://HOST:6379",
+            ),
+            Self::NoSlots => f.write_str(
+                "this node of the cluster has no hash slots, so nothing is locked there",
             ),
             Self::Replica => f.write_str(
                 "this server is a replica and takes no writes: a failover may be under way",

@@ -1,5 +1,5 @@
-//! What a node of a cluster answers when it is not the one to ask: where to go instead, or that the
-//! same is to be asked again. (Redis Cluster specification, *Redirection and resharding*.)
+//! The ways on that a node of a cluster answers when it is not the one to ask: another node, or the
+//! same again. (Redis Cluster specification, *Redirection and resharding*.)
 
 use std::sync::Arc;
 

@@ -2,8 +2,9 @@
 -- its own largest fence and its own call numbers, which move with it from node to node.
 --
 -- KEYS    as in steps.lua, all of one slot; or none, where the slots may be many
--- ARGV    with keys as in steps.lua; without, for each slot the number of its keys, the number of
---         its other arguments, and then both
+-- ARGV    with keys as in steps.lua; without, first 1 if the slot is on its way to this node (the
+--         call comes behind ASKING), or 0, and then for each slot the number of its keys, the number
+--         of its other arguments, and both
 -- answer  with keys as in steps.lua; without, a list of the same for each slot, or of its error: a
 --         slot that is not, or no longer, this node's fails alone
 -- atomic  as in steps.lua, for each slot
@@ -19,7 +20,17 @@ local function carry_out(KEYS, ARGV)
 end
 
 if #KEYS > 0 then return carry_out(KEYS, ARGV) end
-local words, answers, at = ARGV, {}, 0
+local words, answers, at = ARGV, {}, 1
+if words[1] == '1' then
+  -- Of several keys in one command none may be missing while their slot is on its way.
+  local of_any = call
+  call = function(command, ...)
+    if command ~= 'MGET' and command ~= 'DEL' then return of_any(command, ...) end
+    local one, replies = command == 'MGET' and 'GET' or 'DEL', {}
+    for index, name in ipairs({ ... }) do replies[index] = of_any(one, name) end
+    return replies
+  end
+end
 
 local function take(count)
   local taken = {}

@@ -6,7 +6,8 @@
 --
 -- needs   preface, layout, prelude, steps
 -- gives   is_guarded
-local is_guarded = has_guard and not (found[base] and find(found[base], told, 1, true) == 1)
+local is_guarded = has_guard
+if marker_found and find(marker_found, told, 1, true) == 1 then is_guarded = false end
 if is_guarded then
   -- The answer says how the marker that stands there now begins, and for how long the server is
   -- known. It is set if there is none, or if that is of another run. A clock that is set forward
@@ -15,7 +16,7 @@ if is_guarded then
   -- include clock
   local elapsed, expected = string.match(told, '^%?(%d+):(.*)$')
   local run = string.match(expected or told, '^%S+')
-  local mark, since = string.match(found[base] or '', '^(%S+ %d+ )(%d+)$')
+  local mark, since = string.match(marker_found or '', '^(%S+ %d+ )(%d+)$')
   local begins = now
   if mark and string.match(mark, '^%S+') == run then
     begins, elapsed = math.min(tonumber(since), now), tonumber(elapsed)
@@ -26,7 +27,7 @@ if is_guarded then
     mark = run .. format(' ' .. NUMBER .. ' ', now)
   end
   local marker = mark .. format(NUMBER, begins)
-  local written = marker ~= found[base] and ask('SET', KEYS[base], marker)
+  local written = marker ~= marker_found and ask('SET', marker_key, marker)
   -- Without memory for it the guard goes on. Any other error concerns the whole call.
   if written and written.err and not find(written.err, 'OOM', 1, true) then
     return redis.error_reply(written.err)

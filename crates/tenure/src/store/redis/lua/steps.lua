@@ -3,7 +3,7 @@
 -- KEYS    of a call with a number, first
 --           fence   string, the largest fence of any lock that says everything itself
 --           calls   string, the number of the last such call of the same sender
---         of a call with a restart guard, next
+--         of a call with a restart guard, next, unless this is a cluster
 --           marker  string, as in marker.lua
 --         then, of what a key of ours has on the server:
 --           lock    string, the holder; the name that other libraries use. Claim 1 of 1
@@ -20,6 +20,7 @@
 --         3 with a restart guard: how the marker must begin, or else nothing new is granted; the
 --           same behind `?`, a time and `:`: nothing new is granted, and for so long the server is
 --           known to the sender, by its own clock
+--         4 of a cluster with a restart guard: the marker's key, which is of a slot of this node
 --         then the fast steps, as in fast.lua, and the full steps, as in full.lua
 -- answer  the fence of the first grant of fast steps, alone or in a list with pairs behind it: the
 --         number of a step and its reply. A fast step that is not named was done, and if it grants,
@@ -38,17 +39,28 @@
 -- would format each anew.
 --
 -- needs   preface, layout, prelude
--- gives   number, fast_steps, told, has_number, base, with_others, at, first, others, found, gone,
---         usual, answer, pushes, left
+-- gives   fast_steps, told, has_number, number, with_others, at, first, others, found, marker_key,
+--         marker_found, gone, usual, answer, pushes, left
 
 local number, fast_steps, told = ARGV[1], ARGV[2] + 0, has_guard and ARGV[3]
-local has_number, base, with_others = number ~= '0', has_guard and 1 or 0, fast_steps <= others_max
-if has_number then base = base + 2 end
+local has_number, base, with_others = number ~= '0', 0, fast_steps <= others_max
+if has_number then base = 2 end
+if has_guard and not in_slots then base = base + 1 end
 -- Where the next step stands among the arguments and keys.
-local at, first, others = has_guard and 4 or 3, base + 1, base + 2 * fast_steps + 1
+local at, first, others = 3, base + 1, base + 2 * fast_steps + 1
+if has_guard then at = in_slots and 5 or 4 end
 -- Without fast steps the lock and record of the first full step stand next.
 local known = fast_steps > 0 and others - 1 or math.min(base + 2, #KEYS)
 local found = known > 0 and call('MGET', unpack(KEYS, 1, known)) or {}
+local marker_key, marker_found
+if has_guard then
+  if in_slots then
+    marker_key = ARGV[4]
+    marker_found = call('GET', marker_key)
+  else
+    marker_key, marker_found = KEYS[base], found[base]
+  end
+end
 -- Releases alone need no time, as long as their locks say everything.
 if has_number or ARGV[at] ~= 'r' then
   -- include clock

@@ -16,7 +16,7 @@ const UPVALUES_SPARE: usize = 12;
 
 /// The text in front of the script of all steps.
 const PREFACE: &str = "local retention, before, behind = '1000', 0, 0\n\
-                       local has_guard, others_max = false, 8\n";
+                       local has_guard, in_slots, others_max = false, false, 8\n";
 /// The names that Lua and the server give.
 const BUILTIN: [&str; 16] = [
     "redis", "struct", "cmsgpack", "string", "math", "table", "KEYS", "ARGV", "ipairs", "pairs",

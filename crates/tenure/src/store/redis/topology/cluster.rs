@@ -377,7 +377,10 @@ impl Cluster {
     fn keep_only(&self, map: &SlotMap) {
         let masters = map.masters();
         let is_used = |address: &Address| masters.contains(address) || self.seeds.contains(address);
-        self.nodes().retain(|address, _| is_used(address));
+        self.nodes().retain(|address, node| {
+            node.link.leave_marker(|slot| map.master(slot) == Some(address));
+            is_used(address)
+        });
     }
 
     /// The node at this address.

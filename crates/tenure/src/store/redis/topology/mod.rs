@@ -1,9 +1,9 @@
-//! The servers of a store: one, one that Sentinels name, or the nodes of a cluster. It answers which of them is asked for a
-//! key, now.
+//! The servers of a store: one, one that Sentinels name, or the nodes of a cluster. It answers which
+//! of them is asked for a key, now.
 
 mod cluster;
 mod sentinel;
-mod slot_map;
+pub(super) mod slot_map;
 mod switches;
 
 use std::sync::Arc;

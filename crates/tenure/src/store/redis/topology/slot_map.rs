@@ -75,6 +75,23 @@ impl SlotMap {
     }
 }
 
+/// The first slot of the master with this identity, as `CLUSTER SLOTS` answers; inside `None` if it
+/// has none.
+pub(in super::super) fn first_of(answer: &Value, id: &str) -> Option<Option<Slot>> {
+    let Value::Array(ranges) = answer else { return None };
+    let mut slots = Vec::new();
+    for range in ranges {
+        let Value::Array(parts) = range else { return None };
+        let [Value::Int(first), Value::Int(_), Value::Array(master), ..] = &**parts else {
+            return None;
+        };
+        if matches!(master.get(2), Some(Value::BulkString(known)) if known == id.as_bytes()) {
+            slots.push(Slot::try_from(*first).ok()?);
+        }
+    }
+    Some(slots.into_iter().min())
+}
+
 /// The address of a node; inside `None` if it is not known. Without a host it is the one that was
 /// asked. (Redis documentation of `CLUSTER SLOTS`.)
 fn address(node: &[Value], asked: &Address) -> Option<Option<Address>> {
