@@ -23,8 +23,7 @@ impl DataServer for Redis {
             names.lock(&mut words).record(&mut words).buried(&mut words);
             words.text(owner.value()).attempt(owner).end();
             let pack = |head: [&str; 2]| packed(head, &words, commands);
-            let node = shared.topology.master_of(key).await?;
-            let answer = node.link.eval_data(&settings.data_script, pack).await?;
+            let answer = shared.topology.eval_data(key, pack).await?;
             decode(answer)
                 .ok_or_else(|| defect("a script for data was answered with something else".into()))
         })

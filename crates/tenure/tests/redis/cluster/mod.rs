@@ -1,5 +1,7 @@
 //! A cluster of real nodes: keys of all slots, slots that move, nodes that fail.
 
+mod failover;
+mod nodes;
 mod resharding;
 mod slots;
 

@@ -21,7 +21,7 @@ use crate::types::Key;
 use super::super::carrier::{self, Part};
 use super::super::client::{
     Address, Cause, Command, Dial, Dialling, Failure, Redirect, Server, ServerUrl, Transport,
-    Wanted,
+    Value, Wanted,
 };
 use super::super::defect;
 use super::super::node::{Node, Settings};
@@ -157,8 +157,33 @@ impl Cluster {
         self.map().masters().iter().map(|master| self.node(master)).collect()
     }
 
+    /// Runs the script for data beside the lock of `key`, once: a node that sends it elsewhere has
+    /// carried out nothing.
+    pub(super) async fn eval_data(
+        &self,
+        key: &Key,
+        pack: impl Fn([&str; 2]) -> Command,
+    ) -> Result<Value, StoreError> {
+        let until = self.runtime.now() + self.url.limits.call;
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let node = self.master_of(key).await?;
+            let answer = node.link.eval_data(&self.settings.data_script, &pack).await;
+            match answer {
+                Err(failure)
+                    if failure.redirect().is_some()
+                        && !failure.may_have_run
+                        && self.runtime.now() < until => {}
+                answer => return Ok(answer?),
+            }
+            self.runtime.sleep_until(self.runtime.now() + pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+            self.refresh().await?;
+        }
+    }
+
     /// The node that serves the slot of a key, as far as is known.
-    pub(super) async fn master_of(&self, key: &Key) -> Result<Arc<Node>, StoreError> {
+    async fn master_of(&self, key: &Key) -> Result<Arc<Node>, StoreError> {
         let slot = self.settings.template.slot(key);
         if self.map().master(slot).is_none() {
             self.refresh().await?;

@@ -16,7 +16,7 @@ use crate::store::{Links, StoreError};
 use crate::types::Key;
 
 use super::RedisOptions;
-use super::client::{Command, Place, Server};
+use super::client::{Command, Place, Server, Value};
 use super::node::{Node, Settings};
 use super::url::StoreUrl;
 use cluster::Cluster;
@@ -82,11 +82,17 @@ impl Topology {
         }
     }
 
-    /// The server that has this key, as far as is known.
-    pub(super) async fn master_of(&self, key: &Key) -> Result<Arc<Node>, StoreError> {
+    /// Runs the script for data beside the lock of `key`, once.
+    pub(super) async fn eval_data(
+        &self,
+        key: &Key,
+        pack: impl Fn([&str; 2]) -> Command,
+    ) -> Result<Value, StoreError> {
         match self {
-            Self::One { node, .. } => Ok(Arc::clone(node)),
-            Self::Cluster(cluster) => cluster.master_of(key).await,
+            Self::One { node, settings } => {
+                Ok(node.link.eval_data(&settings.data_script, pack).await?)
+            }
+            Self::Cluster(cluster) => cluster.eval_data(key, pack).await,
         }
     }
 
