@@ -47,8 +47,8 @@ impl Carrier {
         in_order(steps.len(), vec![done])
     }
 
-    /// Steps of one key by themselves, with all parts of the key named: then a node says where to go
-    /// instead, and says so only if it has none of them.
+    /// Steps of one key by themselves, with all parts of the key named: then a node says where to
+    /// go instead, and says so only if it has none of them.
     pub(super) async fn carry_alone(
         &self,
         steps: &[Request],

@@ -106,8 +106,8 @@ impl ScriptCall {
         command
     }
 
-    /// The command for several slots of a node, each of which has a call. `is_asking`: the one slot is
-    /// on its way to the node.
+    /// The command for several slots of a node, each of which has a call. `is_asking`: the one slot
+    /// is on its way to the node.
     pub(super) fn command_of_slots(
         calls: &[Self],
         (head, is_asking): ([&str; 2], bool),

@@ -3,8 +3,8 @@
 --
 -- KEYS    as in steps.lua, all of one slot; or none, where the slots may be many
 -- ARGV    with keys as in steps.lua; without, first 1 if the slot is on its way to this node (the
---         call comes behind ASKING), or 0, and then for each slot the number of its keys, the number
---         of its other arguments, and both
+--         call comes behind ASKING), or 0, and then for each slot the number of its keys, the
+--         number of its other arguments, and both
 -- answer  with keys as in steps.lua; without, a list of the same for each slot, or of its error: a
 --         slot that is not, or no longer, this node's fails alone
 -- atomic  as in steps.lua, for each slot
