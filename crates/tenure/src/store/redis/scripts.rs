@@ -17,10 +17,10 @@ macro_rules! fragments {
 /// Names and texts of all fragments.
 pub(super) const FRAGMENTS: &[(&str, &str)] = fragments!(
     "clock" "cluster" "fast" "fast/acquire" "fast/give" "fast/group" "fast/holder" "fast/member"
-    "fast/share" "fast/share_busy" "fences" "full" "full/acquire" "full/begin" "full/finish" "full/grants"
-    "full/group" "full/holders" "full/inspect" "full/layout" "full/operations" "full/queue"
-    "full/read" "full/release" "full/run" "full/state" "full/steps" "full/tombstones" "full/units"
-    "full/value" "layout" "lock" "marker" "meet" "place" "prelude" "proposal" "server"
+    "fast/share" "fast/share_busy" "fences" "full" "full/acquire" "full/begin" "full/finish"
+    "full/grants" "full/group" "full/holders" "full/inspect" "full/layout" "full/operations"
+    "full/queue" "full/read" "full/release" "full/run" "full/state" "full/steps" "full/tombstones"
+    "full/units" "full/value" "layout" "lock" "marker" "meet" "place" "prelude" "proposal" "server"
     "shares_layout" "steps" "write"
 );
 

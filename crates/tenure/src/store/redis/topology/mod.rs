@@ -1,5 +1,5 @@
-//! The servers of a store: one, one that Sentinels name, or the nodes of a cluster. It answers which
-//! of them is asked for a key, now.
+//! The servers of a store: one, one that Sentinels name, or the nodes of a cluster. It answers
+//! which of them is asked for a key, now.
 
 mod cluster;
 mod sentinel;
