@@ -24,7 +24,7 @@
 //!
 //! | feature | default | what it brings |
 //! |---|---|---|
-//! | `redis` | yes | Redis and Valkey: `redis://`, `redis+unix://`, and quorums of them |
+//! | `redis` | yes | Redis and Valkey: `redis://`, `redis+unix://`, `redis+sentinel://`, quorums |
 //! | `sqlite` | yes | the embedded store: one SQLite file, shared by the processes of one host |
 //! | `tls` | | `rediss://`, with rustls and ring |
 //! | `blocking` | | `tenure::blocking`: the same locks for programs without `async` |

@@ -4,10 +4,11 @@
 use std::time::Duration;
 
 use tenure::runtime;
+use tenure::{ErrorKind, LostReason};
 use tenure_testkit::{Flavour, Sentinels};
 
 use super::{cut_off, patient, replicated};
-use crate::world::{acquire, ms, until};
+use crate::world::{acquire, ms, until, within};
 
 const TTL: Duration = Duration::from_secs(6);
 
@@ -84,4 +85,25 @@ async fn a_newcomer_after_the_failover_is_held_back_too() {
     let guarded = seen.expect("a look").guarded.expect("it is guarded");
     assert!(guarded.left > Duration::ZERO, "{guarded:?}");
     acquire(&newcomer.mutex("key").with_ttl(ms(2000))).await.release().await.expect("released");
+}
+
+/// The primary is cut off from its replicas, while its clients still reach it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_primary_without_replicas_grants_and_renews_nothing_if_it_is_told_to_have_some() {
+    for flavour in Flavour::ALL {
+        let group = Sentinels::of(flavour)
+            .with_down_after(Duration::from_secs(60))
+            .with("min-replicas-to-write 1")
+            .with("min-replicas-max-lag 1")
+            .start();
+        let locks = tenure::connect(&group.url()).await.expect("a primary");
+        let first = group.primary();
+        let held = acquire(&locks.mutex("held").with_ttl(ms(3000))).await;
+        within("a renewal", held.renewed(held.deadline())).await;
+        cut_off(first);
+        let error = locks.mutex("new").try_acquire().await.expect_err("no replica has it");
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+        assert!(error.to_string().contains("min-replicas-to-write"), "{error}");
+        assert_eq!(within("the loss", held.lost()).await, LostReason::Expired);
+    }
 }
