@@ -378,6 +378,7 @@ mod tests {
             ("redis://ada:s3cret@host:6379/0", "redis://ada@host:6379/0"),
             ("redis://:s3c:r@t@host?db=1", "redis://host?db=1"),
             ("redis+unix://ada:s3cret@localhost/s@t:x", "redis+unix://ada@localhost/s@t:x"),
+            ("redis+sentinel://a,b/m?sentinel_password=s3cret", "redis+sentinel://a,b/m"),
             ("quorum:redis://a:s@a redis://b redis://c", "quorum:redis://a@a redis://b redis://c"),
         ] {
             assert_eq!(told(Some(typed), &[]), (text(passed), text(passed)), "{typed}");

@@ -158,6 +158,24 @@ pub(crate) const SCENES: &[(&str, Play)] = &[
         Scene::at(url, vec![Box::new(server), Box::new(own)])
     }),
     ("Sentinel", |flavour| Scene::of_server(Server::of(flavour).as_sentinel().start())),
+    ("behind a Sentinel", |flavour| behind_sentinel(flavour, "")),
+    ("Sentinels away", |_| {
+        let (one, other) = (Port::take(), Port::take());
+        let url = format!("redis+sentinel://{},{}/main", one.address(), other.address());
+        Scene::at(url, vec![Box::new(one), Box::new(other)])
+    }),
+    ("service unknown to Sentinel", |flavour| {
+        let sentinel = Server::of(flavour).as_sentinel().start();
+        let url = format!("redis+sentinel://{}/main", sentinel.address());
+        Scene::at(url, vec![Box::new(sentinel)])
+    }),
+    ("server in place of Sentinel", |flavour| {
+        let server = Server::of(flavour).start();
+        Scene::at(format!("redis+sentinel://{}/main", server.address()), vec![Box::new(server)])
+    }),
+    ("wrong password for Sentinel", |flavour| {
+        behind_sentinel(flavour, "?sentinel_user=ada&sentinel_password=secret")
+    }),
     ("node of a cluster", |flavour| {
         Scene::of_server(Server::of(flavour).with("cluster-enabled yes").start())
     }),
@@ -180,6 +198,15 @@ pub(crate) const SCENES: &[(&str, Play)] = &[
     ("list under the name", |flavour| told(flavour, &["RPUSH", KEY, "x"])),
     ("string without a ttl", |flavour| told(flavour, &["SET", KEY, "x"])),
 ];
+
+/// A server that one Sentinel watches.
+fn behind_sentinel(flavour: Flavour, parameters: &str) -> Scene {
+    let server = Server::of(flavour).start();
+    let monitor = format!("sentinel monitor main 127.0.0.1 {} 1", server.port());
+    let sentinel = Server::of(flavour).as_sentinel().with(monitor).start();
+    let url = format!("redis+sentinel://{}/main{parameters}", sentinel.address());
+    Scene::at(url, vec![Box::new(sentinel), Box::new(server)])
+}
 
 fn proxied(flavour: Flavour) -> (Proxy, Server) {
     let server = Server::of(flavour).start();
