@@ -2,6 +2,7 @@
 
 mod failover;
 mod nodes;
+mod replies;
 mod resharding;
 mod slots;
 
