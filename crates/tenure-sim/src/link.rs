@@ -330,6 +330,7 @@ impl Store for SimStore {
             composite: false,
             reach: Reach::Network,
             ttl_max: TTL_MAX,
+            slow_grants: false,
         }
     }
 

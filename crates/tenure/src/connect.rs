@@ -163,6 +163,8 @@ pub fn stores() -> &'static [StoreEntry] {
 /// | `key_template=lock:{name}` | the key in the server of the lock `name` | `{name}` |
 /// | `connect_timeout=1s`, `call_timeout=500ms` | limits, 10 ms to 60 min | 2 s each |
 /// | `restart_guard=5m` | no new grants by a server known for less; the longest ttl | off |
+/// | `ack=1`, `ack=majority` | replicas that must acknowledge a grant, from 1 | `none` |
+/// | `ack_timeout=500ms` | the time for that, less than `call_timeout` | a quarter of it |
 /// | `ca=PATH`, `cert=PATH`, `key=PATH`, `server_name=NAME` | TLS | the system's authorities |
 ///
 /// A server that Sentinels name is `redis+sentinel://USER:PASSWORD@S1,S2,S3/SERVICE/DATABASE`

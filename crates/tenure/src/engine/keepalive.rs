@@ -109,11 +109,16 @@ fn run_due(engine: &Arc<Engine>) {
             Timer::Waiter(_) | Timer::Cleanup(_) => at <= now,
         });
     }
-    let mut batch: Vec<_> =
-        due.into_iter().filter_map(|(_, id, timer)| visit(engine, id, timer, now)).collect();
-    while !batch.is_empty() {
-        let rest = batch.split_off(batch.len().min(BATCH));
-        send(engine, std::mem::replace(&mut batch, rest), now);
+    let steps = due.into_iter().filter_map(|(_, id, timer)| visit(engine, id, timer, now));
+    // A renewal shall not wait for the answers to heartbeats.
+    let has_slow_grants = engine.capabilities().slow_grants;
+    let is_slow = |(_, errand): &_| has_slow_grants && matches!(errand, Errand::Heartbeat(..));
+    let (heartbeats, others) = steps.partition::<Vec<_>, _>(is_slow);
+    for mut batch in [others, heartbeats] {
+        while !batch.is_empty() {
+            let rest = batch.split_off(batch.len().min(BATCH));
+            send(engine, std::mem::replace(&mut batch, rest), now);
+        }
     }
     engine.tables.rest(now);
 }

@@ -196,6 +196,7 @@ impl Store for Memory {
             composite: false,
             reach: Reach::Process,
             ttl_max: TTL_MAX,
+            slow_grants: false,
         }
     }
 

@@ -188,6 +188,9 @@ pub struct Capabilities {
     pub reach: Reach,
     /// The longest ttl: [`TTL_MAX`](crate::TTL_MAX), or less.
     pub ttl_max: Duration,
+    /// Whether a step that may grant to its sender takes longer than others, since it waits for
+    /// replicas. The engine then sends heartbeats apart from renewals.
+    pub slow_grants: bool,
 }
 
 /// How far a store's locks reach.

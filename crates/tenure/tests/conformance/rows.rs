@@ -51,6 +51,10 @@ rows! {
         World::redis_with_few_rights(Flavour::Redis, 2), mutex_contract;
     mutex_valkey_few_rights: "mutex", "redis", "two handles",
         World::redis_with_few_rights(Flavour::Valkey, 2), mutex_contract;
+    mutex_redis_ack: "mutex", "redis+sentinel", "two handles",
+        World::with_ack(Flavour::Redis, 2), mutex_contract;
+    mutex_valkey_ack: "mutex", "redis+sentinel", "two handles",
+        World::with_ack(Flavour::Valkey, 2), mutex_contract;
     mutex_quorum_of_memories_one: "mutex", "quorum", "one handle",
         World::quorum(Nodes::Memories, 1), unqueued_mutex_contract;
     mutex_quorum_of_memories_two: "mutex", "quorum", "two handles",
@@ -88,6 +92,8 @@ rows! {
         reentrant_contract;
     reentrant_valkey: "reentrant", "redis", "two handles", World::redis(Flavour::Valkey, 2),
         reentrant_contract;
+    reentrant_redis_ack: "reentrant", "redis+sentinel", "two handles",
+        World::with_ack(Flavour::Redis, 2), reentrant_contract;
     reentrant_quorum_one: "reentrant", "quorum", "one handle",
         World::quorum(Nodes::Memories, 1), reentrant_contract;
     reentrant_quorum_two: "reentrant", "quorum", "two handles",
@@ -108,6 +114,8 @@ rows! {
         World::redis_with_few_rights(Flavour::Redis, 2), multi_lock_contract;
     multi_lock_valkey: "multi_lock", "redis", "two handles", World::redis(Flavour::Valkey, 2),
         multi_lock_contract;
+    multi_lock_redis_ack: "multi_lock", "redis+sentinel", "two handles",
+        World::with_ack(Flavour::Redis, 2), multi_lock_contract;
     multi_lock_quorum_one: "multi_lock", "quorum", "one handle",
         World::quorum(Nodes::Memories, 1), multi_lock_contract;
     multi_lock_quorum_two: "multi_lock", "quorum", "two handles",
@@ -122,6 +130,8 @@ rows! {
         World::redis_with_few_rights(Flavour::Redis, 2), rwlock_contract;
     rwlock_valkey_two: "rwlock", "redis", "two handles", World::redis(Flavour::Valkey, 2),
         rwlock_contract;
+    rwlock_redis_ack: "rwlock", "redis+sentinel", "two handles",
+        World::with_ack(Flavour::Redis, 2), rwlock_contract;
     rwlock_quorum_of_memories: "rwlock", "quorum", "one handle",
         World::quorum(Nodes::Memories, 1), refused_rwlock_contract;
     rwlock_quorum_of_three: "rwlock", "quorum", "two handles",
@@ -137,6 +147,8 @@ rows! {
         World::redis_with_few_rights(Flavour::Redis, 2), election_contract;
     election_valkey_two: "election", "redis", "two handles", World::redis(Flavour::Valkey, 2),
         election_contract;
+    election_redis_ack: "election", "redis+sentinel", "two handles",
+        World::with_ack(Flavour::Redis, 2), election_contract;
     election_quorum_of_memories: "election", "quorum", "one handle",
         World::quorum(Nodes::Memories, 1), unqueued_election_contract;
     election_quorum_of_files: "election", "quorum", "two handles",
@@ -156,6 +168,8 @@ rows! {
         World::redis_with_few_rights(Flavour::Redis, 2), once_contract;
     once_valkey_two: "once", "redis", "two handles", World::redis(Flavour::Valkey, 2),
         once_contract;
+    once_redis_ack: "once", "redis+sentinel", "two handles",
+        World::with_ack(Flavour::Redis, 2), once_contract;
     once_quorum_of_memories: "once", "quorum", "one handle", World::quorum(Nodes::Memories, 1),
         once_contract;
     once_quorum_of_files: "once", "quorum", "two handles", World::quorum(Nodes::Files, 2),
@@ -184,6 +198,8 @@ rows! {
         World::redis_with_few_rights(Flavour::Redis, 2), one_of_five_contract;
     one_of_five_valkey_two: "semaphore", "redis", "two handles",
         World::redis(Flavour::Valkey, 2), one_of_five_contract;
+    one_of_five_redis_ack: "semaphore", "redis+sentinel", "two handles",
+        World::with_ack(Flavour::Redis, 2), one_of_five_contract;
     semaphore_quorum_of_memories: "semaphore", "quorum", "one handle",
         World::quorum(Nodes::Memories, 1), refused_semaphore_contract;
     semaphore_quorum_of_three: "semaphore", "quorum", "two handles",

@@ -92,9 +92,18 @@ impl World {
 
     /// At a group that other cases use at the same time, under names of this world's own.
     pub(crate) async fn behind_sentinels(flavour: Flavour, handles: usize) -> Self {
+        Self::at_group(flavour, handles, "").await
+    }
+
+    /// The same, whose grants a replica acknowledges: in its own time, beside many tests.
+    pub(crate) async fn with_ack(flavour: Flavour, handles: usize) -> Self {
+        Self::at_group(flavour, handles, "&ack=1&ack_timeout=10s&call_timeout=20s").await
+    }
+
+    async fn at_group(flavour: Flavour, handles: usize, parameters: &str) -> Self {
         let group = tokio::task::spawn_blocking(move || shared_group(flavour)).await;
         let group = group.expect("a group starts");
-        let url = format!("{}?{}", group.url(), names_of_its_own());
+        let url = format!("{}?{}{parameters}", group.url(), names_of_its_own());
         Self::at_url(Home::Sentinels(group), &url, handles).await
     }
 

@@ -3,12 +3,13 @@
 //! brings about is over before the next.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tenure::protocol::{Op, Reply, Request};
 use tenure::runtime::{Moment, Runtime, Task};
-use tenure::store::{Answer, Memory, Store};
+use tenure::store::{Answer, Capabilities, Memory, Store};
 use tenure::testing::Clock;
 use tenure::{Guard, Locks, LocksOptions, Renewal};
 
@@ -63,13 +64,20 @@ impl Stepped {
 struct Slow {
     within: Memory,
     runtime: Arc<Stepped>,
+    capabilities: Capabilities,
     answers_after: Mutex<Duration>,
     calls: Mutex<Vec<(Moment, Vec<String>)>>,
+    /// How many of them had other steps, too.
+    mixed: AtomicUsize,
 }
 
 impl Change for Slow {
     fn within(&self) -> &dyn Store {
         &self.within
+    }
+
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
     }
 
     fn call(&self, steps: Vec<Request>) -> Answer<'_, Vec<Reply>> {
@@ -78,6 +86,7 @@ impl Change for Slow {
         if beats.is_empty() {
             return self.within.call(steps);
         }
+        self.mixed.fetch_add(usize::from(beats.len() < steps.len()), Ordering::SeqCst);
         self.calls.lock().expect("no panic").push((self.runtime.now(), beats));
         let answered = self.runtime.now() + *self.answers_after.lock().expect("no panic");
         Box::pin(async move {
@@ -91,18 +100,26 @@ impl Change for Slow {
 struct World {
     runtime: Arc<Stepped>,
     store: Arc<Wrapper<Slow>>,
+    locks: Locks,
     _held: Vec<Guard>,
 }
 
 impl World {
     /// Waiters of one process, each behind a holder elsewhere, who came one after the other.
     async fn with_waiters(apart: Duration) -> Self {
+        Self::with(apart, false).await
+    }
+
+    async fn with(apart: Duration, slow_grants: bool) -> Self {
         let runtime = Arc::new(Stepped(Clock::new()));
         let within = Memory::new(Arc::clone(&runtime) as _);
         let options = LocksOptions::default;
         let holders = Locks::over(Arc::new(within.clone()), Arc::clone(&runtime) as _, options());
+        let capabilities = Capabilities { slow_grants, ..within.capabilities().clone() };
         let store = Arc::new(Wrapper(Slow {
             within,
+            capabilities,
+            mixed: AtomicUsize::default(),
             runtime: Arc::clone(&runtime),
             answers_after: Mutex::default(),
             calls: Mutex::default(),
@@ -117,7 +134,7 @@ impl World {
             tokio::spawn(async move { waiter.acquire().await });
             runtime.pass(apart).await;
         }
-        Self { runtime, store, _held: guards }
+        Self { runtime, store, locks, _held: guards }
     }
 
     fn answer_after(&self, span: Duration) {
@@ -165,5 +182,20 @@ async fn a_store_that_answers_late_is_not_asked_more_often() {
         let calls = world.calls(&mut last);
         assert!((9..=11).contains(&calls.len()), "answered after {late:?}: {calls:?}");
         assert!(calls.iter().all(|beats| *beats == WAITERS), "{calls:?}");
+    }
+}
+
+/// Otherwise a renewal would be answered when the replicas answer the heartbeats.
+#[tokio::test]
+async fn renewals_go_with_heartbeats_unless_grants_take_longer() {
+    for slow_grants in [false, true] {
+        let world = World::with(Duration::ZERO, slow_grants).await;
+        // The last quarter of its interval is as long as that of heartbeats.
+        let guard = world.locks.mutex("own").with_ttl(12 * HEARTBEAT).acquire().await;
+        let guard = guard.expect("it is free");
+        world.runtime.pass(13 * HEARTBEAT).await;
+        guard.check().expect("it is renewed");
+        let mixed = world.store.0.mixed.load(Ordering::SeqCst);
+        assert_eq!(mixed > 0, !slow_grants, "{mixed} calls with both");
     }
 }

@@ -12,6 +12,10 @@ use tokio::sync::watch;
 pub(crate) trait Change: fmt::Debug + Send + Sync + 'static {
     fn within(&self) -> &dyn Store;
 
+    fn capabilities(&self) -> &Capabilities {
+        self.within().capabilities()
+    }
+
     fn call(&self, steps: Vec<Request>) -> Answer<'_, Vec<Reply>> {
         self.within().call(steps)
     }
@@ -41,7 +45,7 @@ pub(crate) struct Wrapper<C>(pub(crate) C);
 #[deny(clippy::missing_trait_methods)]
 impl<C: Change> Store for Wrapper<C> {
     fn capabilities(&self) -> &Capabilities {
-        self.0.within().capabilities()
+        self.0.capabilities()
     }
 
     fn name(&self) -> Arc<str> {

@@ -148,6 +148,7 @@ impl Store for Handle {
             composite: false,
             reach: tenure::store::Reach::Process,
             ttl_max: tenure::TTL_MAX,
+            slow_grants: false,
         };
         ANY
     }

@@ -35,6 +35,14 @@ async fn one_store_under_two_names_is_refused() {
 }
 
 #[tokio::test]
+async fn a_node_whose_grants_replicas_acknowledge_is_refused() {
+    let url = "quorum:redis://127.0.0.1:1?ack=1 redis://127.0.0.1:2 redis://127.0.0.1:3";
+    let error = tenure::connect(url).await.expect_err("refused before anything is sent");
+    assert_eq!(error.kind(), ErrorKind::Config, "{error}");
+    assert!(error.to_string().contains("leave ack out"), "{error}");
+}
+
+#[tokio::test]
 async fn a_replica_is_refused() {
     let nodes = nodes(3);
     nodes[1].identity.lock().expect("no panic").replica_of = Some("10.0.0.1:6379".into());

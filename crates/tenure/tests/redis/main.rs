@@ -4,8 +4,10 @@
 #![allow(clippy::disallowed_methods, reason = "tests measure time and limit it")]
 #![allow(clippy::print_stdout, reason = "tests say what they measured")]
 
+mod ack;
 mod cluster;
 mod damaged;
+mod failover;
 mod fences;
 mod forgetting;
 mod given_up;

@@ -31,7 +31,7 @@ fn scripts() -> String {
 }
 
 /// The commands that the store sends beside its script.
-const CALLS: [&str; 7] = ["EVAL", "EVALSHA", "INFO", "PING", "SCAN", "SELECT", "SUBSCRIBE"];
+const CALLS: [&str; 8] = ["EVAL", "EVALSHA", "INFO", "PING", "SCAN", "SELECT", "SUBSCRIBE", "WAIT"];
 
 /// The rule as SAFETY.md has it.
 pub(crate) fn documented() -> String {
@@ -117,6 +117,33 @@ async fn a_restart_guard_without_the_rights_that_it_needs_is_refused_with_its_re
             assert!(text.contains(word), "{word} is missing in: {text}");
         }
         connect(&self::url(&server)).await;
+    }
+}
+
+#[tokio::test]
+async fn acknowledged_grants_need_no_other_rights_and_are_refused_without_them() {
+    for flavour in Flavour::ALL {
+        let server = Server::of(flavour).with_user("tenure", &documented()).start();
+        let _replica = Server::of(flavour).with_primary(&server).start();
+        let url =
+            |ack: &str| format!("{}?ack={ack}&ack_timeout=15s&call_timeout=30s", url(&server));
+        for ack in ["1", "majority"] {
+            let locks = connect(&url(ack)).await;
+            let guard = take(&locks, "jobs:a").await;
+            let waiter = waiting(locks.mutex("jobs:a"));
+            until_waiting(&locks, "jobs:a", 1).await;
+            guard.release().await.expect("released");
+            granted(waiter).await.release().await.expect("released");
+        }
+        for right in ["wait", "info"] {
+            server.command(&["ACL", "SETUSER", "tenure", &format!("-{right}")]);
+            let error = tenure::connect(&url("1")).await.expect_err("no right to it");
+            assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
+            for word in ["right", "NOPERM", &right.to_uppercase()] {
+                assert!(error.to_string().contains(word), "{word} is missing in: {error}");
+            }
+            connect(&self::url(&server)).await;
+        }
     }
 }
 

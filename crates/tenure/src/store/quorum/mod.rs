@@ -173,6 +173,7 @@ impl Shared {
             composite: true,
             reach: farthest.unwrap_or(Reach::Process),
             ttl_max: options.max_ttl.min(ttl_max.unwrap_or(options.max_ttl)),
+            slow_grants: false,
         };
         Ok(Self {
             name: format!("quorum:{}", names.join(" ")).into(),
@@ -220,6 +221,13 @@ fn check(stores: &[Arc<dyn Store>], options: QuorumOptions) -> Result<(), StoreE
     }
     if stores.iter().any(|store| store.capabilities().composite) {
         return refused("a node of a quorum cannot be a quorum itself".into());
+    }
+    if stores.iter().any(|store| store.capabilities().slow_grants) {
+        return refused(
+            "a node of a quorum takes no ack: the quorum itself survives a node that forgets, \
+             and after a failover a node grants nothing for max_ttl anyway; leave ack out"
+                .into(),
+        );
     }
     if !(TTL_MIN..=crate::TTL_MAX).contains(&max_ttl) {
         return refused(format!("a max_ttl of {max_ttl:?} is not within 10 ms and 30 days"));

@@ -76,6 +76,8 @@ struct Waiting {
 struct Work {
     waiting: Arc<Mutex<Waiting>>,
     carry: Carrier,
+    /// Whether no batch is sent before the last one is answered.
+    one_by_one: bool,
     /// The batches that were sent and not answered yet, in that order: two, or a few small ones.
     under_way: VecDeque<Batch>,
     /// How many calls were waiting or under way at once, lately, in parts of `CROWD_FADES`.
@@ -88,10 +90,20 @@ struct Work {
 
 impl Batches {
     pub(super) fn start(runtime: &dyn Runtime, carry: Carrier) -> Self {
+        Self::start_with(runtime, carry, false)
+    }
+
+    /// Batches of which each is sent when the last one is answered.
+    pub(super) fn one_by_one(runtime: &dyn Runtime, carry: Carrier) -> Self {
+        Self::start_with(runtime, carry, true)
+    }
+
+    fn start_with(runtime: &dyn Runtime, carry: Carrier, one_by_one: bool) -> Self {
         let waiting = Arc::new(Mutex::new(Waiting::default()));
         let work = Work {
             waiting: Arc::clone(&waiting),
             carry,
+            one_by_one,
             under_way: VecDeque::with_capacity(2),
             crowd: 0,
             rooms: Vec::new(),
@@ -171,6 +183,7 @@ impl Work {
             let is_few = self.count() <= FEW;
             let wanted = match self.under_way.front() {
                 None => 1,
+                Some(_) if self.one_by_one => usize::MAX,
                 Some(_) if is_few => 1,
                 Some(first) if self.under_way.len() == 1 => first.callers.len().max(SECOND_MIN),
                 Some(_) => usize::MAX,

@@ -5,10 +5,11 @@ use crate::protocol::{Reply, Request};
 use crate::store::StoreError;
 
 use super::batch::Outcome;
-use super::carrier::{Carrier, Result, in_order, nonsense, of_these, reply};
+use super::carrier::{Carrier, Result, in_order, nonsense, of_these};
 use super::client::{Value, Way};
 use super::decode::Answered;
 use super::encode::ScriptCall;
+use super::link::Answer;
 
 /// Steps of one slot, and their places in the batch.
 struct Part {
@@ -30,8 +31,8 @@ impl Carrier {
                 match answered {
                     Ok(answered) => {
                         for (&place, answered) in part.places.iter().zip(answered) {
-                            match reply(answered) {
-                                Some(reply) => done.push((place, Ok(reply))),
+                            match self.result(answered) {
+                                Some(result) => done.push((place, result)),
                                 None => open.push(place),
                             }
                         }
@@ -60,7 +61,12 @@ impl Carrier {
             self.ask(Way::Shared, steps, true).await
         };
         let answered = answered.map_err(|rejection| rejection.error)?;
-        answered.into_iter().map(|a| reply(a).ok_or_else(|| nonsense().error)).collect()
+        let results: Vec<_> = self.results(answered).collect();
+        if results.len() == steps.len() {
+            Outcome::Apart(results).of_one_call()
+        } else {
+            Err(nonsense().error)
+        }
     }
 
     /// Of a slot on its way here some keys are missing: a call that names them would be refused.
@@ -90,9 +96,9 @@ impl Carrier {
         let in_full = in_full || self.is_asleep();
         let calls: Vec<_> =
             parts.iter().map(|part| ScriptCall::new(&part.steps, &self.terms, in_full)).collect();
-        let answer = self.link.eval_slots(way, &self.script, &calls, &self.terms).await;
-        let (answer, live) = answer.map_err(|failure| self.rejection(failure))?;
-        let Value::Array(answers) = answer else { return Err(nonsense()) };
+        let pack = self.link.pack_slots(way, &calls, &self.terms);
+        let Answer { value, live, failure } = self.run(way, pack).await?;
+        let Value::Array(answers) = value else { return Err(nonsense()) };
         if answers.len() != parts.len() {
             return Err(nonsense());
         }
@@ -102,7 +108,13 @@ impl Carrier {
             }
             self.read(answer, call, &part.steps, &live)
         });
-        Ok(each.collect())
+        let mut each: Vec<_> = each.collect();
+        for (answered, part) in each.iter_mut().zip(parts) {
+            if let Ok(answered) = answered {
+                self.take_back(&part.steps, answered, failure.as_ref()).await;
+            }
+        }
+        Ok(each)
     }
 
     /// The steps at these places, slot by slot.

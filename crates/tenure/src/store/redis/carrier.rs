@@ -11,13 +11,14 @@ use crate::protocol::{Op, Reply, Request};
 use crate::store::StoreError;
 
 use super::batch::Outcome;
-use super::client::{Failure, Live, Script, Value, Way};
+use super::client::{Command, Failure, Live, Script, Value, Way};
 use super::decode::{self, Answered};
 use super::defect;
 use super::encode::{ScriptCall, Terms};
+use super::grants::Replicas;
+use super::greeter::Session;
 use super::keys::Scope;
-use super::link::Link;
-use super::marker::Guarding;
+use super::link::{Answer, Link};
 use super::suspects::Suspects;
 
 pub(super) struct Carrier {
@@ -29,6 +30,8 @@ pub(super) struct Carrier {
     pub(super) terms: Terms,
     /// Keys whose steps must not travel with others.
     suspects: Arc<Suspects>,
+    /// Set if replicas must acknowledge its grants.
+    replicas: Option<Replicas>,
 }
 
 /// Why a script call came to nothing.
@@ -45,13 +48,22 @@ pub(super) type Part = Vec<(usize, Result<Reply, StoreError>)>;
 
 impl Carrier {
     pub(super) fn new(link: Arc<Link>, script: Arc<Script>, terms: Terms) -> Self {
-        Self { link, way: Way::Shared, script, terms, suspects: Arc::default() }
+        let suspects = Arc::default();
+        Self { link, way: Way::Shared, script, terms, suspects, replicas: None }
     }
 
     /// Carries over the direct connection what this one carries over the shared one.
     pub(super) fn direct(&self, terms: Terms) -> Self {
         let (link, script) = (Arc::clone(&self.link), Arc::clone(&self.script));
-        Self { link, way: Way::Direct, script, terms, suspects: Arc::clone(&self.suspects) }
+        let suspects = Arc::clone(&self.suspects);
+        Self { link, way: Way::Direct, script, terms, suspects, replicas: None }
+    }
+
+    /// Carries over `link` what this one carries, for replicas to acknowledge.
+    pub(super) fn acknowledged(&self, link: Link, replicas: Replicas, terms: Terms) -> Self {
+        let (link, script) = (Arc::new(link), Arc::clone(&self.script));
+        let suspects = Arc::clone(&self.suspects);
+        Self { link, way: Way::Shared, script, terms, suspects, replicas: Some(replicas) }
     }
 
     pub(super) async fn carry(&self, steps: &[Request]) -> Outcome {
@@ -89,11 +101,14 @@ impl Carrier {
             Ok(answered) => answered,
             Err(rejection) => return self.after(rejection, steps).await,
         };
+        if answered.iter().all(is_reply) {
+            let replies = answered.into_iter().filter_map(reply);
+            return Outcome::Together(Ok(replies.collect()));
+        }
         if answered.iter().any(is_open) {
             return Box::pin(self.carry_rest(steps, answered)).await;
         }
-        let replies = answered.into_iter().filter_map(reply);
-        Outcome::Together(Ok(replies.collect()))
+        Outcome::Apart(self.results(answered).collect())
     }
 
     /// Asks the open ones again, with all that the script may want to know of them.
@@ -105,7 +120,7 @@ impl Carrier {
         let open: Vec<_> = places(true).collect();
         let again = of_these(steps, &open);
         let rest = match self.ask_in_full(&again).await {
-            Ok(rest) => Outcome::Together(Ok(rest)),
+            Ok(rest) => Outcome::Apart(self.results(rest).collect()),
             Err(rejection) => self.after(rejection, &again).await,
         };
         if let Outcome::Together(Err(failure)) = &rest
@@ -114,7 +129,7 @@ impl Carrier {
             return Outcome::Together(Err(failure.clone()));
         }
         let done: Vec<_> = places(false).collect();
-        let done = done.into_iter().zip(answered.into_iter().filter_map(reply).map(Ok)).collect();
+        let done = done.into_iter().zip(self.results(answered)).collect();
         let rest = open.iter().copied().zip(rest.each(open.len())).collect();
         in_order(steps.len(), vec![done, rest])
     }
@@ -145,20 +160,18 @@ impl Carrier {
         let answered = async {
             let mut answered = self.ask(self.way, &steps, false).await?;
             if answered.iter().any(is_open) {
-                answered =
-                    self.ask_in_full(&steps).await?.into_iter().map(Answered::Reply).collect();
+                answered = self.ask_in_full(&steps).await?;
             }
             Ok::<_, Rejection>(answered)
         };
         match answered.await {
             Ok(answered) => {
-                let told =
-                    answered.into_iter().filter_map(reply).zip(&steps).map(|(reply, step)| {
-                        match tried.filter(|failure| failure.may_have_run) {
-                            Some(failure) => repeated(&step.op, reply, failure),
-                            None => Ok(reply),
-                        }
-                    });
+                let told = self.results(answered).zip(&steps).map(|(result, step)| {
+                    match (result, tried.filter(|failure| failure.may_have_run)) {
+                        (Ok(reply), Some(failure)) => repeated(&step.op, reply, failure),
+                        (result, _) => result,
+                    }
+                });
                 places.into_iter().zip(told).collect()
             }
             Err(mut rejection) => {
@@ -179,10 +192,9 @@ impl Carrier {
         }
     }
 
-    async fn ask_in_full(&self, steps: &[Request]) -> Result<Vec<Reply>> {
+    async fn ask_in_full(&self, steps: &[Request]) -> Result<Vec<Answered>> {
         let answered = self.ask(self.way, steps, true).await?;
-        let replies: Vec<_> = answered.into_iter().filter_map(reply).collect();
-        if replies.len() == steps.len() { Ok(replies) } else { Err(nonsense()) }
+        if answered.iter().any(is_open) { Err(nonsense()) } else { Ok(answered) }
     }
 
     pub(super) async fn ask(
@@ -193,17 +205,65 @@ impl Carrier {
     ) -> Result<Vec<Answered>> {
         let Self { link, terms, .. } = self;
         let request = ScriptCall::new(steps, terms, in_full || self.is_asleep());
-        let answer = link.eval(way, &self.script, &request, terms).await;
-        let (answer, live) = answer.map_err(|failure| self.rejection(failure))?;
-        self.read(answer, &request, steps, &live)
+        let Answer { value, live, failure } = self.run(way, link.pack(&request, terms)).await?;
+        let mut answered = self.read(value, &request, steps, &live)?;
+        self.take_back(steps, &mut answered, failure.as_ref()).await;
+        Ok(answered)
+    }
+
+    /// Runs the script, and waits for replicas if they must acknowledge.
+    pub(super) async fn run(
+        &self,
+        way: Way,
+        pack: impl Fn(&Session, [&str; 2]) -> Command,
+    ) -> Result<Answer> {
+        let answer = match &self.replicas {
+            None => self.link.eval(way, &self.script, pack).await,
+            Some(replicas) => replicas.eval(&self.link, way, &self.script, pack).await,
+        };
+        answer.map_err(|failure| self.rejection(failure))
+    }
+
+    /// Leaves nothing of the grants among these answers if too few replicas know of them.
+    pub(super) async fn take_back(
+        &self,
+        steps: &[Request],
+        answered: &mut [Answered],
+        failure: Option<&Failure>,
+    ) {
+        if let (Some(replicas), Some(why)) = (&self.replicas, failure) {
+            replicas.take_back(steps, answered, why).await;
+        }
     }
 
     pub(super) fn rejection(&self, failure: Failure) -> Rejection {
-        let may_be_of_one = failure.may_be_of_one();
-        // A cluster follows where it leads to.
-        let follows = self.terms.template.scope() == Scope::Slot && failure.redirect().is_some();
-        let source = follows.then(|| Arc::new(failure.clone()) as _);
-        Rejection { may_be_of_one, error: StoreError { source, ..failure.into() } }
+        let (may_be_of_one, leads_on) = (failure.may_be_of_one(), failure.redirect().is_some());
+        Rejection { may_be_of_one, error: self.error(failure, leads_on) }
+    }
+
+    /// The error for a failure, which a cluster reads: it follows where that leads to, and repeats
+    /// no step that was answered.
+    fn error(&self, failure: Failure, is_answer: bool) -> StoreError {
+        let is_read = is_answer && self.terms.template.scope() == Scope::Slot;
+        let source = is_read.then(|| Arc::new(failure.clone()) as _);
+        StoreError { source, ..failure.into() }
+    }
+
+    /// The outcomes of those steps that are not asked again.
+    pub(super) fn results(
+        &self,
+        answered: Vec<Answered>,
+    ) -> impl Iterator<Item = Result<Reply, StoreError>> {
+        answered.into_iter().filter_map(|answered| self.result(answered))
+    }
+
+    /// The outcome of a step; `None`: it is asked again.
+    pub(super) fn result(&self, answered: Answered) -> Option<Result<Reply, StoreError>> {
+        match answered {
+            Answered::Reply(reply) => Some(Ok(reply)),
+            Answered::Failed(failure) => Some(Err(self.error(failure, true))),
+            Answered::AskInFull => None,
+        }
     }
 
     /// A server that grants nothing new must be told of everything.
@@ -216,7 +276,7 @@ impl Carrier {
         answer: Value,
         request: &ScriptCall,
         steps: &[Request],
-        live: &Live<Option<Guarding>>,
+        live: &Live<Session>,
     ) -> Result<Vec<Answered>> {
         let (mut answered, marker) = decode::decode(answer, request, steps).ok_or_else(nonsense)?;
         if let Some(guarded) = marker.and_then(|marker| self.link.guarded(live, &marker)) {
@@ -234,10 +294,14 @@ pub(super) fn is_open(answered: &Answered) -> bool {
     *answered == Answered::AskInFull
 }
 
-pub(super) fn reply(answered: Answered) -> Option<Reply> {
+fn is_reply(answered: &Answered) -> bool {
+    matches!(answered, Answered::Reply(_))
+}
+
+fn reply(answered: Answered) -> Option<Reply> {
     match answered {
         Answered::Reply(reply) => Some(reply),
-        Answered::AskInFull => None,
+        Answered::AskInFull | Answered::Failed(_) => None,
     }
 }
 

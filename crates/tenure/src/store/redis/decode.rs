@@ -24,6 +24,8 @@ pub(super) enum Answered {
     Reply(Reply),
     /// Too few words: others wait for the key, or its record is of another layout.
     AskInFull,
+    /// It was granted, and too few replicas know of that.
+    Failed(Failure),
 }
 
 /// Reads the script's answer, in the order of the steps, and the marker of a server that grants
@@ -239,6 +241,8 @@ pub(super) fn decode_scan(answer: Value) -> Option<(String, Vec<String>)> {
 pub(super) struct Told {
     pub(super) run_id: String,
     pub(super) replica_of: Option<String>,
+    /// The number of replicas that are linked to it.
+    pub(super) replicas: u32,
 }
 
 pub(super) fn decode_info(answer: &Value) -> Option<Told> {
@@ -256,7 +260,8 @@ pub(super) fn decode_info(answer: &Value) -> Option<Told> {
         format!("{}:{}", host.unwrap_or_default(), port.unwrap_or_default())
     };
     let replica_of = (field("role")? == "slave").then(of);
-    Some(Told { run_id, replica_of })
+    let replicas = field("connected_slaves").and_then(|count| count.parse().ok());
+    Some(Told { run_id, replica_of, replicas: replicas.unwrap_or_default() })
 }
 
 /// The parts of an answer, taken from the front.

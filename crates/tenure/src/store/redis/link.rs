@@ -1,6 +1,8 @@
 //! The store's connection for requests: it knows what a guarded server must show, and numbers the
 //! calls in the order in which they leave.
 
+mod acknowledged;
+
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -14,23 +16,29 @@ use super::client::{
 };
 use super::decode::Told as ServerInfo;
 use super::encode::{ScriptCall, Terms};
-use super::marker::{Guarding, Marker, RestartGuard};
+use super::greeter::{Greeter, Session};
+use super::marker::Marker;
 use super::slots::Slot;
 use tokio_util::sync::CancellationToken;
 
 #[derive(Debug)]
 pub(super) struct Link {
-    connection: Connection<RestartGuard>,
+    connection: Connection<Greeter>,
+}
+
+/// The answer to a script call.
+pub(super) struct Answer {
+    pub(super) value: Value,
+    /// The connection on which it ran.
+    pub(super) live: Arc<Live<Session>>,
+    /// Why its grants do not count; `None`: they do.
+    pub(super) failure: Option<Failure>,
 }
 
 impl Link {
     /// A link that is opened when it is first used.
-    pub(super) fn new(
-        server: &Arc<Server>,
-        guard: RestartGuard,
-        links: watch::Sender<Links>,
-    ) -> Self {
-        Self { connection: Connection::new(server, "tenure", guard, links) }
+    pub(super) fn new(server: &Arc<Server>, greeter: Greeter, links: watch::Sender<Links>) -> Self {
+        Self { connection: Connection::new(server, greeter.name(), greeter, links) }
     }
 
     /// The time, on this process's clock.
@@ -45,8 +53,9 @@ impl Link {
 
     /// Whether the server may grant, as far as is known.
     pub(super) fn is_awake(&self) -> bool {
-        let is_awake = |session: &Option<Guarding>| {
-            session.as_ref().is_none_or(|guarding| guarding.watch.is_awake(self.now()))
+        let is_awake = |session: &Session| {
+            let guarding = session.guarding.as_ref();
+            guarding.is_none_or(|guarding| guarding.watch.is_awake(self.now()))
         };
         self.connection.in_session(is_awake).unwrap_or(false)
     }
@@ -54,17 +63,13 @@ impl Link {
     /// The identity that a guarded server told when this link was made; `None`: it was not asked.
     pub(super) async fn told(&self) -> Result<Option<ServerInfo>, Failure> {
         let live = self.connection.live().await?;
-        Ok(live.session().as_ref().map(|guarding| guarding.server.clone()))
+        Ok(live.session().guarding.as_ref().map(|guarding| guarding.server.clone()))
     }
 
     /// A server answered that it grants nothing new, since this marker stands there. Answers what
     /// people are told of it.
-    pub(super) fn guarded(
-        &self,
-        live: &Live<Option<Guarding>>,
-        marker: &Marker,
-    ) -> Option<Guarded> {
-        let watch = &live.session().as_ref()?.watch;
+    pub(super) fn guarded(&self, live: &Live<Session>, marker: &Marker) -> Option<Guarded> {
+        let watch = &live.session().guarding.as_ref()?.watch;
         let now = self.now();
         if watch.found(marker, now) {
             tracing::warn!(
@@ -77,47 +82,55 @@ impl Link {
         Some(watch.guarded(now))
     }
 
-    /// Runs the script. Answers as well which connection it ran on.
+    /// Runs the script. `pack` makes the command, for the session in which it is sent, from its
+    /// first two words.
     pub(super) async fn eval(
         &self,
         way: Way,
         script: &Script,
-        call: &ScriptCall,
-        terms: &Terms,
-    ) -> Result<(Value, Arc<Live<Option<Guarding>>>), Failure> {
-        let pack = |session: &Option<Guarding>, head: [&str; 2]| {
-            let guard = self.guard_words(session, terms);
-            call.command(head, &guard, call.has_number.then(|| terms.next_number()))
-        };
-        self.connection.eval(way, script, pack).await
+        pack: impl Fn(&Session, [&str; 2]) -> Command,
+    ) -> Result<Answer, Failure> {
+        let (value, live) = self.connection.eval(way, script, pack).await?;
+        Ok(Answer { value, live, failure: None })
     }
 
-    /// Runs the script for several hash slots, each of which has a call.
-    pub(super) async fn eval_slots(
-        &self,
+    /// Packs a call.
+    pub(super) fn pack<'a>(
+        &'a self,
+        call: &'a ScriptCall,
+        terms: &'a Terms,
+    ) -> impl Fn(&Session, [&str; 2]) -> Command + 'a {
+        |session, head| {
+            let guard = self.guard_words(session, terms);
+            call.command(head, &guard, call.has_number.then(|| terms.next_number()))
+        }
+    }
+
+    /// Packs calls for several hash slots, each of which has one.
+    pub(super) fn pack_slots<'a>(
+        &'a self,
         way: Way,
-        script: &Script,
-        calls: &[ScriptCall],
-        terms: &Terms,
-    ) -> Result<(Value, Arc<Live<Option<Guarding>>>), Failure> {
-        let pack = |session: &Option<Guarding>, head: [&str; 2]| {
+        calls: &'a [ScriptCall],
+        terms: &'a Terms,
+    ) -> impl Fn(&Session, [&str; 2]) -> Command + 'a {
+        move |session, head| {
             let guard = self.guard_words(session, terms);
             let head = (head, way == Way::Asking);
             ScriptCall::command_of_slots(calls, head, &guard, || terms.next_number())
-        };
-        self.connection.eval(way, script, pack).await
+        }
     }
 
-    fn guard_words(&self, session: &Option<Guarding>, terms: &Terms) -> Vec<String> {
-        let guarding = session.as_ref().filter(|_| terms.is_guarded());
+    fn guard_words(&self, session: &Session, terms: &Terms) -> Vec<String> {
+        let guarding = session.guarding.as_ref().filter(|_| terms.is_guarded());
         guarding.map_or_else(Vec::new, |guarding| guarding.words(self.now()))
     }
 
     /// Gives the connection up if its marker is of a slot that is not this server's any more, by
     /// `is_here`: the next one has another.
     pub(super) fn leave_marker(&self, is_here: impl Fn(Slot) -> bool) {
-        let is_lost = |session: &Option<Guarding>| {
-            session.as_ref().and_then(|guarding| guarding.slot).is_some_and(|slot| !is_here(slot))
+        let is_lost = |session: &Session| {
+            let slot = session.guarding.as_ref().and_then(|guarding| guarding.slot);
+            slot.is_some_and(|slot| !is_here(slot))
         };
         if self.connection.in_session(is_lost) == Some(true) {
             self.connection.retire(&other_server());

@@ -164,7 +164,7 @@ async fn slot_of_its_own(talk: &mut Talk<'_>) -> Result<Slot, Failure> {
     first.ok_or_else(|| Failure::unsent(Cause::NoSlots))
 }
 
-fn nonsense(command: &str) -> Failure {
+pub(super) fn nonsense(command: &str) -> Failure {
     let text = format!("{command} was answered with something else");
     Failure::unsent(Cause::Nonsense { text })
 }

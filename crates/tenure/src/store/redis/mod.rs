@@ -5,6 +5,7 @@
 //! without persistence a restart forgets them all, and a failover forgets what was not yet
 //! replicated.
 
+mod ack;
 mod batch;
 mod by_slot;
 mod carrier;
@@ -12,6 +13,8 @@ mod client;
 mod data;
 mod decode;
 mod encode;
+mod grants;
+mod greeter;
 mod inbox;
 mod keys;
 mod link;
@@ -134,6 +137,7 @@ impl Redis {
             composite: false,
             reach: Reach::Network,
             ttl_max: TTL_MAX,
+            slow_grants: url.ack.is_some(),
         };
         if !url.restart_guard.is_zero() {
             // Leases that a server forgot must be over when it grants again.
@@ -231,8 +235,9 @@ impl Store for Redis {
 
     fn inbox(&self) -> Answer<'_, Option<Inbox>> {
         Box::pin(async {
-            let server = self.shared.here()?.topology.for_messages();
-            Ok(inbox::open(server, decode::decode_pushes).await?)
+            let topology = &self.shared.here()?.topology;
+            let decode = topology.settings().decode_pushes();
+            Ok(inbox::open(topology.for_messages(), decode).await?)
         })
     }
 

@@ -1,5 +1,5 @@
-//! One server and the ways to it: batches over the shared connection, and the direct connection of
-//! a caller who is alone.
+//! One server and the ways to it: batches over the shared connection, the direct connection of a
+//! caller who is alone, and the connection of grants that replicas acknowledge.
 
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -13,23 +13,26 @@ use crate::protocol::{Reply, Request};
 use crate::runtime::Runtime;
 use crate::store::{Links, StoreError};
 
+use super::ack::{self, Ack};
 use super::batch::{self, Batches, Carrying, Outcome};
 use super::carrier::Carrier;
-use super::client::{Script, Server};
-use super::defect;
+use super::client::{Command, Failure, Script, Server};
 use super::encode::Terms;
+use super::grants::Grants;
+use super::greeter::{Greeter, Role};
 use super::keys::Template;
 use super::link::Link;
 use super::lone::{Direct, Lone};
 use super::marker::RestartGuard;
 use super::scripts::{self, with_clock};
 use super::url::StoreUrl;
-use super::{RedisOptions, sender};
+use super::{RedisOptions, decode, defect, inbox, sender};
 
 /// The settings that all servers of a store share.
 pub(super) struct Settings {
     pub(super) template: Template,
     pub(super) restart_guard: Duration,
+    ack: Option<Ack>,
     options: RedisOptions,
     mode: Direct,
     runtime: Arc<dyn Runtime>,
@@ -47,6 +50,7 @@ impl Settings {
         Self {
             template,
             restart_guard,
+            ack: url.ack,
             options: options.clone(),
             // Over TLS a caller's thread would also have to encrypt.
             mode: if url.server.tls.is_some() { Direct::Never } else { options.direct },
@@ -54,6 +58,24 @@ impl Settings {
             script: Arc::new(options.change(script)),
             data_script: options.change(scripts::write(&preface)),
         }
+    }
+
+    /// For one more connection.
+    fn greeter(&self, role: Role) -> Greeter {
+        let guard = RestartGuard {
+            span: self.restart_guard,
+            up_for: self.options.up_for,
+            clock: self.options.clock.clone(),
+            scope: self.template.scope(),
+            runtime: Arc::clone(&self.runtime),
+            last: Mutex::default(),
+        };
+        Greeter { guard, role }
+    }
+
+    /// Reads the pushes that arrive in an inbox.
+    pub(super) fn decode_pushes(&self) -> inbox::Decode {
+        if self.ack.is_some() { ack::decode_hints } else { decode::decode_pushes }
     }
 
     /// For one more sender.
@@ -85,6 +107,8 @@ pub(super) struct Node {
     /// Carries the calls of a lone caller.
     direct: Carrier,
     lone: Arc<Lone>,
+    /// Carries calls that replicas must acknowledge, if any.
+    grants: Option<Grants>,
 }
 
 impl Node {
@@ -95,30 +119,43 @@ impl Node {
         links: watch::Sender<Links>,
     ) -> Self {
         let runtime = &settings.runtime;
-        let guard = RestartGuard {
-            span: settings.restart_guard,
-            up_for: settings.options.up_for,
-            clock: settings.options.clock.clone(),
-            scope: settings.template.scope(),
-            runtime: Arc::clone(runtime),
-            last: Mutex::default(),
-        };
-        let link = Arc::new(Link::new(&server, guard, links));
+        let role = if settings.ack.is_some() { Role::Others } else { Role::All };
+        let link = Arc::new(Link::new(&server, settings.greeter(role), links));
         let script = Arc::clone(&settings.script);
         let carrier = Arc::new(Carrier::new(Arc::clone(&link), script, settings.terms()));
         let direct = carrier.direct(settings.terms());
         let lone = Lone::new(settings.mode, &link, runtime);
+        let grants = settings.ack.map(|ack| {
+            let greeter = settings.greeter(Role::Acknowledged(ack));
+            let link = Link::new(&server.apart(), greeter, watch::Sender::default());
+            Grants::start(&**runtime, link, ack, &carrier, settings.terms())
+        });
         let carries = Arc::clone(&carrier);
         let carry = move |steps: Vec<Request>, room: Option<Carrying>| {
             let carrier = Arc::clone(&carries);
             batch::carrying(room, async move { carrier.carry(&steps).await })
         };
         let batches = Batches::start(&**runtime, Box::new(carry));
-        Self { server, link, batches, carrier, direct, lone }
+        Self { server, link, batches, carrier, direct, lone, grants }
+    }
+
+    /// Connects, so that a wrong password, a missing right or a port that is no Redis is found.
+    pub(super) async fn open(&self) -> Result<(), Failure> {
+        self.link.command(&Command::of(&["PING"])).await?;
+        match &self.grants {
+            Some(grants) => grants.open().await,
+            None => Ok(()),
+        }
     }
 
     /// Carries steps there, once.
     pub(super) async fn send(&self, steps: Vec<Request>) -> Result<Outcome, StoreError> {
+        let ended = || defect("the thread of the store has ended".into());
+        if let Some(grants) = &self.grants
+            && ack::is_for(&steps)
+        {
+            return grants.send(steps).await.ok_or_else(ended);
+        }
         let under_way = self.lone.enter();
         if let Some(call) = &under_way
             && call.is_direct().await
@@ -126,8 +163,7 @@ impl Node {
             // Dropped half-way, it may not do in a fork's child what it does here.
             return Ok(of_process(self.direct.carry(&steps)).await?);
         }
-        let outcome = self.batches.send(steps).await;
-        outcome.ok_or_else(|| defect("the thread of the store has ended".into()))
+        self.batches.send(steps).await.ok_or_else(ended)
     }
 
     /// Carries steps of one key there, by themselves: to a node of a cluster, which may answer that
@@ -137,6 +173,10 @@ impl Node {
         steps: &[Request],
         is_asking: bool,
     ) -> Result<Vec<Reply>, StoreError> {
-        of_process(self.carrier.carry_alone(steps, is_asking)).await?
+        let carrier = match &self.grants {
+            Some(grants) if ack::is_for(steps) => grants.carrier(),
+            _ => &self.carrier,
+        };
+        of_process(carrier.carry_alone(steps, is_asking)).await?
     }
 }

@@ -228,6 +228,7 @@ impl Store for Sqlite {
             composite: false,
             reach: Reach::Host,
             ttl_max: TTL_MAX,
+            slow_grants: false,
         }
     }
 

@@ -1,5 +1,6 @@
 //! A cluster of real nodes: keys of all slots, slots that move, nodes that fail.
 
+mod acknowledged;
 mod failover;
 mod nodes;
 mod replies;

@@ -11,6 +11,8 @@
 //! Beside the shared connection there may be a direct one, for a caller who waits in place. It
 //! leads to the same server, and ends with the shared one.
 
+mod pair;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};

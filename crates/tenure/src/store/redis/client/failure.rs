@@ -66,6 +66,12 @@ pub(crate) enum Cause {
     Cut { text: String },
     /// The answer makes no sense.
     Nonsense { text: String },
+    /// Fewer replicas than wanted have acknowledged a grant in time.
+    Unacknowledged { acknowledged: u32, wanted: u32, within: Duration },
+    /// The server has no replica that could make a majority with it.
+    NoReplicas,
+    /// The server, or a proxy in front of it, knows no WAIT.
+    NoWait,
 }
 
 /// How far making a connection had come.
@@ -182,7 +188,7 @@ impl Failure {
 
     /// This server is not, or no longer, the one that takes writes.
     pub(crate) fn is_demoted(&self) -> bool {
-        matches!(self.code(), Some("READONLY" | "MASTERDOWN"))
+        matches!(&self.cause, Cause::Server(says) if says.is_demoted())
     }
 
     /// Whether it can be the fault of one of the steps of a call, so that the others are innocent.
@@ -227,6 +233,7 @@ impl Cause {
             Self::Tls(TlsFault::Other { .. }) => Transient,
             Self::Tls(_) | Self::NotRedis { .. } | Self::PasswordFile { .. } => Config,
             Self::TooOld { .. } | Self::Sentinel | Self::Cluster | Self::NoCluster => Config,
+            Self::NoWait => Config,
             Self::Server(says) => says.class(),
             Self::Sentinels(fault) => fault.class(),
             Self::Replica
@@ -240,7 +247,9 @@ impl Cause {
             | Self::StillConnecting { .. }
             | Self::Silent { .. }
             | Self::Cut { .. }
-            | Self::Nonsense { .. } => Transient,
+            | Self::Nonsense { .. }
+            | Self::Unacknowledged { .. }
+            | Self::NoReplicas => Transient,
         }
     }
 }
@@ -320,6 +329,21 @@ impl fmt::Display for Cause {
                      it?"
                 )
             }
+            Self::Unacknowledged { acknowledged, wanted, within } => write!(
+                f,
+                "{acknowledged} of {wanted} replicas acknowledged within {within:?}, so nothing is \
+                 granted: are the replicas up and linked to this server (INFO replication)? The \
+                 URL's ack names how many must acknowledge, ack_timeout for how long they are \
+                 waited for"
+            ),
+            Self::NoReplicas => f.write_str(
+                "ack=majority, but no replica is linked to this server (INFO replication), and \
+                 alone it is no majority: start its replicas, or leave ack out",
+            ),
+            Self::NoWait => f.write_str(
+                "this server, or a proxy in front of it, knows no WAIT, by which replicas \
+                 acknowledge grants: connect to the server itself, or leave ack out",
+            ),
         }
     }
 }

@@ -133,10 +133,7 @@ impl Pipeline {
         let (answer, coming) = oneshot::channel();
         {
             let mut state = self.state();
-            if state.stream.is_none() {
-                let text = "connection closed".to_owned();
-                return Err(Failure::unsent(state.broken.clone().unwrap_or(Cause::Cut { text })));
-            }
+            state.check_open()?;
             if let Some(before) = before {
                 state.awaiting.push_back(oneshot::channel().0);
                 state.write(before.as_bytes());
@@ -151,8 +148,29 @@ impl Pipeline {
             }
             self.leave_to_driver();
         }
-        let answer = coming.await.unwrap_or_else(|_| Err(cut_off()));
-        answer.map_err(Failure::unknown)
+        answer_in(coming).await
+    }
+
+    /// Sends two commands in one piece, once, behind one whose answer is ignored. Answers what
+    /// waits for the answer to each.
+    pub(crate) fn send_pair(
+        &self,
+        before: Option<&Command>,
+        commands: [&Command; 2],
+    ) -> Result<[impl Future<Output = Result<Value, Failure>> + use<>; 2], Failure> {
+        debug_assert!(self.shared.in_place.is_none(), "nobody reads these answers in place");
+        let [(one, first), (other, second)] = commands.map(|_| oneshot::channel());
+        {
+            let mut state = self.state();
+            state.check_open()?;
+            if let Some(before) = before {
+                state.awaiting.push_back(oneshot::channel().0);
+                state.write(before.as_bytes());
+            }
+            state.awaiting.extend([one, other]);
+            state.write(&commands.map(Command::as_bytes).concat());
+        }
+        Ok([first, second].map(answer_in))
     }
 
     /// Whether a caller may send and wait in place.
@@ -304,11 +322,26 @@ fn is_confirmation(items: &[Value]) -> bool {
     matches!(items.first(), Some(Value::BulkString(kind)) if kind == b"subscribe")
 }
 
+/// The answer to a command that was sent.
+async fn answer_in(coming: oneshot::Receiver<Result<Value, Cause>>) -> Result<Value, Failure> {
+    let answer = coming.await.unwrap_or_else(|_| Err(cut_off()));
+    answer.map_err(Failure::unknown)
+}
+
 fn cut_off() -> Cause {
     Cause::Cut { text: "connection given up".to_owned() }
 }
 
 impl State {
+    /// Refuses a command once the connection has ended.
+    fn check_open(&self) -> Result<(), Failure> {
+        if self.stream.is_some() {
+            return Ok(());
+        }
+        let text = "connection closed".to_owned();
+        Err(Failure::unsent(self.broken.clone().unwrap_or(Cause::Cut { text })))
+    }
+
     /// Whether the driver of a direct connection has something to do.
     fn has_work(&self) -> bool {
         let is_open = self.stream.is_some() && self.broken.is_none();

@@ -70,7 +70,7 @@ pub(crate) struct Server {
     pub(crate) runtime: Arc<dyn Runtime>,
     pub(crate) dial_backoff: DialBackoff,
     /// Cancelled when the server moves: the parent of what cuts the connections of until then.
-    here: Mutex<CancellationToken>,
+    here: Arc<Mutex<CancellationToken>>,
 }
 
 impl Server {
@@ -90,6 +90,21 @@ impl Server {
         Ok(Self::new(url.name(), dial, url.login.clone(), url.limits, runtime))
     }
 
+    /// The same server for links of another purpose, whose failures must not keep those of this
+    /// one from connecting. When it moves, they end as well.
+    pub(crate) fn apart(&self) -> Arc<Self> {
+        let runtime = Arc::clone(&self.runtime);
+        Arc::new(Self {
+            name: Arc::clone(&self.name),
+            dial: Arc::clone(&self.dial),
+            login: self.login.clone(),
+            limits: self.limits,
+            dial_backoff: DialBackoff::new(Arc::clone(&runtime)),
+            runtime,
+            here: Arc::clone(&self.here),
+        })
+    }
+
     pub(crate) fn new(
         name: Arc<str>,
         dial: Arc<dyn Dial>,
@@ -98,7 +113,7 @@ impl Server {
         runtime: Arc<dyn Runtime>,
     ) -> Arc<Self> {
         let dial_backoff = DialBackoff::new(Arc::clone(&runtime));
-        let here = Mutex::default();
+        let here = Arc::default();
         Arc::new(Self { name, dial, login, limits, runtime, dial_backoff, here })
     }
 

@@ -92,6 +92,12 @@ impl ServerSays {
         self.meaning.is_some_and(|(_, begins, ..)| *begins == UNKNOWN_COMMAND)
     }
 
+    /// The server is a replica, and takes no writes.
+    pub(crate) fn is_demoted(&self) -> bool {
+        let is_wait = self.meaning.is_some_and(|(_, begins, ..)| *begins == WAIT_AT_REPLICA);
+        is_wait || matches!(&*self.code, "READONLY" | "MASTERDOWN")
+    }
+
     /// Whether the request may have been carried out in spite of the error.
     pub(crate) fn may_have_run(&self) -> bool {
         // An error inside a script may come after its first writes.
@@ -133,6 +139,9 @@ impl fmt::Display for ServerSays {
 
 /// The beginning of an error about an unknown command.
 const UNKNOWN_COMMAND: &str = "unknown command";
+
+/// The beginning of a replica's answer to WAIT.
+const WAIT_AT_REPLICA: &str = "WAIT cannot be used with replica";
 
 /// Parts of the texts about a missing right within a script: Redis 6.2 and 7.0, and later ones.
 const FORBIDDEN_IN_SCRIPT: &[&str] =
@@ -209,6 +218,13 @@ const MEANINGS: &[Meaning] = &[
         "",
         Transient,
         "this server is a replica that has lost its primary: name the primary",
+    ),
+    (
+        "ERR",
+        WAIT_AT_REPLICA,
+        Transient,
+        "this server is a replica and has none of its own to acknowledge grants: name the \
+         primary, or wait for the fail-over to end",
     ),
     ("CLUSTERDOWN", "", Transient, "the cluster is partly down: it may pass"),
     ("TRYAGAIN", "", Transient, "the cluster is moving keys: it passes"),

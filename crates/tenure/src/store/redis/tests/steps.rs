@@ -17,6 +17,7 @@ use crate::types::{Claim, Fence, Key, Label, Owner};
 
 use crate::store::redis::client::Script;
 use crate::store::redis::client::tests::server;
+use crate::store::redis::greeter::{Greeter, Role};
 use crate::store::redis::link::Link;
 use crate::store::redis::marker::RestartGuard;
 
@@ -40,8 +41,9 @@ pub(super) fn carrier_at(url: &str) -> Carrier {
     let script = Script { source: fast.into(), ..Script::new("steps", "") };
     let server = server(url);
     let guard = RestartGuard::off(Arc::clone(&server.runtime));
+    let greeter = Greeter { guard, role: Role::All };
     Carrier::new(
-        Arc::new(Link::new(&server, guard, watch::Sender::default())),
+        Arc::new(Link::new(&server, greeter, watch::Sender::default())),
         Arc::new(script),
         terms,
     )

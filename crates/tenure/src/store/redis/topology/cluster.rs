@@ -211,6 +211,7 @@ impl Cluster {
         for (place, result) in parts.into_iter().flatten() {
             match result {
                 Err(error) if may_settle(&error) => left.push((place, error)),
+                Err(error) => done.push((place, Err(StoreError { source: None, ..error }))),
                 result => done.push((place, result)),
             }
         }
@@ -464,10 +465,11 @@ async fn refresh_after_cuts(cluster: Weak<Cluster>, mut links: watch::Receiver<L
     }
 }
 
-/// Whether another try may do better, at another node or later.
+/// Whether another try may do better, at another node or later. A failure with a source is a
+/// node's answer.
 fn may_settle(error: &StoreError) -> bool {
     let is_unsent = error.class == StoreErrorClass::Transient && !error.may_have_run;
-    is_unsent || redirect(error).is_some()
+    is_unsent && error.source.is_none() || redirect(error).is_some()
 }
 
 fn redirect(error: &StoreError) -> Option<Redirect> {

@@ -60,7 +60,7 @@ impl Topology {
     /// Asks whether they are there.
     pub(super) async fn open(&self) -> Result<(), StoreError> {
         match self {
-            Self::One { node, .. } => node.link.command(&Command::of(&["PING"])).await.map(drop)?,
+            Self::One { node, .. } => node.open().await?,
             Self::Cluster(cluster) => cluster.open().await?,
         }
         Ok(())

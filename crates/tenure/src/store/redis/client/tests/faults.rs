@@ -185,6 +185,18 @@ async fn answers_of_a_server_in_trouble() {
         ("-CLUSTERDOWN The cluster is down\r\n", Transient, NOT_RUN, "cluster"),
         ("-TRYAGAIN Multiple keys request\r\n", Transient, NOT_RUN, "cluster"),
         ("-NOREPLICAS Not enough good replicas to write.\r\n", Transient, NOT_RUN, "min-replicas"),
+        (
+            "-ERR WAIT cannot be used with replica instances. Please also note\r\n",
+            Transient,
+            NOT_RUN,
+            "none of its own to acknowledge",
+        ),
+        (
+            "-NOPERM User few has no permissions to run the 'wait' command\r\n",
+            Refused,
+            NOT_RUN,
+            "'wait'",
+        ),
         ("-BUSY Redis is busy running a script.\r\n", Transient, NOT_RUN, "SCRIPT KILL"),
         ("-MISCONF Redis is configured to save\r\n", Transient, NOT_RUN, "disk"),
         ("-MOVED 3999 127.0.0.1:6381\r\n", Config, NOT_RUN, "cluster"),

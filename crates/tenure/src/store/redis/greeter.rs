@@ -1,0 +1,81 @@
+//! The first words of the store on each new connection: those of the restart guard, and, where
+//! grants are acknowledged, those that tell which server it is and how many replicas it has.
+
+use crate::runtime::Moment;
+
+use super::ack::Ack;
+use super::client::{Cause, Command, Failure, Greet, Talk};
+use super::decode;
+use super::marker::{Guarding, RestartGuard, nonsense};
+
+#[derive(Debug)]
+pub(super) struct Greeter {
+    pub(super) guard: RestartGuard,
+    pub(super) role: Role,
+}
+
+/// The purpose of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// All calls.
+    All,
+    /// The calls beside those that are acknowledged.
+    Others,
+    /// Calls that are acknowledged.
+    Acknowledged(Ack),
+}
+
+/// The beginning of a connection.
+#[derive(Debug, Default)]
+pub(super) struct Session {
+    /// `None`: the restart guard is off.
+    pub(super) guarding: Option<Guarding>,
+    /// The run of the server; empty where it was not asked.
+    pub(super) run_id: String,
+    /// How many replicas must acknowledge a grant.
+    pub(super) replicas: u32,
+}
+
+impl Greeter {
+    /// The name of the connection at the server.
+    pub(super) fn name(&self) -> &'static str {
+        match self.role {
+            Role::All | Role::Others => "tenure",
+            Role::Acknowledged(_) => "tenure-ack",
+        }
+    }
+}
+
+impl Greet for Greeter {
+    type Session = Session;
+
+    async fn greet(
+        &self,
+        talk: &mut Talk<'_>,
+        beside: Option<&Session>,
+    ) -> Result<Session, Failure> {
+        let guarding = self.guard.greet(talk, beside.map(|session| &session.guarding)).await?;
+        let session = Session { guarding, ..Session::default() };
+        let ack = match self.role {
+            Role::All => return Ok(session),
+            Role::Others if beside.is_some() => return Ok(session),
+            Role::Others => None,
+            Role::Acknowledged(ack) => Some(ack),
+        };
+        if ack.is_some() {
+            // Where it is not known, or not allowed, nothing may be granted.
+            talk.ask(&Command::of(&["WAIT", "0", "1"])).await.map_err(|failure| {
+                let is_unknown = failure.is_unknown_command();
+                if is_unknown { Failure::unsent(Cause::NoWait) } else { failure }
+            })?;
+        }
+        let info = talk.ask(&Command::of(&["INFO"])).await?;
+        let server = decode::decode_info(&info).ok_or_else(|| nonsense("INFO"))?;
+        let replicas = ack.map(|ack| ack.wanted_of(server.replicas)).transpose()?;
+        Ok(Session { run_id: server.run_id, replicas: replicas.unwrap_or_default(), ..session })
+    }
+
+    fn ended(&self, session: &Session, now: Moment) {
+        self.guard.ended(&session.guarding, now);
+    }
+}
