@@ -12,6 +12,7 @@
 #![allow(clippy::disallowed_methods, reason = "it measures the machine's own time")]
 
 mod adapters;
+mod block;
 mod counting;
 mod figure;
 mod lines;
@@ -19,6 +20,7 @@ mod measures;
 mod peers;
 mod record;
 mod sample;
+mod table;
 mod worker;
 
 use std::alloc::System;

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use crate::Failure;
+use crate::block::{replaced, wrapped};
 use crate::record::{root, write};
 
 use super::contender::{self, Role};
@@ -12,9 +13,6 @@ use super::cores::Cores;
 use super::plot;
 use super::results::{Results, Skipped};
 use super::table;
-
-const BEGIN: &str = "<!-- The bench command writes from here ... -->\n";
-const END: &str = "<!-- ... to here. -->\n";
 
 /// The files with their texts, as they are when they agree with some results.
 pub(crate) fn files(results: &Results) -> Result<Vec<(PathBuf, String)>, Failure> {
@@ -37,13 +35,6 @@ pub(crate) fn rewrite(results: &Results) -> Result<(), Failure> {
         println!("written: {}", path.display());
     }
     Ok(())
-}
-
-fn replaced(text: &str, block: &str) -> Result<String, Failure> {
-    let markers = || "the markers of the bench are missing";
-    let (before, rest) = text.split_once(BEGIN).ok_or_else(markers)?;
-    let (_, behind) = rest.split_once(END).ok_or_else(markers)?;
-    Ok([before, BEGIN, "\n", block, "\n", END, behind].concat())
 }
 
 fn readme(results: &Results) -> String {
@@ -106,27 +97,11 @@ fn versions(results: &Results) -> String {
     format!("Versions: {}.", said.join("; "))
 }
 
-/// Text in lines that a document may have.
-fn wrapped(text: &str, indent: &str) -> String {
-    const COLUMNS: usize = 100;
-    let (mut lines, mut line) = (String::new(), String::new());
-    for word in text.split(' ') {
-        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > COLUMNS {
-            lines.push_str(line.trim_end());
-            lines.push('\n');
-            line = indent.to_owned();
-        } else if !line.is_empty() {
-            line.push(' ');
-        }
-        line.push_str(word);
-    }
-    lines + &line + "\n"
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::results;
     use super::*;
+    use crate::block::{BEGIN, END};
 
     #[test]
     fn the_documents_say_what_the_results_say() {
@@ -147,20 +122,5 @@ mod tests {
                 path.display()
             );
         }
-    }
-
-    #[test]
-    fn a_block_is_replaced_and_the_rest_stays() {
-        let text = format!("before\n{BEGIN}old\n{END}behind\n");
-        let expected = format!("before\n{BEGIN}\nnew\n\n{END}behind\n");
-        assert_eq!(replaced(&text, "new\n").unwrap(), expected);
-        assert_eq!(replaced(&expected, "new\n").unwrap(), expected);
-        assert!(replaced("no markers", "new\n").is_err());
-    }
-
-    #[test]
-    fn text_is_wrapped_between_words() {
-        let word = "x".repeat(60);
-        assert_eq!(wrapped(&format!("{word} {word} y"), "  "), format!("{word}\n  {word} y\n"));
     }
 }

@@ -3,53 +3,14 @@
 
 use std::fmt::Write;
 
+use crate::table::Table;
+
 use super::cores::Cores;
 use super::protocol::Workload;
 use super::results::{LoneRow, Results, Row, Skipped, TasksRow, WaitersRow, of};
 
 /// The number of tasks of the table; the others are a plot.
 const TASKS: u32 = 64;
-
-/// A table with aligned columns. The first column stands left, numbers stand right.
-struct Table {
-    rows: Vec<Vec<String>>,
-}
-
-impl Table {
-    fn new(head: &[&str]) -> Self {
-        Self { rows: vec![head.iter().map(|&word| word.to_owned()).collect()] }
-    }
-
-    fn text(&self) -> String {
-        let columns = self.rows[0].len();
-        let width = |column: usize| {
-            let widths = self.rows.iter().map(|row| row[column].chars().count());
-            widths.max().unwrap_or_default().max(3)
-        };
-        let widths: Vec<_> = (0..columns).map(width).collect();
-        let mut text = String::new();
-        for (number, row) in self.rows.iter().enumerate() {
-            for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
-                let _ = match column {
-                    0 => write!(text, "| {cell:<width$} |"),
-                    _ => write!(text, " {cell:>width$} |"),
-                };
-            }
-            text.push('\n');
-            if number == 0 {
-                for (column, width) in widths.iter().enumerate() {
-                    let dashes = "-".repeat(width - usize::from(column > 0));
-                    let _ = match column {
-                        0 => write!(text, "| {dashes} |"),
-                        _ => write!(text, " {dashes}: |"),
-                    };
-                }
-                text.push('\n');
-            }
-        }
-        text
-    }
-}
 
 /// The names of the servers, in the order in which they were measured.
 fn servers<R: Row>(rows: &[R]) -> Vec<&str> {
@@ -84,7 +45,7 @@ fn by_server<R: Row + Clone>(
             let found = of(&at_server, name).map(&cells);
             line.extend(found.unwrap_or_else(|| vec![String::new(); columns.len()]));
         }
-        table.rows.push(line);
+        table.push(line);
     }
     table.text()
 }
@@ -117,7 +78,7 @@ pub(crate) fn curve(results: &Results) -> String {
             Workload::Runtimes => format!("{} runtimes", row.tasks),
             _ => row.tasks.to_string(),
         };
-        table.rows.push(vec![
+        table.push(vec![
             row.server.clone(),
             row.contender.clone(),
             tasks,
@@ -151,7 +112,7 @@ pub(crate) fn waiters(results: &Results) -> String {
         ]);
         for row in results.waiters.iter().filter(|row| row.server == server) {
             let never = format!("{} of {}", row.never, row.waiters);
-            table.rows.push(vec![row.contender.clone(), handoff(row), longest(row), never]);
+            table.push(vec![row.contender.clone(), handoff(row), longest(row), never]);
         }
         text.push_str(&table.text());
         text.push('\n');
@@ -200,7 +161,7 @@ pub(crate) fn summary(results: &Results) -> String {
     for row in results.lone.iter().filter(|row| at(*row) && row.is_on_one_core()) {
         let name = &row.contender;
         let (Some(tasks), Some(waiters)) = (of(&tasks, name), of(&waiters, name)) else { continue };
-        table.rows.push(vec![
+        table.push(vec![
             name.clone(),
             format!("{:.0}", row.p50_us),
             format!("{:.0}", tasks.cycles_per_second),
@@ -215,14 +176,6 @@ pub(crate) fn summary(results: &Results) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn columns_are_aligned() {
-        let mut table = Table::new(&["redis", "us"]);
-        table.rows.push(vec!["a".into(), "1234".into()]);
-        let lines = ["| redis |   us |", "| ----- | ---: |", "| a     | 1234 |", ""];
-        assert_eq!(table.text(), lines.join("\n"));
-    }
 
     #[test]
     fn a_contender_that_is_missing_at_one_server_has_empty_cells_there() {
