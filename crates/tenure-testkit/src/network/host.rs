@@ -24,8 +24,8 @@ pub struct Host {
 
 impl Host {
     #[track_caller]
-    pub(super) fn join(number: u8, directory: &Path) -> Self {
-        let [a, b, c] = SUBNET;
+    pub(super) fn join(number: u16, directory: &Path) -> Self {
+        let [[a, b], [c, d]] = [SUBNET, number.to_be_bytes()];
         let log = directory.join(number.to_string());
         let keeper = Process::start(&log, |command| {
             command.args(["unshare", "--net", "sleep", "infinity"]);
@@ -36,14 +36,14 @@ impl Host {
         });
         let host = Self {
             keeper,
-            address: Ipv4Addr::new(a, b, c, number),
+            address: Ipv4Addr::new(a, b, c, d),
             port: format!("host{number}"),
             is_cut: AtomicBool::new(false),
         };
         let keeper = host.keeper.id().to_string();
         ip(&["link", "add", &host.port, "type", "veth", "peer", "name", "eth0", "netns", &keeper]);
         ip(&["link", "set", &host.port, "master", BRIDGE, "up"]);
-        host.ip(&["addr", "add", &format!("{}/24", host.address), "dev", "eth0"]);
+        host.ip(&["addr", "add", &format!("{}/16", host.address), "dev", "eth0"]);
         host.ip(&["link", "set", "eth0", "up"]);
         host.ip(&["link", "set", "lo", "up"]);
         host

@@ -10,7 +10,7 @@ mod host;
 use std::env;
 use std::path::Path;
 use std::process::{Command, Output};
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use tempfile::TempDir;
 
@@ -27,14 +27,14 @@ const UNSHARE: [&str; 4] = ["--user", "--map-current-user", "--keep-caps", "--ne
 
 const BRIDGE: &str = "br0";
 
-/// The first three numbers of every address.
-const SUBNET: [u8; 3] = [10, 77, 0];
+/// The first two numbers of every address.
+const SUBNET: [u8; 2] = [10, 77];
 
 /// The network of this process. It has the first address, and reaches all hosts.
 #[derive(Debug)]
 pub struct Network {
     /// Hosts that were made.
-    hosts: AtomicU8,
+    hosts: AtomicU16,
     /// The logs of the processes that hold the namespaces.
     directory: TempDir,
 }
@@ -80,13 +80,13 @@ impl Network {
     #[track_caller]
     pub fn here() -> Self {
         assert!(is_inside(), "the machine's own network is not to be changed");
-        let [a, b, c] = SUBNET;
+        let [a, b] = SUBNET;
         ip(&["link", "set", "lo", "up"]);
         ip(&["link", "add", BRIDGE, "type", "bridge"]);
-        ip(&["addr", "add", &format!("{a}.{b}.{c}.1/24"), "dev", BRIDGE]);
+        ip(&["addr", "add", &format!("{a}.{b}.0.1/16"), "dev", BRIDGE]);
         ip(&["link", "set", BRIDGE, "up"]);
         let directory = TempDir::with_prefix("tenure-network-").expect("a directory");
-        Self { hosts: AtomicU8::new(0), directory }
+        Self { hosts: AtomicU16::new(0), directory }
     }
 
     /// A new host, which reaches all others and this process.

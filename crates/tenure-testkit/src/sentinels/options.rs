@@ -6,12 +6,15 @@ use std::time::Duration;
 
 use crate::certificates::Certificates;
 use crate::flavour::Flavour;
+use crate::network::Host;
 use crate::port::Port;
 use crate::server::{ClientCertificates, KIT, Server, ServerOptions};
 
 use super::{SERVICE, Sentinel, Sentinels};
 
-/// The number of Sentinels that must agree, of three.
+const SENTINELS: usize = 3;
+
+/// The number of Sentinels that must agree.
 const QUORUM: usize = 2;
 
 /// The settings of a group. See [`Sentinels::of`].
@@ -25,6 +28,9 @@ pub struct SentinelsOptions {
     lines: Vec<String>,
     /// Further lines of the configuration of every Sentinel.
     sentinel_lines: Vec<String>,
+    /// The host of each server and of each Sentinel; empty if all are on loopback.
+    hosts: Vec<Arc<Host>>,
+    pub(super) usual_periods: bool,
 }
 
 impl SentinelsOptions {
@@ -36,6 +42,8 @@ impl SentinelsOptions {
             tls: None,
             lines: Vec::new(),
             sentinel_lines: Vec::new(),
+            hosts: Vec::new(),
+            usual_periods: false,
         }
     }
 
@@ -85,6 +93,23 @@ impl SentinelsOptions {
         self
     }
 
+    /// The host of each server, and then of each Sentinel, in the order of [`Sentinels::servers`]
+    /// and [`Sentinels::sentinels`].
+    #[must_use]
+    pub fn on(mut self, hosts: impl IntoIterator<Item = Arc<Host>>) -> Self {
+        self.hosts = hosts.into_iter().collect();
+        self
+    }
+
+    /// Sentinels look as seldom as they do by default: an old primary that comes back is told after
+    /// about ten seconds. Without, they look several times a second. A failover has 10 s in place
+    /// of 3, so that a slow one is not followed by another.
+    #[must_use]
+    pub fn with_usual_periods(mut self) -> Self {
+        self.usual_periods = true;
+        self
+    }
+
     /// Starts it, and waits until all agree.
     ///
     /// # Panics
@@ -92,19 +117,30 @@ impl SentinelsOptions {
     #[must_use]
     #[track_caller]
     pub fn start(self) -> Sentinels {
-        let primary = self.server().start();
-        let replicas: Vec<_> =
-            (0..self.replicas).map(|_| self.server().with_primary(&primary)).collect();
+        let primary = self.on_host(0, self.server()).start();
+        let replicas: Vec<_> = (1..=self.replicas)
+            .map(|n| self.on_host(n, self.server().with_primary(&primary)))
+            .collect();
         let mut servers = vec![primary];
         servers.extend(started(replicas));
-        let ports: Vec<_> = (0..3).map(|_| self.tls.is_some().then(Port::take)).collect();
-        let options: Vec<_> = ports.iter().map(|port| self.sentinel(&servers[0], port)).collect();
-        let sentinels = started(options).into_iter().zip(ports);
-        let sentinels =
-            sentinels.map(|(server, tls_port)| Sentinel::new(server, tls_port)).collect();
+        let ports: Vec<_> = (0..SENTINELS).map(|_| self.tls.is_some().then(Port::take)).collect();
+        let options = ports
+            .iter()
+            .enumerate()
+            .map(|(n, port)| self.on_host(servers.len() + n, self.sentinel(&servers[0], port)));
+        let sentinels = started(options.collect()).into_iter().zip(ports);
+        let sentinels = sentinels
+            .map(|(server, tls_port)| Sentinel::new(server, tls_port, self.usual_periods))
+            .collect();
         let group = Sentinels { sentinels, servers, options: self };
         group.wait_until_agreed();
         group
+    }
+
+    /// On the host of this number, if there are hosts.
+    fn on_host(&self, n: usize, options: ServerOptions) -> ServerOptions {
+        assert!(self.hosts.is_empty() || self.hosts.len() == 1 + self.replicas + SENTINELS);
+        self.hosts.get(n).into_iter().fold(options, ServerOptions::on)
     }
 
     fn server(&self) -> ServerOptions {
@@ -121,14 +157,16 @@ impl SentinelsOptions {
 
     /// A Sentinel that watches this server.
     pub(super) fn sentinel(&self, primary: &Server, tls_port: &Option<Port>) -> ServerOptions {
+        let (ip, port) = (primary.address().ip(), primary.port());
+        let timeout = if self.usual_periods { 10_000 } else { 3_000 };
         let mut sentinel = Server::of(self.flavour)
             .as_sentinel()
-            .with(format!("sentinel monitor {SERVICE} 127.0.0.1 {} {QUORUM}", primary.port()))
+            .with(format!("sentinel monitor {SERVICE} {ip} {port} {QUORUM}"))
             .with(format!(
                 "sentinel down-after-milliseconds {SERVICE} {}",
                 self.down_after.as_millis()
             ))
-            .with(format!("sentinel failover-timeout {SERVICE} 3000"))
+            .with(format!("sentinel failover-timeout {SERVICE} {timeout}"))
             .with(format!("sentinel parallel-syncs {SERVICE} 2"))
             .with(format!("sentinel auth-user {SERVICE} {KIT}"))
             .with(format!("sentinel auth-pass {SERVICE} {KIT}"));
