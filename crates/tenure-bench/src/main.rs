@@ -14,6 +14,7 @@
 mod adapters;
 mod block;
 mod counting;
+mod failover;
 mod figure;
 mod lines;
 mod measures;
@@ -69,7 +70,7 @@ struct Arguments {
     part: Option<Part>,
 }
 
-/// The parts that this program runs when it has started itself as another process.
+/// Other things than to measure, and the parts that this program runs as another process.
 #[derive(Debug, Subcommand)]
 enum Part {
     /// One of the processes of a measurement.
@@ -77,9 +78,13 @@ enum Part {
     Worker(worker::Worker),
     /// A contender written in Rust, which answers requests on its standard input.
     #[command(hide = true)]
-    Adapter { contender: String },
-    /// Make the documents and plots agree with bench/peers.json; measure nothing.
+    Adapter {
+        contender: String,
+    },
+    /// Make the documents and plots agree with bench/peers.json and bench/failover.json; measure
+    /// nothing.
     Documents,
+    Failover(failover::Failover),
 }
 
 fn main() -> ExitCode {
@@ -87,6 +92,7 @@ fn main() -> ExitCode {
     let done = match &arguments.part {
         Some(Part::Worker(worker)) => worker.run().map(|()| true),
         Some(Part::Adapter { contender }) => adapters::run(contender).map(|()| true),
+        Some(Part::Failover(failover)) => failover.run(),
         Some(Part::Documents) => documents().map(|()| true),
         None => measure(&arguments),
     };
@@ -176,5 +182,6 @@ fn write(arguments: &Arguments, Found { figures, peers }: &Found) -> Result<(), 
 
 fn documents() -> Result<(), Failure> {
     let kept = Results::read(&peers::results::file())?;
-    peers::document::rewrite(&kept.ok_or("there is no bench/peers.json")?)
+    peers::document::rewrite(&kept.ok_or("there is no bench/peers.json")?)?;
+    failover::document::rewrite()
 }

@@ -9,8 +9,10 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tenure::Locks;
+use tenure_testkit::Host;
 
 use crate::Failure;
+use crate::failover::contender::Contender;
 use crate::measures::{crowd, death, handoff, memory, redis};
 
 /// The task of one process, with its arguments.
@@ -26,6 +28,7 @@ enum Task {
     Handoff { file: PathBuf, turns: u32 },
     Crowd { file: PathBuf, key: String, millis: u64 },
     Holder { file: PathBuf, ttl_ms: u64 },
+    Failover(Contender),
     RedisHandoff { url: String, key: String, tasks: u32, millis: u64 },
 }
 
@@ -44,6 +47,7 @@ impl Worker {
                 let span = Duration::from_millis(*millis);
                 tell(&redis::handoff::worker(url, key, *tasks, span)?)
             }
+            Task::Failover(contender) => contender.run(),
             Task::Holder { file, ttl_ms } => death::holder(file, Duration::from_millis(*ttl_ms)),
         }
     }
@@ -65,7 +69,26 @@ pub(crate) struct Process {
 impl Process {
     /// Starts this program with a task.
     pub(crate) fn start(task: &str, arguments: &[&str]) -> Result<Self, Failure> {
-        let mut child = Command::new(std::env::current_exe()?)
+        Self::start_on(None, task, arguments)
+    }
+
+    /// The same, on a host of a network.
+    pub(crate) fn start_on(
+        host: Option<&Host>,
+        task: &str,
+        arguments: &[&str],
+    ) -> Result<Self, Failure> {
+        let program = std::env::current_exe()?;
+        let mut command = match host {
+            None => Command::new(program),
+            Some(host) => {
+                let [nsenter, rest @ ..] = host.enter();
+                let mut command = Command::new(nsenter);
+                command.args(rest).arg(program);
+                command
+            }
+        };
+        let mut child = command
             .args(["worker", task])
             .args(arguments)
             .stdin(Stdio::null())
@@ -80,6 +103,11 @@ impl Process {
         let mut line = String::new();
         self.out.read_line(&mut line)?;
         Ok(line)
+    }
+
+    /// Whether it has ended by itself.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
     }
 
     /// SIGKILL, in the middle of whatever it does.
