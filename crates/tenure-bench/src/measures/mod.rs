@@ -37,6 +37,7 @@ pub(crate) const ALL: &[Measure] = &[
     always("redis-commands", redis::commands),
     always("redis-idle", redis::idle),
     always("redis-shares", redis::shares),
+    always("redis-cluster", redis::cluster),
     always("quorum", redis::quorum),
     Measure { name: "clean-build", on_request: true, run: clean_build::measure },
 ];

@@ -2,6 +2,7 @@
 //! Contenders share a server and take turns.
 
 mod bare;
+mod cluster;
 mod commands;
 pub(crate) mod handoff;
 mod idle;
@@ -13,6 +14,7 @@ use tenure_testkit::{Flavour, Server};
 use crate::Failure;
 use crate::figure::Figure;
 
+pub(crate) use cluster::measure as cluster;
 pub(crate) use commands::measure as commands;
 pub(crate) use handoff::measure as handoff;
 pub(crate) use idle::measure as idle;
