@@ -20,8 +20,12 @@ use crate::protocol::{Reply, Request};
 use crate::runtime::{Runtime, shielded};
 use crate::store::StoreError;
 
+use super::gather::Gather;
+
 /// A script call takes no further call once it has so many steps: a script blocks its server.
 const STEPS_MAX: usize = 256;
+/// The same at a node of a cluster, which has a part of the keys and so of the calls.
+const STEPS_MAX_OF_NODE: usize = 1_000;
 /// With fewer calls than this no second batch is sent: what a batch costs by itself would be
 /// shared by too few.
 pub(super) const SECOND_MIN: usize = 8;
@@ -57,6 +61,18 @@ struct Call {
     answer: oneshot::Sender<Outcome>,
 }
 
+/// When a batch is sent beside others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// Before the last one is answered, if it is few calls or enough for a second batch.
+    Pipelined,
+    /// When the last one is answered and its callers, or most of them, have called again; few calls
+    /// at once.
+    Gathered,
+    /// When the last one is answered.
+    OneByOne,
+}
+
 /// Where calls wait to be sent.
 #[derive(Debug)]
 pub(super) struct Batches {
@@ -70,43 +86,41 @@ struct Waiting {
     calls: Vec<Call>,
     /// The number of calls that make the next batch. The last of them sends it.
     wanted: usize,
+    /// The number of steps after which a batch takes no further call.
+    steps_max: usize,
 }
 
 /// The sender of the calls.
 struct Work {
     waiting: Arc<Mutex<Waiting>>,
     carry: Carrier,
-    /// Whether no batch is sent before the last one is answered.
-    one_by_one: bool,
+    pace: Pace,
     /// The batches that were sent and not answered yet, in that order: two, or a few small ones.
     under_way: VecDeque<Batch>,
-    /// How many calls were waiting or under way at once, lately, in parts of `CROWD_FADES`.
+    /// How many steps were waiting or under way at once, lately, in parts of `CROWD_FADES`.
     crowd: usize,
     /// The memory of calls that have ended.
     rooms: Vec<Carrying>,
+    /// At a node of a cluster: the wait for the callers of the last batch.
+    gather: Option<Gather>,
     /// Of the task on the engine's thread: whoever sends does it in that one's name.
     waker: Option<Waker>,
 }
 
 impl Batches {
-    pub(super) fn start(runtime: &dyn Runtime, carry: Carrier) -> Self {
-        Self::start_with(runtime, carry, false)
-    }
-
-    /// Batches of which each is sent when the last one is answered.
-    pub(super) fn one_by_one(runtime: &dyn Runtime, carry: Carrier) -> Self {
-        Self::start_with(runtime, carry, true)
-    }
-
-    fn start_with(runtime: &dyn Runtime, carry: Carrier, one_by_one: bool) -> Self {
-        let waiting = Arc::new(Mutex::new(Waiting::default()));
+    pub(super) fn start(runtime: &Arc<dyn Runtime>, pace: Pace, carry: Carrier) -> Self {
+        let gather = (pace == Pace::Gathered).then(|| Gather::new(Arc::clone(runtime)));
+        let steps_max = if gather.is_some() { STEPS_MAX_OF_NODE } else { STEPS_MAX };
+        let waiting = Waiting { calls: Vec::new(), wanted: 1, steps_max };
+        let waiting = Arc::new(Mutex::new(waiting));
         let work = Work {
             waiting: Arc::clone(&waiting),
             carry,
-            one_by_one,
+            pace,
             under_way: VecDeque::with_capacity(2),
             crowd: 0,
             rooms: Vec::new(),
+            gather,
             waker: None,
         };
         let work = Arc::new(Mutex::new(work));
@@ -164,13 +178,20 @@ impl Work {
     /// The next answer, on the engine's thread.
     fn receive(&mut self, cx: &mut Context<'_>) -> Poll<(Callers, Outcome)> {
         self.waker.get_or_insert_with(|| cx.waker().clone()).clone_from(cx.waker());
+        if let Some(gather) = &mut self.gather {
+            gather.poll(cx);
+        }
         self.send();
         let Some(first) = self.under_way.front_mut() else { return Poll::Pending };
         let outcome = ready!(first.poll(cx));
         let Some(first) = self.under_way.pop_front() else { return Poll::Pending };
         self.rooms.push(first.carrying);
-        // The next one is under way before the callers of this one wake up.
-        self.send();
+        let expected = first.callers.len() + lock(&self.waiting).calls.len();
+        match &mut self.gather {
+            Some(gather) if self.under_way.is_empty() && expected > FEW => gather.begin(expected),
+            // The next one is under way before the callers of this one wake up.
+            _ => self.send(),
+        }
         Poll::Ready((first.callers, outcome))
     }
 
@@ -182,15 +203,19 @@ impl Work {
         loop {
             let is_few = self.count() <= FEW;
             let wanted = match self.under_way.front() {
-                None => 1,
-                Some(_) if self.one_by_one => usize::MAX,
+                None => self.gather.as_ref().map_or(1, Gather::wanted),
+                Some(_) if self.pace == Pace::OneByOne => usize::MAX,
                 Some(_) if is_few => 1,
+                Some(_) if self.pace == Pace::Gathered => usize::MAX,
                 Some(first) if self.under_way.len() == 1 => first.callers.len().max(SECOND_MIN),
                 Some(_) => usize::MAX,
             };
             let calls = lock(&self.waiting).take(wanted);
             if calls.is_empty() {
                 return;
+            }
+            if let Some(gather) = &mut self.gather {
+                gather.end();
             }
             let count = calls.iter().map(|call| call.steps.len()).sum();
             let mut steps = Vec::with_capacity(count);
@@ -204,11 +229,13 @@ impl Work {
         }
     }
 
-    /// How many calls are there, or were lately: tasks that call again and again come one by one,
+    /// How many steps are there, or were lately: tasks that call again and again come one by one,
     /// and would never travel together if each went out at once.
     fn count(&mut self) -> usize {
-        let under_way: usize = self.under_way.iter().map(|batch| batch.callers.len()).sum();
-        let now = (under_way + lock(&self.waiting).calls.len()) * CROWD_FADES;
+        let of_steps = |batch: &Batch| batch.callers.iter().map(|(count, _)| count).sum::<usize>();
+        let under_way: usize = self.under_way.iter().map(of_steps).sum();
+        let waiting: usize = lock(&self.waiting).calls.iter().map(|call| call.steps.len()).sum();
+        let now = (under_way + waiting) * CROWD_FADES;
         let faded = self.crowd - self.crowd.saturating_sub(now) / CROWD_FADES;
         self.crowd = now.max(faded);
         self.crowd / CROWD_FADES
@@ -302,12 +329,6 @@ fn answer(callers: Callers, outcome: Outcome) {
     }
 }
 
-impl Default for Waiting {
-    fn default() -> Self {
-        Self { calls: Vec::new(), wanted: 1 }
-    }
-}
-
 impl Waiting {
     fn enter(&mut self, steps: Vec<Request>) -> oneshot::Receiver<Outcome> {
         let (answer, outcome) = oneshot::channel();
@@ -327,7 +348,7 @@ impl Waiting {
         }
         let mut steps = 0;
         let fitting = self.calls.iter().take_while(|call| {
-            let fits = steps == 0 || steps + call.steps.len() <= STEPS_MAX;
+            let fits = steps == 0 || steps + call.steps.len() <= self.steps_max;
             steps += call.steps.len();
             fits
         });

@@ -20,6 +20,9 @@ struct Part {
 impl Carrier {
     /// All steps in one call, and those that need more words in a second one.
     pub(super) async fn carry_by_slot(&self, steps: &[Request]) -> Outcome {
+        if let [_] = steps {
+            return self.carry_one(steps).await;
+        }
         let mut done = Vec::with_capacity(steps.len());
         let mut parts = self.parts(steps, (0..steps.len()).collect());
         for in_full in [false, true] {
@@ -46,6 +49,21 @@ impl Carrier {
             parts = self.parts(steps, open);
         }
         in_order(steps.len(), vec![done])
+    }
+
+    async fn carry_one(&self, step: &[Request]) -> Outcome {
+        for in_full in [false, true] {
+            match self.ask(self.way, step, in_full).await {
+                Ok(answered) => {
+                    let results: Vec<_> = self.results(answered).collect();
+                    if results.len() == step.len() {
+                        return Outcome::Apart(results);
+                    }
+                }
+                Err(rejection) => return Outcome::Together(Err(rejection.error)),
+            }
+        }
+        Outcome::Together(Err(nonsense().error))
     }
 
     /// Steps of one key by themselves, with all parts of the key named: then a node says where to

@@ -8,7 +8,7 @@ use crate::protocol::{Reply, Request};
 use crate::runtime::Runtime;
 
 use super::ack::{self, Ack, TakenBack};
-use super::batch::{self, Batches, Carrying, Outcome};
+use super::batch::{self, Batches, Carrying, Outcome, Pace};
 use super::carrier::Carrier;
 use super::client::{Command, Failure, Script, Way};
 use super::decode::Answered;
@@ -24,7 +24,7 @@ pub(super) struct Grants {
 impl Grants {
     /// A way over `link`, beside that of `others`.
     pub(super) fn start(
-        runtime: &dyn Runtime,
+        runtime: &Arc<dyn Runtime>,
         link: Link,
         ack: Ack,
         others: &Arc<Carrier>,
@@ -37,7 +37,7 @@ impl Grants {
             let carrier = Arc::clone(&carries);
             batch::carrying(room, async move { carrier.carry(&steps).await })
         };
-        Self { carrier, batches: Batches::one_by_one(runtime, Box::new(carry)) }
+        Self { carrier, batches: Batches::start(runtime, Pace::OneByOne, Box::new(carry)) }
     }
 
     /// Carries a call outside of a batch.

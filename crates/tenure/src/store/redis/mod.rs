@@ -13,6 +13,7 @@ mod client;
 mod data;
 mod decode;
 mod encode;
+mod gather;
 mod grants;
 mod greeter;
 mod inbox;

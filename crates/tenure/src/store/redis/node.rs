@@ -14,13 +14,13 @@ use crate::runtime::Runtime;
 use crate::store::{Links, StoreError};
 
 use super::ack::{self, Ack};
-use super::batch::{self, Batches, Carrying, Outcome};
+use super::batch::{self, Batches, Carrying, Outcome, Pace};
 use super::carrier::Carrier;
 use super::client::{Command, Failure, Script, Server};
 use super::encode::Terms;
 use super::grants::Grants;
 use super::greeter::{Greeter, Role};
-use super::keys::Template;
+use super::keys::{Scope, Template};
 use super::link::Link;
 use super::lone::{Direct, Lone};
 use super::marker::RestartGuard;
@@ -128,14 +128,18 @@ impl Node {
         let grants = settings.ack.map(|ack| {
             let greeter = settings.greeter(Role::Acknowledged(ack));
             let link = Link::new(&server.apart(), greeter, watch::Sender::default());
-            Grants::start(&**runtime, link, ack, &carrier, settings.terms())
+            Grants::start(runtime, link, ack, &carrier, settings.terms())
         });
         let carries = Arc::clone(&carrier);
         let carry = move |steps: Vec<Request>, room: Option<Carrying>| {
             let carrier = Arc::clone(&carries);
             batch::carrying(room, async move { carrier.carry(&steps).await })
         };
-        let batches = Batches::start(&**runtime, Box::new(carry));
+        let pace = match settings.template.scope() {
+            Scope::Server => Pace::Pipelined,
+            Scope::Slot => Pace::Gathered,
+        };
+        let batches = Batches::start(runtime, pace, Box::new(carry));
         Self { server, link, batches, carrier, direct, lone, grants }
     }
 

@@ -21,7 +21,7 @@ end
 
 if #KEYS > 0 then return carry_out(KEYS, ARGV) end
 local words, answers, at = ARGV, {}, 1
-if words[1] == '1' then
+if words[1] + 0 == 1 then
   -- Of several keys in one command none may be missing while their slot is on its way.
   local of_any = call
   call = function(command, ...)

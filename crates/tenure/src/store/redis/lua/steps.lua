@@ -39,8 +39,8 @@
 -- would format each anew.
 --
 -- needs   preface, layout, prelude
--- gives   fast_steps, told, has_number, number, with_others, at, first, others, found, marker_key,
---         marker_found, gone, usual, answer, pushes, left
+-- gives   number, fast_steps, told, has_number, base, with_others, at, first, others, found, gone,
+--         usual, answer, pushes, left
 
 local number, fast_steps, told = ARGV[1], ARGV[2] + 0, has_guard and ARGV[3]
 local has_number, base, with_others = number ~= '0', 0, fast_steps <= others_max
@@ -52,15 +52,6 @@ if has_guard then at = in_slots and 5 or 4 end
 -- Without fast steps the lock and record of the first full step stand next.
 local known = fast_steps > 0 and others - 1 or math.min(base + 2, #KEYS)
 local found = known > 0 and call('MGET', unpack(KEYS, 1, known)) or {}
-local marker_key, marker_found
-if has_guard then
-  if in_slots then
-    marker_key = ARGV[4]
-    marker_found = call('GET', marker_key)
-  else
-    marker_key, marker_found = KEYS[base], found[base]
-  end
-end
 -- Releases alone need no time, as long as their locks say everything.
 if has_number or ARGV[at] ~= 'r' then
   -- include clock

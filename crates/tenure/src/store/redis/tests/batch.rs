@@ -9,8 +9,8 @@ use tenure_testkit::wait_until;
 use tokio::sync::Semaphore;
 
 use crate::protocol::{Op, Reply, Request};
-use crate::runtime;
-use crate::store::redis::batch::{Batches, Carrier, FEW, Outcome, SECOND_MIN, carrying};
+use crate::runtime::{self, Runtime};
+use crate::store::redis::batch::{Batches, Carrier, FEW, Outcome, Pace, SECOND_MIN, carrying};
 use crate::types::Key;
 
 /// How many steps a batch had, and the name of the thread that sent it.
@@ -24,7 +24,15 @@ struct Scene {
     gate: Arc<Semaphore>,
 }
 
+fn threads() -> Arc<dyn Runtime> {
+    runtime::machine().expect("threads")
+}
+
 fn scene(open: usize) -> Scene {
+    scene_of(open, Pace::Pipelined)
+}
+
+fn scene_of(open: usize, pace: Pace) -> Scene {
     let (carried, gate) = (Arc::<Mutex<Carried>>::default(), Arc::new(Semaphore::new(open)));
     let (notes, passage) = (Arc::clone(&carried), Arc::clone(&gate));
     let carry: Carrier = Box::new(move |steps, room| {
@@ -36,7 +44,7 @@ fn scene(open: usize) -> Scene {
             Outcome::Together(Ok(echo(&steps)))
         })
     });
-    let batches = Batches::start(&*runtime::machine().expect("threads"), carry);
+    let batches = Batches::start(&threads(), pace, carry);
     let scene = Scene { batches, carried, gate };
     // Once the task on the engine's thread has come by, callers send by themselves.
     wait_until("callers send by themselves", || scene.batches.is_adopted());
@@ -128,7 +136,7 @@ async fn a_call_that_breaks_down_breaks_nobody_elses() {
             Outcome::Together(Ok(echo(&steps)))
         })
     });
-    let batches = Batches::start(&*runtime::machine().expect("threads"), carry);
+    let batches = Batches::start(&threads(), Pace::Pipelined, carry);
     wait_until("callers send by themselves", || batches.is_adopted());
     for _ in 0..3 {
         let mut bad = Box::pin(batches.send(vec![step("bad")]));
@@ -199,4 +207,38 @@ fn no_call_of_many_threads_is_left_behind() {
     });
     let carried = scene.carried.lock().unwrap();
     assert_eq!(carried.iter().map(|(steps, _)| steps).sum::<usize>(), THREADS * CALLS);
+}
+
+/// Halves of the callers, each under way while the other wakes up, would cost a node of a cluster
+/// twice the calls.
+#[tokio::test]
+async fn a_node_s_next_batch_waits_for_the_callers_of_the_last_one_and_not_for_ever() {
+    const MANY: usize = 4 * FEW;
+    let scene = scene_of(0, Pace::Gathered);
+    let largest = || scene.carried.lock().unwrap().iter().map(|batch| batch.0).max();
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut come = |count: usize| -> Vec<_> {
+        let call = |_| {
+            let mut call = Box::pin(send(&scene.batches, "same"));
+            assert!(call.as_mut().poll(&mut cx).is_pending());
+            call
+        };
+        (0..count).map(call).collect()
+    };
+    // Some go out at once; the rest, once these are answered, and then whoever comes.
+    let first = come(MANY);
+    scene.gate.add_permits(FEW);
+    wait_until("the rest goes out", || largest() == Some(MANY - FEW));
+    let half = come(MANY / 2);
+    scene.gate.add_permits(1);
+    for call in first {
+        call.await;
+    }
+    // Nobody else comes: those who are there go out in the end.
+    scene.gate.add_permits(1);
+    for call in half {
+        call.await;
+    }
+    let carried = scene.carried.lock().unwrap();
+    assert_eq!(carried.last().map(|batch| batch.0), Some(MANY / 2));
 }

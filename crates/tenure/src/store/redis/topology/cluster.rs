@@ -7,7 +7,6 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -202,11 +201,17 @@ impl Cluster {
                 None => by_node.push((master, vec![place])),
             }
         }
-        let parts = by_node.into_iter().map(|(master, places)| {
-            let part = self.send_to(master.cloned(), &steps, places);
-            Box::pin(part) as Pin<Box<dyn Future<Output = Part> + Send + '_>>
-        });
-        let parts = carrier::all(parts.collect()).await;
+        let mut parts = by_node
+            .into_iter()
+            .map(|(master, places)| self.send_to(master.cloned(), &steps, places));
+        let parts = if parts.len() == 1 {
+            match parts.next() {
+                Some(part) => vec![part.await],
+                None => Vec::new(),
+            }
+        } else {
+            carrier::all(parts.map(Box::pin).collect()).await
+        };
         let (mut done, mut left) = (Vec::with_capacity(steps.len()), Vec::new());
         for (place, result) in parts.into_iter().flatten() {
             match result {
