@@ -1,6 +1,8 @@
 //! Everything that can be wrong with a server: one row each, with the class that decides the exit
 //! code, whether the request may have run, and what the message must tell.
 
+use std::sync::Arc;
+
 use tenure_testkit::{Flavour, Server as RealServer};
 
 use super::fake::{HELLO, fake};
@@ -8,8 +10,10 @@ use super::{ECHO, link, link_to, ping, run, server};
 use crate::store::StoreError;
 use crate::store::StoreErrorClass::{self, Config, Full, Refused, Transient};
 use crate::store::redis::client::failure::Failure;
+use crate::store::redis::client::login::{Login, Wanted};
 use crate::store::redis::client::resp::{Command, Value};
 use crate::store::redis::client::script::Script;
+use crate::store::redis::client::server::Server;
 
 const NOT_RUN: bool = false;
 const MAY_HAVE_RUN: bool = true;
@@ -54,6 +58,24 @@ async fn credentials() {
     assert!(at(&with_file(file.path().to_str().unwrap())).await.is_ok());
     let missing = at(&with_file("/nowhere/at/all")).await;
     expect(missing, Config, NOT_RUN, &["password", "/nowhere/at/all"]);
+}
+
+/// HELLO says the role, but for a proxy that leaves it out.
+#[tokio::test]
+async fn a_server_that_does_not_say_its_role_is_asked_for_it() {
+    const PRIMARY: &[&str] = &[HELLO, "*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n", "+PONG\r\n"];
+    const REPLICA: &[&str] = &[HELLO, "*2\r\n$5\r\nslave\r\n$1\r\nh\r\n"];
+    const UNKNOWN: &[&str] = &[HELLO, "-ERR unknown command 'ROLE'\r\n"];
+    let as_primary = |replies| async move {
+        let server = server(&format!("redis://{}", fake("", replies)));
+        let server = Arc::into_inner(server).expect("nobody else has it");
+        let login = Login { wanted: Wanted::Primary, ..server.login };
+        let server = Server::new(server.name, server.dial, login, server.limits, server.runtime);
+        ping(&link_to(&server)).await
+    };
+    assert!(as_primary(PRIMARY).await.is_ok());
+    expect(as_primary(REPLICA).await, Transient, NOT_RUN, &["is a replica by now"]);
+    expect(as_primary(UNKNOWN).await, Config, NOT_RUN, &["lacks a command", "ROLE"]);
 }
 
 #[tokio::test]
