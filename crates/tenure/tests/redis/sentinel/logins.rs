@@ -1,7 +1,6 @@
 //! Users, passwords and TLS: those of the Sentinels are apart from those of the servers. The rights
 //! are exactly those that SAFETY.md names.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tenure::ErrorKind;
@@ -122,7 +121,8 @@ async fn each_of_the_documented_rights_at_a_sentinel_is_needed() {
 #[cfg(feature = "tls")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn servers_with_tls_and_sentinels_without_or_with_it() {
-    let certificates = Arc::new(tenure_testkit::Certificates::for_names(&["redis.test"]));
+    let certificates =
+        std::sync::Arc::new(tenure_testkit::Certificates::for_names(&["redis.test"]));
     let group = quiet(Flavour::Redis).with_tls(&certificates).start();
     let files = format!("ca={}&server_name=redis.test", certificates.ca().display());
     live(&group, &format!("{}?{files}&sentinel_tls=no", group.url())).await;

@@ -26,8 +26,11 @@ if words[1] + 0 == 1 then
   local of_any = call
   call = function(command, ...)
     if command ~= 'MGET' and command ~= 'DEL' then return of_any(command, ...) end
-    local one, replies = command == 'MGET' and 'GET' or 'DEL', {}
-    for index, name in ipairs({ ... }) do replies[index] = of_any(one, name) end
+    local replies = {}
+    for index, name in ipairs({ ... }) do
+      local reply = of_any(command, name)
+      replies[index] = command == 'MGET' and reply[1] or reply
+    end
     return replies
   end
 end

@@ -12,7 +12,7 @@ if has_guard then
   -- A marker of another slot is read by itself.
   if in_slots then
     key = ARGV[4]
-    value = call('GET', key)
+    value = call('MGET', key)[1]
   end
   is_guarded = not (value and find(value, told, 1, true) == 1)
   if is_guarded then
