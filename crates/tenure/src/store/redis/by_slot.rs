@@ -8,7 +8,7 @@ use super::batch::Outcome;
 use super::carrier::{Carrier, Result, in_order, nonsense, of_these};
 use super::client::{Value, Way};
 use super::decode::Answered;
-use super::encode::ScriptCall;
+use super::encode::{ScriptCall, Terms};
 use super::link::Answer;
 
 /// Steps of one slot, and their places in the batch.
@@ -87,10 +87,13 @@ impl Carrier {
         }
     }
 
-    /// Of a slot on its way here some keys are missing: a call that names them would be refused.
+    /// Of a slot on its way here some keys are missing: a call that names them would be refused. The
+    /// number of the usual sender may be among those that are still to come, and could not come any
+    /// more if it were here already; so this call has a sender of its own.
     async fn ask_on_its_way(&self, steps: &[Request]) -> Result<Vec<Answered>> {
         let part = Part { places: (0..steps.len()).collect(), steps: steps.to_vec() };
-        let mut answered = self.ask_slots(Way::Asking, &[part], true).await?;
+        let terms = self.terms.of_another_sender(self.link.sender());
+        let mut answered = self.ask_slots(Way::Asking, &terms, &[part], true).await?;
         answered.pop().unwrap_or_else(|| Err(nonsense()))
     }
 
@@ -98,7 +101,7 @@ impl Carrier {
         if let [part] = parts {
             return vec![self.ask(self.way, &part.steps, in_full).await];
         }
-        match self.ask_slots(self.way, parts, in_full).await {
+        match self.ask_slots(self.way, &self.terms, parts, in_full).await {
             Ok(answered) => answered,
             Err(rejection) => parts.iter().map(|_| Err(rejection.clone())).collect(),
         }
@@ -108,13 +111,14 @@ impl Carrier {
     async fn ask_slots(
         &self,
         way: Way,
+        terms: &Terms,
         parts: &[Part],
         in_full: bool,
     ) -> Result<Vec<Result<Vec<Answered>>>> {
         let in_full = in_full || self.is_asleep();
         let calls: Vec<_> =
-            parts.iter().map(|part| ScriptCall::new(&part.steps, &self.terms, in_full)).collect();
-        let pack = self.link.pack_slots(way, &calls, &self.terms);
+            parts.iter().map(|part| ScriptCall::new(&part.steps, terms, in_full)).collect();
+        let pack = self.link.pack_slots(way, &calls, terms);
         let Answer { value, live, failure } = self.run(way, pack).await?;
         let Value::Array(answers) = value else { return Err(nonsense()) };
         if answers.len() != parts.len() {

@@ -210,6 +210,12 @@ fn append_group(group: &Group, template: &Template, (keys, args): (&mut Words, &
 }
 
 impl Terms {
+    /// The same for another sender.
+    pub(super) fn of_another_sender(&self, sender: String) -> Self {
+        let (calls, template) = (AtomicU64::default(), self.template.clone());
+        Self { sender, calls, template, restart_guard: self.restart_guard }
+    }
+
     /// The number of the next call that may grant: they grow in the order of sending.
     pub(super) fn next_number(&self) -> u64 {
         self.calls.fetch_add(1, Ordering::Relaxed) + 1

@@ -18,6 +18,7 @@ use super::decode::Told as ServerInfo;
 use super::encode::{ScriptCall, Terms};
 use super::greeter::{Greeter, Session};
 use super::marker::Marker;
+use super::sender;
 use super::slots::Slot;
 use tokio_util::sync::CancellationToken;
 
@@ -39,6 +40,11 @@ impl Link {
     /// A link that is opened when it is first used.
     pub(super) fn new(server: &Arc<Server>, greeter: Greeter, links: watch::Sender<Links>) -> Self {
         Self { connection: Connection::new(server, greeter.name(), greeter, links) }
+    }
+
+    /// A new name of a sender.
+    pub(super) fn sender(&self) -> String {
+        sender(&*self.connection.server().runtime)
     }
 
     /// The time, on this process's clock.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tenure::Guard;
-use tenure_testkit::{Cluster, Flavour, slot_of};
+use tenure_testkit::{Cluster, Flavour, Node, slot_of};
 
 use super::cluster;
 use crate::world::{acquire, connect, granted, ms, take, until_waiting, waiting, within};
@@ -101,6 +101,42 @@ async fn calls_wait_for_a_slot_that_is_half_way() {
         let next = granted(waiter).await;
         assert!(next.fence() > fence);
         next.release().await.expect("released");
+    }
+}
+
+/// A move fails over a key that is at both nodes. What a program wrote at the new one must be none
+/// of the keys that are still to come.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slot_that_comes_back_meets_nothing_of_its_own() {
+    for flavour in Flavour::ALL {
+        let cluster = cluster(flavour).await;
+        let locks = connect(&format!("{}?call_timeout=300ms", cluster.url())).await;
+        let key = "there and back";
+        let slot = slot_of(key);
+        let numbers = |from: &Node| {
+            let all = from.command(&["CLUSTER", "GETKEYSINSLOT", &slot.to_string(), "100"]);
+            let names: Vec<_> = all.list().iter().map(|name| name.text().unwrap()).collect();
+            names.into_iter().partition::<Vec<_>, _>(|name| name.contains("calls:"))
+        };
+        // Each move leaves the number of a sender behind; one after the other comes last.
+        for late in 0..4 {
+            acquire(&locks.mutex(key)).await.release().await.expect("released");
+            let from = cluster.master_of(slot);
+            let to = cluster.masters().find(|node| node.id() != from.id()).expect("another");
+            let half = cluster.begin_move(slot, to);
+            let (mut calls, others) = numbers(from);
+            let last = calls.remove(late % calls.len());
+            for name in calls.iter().chain(&others) {
+                half.carry_keys(&[name]);
+            }
+            // It may have to wait for the last one, too.
+            let taken = locks.mutex(key).try_acquire().await;
+            tokio::task::block_in_place(|| half.finish());
+            if let Ok(Some(guard)) = taken {
+                guard.release().await.expect("released");
+            }
+            println!("{flavour}: {last} came last");
+        }
     }
 }
 

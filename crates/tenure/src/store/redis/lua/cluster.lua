@@ -29,7 +29,8 @@ if words[1] + 0 == 1 then
     local replies = {}
     for index, name in ipairs({ ... }) do
       local reply = of_any(command, name)
-      replies[index] = command == 'MGET' and reply[1] or reply
+      if command == 'MGET' then reply = reply[1] end
+      replies[index] = reply
     end
     return replies
   end
