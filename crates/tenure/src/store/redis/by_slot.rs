@@ -87,9 +87,9 @@ impl Carrier {
         }
     }
 
-    /// Of a slot on its way here some keys are missing: a call that names them would be refused. The
-    /// number of the usual sender may be among those that are still to come, and could not come any
-    /// more if it were here already; so this call has a sender of its own.
+    /// Of a slot on its way here some keys are missing: a call that names them would be refused.
+    /// The number of the usual sender may be among those that are still to come, and could not come
+    /// any more if it were here already; so this call has a sender of its own.
     async fn ask_on_its_way(&self, steps: &[Request]) -> Result<Vec<Answered>> {
         let part = Part { places: (0..steps.len()).collect(), steps: steps.to_vec() };
         let terms = self.terms.of_another_sender(self.link.sender());

@@ -104,8 +104,8 @@ async fn calls_wait_for_a_slot_that_is_half_way() {
     }
 }
 
-/// A move fails over a key that is at both nodes. What a program wrote at the new one must be none
-/// of the keys that are still to come.
+/// A move fails over a key that is at both nodes: a program must not write at the new one what is
+/// still to come from the old one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slot_that_comes_back_meets_nothing_of_its_own() {
     for flavour in Flavour::ALL {
