@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use tenure::{ErrorKind, LostReason};
-use tenure_testkit::{Flavour, Sentinels};
+use tenure_testkit::{Flavour, Sentinels, Server};
 
+use super::fake::FakeSentinel;
 use super::{LONG_TTL, aside, cut_off, inboxes, patient, replicated};
 use crate::world::{acquire, exists, granted, ms, take, until, until_waiting, waiting, within};
 
@@ -153,4 +154,29 @@ async fn a_lone_caller_follows_too() {
         assert_ne!(group.primary().port(), first.port());
         assert!(!is_direct(first), "the old primary keeps none");
     }
+}
+
+#[tokio::test]
+async fn a_connection_that_was_made_before_the_message_hides_the_switch_from_no_other() {
+    // Both are primaries, as an old one is for some seconds after a failover.
+    let (old, new) = (Server::redis().start(), Server::redis().start());
+    let sentinel = FakeSentinel::naming("127.0.0.1", old.port());
+    let locks = patient(&sentinel.url()).await;
+    let _held = take(&locks, "key").await;
+    // A waiter listens at the primary.
+    let waiter = waiting(locks.mutex("key").with_ttl(LONG_TTL));
+    until_waiting(&locks, "key", 1).await;
+    let leads_to = |server: &Server| {
+        let clients = server.command(&["CLIENT", "LIST"]).text().unwrap_or_default();
+        clients.contains("name=tenure")
+    };
+    until("it listens to the Sentinel", async || sentinel.subscribers() == 1).await;
+    sentinel.name(Some(("127.0.0.1", new.port())));
+    until("its inbox is at the old one", async || inboxes(&old) == 1).await;
+    old.command(&["CLIENT", "KILL", "TYPE", "pubsub"]);
+    until("its inbox is at the new one", async || inboxes(&new) == 1).await;
+    assert!(leads_to(&old), "its calls still go to the old primary");
+    sentinel.announce(old.port(), new.port());
+    until("no connection is left at the old primary", async || !leads_to(&old)).await;
+    granted(waiter).await.release().await.expect("released");
 }

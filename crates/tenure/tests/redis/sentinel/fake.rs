@@ -19,6 +19,8 @@ struct Shared {
     named: Mutex<Option<(String, u16)>>,
     links: AtomicUsize,
     lookups: AtomicUsize,
+    /// The links that have subscribed.
+    subscribers: Mutex<Vec<TcpStream>>,
 }
 
 impl FakeSentinel {
@@ -27,7 +29,8 @@ impl FakeSentinel {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
         let (links, lookups) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let shared = Arc::new(Shared { named, links, lookups });
+        let subscribers = Mutex::default();
+        let shared = Arc::new(Shared { named, links, lookups, subscribers });
         let answering = Arc::clone(&shared);
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
@@ -42,6 +45,21 @@ impl FakeSentinel {
     pub(super) fn name(&self, named: Option<(&str, u16)>) {
         let named = named.map(|(host, port)| (host.to_owned(), port));
         *self.shared.named.lock().expect("no panic") = named;
+    }
+
+    /// Tells all that have subscribed of a switch from one port to another.
+    pub(super) fn announce(&self, old: u16, new: u16) {
+        let message = format!("main 127.0.0.1 {old} 127.0.0.1 {new}");
+        let push = [bulk("message"), bulk("+switch-master"), bulk(&message)].concat();
+        for subscriber in &*self.shared.subscribers.lock().expect("no panic") {
+            let mut subscriber: &TcpStream = subscriber;
+            subscriber.write_all(format!(">3\r\n{push}").as_bytes()).expect("it listens");
+        }
+    }
+
+    /// How many have subscribed.
+    pub(super) fn subscribers(&self) -> usize {
+        self.shared.subscribers.lock().expect("no panic").len()
     }
 
     pub(super) fn address(&self) -> SocketAddr {
@@ -72,13 +90,15 @@ impl Shared {
             if length == 0 {
                 return Ok(());
             }
-            let answer = self.answer(&String::from_utf8_lossy(&command[..length]));
-            client.write_all(answer.as_bytes())?;
+            let command = String::from_utf8_lossy(&command[..length]);
+            client.write_all(self.answer(&command).as_bytes())?;
+            if command.contains("SUBSCRIBE") {
+                self.subscribers.lock().expect("no panic").push(client.try_clone()?);
+            }
         }
     }
 
     fn answer(&self, command: &str) -> String {
-        let bulk = |text: &str| format!("${}\r\n{text}\r\n", text.len());
         if command.contains("HELLO") {
             let parts = ["server", "redis", "version", "7.0.0", "mode", "sentinel"].map(bulk);
             return format!("%3\r\n{}", parts.concat());
@@ -95,4 +115,8 @@ impl Shared {
         }
         "+PONG\r\n".to_owned()
     }
+}
+
+fn bulk(text: &str) -> String {
+    format!("${}\r\n{text}\r\n", text.len())
 }

@@ -74,6 +74,27 @@ struct Knowledge {
     first: usize,
     /// The address of the last connection, or attempt to connect.
     named: Option<Address>,
+    /// Whether older connections may lead to another address.
+    are_apart: bool,
+}
+
+impl Knowledge {
+    /// This Sentinel has answered a question of a connection.
+    fn told(&mut self, index: usize, address: &Address) {
+        self.first = index;
+        self.are_apart |= self.named.as_ref().is_some_and(|named| named != address);
+        self.named = Some(address.clone());
+    }
+
+    /// The server is at `address` now. Answers whether a connection may lead elsewhere, so that all
+    /// are to be retired: the newest may lead there already, and others not.
+    fn moved_to(&mut self, address: &Address) -> bool {
+        let Some(named) = &self.named else { return false };
+        let leads_elsewhere = self.are_apart || named != address;
+        self.are_apart = false;
+        self.named = Some(address.clone());
+        leads_elsewhere
+    }
 }
 
 impl Directory {
@@ -150,9 +171,7 @@ impl Directory {
     }
 
     fn told(&self, index: usize, address: Address) -> Address {
-        let mut knowledge = self.knowledge();
-        knowledge.first = index;
-        knowledge.named = Some(address.clone());
+        self.knowledge().told(index, &address);
         address
     }
 
@@ -168,9 +187,10 @@ impl Directory {
         Failure::unsent(Cause::Sentinels(SentinelFault::NoneTold { service, causes }))
     }
 
-    /// This Sentinel says that the server is at `address`. Answers whether that is news.
-    pub(super) fn is_news(&self, address: &Address) -> bool {
-        self.knowledge().named.as_ref().is_some_and(|named| named != address)
+    /// A Sentinel says that the server is at `address` now. Answers whether all connections are to
+    /// be retired, since one may lead elsewhere.
+    pub(super) fn moved_to(&self, address: &Address) -> bool {
+        self.knowledge().moved_to(address)
     }
 
     /// From now on this Sentinel is asked first: it knows of a switch.
@@ -296,6 +316,24 @@ mod tests {
 
     fn text(text: &str) -> Value {
         Value::BulkString(text.into())
+    }
+
+    #[test]
+    fn a_connection_that_was_told_first_does_not_hide_a_switch_from_the_others() {
+        let [old, new] = ["old", "new"].map(|host| Address { host: host.into(), port: 6379 });
+        let mut knowledge = Knowledge::default();
+        assert!(!knowledge.moved_to(&new), "nothing is connected yet");
+        knowledge.told(0, &old);
+        assert!(!knowledge.moved_to(&old));
+        assert!(knowledge.moved_to(&new));
+        assert!(!knowledge.moved_to(&new), "they are retired once");
+
+        knowledge.told(0, &old);
+        // A second connection asks between the switch and its message.
+        knowledge.told(1, &new);
+        assert!(knowledge.moved_to(&new), "the first one still leads to the old server");
+        knowledge.told(1, &new);
+        assert!(!knowledge.moved_to(&new));
     }
 
     #[test]

@@ -64,7 +64,7 @@ impl Watcher {
         let lookup = Lookup::command(&self.directory.service);
         let answer = subscription.ask(sentinel, &lookup).await?;
         if let Some(address) = Address::in_answer(&answer)
-            && self.directory.is_news(&address)
+            && self.directory.moved_to(&address)
         {
             retire(&self.server);
         }
@@ -78,7 +78,7 @@ impl Watcher {
             let [Value::BulkString(kind), _, Value::BulkString(message)] = items else { return };
             if kind == b"message"
                 && let Some(address) = Address::in_message(message, &directory.service)
-                && directory.is_news(&address)
+                && directory.moved_to(&address)
             {
                 directory.ask_first(index);
                 retire(&server);
