@@ -3,7 +3,8 @@
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
-use std::path::PathBuf;
+use std::os::unix::process::parent_id;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -104,7 +105,7 @@ impl Contender {
                 shared: Arc::clone(&shared),
                 prefix: self.prefix.clone(),
                 suffix: if self.blind { format!("-{}", std::process::id()) } else { String::new() },
-                stop: self.stop.clone(),
+                stop: Stop::at(&self.stop),
                 side: if self.minority { Side::Minority } else { Side::Majority },
             };
             tasks.spawn(task.contend());
@@ -120,7 +121,8 @@ impl Contender {
 
     /// Tries until the store can be reached.
     async fn connect(&self) -> Result<Option<Locks>, Failure> {
-        while !self.stop.exists() {
+        let stop = Stop::at(&self.stop);
+        while !stop.has_come() {
             match tenure::connect(&self.url).await {
                 Ok(locks) => return Ok(Some(locks)),
                 Err(e) if e.kind() == tenure::ErrorKind::Unavailable => {
@@ -133,20 +135,36 @@ impl Contender {
     }
 }
 
+/// The end of a run: a file is there, or the process that would write it has gone.
+struct Stop {
+    file: PathBuf,
+    parent: u32,
+}
+
+impl Stop {
+    fn at(file: &Path) -> Self {
+        Self { file: file.to_owned(), parent: parent_id() }
+    }
+
+    fn has_come(&self) -> bool {
+        self.file.exists() || parent_id() != self.parent
+    }
+}
+
 /// One task of a process: one lease after the other.
 struct Task {
     shared: Arc<Shared>,
     prefix: String,
     /// Behind the name of each lock; empty if all lock the same.
     suffix: String,
-    stop: PathBuf,
+    stop: Stop,
     side: Side,
 }
 
 impl Task {
     async fn contend(self) -> Result<Vec<Lease>, Failure> {
         let mut leases = Vec::new();
-        while !self.stop.exists() {
+        while !self.stop.has_come() {
             match self.hold_once().await? {
                 Some(lease) => leases.push(lease),
                 None => tokio::time::sleep(PAUSE).await,
@@ -179,7 +197,7 @@ impl Task {
     /// Writes as long as it means to hold and may.
     async fn work(&self, key: &str, id: u64, guard: &Guard, span: Duration) -> Result<(), Failure> {
         let until = boot_micros() + u64::try_from(span.as_micros())?;
-        while guard.check().is_ok() && !self.stop.exists() {
+        while guard.check().is_ok() && !self.stop.has_come() {
             self.shared.write(key, id, guard.fence().get())?;
             if boot_micros() >= until {
                 return Ok(());
