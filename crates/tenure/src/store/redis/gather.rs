@@ -11,9 +11,9 @@ use std::time::Duration;
 use crate::runtime::{Runtime, Task};
 
 /// The longest wait.
-const LONGEST: Duration = Duration::from_micros(200);
+const LONGEST: Duration = Duration::from_micros(500);
 /// After a wait in vain, so many batches do without.
-const WITHOUT: u32 = 8;
+const WITHOUT: u32 = 4;
 
 /// The wait for the callers of the last batch.
 pub(super) struct Gather {
