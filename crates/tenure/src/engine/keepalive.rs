@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::observe;
 use crate::protocol::{Reply, Request};
 use crate::runtime::{Moment, Runtime, shielded};
-use crate::store::{Links, Store, StoreError};
+use crate::store::{Capabilities, Links, Store, StoreError};
 
 use super::Engine;
 use super::lease::TimerId;
@@ -21,8 +21,6 @@ use super::renew::{self, Renewing};
 use super::schedule::{Cleanup, Timer};
 use super::waiter::Waiter;
 
-/// Maximum number of steps in one call.
-const BATCH: usize = 1_000;
 /// How far ahead the task looks for renewals that may as well be sent now.
 const HORIZON: Duration = Duration::from_secs(10);
 /// Pause of the task after a panic.
@@ -111,12 +109,12 @@ fn run_due(engine: &Arc<Engine>) {
     }
     let steps = due.into_iter().filter_map(|(_, id, timer)| visit(engine, id, timer, now));
     // A renewal shall not wait for the answers to heartbeats.
-    let has_slow_grants = engine.capabilities().slow_grants;
+    let Capabilities { slow_grants: has_slow_grants, steps_max, .. } = *engine.capabilities();
     let is_slow = |(_, errand): &_| has_slow_grants && matches!(errand, Errand::Heartbeat(..));
     let (heartbeats, others) = steps.partition::<Vec<_>, _>(is_slow);
     for mut batch in [others, heartbeats] {
         while !batch.is_empty() {
-            let rest = batch.split_off(batch.len().min(BATCH));
+            let rest = batch.split_off(batch.len().min(steps_max));
             send(engine, std::mem::replace(&mut batch, rest), now);
         }
     }

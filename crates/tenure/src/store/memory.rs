@@ -197,6 +197,7 @@ impl Store for Memory {
             reach: Reach::Process,
             ttl_max: TTL_MAX,
             slow_grants: false,
+            steps_max: 1_000,
         }
     }
 
