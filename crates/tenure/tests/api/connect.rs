@@ -20,7 +20,7 @@ async fn urls_that_name_no_store_are_refused() {
         ("redis-sentinel://h:26379/main", "redis+sentinel://HOST,HOST,HOST/SERVICE"),
         ("redis+sentinel://h1,h2", "no service"),
         ("quorum:redis://a redis+sentinel://b,c/main redis://c", "one vote"),
-        ("quorum:redis://a redis+cluster://b redis://c", "a cluster cannot be used"),
+        ("quorum:redis://a redis+cluster://b redis://c", "cannot be a group of servers"),
         ("http://h:6379", "web server"),
         ("redis://[fe80::1%25eth0]", "zone"),
     ];
