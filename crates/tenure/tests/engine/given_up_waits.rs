@@ -41,8 +41,8 @@ impl Change for Counted {
 }
 
 /// A thousand tasks wait for a key that another has, and give up; answers how many tombstones
-/// that took, and how many waits were not answered in time, as on a busy machine. Each has a place of
-/// its own at the store.
+/// that took, and how many waits were not answered in time, as on a busy machine. Each has a place
+/// of its own at the store.
 async fn give_up(store: Arc<dyn Store>) -> (usize, usize) {
     let runtime = runtime::machine().expect("a clock and timers");
     let tombstones = Arc::new(AtomicUsize::new(0));
