@@ -41,6 +41,10 @@ impl<S: Store> Store for Counting<S> {
         self.within.check_key(key)
     }
 
+    fn part_of(&self, key: &Key) -> u32 {
+        self.within.part_of(key)
+    }
+
     fn call(&self, steps: Vec<Request>) -> Answer<'_, Vec<Reply>> {
         let renewals = steps.iter().filter(|step| matches!(step.op, Op::Renew { .. })).count();
         if renewals > 0 {

@@ -343,6 +343,10 @@ impl Store for SimStore {
         Ok(())
     }
 
+    fn part_of(&self, _key: &Key) -> u32 {
+        0
+    }
+
     fn call(&self, steps: Vec<Request>) -> Answer<'_, Vec<Reply>> {
         Box::pin(async move {
             // Between the engine's reading of the clock and the sending.

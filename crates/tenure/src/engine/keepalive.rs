@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::observe;
 use crate::protocol::{Reply, Request};
 use crate::runtime::{Moment, Runtime, shielded};
-use crate::store::{Capabilities, Links, Store, StoreError};
+use crate::store::{Links, Store, StoreError};
 
 use super::Engine;
 use super::lease::TimerId;
@@ -108,17 +108,33 @@ fn run_due(engine: &Arc<Engine>) {
         });
     }
     let steps = due.into_iter().filter_map(|(_, id, timer)| visit(engine, id, timer, now));
-    // A renewal shall not wait for the answers to heartbeats.
-    let Capabilities { slow_grants: has_slow_grants, steps_max, .. } = *engine.capabilities();
-    let is_slow = |(_, errand): &_| has_slow_grants && matches!(errand, Errand::Heartbeat(..));
-    let (heartbeats, others) = steps.partition::<Vec<_>, _>(is_slow);
-    for mut batch in [others, heartbeats] {
+    let steps_max = engine.capabilities().steps_max;
+    for mut batch in apart(&*engine.store, steps) {
         while !batch.is_empty() {
             let rest = batch.split_off(batch.len().min(steps_max));
             send(engine, std::mem::replace(&mut batch, rest), now);
         }
     }
     engine.tables.rest(now);
+}
+
+/// Steps that do not wait for each other: those of each part of the store, and where grants are
+/// slow, heartbeats beside all others.
+fn apart(
+    store: &dyn Store,
+    steps: impl Iterator<Item = (Request, Errand)>,
+) -> Vec<Vec<(Request, Errand)>> {
+    let has_slow_grants = store.capabilities().slow_grants;
+    let mut batches: Vec<((u32, bool), Vec<_>)> = Vec::new();
+    for (step, errand) in steps {
+        let is_slow = has_slow_grants && matches!(errand, Errand::Heartbeat(..));
+        let kind = (store.part_of(&step.key), is_slow);
+        match batches.iter_mut().find(|(known, _)| *known == kind) {
+            Some((_, steps)) => steps.push((step, errand)),
+            None => batches.push((kind, vec![(step, errand)])),
+        }
+    }
+    batches.into_iter().map(|(_, steps)| steps).collect()
 }
 
 /// The step that an entry sends now, if any.

@@ -209,6 +209,10 @@ impl Store for Memory {
         Ok(())
     }
 
+    fn part_of(&self, _key: &Key) -> u32 {
+        0
+    }
+
     fn call(&self, steps: Vec<Request>) -> Answer<'_, Vec<Reply>> {
         Box::pin(ready(self.shared.here().map_err(Into::into).map(|_| self.apply(&steps))))
     }

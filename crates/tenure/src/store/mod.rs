@@ -61,6 +61,11 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// text says so.
     fn check_key(&self, key: &Key) -> Result<(), String>;
 
+    /// The part of the store that has this key, as far as is known: such as a node of a cluster.
+    /// One part may fail or hang while others answer, so the engine sends the steps of each in a
+    /// call of their own. 0 where there is one part.
+    fn part_of(&self, key: &Key) -> u32;
+
     /// Carries out each step atomically and answers them in order. The batch as a whole is not
     /// atomic: after an error, any of the steps may have been carried out.
     fn call(&self, steps: Vec<Request>) -> Answer<'_, Vec<Reply>>;

@@ -79,6 +79,10 @@ impl Store for Faulty {
         self.memory.check_key(key)
     }
 
+    fn part_of(&self, key: &Key) -> u32 {
+        self.memory.part_of(key)
+    }
+
     fn call(&self, steps: Vec<Request>) -> Answer<'_, Vec<Reply>> {
         Box::pin(async move {
             if self.is_to_fail() {

@@ -56,6 +56,10 @@ impl<C: Change> Store for Wrapper<C> {
         self.0.within().check_key(key)
     }
 
+    fn part_of(&self, key: &Key) -> u32 {
+        self.0.within().part_of(key)
+    }
+
     fn call(&self, steps: Vec<Request>) -> Answer<'_, Vec<Reply>> {
         self.0.call(steps)
     }

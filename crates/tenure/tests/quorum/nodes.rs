@@ -162,6 +162,10 @@ impl Store for Handle {
         Ok(())
     }
 
+    fn part_of(&self, _key: &Key) -> u32 {
+        0
+    }
+
     fn call(&self, steps: Vec<Request>) -> Answer<'_, Vec<Reply>> {
         let node = Arc::clone(&self.0);
         Box::pin(async move {

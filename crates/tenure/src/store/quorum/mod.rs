@@ -255,6 +255,11 @@ impl Store for Quorum {
         self.shared.nodes.iter().try_for_each(|node| node.check_key(key))
     }
 
+    /// A majority answers for all keys.
+    fn part_of(&self, _key: &Key) -> u32 {
+        0
+    }
+
     fn call(&self, steps: Vec<Request>) -> Answer<'_, Vec<Reply>> {
         Box::pin(async move { call::carry(self.shared.here()?, steps).await })
     }

@@ -169,6 +169,14 @@ impl Redis {
         StoreUrl::parse(url).map_or_else(|_| "redis".into(), |url| url.server.name())
     }
 
+    async fn inspect(&self, key: &Key) -> Result<Inspection, StoreError> {
+        let step = Request { key: key.clone(), op: Op::Inspect };
+        match self.send(vec![step]).await?.pop().map(StoreError::unless_failed).transpose()? {
+            Some(Reply::Inspected(seen)) => Ok(seen),
+            _ => Err(defect("an inspection was answered with something else".into())),
+        }
+    }
+
     async fn send(&self, steps: Vec<Request>) -> Result<Vec<Reply>, StoreError> {
         self.shared.here()?.topology.send(steps).await
     }
@@ -207,6 +215,10 @@ impl Store for Redis {
         self.shared.topology.settings().template.check(key)
     }
 
+    fn part_of(&self, key: &Key) -> u32 {
+        self.shared.topology.part_of(key)
+    }
+
     fn call(&self, steps: Vec<Request>) -> Answer<'_, Vec<Reply>> {
         Box::pin(self.send(steps))
     }
@@ -224,7 +236,12 @@ impl Store for Redis {
                 let look = |key: &Key| Request { key: key.clone(), op: Op::Inspect };
                 let replies = self.send(some.iter().map(look).collect()).await?;
                 for (key, reply) in some.iter().zip(replies) {
-                    let Reply::Inspected(seen) = reply else { continue };
+                    let seen = match reply {
+                        Reply::Inspected(seen) => seen,
+                        // Its node did not answer: a list without it would be wrong.
+                        Reply::Unknown(_) => self.inspect(key).await?,
+                        _ => continue,
+                    };
                     if seen.state != State::Free || !seen.waiters.is_empty() {
                         page.push((key.clone(), seen));
                     }

@@ -241,6 +241,10 @@ impl Store for Sqlite {
         Ok(())
     }
 
+    fn part_of(&self, _key: &Key) -> u32 {
+        0
+    }
+
     fn call(&self, steps: Vec<Request>) -> Answer<'_, Vec<Reply>> {
         let (answer, replies) = oneshot::channel();
         self.ask(Job::Call(Call { steps, answer }), replies)

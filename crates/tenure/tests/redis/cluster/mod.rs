@@ -2,7 +2,9 @@
 
 mod acknowledged;
 mod failover;
+mod fronts;
 mod nodes;
+mod outages;
 mod replies;
 mod resharding;
 mod slots;

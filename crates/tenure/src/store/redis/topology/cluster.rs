@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -59,6 +60,9 @@ pub(in super::super) struct Cluster {
 struct AnyNode {
     cluster: Weak<Cluster>,
     is_tls: bool,
+    /// Which node is dialled first: one that takes connections and does not answer is not dialled
+    /// for ever.
+    turn: AtomicUsize,
 }
 
 impl Dial for AnyNode {
@@ -66,7 +70,7 @@ impl Dial for AnyNode {
         Box::pin(async move {
             let gone = || Failure::unsent(Cause::StillConnecting { last: None });
             let cluster = self.cluster.upgrade().ok_or_else(gone)?;
-            let nodes = cluster.informants(0);
+            let nodes = cluster.informants(self.turn.load(Ordering::Relaxed));
             let mut last = None;
             for (index, address) in nodes.iter().enumerate() {
                 let Ok(node) = cluster.node(address) else { continue };
@@ -84,6 +88,10 @@ impl Dial for AnyNode {
 
     fn is_tls(&self) -> bool {
         self.is_tls
+    }
+
+    fn misled(&self) {
+        self.turn.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -107,7 +115,8 @@ impl Cluster {
         let mut url = url.clone();
         url.login.wanted = Wanted::ClusterPrimary;
         let cluster = Arc::new_cyclic(|this| {
-            let dial = AnyNode { cluster: Weak::clone(this), is_tls: url.tls.is_some() };
+            let (is_tls, turn) = (url.tls.is_some(), AtomicUsize::default());
+            let dial = AnyNode { cluster: Weak::clone(this), is_tls, turn };
             let (login, limits) = (url.login.clone(), url.limits);
             let any = Server::new(url.name(), Arc::new(dial), login, limits, Arc::clone(runtime));
             Self {
@@ -190,6 +199,11 @@ impl Cluster {
         self.node(self.map().master(slot).ok_or_else(unserved)?)
     }
 
+    /// The number of the node that has a key, as far as is known.
+    pub(super) fn part_of(&self, key: &Key) -> u32 {
+        self.map().part(self.settings.template.slot(key))
+    }
+
     /// Carries out steps, wherever their keys are.
     pub(super) async fn send(&self, steps: Vec<Request>) -> Result<Vec<Reply>, StoreError> {
         let map = self.map();
@@ -249,11 +263,14 @@ impl Cluster {
         let mut places: Vec<usize> = errors.keys().copied().collect();
         places.sort_unstable();
         let again = carrier::of_these(steps, &places);
+        // The others of the call must not wait with it.
+        let may_wait = steps.iter().all(|step| step.key == steps[0].key);
         let parts = carrier::by_key(&again).into_iter().map(|of_key| {
             let places: Vec<_> = of_key.iter().map(|&index| places[index]).collect();
             let tried = places.iter().filter_map(|place| errors.remove(place)).collect();
             Box::pin(async move {
-                let results = self.settle(&carrier::of_these(steps, &places), tried).await;
+                let steps = carrier::of_these(steps, &places);
+                let results = self.settle(&steps, tried, may_wait).await;
                 places.into_iter().zip(results).collect::<Part>()
             })
         });
@@ -261,20 +278,27 @@ impl Cluster {
     }
 
     /// Steps of one key that their node did not take: until one does, or the limit of a call has
-    /// come. `tried` says how they fared.
+    /// come, or they would have to wait and must not. `tried` says how they fared.
     async fn settle(
         &self,
         steps: &[Request],
         tried: Vec<StoreError>,
+        may_wait: bool,
     ) -> Vec<Result<Reply, StoreError>> {
         let until = self.runtime.now() + self.url.limits.call;
         let mut may_have_run = tried.iter().any(|error| error.may_have_run);
         let Some(mut last) = tried.into_iter().next() else { return Vec::new() };
         let mut course = Course::new(self.slot(&steps[0]));
-        loop {
-            let target = self.follow(&mut course, &last).await;
+        while may_settle(&last) {
+            if course.must_wait(&last) {
+                let now = self.runtime.now();
+                if !may_wait || now >= until {
+                    break;
+                }
+                self.runtime.sleep_until(now + course.next_pause()).await;
+            }
             let answered = async {
-                let (address, is_asking) = target?;
+                let (address, is_asking) = self.follow(&mut course, &last).await?;
                 course.asked = Some(address.clone());
                 self.node(&address)?.send_alone(steps, is_asking).await
             };
@@ -291,19 +315,15 @@ impl Cluster {
                 }
                 Err(error) => {
                     may_have_run |= error.may_have_run;
-                    let may_settle = may_settle(&error) && self.runtime.now() < until;
                     last = error;
-                    if !may_settle {
-                        let error = StoreError { may_have_run, source: None, ..last };
-                        return steps.iter().map(|_| Err(error.clone())).collect();
-                    }
                 }
             }
         }
+        let error = StoreError { may_have_run, source: None, ..last };
+        steps.iter().map(|_| Err(error.clone())).collect()
     }
 
-    /// Which node a step goes to next, and whether behind `ASKING`. It waits where nobody takes the
-    /// step now.
+    /// The node that a step goes to next, and whether behind `ASKING`.
     async fn follow(
         &self,
         course: &mut Course,
@@ -318,11 +338,6 @@ impl Cluster {
             Some(Redirect::Ask { host, port }) => (at(host, port), true),
             Some(Redirect::Again) | None => (None, false),
         };
-        course.hops += 1;
-        if target.is_none() && course.hops > 1 || course.hops > HOPS_MAX {
-            self.runtime.sleep_until(self.runtime.now() + course.pause).await;
-            course.pause = (course.pause * 2).min(LONGEST_PAUSE);
-        }
         match target {
             Some(target) => {
                 if !is_asking {
@@ -455,6 +470,19 @@ struct Course {
 impl Course {
     fn new(slot: Slot) -> Self {
         Self { slot, asked: None, hops: 0, pause: FIRST_PAUSE }
+    }
+
+    /// One step further. Whether it is too early for the next try: nobody takes the step now.
+    fn must_wait(&mut self, last: &StoreError) -> bool {
+        self.hops += 1;
+        let is_sent_on =
+            matches!(redirect(last), Some(Redirect::Moved { .. } | Redirect::Ask { .. }));
+        !is_sent_on && self.hops > 1 || self.hops > HOPS_MAX
+    }
+
+    fn next_pause(&mut self) -> Duration {
+        let next = (self.pause * 2).min(LONGEST_PAUSE);
+        std::mem::replace(&mut self.pause, next)
     }
 }
 

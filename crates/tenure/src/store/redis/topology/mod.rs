@@ -66,6 +66,14 @@ impl Topology {
         Ok(())
     }
 
+    /// The number of the server that has a key, as far as is known.
+    pub(super) fn part_of(&self, key: &Key) -> u32 {
+        match self {
+            Self::One { .. } => 0,
+            Self::Cluster(cluster) => cluster.part_of(key),
+        }
+    }
+
     /// Carries out steps, wherever their keys are.
     pub(super) async fn send(&self, steps: Vec<Request>) -> Result<Vec<Reply>, StoreError> {
         match self {

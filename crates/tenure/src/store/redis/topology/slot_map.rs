@@ -51,6 +51,11 @@ impl SlotMap {
         self.masters.get(usize::from(self.slots[usize::from(slot)]?))
     }
 
+    /// The number of the master of a slot; the slots that nobody serves have one of their own.
+    pub(super) fn part(&self, slot: Slot) -> u32 {
+        self.slots[usize::from(slot)].map_or(u32::MAX, u32::from)
+    }
+
     /// The masters of at least one slot, in order of their first slots.
     pub(super) fn masters(&self) -> Vec<Address> {
         let mut places: Vec<_> = self.slots.iter().copied().flatten().collect();
@@ -93,7 +98,8 @@ pub(in super::super) fn first_of(answer: &Value, id: &str) -> Option<Option<Slot
 }
 
 /// The address of a node; inside `None` if it is not known. Without a host it is the one that was
-/// asked. (Redis documentation of `CLUSTER SLOTS`.)
+/// asked; without a host name, where these are preferred, the address beside it. (Redis
+/// documentation of `CLUSTER SLOTS`.)
 fn address(node: &[Value], asked: &Address) -> Option<Option<Address>> {
     let [host, Value::Int(port), ..] = node else { return None };
     let port = u16::try_from(*port).ok()?;
@@ -104,9 +110,20 @@ fn address(node: &[Value], asked: &Address) -> Option<Option<Address>> {
         _ => return None,
     };
     Some(match host {
-        "?" => None,
+        "?" => ip(node.get(3)).map(|ip| (ip, port)),
         "" | "0.0.0.0" | "::" => Some((Arc::clone(&asked.0), port)),
         host => Some((host.into(), port)),
+    })
+}
+
+/// The address in the further facts about a node, which are pairs.
+fn ip(facts: Option<&Value>) -> Option<Arc<str>> {
+    let Some(Value::Array(facts) | Value::Map(facts)) = facts else { return None };
+    facts.chunks_exact(2).find_map(|fact| match fact {
+        [Value::BulkString(name), Value::BulkString(ip)] if name == b"ip" => {
+            std::str::from_utf8(ip).ok().map(Arc::from)
+        }
+        _ => None,
     })
 }
 
@@ -159,6 +176,17 @@ mod tests {
         }
         let ports: Vec<_> = map.masters().into_iter().map(|(_, port)| port).collect();
         assert_eq!(ports, [7001, 7002, 7003, 7005, 7006]);
+    }
+
+    #[test]
+    fn a_node_without_the_host_name_that_is_preferred_has_an_address() {
+        let facts = ["ip", "10.0.0.7", "hostname", ""].map(host).to_vec();
+        for facts in [Value::Array(facts.clone()), Value::Map(facts)] {
+            let node = vec![host("?"), Value::Int(7001), host("id"), facts];
+            let range = vec![Value::Int(0), Value::Int(9), Value::Array(node)];
+            let map = read(vec![Value::Array(range)]).expect("a map");
+            assert_eq!(map.master(3), Some(&at("10.0.0.7", 7001)));
+        }
     }
 
     #[test]
