@@ -264,6 +264,14 @@ rows! {
         World::in_cluster(Flavour::Redis, 1), one_of_five_contract;
     cluster_semaphore_two: "semaphore", "redis+cluster", "two handles",
         World::in_cluster(Flavour::Valkey, 2), one_of_five_contract;
+    cluster_mutex_few_rights: "mutex", "redis+cluster", "two handles",
+        World::in_cluster_with_few_rights(Flavour::Valkey, 2), mutex_contract;
+    cluster_rwlock_few_rights: "rwlock", "redis+cluster", "two handles",
+        World::in_cluster_with_few_rights(Flavour::Redis, 2), rwlock_contract;
+    cluster_once_few_rights: "once", "redis+cluster", "two handles",
+        World::in_cluster_with_few_rights(Flavour::Redis, 2), once_contract;
+    cluster_one_of_five_few_rights: "semaphore", "redis+cluster", "two handles",
+        World::in_cluster_with_few_rights(Flavour::Valkey, 2), one_of_five_contract;
     cluster_one_of_one: "semaphore", "redis+cluster", "two handles",
         World::in_cluster(Flavour::Redis, 2), one_of_one_contract;
 }

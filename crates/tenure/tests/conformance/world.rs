@@ -81,10 +81,7 @@ impl World {
 
     /// As exactly the user that SAFETY.md names, who has no rights to keys but those below `jobs:`.
     pub(crate) async fn redis_with_few_rights(flavour: Flavour, handles: usize) -> Self {
-        let (_, rest) = include_str!("../../../../SAFETY.md").split_once("user tenure ").unwrap();
-        let (rules, _) = rest.split_once("```").expect("the end of the block");
-        let rules = rules.split_whitespace().collect::<Vec<_>>().join(" ");
-        let server = Server::of(flavour).with_user("tenure", &rules).start();
+        let server = Server::of(flavour).with_user("tenure", &rule(1)).start();
         let at = server.address();
         let url = format!("redis://tenure:PASSWORD@{at}?key_template=jobs:{{name}}");
         Self::at_url(Home::Server(server), &url, handles).await
@@ -112,6 +109,15 @@ impl World {
         let cluster = tokio::task::spawn_blocking(move || shared_cluster(flavour)).await;
         let cluster = cluster.expect("a cluster starts");
         let url = format!("{}?{}", cluster.url(), names_of_its_own());
+        Self::at_url(Home::Cluster(cluster), &url, handles).await
+    }
+
+    /// The same as exactly the user that SAFETY.md names for clusters.
+    pub(crate) async fn in_cluster_with_few_rights(flavour: Flavour, handles: usize) -> Self {
+        let cluster = tokio::task::spawn_blocking(move || shared_cluster(flavour)).await;
+        let cluster = cluster.expect("a cluster starts");
+        let at = cluster.url().replace("://", "://tenure:PASSWORD@");
+        let url = format!("{at}?{}", names_of_its_own().replace('=', "=jobs:"));
         Self::at_url(Home::Cluster(cluster), &url, handles).await
     }
 
@@ -253,6 +259,13 @@ impl World {
     }
 }
 
+/// The nth rule for a user in SAFETY.md.
+fn rule(nth: usize) -> String {
+    let mut rules = include_str!("../../../../SAFETY.md").split("user tenure ");
+    let (rule, _) = rules.nth(nth).expect("a rule").split_once("```").expect("its end");
+    rule.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// A parameter of a URL.
 fn names_of_its_own() -> String {
     static WORLDS: AtomicUsize = AtomicUsize::new(0);
@@ -274,7 +287,8 @@ fn shared_group(flavour: Flavour) -> Arc<Sentinels> {
 fn shared_cluster(flavour: Flavour) -> Arc<Cluster> {
     static CLUSTERS: Shared<Cluster> = Mutex::new([Weak::new(), Weak::new()]);
     let calm = Duration::from_secs(60);
-    let cluster = || Cluster::of(flavour).with_replicas(0).with_node_timeout(calm).start();
+    let options = Cluster::of(flavour).with_user("tenure", &rule(2));
+    let cluster = || options.with_replicas(0).with_node_timeout(calm).start();
     shared(&CLUSTERS, flavour, cluster)
 }
 

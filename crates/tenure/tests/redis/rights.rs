@@ -35,8 +35,17 @@ const CALLS: [&str; 8] = ["EVAL", "EVALSHA", "INFO", "PING", "SCAN", "SELECT", "
 
 /// The rule as SAFETY.md has it.
 pub(crate) fn documented() -> String {
-    let (_, rest) = include_str!("../../../../SAFETY.md").split_once("user tenure ").unwrap();
-    let (rules, _) = rest.split_once("```").expect("the end of the block");
+    rule(1)
+}
+
+/// The rule for the nodes of a cluster.
+pub(crate) fn documented_for_clusters() -> String {
+    rule(2)
+}
+
+fn rule(nth: usize) -> String {
+    let mut rules = include_str!("../../../../SAFETY.md").split("user tenure ");
+    let (rules, _) = rules.nth(nth).expect("a rule").split_once("```").expect("its end");
     rules.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
@@ -54,15 +63,21 @@ fn called_in_script() -> BTreeSet<String> {
         .collect()
 }
 
+/// The commands that a rule allows.
+fn allowed(rule: &str) -> BTreeSet<String> {
+    rule.split(' ').filter_map(|word| Some(word.strip_prefix('+')?.to_uppercase())).collect()
+}
+
 #[test]
-fn the_rule_allows_what_is_called_and_nothing_else() {
-    let rule = documented();
-    let allowed: BTreeSet<_> =
-        rule.split(' ').filter_map(|word| Some(word.strip_prefix('+')?.to_uppercase())).collect();
+fn the_rules_allow_what_is_called_and_nothing_else() {
     let mut called = called_in_script();
     assert!(called.len() > 15, "the script is read wrongly");
     called.extend(CALLS.map(str::to_owned));
-    assert_eq!(allowed, called);
+    assert_eq!(allowed(&documented()), called);
+    // A cluster has one database.
+    called.remove("SELECT");
+    called.extend(["ASKING", "CLUSTER|MYID", "CLUSTER|SLOTS"].map(str::to_owned));
+    assert_eq!(allowed(&documented_for_clusters()), called);
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ mod nodes;
 mod outages;
 mod replies;
 mod resharding;
+mod rights;
 mod slots;
 
 use std::sync::OnceLock;
