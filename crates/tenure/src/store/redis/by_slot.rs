@@ -1,11 +1,16 @@
 //! Carries steps to a node of a cluster: those of many hash slots in one call, each slot for
 //! itself. A slot that is in the way of its steps is left to the one who knows where slots are.
+//!
+//! A call for many slots names no keys: a node would refuse keys of two slots. Some services and
+//! proxies take no script without them. There each slot has a call of its own.
+
+use std::sync::atomic::Ordering;
 
 use crate::protocol::{Reply, Request};
 use crate::store::StoreError;
 
 use super::batch::Outcome;
-use super::carrier::{Carrier, Result, in_order, nonsense, of_these};
+use super::carrier::{self, Carrier, Result, in_order, nonsense, of_these};
 use super::client::{Value, Way};
 use super::decode::Answered;
 use super::encode::{ScriptCall, Terms};
@@ -30,13 +35,18 @@ impl Carrier {
                 break;
             }
             let mut open = Vec::new();
-            for (part, answered) in parts.iter().zip(self.ask_parts(&parts, in_full).await) {
+            let (answers, tried) = self.ask_parts(&parts, in_full).await;
+            for (part, answered) in parts.iter().zip(answers) {
                 match answered {
                     Ok(answered) => {
                         for (&place, answered) in part.places.iter().zip(answered) {
-                            match self.result(answered) {
-                                Some(result) => done.push((place, result)),
-                                None => open.push(place),
+                            match (self.result(answered), &tried) {
+                                (Some(Ok(reply)), Some(tried)) => {
+                                    let told = carrier::repeated(&steps[place].op, reply, tried);
+                                    done.push((place, told));
+                                }
+                                (Some(result), _) => done.push((place, result)),
+                                (None, _) => open.push(place),
                             }
                         }
                     }
@@ -67,16 +77,18 @@ impl Carrier {
     }
 
     /// Steps of one key by themselves, with all parts of the key named: then a node says where to
-    /// go instead, and says so only if it has none of them.
+    /// go instead, and says so only if it has none of them. They overtake batches, or are overtaken,
+    /// so they have a sender of their own.
     pub(super) async fn carry_alone(
         &self,
         steps: &[Request],
         is_asking: bool,
     ) -> Result<Vec<Reply>, StoreError> {
+        let terms = self.terms.of_another_sender(self.link.sender());
         let answered = if is_asking {
-            self.ask_on_its_way(steps).await
+            self.ask_on_its_way(&terms, steps).await
         } else {
-            self.ask(Way::Shared, steps, true).await
+            self.ask_as(Way::Shared, &terms, steps, true).await
         };
         let answered = answered.map_err(|rejection| rejection.error)?;
         let results: Vec<_> = self.results(answered).collect();
@@ -89,22 +101,45 @@ impl Carrier {
 
     /// Of a slot on its way here some keys are missing: a call that names them would be refused.
     /// The number of the usual sender may be among those that are still to come, and could not come
-    /// any more if it were here already; so this call has a sender of its own.
-    async fn ask_on_its_way(&self, steps: &[Request]) -> Result<Vec<Answered>> {
+    /// any more if it were here already: another reason for a sender of their own.
+    async fn ask_on_its_way(&self, terms: &Terms, steps: &[Request]) -> Result<Vec<Answered>> {
+        if self.wants_keys.load(Ordering::Relaxed) {
+            return self.ask_as(Way::Asking, terms, steps, true).await;
+        }
         let part = Part { places: (0..steps.len()).collect(), steps: steps.to_vec() };
-        let terms = self.terms.of_another_sender(self.link.sender());
-        let mut answered = self.ask_slots(Way::Asking, &terms, &[part], true).await?;
+        let mut answered = self.ask_slots(Way::Asking, terms, &[part], true).await?;
         answered.pop().unwrap_or_else(|| Err(nonsense()))
     }
 
-    async fn ask_parts(&self, parts: &[Part], in_full: bool) -> Vec<Result<Vec<Answered>>> {
+    /// The answer for each part; and the failure of a call that may have carried them out before.
+    async fn ask_parts(
+        &self,
+        parts: &[Part],
+        in_full: bool,
+    ) -> (Vec<Result<Vec<Answered>>>, Option<StoreError>) {
+        if parts.len() == 1 || self.wants_keys.load(Ordering::Relaxed) {
+            return (self.ask_each(parts, in_full).await, None);
+        }
+        match self.ask_slots(self.way, &self.terms, parts, in_full).await {
+            Ok(answered) => (answered, None),
+            Err(rejection) if rejection.may_want_keys => {
+                let answered = self.ask_each(parts, in_full).await;
+                if answered.iter().any(Result::is_ok) {
+                    self.wants_keys.store(true, Ordering::Relaxed);
+                }
+                (answered, Some(rejection.error).filter(|error| error.may_have_run))
+            }
+            Err(rejection) => (parts.iter().map(|_| Err(rejection.clone())).collect(), None),
+        }
+    }
+
+    /// One call for each slot, which names its keys; all at once.
+    async fn ask_each(&self, parts: &[Part], in_full: bool) -> Vec<Result<Vec<Answered>>> {
         if let [part] = parts {
             return vec![self.ask(self.way, &part.steps, in_full).await];
         }
-        match self.ask_slots(self.way, &self.terms, parts, in_full).await {
-            Ok(answered) => answered,
-            Err(rejection) => parts.iter().map(|_| Err(rejection.clone())).collect(),
-        }
+        let each = parts.iter().map(|part| Box::pin(self.ask(self.way, &part.steps, in_full)));
+        carrier::all(each.collect()).await
     }
 
     /// One call for several slots. The answer for each.

@@ -5,6 +5,7 @@
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::task::Poll;
 
 use crate::protocol::{Op, Reply, Request};
@@ -30,6 +31,8 @@ pub(super) struct Carrier {
     pub(super) terms: Terms,
     /// Keys whose steps must not travel with others.
     suspects: Arc<Suspects>,
+    /// Whether the node of a cluster takes no script without the names of its keys.
+    pub(super) wants_keys: Arc<AtomicBool>,
     /// Set if replicas must acknowledge its grants.
     replicas: Option<Replicas>,
 }
@@ -40,6 +43,8 @@ pub(super) struct Rejection {
     pub(super) error: StoreError,
     /// Whether that can be the fault of one of its steps.
     may_be_of_one: bool,
+    /// Whether it can be since the names of its keys were missing.
+    pub(super) may_want_keys: bool,
 }
 
 pub(super) type Result<T, E = Rejection> = std::result::Result<T, E>;
@@ -48,22 +53,24 @@ pub(super) type Part = Vec<(usize, Result<Reply, StoreError>)>;
 
 impl Carrier {
     pub(super) fn new(link: Arc<Link>, script: Arc<Script>, terms: Terms) -> Self {
-        let suspects = Arc::default();
-        Self { link, way: Way::Shared, script, terms, suspects, replicas: None }
+        let (suspects, wants_keys) = (Arc::default(), Arc::default());
+        Self { link, way: Way::Shared, script, terms, suspects, wants_keys, replicas: None }
     }
 
     /// Carries over the direct connection what this one carries over the shared one.
     pub(super) fn direct(&self, terms: Terms) -> Self {
-        let (link, script) = (Arc::clone(&self.link), Arc::clone(&self.script));
-        let suspects = Arc::clone(&self.suspects);
-        Self { link, way: Way::Direct, script, terms, suspects, replicas: None }
+        self.beside(Arc::clone(&self.link), Way::Direct, terms, None)
     }
 
     /// Carries over `link` what this one carries, for replicas to acknowledge.
     pub(super) fn acknowledged(&self, link: Link, replicas: Replicas, terms: Terms) -> Self {
-        let (link, script) = (Arc::new(link), Arc::clone(&self.script));
-        let suspects = Arc::clone(&self.suspects);
-        Self { link, way: Way::Shared, script, terms, suspects, replicas: Some(replicas) }
+        self.beside(Arc::new(link), Way::Shared, terms, Some(replicas))
+    }
+
+    fn beside(&self, link: Arc<Link>, way: Way, terms: Terms, replicas: Option<Replicas>) -> Self {
+        let (script, suspects) = (Arc::clone(&self.script), Arc::clone(&self.suspects));
+        let wants_keys = Arc::clone(&self.wants_keys);
+        Self { link, way, script, terms, suspects, wants_keys, replicas }
     }
 
     pub(super) async fn carry(&self, steps: &[Request]) -> Outcome {
@@ -203,9 +210,19 @@ impl Carrier {
         steps: &[Request],
         in_full: bool,
     ) -> Result<Vec<Answered>> {
-        let Self { link, terms, .. } = self;
+        self.ask_as(way, &self.terms, steps, in_full).await
+    }
+
+    pub(super) async fn ask_as(
+        &self,
+        way: Way,
+        terms: &Terms,
+        steps: &[Request],
+        in_full: bool,
+    ) -> Result<Vec<Answered>> {
         let request = ScriptCall::new(steps, terms, in_full || self.is_asleep());
-        let Answer { value, live, failure } = self.run(way, link.pack(&request, terms)).await?;
+        let pack = self.link.pack(&request, terms);
+        let Answer { value, live, failure } = self.run(way, pack).await?;
         let mut answered = self.read(value, &request, steps, &live)?;
         self.take_back(steps, &mut answered, failure.as_ref()).await;
         Ok(answered)
@@ -238,7 +255,8 @@ impl Carrier {
 
     pub(super) fn rejection(&self, failure: Failure) -> Rejection {
         let (may_be_of_one, leads_on) = (failure.may_be_of_one(), failure.redirect().is_some());
-        Rejection { may_be_of_one, error: self.error(failure, leads_on) }
+        let may_want_keys = failure.may_want_keys();
+        Rejection { may_be_of_one, may_want_keys, error: self.error(failure, leads_on) }
     }
 
     /// The error for a failure, which a cluster reads: it follows where that leads to, and repeats
@@ -307,7 +325,7 @@ fn reply(answered: Answered) -> Option<Reply> {
 
 pub(super) fn nonsense() -> Rejection {
     let error = defect("the script was answered with something else".into());
-    Rejection { error, may_be_of_one: true }
+    Rejection { error, may_be_of_one: true, may_want_keys: false }
 }
 
 /// The reply to a step whose first try failed and may have been carried out.

@@ -148,9 +148,17 @@ impl RestartGuard {
             None => Cow::Borrowed(scripts::MEET.as_str()),
         };
         let known_for = self.up_for.unwrap_or_default().as_micros().to_string();
-        let key = slot.map_or_else(|| keys::MARKER.to_owned(), keys::marker_of);
-        let words = ["EVAL", &*script, "1", &key, run_id, &known_for];
-        let answer = talk.ask(&Command::of(&words)).await?;
+        let Some(slot) = slot else {
+            let words = ["EVAL", &*script, "1", keys::MARKER, run_id, &known_for];
+            let answer = talk.ask(&Command::of(&words)).await?;
+            return decode::decode_marker(answer).ok_or_else(|| nonsense("EVAL"));
+        };
+        // No step names the marker either, since it is of another slot than the step's keys.
+        let words = ["EVAL", &*script, "0", run_id, &known_for, &keys::marker_of(slot)];
+        let answer = talk.ask(&Command::of(&words)).await.map_err(|failure| {
+            let wants_keys = failure.may_want_keys();
+            if wants_keys { Failure::unsent(Cause::WantsKeys) } else { failure }
+        })?;
         decode::decode_marker(answer).ok_or_else(|| nonsense("EVAL"))
     }
 }

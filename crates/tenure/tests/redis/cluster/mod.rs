@@ -1,6 +1,7 @@
 //! A cluster of real nodes: keys of all slots, slots that move, nodes that fail.
 
 mod acknowledged;
+mod declared;
 mod failover;
 mod fronts;
 mod nodes;

@@ -50,6 +50,8 @@ pub(crate) enum Cause {
     Cluster,
     /// It is no node of a cluster.
     NoCluster,
+    /// The node takes no script without the names of its keys, as the restart guard needs it.
+    WantsKeys,
     /// It is a replica, and takes no writes.
     Replica,
     /// It is a node of a cluster without any hash slot.
@@ -196,6 +198,11 @@ impl Failure {
         matches!(&self.cause, Cause::Server(says) if says.may_be_of_one())
     }
 
+    /// Whether the server may have turned a script away since its keys were not named.
+    pub(crate) fn may_want_keys(&self) -> bool {
+        matches!(&self.cause, Cause::Server(says) if says.may_want_keys())
+    }
+
     /// No right to do it.
     pub(crate) fn is_forbidden(&self) -> bool {
         self.code() == Some("NOPERM")
@@ -232,7 +239,11 @@ impl Cause {
             | Self::Tls(TlsFault::ClientCertificate { .. }) => Refused,
             Self::Tls(TlsFault::Other { .. }) => Transient,
             Self::Tls(_) | Self::NotRedis { .. } | Self::PasswordFile { .. } => Config,
-            Self::TooOld { .. } | Self::Sentinel | Self::Cluster | Self::NoCluster => Config,
+            Self::TooOld { .. }
+            | Self::Sentinel
+            | Self::Cluster
+            | Self::NoCluster
+            | Self::WantsKeys => Config,
             Self::NoWait => Config,
             Self::Server(says) => says.class(),
             Self::Sentinels(fault) => fault.class(),
@@ -297,6 +308,11 @@ impl fmt::Display for Cause {
             Self::Cluster => f.write_str(IN_CLUSTER),
             Self::NoCluster => f.write_str(
                 "this server is no node of a cluster: name a single server as redis://HOST:6379",
+            ),
+            Self::WantsKeys => f.write_str(
+                "this node of the cluster takes no script that does not name all keys beforehand, \
+                 and those of a restart guard cannot: leave restart_guard out, and read in SAFETY.md \
+                 what a restart may forget then",
             ),
             Self::NoSlots => f.write_str(
                 "this node of the cluster has no hash slots, so nothing is locked there",

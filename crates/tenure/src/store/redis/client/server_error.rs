@@ -113,6 +113,13 @@ impl ServerSays {
         }
     }
 
+    /// Whether it can be since a script came without the names of its keys. Each service that does
+    /// not take that has words of its own.
+    pub(crate) fn may_want_keys(&self) -> bool {
+        let is_known = self.meaning.is_some() || self.in_script || self.code == "LATE";
+        self.code == "CROSSSLOT" || !is_known
+    }
+
     pub(crate) fn class(&self) -> StoreErrorClass {
         self.meaning.map_or(Internal, |(.., class, _)| *class)
     }
