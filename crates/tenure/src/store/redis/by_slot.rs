@@ -77,8 +77,8 @@ impl Carrier {
     }
 
     /// Steps of one key by themselves, with all parts of the key named: then a node says where to
-    /// go instead, and says so only if it has none of them. They overtake batches, or are overtaken,
-    /// so they have a sender of their own.
+    /// go instead, and says so only if it has none of them. They overtake batches, or are
+    /// overtaken, so they have a sender of their own.
     pub(super) async fn carry_alone(
         &self,
         steps: &[Request],

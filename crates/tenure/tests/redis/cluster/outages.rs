@@ -66,8 +66,8 @@ async fn a_silent_node_costs_the_locks_of_others_nothing() {
     }
 }
 
-/// One half of a lock is here and the other half there. Steps on other keys that travel with its own
-/// do not wait for the end of that, and a list is not told without it.
+/// One half of a lock is here and the other half there. Steps on other keys that travel with its
+/// own do not wait for the end of that, and a list is not told without it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slot_that_stays_half_way_costs_the_other_slots_of_its_node_nothing() {
     for flavour in Flavour::ALL {

@@ -311,8 +311,8 @@ impl fmt::Display for Cause {
             ),
             Self::WantsKeys => f.write_str(
                 "this node of the cluster takes no script that does not name all keys beforehand, \
-                 and those of a restart guard cannot: leave restart_guard out, and read in SAFETY.md \
-                 what a restart may forget then",
+                 and those of a restart guard cannot: leave restart_guard out, and read in \
+                 SAFETY.md what a restart may forget then",
             ),
             Self::NoSlots => f.write_str(
                 "this node of the cluster has no hash slots, so nothing is locked there",
