@@ -136,7 +136,8 @@ async fn a_node_that_is_away_is_dialled_a_few_times_however_many_ask() {
                     loop {
                         let was_over = is_over.load(Ordering::Relaxed);
                         match mutex.try_acquire().await {
-                            Ok(guard) => drop(guard.expect("nobody else wants it")),
+                            // The one before may not have been given back yet.
+                            Ok(guard) => drop(guard),
                             Err(error) => {
                                 assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
                                 continue;

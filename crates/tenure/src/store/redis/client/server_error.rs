@@ -42,6 +42,8 @@ impl ServerSays {
                 inner.clone_into(&mut code);
             } else if FORBIDDEN_IN_SCRIPT.iter().any(|part| text.contains(part)) {
                 "NOPERM".clone_into(&mut code);
+            } else if text.contains(CLUSTER_DOWN_IN_SCRIPT) {
+                "CLUSTERDOWN".clone_into(&mut code);
             } else if let Some((inner, rest)) = text.split_once(' ')
                 && code == "ERR"
                 && MEANINGS.iter().any(|(known, ..)| *known == inner)
@@ -153,6 +155,9 @@ const WAIT_AT_REPLICA: &str = "WAIT cannot be used with replica";
 /// Parts of the texts about a missing right within a script: Redis 6.2 and 7.0, and later ones.
 const FORBIDDEN_IN_SCRIPT: &[&str] =
     &["The user executing the script can't", "ACL failure in script"];
+
+/// Part of the texts about a cluster that is down, within a script.
+const CLUSTER_DOWN_IN_SCRIPT: &str = "while the cluster is down";
 
 fn is_code(word: &str) -> bool {
     word.len() > 1 && word.bytes().all(|b| b.is_ascii_uppercase())
