@@ -49,9 +49,31 @@ impl Table {
     }
 }
 
+impl Table {
+    /// The same without blanks that align the columns: documents have lines of limited length.
+    pub(crate) fn narrow(&self) -> String {
+        let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
+        let mut text = String::new();
+        for (number, row) in self.rows.iter().enumerate() {
+            text.push_str(&line(row));
+            if number == 0 {
+                let _ = writeln!(text, "|---|{}", "---:|".repeat(row.len() - 1));
+            }
+        }
+        text
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_narrow_table_has_no_blanks_but_one_on_each_side() {
+        let mut table = Table::new(&["redis", "us"]);
+        table.push(vec!["a".into(), "1234".into()]);
+        assert_eq!(table.narrow(), "| redis | us |\n|---|---:|\n| a | 1234 |\n");
+    }
 
     #[test]
     fn columns_are_aligned() {

@@ -35,7 +35,7 @@ fn block(results: &Results) -> String {
             text.push_str(&format!(
                 "\n{}:\n\n{}",
                 title(topology),
-                table::table(results, topology)
+                table::table(results, topology).narrow()
             ));
         }
     }

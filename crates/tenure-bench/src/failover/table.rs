@@ -20,7 +20,7 @@ const HEAD: [&str; 9] = [
 ];
 
 /// The rows of one topology.
-pub(crate) fn table(results: &Results, topology: Kind) -> String {
+pub(crate) fn table(results: &Results, topology: Kind) -> Table {
     let mut table = Table::new(&HEAD);
     for row in results.rows.iter().filter(|row| row.topology == topology) {
         table.push(vec![
@@ -35,7 +35,7 @@ pub(crate) fn table(results: &Results, topology: Kind) -> String {
             seconds(row.recovery_worst_ms()),
         ]);
     }
-    table.text()
+    table
 }
 
 /// All tables that have rows.
@@ -43,7 +43,7 @@ pub(crate) fn report(results: &Results) -> String {
     let mut text = String::new();
     for topology in [Kind::Single].into_iter().chain(Kind::THAT_FAIL_OVER) {
         if results.rows.iter().any(|row| row.topology == topology) {
-            let _ = write!(text, "{topology}\n\n{}\n", table(results, topology));
+            let _ = write!(text, "{topology}\n\n{}\n", table(results, topology).text());
         }
     }
     for skipped in &results.skipped {
