@@ -12,7 +12,7 @@ const HEAD: [&str; 9] = [
     "setting",
     "grants",
     "overlaps",
-    "stale, unfenced",
+    "stale",
     "stale, fenced",
     "fences",
     "recovery, s",
