@@ -89,7 +89,7 @@ impl Row {
 
     pub(crate) fn recovery_p50_ms(&self) -> u64 {
         let times = self.recoveries_ms();
-        times.get(times.len() / 2).copied().unwrap_or_default()
+        times.get(times.len().saturating_sub(1) / 2).copied().unwrap_or_default()
     }
 
     pub(crate) fn recovery_worst_ms(&self) -> u64 {
