@@ -7,7 +7,7 @@ use tenure::protocol::FenceRule;
 use tenure_testkit::Flavour;
 
 use super::drafts::{Draft, claim, draft, share};
-use super::{memory, redis, sqlite};
+use super::{memory, redis, scene, sqlite};
 
 /// Number of keys that a group can have.
 const KEYS: u8 = 3;
@@ -110,9 +110,9 @@ fn the_file_answers_as_the_machines_do() {
 #[test]
 fn redis_answers_a_lone_step_as_the_machines_do() {
     for (flavour, company) in [(Flavour::Redis, 0), (Flavour::Valkey, 0), (Flavour::Redis, 9)] {
-        let scene = redis::Scene::start(flavour, company);
+        let scene = scene::Scene::start(flavour, company);
         let event = prop_oneof![
-            6 => ask().prop_map(|ask| redis::Event::Ask(vec![ask])),
+            6 => ask().prop_map(|ask| scene::Event::Ask(vec![ask])),
             2 => redis::passes(),
         ];
         run(300, event, |events| scene.tokio_runtime.block_on(scene.run(events)));
@@ -123,10 +123,10 @@ fn redis_answers_a_lone_step_as_the_machines_do() {
 #[test]
 fn redis_answers_many_steps_as_the_machines_do() {
     for flavour in Flavour::ALL {
-        let scene = redis::Scene::start(flavour, 0);
+        let scene = scene::Scene::start(flavour, 0);
         let ask = || ask().prop_map(|(key, draft)| (key, draft.in_full()));
         let event = prop_oneof![
-            6 => prop::collection::vec(ask(), 1..6).prop_map(redis::Event::Ask),
+            6 => prop::collection::vec(ask(), 1..6).prop_map(scene::Event::Ask),
             2 => redis::passes(),
         ];
         run(200, event, |events| scene.tokio_runtime.block_on(scene.run(events)));

@@ -3,36 +3,17 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use tenure::protocol::{Acquire, FenceRule, Group, Op, Request, StepContext, Ticks};
-use tenure::runtime;
-use tenure::store::{Redis, RedisOptions, Store};
-use tenure::{Claim, Key, Owner, StoreTime};
-use tenure_testkit::{Flavour, Server};
+use tenure::Claim;
+use tenure::protocol::FenceRule;
+use tenure_testkit::Flavour;
 
-use super::drafts::{Draft, Ends, Model, asks, share, share_draft, steps};
-
-/// Where the scripts read the time in place of the server's clock.
-const CLOCK: &str = "test:clock";
-const RETENTION: Duration = Duration::from_secs(24 * 3600);
-/// Spans are a thousand times longer than drafted, and whole tens of seconds: so no lease ends on
-/// the server's own clock before the test does.
-fn stretched_span(span: Duration) -> Duration {
-    Duration::from_secs(10) * u32::try_from(span.as_millis().div_ceil(10)).expect("a short span")
-}
-
-#[derive(Debug, Clone)]
-pub(super) enum Event {
-    Pass(Duration),
-    /// The server's clock is set back.
-    Back(Duration),
-    /// A batch on one connection.
-    Ask(Vec<(u8, Draft)>),
-}
+use super::drafts::{Draft, Ends, asks, share, share_draft};
+use super::scene::{Event, Scene, stretched_span};
 
 /// The keys of a sequence. Locks that say everything themselves have their last fences in one
 /// number, so the fence of one key may be larger than the machine of another key says.
 #[derive(Debug, Clone, Copy)]
-enum Keys {
+pub(super) enum Keys {
     /// Two, whose fences all come from the clock, which is above that number and never set back.
     /// The second has no lock of that kind, and nothing that may be sent again in full, after the
     /// rest of its call: it would find the number at the clock.
@@ -42,7 +23,7 @@ enum Keys {
 }
 
 /// Keys, and what comes upon them: a long mixture, or mostly simple steps.
-fn sequence(keys: &[Keys]) -> impl Strategy<Value = (Keys, Vec<Event>)> + use<> {
+pub(super) fn sequence(keys: &[Keys]) -> impl Strategy<Value = (Keys, Vec<Event>)> + use<> {
     (prop::sample::select(keys.to_vec()), prop::bool::ANY).prop_flat_map(|(keys, simple)| {
         let (often, length) = if simple { (9, 1..20) } else { (3, 1..60) };
         (Just(keys), prop::collection::vec(event(keys, often), length))
@@ -97,149 +78,6 @@ impl Keys {
     }
 }
 
-fn stretched_claim(mut acquire: Acquire) -> Acquire {
-    acquire.ttl = stretched_span(acquire.ttl);
-    if let Some(queue) = &mut acquire.queue {
-        queue.window = stretched_span(queue.window);
-    }
-    acquire
-}
-
-/// Makes every span of a step so many times longer.
-fn stretched(op: Op) -> Op {
-    match op {
-        Op::Acquire(acquire) => Op::Acquire(stretched_claim(acquire)),
-        Op::Steal(acquire) => Op::Steal(stretched_claim(acquire)),
-        Op::Handoff { owner, min_hold, tombstone, to, ahead } => Op::Handoff {
-            owner,
-            min_hold: stretched_span(min_hold),
-            tombstone: tombstone.map(stretched_span),
-            to: stretched_claim(to),
-            ahead,
-        },
-        Op::Renew { owner, ttl } => Op::Renew { owner, ttl: stretched_span(ttl) },
-        Op::Release { owner, min_hold, tombstone } => Op::Release {
-            owner,
-            min_hold: stretched_span(min_hold),
-            tombstone: tombstone.map(stretched_span),
-        },
-        Op::Withdraw { owner, tombstone } => {
-            Op::Withdraw { owner, tombstone: stretched_span(tombstone) }
-        }
-        Op::Begin { acquire, ticks } => {
-            let ticks = Ticks { every: stretched_span(ticks.every), ..ticks };
-            Op::Begin { acquire: stretched_claim(acquire), ticks }
-        }
-        Op::Finish { owner, outcome, tombstone } => {
-            Op::Finish { owner, outcome, tombstone: tombstone.map(stretched_span) }
-        }
-        Op::Transfer { from, to, label, ttl } => {
-            Op::Transfer { from, to, label, ttl: stretched_span(ttl) }
-        }
-        Op::AcquireAll(group) => {
-            let members = group.members().iter();
-            let members = members.map(|(key, claim)| (key.clone(), stretched_claim(claim.clone())));
-            Op::AcquireAll(Group::new(members).expect("a good group"))
-        }
-        other => other,
-    }
-}
-
-/// The task that a handoff grants to mostly gives its first sign of life with that. It has a place
-/// already only if the handoff comes late.
-fn first_sign(step: &mut Request) {
-    if let Op::Handoff { to, .. } = &mut step.op
-        && let Some(queue) = &mut to.queue
-        && queue.stamp % 4 != 1
-    {
-        queue.stamp = 1;
-    }
-}
-
-pub(super) struct Scene {
-    /// How many steps on other keys come along with each batch: in company, fewer words travel.
-    company: u32,
-    server: Server,
-    store: Redis,
-    pub(super) tokio_runtime: tokio::runtime::Runtime,
-}
-
-impl Scene {
-    pub(super) fn start(flavour: Flavour, company: u32) -> Self {
-        let server = Server::of(flavour).start();
-        let tokio_runtime =
-            tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
-        let runtime = runtime::machine().expect("the machine's runtime starts");
-        let options = RedisOptions { clock: Some(CLOCK.into()), ..RedisOptions::default() };
-        let opened = Redis::open_with(&server.url(), runtime, options);
-        let store = tokio_runtime.block_on(opened).expect("the server answers");
-        Self { company, server, store, tokio_runtime }
-    }
-
-    pub(super) async fn run(&self, events: Vec<Event>) {
-        self.server.command(&["FLUSHALL"]);
-        let mut micros = 1_700_000_000_000_000_u64;
-        let mut inbox = self.store.inbox().await.expect("an answer").expect("an inbox");
-        let mut model = Model::default();
-        for event in events {
-            let asks = match event {
-                Event::Pass(span) => {
-                    micros += u64::try_from(span.as_micros()).expect("a short span");
-                    continue;
-                }
-                Event::Back(span) => {
-                    micros -= u64::try_from(span.as_micros()).expect("a short span");
-                    continue;
-                }
-                Event::Ask(asks) => asks,
-            };
-            self.server.command(&["SET", CLOCK, &micros.to_string()]);
-            let mut steps = steps(&asks, &inbox.address);
-            for step in &mut steps {
-                step.op = stretched(step.op.clone());
-                first_sign(step);
-            }
-            steps.extend((0..self.company).map(|number| Request {
-                key: Key::new(format!("company-{number}")).expect("a good key"),
-                op: Op::Release {
-                    owner: Owner::from_parts("nobody", 0),
-                    min_hold: Duration::ZERO,
-                    tombstone: None,
-                },
-            }));
-            self.end_locks_to_be_released(&steps, micros);
-            let now = StoreTime::from_micros(micros);
-            let at = StepContext { now, fence_seed: micros, wall: micros, retention: RETENTION };
-            model.agrees_with(&self.store, &mut inbox, steps, at).await;
-            // No call brings a key so many fences.
-            micros += 100;
-        }
-        assert_eq!(self.without_ttl(), Vec::<String>::new(), "they would stay for ever");
-    }
-
-    /// A lock that says everything itself ends with its key, and this server's own clock is not the
-    /// test's: nothing else would tell a release that it comes too late.
-    fn end_locks_to_be_released(&self, steps: &[Request], micros: u64) {
-        for step in steps.iter().filter(|step| matches!(step.op, Op::Release { .. })) {
-            let lock = self.server.command(&["GET", step.key.as_str()]).text();
-            let expires = lock
-                .as_deref()
-                .filter(|lock| lock.contains('\n'))
-                .map(|lock| lock[lock.len() - 16..].parse::<u64>().expect("until when it is held"));
-            if expires.is_some_and(|expires| expires <= micros) {
-                self.server.command(&["DEL", step.key.as_str()]);
-            }
-        }
-    }
-
-    fn without_ttl(&self) -> Vec<String> {
-        let keys = self.server.command(&["KEYS", "*"]);
-        let names = keys.list().iter().filter_map(tenure_testkit::Reply::text);
-        let stays = |name: &String| self.server.command(&["PTTL", name]).int() == -1;
-        names.filter(|name| name != CLOCK).filter(stays).collect()
-    }
-}
-
 /// Steps of shares that few words describe.
 fn of_shares() -> impl Strategy<Value = (Keys, Vec<Event>)> {
     let event = prop_oneof![
@@ -259,7 +97,14 @@ fn equal(
     company: u32,
     cases: u32,
 ) {
-    let scene = Scene::start(flavour, company);
+    equal_at(&Scene::start(flavour, company), sequence, cases);
+}
+
+pub(super) fn equal_at(
+    scene: &Scene,
+    sequence: &impl Strategy<Value = (Keys, Vec<Event>)>,
+    cases: u32,
+) {
     let config = ProptestConfig { cases, max_shrink_time: 30_000, ..ProptestConfig::default() };
     let ran = proptest::test_runner::TestRunner::new(config).run(sequence, |(_, events)| {
         scene.tokio_runtime.block_on(scene.run(events));
@@ -270,7 +115,7 @@ fn equal(
     }
 }
 
-const ALL: [Keys; 3] = [Keys::OfTheClock, Keys::Only(&[0]), Keys::Only(&[1])];
+pub(super) const ALL: [Keys; 3] = [Keys::OfTheClock, Keys::Only(&[0]), Keys::Only(&[1])];
 
 #[test]
 fn redis_answers_as_the_machine_does() {
