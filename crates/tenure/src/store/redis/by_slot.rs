@@ -107,8 +107,13 @@ impl Carrier {
             return self.ask_as(Way::Asking, terms, steps, true).await;
         }
         let part = Part { places: (0..steps.len()).collect(), steps: steps.to_vec() };
-        let mut answered = self.ask_slots(Way::Asking, terms, &[part], true).await?;
-        answered.pop().unwrap_or_else(|| Err(nonsense()))
+        match self.ask_slots(Way::Asking, terms, &[part], true).await {
+            Ok(mut answered) => answered.pop().unwrap_or_else(|| Err(nonsense())),
+            Err(rejection) if rejection.may_want_keys => {
+                self.ask_as(Way::Asking, terms, steps, true).await
+            }
+            Err(rejection) => Err(rejection),
+        }
     }
 
     /// The answer for each part; and the failure of a call that may have carried them out before.

@@ -130,18 +130,16 @@ impl Redis {
     ) -> Result<Self, StoreError> {
         let url = StoreUrl::parse(url)?;
         let topology = Topology::new(&url, options, runtime)?;
-        let scope = url.key_template.scope();
         let mut capabilities = Capabilities {
             fifo: true,
             many_units: true,
             // The keys of a group may be of many slots.
-            groups: scope == Scope::Server,
+            groups: url.key_template.scope() == Scope::Server,
             composite: false,
             reach: Reach::Network,
             ttl_max: TTL_MAX,
             slow_grants: url.ack.is_some(),
-            // Each node of a cluster gets a part of them.
-            steps_max: if scope == Scope::Slot { 2_000 } else { 1_000 },
+            steps_max: 1_000,
         };
         if !url.restart_guard.is_zero() {
             // Leases that a server forgot must be over when it grants again.

@@ -6,14 +6,15 @@ use std::collections::HashSet;
 use tenure::protocol::{Op, Reply};
 use tenure::store::{Redis, Store};
 use tenure::{ErrorKind, runtime};
-use tenure_testkit::{Cluster, Direction, Fate, Fault, Flavour, Flow, Which, slot_of};
+use tenure_testkit::{Call, Cluster, Direction, Fate, Fault, Flavour, Flow, Node, Which, slot_of};
 
 use super::fronts::Fronts;
 use crate::steps::{claim, release, step};
-use crate::world::{acquire, connect, until, within};
+use crate::world::{acquire, connect, take, until, within};
 
-/// The words of two services.
-const REFUSALS: [&str; 2] = [
+/// The words of services.
+const REFUSALS: [&str; 3] = [
+    "ERR Lua scripts without any input keys are not supported.",
     "ERR bad lua script for redis cluster, all the keys that the script uses should be passed \
      using the KEYS array",
     "CROSSSLOT Keys in request don't hash to the same slot",
@@ -24,7 +25,7 @@ const SLOTS: usize = 8;
 /// Each node refuses scripts without keys from now on.
 fn refuse(cluster: &Cluster, fronts: &Fronts, refusal: &'static str) -> Vec<Fault> {
     let refuse = |node| {
-        let is_meant = |call: &tenure_testkit::Call| {
+        let is_meant = |call: &Call| {
             let is_script = matches!(call.name().as_str(), "EVAL" | "EVALSHA");
             is_script && call.words.get(2).is_some_and(|count| count == "0")
         };
@@ -42,9 +43,15 @@ fn keys(cluster: &Cluster) -> Vec<String> {
     (0..SLOTS).map(|_| names.find(&mut is_wanted).expect("a key")).collect()
 }
 
+/// A master that does not have a key.
+fn elsewhere<'a>(cluster: &'a Cluster, key: &str) -> &'a Node {
+    let id = cluster.master_for(key).id().to_owned();
+    cluster.masters().find(|node| node.id() != id).expect("another")
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_wants_the_names_of_keys_is_sent_a_call_for_each_slot_from_then_on() {
-    for (flavour, refusal) in Flavour::ALL.into_iter().zip(REFUSALS) {
+    for (flavour, refusal) in Flavour::ALL.into_iter().cycle().zip(REFUSALS) {
         let cluster = Cluster::of(flavour).start();
         let fronts = Fronts::before(&cluster);
         let faults = refuse(&cluster, &fronts, refusal);
@@ -72,9 +79,29 @@ async fn a_node_that_wants_the_names_of_keys_is_sent_a_call_for_each_slot_from_t
     }
 }
 
+/// A node takes the names of keys that are all still to come as little: the call waits for them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slot_on_its_way_is_waited_for_at_nodes_that_want_the_names_of_keys() {
+    for (flavour, refusal) in Flavour::ALL.into_iter().cycle().zip(REFUSALS) {
+        let cluster = Cluster::of(flavour).start();
+        let fronts = Fronts::before(&cluster);
+        let faults = refuse(&cluster, &fronts, refusal);
+        let locks = connect(&format!("{}?call_timeout=20s", fronts.url())).await;
+        let half = cluster.begin_move(slot_of("asked"), elsewhere(&cluster, "asked"));
+        let taken = tokio::spawn({
+            let locks = locks.clone();
+            async move { take(&locks, "asked").await }
+        });
+        until("a refusal", async || faults.iter().any(|fault| fault.strikes() > 0)).await;
+        tokio::task::block_in_place(|| half.finish());
+        let guard = within("the lock", taken).await.expect("no panic");
+        guard.release().await.expect("released");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_crowd_loses_no_call_at_nodes_that_want_the_names_of_keys() {
-    for (flavour, refusal) in Flavour::ALL.into_iter().zip(REFUSALS) {
+    for (flavour, refusal) in Flavour::ALL.into_iter().cycle().zip(REFUSALS) {
         let cluster = Cluster::of(flavour).start();
         let fronts = Fronts::before(&cluster);
         let faults = refuse(&cluster, &fronts, refusal);
@@ -104,7 +131,7 @@ async fn a_crowd_loses_no_call_at_nodes_that_want_the_names_of_keys() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restart_guard_is_refused_at_nodes_that_want_the_names_of_keys() {
-    for (flavour, refusal) in Flavour::ALL.into_iter().zip(REFUSALS) {
+    for (flavour, refusal) in Flavour::ALL.into_iter().cycle().zip(REFUSALS) {
         let cluster = Cluster::of(flavour).start();
         let fronts = Fronts::before(&cluster);
         let _faults = refuse(&cluster, &fronts, refusal);
