@@ -47,6 +47,10 @@ fn the_short_form_prints_every_figure_and_keeps_its_raw_data() {
         "one caller, cycle of a reader / of a mutex",
         "64 tasks, cycle of a semaphore / of a mutex",
         "64 tasks, cycle of a reader / of a mutex",
+        "cluster, one caller, cycle / of a single server",
+        "cluster, 64 tasks, cycles/s / of a single server",
+        "cluster, 64 tasks, calls per cycle / of a single server",
+        "cluster, 500 held leases: calls per round of renewal",
     ];
     for figure in figures.iter().chain(&over_a_server) {
         assert!(printed.contains(figure), "{figure} is missing in:\n{printed}");
