@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use tenure::ErrorKind;
 use tenure::protocol::{Op, Reply};
 use tenure::store::Store;
+use tenure::{ErrorKind, Locks};
 use tenure_testkit::{Flavour, Server, ServerOptions};
 
 use crate::steps::{TTL, claim, open, owner, step};
@@ -64,39 +64,44 @@ async fn the_innocent_among_the_refused_get_what_they_ask_for() {
     for flavour in Flavour::ALL {
         let server = limited(flavour, &rules()).start();
         let locks = connect(&url(&server)).await;
-        let cycles = Arc::new(AtomicUsize::new(0));
-        let is_over = Arc::new(AtomicBool::new(false));
-        let good = (0..40).map(|number| {
-            let (locks, cycles) = (locks.clone(), Arc::clone(&cycles));
-            let is_over = Arc::clone(&is_over);
-            tokio::spawn(async move {
-                while !is_over.load(Ordering::Relaxed) {
-                    let guard = take(&locks, &format!("ok:{number}")).await;
-                    let told = guard.release().await.expect("released");
-                    assert_eq!(told, tenure::Released::Released);
-                    cycles.fetch_add(1, Ordering::Relaxed);
-                }
-            })
-        });
-        let good: Vec<_> = good.collect();
-        let bad = (0..420).map(|number| {
-            let locks = locks.clone();
-            tokio::spawn(async move {
-                let key = format!("bad:{number}");
-                let error = locks.mutex(key.as_str()).try_acquire().await.expect_err("no right");
-                assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
-                assert!(error.to_string().contains(&key), "{error}");
-            })
-        });
-        for task in bad.collect::<Vec<_>>() {
-            task.await.expect("refused");
-        }
-        let before = cycles.load(Ordering::Relaxed);
-        until("they go on", async || cycles.load(Ordering::Relaxed) > before + 40).await;
-        is_over.store(true, Ordering::Relaxed);
-        for task in good {
-            task.await.expect("no innocent call failed");
-        }
+        the_innocent_among_the_refused(&locks, "ok:", "bad:").await;
+    }
+}
+
+/// Tasks that take keys to which this user has a right go on while others ask for keys to which it
+/// has none.
+pub(crate) async fn the_innocent_among_the_refused(locks: &Locks, good: &str, bad: &str) {
+    let cycles = Arc::new(AtomicUsize::new(0));
+    let is_over = Arc::new(AtomicBool::new(false));
+    let good = (0..40).map(|number| {
+        let (locks, cycles) = (locks.clone(), Arc::clone(&cycles));
+        let (is_over, key) = (Arc::clone(&is_over), format!("{good}{number}"));
+        tokio::spawn(async move {
+            while !is_over.load(Ordering::Relaxed) {
+                let guard = take(&locks, &key).await;
+                let told = guard.release().await.expect("released");
+                assert_eq!(told, tenure::Released::Released);
+                cycles.fetch_add(1, Ordering::Relaxed);
+            }
+        })
+    });
+    let good: Vec<_> = good.collect();
+    let bad = (0..420).map(|number| {
+        let (locks, key) = (locks.clone(), format!("{bad}{number}"));
+        tokio::spawn(async move {
+            let error = locks.mutex(key.as_str()).try_acquire().await.expect_err("no right");
+            assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
+            assert!(error.to_string().contains(&key), "{error}");
+        })
+    });
+    for task in bad.collect::<Vec<_>>() {
+        task.await.expect("refused");
+    }
+    let before = cycles.load(Ordering::Relaxed);
+    until("they go on", async || cycles.load(Ordering::Relaxed) > before + 40).await;
+    is_over.store(true, Ordering::Relaxed);
+    for task in good {
+        task.await.expect("no innocent call failed");
     }
 }
 

@@ -23,13 +23,14 @@ struct Part {
 }
 
 impl Carrier {
-    /// All steps in one call, and those that need more words in a second one.
+    /// All steps in one call, and those that need more words in a second one. A slot whose part was
+    /// turned away because of one of its keys is asked key by key.
     pub(super) async fn carry_by_slot(&self, steps: &[Request]) -> Outcome {
-        if let [_] = steps {
-            return self.carry_one(steps).await;
-        }
         let mut done = Vec::with_capacity(steps.len());
         let mut parts = self.parts(steps, (0..steps.len()).collect());
+        if parts.len() == 1 {
+            return self.carry_together(steps).await;
+        }
         for in_full in [false, true] {
             if parts.is_empty() {
                 break;
@@ -51,29 +52,16 @@ impl Carrier {
                         }
                     }
                     Err(rejection) => {
-                        let error = |&place| (place, Err(rejection.error.clone()));
-                        done.extend(part.places.iter().map(error));
+                        let outcome = self.after(rejection, &part.steps).await;
+                        done.extend(
+                            part.places.iter().copied().zip(outcome.each(part.places.len())),
+                        );
                     }
                 }
             }
             parts = self.parts(steps, open);
         }
         in_order(steps.len(), vec![done])
-    }
-
-    async fn carry_one(&self, step: &[Request]) -> Outcome {
-        for in_full in [false, true] {
-            match self.ask(self.way, step, in_full).await {
-                Ok(answered) => {
-                    let results: Vec<_> = self.results(answered).collect();
-                    if results.len() == step.len() {
-                        return Outcome::Apart(results);
-                    }
-                }
-                Err(rejection) => return Outcome::Together(Err(rejection.error)),
-            }
-        }
-        Outcome::Together(Err(nonsense().error))
     }
 
     /// Steps of one key by themselves, with all parts of the key named: then a node says where to

@@ -74,15 +74,19 @@ impl Carrier {
     }
 
     pub(super) async fn carry(&self, steps: &[Request]) -> Outcome {
-        if self.terms.template.scope() == Scope::Slot {
-            return self.carry_by_slot(steps).await;
-        }
         if self.suspects.are_there()
             && let Some((suspicious, rest)) = self.suspects.apart(steps, self.link.now())
         {
             return Box::pin(self.carry_around(steps, suspicious, rest)).await;
         }
-        self.carry_together(steps).await
+        self.carry_at_once(steps).await
+    }
+
+    async fn carry_at_once(&self, steps: &[Request]) -> Outcome {
+        match self.terms.template.scope() {
+            Scope::Server => self.carry_together(steps).await,
+            Scope::Slot => self.carry_by_slot(steps).await,
+        }
     }
 
     /// Those whose key has got others refused before travel by themselves.
@@ -94,7 +98,7 @@ impl Carrier {
     ) -> Outcome {
         let mut parts: Vec<Pin<Box<dyn Future<Output = Part> + Send + '_>>> = Vec::new();
         parts.push(Box::pin(async {
-            let outcome = self.carry_together(&of_these(steps, &rest)).await;
+            let outcome = self.carry_at_once(&of_these(steps, &rest)).await;
             rest.iter().copied().zip(outcome.each(rest.len())).collect()
         }));
         for places in suspicious {
@@ -103,7 +107,8 @@ impl Carrier {
         in_order(steps.len(), all(parts).await)
     }
 
-    async fn carry_together(&self, steps: &[Request]) -> Outcome {
+    /// In one call, which names all keys.
+    pub(super) async fn carry_together(&self, steps: &[Request]) -> Outcome {
         let answered = match self.ask(self.way, steps, false).await {
             Ok(answered) => answered,
             Err(rejection) => return self.after(rejection, steps).await,
@@ -142,7 +147,7 @@ impl Carrier {
     }
 
     /// A call was turned away. Unless that is nobody's fault, the steps are asked key by key.
-    async fn after(&self, rejection: Rejection, steps: &[Request]) -> Outcome {
+    pub(super) async fn after(&self, rejection: Rejection, steps: &[Request]) -> Outcome {
         let by_key = by_key(steps);
         if !rejection.may_be_of_one || by_key.len() < 2 {
             self.suspect(&rejection, steps);

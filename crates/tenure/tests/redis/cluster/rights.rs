@@ -4,6 +4,7 @@
 use tenure::ErrorKind;
 use tenure_testkit::{Cluster, Flavour, slot_of};
 
+use crate::refused::the_innocent_among_the_refused;
 use crate::rights::documented_for_clusters;
 use crate::world::{acquire, connect, granted, ms, take, until_waiting, waiting, within};
 
@@ -45,5 +46,16 @@ async fn a_user_with_these_rights_can_do_everything_while_slots_move() {
         acquire(&mutex).await.release().await.expect("released");
         let error = within("an answer", locks.mutex("payroll").try_acquire()).await;
         assert_eq!(error.expect_err("no right to it").kind(), ErrorKind::Refused);
+    }
+}
+
+/// Keys of one slot have one part of a call, and are not refused for each other either.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_beyond_the_rights_costs_its_neighbours_in_the_slot_nothing() {
+    for flavour in Flavour::ALL {
+        let rules = documented_for_clusters().replace("jobs:", "{one}:ok:");
+        let cluster = Cluster::of(flavour).with_user("tenure", &rules).start();
+        let locks = connect(&url(&cluster)).await;
+        the_innocent_among_the_refused(&locks, "{one}:ok:", "{one}:bad:").await;
     }
 }
