@@ -331,7 +331,6 @@ impl Store for SimStore {
             reach: Reach::Network,
             ttl_max: TTL_MAX,
             slow_grants: false,
-            steps_max: 1_000,
         }
     }
 

@@ -21,6 +21,8 @@ use super::renew::{self, Renewing};
 use super::schedule::{Cleanup, Timer};
 use super::waiter::Waiter;
 
+/// Maximum number of steps in one call.
+const BATCH: usize = 1_000;
 /// How far ahead the task looks for renewals that may as well be sent now.
 const HORIZON: Duration = Duration::from_secs(10);
 /// Pause of the task after a panic.
@@ -108,10 +110,9 @@ fn run_due(engine: &Arc<Engine>) {
         });
     }
     let steps = due.into_iter().filter_map(|(_, id, timer)| visit(engine, id, timer, now));
-    let steps_max = engine.capabilities().steps_max;
     for mut batch in apart(&*engine.store, steps) {
         while !batch.is_empty() {
-            let rest = batch.split_off(batch.len().min(steps_max));
+            let rest = batch.split_off(batch.len().min(BATCH));
             send(engine, std::mem::replace(&mut batch, rest), now);
         }
     }

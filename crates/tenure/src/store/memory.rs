@@ -197,7 +197,6 @@ impl Store for Memory {
             reach: Reach::Process,
             ttl_max: TTL_MAX,
             slow_grants: false,
-            steps_max: 1_000,
         }
     }
 

@@ -196,8 +196,6 @@ pub struct Capabilities {
     /// Whether a step that may grant to its sender takes longer than others, since it waits for
     /// replicas. The engine then sends heartbeats apart from renewals.
     pub slow_grants: bool,
-    /// The most steps that a call should have. The engine sends more of them in several calls.
-    pub steps_max: usize,
 }
 
 /// How far a store's locks reach.

@@ -149,7 +149,6 @@ impl Store for Handle {
             reach: tenure::store::Reach::Process,
             ttl_max: tenure::TTL_MAX,
             slow_grants: false,
-            steps_max: 1_000,
         };
         ANY
     }

@@ -174,7 +174,6 @@ impl Shared {
             reach: farthest.unwrap_or(Reach::Process),
             ttl_max: options.max_ttl.min(ttl_max.unwrap_or(options.max_ttl)),
             slow_grants: false,
-            steps_max: 1_000,
         };
         Ok(Self {
             name: format!("quorum:{}", names.join(" ")).into(),

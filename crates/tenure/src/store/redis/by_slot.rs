@@ -26,36 +26,35 @@ impl Carrier {
     /// All steps in one call, and those that need more words in a second one. A slot whose part was
     /// turned away because of one of its keys is asked key by key.
     pub(super) async fn carry_by_slot(&self, steps: &[Request]) -> Outcome {
-        let mut done = Vec::with_capacity(steps.len());
-        let mut parts = self.parts(steps, (0..steps.len()).collect());
-        if parts.len() == 1 {
+        let slot = |step: &Request| self.terms.template.slot(&step.key);
+        if steps.windows(2).all(|pair| slot(&pair[0]) == slot(&pair[1])) {
             return self.carry_together(steps).await;
         }
+        let mut done = Vec::with_capacity(steps.len());
+        let mut parts = self.parts(steps, (0..steps.len()).collect());
         for in_full in [false, true] {
             if parts.is_empty() {
                 break;
             }
-            let mut open = Vec::new();
             let (answers, tried) = self.ask_parts(&parts, in_full).await;
-            for (part, answered) in parts.iter().zip(answers) {
+            let told = |place: usize, result| match (result, &tried) {
+                (Ok(reply), Some(tried)) => carrier::repeated(&steps[place].op, reply, tried),
+                (result, _) => result,
+            };
+            let mut open = Vec::new();
+            for (Part { places, steps }, answered) in parts.iter().zip(answers) {
                 match answered {
                     Ok(answered) => {
-                        for (&place, answered) in part.places.iter().zip(answered) {
-                            match (self.result(answered), &tried) {
-                                (Some(Ok(reply)), Some(tried)) => {
-                                    let told = carrier::repeated(&steps[place].op, reply, tried);
-                                    done.push((place, told));
-                                }
-                                (Some(result), _) => done.push((place, result)),
-                                (None, _) => open.push(place),
+                        for (&place, answered) in places.iter().zip(answered) {
+                            match self.result(answered) {
+                                Some(result) => done.push((place, told(place, result))),
+                                None => open.push(place),
                             }
                         }
                     }
                     Err(rejection) => {
-                        let outcome = self.after(rejection, &part.steps).await;
-                        done.extend(
-                            part.places.iter().copied().zip(outcome.each(part.places.len())),
-                        );
+                        let results = self.after(rejection, steps).await.each(places.len());
+                        done.extend(places.iter().copied().zip(results));
                     }
                 }
             }

@@ -139,7 +139,6 @@ impl Redis {
             reach: Reach::Network,
             ttl_max: TTL_MAX,
             slow_grants: url.ack.is_some(),
-            steps_max: 1_000,
         };
         if !url.restart_guard.is_zero() {
             // Leases that a server forgot must be over when it grants again.

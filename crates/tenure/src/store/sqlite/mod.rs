@@ -229,7 +229,6 @@ impl Store for Sqlite {
             reach: Reach::Host,
             ttl_max: TTL_MAX,
             slow_grants: false,
-            steps_max: 1_000,
         }
     }
 

@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -19,28 +19,22 @@ use crate::store::{Links, StoreError, StoreErrorClass};
 use crate::types::Key;
 
 use super::super::carrier::{self, Part};
-use super::super::client::{
-    Address, Cause, Command, Dial, Dialling, Failure, Redirect, Server, ServerUrl, Transport,
-    Value, Wanted,
-};
+use super::super::client::{Address, Command, Server, ServerUrl, Transport, Value, Wanted};
 use super::super::defect;
 use super::super::node::{Node, Settings};
 use super::super::slots::Slot;
+use super::any_node::AnyNode;
+use super::course::{FIRST_PAUSE, LONGEST_PAUSE, may_settle};
 use super::slot_map::SlotMap;
 
 /// The map is asked for at most once in this time.
 const REFRESH_EVERY: Duration = Duration::from_millis(100);
-/// The first and the longest pause before a step is sent again that no node takes now.
-const FIRST_PAUSE: Duration = Duration::from_millis(2);
-const LONGEST_PAUSE: Duration = Duration::from_millis(100);
-/// So many times in a row a step follows at once where it is sent; then it pauses.
-const HOPS_MAX: u32 = 4;
 
 pub(in super::super) struct Cluster {
-    url: ServerUrl,
+    pub(super) url: ServerUrl,
     transport: Transport,
     settings: Arc<Settings>,
-    runtime: Arc<dyn Runtime>,
+    pub(super) runtime: Arc<dyn Runtime>,
     /// The addresses of the URL.
     seeds: Vec<Address>,
     map: Mutex<Arc<SlotMap>>,
@@ -53,46 +47,6 @@ pub(in super::super) struct Cluster {
     /// Whichever node is there: each has the messages of all.
     any: Arc<Server>,
     this: Weak<Self>,
-}
-
-/// A way to whichever node is there.
-#[derive(Debug)]
-struct AnyNode {
-    cluster: Weak<Cluster>,
-    is_tls: bool,
-    /// Which node is dialled first: one that takes connections and does not answer is not dialled
-    /// for ever.
-    turn: AtomicUsize,
-}
-
-impl Dial for AnyNode {
-    fn dial<'a>(&'a self, runtime: &'a dyn Runtime, until: Moment) -> Dialling<'a> {
-        Box::pin(async move {
-            let gone = || Failure::unsent(Cause::StillConnecting { last: None });
-            let cluster = self.cluster.upgrade().ok_or_else(gone)?;
-            let nodes = cluster.informants(self.turn.load(Ordering::Relaxed));
-            let mut last = None;
-            for (index, address) in nodes.iter().enumerate() {
-                let Ok(node) = cluster.node(address) else { continue };
-                // One that swallows packets must leave time for the next one.
-                let share = until.since(runtime.now())
-                    / u32::try_from(nodes.len() - index).unwrap_or(u32::MAX);
-                match node.server.dial.dial(runtime, runtime.now() + share).await {
-                    Ok(stream) => return Ok(stream),
-                    Err(failure) => last = Some(failure),
-                }
-            }
-            Err(last.unwrap_or_else(gone))
-        })
-    }
-
-    fn is_tls(&self) -> bool {
-        self.is_tls
-    }
-
-    fn misled(&self) {
-        self.turn.fetch_add(1, Ordering::Relaxed);
-    }
 }
 
 /// The last time that the map was asked for.
@@ -257,110 +211,16 @@ impl Cluster {
         }
     }
 
-    /// Steps whose node did not take them, key by key.
-    async fn settle_all(&self, steps: &[Request], left: Vec<(usize, StoreError)>) -> Part {
-        let mut errors: HashMap<usize, StoreError> = left.into_iter().collect();
-        let mut places: Vec<usize> = errors.keys().copied().collect();
-        places.sort_unstable();
-        let again = carrier::of_these(steps, &places);
-        // The others of the call must not wait with it.
-        let may_wait = steps.iter().all(|step| step.key == steps[0].key);
-        let parts = carrier::by_key(&again).into_iter().map(|of_key| {
-            let places: Vec<_> = of_key.iter().map(|&index| places[index]).collect();
-            let tried = places.iter().filter_map(|place| errors.remove(place)).collect();
-            Box::pin(async move {
-                let steps = carrier::of_these(steps, &places);
-                let results = self.settle(&steps, tried, may_wait).await;
-                places.into_iter().zip(results).collect::<Part>()
-            })
-        });
-        carrier::all(parts.collect()).await.into_iter().flatten().collect()
-    }
-
-    /// Steps of one key that their node did not take: until one does, or the limit of a call has
-    /// come, or they would have to wait and must not. `tried` says how they fared.
-    async fn settle(
-        &self,
-        steps: &[Request],
-        tried: Vec<StoreError>,
-        may_wait: bool,
-    ) -> Vec<Result<Reply, StoreError>> {
-        let until = self.runtime.now() + self.url.limits.call;
-        let mut may_have_run = tried.iter().any(|error| error.may_have_run);
-        let Some(mut last) = tried.into_iter().next() else { return Vec::new() };
-        let mut course = Course::new(self.slot(&steps[0]));
-        while may_settle(&last) {
-            if course.must_wait(&last) {
-                let now = self.runtime.now();
-                if !may_wait || now >= until {
-                    break;
-                }
-                self.runtime.sleep_until(now + course.next_pause()).await;
-            }
-            let answered = async {
-                let (address, is_asking) = self.follow(&mut course, &last).await?;
-                course.asked = Some(address.clone());
-                self.node(&address)?.send_alone(steps, is_asking).await
-            };
-            match answered.await {
-                Ok(replies) => {
-                    let told = |(reply, step): (Reply, &Request)| {
-                        if may_have_run {
-                            carrier::repeated(&step.op, reply, &last)
-                        } else {
-                            Ok(reply)
-                        }
-                    };
-                    return replies.into_iter().zip(steps).map(told).collect();
-                }
-                Err(error) => {
-                    may_have_run |= error.may_have_run;
-                    last = error;
-                }
-            }
-        }
-        let error = StoreError { may_have_run, source: None, ..last };
-        steps.iter().map(|_| Err(error.clone())).collect()
-    }
-
-    /// The node that a step goes to next, and whether behind `ASKING`.
-    async fn follow(
-        &self,
-        course: &mut Course,
-        last: &StoreError,
-    ) -> Result<(Address, bool), StoreError> {
-        let at = |host: Option<Arc<str>>, port| {
-            let same_host = || course.asked.as_ref().map(|(host, _)| Arc::clone(host));
-            host.or_else(same_host).map(|host| (host, port))
-        };
-        let (target, is_asking) = match redirect(last) {
-            Some(Redirect::Moved { host, port }) => (at(host, port), false),
-            Some(Redirect::Ask { host, port }) => (at(host, port), true),
-            Some(Redirect::Again) | None => (None, false),
-        };
-        match target {
-            Some(target) => {
-                if !is_asking {
-                    let mut map = self.map.lock().unwrap_or_else(PoisonError::into_inner);
-                    Arc::make_mut(&mut map).set(course.slot, &target);
-                    drop(map);
-                    self.refresh_soon();
-                }
-                Ok((target, is_asking))
-            }
-            None => {
-                // The node that was asked may know more when it is asked alone.
-                if course.hops > 1 || redirect(last).is_none() {
-                    self.refresh().await?;
-                }
-                let master = self.map().master(course.slot).cloned();
-                Ok((master.ok_or_else(unserved)?, false))
-            }
-        }
+    /// A node says that a slot has another master.
+    pub(super) fn moved(&self, slot: Slot, master: &Address) {
+        let mut map = self.map.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::make_mut(&mut map).set(slot, master);
+        drop(map);
+        self.refresh_soon();
     }
 
     /// Asks for the map, unless that was done just now.
-    async fn refresh(&self) -> Result<(), StoreError> {
+    pub(super) async fn refresh(&self) -> Result<(), StoreError> {
         let asked_at = self.runtime.now();
         let mut refreshed = self.refresh.lock().await;
         if let Some(begun) = refreshed.begun {
@@ -386,7 +246,7 @@ impl Cluster {
     }
 
     /// The nodes that may know the map: first those that are connected, each in its turn.
-    fn informants(&self, turn: usize) -> Vec<Address> {
+    pub(super) fn informants(&self, turn: usize) -> Vec<Address> {
         let mut all = self.map().masters();
         let turn = turn % all.len().max(1);
         all.rotate_left(turn);
@@ -430,7 +290,7 @@ impl Cluster {
     }
 
     /// The node at this address.
-    fn node(&self, address: &Address) -> Result<Arc<Node>, StoreError> {
+    pub(super) fn node(&self, address: &Address) -> Result<Arc<Node>, StoreError> {
         let mut nodes = self.nodes();
         if let Some(node) = nodes.get(address) {
             return Ok(Arc::clone(node));
@@ -445,44 +305,16 @@ impl Cluster {
         Ok(node)
     }
 
-    fn slot(&self, step: &Request) -> Slot {
+    pub(super) fn slot(&self, step: &Request) -> Slot {
         self.settings.template.slot(&step.key)
     }
 
-    fn map(&self) -> Arc<SlotMap> {
+    pub(super) fn map(&self) -> Arc<SlotMap> {
         Arc::clone(&self.map.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn nodes(&self) -> MutexGuard<'_, HashMap<Address, Arc<Node>>> {
         self.nodes.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The way of a step through the cluster.
-struct Course {
-    slot: Slot,
-    /// The node that was asked last.
-    asked: Option<Address>,
-    hops: u32,
-    pause: Duration,
-}
-
-impl Course {
-    fn new(slot: Slot) -> Self {
-        Self { slot, asked: None, hops: 0, pause: FIRST_PAUSE }
-    }
-
-    /// One step further. Whether it is too early for the next try: nobody takes the step now.
-    fn must_wait(&mut self, last: &StoreError) -> bool {
-        self.hops += 1;
-        let is_sent_on =
-            matches!(redirect(last), Some(Redirect::Moved { .. } | Redirect::Ask { .. }));
-        !is_sent_on && self.hops > 1 || self.hops > HOPS_MAX
-    }
-
-    fn next_pause(&mut self) -> Duration {
-        let next = (self.pause * 2).min(LONGEST_PAUSE);
-        std::mem::replace(&mut self.pause, next)
     }
 }
 
@@ -498,23 +330,12 @@ async fn refresh_after_cuts(cluster: Weak<Cluster>, mut links: watch::Receiver<L
     }
 }
 
-/// Whether another try may do better, at another node or later. A failure with a source is a
-/// node's answer.
-fn may_settle(error: &StoreError) -> bool {
-    let is_unsent = error.class == StoreErrorClass::Transient && !error.may_have_run;
-    is_unsent && error.source.is_none() || redirect(error).is_some()
-}
-
-fn redirect(error: &StoreError) -> Option<Redirect> {
-    error.source.as_ref()?.downcast_ref::<Failure>()?.redirect()
-}
-
 fn silent((host, port): &Address) -> StoreError {
     let message = format!("the node {host}:{port} did not tell in time where the slots are");
     StoreError { class: StoreErrorClass::Transient, message, may_have_run: false, source: None }
 }
 
-fn unserved() -> StoreError {
+pub(super) fn unserved() -> StoreError {
     StoreError {
         class: StoreErrorClass::Transient,
         message: "no node of the cluster serves the hash slot of this key: look at CLUSTER INFO"

@@ -1,8 +1,11 @@
 //! The servers of a store: one, one that Sentinels name, or the nodes of a cluster. It answers
 //! which of them is asked for a key, now.
 
+mod any_node;
 mod cluster;
+mod course;
 mod sentinel;
+mod settle;
 pub(super) mod slot_map;
 mod switches;
 
