@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -70,6 +71,16 @@ pub(crate) struct Versions {
     sqlite: String,
 }
 
+/// Reads a file of JSON; `None` if there is none yet.
+pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Failure> {
+    let text = match std::fs::read(path) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        text => text.map_err(|e| format!("{}: {e}", path.display()))?,
+    };
+    let read = serde_json::from_slice(&text);
+    Ok(Some(read.map_err(|e| format!("{}: {e}", path.display()))?))
+}
+
 /// The root of the repository that this program was built from.
 pub(crate) fn root() -> &'static Path {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -84,12 +95,7 @@ pub(crate) fn baseline_file() -> PathBuf {
 impl Baseline {
     /// Reads the baseline; `None` if there is none yet.
     pub(crate) fn read(path: &Path) -> Result<Option<Self>, Failure> {
-        let text = match std::fs::read(path) {
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            text => text.map_err(|e| format!("{}: {e}", path.display()))?,
-        };
-        let read = serde_json::from_slice(&text);
-        Ok(Some(read.map_err(|e| format!("{}: {e}", path.display()))?))
+        read(path)
     }
 
     /// How a figure has changed, for people; empty if it is new.

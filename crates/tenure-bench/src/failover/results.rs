@@ -8,7 +8,7 @@ use tenure_testkit::Flavour;
 
 use crate::Failure;
 use crate::lines::lines;
-use crate::record::{Occasion, root, write};
+use crate::record::{Occasion, read, root, write};
 
 use super::Plan;
 use super::fault::Fault;
@@ -45,12 +45,7 @@ pub(crate) fn file() -> PathBuf {
 impl Results {
     /// Reads results; `None` if there are none yet.
     pub(crate) fn read(path: &Path) -> Result<Option<Self>, Failure> {
-        let text = match std::fs::read(path) {
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            text => text.map_err(|e| format!("{}: {e}", path.display()))?,
-        };
-        let read = serde_json::from_slice(&text);
-        Ok(Some(read.map_err(|e| format!("{}: {e}", path.display()))?))
+        read(path)
     }
 
     pub(crate) fn write(&self, path: &Path) -> Result<(), Failure> {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Failure;
 use crate::lines::lines;
-use crate::record::{Occasion, root, write};
+use crate::record::{Occasion, read, root, write};
 use crate::sample::Sample;
 
 use super::contender::{self, Role};
@@ -151,12 +151,7 @@ impl Results {
 
     /// Reads a comparison; `None` if there is none yet.
     pub(crate) fn read(path: &Path) -> Result<Option<Self>, Failure> {
-        let text = match std::fs::read(path) {
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            text => text.map_err(|e| format!("{}: {e}", path.display()))?,
-        };
-        let read = serde_json::from_slice(&text);
-        Ok(Some(read.map_err(|e| format!("{}: {e}", path.display()))?))
+        read(path)
     }
 
     /// One row per line, so that a change can be read.

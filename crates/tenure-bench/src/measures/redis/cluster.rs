@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tenure::Locks;
 use tenure_testkit::{Cluster, Flavour, Server};
-use tokio::task::JoinSet;
 
 use crate::Failure;
 use crate::figure::{Figure, Limit, Scale};
 use crate::sample::Sample;
 use crate::worker::block_on;
 
+use super::shares::{Lock, crowd};
 use super::{calls, is_sent};
 
 const TASKS: usize = 64;
@@ -97,7 +97,7 @@ async fn many_tasks(field: &Field, scale: Scale) -> Result<Vec<Figure>, Failure>
     for number in 0..=rounds {
         for (which, locks) in field.locks.iter().enumerate() {
             field.calls()?;
-            let (cycles, seconds) = crowd(locks, round).await?;
+            let (cycles, seconds) = crowd(mutexes(locks), round).await?;
             // The first round warms up.
             if number > 0 {
                 rates[which].push(cycles / seconds);
@@ -131,26 +131,9 @@ async fn many_tasks(field: &Field, scale: Scale) -> Result<Vec<Figure>, Failure>
     ])
 }
 
-/// Each task has a key of its own. The cycles, and the seconds.
-async fn crowd(locks: &Locks, round: Duration) -> Result<(f64, f64), Failure> {
-    let mut tasks = JoinSet::new();
-    let begun = Instant::now();
-    for task in 0..TASKS {
-        let lock = locks.mutex(format!("crowd-{task}"));
-        tasks.spawn(async move {
-            let mut cycles = 0_u32;
-            while begun.elapsed() < round {
-                lock.acquire().await?.release().await?;
-                cycles += 1;
-            }
-            Ok::<u32, tenure::Error>(cycles)
-        });
-    }
-    let mut cycles = 0;
-    while let Some(done) = tasks.join_next().await {
-        cycles += done??;
-    }
-    Ok((f64::from(cycles), begun.elapsed().as_secs_f64()))
+/// One for each task.
+fn mutexes(locks: &Locks) -> Vec<Lock> {
+    (0..TASKS).map(|task| Lock::Mutex(locks.mutex(format!("crowd-{task}")))).collect()
 }
 
 async fn held(field: &Field, scale: Scale) -> Result<Figure, Failure> {

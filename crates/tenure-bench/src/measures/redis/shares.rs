@@ -23,7 +23,7 @@ const LIMIT: f64 = 1.5;
 const KINDS: [&str; 3] = ["a mutex", "a semaphore", "a reader"];
 
 /// A lock of one of the kinds.
-enum Lock {
+pub(super) enum Lock {
     Mutex(Mutex),
     Semaphore(Semaphore),
     Reader(RwLock),
@@ -96,10 +96,16 @@ async fn many_tasks(server: &Server, scale: Scale) -> Result<Vec<Figure>, Failur
 }
 
 async fn micros_per_cycle(locks: &Locks, kind: usize, round: Duration) -> Result<f64, Failure> {
+    let all = (0..TASKS).map(|task| Lock::new(locks, kind, task)).collect();
+    let (cycles, seconds) = crowd(all, round).await?;
+    Ok(seconds * 1e6 / cycles)
+}
+
+/// Each lock has a task of its own, which takes it again and again. The cycles, and the seconds.
+pub(super) async fn crowd(locks: Vec<Lock>, round: Duration) -> Result<(f64, f64), Failure> {
     let mut tasks = JoinSet::new();
     let begun = Instant::now();
-    for task in 0..TASKS {
-        let lock = Lock::new(locks, kind, task);
+    for lock in locks {
         tasks.spawn(async move {
             let mut cycles = 0_u32;
             while begun.elapsed() < round {
@@ -113,7 +119,7 @@ async fn micros_per_cycle(locks: &Locks, kind: usize, round: Duration) -> Result
     while let Some(done) = tasks.join_next().await {
         cycles += done??;
     }
-    Ok(begun.elapsed().as_secs_f64() * 1e6 / f64::from(cycles))
+    Ok((f64::from(cycles), begun.elapsed().as_secs_f64()))
 }
 
 /// The medians of the rounds' ratios, of a semaphore and of a reader.
