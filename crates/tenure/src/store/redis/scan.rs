@@ -7,8 +7,9 @@ use crate::store::{StoreError, StoreErrorClass};
 use crate::types::Key;
 
 use super::carrier::all;
-use super::client::Command;
+use super::client::{Command, Failure};
 use super::keys::Scope;
+use super::marker::nonsense;
 use super::node::Node;
 use super::topology::Topology;
 use super::{decode, defect};
@@ -60,7 +61,7 @@ async fn ours(node: &Node, scope: Scope, names: &[&String]) -> Result<Vec<String
         if scope == Scope::Server {
             match ours_of(node, names).await {
                 // A user who may not read all of them may read some.
-                Err(error) if error.class == StoreErrorClass::Refused => {}
+                Err(failure) if failure.class() == StoreErrorClass::Refused => {}
                 found => {
                     ours.extend(found?);
                     continue;
@@ -71,20 +72,17 @@ async fn ours(node: &Node, scope: Scope, names: &[&String]) -> Result<Vec<String
         let each = names.iter().map(|name| Box::pin(ours_of(node, std::slice::from_ref(name))));
         for found in all(each.collect()).await {
             match found {
-                // One that has moved meanwhile is found there.
-                Err(error)
-                    if error.class == StoreErrorClass::Refused
-                        || error.class == StoreErrorClass::Config => {}
-                found => ours.extend(found?),
+                Err(failure) if failure.class() == StoreErrorClass::Refused => {}
+                // One that has moved meanwhile may be where nobody looks any more.
+                found => ours.extend(found.map_err(Failure::unsettled)?),
             }
         }
     }
     Ok(ours)
 }
 
-async fn ours_of(node: &Node, names: &[&String]) -> Result<Vec<String>, StoreError> {
+async fn ours_of(node: &Node, names: &[&String]) -> Result<Vec<String>, Failure> {
     let words: Vec<_> = iter::once("MGET").chain(names.iter().map(|n| n.as_str())).collect();
     let answer = node.link.command(&Command::of(&words)).await?;
-    let nonsense = || defect("an MGET was answered with something else".into());
-    decode::decode_locks(answer, names).ok_or_else(nonsense)
+    decode::decode_locks(answer, names).ok_or_else(|| nonsense("MGET"))
 }

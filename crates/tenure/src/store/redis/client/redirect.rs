@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use crate::store::{StoreError, StoreErrorClass};
+
 use super::failure::{Cause, Failure};
 use super::server_error::ServerSays;
 
@@ -21,6 +23,29 @@ pub(crate) enum Redirect {
 }
 
 impl Failure {
+    /// The error for people where nobody follows it, or no longer: a node that names another one is
+    /// not to blame on the URL, and it passes.
+    pub(crate) fn unsettled(self) -> StoreError {
+        let is_sent_on =
+            matches!(self.redirect(), Some(Redirect::Moved { .. } | Redirect::Ask { .. }));
+        let may_have_run = self.may_have_run;
+        match &self.cause {
+            Cause::Server(says) if is_sent_on => StoreError {
+                class: StoreErrorClass::Transient,
+                message: format!(
+                    "the key's hash slot is on its way to another node of the cluster, or the \
+                     nodes do not agree on where it is: it passes ({}: {} {})",
+                    says.command,
+                    says.code,
+                    says.said().unwrap_or_default()
+                ),
+                may_have_run,
+                source: None,
+            },
+            _ => self.into(),
+        }
+    }
+
     /// Where to go after this answer of a node; `None`: it would be the same anywhere.
     pub(crate) fn redirect(&self) -> Option<Redirect> {
         match &self.cause {
@@ -89,6 +114,11 @@ mod tests {
         ] {
             assert_eq!(redirect(text), Some(Redirect::Again), "{text}");
         }
+        let error = Failure::answered("EVALSHA", "MOVED 3999 h:6381").unsettled();
+        assert_eq!((error.class, error.may_have_run), (StoreErrorClass::Transient, false));
+        assert!(error.message.ends_with("it passes (EVALSHA: MOVED 3999 h:6381)"), "{error}");
+        let error = Failure::answered("GET", "WRONGPASS no").unsettled();
+        assert_eq!(error.class, StoreErrorClass::Refused);
         for text in ["NOPERM this user has no permissions", "ERR what", "MOVED", "MOVED 1 h:x"] {
             assert_eq!(redirect(text), None, "{text}");
         }

@@ -19,7 +19,9 @@ use crate::store::{Links, StoreError, StoreErrorClass};
 use crate::types::Key;
 
 use super::super::carrier::{self, Part};
-use super::super::client::{Address, Command, Server, ServerUrl, Transport, Value, Wanted};
+use super::super::client::{
+    Address, Command, Failure, Server, ServerUrl, Transport, Value, Wanted,
+};
 use super::super::defect;
 use super::super::node::{Node, Settings};
 use super::super::slots::Slot;
@@ -136,7 +138,7 @@ impl Cluster {
                     if failure.redirect().is_some()
                         && !failure.may_have_run
                         && self.runtime.now() < until => {}
-                answer => return Ok(answer?),
+                answer => return answer.map_err(Failure::unsettled),
             }
             self.runtime.sleep_until(self.runtime.now() + pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);

@@ -48,6 +48,13 @@ pub(super) fn may_settle(error: &StoreError) -> bool {
     is_unsent && error.source.is_none() || redirect(error).is_some()
 }
 
+/// The error of a step that nobody has taken.
+pub(super) fn given_up(error: StoreError, may_have_run: bool) -> StoreError {
+    let failure = error.source.as_ref().and_then(|source| source.downcast_ref::<Failure>());
+    let told = failure.map(|failure| failure.clone().unsettled());
+    StoreError { may_have_run, source: None, ..told.unwrap_or(error) }
+}
+
 pub(super) fn redirect(error: &StoreError) -> Option<Redirect> {
     error.source.as_ref()?.downcast_ref::<Failure>()?.redirect()
 }

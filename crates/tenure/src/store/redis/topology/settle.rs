@@ -10,7 +10,7 @@ use crate::store::StoreError;
 use super::super::carrier::{self, Part};
 use super::super::client::{Address, Redirect};
 use super::cluster::{Cluster, unserved};
-use super::course::{Course, may_settle, redirect};
+use super::course::{Course, given_up, may_settle, redirect};
 
 impl Cluster {
     /// Steps whose node did not take them, key by key.
@@ -64,12 +64,10 @@ impl Cluster {
             };
             match answered.await {
                 Ok(replies) => {
-                    let told = |(reply, step): (Reply, &Request)| {
-                        if may_have_run {
-                            carrier::repeated(&step.op, reply, &last)
-                        } else {
-                            Ok(reply)
-                        }
+                    let first = may_have_run.then(|| given_up(last, true));
+                    let told = |(reply, step): (Reply, &Request)| match &first {
+                        Some(first) => carrier::repeated(&step.op, reply, first),
+                        None => Ok(reply),
                     };
                     return replies.into_iter().zip(steps).map(told).collect();
                 }
@@ -79,7 +77,7 @@ impl Cluster {
                 }
             }
         }
-        let error = StoreError { may_have_run, source: None, ..last };
+        let error = given_up(last, may_have_run);
         steps.iter().map(|_| Err(error.clone())).collect()
     }
 
