@@ -1,4 +1,4 @@
-//! The way of a step through a cluster: whether another try may do better, and when. It asks nobody.
+//! The way of a step through a cluster: whether another try may do better, and when.
 
 use std::time::Duration;
 
