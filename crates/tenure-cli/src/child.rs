@@ -6,10 +6,11 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 use tenure::runtime::{Moment, Runtime};
 
+use crate::clock;
 use crate::command::{Cmd, Environment};
 use crate::link::{Order, Start};
 use crate::sentry_client::{Heard, NotStarted, Sentry, SentryClient, Silence};
-use crate::watch::{Cause, Event, Lease, Watch};
+use crate::watch::{Cause, End, Event, LOOK_AGAIN, Lease, Watch};
 
 /// CMD.
 #[derive(Debug)]
@@ -41,7 +42,7 @@ impl Child {
         let signal = Signal::from_named_raw(start.signal).unwrap_or(Signal::TERM);
         let grace = Duration::from_micros(start.grace_us);
         if guarded {
-            let (client, cmd) = SentryClient::start(cmd, env, start)?;
+            let (client, cmd) = SentryClient::start(cmd, env, start).map_err(Self::not_started)?;
             let (lease, parent) = (Some(start.lease), Parent::Sentry(client));
             return Ok(Self { cmd, signal, grace, lease, told: None, parent });
         }
@@ -150,6 +151,22 @@ impl Child {
     pub(crate) fn kill_sentry(&self) {
         if let Parent::Sentry(client) = &self.parent {
             client.kill();
+        }
+    }
+
+    /// A sentry that did not say that it has started CMD may have done so, and is dead now.
+    fn not_started(why: NotStarted) -> NotStarted {
+        let NotStarted::Sentry { error, .. } = why else { return why };
+        let mut watch = Watch::over(None, Signal::KILL, Duration::ZERO, None);
+        watch.ended_unseen(clock::now());
+        watch.end(Cause::SentryDied, clock::now());
+        loop {
+            for event in watch.look(clock::now()) {
+                if let Event::Ended(End { left, .. }) = event {
+                    return NotStarted::Sentry { error, left };
+                }
+            }
+            clock::sleep(LOOK_AGAIN);
         }
     }
 

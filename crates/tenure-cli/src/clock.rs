@@ -3,6 +3,7 @@
 //! on, which is one clock for all processes of a host and goes on while the machine sleeps.
 
 use std::io;
+use std::time::Duration;
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::time::{
@@ -17,6 +18,12 @@ pub(crate) fn now() -> Moment {
     Moment::from_micros(
         time.tv_sec.unsigned_abs() * 1_000_000 + time.tv_nsec.unsigned_abs() / 1_000,
     )
+}
+
+/// Blocks the thread for a short time.
+#[allow(clippy::disallowed_methods, reason = "where there is no runtime yet")]
+pub(crate) fn sleep(span: Duration) {
+    std::thread::sleep(span);
 }
 
 /// A file descriptor that becomes readable at the moment it is set to.

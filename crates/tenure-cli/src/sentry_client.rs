@@ -21,6 +21,7 @@ use crate::command::{Cmd, Environment, OWN_NAME, OWN_PROGRAM};
 use crate::duration::show;
 use crate::line;
 use crate::link::{self, Inbox, Order, Report, Start};
+use crate::process_tree::Survivor;
 use crate::sentry;
 use crate::watch::Event;
 
@@ -87,8 +88,18 @@ pub(crate) enum Silence {
 pub(crate) enum NotStarted {
     /// The system refused to run CMD itself.
     Cmd(io::Error),
-    /// The sentry could not be started, or did not start CMD.
-    Sentry(io::Error),
+    /// The sentry could not be started, or did not say that it has started CMD.
+    Sentry {
+        error: io::Error,
+        /// The processes that it has started all the same, and that could not be ended.
+        left: Vec<Survivor>,
+    },
+}
+
+impl NotStarted {
+    fn of_sentry(error: io::Error) -> Self {
+        Self::Sentry { error, left: vec![] }
+    }
 }
 
 impl SentryClient {
@@ -98,13 +109,13 @@ impl SentryClient {
         env: &Environment,
         start: &Start,
     ) -> Result<(Self, Pid), NotStarted> {
-        let (mut sentry, ours) = start_sentry(cmd, env, start).map_err(NotStarted::Sentry)?;
+        let (mut sentry, ours) = start_sentry(cmd, env, start).map_err(NotStarted::of_sentry)?;
         let word = first_word(&ours);
         if let Ok(Report::Started { cmd }) = word
             && let Some(cmd) = Pid::from_raw(cmd)
         {
             let link = ours.set_nonblocking(true).and_then(|()| UnixStream::from_std(ours));
-            let link = link.map_err(NotStarted::Sentry)?;
+            let link = link.map_err(NotStarted::of_sentry)?;
             let started = Self {
                 sentry,
                 link,
@@ -127,8 +138,8 @@ impl SentryClient {
             Ok(Report::NotStarted { errno }) => {
                 NotStarted::Cmd(io::Error::from_raw_os_error(errno))
             }
-            Ok(_) => NotStarted::Sentry(io::ErrorKind::InvalidData.into()),
-            Err(e) => NotStarted::Sentry(e),
+            Ok(_) => NotStarted::of_sentry(io::ErrorKind::InvalidData.into()),
+            Err(e) => NotStarted::of_sentry(e),
         })
     }
 
@@ -298,10 +309,16 @@ fn watched(process: Pid) -> Option<AsyncFd<OwnedFd>> {
 
 /// Whether there is something to read, within this time. Of a process's handle that is its end.
 fn is_readable(descriptor: &impl AsFd, limit: Duration) -> bool {
-    let mut ready = [PollFd::new(descriptor, PollFlags::IN)];
-    let limit = Timespec::try_from(limit).ok();
-    // A signal may interrupt it. The limits are short, and the caller kills after that.
-    rustix::event::poll(&mut ready, limit.as_ref()).is_ok_and(|count| count > 0)
+    let end = clock::now() + limit;
+    loop {
+        let mut ready = [PollFd::new(descriptor, PollFlags::IN)];
+        let left = Timespec::try_from(end.since(clock::now())).ok();
+        match rustix::event::poll(&mut ready, left.as_ref()) {
+            // Every stop and every continuation of the sentry interrupts with a SIGCHLD.
+            Err(rustix::io::Errno::INTR) => {}
+            done => return done.is_ok_and(|count| count > 0),
+        }
+    }
 }
 
 fn start_sentry(cmd: &Cmd, env: &Environment, start: &Start) -> io::Result<(Process, StdStream)> {

@@ -84,7 +84,7 @@ pub(crate) struct End {
 /// Time between the first signal and SIGKILL once the lock is lost.
 const LAST_GRACE: Duration = Duration::from_millis(100);
 /// Interval of looks after SIGKILL: a process may have forked before it was hit.
-const LOOK_AGAIN: Duration = Duration::from_millis(5);
+pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// A process that lives this long after SIGKILL hangs in the kernel.
 const GIVE_UP: Duration = Duration::from_secs(5);
 

@@ -86,8 +86,9 @@ impl Verdict {
                 Self::failed(Exit::NOT_FOUND, plan.cmd.not_started(e))
             }
             NotStarted::Cmd(e) => Self::failed(Exit::NOT_EXECUTABLE, plan.cmd.not_started(e)),
-            NotStarted::Sentry(e) => {
-                Self::failed(Exit::INTERNAL, format!("cannot start the sentry: {e}"))
+            NotStarted::Sentry { error, left } => {
+                Self::failed(Exit::INTERNAL, format!("cannot start the sentry: {error}"))
+                    .with_reasons(left.iter().map(Survivor::left_behind))
             }
         }
     }

@@ -285,14 +285,56 @@ fn a_stopped_sentry_does_not_hold_a_signal_back() {
     assert_eq!(place.status("k")["state"], "free");
 }
 
+/// It is stopped before it has started CMD, and again between that and the end of CMD.
+#[test]
+fn a_sentry_that_starts_cmd_too_late_and_is_killed_leaves_no_cmd() {
+    let (place, running, sentry) = with_a_sentry_that_has_not_started_cmd();
+    let cmd = place.number_in("pid");
+    signal(sentry, Signal::STOP);
+    let ended = running.wait();
+    assert_eq!(ended.code, Some(70), "{ended:?}");
+    assert!(ended.stderr.contains("cannot start the sentry"), "{ended:?}");
+    assert!(!is_alive(cmd));
+    assert_eq!(place.status("k")["state"], "free");
+}
+
+/// Its sentry is stopped. CMD does not follow the first signal.
+fn with_a_sentry_that_has_not_started_cmd() -> (Place, Running, i32) {
+    let script = "echo $$ > pid; exec sleep 600";
+    let options = ["run", "--ttl", "1h", "--kill-grace", "5s", "--signal", "WINCH"];
+    let words = [&options[..], &["k", "--", "sh", "-c", script]].concat();
+    let children = |pid| {
+        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+        children.unwrap_or_default()
+    };
+    // It may have been faster than this test.
+    until("a sentry is stopped before it has started CMD", || {
+        let place = Place::new();
+        let running = place.start(&words);
+        let sentry = until("the sentry is there", || {
+            let pid: i32 = children(running.pid()).trim_end().parse().ok()?;
+            let words = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).ok()?;
+            words.contains("__sentry").then_some(pid)
+        });
+        signal(sentry, Signal::STOP);
+        until("it is stopped", || (state_of(sentry) == Some('T')).then_some(()));
+        if children(sentry).is_empty() {
+            return Some((place, running, sentry));
+        }
+        signal(sentry, Signal::CONT);
+        None
+    })
+}
+
 /// It follows the order, and is stopped before the signal is due.
 #[test]
 fn a_sentry_that_is_stopped_again_and_again_passes_a_signal_on() {
     let place = Place::new();
     let script = "echo $$ > pid; exec sleep 600";
-    let running = place.start(&["run", "--ttl", "1h", "k", "--", "sh", "-c", script]);
+    let mut running = place.start(&["run", "-v", "--ttl", "1h", "k", "--", "sh", "-c", script]);
     let cmd = place.number_in("pid");
     let sentry = parent_of(cmd);
+    started(&mut running);
     let stops = format!("while kill -STOP {sentry}; do sleep 0.05; done");
     let stops = Running::of(place.command("/bin/sh").args(["-c", &stops]));
     until("it is stopped", || (state_of(sentry) == Some('T')).then_some(()));
