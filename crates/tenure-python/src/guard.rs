@@ -123,6 +123,12 @@ impl Guard {
         of_lease!(&self.lease, lease => lease.held())
     }
 
+    /// Whether it was released or handed over from here.
+    #[getter]
+    fn given_back(&self) -> bool {
+        self.held.is_gone()
+    }
+
     fn check(&self, py: Python<'_>) -> PyResult<()> {
         of_lease!(&self.lease, lease => lease.check()).map_err(|e| error::raised(py, &e))
     }

@@ -30,7 +30,7 @@ mod _tenure {
     #[pymodule_export]
     use super::locks::{Locks, connect, connect_later, default_locks, set_default};
     #[pymodule_export]
-    use super::logging::log_to;
+    use super::logging::{Lines, log_to};
     #[pymodule_export]
     use super::operation::Operation;
     #[pymodule_export]

@@ -24,6 +24,11 @@ impl<T> Slot<T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether the value was taken for good.
+    pub(crate) fn is_gone(&self) -> bool {
+        matches!(*self.place(), Place::Gone)
+    }
+
     /// Takes the value for good; `None` if that was done before.
     pub(crate) fn take(&self) -> PyResult<Option<T>> {
         let mut place = self.place();

@@ -6,11 +6,13 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
-from typing import Any, Union
+from typing import Any, TypeVar, Union
 from weakref import WeakKeyDictionary
 
 from . import _tenure
 from ._tenure import Operation
+
+T = TypeVar("T")
 
 # Operations that are done at once let the other tasks run after so many.
 _YIELD_EVERY = 16
@@ -41,7 +43,7 @@ class Bridge:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.completions = _tenure.Completions()
-        self.pending: dict[int, tuple[Operation, _Waiting]] = {}
+        self.pending: dict[int, tuple[Operation[Any], _Waiting]] = {}
         self.at_once = 0
         loop.add_reader(self.completions.fileno(), self._drain)
 
@@ -54,7 +56,7 @@ class Bridge:
                 if not entry[1].done():
                     entry[1].set_result(None)
 
-    def watch(self, operation: Operation, function: Callable[[], None]) -> int | None:
+    def watch(self, operation: Operation[Any], function: Callable[[], None]) -> int | None:
         """Calls the function when the operation is done. Answers the number to forget it by;
         ``None`` if it is done already, and then nothing is called."""
         number = operation.start(self.completions)
@@ -92,7 +94,7 @@ def bridge() -> Bridge:
     return found
 
 
-async def run(operation: Operation) -> Any:
+async def run(operation: Operation[T]) -> T:
     """The answer of the operation. To cancel the task withdraws the operation."""
     here = bridge()
     number = operation.start(here.completions)

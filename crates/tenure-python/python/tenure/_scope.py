@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Hashable
+from typing import Generic, TypeVar
 
 from ._errors import Error, LockLost
 from ._options import OnLost
@@ -10,9 +12,35 @@ from ._tenure import Guard as Native
 
 log = logging.getLogger("tenure")
 
+S = TypeVar("S")
+
+
+class Scopes(Generic[S]):
+    """The scopes of one lock that are entered, by the thread or task that entered them."""
+
+    __slots__ = ("_entered",)
+
+    def __init__(self) -> None:
+        self._entered: list[tuple[Hashable, S]] = []
+
+    def enter(self, who: Hashable, scope: S) -> None:
+        """The innermost scope of this thread or task."""
+        self._entered.append((who, scope))
+
+    def leave(self, who: Hashable) -> S:
+        """The innermost scope of this thread or task. A generator may be finished by another one
+        than began it, and then it is the last that was entered."""
+        entered = self._entered
+        for index in range(len(entered) - 1, -1, -1):
+            if entered[index][0] == who:
+                return entered.pop(index)[1]
+        return entered.pop()[1]
+
 
 def loss(guard: Native) -> LockLost | None:
-    """The error of a lock that is lost."""
+    """The error of a lock that is lost, and was not given back by its holder."""
+    if guard.given_back:
+        return None
     try:
         guard.check()
     except LockLost as error:

@@ -136,13 +136,6 @@ class Guard:
         self._native.set_value(value).wait()
 
 
-class _Scopes(threading.local):
-    """The scopes of each thread, so that one lock may be used by many."""
-
-    def __init__(self) -> None:
-        self.entered: list[Guard] = []
-
-
 class Lock:
     """What all kinds of locks have in common. Nothing is asked of the store before a verb is
     called. One lock may be used by many threads; each scope is a claim of its own."""
@@ -150,7 +143,7 @@ class Lock:
     def __init__(self, native: _tenure.Lock, on_lost: OnLost) -> None:
         self._native = native
         self._on_lost = on_lost
-        self._scopes = _Scopes()
+        self._scopes: _scope.Scopes[Guard] = _scope.Scopes()
 
     def acquire(self) -> Guard:
         """Waits in line for the lock.
@@ -168,7 +161,7 @@ class Lock:
 
     def __enter__(self) -> Guard:
         guard = self.acquire()
-        self._scopes.entered.append(guard)
+        self._scopes.enter(threading.get_ident(), guard)
         return guard
 
     def __exit__(
@@ -177,7 +170,7 @@ class Lock:
         body: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        _leave(self._scopes.entered.pop(), body, self._on_lost)
+        _leave(self._scopes.leave(threading.get_ident()), body, self._on_lost)
 
     def run(
         self,
@@ -214,18 +207,18 @@ class Lock:
 def _leave(guard: Guard, body: BaseException | None, on_lost: OnLost) -> None:
     """Ends a scope."""
     native = guard._native
+    if native.given_back:
+        # By the body itself, and that is no loss.
+        return
     lost = _scope.loss(native)
     released = None
     try:
         released = native.release().wait()
-    except Invalid:
-        # The body has given it back itself, and that is no loss.
-        return
     except Error as error:
         _scope.release_failed(native, error)
-    error = _scope.verdict(native, lost, released, body, on_lost)
-    if error is not None:
-        raise error
+    verdict = _scope.verdict(native, lost, released, body, on_lost)
+    if verdict is not None:
+        raise verdict
 
 
 class _OneKey(Lock):

@@ -199,18 +199,18 @@ class _Scope:
             self.bridge.forget(self.number)
         is_ours = self.is_cancelled and await self._take_cancellation_back(body)
         native = self.guard._native
+        if native.given_back:
+            # By the body itself, and that is no loss.
+            return
         lost = _scope.loss(native)
         released = None
         try:
             released = await _run(native.release())
-        except Invalid:
-            # The body has given it back itself, and that is no loss.
-            return
         except Error as error:
             _scope.release_failed(native, error)
-        error = _scope.verdict(native, lost, released, None if is_ours else body, on_lost)
-        if error is not None:
-            raise error from None
+        verdict = _scope.verdict(native, lost, released, None if is_ours else body, on_lost)
+        if verdict is not None:
+            raise verdict from None
 
     async def _take_cancellation_back(self, body: BaseException | None) -> bool:
         """Whether the body was ended by our cancellation alone."""
@@ -233,7 +233,7 @@ class Lock:
     def __init__(self, native: _tenure.Lock, on_lost: OnLost) -> None:
         self._native = native
         self._on_lost: OnLost = on_lost
-        self._scopes: dict[asyncio.Task[Any], list[_Scope]] = {}
+        self._scopes: _scope.Scopes[_Scope] = _scope.Scopes()
 
     async def acquire(self) -> Guard:
         """Waits in line for the lock.
@@ -253,7 +253,7 @@ class Lock:
         guard = Guard(await _run(self._native.acquire()))
         task = asyncio.current_task()
         assert task is not None, "an await is in a task"
-        self._scopes.setdefault(task, []).append(_Scope(guard, self._on_lost, task))
+        self._scopes.enter(task, _Scope(guard, self._on_lost, task))
         return guard
 
     async def __aexit__(
@@ -262,12 +262,7 @@ class Lock:
         body: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        task = asyncio.current_task()
-        assert task is not None, "an await is in a task"
-        scopes = self._scopes[task]
-        scope = scopes.pop()
-        if not scopes:
-            del self._scopes[task]
+        scope = self._scopes.leave(asyncio.current_task())
         await scope.leave(body, self._on_lost)
 
     async def run(
@@ -297,7 +292,10 @@ class Lock:
                     guard.check()
             except BaseException as error:
                 if compensation is not None:
-                    await _shielded(compensation(guard, error))
+                    failure = error
+                    if isinstance(error, asyncio.CancelledError):
+                        failure = _scope.loss(guard._native) or error
+                    await _shielded(compensation(guard, failure))
                 raise
         return value
 
