@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 __all__ = ["Holder", "Inspection", "LastRun", "Leader", "Node", "Waiter"]
 
 
-@dataclass(frozen=True, slots=True)
-class Holder:
+class Holder(NamedTuple):
     """A holder of a key.
 
     ``units`` is the number of units that it has, all of the limit if it is ``exclusive``. ``since``
@@ -26,8 +24,7 @@ class Holder:
     remaining: float
 
 
-@dataclass(frozen=True, slots=True)
-class Waiter:
+class Waiter(NamedTuple):
     """A caller that waits in line for a key; ``waiting`` is the time since it began to wait."""
 
     label: str
@@ -36,8 +33,7 @@ class Waiter:
     waiting: float
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(NamedTuple):
     """The answer of one node of a quorum, or why there is none; ``took`` is the time until then."""
 
     name: str
@@ -46,8 +42,7 @@ class Node:
     took: float
 
 
-@dataclass(frozen=True, slots=True)
-class LastRun:
+class LastRun(NamedTuple):
     """The last run of a job that runs once per tick.
 
     ``begun`` is a time stamp (seconds since 1970, by the clock of the store). ``why`` is the reason
@@ -62,8 +57,7 @@ class LastRun:
     took: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Leader:
+class Leader(NamedTuple):
     """The leader of an election; ``term`` is its fence."""
 
     term: int
@@ -71,8 +65,7 @@ class Leader:
     value: str
 
 
-@dataclass(frozen=True, slots=True)
-class Inspection:
+class Inspection(NamedTuple):
     """The state of a key at the moment that the store looked.
 
     ``foreign`` says what the key holds if that is no lock of Tenure's. ``limit`` is the number of

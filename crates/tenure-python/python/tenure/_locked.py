@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
-import string
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -18,6 +16,10 @@ def key_of(function: Callable[..., Any], template: str | None) -> Callable[..., 
     if template is None:
         name = f"{function.__module__}.{function.__qualname__}"
         return lambda *_args, **_kwargs: name
+    # They take a third of the package's time to import.
+    import inspect
+    import string
+
     names = [name for _, name, _, _ in string.Formatter().parse(template) if name is not None]
     if not names:
         plain = template.format()
@@ -45,6 +47,8 @@ def decorator(
     waiting: Callable[[str], Any],
 ) -> Callable[[F], F]:
     """`blocking` makes the lock for a function, `waiting` that for a coroutine function."""
+
+    import inspect
 
     def decorate(function: F) -> F:
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
