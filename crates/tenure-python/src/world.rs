@@ -1,10 +1,19 @@
 //! `tenure.testing`: a store in memory that fails on request, and a clock that the test moves.
 
+use pyo3::exceptions::PyAssertionError;
 use pyo3::prelude::*;
 use tenure::testing;
 
+use crate::error;
 use crate::locks::Locks;
 use crate::options::Span;
+
+/// Refuses a key that the library would panic at.
+fn check_key(py: Python<'_>, key: &str) -> PyResult<()> {
+    tenure::Key::new(key)
+        .map(drop)
+        .map_err(|refused| error::invalid(py, &format!("the key {key:?} is not valid: {refused}")))
+}
 
 /// A clock that the test moves.
 #[pyclass(frozen, module = "tenure._tenure")]
@@ -42,12 +51,18 @@ impl World {
         self.0.another().into()
     }
 
-    fn busy(&self, key: &str) -> Busy {
-        Busy(Some(self.0.busy(key)))
+    fn busy(&self, py: Python<'_>, key: &str) -> PyResult<Busy> {
+        check_key(py, key)?;
+        match self.0.try_busy(key) {
+            Some(busy) => Ok(Busy(Some(busy))),
+            None => Err(PyAssertionError::new_err(format!("{key:?} is not free"))),
+        }
     }
 
-    fn lose(&self, key: &str) {
+    fn lose(&self, py: Python<'_>, key: &str) -> PyResult<()> {
+        check_key(py, key)?;
         self.0.lose(key);
+        Ok(())
     }
 
     fn fail(&self, failing: bool) {

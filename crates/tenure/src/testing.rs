@@ -125,6 +125,15 @@ impl World {
     /// If the key is held or is not valid; in a forked process.
     #[must_use = "the key is free again when it is dropped"]
     pub fn busy(&self, key: &str) -> Busy {
+        self.try_busy(key).unwrap_or_else(|| panic!("{key:?} is not free"))
+    }
+
+    /// As [`busy`](Self::busy), but `None` if the key is held.
+    ///
+    /// # Panics
+    /// If the key is not valid; in a forked process.
+    #[must_use = "the key is free again when it is dropped"]
+    pub fn try_busy(&self, key: &str) -> Option<Busy> {
         let key = Key::new(key).expect("a valid key");
         let attempt = u64::from(random_u32(&*self.runtime));
         let owner = Owner::from_parts("somebody else", attempt);
@@ -137,9 +146,10 @@ impl World {
             fence: FenceRule::Mint,
             value: None,
         };
-        let reply = self.ask(&key, Op::Acquire(acquire));
-        assert!(matches!(reply, Reply::Granted { .. }), "{key:?} is not free: {reply:?}");
-        Busy { store: Arc::clone(&self.store), key, owner }
+        match self.ask(&key, Op::Acquire(acquire)) {
+            Reply::Granted { .. } => Some(Busy { store: Arc::clone(&self.store), key, owner }),
+            _ => None,
+        }
     }
 
     /// Takes `key` away from its holder. Guards of [`locks`](Self::locks) are lost at once, with

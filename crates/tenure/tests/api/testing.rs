@@ -32,6 +32,17 @@ async fn busy_needs_a_free_key() {
 }
 
 #[tokio::test]
+async fn try_busy_says_whether_the_key_was_free() {
+    let world = World::new();
+    let guard = world.locks().mutex("key").acquire().await.expect("granted");
+    assert!(world.try_busy("key").is_none());
+    guard.release().await.expect("released");
+    let busy = world.try_busy("key").expect("free");
+    assert!(world.try_busy("key").is_none());
+    drop(busy);
+}
+
+#[tokio::test]
 async fn lose_is_at_once_and_frees_the_key() {
     let world = World::new();
     let guard = world.locks().mutex("key").acquire().await.expect("granted");
