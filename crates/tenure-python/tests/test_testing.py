@@ -10,6 +10,7 @@ import threading
 import time
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -79,6 +80,26 @@ def test_a_loss_ends_the_body_of_an_async_scope() -> None:
         async with world.aio.mutex("report"):
             world.lose("report")
             await asyncio.sleep(3600)
+
+    with pytest.raises(tenure.LockLost):
+        asyncio.run(main())
+
+
+def test_a_loss_before_the_scope_begins_ends_its_body(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    run = aio._run
+
+    async def loses(operation: Any) -> Any:
+        answer = await run(operation)
+        world.lose("report")
+        return answer
+
+    async def main() -> None:
+        report = world.aio.mutex("report")
+        monkeypatch.setattr(aio, "_run", loses)
+        async with report:
+            monkeypatch.undo()
+            await asyncio.wait_for(asyncio.sleep(3600), 20)
 
     with pytest.raises(tenure.LockLost):
         asyncio.run(main())

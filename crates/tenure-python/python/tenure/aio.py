@@ -186,6 +186,9 @@ class _Scope:
             self.bridge: Bridge = bridge()
             self.cancels = task.cancelling() if hasattr(task, "cancelling") else 0
             self.number = self.bridge.watch(guard._native.lost(), self._cancel)
+            if self.number is None:
+                # It was lost before the scope began.
+                self._cancel()
 
     def _cancel(self) -> None:
         self.number = None
