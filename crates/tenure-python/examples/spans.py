@@ -33,7 +33,7 @@ def traced(key: str, lock: tenure.Lock) -> Iterator[tenure.Guard]:
     with ExitStack() as stack:
         with tracer.start_as_current_span("lock.wait", attributes={"lock.key": key}):
             guard = stack.enter_context(lock)
-        attributes = {"lock.key": key, "lock.fence": guard.fence}
+        attributes: dict[str, str | int] = {"lock.key": key, "lock.fence": guard.fence}
         with tracer.start_as_current_span("lock.hold", attributes=attributes):
             yield guard
             guard.check()
@@ -44,7 +44,7 @@ def shown(span: ReadableSpan) -> str:
     fence = "yes" if "lock.fence" in attributes else "-"
     errors = [str((event.attributes or {})["exception.type"]) for event in span.events]
     names = [error.rpartition(".")[2] for error in errors]
-    words = [span.name, f"key={attributes['lock.key']}", f"fence={fence}"]
+    words = [span.name, f"key={attributes['lock.key']!s}", f"fence={fence}"]
     return " ".join([*words, span.status.status_code.name, *names])
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import tenure
-from tenure import aio
+from tenure import _loop, aio
 from tenure.testing import Clock, World
 
 SOURCES = str(Path(tenure.__file__).parents[1])
@@ -87,7 +87,7 @@ def test_a_loss_ends_the_body_of_an_async_scope() -> None:
 
 def test_a_loss_before_the_scope_begins_ends_its_body(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World()
-    run = aio._run
+    run = _loop.run
 
     async def loses(operation: Any) -> Any:
         answer = await run(operation)
@@ -96,7 +96,7 @@ def test_a_loss_before_the_scope_begins_ends_its_body(monkeypatch: pytest.Monkey
 
     async def main() -> None:
         report = world.aio.mutex("report")
-        monkeypatch.setattr(aio, "_run", loses)
+        monkeypatch.setattr("tenure.aio._run", loses)
         async with report:
             monkeypatch.undo()
             await asyncio.wait_for(asyncio.sleep(3600), 20)
