@@ -1,4 +1,5 @@
-"""The exceptions of Tenure. Each says what happened, to which key, at which store, and what to do."""
+"""The exceptions of Tenure. Each says what happened, to which key, at which store, and what to do.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The names of `tenure`: locks for threads. Each call blocks its thread, without the interpreter."""
+"""The names of `tenure`: locks for threads. Each call blocks its thread, without the interpreter.
+"""
 
 from __future__ import annotations
 
@@ -472,8 +473,8 @@ class Locks:
     def locked(self, key: str | None = None, **options: Unpack[LockOptions]) -> Callable[[F], F]:
         """Decorates a function, or a coroutine function, to run under a mutex.
 
-        ``{names}`` in the key stand for the function's arguments. Without a key it is the function's
-        module and name: name the key where two programs share it.
+        ``{names}`` in the key stand for the function's arguments. Without a key it is the
+        function's module and name: name the key where two programs share it.
 
         >>> import tenure
         >>> locks = tenure.connect("memory:")
@@ -497,8 +498,8 @@ class Locks:
         return _items(self._native.list_all(prefix).wait())
 
     def watch(self, key: str, interval: Seconds | None = None) -> Iterator[Inspection]:
-        """The states of a key: the first at once, then each change. ``interval`` is the time between
-        two looks where the store cannot tell of changes."""
+        """The states of a key: the first at once, then each change. ``interval`` is the time
+        between two looks where the store cannot tell of changes."""
         return _items(self._native.watch(key, interval).wait())
 
     def adopt(self, ticket: str) -> Guard:

@@ -535,8 +535,8 @@ class Locks:
     def locked(self, key: str | None = None, **options: Unpack[LockOptions]) -> Callable[[F], F]:
         """Decorates a coroutine function, or a function, to run under a mutex.
 
-        ``{names}`` in the key stand for the function's arguments. Without a key it is the function's
-        module and name: name the key where two programs share it.
+        ``{names}`` in the key stand for the function's arguments. Without a key it is the
+        function's module and name: name the key where two programs share it.
 
         >>> import asyncio, tenure.aio
         >>> locks = tenure.aio.connect("memory:")
@@ -561,8 +561,8 @@ class Locks:
     async def watch(
         self, key: str, interval: Seconds | None = None
     ) -> AsyncIterator[Inspection]:
-        """The states of a key: the first at once, then each change. ``interval`` is the time between
-        two looks where the store cannot tell of changes."""
+        """The states of a key: the first at once, then each change. ``interval`` is the time
+        between two looks where the store cannot tell of changes."""
         async for seen in _items(await _run(self._native.watch(key, interval))):
             yield seen
 

@@ -91,7 +91,7 @@ fn documents_and_code_fit_into_100_columns() {
         .filter(|file| is_ours(file))
         .filter(|file| {
             let extension = file.path.extension().and_then(|e| e.to_str());
-            matches!(extension, Some("md" | "rs")) || file.path == Path::new("test")
+            matches!(extension, Some("md" | "py" | "pyi" | "rs")) || file.path == Path::new("test")
         })
         .flat_map(|file| {
             file.lines().map(|(place, line)| (place, line.chars().count())).collect::<Vec<_>>()
