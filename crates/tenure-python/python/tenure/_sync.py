@@ -143,7 +143,7 @@ class Lock:
 
     def __init__(self, native: _tenure.Lock, on_lost: OnLost) -> None:
         self._native = native
-        self._on_lost = on_lost
+        self._on_lost: OnLost = on_lost
         self._scopes: _scope.Scopes[Guard] = _scope.Scopes()
 
     def acquire(self) -> Guard:
@@ -230,7 +230,8 @@ class _OneKey(Lock):
         return self._native.held_by_anyone().wait()
 
     def held_by_me(self) -> bool:
-        """Whether a guard of this process, of this store, holds the key."""
+        """Whether the owner value of this lock holds the key, in whichever process. Raises
+        `Invalid` without the option ``owner``: without it each grant has a value of its own."""
         return self._native.held_by_me().wait()
 
     def inspect(self) -> Inspection:

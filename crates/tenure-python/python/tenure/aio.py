@@ -325,7 +325,8 @@ class _OneKey(Lock):
         return await _run(self._native.held_by_anyone())
 
     async def held_by_me(self) -> bool:
-        """Whether a guard of this process, of this store, holds the key."""
+        """Whether the owner value of this lock holds the key, in whichever process. Raises
+        `Invalid` without the option ``owner``: without it each grant has a value of its own."""
         return await _run(self._native.held_by_me())
 
     async def inspect(self) -> Inspection:
