@@ -156,7 +156,9 @@ class Guard:
 
     async def hand_over(self, keep: Seconds = 30) -> str:
         """Ends this guard without a release, and answers a ticket: a text with which another task,
-        process or host becomes the holder (`Locks.adopt`) within ``keep`` seconds."""
+        process or host becomes the holder (`Locks.adopt`) within ``keep`` seconds, or the time that
+        the lease has left if that is longer. A cancelled call releases, or leaves a ticket that
+        nobody knows and whose time ends."""
         return await _run(self._native.hand_over(keep))
 
     async def downgrade(self) -> None:
