@@ -2,7 +2,7 @@
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use tenure::{Label, Lease, MultiLease, Outcome};
+use tenure::{ErrorKind, Label, Lease, MultiLease, Outcome, Released};
 
 use crate::answer::Answer;
 use crate::error;
@@ -71,6 +71,12 @@ impl Guard {
         }
     }
 
+    /// Refuses a verb that this kind does not have, before the guard is taken: it stays held.
+    fn must_be(&self, py: Python<'_>, has: fn(&Held) -> bool, verb: &str) -> PyResult<()> {
+        let mut loan = self.held.lend()?.ok_or_else(|| given_back(py))?;
+        if has(loan.value()) { Ok(()) } else { Err(kind_has_none(py, verb)) }
+    }
+
     /// The guard, for a verb that ends it.
     fn taken(&self, py: Python<'_>) -> PyResult<Held> {
         self.held.take()?.ok_or_else(|| given_back(py))
@@ -87,7 +93,7 @@ fn kind_has_none(py: Python<'_>, verb: &str) -> PyErr {
 
 #[pymethods]
 impl Guard {
-    /// The keys, in the order in which they were given.
+    /// The keys, sorted, each once.
     #[getter]
     fn keys(&self) -> Vec<&str> {
         self.leases().iter().map(|lease| lease.key().as_str()).collect()
@@ -165,10 +171,12 @@ impl Guard {
                 Held::One(guard) => guard.release().await,
                 Held::Many(guard) => guard.release().await,
                 Held::Leader(leadership) => leadership.resign().await,
-                // A run that is given back unfinished counts as failed.
                 Held::Run(run) => {
-                    drop(run);
-                    return Ok(Answer::Nothing);
+                    match run.finish(Outcome::failed("given back unfinished")).await {
+                        Ok(()) => Ok(Released::Released),
+                        Err(error) if error.kind() == ErrorKind::Lost => Ok(Released::Gone),
+                        Err(error) => Err(error),
+                    }
                 }
             };
             released.map(Answer::Released)
@@ -183,12 +191,9 @@ impl Guard {
     }
 
     fn hand_over(&self, py: Python<'_>, keep: Span) -> PyResult<Operation> {
-        match self.taken(py)? {
-            Held::One(guard) => {
-                Ok(Operation::new(async move { guard.hand_over(keep.0).await.map(Answer::Ticket) }))
-            }
-            _ => Err(kind_has_none(py, "ticket")),
-        }
+        self.must_be(py, |held| matches!(held, Held::One(_)), "ticket")?;
+        let Held::One(guard) = self.taken(py)? else { unreachable!("looked at above") };
+        Ok(Operation::new(async move { guard.hand_over(keep.0).await.map(Answer::Ticket) }))
     }
 
     fn downgrade(&self, py: Python<'_>) -> PyResult<Operation> {
@@ -220,7 +225,8 @@ impl Guard {
 
     /// Ends a run, with why it failed.
     fn finish(&self, py: Python<'_>, failed: Option<String>) -> PyResult<Operation> {
-        let Held::Run(run) = self.taken(py)? else { return Err(kind_has_none(py, "end")) };
+        self.must_be(py, |held| matches!(held, Held::Run(_)), "end")?;
+        let Held::Run(run) = self.taken(py)? else { unreachable!("looked at above") };
         let outcome = failed.map_or(Outcome::Ok, |why| Outcome::Failed(Label::new(why)));
         Ok(Operation::new(async move { run.finish(outcome).await.map(Answer::from) }))
     }

@@ -49,12 +49,12 @@ class Guard:
 
     @property
     def key(self) -> str:
-        """The key; of several keys the first."""
+        """The key; of several keys the first in their order."""
         return self._native.keys[0]
 
     @property
     def keys(self) -> list[str]:
-        """The keys, in the order in which they were given."""
+        """The keys, sorted, each once."""
         return self._native.keys
 
     @property
