@@ -7,9 +7,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from ways import Way, until
-
 import tenure
+from ways import Way, until
 
 
 async def test_one_holder_at_a_time(way: Way, url: str, key: str) -> None:
@@ -42,16 +41,12 @@ async def test_a_waiter_is_next(way: Way, url: str, key: str) -> None:
     guard = await way.call(locks.mutex(key).acquire)
     waiter = asyncio.create_task(way.call(locks.mutex(key, wait=60).acquire))
     if not url.startswith("quorum"):
-        await until(lambda: _waiters(way, locks, key))
+        await until(lambda: way.waiters(locks.mutex(key)))
     assert not waiter.done()
     await way.call(guard.release)
     second = await waiter
     assert second.fence > guard.fence
     await way.call(second.release)
-
-
-async def _waiters(way: Way, locks: Any, key: str) -> tuple[tenure.Waiter, ...]:
-    return (await way.call(locks.mutex(key).inspect)).waiters
 
 
 async def test_a_second_release_is_refused(way: Way, url: str, key: str) -> None:

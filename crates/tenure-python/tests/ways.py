@@ -54,6 +54,10 @@ class Way:
             return await in_thread(verb, *arguments, **options)
         return await verb(*arguments, **options)
 
+    async def waiters(self, lock: Any) -> Any:
+        """Those who wait for a lock of one key."""
+        return (await self.call(lock.inspect)).waiters
+
     async def connect(self, url: str, **options: Any) -> Any:
         """The locks of a store."""
         if self.blocks:
