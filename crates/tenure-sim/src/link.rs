@@ -327,6 +327,7 @@ impl Store for SimStore {
             fifo: true,
             many_units: true,
             groups: true,
+            plain_values: false,
             composite: false,
             reach: Reach::Network,
             ttl_max: TTL_MAX,

@@ -168,6 +168,8 @@ kind!(Mutex, "nothing is locked before it is acquired");
 acquire!(Mutex);
 
 impl Mutex {
+    options! { Mutex; with_plain_value(); }
+
     same! { Mutex, Guard::from;
         steal() -> Guard;
     }

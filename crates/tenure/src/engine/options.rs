@@ -137,6 +137,18 @@ impl AcquireOptions {
     pub(crate) fn fits(&self, store: &Capabilities) -> Result<(), String> {
         let (LeaseOptions { ttl, min_hold, .. }, ttl_max) = (self.lease_options, store.ttl_max);
         check_ttl(ttl, ttl_max)?;
+        if self.claim.is_plain() && !store.plain_values {
+            let why = if store.composite {
+                "a quorum is several stores, and other programs know none or one of them"
+            } else {
+                "other programs find no such value in this store"
+            };
+            return Err(format!(
+                "a plain value is a string on one Redis or Valkey server, where other programs \
+                 know it: {why}; use redis://, redis+sentinel:// or redis+cluster://, or leave \
+                 with_plain_value out"
+            ));
+        }
         if min_hold > ttl_max {
             return Err(format!(
                 "a min_hold of {min_hold:?} is above this store's longest ttl of {ttl_max:?}"

@@ -53,6 +53,50 @@ impl Mutex {
 
     options!("[`acquire`](Self::acquire)");
 
+    /// Keeps the lock as `SET key token NX PX ttl` does, for a program in another language that
+    /// shall extend or release it: redis-py's `Lock`, or a script that compares and deletes. The
+    /// value of the key is the owner's ([`Owner::value`](crate::Owner::value)) and nothing else,
+    /// and the lease lasts as long as the key. Default: off. Both forms exclude such programs, and
+    /// each other; without this one, others cannot extend or release the lock.
+    ///
+    /// - A key that others let last longer is granted to nobody before its time is over, and no
+    ///   renewal shortens it. The guard keeps its own deadline.
+    /// - If others delete the key, put another value there, or let it end sooner, the lock is lost.
+    ///   The guard learns of that at its next renewal, a third of the ttl later at most; until then
+    ///   there can be two holders. A key that is made to stay for ever is lost as well.
+    /// - Others are told apart from this holder by the value alone. One of
+    ///   [`with_owner`](Self::with_owner) must be in use nowhere else.
+    /// - Waiters of Tenure stand in line. The first of them finds a release by others at its next
+    ///   heartbeat, a second later at most. Others have no place in line, and no fence.
+    ///
+    /// To leave a lock to another program, hand it over ([`Guard::hand_over`]): a guard that is
+    /// dropped releases it. The lease keeps its form when it changes hands, and cannot become a
+    /// reader's. The option also holds for [`reentrant`](Self::reentrant).
+    ///
+    /// It needs a Redis or Valkey server, servers behind Sentinels, or a cluster. With any other
+    /// store each acquire is [`ErrorKind::Invalid`], before anything is touched.
+    ///
+    /// # Examples
+    /// ```
+    /// # async fn f() -> tenure::Result<()> {
+    /// use std::time::Duration;
+    /// let locks = tenure::connect("redis://localhost").await?;
+    /// let report = locks.mutex("report").with_plain_value().with_ttl(Duration::from_secs(10));
+    /// let guard = report.acquire().await?; // as SET report <value> NX PX 10000
+    /// let value = guard.owner().value().to_owned();
+    /// guard.hand_over(Duration::from_secs(60)).await?; // from here on it is the other program's
+    /// // There, in Python:
+    /// //   lock = client.lock("report", timeout=60)
+    /// //   lock.local.token = value.encode()
+    /// //   lock.extend(60, replace_ttl=True)
+    /// //   lock.release()
+    /// # drop(value); Ok(()) }
+    /// ```
+    pub fn with_plain_value(mut self) -> Self {
+        self.options.plain_value = true;
+        self
+    }
+
     /// Checks the options and sends nothing: each limit, and whether they fit together. For a
     /// program that takes them from a user, and refuses them before it connects. Every acquire
     /// checks the same, and then what the store asks for, such as its longest ttl.

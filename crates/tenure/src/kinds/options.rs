@@ -36,6 +36,8 @@ pub(super) struct Options {
     pub(super) max_hold: Option<Duration>,
     pub(super) owner: Option<Arc<str>>,
     pub(super) label: Option<Label>,
+    /// Whether an exclusive claim is a plain one.
+    pub(super) plain_value: bool,
 }
 
 impl Options {
@@ -51,6 +53,7 @@ impl Options {
             max_hold: None,
             owner: None,
             label: None,
+            plain_value: false,
         }
     }
 
@@ -64,6 +67,7 @@ impl Options {
         let lease_options =
             LeaseOptions::check(self.ttl, self.renewal, self.min_hold, self.max_hold);
         let label = self.label.clone().unwrap_or_else(Label::of_this_process);
+        let claim = if self.plain_value { Claim::PLAIN } else { claim };
         AcquireOptions::check(key, self.owner.clone(), label, claim, lease_options, self.wait)
     }
 
@@ -160,6 +164,7 @@ impl Options {
             .field("min_hold", &self.min_hold)
             .field("max_hold", &self.max_hold)
             .field("label", &self.label)
+            .field("plain_value", &self.plain_value)
             .finish_non_exhaustive()
     }
 }

@@ -193,6 +193,7 @@ impl Store for Memory {
             fifo: true,
             many_units: true,
             groups: true,
+            plain_values: false,
             composite: false,
             reach: Reach::Process,
             ttl_max: TTL_MAX,

@@ -24,6 +24,8 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use crate::process::Forked;
 use crate::protocol::{Inspection, Reply, Request};
+#[cfg(doc)]
+use crate::types::Claim;
 use crate::types::{DataCommand, DataValue, Error, ErrorKind, Fence, Key, Operation, Owner};
 
 pub use memory::Memory;
@@ -187,6 +189,8 @@ pub struct Capabilities {
     pub many_units: bool,
     /// Whether one step can acquire several keys together.
     pub groups: bool,
+    /// Whether a lease can be a string that other programs extend and release ([`Claim::PLAIN`]).
+    pub plain_values: bool,
     /// Whether it is made of other stores, as a quorum is. Such a store cannot be a quorum's node.
     pub composite: bool,
     /// The processes that can share the locks.

@@ -269,6 +269,10 @@ pub struct Claim {
 impl Claim {
     /// All units, whatever the limit. It is granted beside nothing, and nothing beside it.
     pub const EXCLUSIVE: Self = Self { units: Self::ALL, limit: Self::ALL };
+    /// An exclusive claim whose lease is a string under the key's name: its value is the owner's,
+    /// and it lasts as long as the string. So other programs can extend and release it. For stores
+    /// with [`Capabilities::plain_values`](crate::store::Capabilities::plain_values).
+    pub const PLAIN: Self = Self { units: Self::ALL + 1, limit: Self::ALL + 1 };
     /// The largest limit of a share.
     pub const MAX: u32 = 1 << 30;
     /// More units than any limit has: with them an exclusive claim fits beside nothing.
@@ -302,7 +306,13 @@ impl Claim {
     /// Whether it is all of the key, whatever the limit.
     #[must_use]
     pub const fn is_exclusive(self) -> bool {
-        self.limit == Self::ALL
+        self.limit >= Self::ALL
+    }
+
+    /// Whether it is [`Claim::PLAIN`].
+    #[must_use]
+    pub const fn is_plain(self) -> bool {
+        self.limit > Self::ALL
     }
 
     /// The number of units that are claimed; of an exclusive claim a number above every limit.
@@ -322,7 +332,7 @@ impl Claim {
 impl fmt::Debug for Claim {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_exclusive() {
-            return f.write_str("Claim(exclusive)");
+            return f.write_str(if self.is_plain() { "Claim(plain)" } else { "Claim(exclusive)" });
         }
         write!(f, "Claim({} of {})", self.units, self.limit)
     }

@@ -145,6 +145,7 @@ impl Store for Handle {
             fifo: true,
             many_units: true,
             groups: true,
+            plain_values: false,
             composite: false,
             reach: tenure::store::Reach::Process,
             ttl_max: tenure::TTL_MAX,

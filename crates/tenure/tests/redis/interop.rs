@@ -155,6 +155,34 @@ async fn a_late_release_of_redis_py_does_not_free_ours() {
     }
 }
 
+#[tokio::test]
+async fn redis_py_extends_and_releases_a_lock_whose_value_it_was_told() {
+    for flavour in Flavour::ALL {
+        let server = Server::of(flavour).start();
+        let mut other = RedisPy::at(&server);
+        let locks = connect(&server.url()).await;
+        let mutex = locks.mutex("job").with_plain_value();
+        let guard = acquire(&mutex).await;
+        let (value, fence) = (guard.owner().value().to_owned(), guard.fence());
+        guard.hand_over(ms(20_000)).await.expect("handed over");
+        assert_eq!(other.ask(&format!("take-over job {value}")), "True", "{flavour}");
+        assert_eq!(other.ask("extend job 600"), "True", "{flavour}");
+        let seen = mutex.inspect().await.expect("a look");
+        assert!(seen.holders[0].remaining > ms(500_000), "{flavour}: {seen:?}");
+        assert!(mutex.try_acquire().await.expect("an answer").is_none());
+        let waiter = waiting(mutex.clone());
+        until_waiting(&locks, "job", 1).await;
+        assert!(other.ask("release job").parse::<u64>().is_ok(), "{flavour}: not its own");
+        let next = crate::world::granted(waiter).await;
+        assert!(next.fence() > fence, "{flavour}");
+        // The other way round it does not own what it was not told of.
+        assert_eq!(other.ask("take-over job another"), "False", "{flavour}");
+        assert_eq!(other.ask("extend job 600"), "LockNotOwnedError", "{flavour}");
+        assert_eq!(other.ask("release job"), "LockNotOwnedError", "{flavour}");
+        next.release().await.expect("released");
+    }
+}
+
 /// Found by this test: the record of a lock named no owner, so that whatever value stood under the
 /// name was taken for its last holder's, and was freed when that holder's lease had ended.
 #[tokio::test]

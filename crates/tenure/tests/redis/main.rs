@@ -21,6 +21,7 @@ mod lone;
 mod lost_replies;
 mod names;
 mod outage;
+mod plain_value;
 mod pressure;
 mod pushes;
 mod refused;

@@ -25,6 +25,14 @@ for line in sys.stdin:
         elif word == "release":
             locks.pop(args[0]).release()
             answer = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+        elif word == "take-over":
+            name, value = args
+            locks[name] = client.lock(name, timeout=30)
+            locks[name].local.token = value.encode()
+            answer = locks[name].owned()
+        elif word == "extend":
+            name, seconds = args
+            answer = locks[name].extend(float(seconds), replace_ttl=True)
         elif word == "locked":
             answer = client.lock(args[0]).locked()
         else:

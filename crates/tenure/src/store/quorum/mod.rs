@@ -170,6 +170,7 @@ impl Shared {
             fifo: false,
             many_units: false,
             groups: false,
+            plain_values: false,
             composite: true,
             reach: farthest.unwrap_or(Reach::Process),
             ttl_max: options.max_ttl.min(ttl_max.unwrap_or(options.max_ttl)),

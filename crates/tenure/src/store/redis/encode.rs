@@ -189,9 +189,10 @@ fn append_fast(
             let names = template.names(key);
             names.lock(keys).record(keys);
             match run {
-                Run::Acquires(_) | Run::Shares(..) | Run::Proposals(..) | Run::Group(..) => {}
                 Run::Handoffs(_) => _ = names.queue(&mut others),
                 Run::Renewals(_) | Run::Releases => names.queue(&mut others).buried(&mut others),
+                Run::Acquires(_) | Run::Plain(_) | Run::Proposals(..) => {}
+                Run::Shares(..) | Run::Group(..) => {}
             }
             args.fast(op);
         }

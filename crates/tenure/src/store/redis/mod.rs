@@ -135,6 +135,7 @@ impl Redis {
             many_units: true,
             // The keys of a group may be of many slots.
             groups: url.key_template.scope() == Scope::Server,
+            plain_values: true,
             composite: false,
             reach: Reach::Network,
             ttl_max: TTL_MAX,

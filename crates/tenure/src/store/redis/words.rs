@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::protocol::{Acquire, Count, FenceRule, Op, Outcome, TickClock, Ticks};
-use crate::types::{Fence, Owner, Value};
+use crate::types::{Claim, Fence, Owner, Value};
 
 use super::client::digits;
 
@@ -82,6 +82,8 @@ impl Words {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Run {
     Acquires(Duration),
+    /// The ttl, of plain values.
+    Plain(Duration),
     /// The ttl, and the number of keys.
     Group(Duration, usize),
     /// The ttl, the units, and their limit.
@@ -98,7 +100,7 @@ impl Run {
     /// Whether it needs a number, so that it is not carried out again when it arrives late. A
     /// handoff needs none: it grants while its sender holds, so once.
     pub(super) fn may_grant(self) -> bool {
-        matches!(self, Self::Acquires(_) | Self::Shares(..) | Self::Proposals(..) | Self::Group(..))
+        !matches!(self, Self::Handoffs(_) | Self::Renewals(_) | Self::Releases)
     }
 
     pub(super) fn is_group(self) -> bool {
@@ -117,6 +119,7 @@ pub(super) fn run_of(op: &Op) -> Option<Run> {
         Op::Acquire(acquire) => {
             let Acquire { claim, ttl, .. } = *acquire;
             let run = match acquire.fence {
+                FenceRule::Mint if claim.is_plain() => Run::Plain(ttl),
                 FenceRule::Mint if claim.is_exclusive() => Run::Acquires(ttl),
                 FenceRule::Mint => Run::Shares(ttl, claim.units(), claim.limit()),
                 FenceRule::Propose { fence, within } if claim.is_exclusive() => {
@@ -130,7 +133,7 @@ pub(super) fn run_of(op: &Op) -> Option<Run> {
             let (_, first) = &group.members()[0];
             let is_plain = |(_, acquire): &(_, Acquire)| {
                 let is_alike = acquire.ttl == first.ttl && acquire.fence == FenceRule::Mint;
-                is_alike && acquire.claim.is_exclusive() && acquire.value.is_none()
+                is_alike && acquire.claim == Claim::EXCLUSIVE && acquire.value.is_none()
             };
             let run = Run::Group(first.ttl, group.members().len());
             group.members().iter().all(is_plain).then_some(run)
@@ -139,7 +142,7 @@ pub(super) fn run_of(op: &Op) -> Option<Run> {
             (min_hold.is_zero() && tombstone.is_none()).then_some(Run::Releases)
         }
         Op::Handoff { min_hold, tombstone, to, ahead, .. } => {
-            let is_plain = to.claim.is_exclusive() && to.fence == FenceRule::Mint;
+            let is_plain = to.claim == Claim::EXCLUSIVE && to.fence == FenceRule::Mint;
             let is_plain = is_plain && to.value.is_none();
             let is_plain = is_plain && *ahead && min_hold.is_zero() && tombstone.is_none();
             is_plain.then_some(Run::Handoffs(to.ttl))
@@ -153,6 +156,7 @@ impl Words {
     pub(super) fn run(&mut self, run: Run) {
         let (letter, ttl) = match run {
             Run::Acquires(ttl) => ("a", Some(ttl)),
+            Run::Plain(ttl) => ("o", Some(ttl)),
             Run::Group(ttl, _) => ("g", Some(ttl)),
             Run::Shares(ttl, ..) => ("s", Some(ttl)),
             Run::Proposals(ttl, ..) => ("p", Some(ttl)),

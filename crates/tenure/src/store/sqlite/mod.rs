@@ -225,6 +225,7 @@ impl Store for Sqlite {
             fifo: true,
             many_units: true,
             groups: true,
+            plain_values: false,
             composite: false,
             reach: Reach::Host,
             ttl_max: TTL_MAX,

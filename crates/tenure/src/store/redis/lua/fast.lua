@@ -3,6 +3,7 @@
 -- in one word: owner, line feed, 1, attempt.
 --   a acquire   (1 of 1, without a place in the queue) and the label behind the attempt
 --   g group     as a; after the ttl comes the number of keys. It is a run of its own
+--   o acquire   as a, of a plain lock
 --   p acquire   as a; after the ttl comes the fence that all of the run propose: pN:W, at least N,
 --               which counts as no farther than W from the clock
 --   s acquire   as a, of a share; after the ttl come the units and their limit
@@ -22,7 +23,7 @@ repeat
   local claim, lock, record = ARGV[at], found[first], found[first + 1]
   if #claim == 1 then
     letter, at = claim, at + 1
-    is_acquire = letter == 'a' or letter == 'p' or letter == 'g'
+    is_acquire = letter == 'a' or letter == 'o' or letter == 'p' or letter == 'g'
     -- So many other keys each of them has.
     beside = (is_acquire or letter == 's' or not with_others) and 0 or letter == 'h' and 3 or 4
     if letter ~= 'r' then

@@ -2,7 +2,8 @@
 -- what the fast branch has left, and the full steps: for each key the number of its steps, and for
 -- each of them the letter of its operation and the arguments; an owner is a value and an attempt.
 --   A acquire   owner label units limit ttl window stamp inbox fence value
---               (units and limit of an exclusive claim: ALL of full/layout.lua)
+--               (units and limit of an exclusive claim: ALL of full/layout.lua;
+--               of a plain one: more)
 --               (fence: empty: one is minted, pN:W: as in fast.lua, cN: it is N)
 --               (value: empty: none, else as in full/value.lua)
 --   N renew     owner ttl
@@ -29,13 +30,13 @@
 
 -- The steps by their keys; whether an operation is among them.
 local groups, operations = {}, {}
+-- include full/layout
 do
   -- include full/read
 end
 -- include proposal
 -- include lock
 -- include place
--- include full/layout
 -- include full/state
 -- include full/holders
 -- include full/tombstones

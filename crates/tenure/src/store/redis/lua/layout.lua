@@ -3,6 +3,8 @@
 --   claim   owner, line feed, layout (1), attempt (16 hex digits), label
 --   lock    of a mutex without queue and tombstones: claim, then fence, since and expires (16
 --           digits each), so that it says everything. Any other lock is the owner alone
+--   plain   a lock that is the owner alone, whose lease ends with its key, whoever changes that: its
+--           record has 0 for when it expires
 --   record  its form, two characters, and then
 --     1S    of a mutex without queue and tombstones: the lease, which is fence, since and expires
 --           (doubles), and the claim of the last holder. It holds while its owner is the lock's

@@ -8,7 +8,7 @@ local function read_place(packed)
   local p = cmsgpack.unpack(packed)
   return {
     owner = p[1], attempt = p[2], label = p[3], units = p[4], lease = p[5], since = p[6],
-    inbox = p[7], stamp = p[8], expires = p[9], value = p[10],
+    inbox = p[7], stamp = p[8], expires = p[9], value = p[10], is_plain = p[4] == 2,
   }
 end
 

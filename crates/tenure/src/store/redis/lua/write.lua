@@ -21,7 +21,8 @@
 local both = call('MGET', KEYS[1], KEYS[2])
 local lock, record, seen = both[1], both[2], nil
 if lock then seen = read_lock(lock) end
-state, names = load(lock, record, seen), { buried = KEYS[3] }
+names = { lock = KEYS[1], buried = KEYS[3] }
+state = load(lock, record, seen)
 if not state then
   return redis.error_reply('LAYOUT the lock has a layout that this program does not know')
 end

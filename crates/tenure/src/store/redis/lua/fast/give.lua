@@ -60,8 +60,9 @@ local written = next_claim and ask('SET', KEYS[first], next_owner, 'PX', format(
 if written and not written.err then
   local next_form, line = SINGLE, ''
   if waiting > 0 then next_form, line = QUEUED, struct.pack(LINE, waiting, arrivals) end
+  local ends = place and place.is_plain and 0 or now + lease
   fence = math.max(fence + 1, now)
-  record = next_form .. struct.pack(LEASE, fence, now, now + lease) .. line .. next_claim
+  record = next_form .. struct.pack(LEASE, fence, now, ends) .. line .. next_claim
   call('SET', KEYS[first + 1], record, 'PX', format('%d', lease_px + retention))
   if push then push(KEYS[first], place, fence) end
   reply = letter == 'h' and fence or nil

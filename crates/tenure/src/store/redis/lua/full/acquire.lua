@@ -34,7 +34,7 @@ local function wait(step, id, mine, rank)
     if step.units < ALL then state.shares = state.shares + 1 end
     key.is_dirty = true
     mine = { owner = step.owner, attempt = step.attempt, since = now, stamp = step.stamp }
-    mine.units = step.units
+    mine.units, mine.is_plain = step.units, step.is_plain
   end
   mine.label, mine.inbox, mine.value = step.label, step.inbox, step.value
   mine.lease, mine.expires = math.min(step.window, step.ttl), now + step.window

@@ -123,7 +123,10 @@ end
 local function blocker(own)
   local holder = state.holders[state.holders[1] == own and 2 or 1]
   if holder then return holder.label, age(holder.since) end
-  if is_foreign() then return 'a holder that is not Tenure', 0 end
+  if is_foreign() then
+    local seconds = math.ceil(call('PTTL', names.lock) / 1000)
+    return ('a holder that is not Tenure, whose key lasts %d s more'):format(seconds), 0
+  end
   return '', is_guarded and GUARDED or -1
 end
 

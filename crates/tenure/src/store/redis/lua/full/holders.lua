@@ -25,7 +25,7 @@ end
 local function add_holder(claim, expires, fence)
   table.insert(state.holders, {
     owner = claim.owner, attempt = claim.attempt, label = claim.label, units = claim.units,
-    fence = fence, since = now, expires = expires, value = claim.value,
+    fence = fence, since = now, expires = expires, value = claim.value, is_plain = claim.is_plain,
   })
   state.fence, key.is_dirty = max(state.fence, fence), true
   if claim.units == ALL then key.lock = claim.owner end

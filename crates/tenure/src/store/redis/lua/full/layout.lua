@@ -11,8 +11,8 @@
 --         full/value.lua, which 1J may have too. The limit is 0 without shares. A program of a time
 --         before there were values refuses it as well
 --
--- A waiter's place has units, too: 1 if it is exclusive, and below zero for a share. Its value is
--- the last part, if it has one.
+-- A waiter's place has units, too: 1 if it is exclusive, 2 for a plain lock, and below zero for a
+-- share. Its value is the last part, if it has one.
 --
 -- needs   layout, prelude
 -- gives   ALL, unpack_record, pack_record
@@ -104,7 +104,8 @@ do
     end
     for index, h in ipairs(state.holders) do
       local units = form ~= GENERAL and h.units or 1
-      holders[index] = { h.owner, h.attempt, h.label, units, h.fence, h.since, h.expires, h.value }
+      local ends = h.is_plain and 0 or h.expires
+      holders[index] = { h.owner, h.attempt, h.label, units, h.fence, h.since, ends, h.value }
     end
     return form .. cmsgpack.pack({
       layout = LAYOUT, fence = state.fence, limit = limit or form == GENERAL and 1 or 0,

@@ -12,9 +12,9 @@ local MANY = 1000
 local QUEUE_MIN_MS = 10000
 
 local function pack_place(p)
+  local units = p.is_plain and 2 or p.units == ALL and 1 or -p.units
   return cmsgpack.pack({
-    p.owner, p.attempt, p.label, p.units == ALL and 1 or -p.units, p.lease, p.since, p.inbox,
-    p.stamp, p.expires, p.value,
+    p.owner, p.attempt, p.label, units, p.lease, p.since, p.inbox, p.stamp, p.expires, p.value,
   })
 end
 

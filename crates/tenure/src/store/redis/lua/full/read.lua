@@ -1,7 +1,7 @@
 -- Reads the steps: which come upon which key, and which operations are used. A step over several
 -- keys is a group with members.
 --
--- needs   full, layout, steps
+-- needs   full, full/layout, layout, steps
 
 local function read_owner(step)
   step.owner, step.attempt, at = ARGV[at], ARGV[at + 1], at + 2
@@ -14,10 +14,13 @@ end
 
 local function read_acquire(letter)
   local begin = at
+  local units, limit = tonumber(ARGV[begin + 3]), tonumber(ARGV[begin + 4])
+  local is_plain = units > ALL
+  if is_plain then units, limit = ALL, ALL end
   at = at + 11
   return {
     letter = letter, owner = ARGV[begin], attempt = ARGV[begin + 1], label = ARGV[begin + 2],
-    units = tonumber(ARGV[begin + 3]), limit = tonumber(ARGV[begin + 4]),
+    units = units, limit = limit, is_plain = is_plain,
     ttl = tonumber(ARGV[begin + 5]), window = tonumber(ARGV[begin + 6]),
     stamp = tonumber(ARGV[begin + 7]), inbox = ARGV[begin + 8], fence = ARGV[begin + 9],
     value = ARGV[begin + 10] ~= '' and ARGV[begin + 10] or nil,

@@ -56,7 +56,7 @@ local function take_lock(owner, expires)
 end
 
 -- The state by the lock's value, the record and the holder that the lock names if it says all.
-local function load(lock, record, seen)
+local function read_state(lock, record, seen)
   if seen then seen.units = ALL end
   if not record then
     return {
@@ -87,6 +87,18 @@ local function load(lock, record, seen)
   }
 end
 
+-- The same. A plain lock's key says when the lease ends; without a ttl it is no lock.
+local function load(lock, record, seen)
+  local loaded = read_state(lock, record, seen)
+  local holder = loaded and loaded.holders[1]
+  if holder and holder.expires == 0 then
+    local left = call('PTTL', names.lock)
+    holder.is_plain = true
+    if left >= 0 then holder.expires = now + 1000 * max(1, left) end
+  end
+  return loaded
+end
+
 local function record_of_state()
   local holder = state.holders[1]
   if not has_shares() then state.limit = nil end
@@ -96,7 +108,7 @@ local function record_of_state()
   if has_more or state.buried ~= 0 or not has_one_fence then return pack_record(state) end
   local form, line, since, expires, claim = SINGLE, '', 0, 0, NOBODY
   if holder then
-    since, expires = holder.since, holder.expires
+    since, expires = holder.since, holder.is_plain and 0 or holder.expires
     claim = holder.owner .. '\n' .. LAYOUT .. holder.attempt .. holder.label
   end
   if state.waiting > 0 then form, line = QUEUED, pack(LINE, state.waiting, state.arrivals) end

@@ -24,6 +24,7 @@ function resize(step)
   local index = find_holder(step)
   if not index then return { 'gone' } end
   local holder = state.holders[index]
+  if holder.is_plain then return { 'mismatch', 'its value is plain, and no share has one' } end
   local had, keeps_units = holder.units, step.from == step.units
   local is_so = had == step.units and (had == ALL or state.limit == step.limit)
   if is_so and not keeps_units then
