@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
+use pyo3::types::PyTuple;
 use tenure::Renewal;
 
 use crate::error;
@@ -10,18 +12,19 @@ use crate::error;
 /// A time in seconds, or a `timedelta`.
 pub(crate) struct Span(pub(crate) Duration);
 
-impl<'py> FromPyObject<'_, 'py> for Span {
-    type Error = PyErr;
-
-    fn extract(value: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
-        let seconds = match value.extract::<f64>() {
-            Ok(seconds) => seconds,
-            Err(_) => value.call_method0("total_seconds")?.extract::<f64>()?,
+impl Span {
+    /// The time that `value` is; `name` is its name in the error.
+    fn of(value: &Bound<'_, PyAny>, name: &str) -> PyResult<Self> {
+        let number = value.extract::<f64>();
+        let total = || value.call_method0("total_seconds").and_then(|total| total.extract::<f64>());
+        let Ok(seconds) = number.or_else(|_| total()) else {
+            let message = format!("{name} is seconds or a timedelta, not {}", value.repr()?);
+            return Err(PyTypeError::new_err(message));
         };
         // A time beyond all limits stays beyond them, and the library says which limit that is.
         let micros = (seconds * 1e6).round();
         if !(0.0..=1e18).contains(&micros) {
-            let message = format!("a time of {seconds} s cannot be; give seconds or a timedelta");
+            let message = format!("{name} of {seconds} s cannot be; give seconds or a timedelta");
             return Err(error::invalid(value.py(), &message));
         }
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked")]
@@ -29,8 +32,15 @@ impl<'py> FromPyObject<'_, 'py> for Span {
     }
 }
 
+impl<'py> FromPyObject<'_, 'py> for Span {
+    type Error = PyErr;
+
+    fn extract(value: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        Self::of(&value, "a time")
+    }
+}
+
 /// The options of one lock, as the tuple that `tenure._options` makes.
-#[derive(FromPyObject)]
 pub(crate) struct Options(
     Option<Span>,
     Option<Span>,
@@ -41,6 +51,49 @@ pub(crate) struct Options(
     Option<String>,
     Option<String>,
 );
+
+impl<'py> FromPyObject<'_, 'py> for Options {
+    type Error = PyErr;
+
+    fn extract(value: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        let fields = value.cast::<PyTuple>()?;
+        let span = |index, name| given(fields, index, |value| Span::of(value, name));
+        let text = |index, name| given(fields, index, |value| text_of(value, name));
+        Ok(Self(
+            span(0, "ttl")?,
+            span(1, "wait")?,
+            given(fields, 2, retries_of)?,
+            span(3, "renew")?,
+            span(4, "min_hold")?,
+            span(5, "max_hold")?,
+            text(6, "owner")?,
+            text(7, "label")?,
+        ))
+    }
+}
+
+/// Reads a field unless it is `None`.
+fn given<T>(
+    fields: Borrowed<'_, '_, PyTuple>,
+    index: usize,
+    read: impl FnOnce(&Bound<'_, PyAny>) -> PyResult<T>,
+) -> PyResult<Option<T>> {
+    let field = fields.get_item(index)?;
+    if field.is_none() { Ok(None) } else { read(&field).map(Some) }
+}
+
+fn text_of(value: &Bound<'_, PyAny>, name: &str) -> PyResult<String> {
+    let error = |_| PyTypeError::new_err(format!("{name} is a text, not {value:?}"));
+    value.extract().map_err(error)
+}
+
+fn retries_of(value: &Bound<'_, PyAny>) -> PyResult<(u32, Span)> {
+    let Ok((tries, delay)) = value.extract::<(u32, Bound<'_, PyAny>)>() else {
+        let message = format!("retries is (tries, delay), not {}", value.repr()?);
+        return Err(PyTypeError::new_err(message));
+    };
+    Ok((tries, Span::of(&delay, "the delay of retries")?))
+}
 
 /// Gives each option that was given to the method of its name.
 macro_rules! with_options {

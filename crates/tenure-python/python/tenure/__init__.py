@@ -14,6 +14,7 @@ fence True
 `tenure.aio` has the same names for asyncio.
 """
 
+from . import _interpreter as _interpreter  # before anything native
 from ._data import Holder, Inspection, LastRun, Leader, Node, Waiter
 from ._errors import (
     Busy,
