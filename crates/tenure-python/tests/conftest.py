@@ -35,9 +35,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("way", NAMES, indirect=True)
     if "url" in metafunc.fixturenames:
         mark = metafunc.definition.get_closest_marker("stores")
-        asked = metafunc.config.getoption("stores").split(",")
-        stores = [name for name in (mark.args if mark else STORES) if name in asked]
-        metafunc.parametrize("url", stores, indirect=True)
+        metafunc.parametrize("url", mark.args if mark else STORES, indirect=True)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Function]) -> None:
+    """Leaves out the stores that are not asked for."""
+    asked = config.getoption("stores").split(",")
+    callspecs = [getattr(item, "callspec", None) for item in items]
+    stores = [callspec and callspec.params.get("url") for callspec in callspecs]
+    items[:] = [item for item, store in zip(items, stores) if store is None or store in asked]
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,34 +17,52 @@ import uvloop
 
 # `TENURE_TORTURE=1` finds a leak of some bytes for each lock, the short form one of some hundred.
 ROUNDS = 100_000 if os.environ.get("TENURE_TORTURE") else 5_000
+WARM_UP = 2_000
 # KiB by which a process may grow all the same, since its allocators keep what they have once had.
 SLACK = 1_500
 
 
-def _resident() -> int:
-    """KiB of memory of this process."""
-    gc.collect()
-    with open("/proc/self/statm", encoding="ascii") as file:
-        pages = int(file.read().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") // 1024
+@dataclass
+class State:
+    """What the process has: KiB of memory, descriptors, threads."""
+
+    memory: int
+    descriptors: int
+    threads: int
+
+    @classmethod
+    def now(cls) -> State:
+        """The state at this moment, without garbage."""
+        gc.collect()
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return cls(
+            pages * os.sysconf("SC_PAGE_SIZE") // 1024,
+            len(os.listdir("/proc/self/fd")),
+            len(os.listdir("/proc/self/task")),
+        )
+
+    def is_flat(self, before: State) -> None:
+        """Checks that nothing has grown."""
+        grown = self.memory - before.memory
+        assert grown <= SLACK, f"{grown} KiB more after {ROUNDS} rounds"
+        assert self.descriptors == before.descriptors
+        assert self.threads == before.threads
 
 
-def _descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
-
-
-def _threads() -> int:
-    return len(os.listdir("/proc/self/task"))
-
-
-def _stays_flat(rounds: Callable[[int], object]) -> None:
-    """Compares after a warm-up with after all rounds."""
-    rounds(ROUNDS // 5)
-    before = _resident(), _descriptors(), _threads()
+def stays_flat(rounds: Callable[[int], object]) -> None:
+    """Compares the state after a warm-up with that after all rounds."""
+    rounds(WARM_UP)
+    before = State.now()
     rounds(ROUNDS)
-    after = _resident(), _descriptors(), _threads()
-    assert after[0] - before[0] <= SLACK, f"{before[0]} KiB, and {after[0]} after {ROUNDS} rounds"
-    assert after[1:] == before[1:]
+    State.now().is_flat(before)
+
+
+async def stays_flat_meanwhile(rounds: Callable[[int], Awaitable[object]]) -> None:
+    """The same on a loop that goes on."""
+    await rounds(WARM_UP)
+    before = State.now()
+    await rounds(ROUNDS)
+    State.now().is_flat(before)
 
 
 @pytest.mark.stores("memory", "sqlite", "redis")
@@ -54,7 +74,7 @@ def test_threads_leak_nothing(url: str, key: str) -> None:
             with lock:
                 pass
 
-    _stays_flat(rounds)
+    stays_flat(rounds)
 
 
 @pytest.mark.stores("memory", "sqlite", "redis")
@@ -67,19 +87,7 @@ def test_asyncio_leaks_nothing(run: Callable[..., Any], url: str, key: str) -> N
             async with lock:
                 pass
 
-    async def main() -> None:
-        # One loop for all: the warm-up has opened its descriptors.
-        loop = asyncio.get_running_loop()
-        await rounds(ROUNDS // 5)
-        before = _resident(), _descriptors(), _threads()
-        await rounds(ROUNDS)
-        after = _resident(), _descriptors(), _threads()
-        grown = after[0] - before[0]
-        assert grown <= SLACK, f"{grown} KiB more after {ROUNDS} rounds"
-        assert after[1:] == before[1:]
-        assert loop.is_running()
-
-    run(main())
+    run(stays_flat_meanwhile(rounds))
 
 
 def test_refusals_leak_nothing() -> None:
@@ -93,7 +101,7 @@ def test_refusals_leak_nothing() -> None:
                 locks.mutex("", ttl=0).acquire()
 
     with lock:
-        _stays_flat(rounds)
+        stays_flat(rounds)
 
 
 def test_forgotten_guards_leak_nothing() -> None:
@@ -103,7 +111,7 @@ def test_forgotten_guards_leak_nothing() -> None:
         for _ in range(count):
             locks.mutex("k", wait=60).acquire()
 
-    _stays_flat(rounds)
+    stays_flat(rounds)
 
 
 def test_cancelled_waits_leak_nothing() -> None:
@@ -118,15 +126,7 @@ def test_cancelled_waits_leak_nothing() -> None:
                 with pytest.raises(asyncio.CancelledError):
                     await waiter
 
-    async def main() -> None:
-        await rounds(ROUNDS)
-        before = _resident(), _descriptors(), _threads()
-        await rounds(5 * ROUNDS)
-        grown = _resident() - before[0]
-        assert grown <= SLACK, f"{grown} KiB more after {ROUNDS} rounds"
-        assert (_descriptors(), _threads()) == before[1:]
-
-    asyncio.run(main())
+    asyncio.run(stays_flat_meanwhile(rounds))
 
 
 def test_loops_leak_nothing() -> None:
@@ -140,4 +140,4 @@ def test_loops_leak_nothing() -> None:
         for _ in range(count // 50):
             asyncio.run(main())
 
-    _stays_flat(rounds)
+    stays_flat(rounds)

@@ -166,6 +166,7 @@ async def test_a_stolen_lock_is_another_holder_s(way: Way, url: str, key: str) -
     assert await way.call(second.release) == "released"
 
 
+@pytest.mark.stores("memory", "redis")
 async def test_a_lock_without_renewal_ends(way: Way, url: str, key: str) -> None:
     locks = await way.connect(url)
     guard = await way.call(locks.mutex(key, ttl=0.2, renew=False).acquire)
@@ -175,6 +176,7 @@ async def test_a_lock_without_renewal_ends(way: Way, url: str, key: str) -> None
     await way.call(next_one.release)
 
 
+@pytest.mark.stores("memory", "redis")
 async def test_max_hold_ends_the_lock(way: Way, url: str, key: str) -> None:
     locks = await way.connect(url)
     guard = await way.call(locks.mutex(key, ttl=0.4, max_hold=0.5).acquire)
@@ -222,6 +224,7 @@ async def test_a_failed_run_is_compensated_under_the_lock(way: Way, url: str, ke
     assert not await way.call(lock.held_by_anyone)
 
 
+@pytest.mark.stores("memory", "redis")
 async def test_the_body_s_error_comes_first(way: Way, url: str, key: str) -> None:
     locks = await way.connect(url)
     with pytest.raises(ZeroDivisionError) as caught:
@@ -231,6 +234,7 @@ async def test_the_body_s_error_comes_first(way: Way, url: str, key: str) -> Non
     assert isinstance(caught.value.__context__, tenure.LockLost)
 
 
+@pytest.mark.stores("memory", "redis")
 async def test_finished_work_may_stand(way: Way, url: str, key: str, caplog: Any) -> None:
     locks = await way.connect(url)
     async with way.scope(locks.mutex(key, raise_on_lost=False, ttl=0.2, renew=False)) as guard:

@@ -105,14 +105,13 @@ async def test_no_wait_is_one_try(way: Way) -> None:
 
 
 @pytest.mark.parametrize("renew", [True, 0.02, timedelta(milliseconds=20)])
-async def test_it_is_renewed_beyond_its_ttl(way: Way, renew: Any) -> None:
-    locks = await way.connect("memory:")
-    async with way.scope(locks.mutex("k", ttl=1, renew=renew)) as guard:
-        held = locks.mutex("k")
+async def test_it_is_renewed_beyond_its_ttl(renew: Any) -> None:
+    locks = tenure.aio.connect("memory:")
+    async with locks.mutex("k", ttl=1, renew=renew) as guard:
 
         async def has_outlived_its_ttl() -> bool:
             guard.check()
-            return bool((await way.call(held.inspect)).holders[0].since > 1.2)
+            return (await locks.mutex("k").inspect()).holders[0].since > 1.2
 
         await until(has_outlived_its_ttl)
 
