@@ -1,10 +1,12 @@
 """Measures the Python package tenure beside redis-py's Lock, on a server of its own.
 
-    tools/python && .cache/python/3.13/bin/python bench/python.py --save
+    .cache/bench-python/bin/python bench/python.py --save
+
+bench/README.md says how to make that interpreter, which has the packages tenure and redis.
 
 Both take turns within one run, round by round, so that a change of the machine meets both. A figure
 is printed with its target; the command ends with 1 if a target is missed. Measure on a quiet
-machine, with a release build. The interpreter needs tenure and redis.
+machine.
 
 --save        keeps the run in bench/python.json
 --only NAME   measures only what has this in its name
@@ -277,8 +279,8 @@ def import_time(package: str) -> Figure:
 
 
 def wheel_size() -> Figure | None:
-    """The size of the wheel that tools/python made."""
-    for wheel in (ROOT / ".cache/python/wheel").glob("*.whl"):
+    """The size of the wheel, if it lies in the directory of this interpreter's environment."""
+    for wheel in Path(sys.prefix).glob("tenure-*.whl"):
         return Figure("wheel", "MiB", wheel.stat().st_size / 2**20, None, WHEEL_MAX_MIB)
     return None
 
@@ -296,6 +298,7 @@ def versions(port: int) -> dict[str, str]:
     info: Any = redis.Redis(port=port).info("server")
     return {
         "python": platform.python_version(),
+        "tenure": version("tenure"),
         "redis_py": version("redis"),
         "server": f"redis {info['redis_version']}",
     }
