@@ -50,6 +50,12 @@ class LockOptions(TypedDict, total=False):
                                              warning.
     ``raise_on_lost`` ``True``               ``False`` is another word for ``on_lost="ignore"``.
     ========== ============================= =====================================================
+
+    >>> import tenure
+    >>> slow: tenure.LockOptions = {"ttl": 120, "wait": 10, "label": "nightly.py"}
+    >>> with tenure.connect("memory:").mutex("report", **slow) as lock:
+    ...     100 < lock.remaining <= 120
+    True
     """
 
     ttl: Seconds

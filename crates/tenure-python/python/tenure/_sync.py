@@ -139,7 +139,14 @@ class Guard:
 
 class Lock:
     """What all kinds of locks have in common. Nothing is asked of the store before a verb is
-    called. One lock may be used by many threads; each scope is a claim of its own."""
+    called. One lock may be used by many threads; each scope is a claim of its own.
+
+    >>> import tenure
+    >>> lock: tenure.Lock = tenure.connect("memory:").all(["a", "b"])
+    >>> with lock as guard:
+    ...     lock.try_acquire() is None, guard.keys
+    (True, ['a', 'b'])
+    """
 
     def __init__(self, native: _tenure.Lock, on_lost: OnLost) -> None:
         self._native = native
@@ -331,7 +338,15 @@ class Election:
 
 
 class Run(Guard):
-    """A run of a job, which `finish` ends. A run that is given back unfinished counts as failed."""
+    """A run of a job, which `finish` ends. A run that is given back unfinished counts as failed.
+
+    >>> import tenure
+    >>> job = tenure.connect("memory:").once("poll", every=300)
+    >>> run = job.begin()
+    >>> run.finish(failed="the disk is full")
+    >>> job.last().state, job.last().why
+    ('failed', 'the disk is full')
+    """
 
     __slots__ = ()
 
@@ -342,7 +357,14 @@ class Run(Guard):
 
 class Ran(Generic[T]):
     """The answer of `Once.run`: whether the work ran here, and its value; otherwise the run that
-    came first."""
+    came first.
+
+    >>> import tenure
+    >>> job = tenure.connect("memory:").once("poll", every=300)
+    >>> first, second = job.run(lambda run: 3), job.run(lambda run: 3)
+    >>> first.ran, first.value, second.ran, second.last.state
+    (True, 3, False, 'ok')
+    """
 
     __slots__ = ("last", "ran", "value")
 
@@ -404,7 +426,14 @@ class Once:
 
 
 class Locks:
-    """All locks of one store. Made by `connect`; safe for use by many threads."""
+    """All locks of one store. Made by `connect`; safe for use by many threads.
+
+    >>> import tenure
+    >>> with tenure.connect("memory:") as locks:
+    ...     held = locks.mutex("a").acquire(), locks.mutex("b").acquire()
+    ...     [(key, seen.state) for key, seen in locks.list()]
+    [('a', 'held'), ('b', 'held')]
+    """
 
     def __init__(self, native: _tenure.Locks) -> None:
         self._native = native
@@ -421,24 +450,49 @@ class Locks:
         return self._native.store_name().wait()
 
     def mutex(self, key: str, **options: Unpack[LockOptions]) -> Mutex:
-        """One holder at a time, first come, first served. See `LockOptions`."""
+        """One holder at a time, first come, first served. See `LockOptions`.
+
+        >>> import tenure
+        >>> with tenure.connect("memory:").mutex("report", ttl=30, wait=10) as lock:
+        ...     lock.key
+        'report'
+        """
         native, on_lost = chosen(dict(options), "raise")
         return Mutex(self._native.mutex(key, native), on_lost)
 
     def semaphore(
         self, key: str, permits: int, *, units: int = 1, **options: Unpack[LockOptions]
     ) -> Semaphore:
-        """``permits`` permits, of which each claim takes ``units``. A quorum refuses it."""
+        """``permits`` permits, of which each claim takes ``units``. A quorum refuses it.
+
+        >>> import tenure
+        >>> with tenure.connect("memory:").semaphore("render", 4, units=2) as lock:
+        ...     lock.held
+        True
+        """
         native, on_lost = chosen(dict(options), "raise")
         return Semaphore(self._native.semaphore(key, permits, units, native), on_lost)
 
     def rwlock(self, key: str, **options: Unpack[LockOptions]) -> RwLock:
-        """Many readers or one writer. A quorum refuses it."""
+        """Many readers or one writer. A quorum refuses it.
+
+        >>> import tenure
+        >>> prices = tenure.connect("memory:").rwlock("prices")
+        >>> with prices.write() as lock:
+        ...     lock.downgrade()
+        ...     prices.read().try_acquire().held
+        True
+        """
         native, on_lost = chosen(dict(options), "raise")
         return RwLock(lambda writes: _OneKey(self._native.rwlock(key, writes, native), on_lost))
 
     def election(self, key: str, **options: Unpack[LockOptions]) -> Election:
-        """At most one leader, whose term is the fence."""
+        """At most one leader, whose term is the fence.
+
+        >>> import tenure
+        >>> with tenure.connect("memory:").election("primary").campaign("host-1") as lock:
+        ...     lock.set_value("host-1, warmed up")
+        """
         native, on_lost = chosen(dict(options), "raise")
         return Election(lambda value: _OneKey(self._native.election(key, value, native), on_lost))
 
@@ -464,7 +518,12 @@ class Locks:
     ) -> Once:
         """A job that runs once per tick of ``every`` seconds, counted from 1970 or, with
         ``since_last_run``, from the last run. ``retry_failed`` runs it again in the same tick if it
-        has failed. Of the options it takes ``ttl``, ``renew``, ``max_hold`` and ``label``."""
+        has failed. Of the options it takes ``ttl``, ``renew``, ``max_hold`` and ``label``.
+
+        >>> import tenure
+        >>> tenure.connect("memory:").once("poll", every=300).run(lambda run: "done").value
+        'done'
+        """
         others = options.keys() - {"ttl", "renew", "max_hold", "label"}
         if others:
             raise Invalid(f"a job that runs once per tick has no option {sorted(others)[0]!r}")
@@ -555,12 +614,27 @@ def default_locks() -> Locks:
     """The locks of the default store: that of `set_default`, of ``TENURE_STORE``, of
     ``TENURE_STORE_FILE``, or the embedded store of this host and user. It is opened at its first
     use. `mutex`, `semaphore`, `rwlock`, `election`, `all`, `once` and `locked` of this module are
-    its methods."""
+    its methods.
+
+    >>> import tenure
+    >>> before = tenure.default_locks()
+    >>> tenure.set_default(tenure.connect("memory:"))
+    >>> with tenure.mutex("report") as lock:
+    ...     tenure.default_locks().store
+    'memory'
+    """
     return Locks(_tenure.default_locks())
 
 
 def set_default(locks: Locks) -> None:
-    """Makes the store of ``locks`` the default one of this process."""
+    """Makes the store of ``locks`` the default one of this process.
+
+    >>> import tenure
+    >>> tenure.set_default(tenure.connect("memory:"))
+    >>> with tenure.mutex("report") as lock:
+    ...     lock.held
+    True
+    """
     _tenure.set_default(locks._native).wait()
 
 

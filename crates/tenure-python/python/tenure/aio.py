@@ -51,7 +51,16 @@ Page = list[tuple[str, Inspection]]
 
 
 class Lost:
-    """The loss of a lock: awaited, it answers why the lock is lost, or ``it was given back``."""
+    """The loss of a lock: awaited, it answers why the lock is lost, or ``it was given back``.
+
+    >>> import asyncio, tenure.aio
+    >>> async def main():
+    ...     locks = tenure.aio.connect("memory:")
+    ...     guard = await locks.mutex("report", max_hold=0.01).acquire()
+    ...     return await guard.lost
+    >>> asyncio.run(main())
+    'its max_hold is over'
+    """
 
     __slots__ = ("_native",)
 
@@ -233,7 +242,17 @@ class _Scope:
 
 class Lock:
     """What all kinds of locks have in common. Nothing is asked of the store before a verb is
-    called. One lock may be used by many tasks; each scope is a claim of its own."""
+    called. One lock may be used by many tasks; each scope is a claim of its own.
+
+    >>> import asyncio, tenure.aio
+    >>> async def main():
+    ...     locks = tenure.aio.connect("memory:")
+    ...     lock = locks.all(["a", "b"])
+    ...     async with lock as guard:
+    ...         return await lock.try_acquire() is None, guard.keys
+    >>> asyncio.run(main())
+    (True, ['a', 'b'])
+    """
 
     def __init__(self, native: _tenure.Lock, on_lost: OnLost) -> None:
         self._native = native
@@ -346,7 +365,16 @@ class _OneKey(Lock):
 
 
 class Mutex(_OneKey):
-    """One holder at a time. Made by `Locks.mutex`."""
+    """One holder at a time. Made by `Locks.mutex`.
+
+    >>> import asyncio, tenure.aio
+    >>> async def main():
+    ...     locks = tenure.aio.connect("memory:")
+    ...     async with locks.mutex("report", wait=10) as lock:
+    ...         return await locks.mutex("report").try_acquire() is None
+    >>> asyncio.run(main())
+    True
+    """
 
     async def steal(self) -> Guard:
         """Takes the lock away from its holder, which is told at its next renewal, and holds it."""
@@ -354,7 +382,16 @@ class Mutex(_OneKey):
 
 
 class Semaphore(_OneKey):
-    """A number of permits, of which each claim takes some. Made by `Locks.semaphore`."""
+    """A number of permits, of which each claim takes some. Made by `Locks.semaphore`.
+
+    >>> import asyncio, tenure.aio
+    >>> async def main():
+    ...     locks = tenure.aio.connect("memory:")
+    ...     async with locks.semaphore("render", 4, units=3):
+    ...         return await locks.semaphore("render", 4, units=2).try_acquire() is None
+    >>> asyncio.run(main())
+    True
+    """
 
     async def set_permits(self, permits: int) -> int | None:
         """Changes the number of permits while some are taken; answers the number before."""
@@ -362,7 +399,17 @@ class Semaphore(_OneKey):
 
 
 class RwLock:
-    """Many readers or one writer. Made by `Locks.rwlock`."""
+    """Many readers or one writer. Made by `Locks.rwlock`.
+
+    >>> import asyncio, tenure.aio
+    >>> async def main():
+    ...     locks = tenure.aio.connect("memory:")
+    ...     prices = locks.rwlock("prices")
+    ...     async with prices.read(), prices.read():
+    ...         return await prices.write().try_acquire() is None
+    >>> asyncio.run(main())
+    True
+    """
 
     def __init__(self, make: Callable[[bool], _OneKey]) -> None:
         self._make = make
@@ -409,7 +456,18 @@ class Election:
 
 
 class Run(Guard):
-    """A run of a job, which `finish` ends. A run that is given back unfinished counts as failed."""
+    """A run of a job, which `finish` ends. A run that is given back unfinished counts as failed.
+
+    >>> import asyncio, tenure.aio
+    >>> async def main():
+    ...     locks = tenure.aio.connect("memory:")
+    ...     job = locks.once("poll", every=300)
+    ...     run = await job.begin()
+    ...     await run.finish(failed="the disk is full")
+    ...     return (await job.last()).why
+    >>> asyncio.run(main())
+    'the disk is full'
+    """
 
     __slots__ = ()
 
@@ -467,7 +525,16 @@ class Once:
 
 
 class Locks:
-    """All locks of one store. Made by `connect`; for any number of loops and tasks."""
+    """All locks of one store. Made by `connect`; for any number of loops and tasks.
+
+    >>> import asyncio, tenure.aio
+    >>> async def main():
+    ...     locks = tenure.aio.connect("memory:")
+    ...     held = await locks.mutex("a").acquire(), await locks.mutex("b").acquire()
+    ...     return [key async for key, seen in locks.list_all()]
+    >>> asyncio.run(main())
+    ['a', 'b']
+    """
 
     def __init__(self, native: _tenure.Locks) -> None:
         self._native = native
@@ -488,29 +555,76 @@ class Locks:
         return await _run(self._native.store_name())
 
     def mutex(self, key: str, **options: Unpack[LockOptions]) -> Mutex:
-        """One holder at a time, first come, first served. See `LockOptions`."""
+        """One holder at a time, first come, first served. See `LockOptions`.
+
+        >>> import asyncio, tenure.aio
+        >>> async def main():
+        ...     locks = tenure.aio.connect("memory:")
+        ...     async with locks.mutex("report", ttl=30, wait=10) as lock:
+        ...         return lock.key
+        >>> asyncio.run(main())
+        'report'
+        """
         native, on_lost = chosen(dict(options), "cancel")
         return Mutex(self._native.mutex(key, native), on_lost)
 
     def semaphore(
         self, key: str, permits: int, *, units: int = 1, **options: Unpack[LockOptions]
     ) -> Semaphore:
-        """``permits`` permits, of which each claim takes ``units``. A quorum refuses it."""
+        """``permits`` permits, of which each claim takes ``units``. A quorum refuses it.
+
+        >>> import asyncio, tenure.aio
+        >>> async def main():
+        ...     locks = tenure.aio.connect("memory:")
+        ...     async with locks.semaphore("render", 4, units=2) as lock:
+        ...         return lock.held
+        >>> asyncio.run(main())
+        True
+        """
         native, on_lost = chosen(dict(options), "cancel")
         return Semaphore(self._native.semaphore(key, permits, units, native), on_lost)
 
     def rwlock(self, key: str, **options: Unpack[LockOptions]) -> RwLock:
-        """Many readers or one writer. A quorum refuses it."""
+        """Many readers or one writer. A quorum refuses it.
+
+        >>> import asyncio, tenure.aio
+        >>> async def main():
+        ...     locks = tenure.aio.connect("memory:")
+        ...     async with locks.rwlock("prices").write() as lock:
+        ...         await lock.downgrade()
+        ...         return (await locks.rwlock("prices").read().try_acquire()).held
+        >>> asyncio.run(main())
+        True
+        """
         native, on_lost = chosen(dict(options), "cancel")
         return RwLock(lambda writes: _OneKey(self._native.rwlock(key, writes, native), on_lost))
 
     def election(self, key: str, **options: Unpack[LockOptions]) -> Election:
-        """At most one leader, whose term is the fence."""
+        """At most one leader, whose term is the fence.
+
+        >>> import asyncio, tenure.aio
+        >>> async def main():
+        ...     locks = tenure.aio.connect("memory:")
+        ...     async with locks.election("primary").campaign("host-1") as lock:
+        ...         await lock.set_value("host-1, warmed up")
+        ...         return (await locks.election("primary").leader()).value
+        >>> asyncio.run(main())
+        'host-1, warmed up'
+        """
         native, on_lost = chosen(dict(options), "cancel")
         return Election(lambda value: _OneKey(self._native.election(key, value, native), on_lost))
 
     def all(self, keys: Iterable[str], **options: Unpack[LockOptions]) -> Lock:
-        """Several keys at once, held together or not at all; no order can make a deadlock."""
+        """Several keys at once, held together or not at all; no order can make a deadlock.
+
+        >>> import asyncio, tenure.aio
+        >>> async def main():
+        ...     locks = tenure.aio.connect("memory:")
+        ...     async with locks.all(["account:3", "account:7"]) as both:
+        ...         return sorted(both.fences)
+        >>> asyncio.run(main())
+        ['account:3', 'account:7']
+        """
         native, on_lost = chosen(dict(options), "cancel")
         return Lock(self._native.all(list(keys), native), on_lost)
 
@@ -525,7 +639,17 @@ class Locks:
     ) -> Once:
         """A job that runs once per tick of ``every`` seconds, counted from 1970 or, with
         ``since_last_run``, from the last run. ``retry_failed`` runs it again in the same tick if it
-        has failed. Of the options it takes ``ttl``, ``renew``, ``max_hold`` and ``label``."""
+        has failed. Of the options it takes ``ttl``, ``renew``, ``max_hold`` and ``label``.
+
+        >>> import asyncio, tenure.aio
+        >>> async def main():
+        ...     locks = tenure.aio.connect("memory:")
+        ...     async def work(run):
+        ...         return "done"
+        ...     return (await locks.once("poll", every=300).run(work)).value
+        >>> asyncio.run(main())
+        'done'
+        """
         blocking = self.blocking.once(
             key,
             every=every,
@@ -597,18 +721,43 @@ def connect(url: str, *, store_timeout: Seconds | None = None) -> Locks:
 
     ``store_timeout`` (default 5 s) is the time limit of one call of the store and of the first
     contact. To meet a bad URL at once, ``await locks.store()``.
+
+    >>> import asyncio, tenure.aio
+    >>> async def main():
+    ...     async with tenure.aio.connect("memory:") as locks:
+    ...         return await locks.store()
+    >>> asyncio.run(main())
+    'memory'
     """
     return Locks(_tenure.connect_later(url, store_timeout))
 
 
 def default_locks() -> Locks:
     """The locks of the default store, see `tenure.default_locks`. `mutex`, `semaphore`, `rwlock`,
-    `election`, `all`, `once` and `locked` of this module are its methods."""
+    `election`, `all`, `once` and `locked` of this module are its methods.
+
+    >>> import asyncio, tenure.aio
+    >>> async def main():
+    ...     await tenure.aio.set_default(tenure.aio.connect("memory:"))
+    ...     async with tenure.aio.default_locks().mutex("report") as lock:
+    ...         return lock.held
+    >>> asyncio.run(main())
+    True
+    """
     return Locks(_tenure.default_locks())
 
 
 async def set_default(locks: Locks) -> None:
-    """Makes the store of ``locks`` the default one of this process."""
+    """Makes the store of ``locks`` the default one of this process.
+
+    >>> import asyncio, tenure.aio
+    >>> async def main():
+    ...     await tenure.aio.set_default(tenure.aio.connect("memory:"))
+    ...     async with tenure.aio.mutex("report") as lock:
+    ...         return lock.held
+    >>> asyncio.run(main())
+    True
+    """
     await _run(_tenure.set_default(locks._native))
 
 

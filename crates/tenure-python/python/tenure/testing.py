@@ -42,7 +42,15 @@ __all__ = ["Busy", "Clock", "Process", "World"]
 
 class Clock:
     """A clock that the test moves. Until it does, no lease, no wait and no pause before a retry
-    ends. Several worlds may share one."""
+    ends. Several worlds may share one.
+
+    >>> from tenure.testing import Clock, World
+    >>> clock = Clock()
+    >>> guard = World(clock).locks.mutex("report", ttl=30, renew=False).acquire()
+    >>> clock.advance(31)
+    >>> guard.held
+    False
+    """
 
     __slots__ = ("_native",)
 
@@ -57,7 +65,14 @@ class Clock:
 
 
 class Process:
-    """The locks of one process: ``locks`` for threads and ``aio`` for asyncio, over one store."""
+    """The locks of one process: ``locks`` for threads and ``aio`` for asyncio, over one store.
+
+    >>> from tenure.testing import World
+    >>> world = World()
+    >>> with world.another().locks.mutex("report"):
+    ...     world.locks.mutex("report").held_by_anyone()
+    True
+    """
 
     __slots__ = ("aio", "locks")
 
@@ -71,7 +86,14 @@ class Process:
 
 class Busy:
     """Somebody else's hold on a key, from `World.busy`. It ends with `free`, with the ``with`` that
-    it is used in, or when it is collected: keep it in a variable."""
+    it is used in, or when it is collected: keep it in a variable.
+
+    >>> from tenure.testing import World
+    >>> world = World()
+    >>> with world.busy("report"):
+    ...     print(world.locks.mutex("report").try_acquire())
+    None
+    """
 
     __slots__ = ("_native",)
 
