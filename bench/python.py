@@ -8,7 +8,7 @@ Both take turns within one run, round by round, so that a change of the machine 
 is printed with its target; the command ends with 1 if a target is missed. Measure on a quiet
 machine.
 
---save        keeps the run in bench/python.json
+--save        keeps the run in bench/python.json and in the package's README
 --only NAME   measures only what has this in its name
 """
 
@@ -49,6 +49,8 @@ HANDOFFS = 40
 IMPORTS = 10
 WHEEL_MAX_MIB = 8
 IMPORT_MAX_MS = 60
+BEGIN = "<!-- bench/python.py writes from here ... -->\n"
+END = "<!-- ... to here. -->\n"
 
 
 @dataclass
@@ -285,6 +287,39 @@ def wheel_size() -> Figure | None:
     return None
 
 
+def save(run: dict[str, Any]) -> None:
+    """Keeps the run, and makes the table of the package's README of it."""
+    (ROOT / "bench/python.json").write_text(json.dumps(run, indent=2) + "\n")
+    readme = ROOT / "crates/tenure-python/README.md"
+    before, rest = readme.read_text().split(BEGIN)
+    _, after = rest.split(END)
+    readme.write_text(f"{before}{BEGIN}\n{table(run)}\n{END}{after}")
+
+
+def table(run: dict[str, Any]) -> str:
+    """The run as a table of Markdown."""
+    cpu, versions = run["machine"], run["versions"]
+    lines = [
+        f"{cpu['cpu']} with {cpu['cores']} cores, CPython {versions['python']}, "
+        f"redis-py {versions['redis_py']}, {versions['server']}, {run['date']}:",
+        "",
+        "| figure | unit | tenure | redis-py |",
+        "|---|---|---:|---:|",
+    ]
+    for figure in run["figures"]:
+        cells = [figure["tenure"], figure.get("redis_py")]
+        shown = [written(cell) for cell in cells]
+        lines.append(f"| {figure['name']} | {figure['unit']} | {shown[0]} | {shown[1]} |")
+    return "\n".join(lines) + "\n"
+
+
+def written(number: float | None) -> str:
+    """A number with three digits or more."""
+    if number is None:
+        return ""
+    return f"{number:.3g}" if number < 100 else f"{number:.0f}"
+
+
 def machine() -> dict[str, Any]:
     models = [
         line.partition(":")[2].strip()
@@ -343,7 +378,7 @@ def main() -> int:
                 "versions": versions(port),
                 "figures": [figure.as_json() for figure in figures],
             }
-            (ROOT / "bench/python.json").write_text(json.dumps(run, indent=2) + "\n")
+            save(run)
     return 0 if all(figure.is_met for figure in figures) else 1
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -67,6 +68,17 @@ def test_every_option_and_exception_has_its_row() -> None:
     names = set(_options.LockOptions.__annotations__) | set(_errors.__all__) - {"Error"}
     for name in names:
         assert f"\n| `{name}` |" in text, f"no row for {name}"
+
+
+def test_the_figures_are_those_of_the_run_that_was_kept() -> None:
+    text = DOCUMENTS["package"].read_text()
+    run = json.loads((PACKAGE.parents[1] / "bench/python.json").read_text())
+    assert f", {run['date']}:" in text
+    for figure in run["figures"]:
+        row = next(line for line in text.splitlines() if line.startswith(f"| {figure['name']} |"))
+        shown = [float(cell) for cell in row.split("|")[3:5] if cell.strip()]
+        kept = [figure[who] for who in ("tenure", "redis_py") if who in figure]
+        assert shown == pytest.approx(kept, rel=0.01), figure["name"]
 
 
 def test_every_example_has_its_row() -> None:
