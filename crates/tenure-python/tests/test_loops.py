@@ -19,7 +19,9 @@ RUNS = [asyncio.run, uvloop.run]
 
 
 @pytest.mark.parametrize("run", RUNS)
-def test_two_loops_in_two_threads_share_the_locks(run: Callable[..., Any], url: str, key: str) -> None:
+def test_two_loops_in_two_threads_share_the_locks(
+    run: Callable[..., Any], url: str, key: str
+) -> None:
     locks = tenure.aio.connect(url)
     inside: list[int] = []
     both = threading.Barrier(2)
@@ -42,7 +44,9 @@ def test_two_loops_in_two_threads_share_the_locks(run: Callable[..., Any], url: 
 
 
 @pytest.mark.parametrize("run", RUNS)
-def test_one_loop_after_the_other_uses_the_locks(run: Callable[..., Any], url: str, key: str) -> None:
+def test_one_loop_after_the_other_uses_the_locks(
+    run: Callable[..., Any], url: str, key: str
+) -> None:
     locks = tenure.aio.connect(url)
 
     async def main() -> int:
