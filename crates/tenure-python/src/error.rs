@@ -21,10 +21,16 @@ fn class(kind: ErrorKind) -> &'static str {
     }
 }
 
+/// Options that the library's messages name by their method.
+const OPTIONS: [&str; 6] = ["ttl", "wait", "min_hold", "max_hold", "owner", "plain_value"];
+
 /// The exception of `error`.
 pub(crate) fn raised(py: Python<'_>, error: &Error) -> PyErr {
     let key = error.key().map(tenure::Key::as_str);
-    exception(py, class(error.kind()), &error.to_string(), key, error.store(), error.may_hold())
+    let message = OPTIONS.iter().fold(error.to_string(), |message, option| {
+        message.replace(&format!("with_{option}"), option)
+    });
+    exception(py, class(error.kind()), &message, key, error.store(), error.may_hold())
 }
 
 /// Bad input that the library has not seen yet.

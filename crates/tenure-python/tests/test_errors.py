@@ -66,3 +66,9 @@ def test_handles_cannot_be_pickled() -> None:
         for handle in (locks, locks.mutex("k"), guard):
             with pytest.raises(TypeError):
                 pickle.dumps(handle)
+
+
+def test_a_message_names_the_option_as_python_does() -> None:
+    with pytest.raises(tenure.Invalid, match="name one by owner") as error:
+        tenure.connect("memory:").mutex("k").held_by_me()
+    assert "with_owner" not in str(error.value)
