@@ -110,6 +110,7 @@ impl Locks {
         self.0.lock(move |locks| {
             let default = || tenure::mutex(&key);
             let lock = locks.map_or_else(default, |locks| locks.mutex(&key));
+            let lock = if options.plain_value { lock.with_plain_value() } else { lock };
             Kind::Mutex(with_options!(lock, options.clone()))
         })
     }

@@ -50,6 +50,7 @@ pub(crate) struct Options(
     Option<Span>,
     Option<String>,
     Option<String>,
+    bool,
 );
 
 impl<'py> FromPyObject<'_, 'py> for Options {
@@ -68,6 +69,7 @@ impl<'py> FromPyObject<'_, 'py> for Options {
             span(5, "max_hold")?,
             text(6, "owner")?,
             text(7, "label")?,
+            fields.get_item(8)?.extract()?,
         ))
     }
 }
@@ -126,11 +128,14 @@ pub(crate) struct Chosen {
     pub(crate) max_hold: Option<Duration>,
     pub(crate) owner: Option<String>,
     pub(crate) label: Option<String>,
+    /// Whether the key of a mutex has the owner's value and nothing else.
+    pub(crate) plain_value: bool,
 }
 
 impl From<Options> for Chosen {
     fn from(options: Options) -> Self {
-        let Options(ttl, wait, retries, renewal, min_hold, max_hold, owner, label) = options;
+        let Options(ttl, wait, retries, renewal, min_hold, max_hold, owner, label, plain_value) =
+            options;
         let span = |span: Option<Span>| span.map(|Span(span)| span);
         Self {
             ttl: span(ttl),
@@ -144,6 +149,7 @@ impl From<Options> for Chosen {
             max_hold: span(max_hold),
             owner,
             label,
+            plain_value,
         }
     }
 }

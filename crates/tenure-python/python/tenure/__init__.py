@@ -28,7 +28,7 @@ from ._errors import (
     StoreUnavailable,
 )
 from ._logging import log_events
-from ._options import LockOptions
+from ._options import LockOptions, MutexOptions
 from ._sync import (
     Election,
     Guard,
@@ -72,6 +72,7 @@ __all__ = [
     "Locks",
     "Mismatch",
     "Mutex",
+    "MutexOptions",
     "Node",
     "Once",
     "Ran",

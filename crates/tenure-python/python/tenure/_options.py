@@ -22,6 +22,7 @@ Native = tuple[
     Optional[Seconds],
     Optional[str],
     Optional[str],
+    bool,
 ]
 
 
@@ -70,17 +71,39 @@ class LockOptions(TypedDict, total=False):
     raise_on_lost: bool
 
 
-_NONE: Native = (None, None, None, None, None, None, None, None)
-_NAMES = frozenset(LockOptions.__annotations__)
+class MutexOptions(LockOptions, total=False):
+    """The options of a mutex: those of every lock, and one more.
+
+    ``plain_value`` (default ``False``) makes the owner value all that the key has, as redis-py's
+    ``Lock`` does, so that programs of other libraries can extend and release the lock by its value.
+    It needs Redis or Valkey (single, Sentinel, Cluster); every other store raises `Invalid`.
+
+    >>> import tenure
+    >>> try:
+    ...     tenure.connect("memory:").mutex("report", plain_value=True).acquire()
+    ... except tenure.Invalid:
+    ...     print("this needs Redis")
+    this needs Redis
+    """
+
+    plain_value: bool
 
 
-def chosen(options: dict[str, Any], default: OnLost) -> tuple[Native, OnLost]:
-    """The options for the native half, and what a scope does when its lock is lost."""
+_NONE: Native = (None, None, None, None, None, None, None, None, False)
+NAMES = frozenset(LockOptions.__annotations__)
+MUTEX_NAMES = NAMES | {"plain_value"}
+
+
+def chosen(
+    options: dict[str, Any], default: OnLost, names: frozenset[str] = NAMES
+) -> tuple[Native, OnLost]:
+    """The options for the native half, and what a scope does when its lock is lost. ``names`` are
+    the options that this kind of lock has."""
     if not options:
         return _NONE, default
-    unknown = options.keys() - _NAMES
+    unknown = options.keys() - names
     if unknown:
-        known = ", ".join(sorted(_NAMES))
+        known = ", ".join(sorted(names))
         raise TypeError(f"unknown option {sorted(unknown)[0]!r}; there are {known}")
     get = options.get
     if get("wait") is not None and get("retries") is not None:
@@ -96,6 +119,7 @@ def chosen(options: dict[str, Any], default: OnLost) -> tuple[Native, OnLost]:
         get("max_hold"),
         get("owner"),
         get("label"),
+        bool(get("plain_value")),
     )
     return native, _on_lost(get("on_lost"), get("raise_on_lost", True), default)
 

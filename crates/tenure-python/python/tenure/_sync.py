@@ -12,12 +12,12 @@ from . import _scope, _tenure
 from ._data import Inspection, LastRun, Leader
 from ._errors import Busy, Error, Invalid, LockLost
 from ._locked import F, decorator
-from ._options import OnLost, Seconds, chosen
+from ._options import MUTEX_NAMES, OnLost, Seconds, chosen
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
-    from ._options import LockOptions
+    from ._options import LockOptions, MutexOptions
 
 T = TypeVar("T")
 Page = list[tuple[str, Inspection]]
@@ -449,15 +449,15 @@ class Locks:
         """The store's name, without secrets."""
         return self._native.store_name().wait()
 
-    def mutex(self, key: str, **options: Unpack[LockOptions]) -> Mutex:
-        """One holder at a time, first come, first served. See `LockOptions`.
+    def mutex(self, key: str, **options: Unpack[MutexOptions]) -> Mutex:
+        """One holder at a time, first come, first served. See `MutexOptions`.
 
         >>> import tenure
         >>> with tenure.connect("memory:").mutex("report", ttl=30, wait=10) as lock:
         ...     lock.key
         'report'
         """
-        native, on_lost = chosen(dict(options), "raise")
+        native, on_lost = chosen(dict(options), "raise", MUTEX_NAMES)
         return Mutex(self._native.mutex(key, native), on_lost)
 
     def semaphore(
@@ -530,7 +530,7 @@ class Locks:
         native, _ = chosen(dict(options), "raise")
         return Once(self._native.once(key, every, since_last_run, retry_failed, native))
 
-    def locked(self, key: str | None = None, **options: Unpack[LockOptions]) -> Callable[[F], F]:
+    def locked(self, key: str | None = None, **options: Unpack[MutexOptions]) -> Callable[[F], F]:
         """Decorates a function, or a coroutine function, to run under a mutex.
 
         ``{names}`` in the key stand for the function's arguments. Without a key it is the

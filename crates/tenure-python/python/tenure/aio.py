@@ -39,7 +39,7 @@ from ._errors import (
 from ._locked import F
 from ._loop import Bridge, bridge
 from ._loop import run as _run
-from ._options import LockOptions, OnLost, Seconds, chosen
+from ._options import MUTEX_NAMES, LockOptions, MutexOptions, OnLost, Seconds, chosen
 from ._sync import Locks as _Blocking
 from ._sync import Ran, _locked
 
@@ -554,8 +554,8 @@ class Locks:
         """The store's name, without secrets. It opens the store, and so raises what that raises."""
         return await _run(self._native.store_name())
 
-    def mutex(self, key: str, **options: Unpack[LockOptions]) -> Mutex:
-        """One holder at a time, first come, first served. See `LockOptions`.
+    def mutex(self, key: str, **options: Unpack[MutexOptions]) -> Mutex:
+        """One holder at a time, first come, first served. See `MutexOptions`.
 
         >>> import asyncio, tenure.aio
         >>> async def main():
@@ -565,7 +565,7 @@ class Locks:
         >>> asyncio.run(main())
         'report'
         """
-        native, on_lost = chosen(dict(options), "cancel")
+        native, on_lost = chosen(dict(options), "cancel", MUTEX_NAMES)
         return Mutex(self._native.mutex(key, native), on_lost)
 
     def semaphore(
@@ -659,7 +659,7 @@ class Locks:
         )
         return Once(blocking._native)
 
-    def locked(self, key: str | None = None, **options: Unpack[LockOptions]) -> Callable[[F], F]:
+    def locked(self, key: str | None = None, **options: Unpack[MutexOptions]) -> Callable[[F], F]:
         """Decorates a coroutine function, or a function, to run under a mutex.
 
         ``{names}`` in the key stand for the function's arguments. Without a key it is the
@@ -789,6 +789,7 @@ __all__ = [
     "Lost",
     "Mismatch",
     "Mutex",
+    "MutexOptions",
     "Node",
     "Once",
     "Ran",
