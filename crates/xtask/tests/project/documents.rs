@@ -21,8 +21,8 @@ const RUN: &str = "cargo run -p tenure-cli -- run nightly-report -- \
                    echo \"only one of us runs this\"\n";
 const TEST: &str = "./test\n";
 
-/// The document whose Python blocks the Python package's tests run.
-const PYTHON: &str = "README.md";
+/// The documents whose Python blocks the Python package's tests run.
+const PYTHON: [&str; 2] = ["README.md", "docs/change-one-import.md"];
 
 fn document(name: &str) -> String {
     std::fs::read_to_string(root().join(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
@@ -327,7 +327,7 @@ fn rust_blocks_stand_only_where_they_are_compiled() {
             .iter()
             .filter(|l| !matches!(l.as_str(), "sh" | "console" | "text" | "sql" | "toml"))
             .filter(|l| !l.starts_with("rust"))
-            .filter(|l| *l != "python" || name != PYTHON)
+            .filter(|l| *l != "python" || !PYTHON.contains(&name.as_str()))
             .collect();
         assert!(unknown.is_empty(), "{name}: nobody runs {unknown:?}");
     }
