@@ -1,4 +1,4 @@
-"""The package as a whole: its examples, its documentation, the time to import it."""
+"""The package as a whole: its names, its documentation, the time to import it."""
 
 from __future__ import annotations
 

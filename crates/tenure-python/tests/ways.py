@@ -6,9 +6,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import asynccontextmanager
-from functools import partial
+from threading import Thread
 from typing import Any
 
 import tenure
@@ -17,14 +17,24 @@ import tenure.aio
 NAMES = ["threads", "asyncio", "uvloop"]
 # Seconds; far beyond what a busy machine needs.
 PATIENCE = 60
-# Calls that block, of one test: more threads than any test has calls at a time.
-_threads = ThreadPoolExecutor(64)
 
 
 async def in_thread(verb: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-    """Calls a verb that blocks."""
-    call = partial(verb, *arguments, **options)
-    return await asyncio.get_running_loop().run_in_executor(_threads, call)
+    """Calls a verb that blocks, in a thread that holds up no end of the tests."""
+    ended: Future[Any] = Future()
+    # It cannot be cancelled any more.
+    ended.set_running_or_notify_cancel()
+
+    def work() -> None:
+        try:
+            answer = verb(*arguments, **options)
+        except BaseException as error:
+            ended.set_exception(error)
+        else:
+            ended.set_result(answer)
+
+    Thread(target=work, daemon=True).start()
+    return await asyncio.wrap_future(ended)
 
 
 async def until(is_so: Callable[[], Awaitable[Any] | Any]) -> Any:
