@@ -3,12 +3,13 @@
 
 use std::collections::VecDeque;
 use std::fmt::{self, Write as _};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use pyo3::prelude::*;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
+use tracing::subscriber::Interest;
 use tracing::{Event, Level, Metadata, Subscriber};
 
 /// Number of events that wait for the logger at most; later ones are dropped.
@@ -29,15 +30,35 @@ impl Queue {
     }
 }
 
-/// The events of the library, at this level and above.
-struct Events {
-    queue: Arc<Queue>,
-    level: Level,
+/// The queue of the process, and the level of its events. After a fork the child has one of its
+/// own, as soon as it asks for events.
+static CURRENT: RwLock<Option<(Arc<Queue>, Level)>> = RwLock::new(None);
+
+/// Whether the events of this process come to [`Events`].
+static IS_OURS: OnceLock<bool> = OnceLock::new();
+
+/// The queue, if this level is wanted. Nothing waits for the lock: in a forked child it may be held
+/// for ever.
+fn queue_for(level: Level) -> Option<Arc<Queue>> {
+    let current = CURRENT.try_read().ok()?;
+    let (queue, most) = current.as_ref()?;
+    (level <= *most).then(|| Arc::clone(queue))
 }
 
+/// The events of the library.
+struct Events;
+
 impl Subscriber for Events {
+    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
+        if metadata.is_event() && metadata.target() == "tenure" {
+            Interest::sometimes()
+        } else {
+            Interest::never()
+        }
+    }
+
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.is_event() && metadata.target() == "tenure" && *metadata.level() <= self.level
+        queue_for(*metadata.level()).is_some()
     }
 
     fn new_span(&self, _: &Attributes<'_>) -> Id {
@@ -49,12 +70,14 @@ impl Subscriber for Events {
     fn record_follows_from(&self, _: &Id, _: &Id) {}
 
     fn event(&self, event: &Event<'_>) {
+        let level = *event.metadata().level();
+        let Some(queue) = queue_for(level) else { return };
         let mut text = Text(event.metadata().name().to_owned());
         event.record(&mut text);
-        let mut lines = self.queue.lines();
+        let mut lines = queue.lines();
         if lines.len() < WAITING_MAX {
-            lines.push_back((number(*event.metadata().level()), text.0));
-            self.queue.some.notify_one();
+            lines.push_back((number(level), text.0));
+            queue.some.notify_one();
         }
     }
 
@@ -117,7 +140,11 @@ pub(crate) fn log_to(level: u8) -> Option<Lines> {
         21..=30 => Level::WARN,
         _ => Level::ERROR,
     };
+    let is_ours = || tracing::subscriber::set_global_default(Events).is_ok();
+    if !IS_OURS.get_or_init(is_ours) {
+        return None;
+    }
     let queue = Arc::new(Queue::default());
-    let events = Events { queue: Arc::clone(&queue), level };
-    tracing::subscriber::set_global_default(events).ok().map(|()| Lines(queue))
+    *CURRENT.try_write().ok()? = Some((Arc::clone(&queue), level));
+    Some(Lines(queue))
 }

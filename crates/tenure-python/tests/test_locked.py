@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
 from typing import Any
 
@@ -138,3 +139,54 @@ def test_what_cannot_be_decorated_is_refused() -> None:
             locks.locked(key)(lambda item: None)
     with pytest.raises(TypeError, match="unknown option"):
         locks.locked("k", time_to_live=3)(lambda: None)()  # type: ignore[call-arg]
+
+
+async def coroutine(item: int = 0) -> int:
+    return item
+
+
+async def test_an_object_that_is_called_like_a_coroutine_function_runs_under_its_lock() -> None:
+    locks = tenure.aio.connect("memory:")
+
+    class Called:
+        async def __call__(self) -> bool:
+            return await locks.mutex("called").held_by_anyone()
+
+    assert await locks.locked("called")(Called())()
+    assert await locks.locked("called")(functools.partial(Called()))()
+
+
+def test_work_that_has_only_begun_is_refused() -> None:
+    locks = tenure.connect("memory:")
+    with pytest.raises(tenure.Invalid, match="async def"):
+        locks.locked("k")(lambda: coroutine())()
+    with pytest.raises(tenure.Invalid, match="async def"):
+        locks.mutex("k").run(lambda guard: coroutine())
+    job = locks.once("job", every=3600)
+    with pytest.raises(tenure.Invalid, match="async def"):
+        job.run(lambda run: coroutine())
+    last = job.last()
+    assert last is not None and last.state == "failed"
+    assert not locks.mutex("k").held_by_anyone()
+
+
+@pytest.mark.parametrize("module", [tenure, tenure.aio])
+def test_what_cannot_be_locked_is_refused_where_it_is_written(module: Any) -> None:
+    locks = module.connect("memory:")
+    with pytest.raises(tenure.Invalid, match="parentheses"):
+        locks.locked(coroutine)
+    with pytest.raises(tenure.Invalid, match="a key is a text"):
+        locks.locked(5)
+    with pytest.raises(tenure.Invalid, match="a brace itself is written twice"):
+        locks.locked("x:{x")
+    for wrapped in (property(coroutine), classmethod(coroutine), staticmethod(coroutine)):
+        with pytest.raises(tenure.Invalid, match="below @property"):
+            locks.locked("x")(wrapped)
+    with pytest.raises(tenure.Invalid, match="name the key"):
+        locks.locked()(functools.partial(coroutine, 5))
+    with pytest.raises(tenure.Invalid, match="names 'x'"):
+        locks.locked("p:{x}")(functools.partial(coroutine, 5))
+    with pytest.raises(TypeError, match="tll"):
+        locks.locked("x", tll=3)(coroutine)
+    with pytest.raises(tenure.Invalid, match="cannot be"):
+        locks.locked("x", wait=-1)(coroutine)

@@ -68,3 +68,58 @@ os._exit(0)  # logging itself waits for its handlers at the end
 def test_a_logger_that_blocks_holds_up_nothing() -> None:
     ended = program(BLOCKED)
     assert (ended.returncode, ended.stdout) == (0, "released\n"), ended
+
+
+RAISES = """
+import logging, queue
+import tenure
+
+records = queue.Queue()
+log = logging.getLogger("tenure")
+log.setLevel(1)
+handler = logging.Handler()
+
+def fail(record):
+    records.put(record.getMessage())
+    raise RuntimeError("a handler of the program")
+
+handler.emit = fail
+log.addHandler(handler)
+tenure.log_events("debug")
+locks = tenure.connect("memory:")
+for key in "ab":
+    locks.mutex(key).acquire().release()
+while "key=b" not in records.get(timeout=30):
+    pass
+print("both")
+"""
+
+
+def test_a_handler_that_raises_ends_no_later_event() -> None:
+    ended = program(RAISES)
+    assert ended.stdout == "both\n", ended
+
+
+FORKED = """
+import logging, os, queue, sys
+import tenure
+
+records = queue.Queue()
+log = logging.getLogger("tenure")
+log.setLevel(1)
+handler = logging.Handler()
+handler.emit = lambda record: records.put(record.getMessage())
+log.addHandler(handler)
+assert tenure.log_events("WARNING")
+child = os.fork()
+if child == 0:
+    records = queue.Queue()
+    assert tenure.log_events("DEBUG")
+    tenure.connect("memory:").mutex("k").acquire().release()
+    os._exit(0 if "key=k" in records.get(timeout=30) else 1)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+def test_a_forked_child_logs_its_own_events() -> None:
+    assert program(FORKED).stdout == "0\n"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +16,7 @@ import pytest
 import tenure
 import tenure.aio
 import uvloop
+from ways import PATIENCE
 
 RUNS = [asyncio.run, uvloop.run]
 
@@ -106,3 +109,51 @@ def test_without_a_loop_it_says_so() -> None:
     verb = locks.mutex("k").acquire()
     with pytest.raises(RuntimeError, match="no running event loop"):
         verb.send(None)
+
+
+@pytest.mark.stores("memory")
+def test_a_loop_that_is_closed_with_a_wait_under_way_leaves_no_orphan(url: str, key: str) -> None:
+    locks = tenure.aio.connect(url)
+    blocking = locks.blocking
+    held = blocking.mutex(key).acquire()
+    loop = asyncio.new_event_loop()
+    waits = loop.create_task(locks.mutex(key, ttl=250).acquire())
+    while not blocking.mutex(key).inspect().waiters:
+        loop.run_until_complete(asyncio.sleep(0.01))
+    loop.close()
+    waits._log_destroy_pending = False  # type: ignore[attr-defined]
+    del waits, loop
+    gc.collect()
+    held.release()
+    limit = time.monotonic() + PATIENCE
+    while blocking.mutex(key).held_by_anyone():
+        assert time.monotonic() < limit
+        time.sleep(0.01)
+
+
+def test_loops_that_begin_at_the_same_time_do_not_meet() -> None:
+    locks = tenure.aio.connect("memory:")
+    failed: list[BaseException] = []
+
+    async def scope(key: str) -> None:
+        async with locks.mutex(key):
+            await asyncio.sleep(0)
+
+    def loops(key: str) -> None:
+        try:
+            for _ in range(100):
+                asyncio.run(scope(key))
+        except BaseException as error:
+            failed.append(error)
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        threads = [threading.Thread(target=loops, args=(f"k{n}",)) for n in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(before)
+    assert failed == []

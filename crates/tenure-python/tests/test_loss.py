@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -173,6 +174,76 @@ def test_a_scope_may_be_left_by_another_thread(store: Store) -> None:
     thread.start()
     thread.join()
     assert not store.locks.mutex("k").held_by_anyone()
+
+
+def test_generators_of_one_thread_leave_their_own_scopes() -> None:
+    semaphore = tenure.connect("memory:").semaphore("s", 2)
+
+    def held() -> Iterator[tenure.Guard]:
+        with semaphore as guard:
+            yield guard
+
+    one, two = held(), held()
+    first, second = next(one), next(two)
+    one.close()
+    assert (first.held, second.held) == (False, True)
+    two.close()
+    assert not second.held
+
+
+async def test_generators_of_one_task_leave_their_own_scopes() -> None:
+    semaphore = tenure.aio.connect("memory:").semaphore("s", 2)
+
+    async def held() -> AsyncGenerator[tenure.aio.Guard, None]:
+        async with semaphore as guard:
+            yield guard
+
+    one, two = held(), held()
+    first, second = await anext(one), await anext(two)
+    await one.aclose()
+    assert (first.held, second.held) == (False, True)
+    await two.aclose()
+    assert not second.held
+
+
+async def test_a_stack_of_scopes_leaves_them_all(store: Store) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        for key in "abc":
+            await stack.enter_async_context(store.aio.mutex(key))
+    with contextlib.ExitStack() as blocking:
+        for key in "abc":
+            blocking.enter_context(store.locks.mutex(key))
+    assert await store.aio.list() == []
+
+
+async def test_a_loss_stays_in_the_chain_of_an_error_that_the_cancellation_caused(
+    store: Store,
+) -> None:
+    with pytest.raises(ValueError, match="its own") as own:
+        async with store.aio.mutex("k"):
+            store.world.lose("k")
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                raise ValueError("its own")  # noqa: B904
+    cancelled = own.value.__context__
+    assert isinstance(cancelled, asyncio.CancelledError)
+    assert isinstance(cancelled.__context__, tenure.LockLost)
+
+
+async def test_a_scope_whose_lock_is_lost_waits_for_no_release(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(tenure.LockLost):
+        async with store.aio.mutex("k"):
+            store.world.lose("k")
+            store.world.fail(True)
+    store.world.fail(False)
+    with pytest.raises(tenure.LockLost), store.locks.mutex("k") as lock:
+        store.world.lose("k")
+        store.world.fail(True)
+        lock.wait_lost()
+    assert "goes on in the background" not in caplog.text, "no release was tried"
 
 
 async def test_an_unreachable_store_at_the_end_leaves_the_work_as_it_is(

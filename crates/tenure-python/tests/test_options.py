@@ -130,3 +130,20 @@ async def test_defaults_are_as_documented(way: Way) -> None:
         (holder,) = (await way.call(locks.mutex("k").inspect)).holders
         assert holder.label.count(":") == 2
         assert guard.owner == holder.owner
+
+
+@pytest.mark.parametrize("module", [tenure, tenure.aio])
+def test_one_key_is_not_several_and_a_number_is_one(module: Any) -> None:
+    locks = module.connect("memory:")
+    with pytest.raises(tenure.Invalid, match="give several keys"):
+        locks.all("abc")
+    for number in (-1, 2**32, 1.5, True):
+        with pytest.raises(tenure.Invalid, match="a number of permits"):
+            locks.semaphore("k", number)
+
+
+def test_the_default_store_is_that_of_locks() -> None:
+    with pytest.raises(tenure.Invalid, match="what tenure.connect answers"):
+        tenure.set_default("memory:")  # type: ignore[arg-type]
+    with pytest.raises(tenure.Invalid, match="a number or a name of logging"):
+        tenure.log_events("chatty")

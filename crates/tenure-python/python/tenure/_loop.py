@@ -7,7 +7,6 @@ import asyncio
 import os
 from collections.abc import Callable
 from typing import Any, TypeVar, Union
-from weakref import WeakKeyDictionary
 
 from . import _tenure
 from ._tenure import Operation
@@ -39,12 +38,13 @@ _Waiting = Union["asyncio.Future[None]", _Call]
 class Bridge:
     """The operations under way of one loop."""
 
-    __slots__ = ("__weakref__", "at_once", "completions", "pending")
+    __slots__ = ("at_once", "completions", "forks", "pending")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.completions = _tenure.Completions()
         self.pending: dict[int, tuple[Operation[Any], _Waiting]] = {}
         self.at_once = 0
+        self.forks = _forks
         loop.add_reader(self.completions.fileno(), self._drain)
 
     def _drain(self) -> None:
@@ -71,26 +71,26 @@ class Bridge:
             entry[0].cancel()
 
 
-# A bridge knows nothing of its loop, which therefore may go.
-_bridges: WeakKeyDictionary[asyncio.AbstractEventLoop, Bridge] = WeakKeyDictionary()
+# The number of forks that led to this process.
+_forks = 0
 
 
-def _forget_all() -> None:
-    """After a fork the child's loops are others."""
-    _bridges.clear()
+def _count_fork() -> None:
+    global _forks
+    _forks += 1
 
 
-os.register_at_fork(after_in_child=_forget_all)
+os.register_at_fork(after_in_child=_count_fork)
 
 
 def bridge() -> Bridge:
-    """The bridge of the running loop."""
-    loop = asyncio.get_running_loop()
-    found = _bridges.get(loop)
-    if found is None:
-        for other in [other for other in _bridges if other.is_closed()]:
-            del _bridges[other]
-        found = _bridges[loop] = Bridge(loop)
+    """The bridge of the running loop. The loop has it, so that both can be collected together,
+    with what is still pending."""
+    loop: Any = asyncio.get_running_loop()
+    found: Bridge | None = getattr(loop, "_tenure_bridge", None)
+    if found is None or found.forks != _forks:
+        # After a fork the queue belongs to the parent's loop.
+        found = loop._tenure_bridge = Bridge(loop)
     return found
 
 

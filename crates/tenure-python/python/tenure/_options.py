@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any, Literal, Optional, TypedDict, Union
 
@@ -136,3 +137,17 @@ def _on_lost(choice: OnLost | None, raise_on_lost: bool, default: OnLost) -> OnL
     if choice == "cancel" and default != "cancel":
         raise Invalid("on_lost='cancel' needs asyncio: a thread cannot be interrupted")
     return choice
+
+
+def count(number: int) -> int:
+    """A number of permits or units; refused if the native half has no such number."""
+    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < 2**32:
+        raise Invalid(f"a number of permits or units is 0 to 4294967295, not {number!r}")
+    return number
+
+
+def several(keys: Iterable[str]) -> list[str]:
+    """The keys; refused if one key was given in the place of several."""
+    if isinstance(keys, (str, bytes)):
+        raise Invalid(f"give several keys, such as [{keys!r}], not one")
+    return list(keys)

@@ -3,38 +3,53 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Hashable
 from typing import Generic, TypeVar
 
-from ._errors import Error, LockLost
+from ._errors import Error, Invalid, LockLost
 from ._options import OnLost
 from ._tenure import Guard as Native
 
 log = logging.getLogger("tenure")
 
 S = TypeVar("S")
+T = TypeVar("T")
 
 
 class Scopes(Generic[S]):
-    """The scopes of one lock that are entered, by the thread or task that entered them."""
+    """The scopes of one lock that are entered."""
 
     __slots__ = ("_entered",)
 
     def __init__(self) -> None:
-        self._entered: list[tuple[Hashable, S]] = []
+        self._entered: list[tuple[object, object, S]] = []
 
-    def enter(self, who: Hashable, scope: S) -> None:
-        """The innermost scope of this thread or task."""
-        self._entered.append((who, scope))
+    def enter(self, frame: object, who: object, scope: S) -> None:
+        """A scope of the ``with`` in this frame, run by this thread or task."""
+        self._entered.append((frame, who, scope))
 
-    def leave(self, who: Hashable) -> S:
-        """The innermost scope of this thread or task. A generator may be finished by another one
-        than began it, and then it is the last that was entered."""
+    def leave(self, frame: object, who: object) -> S:
+        """The innermost scope of this frame: a generator has its own, whoever runs it. An
+        `ExitStack` leaves in another frame than it enters, but in the same thread or task; else it
+        is the last that was entered."""
         entered = self._entered
-        for index in range(len(entered) - 1, -1, -1):
-            if entered[index][0] == who:
-                return entered.pop(index)[1]
-        return entered.pop()[1]
+        for column, wanted in ((0, frame), (1, who)):
+            for index in range(len(entered) - 1, -1, -1):
+                if entered[index][column] == wanted:
+                    return entered.pop(index)[2]
+        return entered.pop()[2]
+
+
+def not_awaitable(value: T, work: object) -> T:
+    """Refuses work that has only begun: what it returned would run without the lock."""
+    if not hasattr(type(value), "__await__"):
+        return value
+    close = getattr(value, "close", None)
+    if close is not None:
+        close()
+    raise Invalid(
+        f"{work!r} returned something to await, which would run without the lock; make it "
+        "`async def`, and use it with tenure.aio"
+    )
 
 
 def loss(guard: Native) -> LockLost | None:
@@ -67,9 +82,12 @@ def verdict(
     if lost is None:
         return None
     if body is not None:
-        # The body's own error comes first.
-        if body.__context__ is None and body is not lost:
-            body.__context__ = lost
+        # The body's own error comes first, and the loss is the first cause of all.
+        first = body
+        while first.__context__ is not None and first is not lost:
+            first = first.__context__
+        if first is not lost:
+            first.__context__ = lost
         return None
     if on_lost == "ignore":
         log.warning("the lock on %s had been lost before its work was done: %s", keys, lost)

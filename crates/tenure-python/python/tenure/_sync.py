@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
@@ -12,7 +13,7 @@ from . import _scope, _tenure
 from ._data import Inspection, LastRun, Leader
 from ._errors import Busy, Error, Invalid, LockLost
 from ._locked import F, decorator
-from ._options import MUTEX_NAMES, OnLost, Seconds, chosen
+from ._options import MUTEX_NAMES, OnLost, Seconds, chosen, count, several
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
@@ -169,7 +170,7 @@ class Lock:
 
     def __enter__(self) -> Guard:
         guard = self.acquire()
-        self._scopes.enter(threading.get_ident(), guard)
+        self._scopes.enter(sys._getframe(1), threading.get_ident(), guard)
         return guard
 
     def __exit__(
@@ -178,7 +179,8 @@ class Lock:
         body: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        _leave(self._scopes.leave(threading.get_ident()), body, self._on_lost)
+        guard = self._scopes.leave(sys._getframe(1), threading.get_ident())
+        _leave(guard, body, self._on_lost)
 
     def run(
         self,
@@ -198,7 +200,7 @@ class Lock:
         """
         guard = self.acquire()
         try:
-            value = work(guard)
+            value = _scope.not_awaitable(work(guard), work)
             if compensation is not None and self._on_lost != "ignore":
                 guard.check()
         except BaseException as error:
@@ -220,10 +222,14 @@ def _leave(guard: Guard, body: BaseException | None, on_lost: OnLost) -> None:
         return
     lost = _scope.loss(native)
     released = None
-    try:
-        released = native.release().wait()
-    except Error as error:
-        _scope.release_failed(native, error)
+    if lost is not None:
+        # The rest of the lease is given back in the background.
+        native.drop_guard()
+    else:
+        try:
+            released = native.release().wait()
+        except Error as error:
+            _scope.release_failed(native, error)
     verdict = _scope.verdict(native, lost, released, body, on_lost)
     if verdict is not None:
         raise verdict
@@ -282,7 +288,7 @@ class Semaphore(_OneKey):
 
     def set_permits(self, permits: int) -> int | None:
         """Changes the number of permits while some are taken; answers the number before."""
-        return self._native.set_permits(permits).wait()
+        return self._native.set_permits(count(permits)).wait()
 
 
 class RwLock:
@@ -405,7 +411,7 @@ class Once:
         if isinstance(begun, LastRun):
             return Ran(False, None, begun)
         try:
-            value = work(begun)
+            value = _scope.not_awaitable(work(begun), work)
             begun.check()
         except BaseException as error:
             try:
@@ -471,7 +477,8 @@ class Locks:
         True
         """
         native, on_lost = chosen(dict(options), "raise")
-        return Semaphore(self._native.semaphore(key, permits, units, native), on_lost)
+        lock = self._native.semaphore(key, count(permits), count(units), native)
+        return Semaphore(lock, on_lost)
 
     def rwlock(self, key: str, **options: Unpack[LockOptions]) -> RwLock:
         """Many readers or one writer. A quorum refuses it.
@@ -505,7 +512,7 @@ class Locks:
         ['account:3', 'account:7']
         """
         native, on_lost = chosen(dict(options), "raise")
-        return Lock(self._native.all(list(keys), native), on_lost)
+        return Lock(self._native.all(several(keys), native), on_lost)
 
     def once(
         self,
@@ -635,6 +642,8 @@ def set_default(locks: Locks) -> None:
     ...     lock.held
     True
     """
+    if not isinstance(locks, Locks):
+        raise Invalid(f"give what tenure.connect answers, not {locks!r}")
     _tenure.set_default(locks._native).wait()
 
 

@@ -19,6 +19,7 @@ True
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -39,7 +40,16 @@ from ._errors import (
 from ._locked import F
 from ._loop import Bridge, bridge
 from ._loop import run as _run
-from ._options import MUTEX_NAMES, LockOptions, MutexOptions, OnLost, Seconds, chosen
+from ._options import (
+    MUTEX_NAMES,
+    LockOptions,
+    MutexOptions,
+    OnLost,
+    Seconds,
+    chosen,
+    count,
+    several,
+)
 from ._sync import Locks as _Blocking
 from ._sync import Ran, _locked
 
@@ -218,10 +228,14 @@ class _Scope:
             return
         lost = _scope.loss(native)
         released = None
-        try:
-            released = await _run(native.release())
-        except Error as error:
-            _scope.release_failed(native, error)
+        if lost is not None:
+            # The rest of the lease is given back in the background.
+            native.drop_guard()
+        else:
+            try:
+                released = await _run(native.release())
+            except Error as error:
+                _scope.release_failed(native, error)
         verdict = _scope.verdict(native, lost, released, None if is_ours else body, on_lost)
         if verdict is not None:
             raise verdict from None
@@ -273,21 +287,25 @@ class Lock:
         native = await _run(self._native.try_acquire())
         return None if native is None else Guard(native)
 
-    async def __aenter__(self) -> Guard:
+    def __aenter__(self) -> Awaitable[Guard]:
+        # The frame of the `async with`.
+        return self._enter(sys._getframe(1))
+
+    async def _enter(self, frame: object) -> Guard:
         guard = Guard(await _run(self._native.acquire()))
         task = asyncio.current_task()
         assert task is not None, "an await is in a task"
-        self._scopes.enter(task, _Scope(guard, self._on_lost, task))
+        self._scopes.enter(frame, task, _Scope(guard, self._on_lost, task))
         return guard
 
-    async def __aexit__(
+    def __aexit__(
         self,
         kind: type[BaseException] | None,
         body: BaseException | None,
         trace: TracebackType | None,
-    ) -> None:
-        scope = self._scopes.leave(asyncio.current_task())
-        await scope.leave(body, self._on_lost)
+    ) -> Awaitable[None]:
+        scope = self._scopes.leave(sys._getframe(1), asyncio.current_task())
+        return scope.leave(body, self._on_lost)
 
     async def run(
         self,
@@ -395,7 +413,7 @@ class Semaphore(_OneKey):
 
     async def set_permits(self, permits: int) -> int | None:
         """Changes the number of permits while some are taken; answers the number before."""
-        return await _run(self._native.set_permits(permits))
+        return await _run(self._native.set_permits(count(permits)))
 
 
 class RwLock:
@@ -582,7 +600,8 @@ class Locks:
         True
         """
         native, on_lost = chosen(dict(options), "cancel")
-        return Semaphore(self._native.semaphore(key, permits, units, native), on_lost)
+        lock = self._native.semaphore(key, count(permits), count(units), native)
+        return Semaphore(lock, on_lost)
 
     def rwlock(self, key: str, **options: Unpack[LockOptions]) -> RwLock:
         """Many readers or one writer. A quorum refuses it.
@@ -626,7 +645,7 @@ class Locks:
         ['account:3', 'account:7']
         """
         native, on_lost = chosen(dict(options), "cancel")
-        return Lock(self._native.all(list(keys), native), on_lost)
+        return Lock(self._native.all(several(keys), native), on_lost)
 
     def once(
         self,
@@ -758,6 +777,8 @@ async def set_default(locks: Locks) -> None:
     >>> asyncio.run(main())
     True
     """
+    if not isinstance(locks, Locks):
+        raise Invalid(f"give what tenure.aio.connect answers, not {locks!r}")
     await _run(_tenure.set_default(locks._native))
 
 
