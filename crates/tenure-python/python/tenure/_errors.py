@@ -120,7 +120,8 @@ class Invalid(Error):
 
 
 class Mismatch(Error):
-    """The key is in use in another way: as another kind, with another limit, by a foreign value.
+    """The key is in use in another way: another number of permits, readers beside permits, a
+    foreign value.
 
     >>> import tenure
     >>> locks = tenure.connect("memory:")
