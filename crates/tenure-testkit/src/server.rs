@@ -45,6 +45,9 @@ pub struct ServerOptions {
     replica: bool,
     sentinel: bool,
     host: Option<Arc<Host>>,
+    /// The port of a cluster node's bus. Without one of its own it is 10,000 above the server's,
+    /// where an outgoing connection of anybody may have it.
+    bus: Option<Arc<Port>>,
 }
 
 impl ServerOptions {
@@ -102,6 +105,13 @@ impl ServerOptions {
     pub fn as_sentinel(mut self) -> Self {
         self.sentinel = true;
         self
+    }
+
+    /// A node of a cluster, alone until it meets another.
+    #[must_use]
+    pub fn as_cluster_node(mut self) -> Self {
+        let bus = self.bus.insert(Arc::new(Port::take())).number();
+        self.with("cluster-enabled yes").with(format!("cluster-port {bus}"))
     }
 
     /// A replica of `primary`, over plain text; linked when [`start`](Self::start) returns.
@@ -171,6 +181,7 @@ impl Server {
             replica: false,
             sentinel: false,
             host: None,
+            bus: None,
         }
     }
 
@@ -282,6 +293,15 @@ impl Server {
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port.number()
+    }
+
+    /// The port of a cluster node's bus.
+    ///
+    /// # Panics
+    /// If it is no node of a cluster.
+    #[must_use]
+    pub fn bus(&self) -> u16 {
+        self.options.bus.as_ref().expect("a node of a cluster").number()
     }
 
     /// Its address.

@@ -177,7 +177,7 @@ pub(crate) const SCENES: &[(&str, Play)] = &[
         behind_sentinel(flavour, "?sentinel_user=ada&sentinel_password=secret")
     }),
     ("node of a cluster", |flavour| {
-        Scene::of_server(Server::of(flavour).with("cluster-enabled yes").start())
+        Scene::of_server(Server::of(flavour).as_cluster_node().start())
     }),
     ("plain text to a TLS port", |_| {
         let scene = with_tls("127.0.0.1", ClientCertificates::Unasked, |own, _| own.ca());

@@ -4,7 +4,6 @@ use std::io;
 use std::ops::Deref;
 
 use crate::client::Client;
-use crate::port::Port;
 use crate::reply::Reply;
 use crate::server::{Server, ServerOptions};
 
@@ -15,28 +14,21 @@ use super::view::View;
 #[derive(Debug)]
 pub struct Node {
     server: Server,
-    bus: Port,
     id: String,
 }
 
 impl Node {
     #[track_caller]
-    pub(super) fn start(bus: Port, options: ServerOptions) -> Self {
+    pub(super) fn start(options: ServerOptions) -> Self {
         let server = options.start();
         let id = server.command(&["CLUSTER", "MYID"]).text().expect("an id");
-        Self { server, bus, id }
+        Self { server, id }
     }
 
     /// Its id: 40 hexadecimal digits.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
-    }
-
-    /// The port of its bus.
-    #[must_use]
-    pub fn bus(&self) -> u16 {
-        self.bus.number()
     }
 
     /// Whether it takes itself for a master. False while it does not run.

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use crate::flavour::Flavour;
 use crate::network::Host;
-use crate::port::Port;
 use crate::server::{KIT, Server, ServerOptions};
 
 use super::{Cluster, Node, slot};
@@ -107,10 +106,8 @@ impl ClusterOptions {
         assert!(self.hosts.is_empty() || self.hosts.len() == count, "a host for each node");
         let options: Vec<_> = (0..count).map(|n| self.node(n)).collect();
         let nodes = thread::scope(|scope| {
-            let starting: Vec<_> = options
-                .into_iter()
-                .map(|(bus, node)| scope.spawn(|| Node::start(bus, node)))
-                .collect();
+            let starting: Vec<_> =
+                options.into_iter().map(|node| scope.spawn(|| Node::start(node))).collect();
             starting.into_iter().map(|node| node.join().expect("a node starts")).collect()
         });
         let cluster = Cluster { nodes };
@@ -119,11 +116,9 @@ impl ClusterOptions {
         cluster
     }
 
-    fn node(&self, n: usize) -> (Port, ServerOptions) {
-        let bus = Port::take();
+    fn node(&self, n: usize) -> ServerOptions {
         let server = Server::of(self.flavour)
-            .with("cluster-enabled yes")
-            .with(format!("cluster-port {}", bus.number()))
+            .as_cluster_node()
             .with(format!("cluster-node-timeout {}", self.node_timeout.as_millis()))
             .with(format!(
                 "cluster-require-full-coverage {}",
@@ -134,7 +129,7 @@ impl ClusterOptions {
             .with(format!("masteruser {KIT}"))
             .with(format!("masterauth {KIT}"));
         let server = self.lines.iter().fold(server, ServerOptions::with);
-        (bus, self.hosts.get(n).into_iter().fold(server, ServerOptions::on))
+        self.hosts.get(n).into_iter().fold(server, ServerOptions::on)
     }
 
     /// Makes one cluster of the nodes. Every node has an epoch of its own and knows its slots
