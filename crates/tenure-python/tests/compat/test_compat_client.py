@@ -167,6 +167,88 @@ def test_a_client_of_asyncio_is_refused_in_the_same_way(
         DistributedLock(refused, why)
 
 
+class _Prefix:
+    """Puts a prefix before each key, as kombu's client does."""
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        return super().execute_command(  # type: ignore[misc]
+            args[0], f"app:{args[1]}", *args[2:], **options
+        )
+
+
+class _Prefixed(_Prefix, redis.Redis):
+    """For threads."""
+
+
+class _PrefixedCluster(_Prefix, redis.RedisCluster):
+    """For threads and a cluster."""
+
+    def __init__(self) -> None:
+        """Connects to nothing."""
+
+
+class _AsyncPrefixed(_Prefix, redis.asyncio.Redis):
+    """For asyncio."""
+
+
+class _AsyncPrefixedCluster(_Prefix, redis.asyncio.RedisCluster):
+    """For asyncio and a cluster."""
+
+
+class _PrefixedSet(redis.Redis):
+    """One command has a prefix."""
+
+    def set(self, name: Any, *args: Any, **options: Any) -> Any:
+        return super().set(f"app:{name}", *args, **options)
+
+
+class _OwnPipeline(redis.Redis):
+    """Pipelines are those of the program."""
+
+    def pipeline(self, transaction: bool = True, shard_hint: Any = None) -> Any:
+        raise NotImplementedError
+
+
+class _Harmless(redis.Redis):
+    """Has more methods, and another way to close."""
+
+    def fetch(self, name: str) -> Any:
+        return self.get(name)
+
+    def close(self) -> None:
+        super().close()
+
+
+@pytest.mark.parametrize(
+    "method, make, lock",
+    [
+        ("execute_command", _Prefixed, Lock),
+        ("execute_command", _PrefixedCluster, Lock),
+        ("execute_command", _AsyncPrefixed, AsyncLock),
+        ("execute_command", lambda: _AsyncPrefixedCluster("h"), AsyncLock),
+        ("set", _PrefixedSet, Lock),
+        ("pipeline", _OwnPipeline, Lock),
+    ],
+)
+def test_a_client_that_may_send_to_other_keys_is_refused(method: str, make: Any, lock: Any) -> None:
+    client = make()
+    with pytest.raises(ValueError, match="tenure.compat cannot use") as error:
+        lock(client, "key")
+    assert f"{type(client).__qualname__}: its method {method} is not" in str(error.value)
+
+
+def test_a_client_that_the_program_has_patched_is_refused() -> None:
+    client = redis.Redis(**NONE)
+    assert url_of(client, False) == "redis://localhost:6379/0"
+    client.execute_command = print  # type: ignore[method-assign]
+    with pytest.raises(ValueError, match="its method execute_command"):
+        url_of(client, False)
+
+
+def test_a_subclass_that_sends_as_redis_py_does_is_carried_over() -> None:
+    assert url_of(_Harmless(**NONE), False) == "redis://localhost:6379/0"
+
+
 def test_fakeredis_is_refused_by_its_name() -> None:
     fakeredis = pytest.importorskip("fakeredis")
     with pytest.raises(ValueError, match=r"tenure.compat cannot use .*fakeredis"):

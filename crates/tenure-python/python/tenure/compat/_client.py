@@ -32,14 +32,23 @@ _TLS_FILES = frozenset({"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"})
 _TLS_CHECKS = frozenset({"ssl_cert_reqs", "ssl_check_hostname", "ssl_min_version"})
 _CARRIED = _OF_CLIENT | _PLACE | _LOGIN | _LIMITS.keys() | _TLS_FILES | _TLS_CHECKS
 
+# What the locks of redis-py and of the guides call, and all that it goes through. A client whose
+# own methods these are may send commands to other keys, or elsewhere.
+_SENDING = frozenset(
+    """__getattribute__ _execute_command _internal_execute_command _send_command_parse_response
+    delete determine_slot eval evalsha execute_command expire get get_encoder keyslot
+    parse_response pexpire pipeline pttl register_script script_load set setnx transaction
+    ttl""".split()
+)
+
 Settings = Mapping[str, Any]
 
 
 def url_of(client: object, is_async: bool) -> str:
     """The URL of the store that the client is for.
 
-    Raises `ValueError` for a client, pool, connection class or setting that cannot be carried over,
-    and names it. The URL has the password in it.
+    Raises `ValueError` for a client, method, pool, connection class or setting that cannot be
+    carried over, and names it. The URL has the password in it.
     """
     # The type, since a mock says of itself that it is an instance of anything.
     kind = type(client)
@@ -47,6 +56,12 @@ def url_of(client: object, is_async: bool) -> str:
     if not issubclass(kind, wanted) or issubclass(kind, pipelines):
         names = " or ".join(_name(each) for each in wanted)
         raise refusal(f"the client {_name(kind)}: it takes a {names}")
+    own = _own_method(kind, wanted) or min(_SENDING & vars(client).keys(), default=None)
+    if own is not None:
+        raise refusal(
+            f"the client {_name(kind)}: its method {own} is not redis-py's, and may send commands "
+            "to other keys"
+        )
     pool = getattr(client, "connection_pool", None)
     known = _urls.get(client)
     if known is not None and known[0] is pool:
@@ -73,6 +88,23 @@ def _classes(is_async: bool) -> tuple[tuple[type, type], tuple[type, ...]]:
 
     pipelines = (blocking.Pipeline, blocking_cluster.ClusterPipeline)
     return (blocking.Redis, blocking_cluster.RedisCluster), pipelines
+
+
+@functools.cache
+def _own_method(kind: type, wanted: tuple[type, type]) -> str | None:
+    """A method for sending commands that is not the one of redis-py's class."""
+    base = next(each for each in wanted if issubclass(kind, each))
+    for name in sorted(_SENDING):
+        theirs = inspect.getattr_static(base, name, None)
+        if theirs is not None and inspect.getattr_static(kind, name) is not theirs:
+            return name
+    return None
+
+
+def call_limit_of(url: str) -> float | None:
+    """The time limit of one call in seconds, if the URL has one."""
+    found = re.search(r"[?&]call_timeout=(\d+)ms", url)
+    return None if found is None else int(found[1]) / 1000
 
 
 def refusal(what: str) -> ValueError:
