@@ -12,7 +12,7 @@ import pytest
 import redis
 import redis.lock
 from places import PATIENCE, Server, until
-from redis.exceptions import LockError, LockNotOwnedError, ResponseError
+from redis.exceptions import DataError, LockError, LockNotOwnedError, ResponseError
 
 from tenure.compat import _stores
 from tenure.compat.redis import Lock
@@ -65,7 +65,14 @@ def test_a_lock_is_acquired_once(client: redis.Redis, kind: Any, name: str) -> N
 
 def test_the_value_of_the_key_is_the_token(client: redis.Redis, kind: Any, name: str) -> None:
     lock = kind(client, name, timeout=10)
-    for token, stored in [("text", b"text"), (b"bytes", b"bytes"), ("ü", "ü".encode())]:
+    tokens: list[tuple[Any, bytes]] = [
+        ("text", b"text"),
+        (b"bytes", b"bytes"),
+        ("ü", "ü".encode()),
+        (5, b"5"),
+        (1.5, b"1.5"),
+    ]
+    for token, stored in tokens:
         assert lock.acquire(token=token)
         assert client.get(name) == lock.local.token == stored
         lock.release()
@@ -74,6 +81,15 @@ def test_the_value_of_the_key_is_the_token(client: redis.Redis, kind: Any, name:
     assert len(lock.local.token) == 32
     lock.release()
     assert lock.local.token is None
+
+
+def test_a_token_that_is_no_text_is_an_error(client: redis.Redis, kind: Any, name: str) -> None:
+    with pytest.raises(DataError, match="bool"):
+        kind(client, name, timeout=10).acquire(token=True)
+    lock = kind(client, 7, timeout=10)
+    with pytest.raises(LockError) as error:
+        lock.release()
+    assert error.value.lock_name == 7  # type: ignore[comparison-overlap]
 
 
 def test_a_client_that_decodes_replies_has_the_same_locks(

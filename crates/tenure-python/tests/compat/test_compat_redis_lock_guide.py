@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import redis
 from places import PATIENCE, until
-from redis.exceptions import LockNotOwnedError
+from redis.exceptions import DataError, LockNotOwnedError
 
 from tenure.compat.redis_lock_guide import (
     RedisLock,
@@ -80,6 +80,39 @@ def test_a_program_with_one_import_changed(client: redis.Redis, name: str) -> No
     assert release_lock(client, name, identifier) is False
     # It may go to the wait that has just ended, and come back.
     until(lambda: not client.exists(name))
+
+
+def test_an_identifier_is_written_as_redis_py_does(client: redis.Redis, name: str) -> None:
+    identifiers: list[tuple[Any, bytes]] = [
+        (5, b"5"),
+        (1.5, b"1.5"),
+        (b"bytes", b"bytes"),
+        (memoryview(b"view"), b"view"),
+        (bytearray(b"array"), b"array"),
+    ]
+    for identifier, stored in identifiers:
+        assert acquire_lock(client, name, identifier, acquire_timeout=1)
+        assert client.get(name) == stored
+        assert extend_lock(client, name, identifier, 60)
+        # Another process has the identifier alone.
+        assert extend_lock(client, name, stored, 1)
+        assert extend_lock(client, name, identifier, 60)
+        assert release_lock(client, name, identifier)
+        assert not client.exists(name)
+    for refused in (True, uuid.uuid4(), None, [1]):
+        for function in (acquire_lock, extend_lock, release_lock):
+            with pytest.raises(DataError, match=type(refused).__name__):
+                function(client, name, refused)  # type: ignore[operator]
+    assert not client.exists(name)
+
+
+def test_a_name_is_written_as_redis_py_does(client: redis.Redis) -> None:
+    number: Any = time.time_ns()
+    with RedisLock(client, number):
+        assert client.exists(str(number))
+        with pytest.raises(TimeoutError, match=str(number)):
+            with RedisLock(client, number, acquire_timeout=0):
+                raise AssertionError("there are two holders")
 
 
 def test_programs_with_the_guides_own_functions_are_excluded(

@@ -19,7 +19,8 @@ from ._stores import AS_IT_IS, Store, store_of
 
 T = TypeVar("T")
 
-Token = Union[str, bytes]
+Token = Union[str, bytes, int, float]
+"""A key or a token; numbers are written out, as redis-py does."""
 
 Steps = Generator[Any, Any, T]
 """Yields operations of Tenure and calls of the client, and is sent their answers."""
@@ -65,12 +66,22 @@ class Claim:
     def __init__(self, client: Any, key: Token, is_async: bool) -> None:
         self.store: Store = store_of(url_of(client, is_async))
         self.client = client
-        self.key = text_of(self.encoded(key))
+        self.key = self.text_of(key)
 
     def encoded(self, value: Token) -> bytes:
-        """A key or a token in the bytes that the client makes of it."""
+        """A key or a token in the bytes that the client makes of it. Raises redis-py's
+        ``DataError`` for other types than redis-py sends."""
         pool = getattr(self.client, "connection_pool", None)
         return bytes((self.client if pool is None else pool).get_encoder().encode(value))
+
+    def text_of(self, value: Token) -> str:
+        """A key or a token as text. Raises `ValueError` if it is no UTF-8."""
+        encoded = self.encoded(value)
+        try:
+            return encoded.decode()
+        except UnicodeDecodeError:
+            message = f"{encoded!r} is no UTF-8: Tenure's keys and tokens are text"
+            raise ValueError(message) from None
 
     def acquiring(
         self,
@@ -87,7 +98,7 @@ class Claim:
         has no end cannot be waited for in line; it is looked at every ``sleep`` seconds.
         """
         yield from self._forget_some()
-        owner = text_of(token)
+        owner = self.text_of(token)
         until = None if wait is None else time.monotonic() + wait
         mismatches = 0
         while True:
@@ -143,7 +154,7 @@ class Claim:
 
     def releasing(self, token: Token) -> Steps[bool]:
         """Gives back what has this token, whichever process acquired it."""
-        owner = text_of(token)
+        owner = self.text_of(token)
         guard = self.store.take(self.key, owner)
         if guard is not None:
             released = yield guard.release()
@@ -156,7 +167,7 @@ class Claim:
 
     def extending(self, token: Token, seconds: float, replace: bool) -> Steps[bool]:
         """Adds seconds to the time that is left of what has this token, or sets it."""
-        owner = text_of(token)
+        owner = self.text_of(token)
         guard = self.store.guard(self.key, owner)
         if guard is not None and guard.held:
             left = guard.remaining
@@ -188,19 +199,7 @@ class Claim:
 
     def guard(self, token: Token) -> Guard | None:
         """The lease with this token, if this process has it."""
-        return self.store.guard(self.key, text_of(token))
-
-
-def text_of(value: Token | memoryview) -> str:
-    """A key or a token as text. Raises `ValueError` if it is no UTF-8."""
-    if isinstance(value, str):
-        return value
-    try:
-        return bytes(value).decode()
-    except UnicodeDecodeError:
-        raise ValueError(
-            f"{bytes(value)!r} is no UTF-8: Tenure's keys and tokens are text"
-        ) from None
+        return self.store.guard(self.key, self.text_of(token))
 
 
 def blocking(steps: Steps[T]) -> T:

@@ -51,7 +51,7 @@ def url_of(client: object, is_async: bool) -> str:
     carried over, and names it. The URL has the password in it.
     """
     # The type, since a mock says of itself that it is an instance of anything.
-    kind = type(client)
+    kind: Any = type(client)
     wanted, pipelines = _classes(is_async)
     if not issubclass(kind, wanted) or issubclass(kind, pipelines):
         names = " or ".join(_name(each) for each in wanted)

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from redis.exceptions import LockNotOwnedError
 
-from ._claim import Claim, Token, text_of
+from ._claim import Claim, Token
 from ._claim import blocking as _run
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ class RedisLock:
 
     def __enter__(self) -> Self:
         if not self.acquire():
-            raise _too_late(text_of(self.lock_name), self.acquire_timeout)
+            raise _too_late(self.lock_name, self.acquire_timeout)
         return self
 
     def __exit__(
@@ -161,7 +161,7 @@ def _new_identifier() -> str:
     return str(uuid.uuid4())
 
 
-def _too_late(key: str, limit: float) -> TimeoutError:
+def _too_late(key: Token, limit: float) -> TimeoutError:
     return TimeoutError(f"the lock on {key!r} was not acquired within {limit} s")
 
 

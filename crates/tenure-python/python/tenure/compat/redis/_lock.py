@@ -9,7 +9,7 @@ from typing import Any
 
 from redis import exceptions
 
-from .._claim import Claim, Steps, Token, text_of
+from .._claim import Claim, Steps, Token
 
 NOT_ACQUIRED = "Unable to acquire lock within the time specified"
 LOST_AT_EXIT = "Lock was unlocked or no longer owned when exiting context manager."
@@ -115,8 +115,8 @@ class Base:
         return token
 
     def _error(self, message: str) -> exceptions.LockError:
-        return exceptions.LockError(message, lock_name=text_of(self.name))
+        return exceptions.LockError(message, lock_name=self.name)
 
     def _not_owned(self, verb: str) -> exceptions.LockNotOwnedError:
         message = f"Cannot {verb} a lock that's no longer owned"
-        return exceptions.LockNotOwnedError(message, lock_name=text_of(self.name))
+        return exceptions.LockNotOwnedError(message, lock_name=self.name)
