@@ -302,6 +302,40 @@ def test_a_token_serves_in_another_lock(client: redis.Redis, kind: Any, name: st
         first.release()
 
 
+@pytest.mark.parametrize("holder", CLASSES)
+def test_a_token_that_holds_the_lock_is_waited_for(
+    client: redis.Redis, kind: Any, holder: Any, name: str
+) -> None:
+    held = holder(client, name, timeout=60)
+    assert held.acquire(token="me")
+    same = kind(client, name, timeout=60, sleep=0.01)
+    assert same.acquire(token="me", blocking=False) is False
+    began = time.monotonic()
+    assert same.acquire(token="me", blocking_timeout=0.2) is False
+    assert time.monotonic() - began >= 0.15
+    got: list[bool] = []
+    thread = threading.Thread(
+        target=lambda: got.append(same.acquire(token="me", blocking_timeout=PATIENCE))
+    )
+    thread.start()
+    thread.join(0.1)
+    assert thread.is_alive(), "there are two holders"
+    held.release()
+    thread.join(PATIENCE)
+    assert got == [True]
+    assert client.get(name) == b"me"
+    same.local.token = "me"
+    same.release()
+
+
+def test_a_token_that_holds_the_lock_is_waited_for_without_a_limit(
+    client: redis.Redis, kind: Any, name: str
+) -> None:
+    assert kind(client, name, timeout=0.3).acquire(token="me")
+    assert kind(client, name, timeout=60, sleep=0.01).acquire(token="me") is True
+    assert client.pttl(name) > 1_000
+
+
 def test_a_lock_with_a_timeout_outlives_its_object(
     client: redis.Redis, kind: Any, name: str
 ) -> None:

@@ -61,6 +61,23 @@ def test_the_signatures_are_those_of_redis_py() -> None:
         assert names(getattr(Lock, verb)) == names(theirs), verb
 
 
+def test_a_token_that_holds_the_lock_is_waited_for(run: Run, kind: Any, name: str) -> None:
+    async def test(client: Any) -> None:
+        held = kind(client, name, timeout=60)
+        assert await held.acquire(token="me")
+        same = kind(client, name, timeout=60, sleep=0.01)
+        assert await same.acquire(token="me", blocking=False) is False
+        assert await same.acquire(token="me", blocking_timeout=0.15) is False
+        waiting = asyncio.create_task(same.acquire(token="me"))
+        done, _ = await asyncio.wait([waiting], timeout=0.1)
+        assert not done, "there are two holders"
+        await held.release()
+        assert await waiting is True
+        await same.release()
+
+    run(test)
+
+
 def test_a_lock_is_acquired_once_and_its_value_is_the_token(
     run: Run, kind: Any, name: str
 ) -> None:

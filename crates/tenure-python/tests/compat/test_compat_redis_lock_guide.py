@@ -82,6 +82,37 @@ def test_a_program_with_one_import_changed(client: redis.Redis, name: str) -> No
     until(lambda: not client.exists(name))
 
 
+def test_an_identifier_that_has_the_lock_does_not_get_it_again(
+    client: redis.Redis, name: str
+) -> None:
+    assert acquire_lock(client, name, "id", 1, 60)
+    for limit in (0.15, 0):
+        assert acquire_lock(client, name, "id", limit, 60) is False
+    assert release_lock(client, name, "id")
+
+
+def test_threads_that_share_an_object_wait_their_turn(client: redis.Redis, name: str) -> None:
+    lock = RedisLock(client, name, acquire_timeout=PATIENCE, lock_timeout=60)
+    inside: list[int] = []
+    done: list[int] = []
+
+    def work(number: int) -> None:
+        with lock:
+            inside.append(number)
+            time.sleep(0.05)
+            assert inside == [number]
+            inside.remove(number)
+        done.append(number)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE)
+    assert sorted(done) == [0, 1, 2]
+    assert not client.exists(name)
+
+
 def test_an_identifier_is_written_as_redis_py_does(client: redis.Redis, name: str) -> None:
     identifiers: list[tuple[Any, bytes]] = [
         (5, b"5"),

@@ -94,33 +94,43 @@ class Claim:
         """Acquires within ``wait`` seconds (``None``: no limit; 0 or less: one try).
 
         The lease lasts for ``timeout`` seconds, and is renewed if ``every`` says how often. Without
-        a timeout it is renewed until the release or the end of the process. A key of others that
-        has no end cannot be waited for in line; it is looked at every ``sleep`` seconds.
+        a timeout it is renewed until the release or the end of the process. Two holders cannot be
+        waited for in line, and are looked at every ``sleep`` seconds: one with the same token, and
+        one of others whose key has no end.
         """
         yield from self._forget_some()
         owner = self.text_of(token)
         until = None if wait is None else time.monotonic() + wait
         mismatches = 0
+        by_looks = False
         while True:
             left = None if until is None else until - time.monotonic()
             try:
-                guard = yield from self._granted(owner, timeout, left, every)
+                # Where the token has the lock, one try looks whether it is free by now.
+                guard = yield from self._granted(owner, timeout, 0 if by_looks else left, every)
             except Mismatch:
                 # A key without an end may have gone between the two looks, once.
                 mismatches += 1
-                if (yield from self._has_no_end()):
-                    mismatches = 0
-                    if left is not None and left <= 0:
-                        return False
-                    yield Pause(sleep if left is None else min(sleep, left))
-                elif mismatches > 1:
+                if not (yield from self._has_no_end()):
+                    if mismatches > 1:
+                        raise
+                    continue
+                mismatches = 0
+                guard, by_looks = None, True
+            except Invalid:
+                # The token has the lock, or an option is wrong: then one try says so again.
+                if by_looks or (left is not None and left <= 0):
                     raise
+                by_looks = True
                 continue
-            if guard is None:
+            if guard is not None:
+                has_timeout = every is None and timeout is not None
+                self.store.keep(self.key, owner, guard, has_timeout)
+                return True
+            if not by_looks or (left is not None and left <= 0):
                 return False
-            has_timeout = every is None and timeout is not None
-            self.store.keep(self.key, owner, guard, has_timeout)
-            return True
+            by_looks = False
+            yield Pause(sleep if left is None else min(sleep, left))
 
     def _forget_some(self) -> Steps[None]:
         """Forgets leases that are over. One that another process has let last longer stays, since
