@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import inspect
 import logging
+import signal
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
 import redis.lock
-from places import PATIENCE, Server, until
+from places import PATIENCE, Server, single, until
 from redis.exceptions import DataError, LockError, LockNotOwnedError, ResponseError
 
 from tenure.compat import _stores
@@ -472,6 +474,26 @@ def test_a_server_that_is_away_is_the_error_of_redis_py() -> None:
     client = redis.Redis(port=1, socket_timeout=0.2, socket_connect_timeout=0.2)
     with pytest.raises(redis.exceptions.ConnectionError):
         Lock(client, "key", timeout=10).acquire()
+
+
+def test_a_server_that_hangs_is_an_error_after_the_socket_timeout(
+    tmp_path: Path, name: str
+) -> None:
+    with single("redis", tmp_path) as server:
+        client = redis.Redis(port=server.port, socket_timeout=0.5)
+        held = Lock(client, name, timeout=60)
+        assert held.acquire()
+        server.process.send_signal(signal.SIGSTOP)
+        for call in (
+            lambda: held.extend(60),
+            lambda: Lock(client, f"{name}:2", timeout=60).acquire(),
+            lambda: Lock(client, f"{name}:2").acquire(blocking=False),
+            held.release,
+        ):
+            began = time.monotonic()
+            with pytest.raises(redis.exceptions.ConnectionError):
+                call()
+            assert time.monotonic() - began < 4, "it waits for Tenure's own limit of 5 s"
 
 
 def test_a_key_of_another_type_is_an_error(client: redis.Redis, name: str) -> None:

@@ -16,9 +16,12 @@ from itertools import islice
 from .. import _tenure
 from .._errors import Error
 from .._options import MUTEX_NAMES, chosen
+from ._client import call_limit_of
 
 # Time in seconds for all that is done at the end of the process.
 _AT_EXIT = 5.0
+# The limit in seconds of a call with all its tries.
+_STORE_TIMEOUT = 5.0
 # How many leases are kept before those that are over are looked for, a few at each acquire.
 _MANY = 64
 _FEW = 2
@@ -32,7 +35,7 @@ class Store:
     """The locks of one URL, for this process."""
 
     def __init__(self, url: str) -> None:
-        self.native = _tenure.connect_later(url, None)
+        self.native = _tenure.connect_later(url, _store_timeout(url))
         # The leases by key and token, and whether each has a timeout.
         self.held: dict[tuple[str, str], tuple[_tenure.Guard, bool]] = {}
         self.has_granted = False
@@ -96,6 +99,12 @@ class Store:
                 self.native.close(max(0.0, until - time.monotonic())).wait()
             except Error:
                 pass
+
+
+def _store_timeout(url: str) -> float | None:
+    """The time for all tries of a call: that of the client for one, if it is shorter than 5 s."""
+    limit = call_limit_of(url)
+    return None if limit is None else min(limit, _STORE_TIMEOUT)
 
 
 _stores: dict[tuple[int, str], Store] = {}
