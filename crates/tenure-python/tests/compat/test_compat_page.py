@@ -9,11 +9,15 @@ import sys
 from pathlib import Path
 
 import pytest
-from places import PATIENCE, Server
+import redis
+from places import PATIENCE, Server, single
 
 import tenure
+from tenure.compat.redis import Lock
+from tenure.compat.redis_lock_guide import acquire_lock, release_lock
 
-PAGE = Path(__file__).resolve().parents[4] / "docs" / "change-one-import.md"
+ROOT = Path(__file__).resolve().parents[4]
+PAGE = ROOT / "docs" / "change-one-import.md"
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
 PRINTED = [
     "token True\n",
@@ -42,3 +46,27 @@ def test_a_program_of_the_page_runs(server: Server, number: int, tmp_path: Path)
 
 def test_each_program_of_the_page_is_run() -> None:
     assert len(BLOCKS) == len(PRINTED)
+
+
+@pytest.mark.parametrize("flavour", ["redis", "valkey"])
+def test_the_rights_of_the_page_suffice(flavour: str, tmp_path: Path) -> None:
+    safety = (ROOT / "SAFETY.md").read_text()
+    listed = re.search(r"^user tenure on >PASSWORD (.*?)^```", safety, re.MULTILINE | re.DOTALL)
+    more = re.search(r"and `(\+[a-z +]+)` besides", PAGE.read_text())
+    assert listed and more
+    with single(flavour, tmp_path) as server, redis.Redis(port=server.port) as root:
+        rights = [*listed[1].split(), *more[1].split()]
+        root.execute_command("ACL", "SETUSER", "tenure", "on", ">secret", *rights)
+        with redis.Redis(port=server.port, username="tenure", password="secret") as client:
+            with Lock(client, "jobs:1", timeout=60) as lock:
+                assert lock.owned() and lock.locked()
+                # Longer, shorter, and longer again by the value alone.
+                for seconds in (90, 30, 60):
+                    assert lock.extend(seconds, replace_ttl=True)
+                assert not acquire_lock(client, "jobs:1", "other", acquire_timeout=0.1)
+            with Lock(client, "jobs:2"):
+                assert root.pttl("jobs:2") > 0
+            root.set("jobs:3", "theirs")
+            assert not acquire_lock(client, "jobs:3", "ours", acquire_timeout=0.1)
+            root.set("jobs:4", "ours")
+            assert release_lock(client, "jobs:4", "ours")

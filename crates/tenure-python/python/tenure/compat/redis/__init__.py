@@ -11,7 +11,8 @@ Signature, results and exceptions are redis-py's, and the key has the token as i
 kinds of locks exclude each other. These differ:
 
 - Callers wait in line, first come, first served, and are told when the lock is free. ``sleep`` is
-  the time between two looks at a lock of redis-py that has no timeout, and has no other use.
+  the time between two looks at a lock of redis-py that has no timeout, or that the same token has,
+  and has no other use.
 - Without a timeout the lease is 30 s long and renewed until the release or the end of the process.
   redis-py's key would stay for ever after a crash.
 - A client that Tenure cannot connect like is refused by the constructor, with `ValueError`.
