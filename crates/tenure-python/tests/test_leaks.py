@@ -1,10 +1,14 @@
-"""Nothing grows: memory and descriptors stay as they are, however often a lock is taken."""
+"""Nothing grows: memory and descriptors stay as they are, however often a lock is taken. Each test
+runs in a process of its own, since those of other tests are closed a little later."""
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import os
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +24,32 @@ ROUNDS = 100_000 if os.environ.get("TENURE_TORTURE") else 5_000
 WARM_UP = 2_000
 # KiB by which a process may grow all the same, since its allocators keep what they have once had.
 SLACK = 1_500
+
+
+ALONE = "TENURE_TEST_ALONE"
+
+
+def alone(test: Callable[..., None]) -> Callable[..., None]:
+    """Runs the test in a process of its own."""
+
+    @functools.wraps(test)
+    def in_its_process(**fixtures: Any) -> None:
+        if os.environ.get(ALONE):
+            return test(**fixtures)
+        name, _, _ = os.environ["PYTEST_CURRENT_TEST"].rpartition(" ")
+        ran = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", name],
+            cwd=Path(__file__).parents[1],
+            env={**os.environ, ALONE: "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert ran.returncode == 0, ran.stdout
+        assert "1 passed" in ran.stdout
+        return None
+
+    return in_its_process
 
 
 @dataclass
@@ -66,6 +96,7 @@ async def stays_flat_meanwhile(rounds: Callable[[int], Awaitable[object]]) -> No
 
 
 @pytest.mark.stores("memory", "sqlite", "redis")
+@alone
 def test_threads_leak_nothing(url: str, key: str) -> None:
     lock = tenure.connect(url).mutex(key)
 
@@ -79,6 +110,7 @@ def test_threads_leak_nothing(url: str, key: str) -> None:
 
 @pytest.mark.stores("memory", "sqlite", "redis")
 @pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+@alone
 def test_asyncio_leaks_nothing(run: Callable[..., Any], url: str, key: str) -> None:
     lock = tenure.aio.connect(url).mutex(key)
 
@@ -90,6 +122,7 @@ def test_asyncio_leaks_nothing(run: Callable[..., Any], url: str, key: str) -> N
     run(stays_flat_meanwhile(rounds))
 
 
+@alone
 def test_refusals_leak_nothing() -> None:
     locks = tenure.connect("memory:")
     lock = locks.mutex("k", wait=0)
@@ -104,6 +137,7 @@ def test_refusals_leak_nothing() -> None:
         stays_flat(rounds)
 
 
+@alone
 def test_forgotten_guards_leak_nothing() -> None:
     locks = tenure.connect("memory:")
 
@@ -114,6 +148,7 @@ def test_forgotten_guards_leak_nothing() -> None:
     stays_flat(rounds)
 
 
+@alone
 def test_cancelled_waits_leak_nothing() -> None:
     locks = tenure.aio.connect("memory:")
 
@@ -129,6 +164,7 @@ def test_cancelled_waits_leak_nothing() -> None:
     asyncio.run(stays_flat_meanwhile(rounds))
 
 
+@alone
 def test_loops_leak_nothing() -> None:
     locks = tenure.aio.connect("memory:")
 
