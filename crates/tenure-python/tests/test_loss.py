@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from typing import Any
@@ -80,6 +81,28 @@ async def test_a_cancellation_from_outside_stays_one(store: Store) -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert not await store.aio.mutex("k").held_by_anyone()
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="cancellations are not counted there")
+async def test_a_cancellation_that_meets_the_end_of_a_lost_scope_is_not_swallowed(
+    store: Store,
+) -> None:
+    reached = []
+
+    async def work() -> None:
+        async with store.aio.mutex("k"):
+            store.world.lose("k")
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                # The body ends as if nothing had been, and somebody cancels it meanwhile.
+                asyncio.get_running_loop().call_soon(task.cancel)
+        reached.append("behind the scope")
+
+    task = asyncio.create_task(work())
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert reached == []
 
 
 @pytest.mark.parametrize("options", [{"on_lost": "ignore"}, {"raise_on_lost": False}])

@@ -72,12 +72,11 @@ def verdict(
 ) -> LockLost | None:
     """The error to raise after the body, which ended with `body`. `released` is the answer to the
     release, ``None`` if there was none."""
-    keys = guard.keys
     if lost is None and released in ("gone", "others"):
         lost = LockLost(
-            f"hold {keys[0]!r}: the lock is lost: the store no longer has it (it was forced, or "
-            "the store forgot it); stop the work it protects",
-            keys[0],
+            f"hold {guard.keys[0]!r}: the lock is lost: the store no longer has it (it was "
+            "forced, or the store forgot it); stop the work it protects",
+            guard.keys[0],
         )
     if lost is None:
         return None
@@ -90,7 +89,7 @@ def verdict(
             first.__context__ = lost
         return None
     if on_lost == "ignore":
-        log.warning("the lock on %s had been lost before its work was done: %s", keys, lost)
+        log.warning("the lock on %s had been lost before its work was done: %s", guard.keys, lost)
         return None
     return lost
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from . import _scope, _tenure
 from ._data import Inspection, LastRun, Leader
 from ._errors import Busy, Error, Invalid, LockLost
+from ._lease import Lease
 from ._locked import F, decorator
 from ._options import MUTEX_NAMES, OnLost, Seconds, chosen, count, several
 
@@ -24,7 +25,7 @@ T = TypeVar("T")
 Page = list[tuple[str, Inspection]]
 
 
-class Guard:
+class Guard(Lease):
     """A lock that is held, until `release`, the end of its scope, or a loss.
 
     A guard that is forgotten is released when it is collected. It may be used by every thread.
@@ -39,57 +40,7 @@ class Guard:
     'released'
     """
 
-    __slots__ = ("_native",)
-
-    def __init__(self, native: _tenure.Guard) -> None:
-        self._native = native
-
-    def __repr__(self) -> str:
-        native = self._native
-        return f"<tenure.Guard {native.keys} fences={native.fences} remaining={native.remaining}>"
-
-    @property
-    def key(self) -> str:
-        """The key; of several keys the first in their order."""
-        return self._native.keys[0]
-
-    @property
-    def keys(self) -> list[str]:
-        """The keys, sorted, each once."""
-        return self._native.keys
-
-    @property
-    def fence(self) -> int:
-        """The fencing token: it only grows from grant to grant. A resource that refuses a smaller
-        one than it has seen refuses every holder that comes too late. Several keys have `fences`.
-        """
-        return self._native.fence
-
-    @property
-    def fences(self) -> dict[str, int]:
-        """The fencing token of each key."""
-        return self._native.fences
-
-    @property
-    def owner(self) -> str:
-        """The owner value of this grant."""
-        return self._native.owner
-
-    @property
-    def remaining(self) -> float:
-        """Seconds until the deadline, if nothing is renewed; 0 once the lock is lost or given
-        back."""
-        return self._native.remaining
-
-    @property
-    def held(self) -> bool:
-        """Whether the lock is still guaranteed."""
-        return self._native.held
-
-    def check(self) -> None:
-        """Raises `LockLost` if the lock is no longer guaranteed. It asks the clock, not the store,
-        and takes less than a microsecond."""
-        self._native.check()
+    __slots__ = ()
 
     def wait_lost(self) -> str:
         """Blocks until the lock is lost or given back, and answers why."""

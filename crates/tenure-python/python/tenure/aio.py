@@ -37,6 +37,7 @@ from ._errors import (
     StoreRefused,
     StoreUnavailable,
 )
+from ._lease import Lease
 from ._locked import F
 from ._loop import Bridge, bridge
 from ._loop import run as _run
@@ -81,7 +82,7 @@ class Lost:
         return _run(self._native.lost()).__await__()
 
 
-class Guard:
+class Guard(Lease):
     """A lock that is held, until `release`, the end of its scope, or a loss.
 
     A guard that is forgotten is released when it is collected.
@@ -96,64 +97,12 @@ class Guard:
     'released'
     """
 
-    __slots__ = ("_native",)
-
-    def __init__(self, native: _tenure.Guard) -> None:
-        self._native = native
-
-    def __repr__(self) -> str:
-        native = self._native
-        return (
-            f"<tenure.aio.Guard {native.keys} fences={native.fences} remaining={native.remaining}>"
-        )
-
-    @property
-    def key(self) -> str:
-        """The key; of several keys the first in their order."""
-        return self._native.keys[0]
-
-    @property
-    def keys(self) -> list[str]:
-        """The keys, sorted, each once."""
-        return self._native.keys
-
-    @property
-    def fence(self) -> int:
-        """The fencing token: it only grows from grant to grant. A resource that refuses a smaller
-        one than it has seen refuses every holder that comes too late. Several keys have `fences`.
-        """
-        return self._native.fence
-
-    @property
-    def fences(self) -> dict[str, int]:
-        """The fencing token of each key."""
-        return self._native.fences
-
-    @property
-    def owner(self) -> str:
-        """The owner value of this grant."""
-        return self._native.owner
-
-    @property
-    def remaining(self) -> float:
-        """Seconds until the deadline, if nothing is renewed; 0 once the lock is lost or given
-        back."""
-        return self._native.remaining
-
-    @property
-    def held(self) -> bool:
-        """Whether the lock is still guaranteed."""
-        return self._native.held
+    __slots__ = ()
 
     @property
     def lost(self) -> Lost:
         """Awaited, it ends when the lock is lost or given back, and answers why."""
         return Lost(self._native)
-
-    def check(self) -> None:
-        """Raises `LockLost` if the lock is no longer guaranteed. It asks the clock, not the store,
-        and takes less than a microsecond."""
-        self._native.check()
 
     async def extend_to(self, span: Seconds) -> None:
         """Makes the lease last for so long from now on. Raises `LockLost`, `Invalid` or the store's
@@ -205,11 +154,15 @@ class _Scope:
         self.number: int | None = None
         if on_lost == "cancel":
             self.bridge: Bridge = bridge()
-            self.cancels = task.cancelling() if hasattr(task, "cancelling") else 0
+            self.cancels = self._cancellations()
             self.number = self.bridge.watch(guard._native.lost(), self._cancel)
             if self.number is None:
                 # It was lost before the scope began.
                 self._cancel()
+
+    def _cancellations(self) -> int:
+        """The cancellations of the task that nobody took back; CPython 3.10 does not count them."""
+        return self.task.cancelling() if hasattr(self.task, "cancelling") else 0
 
     def _cancel(self) -> None:
         self.number = None
@@ -250,7 +203,9 @@ class _Scope:
             try:
                 await asyncio.sleep(0)
             except asyncio.CancelledError:
-                pass
+                if self._cancellations() > self.cancels:
+                    # Another one, from outside.
+                    raise
         return is_last and isinstance(body, asyncio.CancelledError)
 
 
