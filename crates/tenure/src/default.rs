@@ -1,6 +1,9 @@
 //! The default store of a program: set once by the program, or found in the environment at the
 //! first use. It is never opened before that.
 
+#[cfg(feature = "testing")]
+pub(crate) mod entered;
+
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError};
@@ -50,7 +53,7 @@ impl Default {
 /// The environment is read at the first use only; concurrent first uses share one opening, and one
 /// that failed is tried again at the next use. A forked process opens its own store at its own
 /// first use; if its parent has called [`set_default`], it must call that as well, or is refused
-/// with [`ErrorKind::Forked`].
+/// with [`ErrorKind::Forked`]. A test enters a store of its own: see the module `testing`.
 ///
 /// ```
 /// # async fn rebuild() {}
@@ -166,6 +169,10 @@ pub fn set_default(locks: Locks) {
 /// # Ok(()) }
 /// ```
 pub async fn default_locks() -> Result<Locks> {
+    #[cfg(feature = "testing")]
+    if let Some(locks) = entered::locks() {
+        return Ok(locks);
+    }
     let cell = OfProcess::new(Arc::clone(&DEFAULT.get().locks()));
     let locks = of_process(cell.get_or_try_init(|| async {
         // The environment may name another store than the one that the parent has set.

@@ -21,6 +21,29 @@
 //! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(f()).unwrap();
 //! ```
 //!
+//! # Programs that use the default store
+//!
+//! Code that calls [`tenure::mutex`](crate::mutex) or has a `#[tenure::locked]` function finds the
+//! world that the test has entered, and tests that run at the same time do not meet:
+//!
+//! ```
+//! # async fn f() -> tenure::Result<()> {
+//! use tenure::testing::World;
+//!
+//! async fn rebuild_index() -> tenure::Result<bool> {
+//!     let done = tenure::mutex("index").try_run(|_lease| async { tenure::ok(()) }).await?;
+//!     Ok(done.is_some())
+//! }
+//!
+//! let world = World::new();
+//! let _entered = world.enter();
+//! assert!(rebuild_index().await?, "nobody else is at it");
+//! let _busy = world.busy("index");
+//! assert!(!rebuild_index().await?, "somebody else is");
+//! # Ok(()) }
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(f()).unwrap();
+//! ```
+//!
 //! # With tokio's paused clock
 //!
 //! `tokio::time::pause` and `start_paused` stop tokio's clock, not Tenure's. Tokio moves a paused
@@ -61,6 +84,7 @@ use crate::runtime::{self, Runtime, random_u32};
 use crate::store::{Memory, Store};
 use crate::types::{Claim, Fence, Key, Label, Owner, TTL_MAX};
 
+pub use crate::default::entered::{Entered, Scope};
 pub use clock::Clock;
 use faults::Faulty;
 
@@ -116,6 +140,44 @@ impl World {
     pub fn another(&self) -> Locks {
         let store = Arc::clone(&self.store) as Arc<dyn Store>;
         Locks::over(store, Arc::clone(&self.runtime), LocksOptions::default())
+    }
+
+    /// Makes this world the default store on this thread, until the answer is dropped: what
+    /// [`mutex`](crate::mutex) and its siblings, [`default_locks`](crate::default_locks) and
+    /// `#[tenure::locked]` use. It goes before [`set_default`](crate::set_default) and the
+    /// environment, and the last world that was entered counts.
+    ///
+    /// A test of `#[tokio::test]` and the tasks that it spawns run on one thread. With
+    /// `flavor = "multi_thread"` use [`scope`](Self::scope) for each task, and in a thread that the
+    /// program starts enter the world there.
+    ///
+    /// ```
+    /// # use tenure::testing::World;
+    /// let world = World::new();
+    /// let _entered = world.enter();
+    /// // ... code that calls tenure::mutex("report")
+    /// ```
+    pub fn enter(&self) -> Entered {
+        Entered::new(self.locks.clone())
+    }
+
+    /// Runs `work` with this world as its default store, on whatever thread it is polled. A task
+    /// that `work` spawns is not in the world: give it a scope of its own.
+    ///
+    /// # Cancel safety
+    /// That of `work`.
+    ///
+    /// # Examples
+    /// ```
+    /// # async fn f() {
+    /// # use tenure::testing::World;
+    /// let world = World::new();
+    /// let task = world.scope(async { tenure::mutex("report").try_acquire().await });
+    /// let guard = tokio::spawn(task).await;
+    /// # drop(guard); }
+    /// ```
+    pub fn scope<F: Future>(&self, work: F) -> Scope<F> {
+        Scope::new(self.locks.clone(), work)
     }
 
     /// Lets somebody else hold `key`, under the label `somebody else`, until the answer is

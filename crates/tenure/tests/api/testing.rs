@@ -202,3 +202,65 @@ impl From<tenure::Error> for Trouble {
         Self::Lock
     }
 }
+
+/// Code of a program that names no store.
+#[tenure::locked("report")]
+async fn fence_of_report() -> tenure::Result<Option<u64>> {
+    let seen = tenure::default_locks().await?.mutex("report").inspect().await?;
+    Ok(seen.holders.first().map(|holder| holder.fence.get()))
+}
+
+#[tokio::test]
+async fn a_test_that_enters_a_world_does_not_meet_the_default_store_of_others() {
+    let (world, other) = (World::new(), World::new());
+    let _busy = other.busy("report");
+    let _entered = world.enter();
+    let fence = within("a free lock", fence_of_report()).await.expect("granted");
+    assert!(fence.is_some(), "it was held in this world");
+    // A task of this thread is in it as well.
+    let spawned = within("a task", tokio::spawn(fence_of_report())).await.expect("no panic");
+    assert!(spawned.expect("granted") > fence);
+    // The last world counts, and the first one again after it.
+    let inner = other.enter();
+    assert!(tenure::mutex("report").try_acquire().await.expect("a look").is_none());
+    drop(inner);
+    assert!(tenure::mutex("report").try_acquire().await.expect("a look").is_some());
+}
+
+#[tokio::test]
+async fn worlds_are_left_in_any_order() {
+    let (first, second) = (World::new(), World::new());
+    let (entered, later) = (first.enter(), second.enter());
+    let _busy = second.busy("report");
+    drop(entered);
+    assert!(tenure::mutex("report").try_acquire().await.expect("a look").is_none(), "the second");
+    drop(later);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_scope_takes_its_world_along_to_every_thread() {
+    let worlds: Vec<_> = (0..16).map(|_| World::new()).collect();
+    let tasks = worlds.iter().map(|world| {
+        let work = world.scope(async {
+            for _ in 0..50 {
+                let guard = tenure::mutex("one key").try_acquire().await.expect("a look");
+                let guard = guard.expect("each world has its own key");
+                tokio::task::yield_now().await;
+                guard.release().await.expect("released");
+            }
+        });
+        tokio::spawn(work)
+    });
+    for task in tasks.collect::<Vec<_>>() {
+        within("a task", task).await.expect("no panic");
+    }
+}
+
+#[test]
+fn blocking_code_finds_the_world_of_its_thread() {
+    let world = World::new();
+    let _entered = world.enter();
+    let guard = tenure::blocking::mutex("report").try_acquire().expect("a look").expect("free");
+    assert!(world.try_busy("report").is_none(), "it is held in this world");
+    guard.release().expect("released");
+}
