@@ -89,7 +89,7 @@ pub(crate) struct JobArgs {
     /// A line for sh, run after CMD has ended because the lock was lost, for at most 30s
     #[arg(long, value_name = "SHELL LINE")]
     pub(crate) on_lost_exec: Option<OsString>,
-    /// The holder's name for others [default: host:pid:CMD]
+    /// The holder's name for others [default: NAME (USER@HOST, pid N)]
     #[arg(long, value_name = "TEXT")]
     pub(crate) label: Option<String>,
     /// Write the result into this file, as one line of JSON. A file is replaced as a whole; to a
@@ -214,7 +214,7 @@ pub(crate) struct ElectArgs {
     /// A fixed owner value instead of a random one
     #[arg(long, value_name = "VALUE")]
     pub(crate) owner: Option<String>,
-    /// The leader's name for others [default: host:pid:CMD]
+    /// The leader's name for others [default: NAME (USER@HOST, pid N)]
     #[arg(long, value_name = "TEXT")]
     pub(crate) label: Option<String>,
     /// Tell errors only

@@ -31,6 +31,7 @@ mod hold;
 mod inspect;
 mod job;
 mod keys;
+mod label;
 mod limits;
 mod line;
 mod link;

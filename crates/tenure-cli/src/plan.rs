@@ -15,6 +15,7 @@ use crate::duration::show;
 use crate::exit::{Exit, Refusal};
 use crate::health::Check;
 use crate::keys::{Keys, Named};
+use crate::label;
 use crate::lock::{Lock, Part};
 use crate::nested;
 use crate::output::{Level, Output};
@@ -100,7 +101,7 @@ impl Plan {
             } else {
                 args.wait.or(args.retry.map(|n| args.retry_delay.saturating_mul(n)))
             },
-            label: job.label.as_deref().map_or_else(|| label_of(&cmd), Label::new),
+            label: job.label.as_deref().map_or_else(|| label::of(&cmd), Label::new),
             output: Output(match (job.quiet, job.verbose) {
                 (true, _) => Level::Quiet,
                 (_, true) => Level::Verbose,
@@ -238,12 +239,6 @@ fn nested(key: &Key, part: Part) -> String {
         key.as_str(),
         nested::VARIABLE
     )
-}
-
-fn label_of(cmd: &Cmd) -> Label {
-    let uname = rustix::system::uname();
-    let host = uname.nodename().to_string_lossy();
-    Label::new(format!("{host}:{}:{}", std::process::id(), cmd.name()))
 }
 
 #[cfg(test)]

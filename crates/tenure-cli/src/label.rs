@@ -1,0 +1,201 @@
+//! The label of a run, as others see its holder: `NAME (USER@HOST, pid N)`. It names the script
+//! where CMD is an interpreter. It never shows arguments, which may be secret.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use tenure::Label;
+
+use crate::command::Cmd;
+use crate::users;
+
+/// The longest name in a label, in characters.
+const NAME_MAX: usize = 60;
+/// The programs whose first argument without a dash is a script.
+const INTERPRETERS: [&str; 8] =
+    ["python", "perl", "ruby", "node", "php", "lua", "Rscript", "tclsh"];
+/// The shells.
+const SHELLS: [&str; 8] = ["sh", "bash", "dash", "ash", "zsh", "ksh", "mksh", "fish"];
+
+/// The parts of a label in one of the forms that Tenure makes.
+#[allow(dead_code, reason = "a view of the locks reads them")]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Parts<'a> {
+    /// The script or program.
+    pub(crate) name: &'a str,
+    /// `None` in the library's form, which has none.
+    pub(crate) user: Option<&'a str>,
+    pub(crate) host: &'a str,
+    /// As the holder's own host counts.
+    pub(crate) pid: u32,
+}
+
+/// The parts of `NAME (USER@HOST, pid N)`, the command's form, or of `host:pid:program`, the
+/// library's. `None` for a label that a user has chosen.
+#[allow(dead_code, reason = "a view of the locks reads them")]
+pub(crate) fn parse(label: &str) -> Option<Parts<'_>> {
+    of_command(label).or_else(|| of_library(label))
+}
+
+fn of_command(label: &str) -> Option<Parts<'_>> {
+    let (name, rest) = label.strip_suffix(')')?.rsplit_once(" (")?;
+    let (who, pid) = rest.rsplit_once(", pid ")?;
+    let (user, host) = who.rsplit_once('@')?;
+    let parts = Parts { name, user: Some(user), host, pid: pid.parse().ok()? };
+    [name, user, host].iter().all(|part| !part.is_empty()).then_some(parts)
+}
+
+fn of_library(label: &str) -> Option<Parts<'_>> {
+    let mut parts = label.splitn(3, ':');
+    let (host, pid, name) = (parts.next()?, parts.next()?, parts.next()?);
+    let whole = !host.is_empty() && !host.contains(' ') && !name.is_empty();
+    Some(Parts { name, user: None, host, pid: pid.parse().ok()? }).filter(|_| whole)
+}
+
+/// The label of a run of `cmd` by this process.
+pub(crate) fn of(cmd: &Cmd) -> Label {
+    let uname = rustix::system::uname();
+    let host = uname.nodename().to_string_lossy();
+    let user = rustix::process::geteuid().as_raw();
+    let user = users::login(user).unwrap_or_else(|| user.to_string());
+    let name: String = name_of(cmd.words()).chars().take(NAME_MAX).collect();
+    Label::new(format!("{name} ({user}@{host}, pid {})", std::process::id()))
+}
+
+/// The name of the script that these words run, or of the program.
+fn name_of(words: &[OsString]) -> String {
+    let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
+    let Some((program, arguments)) = words.split_first() else { return String::new() };
+    let program = base(program);
+    let plain = program.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
+    let arguments = arguments.iter().map(AsRef::as_ref);
+    let script = if SHELLS.contains(&program.as_str()) {
+        of_shell(arguments)
+    } else if INTERPRETERS.contains(&plain) {
+        of_interpreter(arguments)
+    } else {
+        None
+    };
+    script.unwrap_or(program)
+}
+
+fn of_shell<'a>(mut arguments: impl Iterator<Item = &'a str>) -> Option<String> {
+    let mut is_line = false;
+    loop {
+        let word = arguments.next()?;
+        let flags = word.strip_prefix(['-', '+']).filter(|flags| !flags.is_empty());
+        match flags {
+            // "--" ends the options; the long ones of a shell have no "c" that counts.
+            Some(flags) if flags.starts_with('-') => {}
+            Some(flags) => {
+                is_line |= word.starts_with('-') && flags.contains('c');
+                // The name of the shell's option follows.
+                if flags.ends_with(['o', 'O']) {
+                    arguments.next();
+                }
+            }
+            None if is_line => return first_command(word),
+            None => return Some(base(word)),
+        }
+    }
+}
+
+/// The first program in a line for a shell, without what stands around it.
+fn first_command(line: &str) -> Option<String> {
+    let is_assignment = |word: &&str| {
+        let name = word.split_once('=').map(|(name, _)| name);
+        name.is_some_and(|name| name.chars().all(|c| c.is_alphanumeric() || c == '_'))
+    };
+    let mut words =
+        line.split_whitespace().skip_while(|word| is_assignment(word) || *word == "exec");
+    let word = words.next()?.trim_end_matches([';', '&', '|', ')']);
+    let is_name = |c: char| c.is_alphanumeric() || "-_./+".contains(c);
+    // Anything else, such as a quoted word, is more than a name.
+    (!word.is_empty() && word.chars().all(is_name)).then(|| base(word))
+}
+
+fn of_interpreter<'a>(mut arguments: impl Iterator<Item = &'a str>) -> Option<String> {
+    loop {
+        match arguments.next()? {
+            // A module.
+            "-m" => return arguments.next().map(str::to_owned),
+            "-c" | "-e" | "-E" | "-p" | "-r" | "-" => return None,
+            "-W" | "-X" | "-I" => drop(arguments.next()),
+            word if word.starts_with('-') => {}
+            word => return Some(base(word)),
+        }
+    }
+}
+
+fn base(path: &str) -> String {
+    let name = Path::new(path).file_name();
+    name.map_or_else(|| path.to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(line: &[&str]) -> String {
+        name_of(&line.iter().map(OsString::from).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn the_script_is_named_and_not_its_interpreter() {
+        for (line, expected) in [
+            (&["/opt/nightly.sh", "--all"][..], "nightly.sh"),
+            (&["sh", "/opt/nightly.sh"], "nightly.sh"),
+            (&["bash", "-eu", "-o", "pipefail", "--", "./nightly.sh", "x"], "nightly.sh"),
+            (&["/bin/bash", "-lc", "exec /opt/nightly.sh --all"], "nightly.sh"),
+            (&["sh", "-c", "A=1 nightly.sh; rm x"], "nightly.sh"),
+            (&["sh", "-c", "sleep 600"], "sleep"),
+            (&["python3.12", "-u", "-W", "error", "/opt/report.py"], "report.py"),
+            (&["python", "-m", "report.daily"], "report.daily"),
+            (&["node", "report.js"], "report.js"),
+            (&["backup", "x"], "backup"),
+        ] {
+            assert_eq!(name(line), expected, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn a_line_that_is_no_name_is_not_shown() {
+        for (line, expected) in [
+            (&["sh", "-c", "\"$SECRET\" x"][..], "sh"),
+            (&["sh", "-c", "TOKEN=secret"], "sh"),
+            (&["python3", "-c", "print('secret')"], "python3"),
+            (&["perl", "-e", "secret"], "perl"),
+            (&["sh"], "sh"),
+        ] {
+            assert_eq!(name(line), expected, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn the_forms_of_tenure_are_parsed_and_no_others() {
+        let parts = |name, user, host, pid| Some(Parts { name, user, host, pid });
+        for (label, expected) in [
+            ("nightly.sh (root@db1, pid 123)", parts("nightly.sh", Some("root"), "db1", 123)),
+            ("a (b) (x@y.org@db1, pid 7)", parts("a (b)", Some("x@y.org"), "db1", 7)),
+            ("db1:123:worker", parts("worker", None, "db1", 123)),
+            ("db1:123:a:b", parts("a:b", None, "db1", 123)),
+            ("nightly.sh", None),
+            ("nightly.sh (root@db1, pid x)", None),
+            ("nightly.sh (root@db1)", None),
+            ("at 12:30:00", None),
+            ("", None),
+        ] {
+            assert_eq!(parse(label), expected, "{label}");
+        }
+    }
+
+    #[test]
+    fn a_label_of_ours_is_parsed_back_and_never_cut() {
+        let name = "x".repeat(500);
+        let cmd = Cmd::find(vec!["sh".into(), name.into()], None).expect("there is a shell");
+        let label = of(&cmd);
+        let parts = parse(label.as_str()).expect("the form is ours");
+        assert_eq!(parts.name, "x".repeat(NAME_MAX));
+        assert_eq!(parts.pid, std::process::id());
+    }
+}
