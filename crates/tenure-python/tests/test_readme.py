@@ -16,7 +16,12 @@ from tenure import _errors, _options
 
 PACKAGE = Path(__file__).parents[1]
 SOURCES = str(Path(tenure.__file__).parents[1])
-DOCUMENTS = {"README.md": PACKAGE.parents[1] / "README.md", "package": PACKAGE / "README.md"}
+ROOT = PACKAGE.parents[1]
+DOCUMENTS = {
+    "README.md": ROOT / "README.md",
+    "package": PACKAGE / "README.md",
+    "tutorial": ROOT / "docs" / "tutorial.md",
+}
 
 
 def blocks(name: str) -> list[str]:
@@ -49,7 +54,7 @@ def test_a_block_runs(name: str, number: int, tmp_path: Path) -> None:
     assert not ran.stderr
 
 
-def test_both_documents_have_blocks() -> None:
+def test_each_document_has_blocks() -> None:
     assert {name for name, _ in BLOCKS} == set(DOCUMENTS)
     assert len(BLOCKS) >= 8
 

@@ -24,6 +24,16 @@ pub mod readme {}
 #[doc = include_str!("../../../DESIGN.md")]
 pub mod design {}
 
+/// The Rust blocks of the page on mutexes.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/kinds/mutex.md")]
+pub mod mutex {}
+
+/// The Rust blocks of the tutorial.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/tutorial.md")]
+pub mod tutorial {}
+
 /// The Rust blocks of the page on read-write locks.
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/kinds/rwlock.md")]

@@ -4,16 +4,16 @@
 #![allow(clippy::disallowed_methods, reason = "hosts start one after the other")]
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::LazyLock;
 use std::time::Duration;
 
 use tenure_testkit::{Server, as_from_a_shell, clean};
 use xtask::{Block, blocks, documents, files, root};
+
+use crate::program::{TENURE, path_with};
 
 /// The lines that the README promises for a fresh clone.
 const INSTALL: &str = "cargo install --locked --path crates/tenure-cli\n";
@@ -22,33 +22,10 @@ const RUN: &str = "cargo run -p tenure-cli -- run nightly-report -- \
 const TEST: &str = "./test\n";
 
 /// The documents whose Python blocks the Python package's tests run.
-const PYTHON: [&str; 2] = ["README.md", "docs/change-one-import.md"];
+const PYTHON: [&str; 3] = ["README.md", "docs/change-one-import.md", "docs/tutorial.md"];
 
 fn document(name: &str) -> String {
     std::fs::read_to_string(root().join(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
-}
-
-/// The `tenure` of this workspace, built once.
-static TENURE: LazyLock<PathBuf> = LazyLock::new(|| {
-    let output = as_from_a_shell(&mut Command::new(env!("CARGO")))
-        .args(["build", "--locked", "-p", "tenure-cli", "--message-format", "json"])
-        .current_dir(root())
-        .output()
-        .expect("cargo runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let messages = String::from_utf8(output.stdout).expect("cargo writes UTF-8");
-    let executable = messages
-        .lines()
-        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-        .filter_map(|message| message["executable"].as_str().map(PathBuf::from))
-        .next_back();
-    executable.expect("tenure-cli has a program")
-});
-
-fn path_with(directory: &Path) -> OsString {
-    let rest = std::env::var_os("PATH").unwrap_or_default();
-    let directories = std::iter::once(directory.to_owned()).chain(std::env::split_paths(&rest));
-    std::env::join_paths(directories).expect("a directory without a colon")
 }
 
 /// Runs shell lines as a reader would, with a store of their own. Answers what they printed.
@@ -57,7 +34,7 @@ fn shell(block: &Block, document: &str, directory: &Path) -> String {
     let output = as_from_a_shell(&mut Command::new("bash"))
         .args(["-euo", "pipefail", "-c", &block.code])
         .current_dir(directory)
-        .env("PATH", path_with(TENURE.parent().expect("a file lies in a directory")))
+        .env("PATH", path_with(&[TENURE.parent().expect("a file lies in a directory")]))
         .env("TENURE_STORE_FILE", store.path().join("locks.db"))
         .output()
         .expect("bash runs");
@@ -120,10 +97,10 @@ fn all_other_shell_lines_run() {
     assert!(ran >= 4, "only {ran} blocks were found");
 }
 
-/// The crontabs in the README: the variables that each sets, and its command.
-fn crontabs() -> Vec<(Vec<(String, String)>, String)> {
+/// The crontabs of a document: the variables that each sets, and its command.
+fn crontabs(name: &str) -> Vec<(Vec<(String, String)>, String)> {
     let is_entry = |line: &&str| line.split(' ').filter(|field| *field == "*").count() == 3;
-    let blocks = blocks(&document("README.md"));
+    let blocks = blocks(&document(name));
     let crontabs = blocks.iter().filter(|block| block.code.lines().any(|line| is_entry(&line)));
     let read = |block: &Block| {
         let (entries, variables): (Vec<_>, Vec<_>) = block.code.lines().partition(is_entry);
@@ -183,7 +160,7 @@ fn ran_on(crontab: &(Vec<(String, String)>, String), hosts: usize) -> Vec<String
 
 #[test]
 fn of_five_hosts_with_the_readme_s_crontab_one_runs_the_job() {
-    let crontab = &crontabs()[0];
+    let crontab = &crontabs("README.md")[0];
     let names_a_server = crontab.0.iter().any(|(_, value)| value == "redis://locks.internal");
     assert!(names_a_server, "the crontab names no store that hosts share");
     let ran = ran_on(crontab, 5);
@@ -191,8 +168,13 @@ fn of_five_hosts_with_the_readme_s_crontab_one_runs_the_job() {
 }
 
 #[test]
+fn the_tutorial_has_the_readme_s_crontab() {
+    assert_eq!(crontabs("docs/tutorial.md"), crontabs("README.md")[..1]);
+}
+
+#[test]
 fn without_a_store_the_readme_s_crontab_excludes_on_one_host_only() {
-    let crontab = &crontabs()[1];
+    let crontab = &crontabs("README.md")[1];
     assert!(crontab.0.is_empty(), "it names a store");
     let (mut five, one) = (ran_on(crontab, 5), ran_on(crontab, 1));
     five.sort_unstable();
@@ -203,7 +185,7 @@ fn without_a_store_the_readme_s_crontab_excludes_on_one_host_only() {
 
 #[test]
 fn the_help_has_the_readme_s_crontab() {
-    let (variables, line) = crontabs().swap_remove(0);
+    let (variables, line) = crontabs("README.md").swap_remove(0);
     let help = clean(&mut Command::new(&*TENURE)).args(["run", "--help"]).output();
     let help = String::from_utf8(help.expect("tenure runs").stdout).expect("UTF-8");
     assert!(help.contains(&line), "{line} is not in {help}");
@@ -212,13 +194,13 @@ fn the_help_has_the_readme_s_crontab() {
     }
 }
 
-/// Runs one of the README's programs as a reader would. Answers what it printed.
-fn run_program(number: usize, example: &str) -> String {
-    let readme = blocks(&document("README.md"));
-    let mut programs = readme.iter().filter(|b| b.language == "rust,no_run");
+/// Runs a program of a document as a reader would. Answers what it printed.
+fn run_program(name: &str, number: usize, example: &str) -> String {
+    let all = blocks(&document(name));
+    let mut programs = all.iter().filter(|b| b.language == "rust,no_run");
     let program = programs.nth(number).expect("a program");
     let source = document(&format!("crates/xtask/examples/{example}.rs"));
-    assert!(source.ends_with(&program.code), "examples/{example}.rs is not the README's program");
+    assert!(source.ends_with(&program.code), "examples/{example}.rs is not that of {name}");
     let directory = tempfile::tempdir().expect("a directory");
     let output = as_from_a_shell(&mut Command::new(env!("CARGO")))
         .args(["run", "-q", "--locked", "--example", example, "--manifest-path"])
@@ -233,14 +215,22 @@ fn run_program(number: usize, example: &str) -> String {
 
 #[test]
 fn the_readmes_first_program_is_the_example_and_runs() {
-    let printed = run_program(0, "readme");
+    let printed = run_program("README.md", 0, "readme");
     assert!(printed.starts_with("only one of us prints this; the fence is "), "{printed}");
 }
 
 #[test]
 fn the_readmes_program_with_a_fence_is_the_example_and_runs() {
-    let printed = run_program(1, "fence");
+    let printed = run_program("README.md", 1, "fence");
     assert!(printed.starts_with("UPDATE report"), "{printed}");
+}
+
+#[test]
+fn the_tutorial_s_program_is_the_example_and_runs() {
+    let printed = run_program("docs/tutorial.md", 0, "tutorial");
+    let lines: Vec<_> = printed.lines().collect();
+    let [first, "3 pages"] = lines[..] else { panic!("{printed}") };
+    assert!(first.starts_with("writing under fence "), "{printed}");
 }
 
 /// The lines for a `Cargo.toml` in the README, and all that must be in them for the examples.

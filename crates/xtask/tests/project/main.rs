@@ -1,6 +1,7 @@
 //! The rules of the project that a program can check: its words, layers, files, links, documents
 //! and dependencies. It never judges behaviour.
 
+mod book;
 mod circles;
 mod comments;
 mod dependencies;
@@ -8,3 +9,5 @@ mod documents;
 mod files;
 mod layers;
 mod links;
+mod migrating;
+mod program;
