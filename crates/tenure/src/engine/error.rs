@@ -7,7 +7,7 @@ use crate::process::Forked;
 use crate::protocol::{Blocker, Guarded, Reply};
 use crate::runtime::Moment;
 use crate::store::StoreError;
-use crate::types::{Error, ErrorKind, Key, Operation};
+use crate::types::{Claim, Error, ErrorKind, Key, Operation};
 
 use super::waiter::{Seen, Silence};
 
@@ -46,7 +46,7 @@ impl Failing<'_> {
     /// The store gave a reply that is no answer to the request.
     pub(crate) fn by_reply(self, reply: &Reply) -> Error {
         match reply {
-            Reply::Mismatch(what) => self.with(ErrorKind::Mismatch, &**what),
+            Reply::Mismatch(what) => self.with(ErrorKind::Mismatch, told(what)),
             other => {
                 let message =
                     format!("the store answered {other:?}; this is a defect in the store");
@@ -58,7 +58,7 @@ impl Failing<'_> {
     /// A claim was answered by neither a grant nor a place in line.
     pub(super) fn by_refusal(self, reply: &Reply) -> Error {
         match reply {
-            Reply::Mismatch(what) => self.with(ErrorKind::Mismatch, &**what),
+            Reply::Mismatch(what) => self.with(ErrorKind::Mismatch, told(what)),
             Reply::Refused(why) | Reply::Full(why) => self.with(ErrorKind::Refused, &**why),
             Reply::SelfHeld => self.with(
                 ErrorKind::Invalid,
@@ -135,6 +135,12 @@ impl Failing<'_> {
 /// busy.
 fn silence_limit(heartbeat: Duration) -> Duration {
     heartbeat * 2 + Duration::from_secs(1)
+}
+
+/// A mismatch for people. To a store, a read-write lock is a limit that is never reached.
+fn told(mismatch: &str) -> String {
+    let readers = format!("a limit of {}", Claim::MAX);
+    mismatch.replace(&readers, "no limit (a read-write lock)")
 }
 
 /// The answers of a quorum's nodes, for a message.

@@ -42,7 +42,7 @@ pub(super) async fn open(server: &Arc<Server>, decode: Decode) -> Result<Option<
     server.runtime.spawn(Box::pin(subscriber.run(opened)));
     let verdict = verdict.await.unwrap_or_else(|_| {
         let text = "the task of the inbox ended".to_owned();
-        Err(Failure::unsent(Cause::Cut { text }))
+        Err(Failure::unsent(Cause::GivenUp { text }))
     });
     match verdict {
         Ok(()) => Ok(Some(Inbox { address, pushes, missed })),

@@ -465,8 +465,8 @@ fn drive<G: Greet>(
     async move {
         drive_until_cut(driver, &cut).await;
         if let (Some(line), Some(live)) = (line.upgrade(), live.upgrade()) {
-            let text = "connection closed".to_owned();
-            line.retire(&live, &Failure::unsent(Cause::Cut { text }));
+            let text = "it was closed".to_owned();
+            line.retire(&live, &Failure::unsent(Cause::GivenUp { text }));
         }
     }
 }

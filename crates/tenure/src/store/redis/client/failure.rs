@@ -66,6 +66,8 @@ pub(crate) enum Cause {
     Silent { limit: Duration },
     /// Sent, and the connection ended before the answer.
     Cut { text: String },
+    /// Tenure itself gave the connection up.
+    GivenUp { text: String },
     /// The answer makes no sense.
     Nonsense { text: String },
     /// Fewer replicas than wanted have acknowledged a grant in time.
@@ -258,6 +260,7 @@ impl Cause {
             | Self::StillConnecting { .. }
             | Self::Silent { .. }
             | Self::Cut { .. }
+            | Self::GivenUp { .. }
             | Self::Nonsense { .. }
             | Self::Unacknowledged { .. }
             | Self::NoReplicas => Transient,
@@ -338,6 +341,9 @@ impl fmt::Display for Cause {
                 f,
                 "the connection ended before the answer came ({text}): did the server restart?"
             ),
+            Self::GivenUp { text } => {
+                write!(f, "the connection was given up here before the answer came: {text}")
+            }
             Self::Nonsense { text } => {
                 write!(
                     f,

@@ -329,7 +329,7 @@ async fn answer_in(coming: oneshot::Receiver<Result<Value, Cause>>) -> Result<Va
 }
 
 fn cut_off() -> Cause {
-    Cause::Cut { text: "connection given up".to_owned() }
+    Cause::GivenUp { text: "it is in use no more".to_owned() }
 }
 
 impl State {
@@ -338,8 +338,8 @@ impl State {
         if self.stream.is_some() {
             return Ok(());
         }
-        let text = "connection closed".to_owned();
-        Err(Failure::unsent(self.broken.clone().unwrap_or(Cause::Cut { text })))
+        let text = "it was closed".to_owned();
+        Err(Failure::unsent(self.broken.clone().unwrap_or(Cause::GivenUp { text })))
     }
 
     /// Whether the driver of a direct connection has something to do.

@@ -244,10 +244,10 @@ fn bare(stream: Box<dyn ByteStream>) -> Result<Socket, Failure> {
 }
 
 fn unusable(why: &dyn fmt::Display) -> Failure {
-    Failure::unsent(Cause::Cut { text: why.to_string() })
+    Failure::unsent(Cause::GivenUp { text: why.to_string() })
 }
 
 /// The name of the server leads to another one by now.
 pub(crate) fn other_server() -> Failure {
-    Failure::unsent(Cause::Cut { text: "another server answers by this name".to_owned() })
+    Failure::unsent(Cause::GivenUp { text: "another server answers by this name".to_owned() })
 }

@@ -84,8 +84,8 @@ impl Subscription {
             tokio::select! {
                 biased;
                 () = self.ended.cancelled() => {
-                    let text = "connection closed".to_owned();
-                    return Failure::unsent(Cause::Cut { text });
+                    let text = "it was closed".to_owned();
+                    return Failure::unsent(Cause::GivenUp { text });
                 }
                 () = runtime.sleep_until(runtime.now() + ASK_EVERY) => {}
             }

@@ -1,7 +1,7 @@
 //! Refusals: semaphores beside readers, and stores that cannot count.
 
 use tenure::protocol::State;
-use tenure::{Error, ErrorKind};
+use tenure::{Claim, Error, ErrorKind};
 
 use crate::world::{World, acquire};
 
@@ -14,10 +14,13 @@ pub(crate) async fn semaphore_beside_readers_is_refused(world: World) {
     let error = semaphore.try_acquire().await.expect_err("another limit");
     assert_eq!(error.kind(), ErrorKind::Mismatch, "{error}");
     assert!(error.message().contains("limit of 3"), "{error}");
+    assert!(error.message().contains("in use with no limit (a read-write lock)"), "{error}");
     reader.release().await.expect("released");
     let permit = acquire(&semaphore).await;
     for error in [ours.read().await.map(Some).err(), ours.try_read().await.err()] {
-        assert_eq!(error.expect("another limit").kind(), ErrorKind::Mismatch);
+        let error = error.expect("another limit");
+        assert_eq!(error.kind(), ErrorKind::Mismatch);
+        assert!(!error.message().contains(&Claim::MAX.to_string()), "{error}");
     }
     // A writer has no limit, and waits.
     assert!(ours.try_write().await.expect("an answer").is_none());
