@@ -10,7 +10,7 @@ fn document(name: &str) -> String {
 }
 
 /// The end of a link to this heading, if the line is a heading.
-fn anchor(line: &str) -> Option<String> {
+pub(crate) fn anchor(line: &str) -> Option<String> {
     let heading = line.strip_prefix('#')?.trim_start_matches('#').strip_prefix(' ')?;
     let kept = heading.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
     Some(kept.collect::<String>().to_lowercase().replace(' ', "-"))

@@ -10,4 +10,7 @@ mod files;
 mod layers;
 mod links;
 mod migrating;
+mod observability;
+mod operations;
 mod program;
+mod runbook;
