@@ -11,9 +11,10 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use tenure_testkit::{Server, as_from_a_shell, clean};
-use xtask::{Block, blocks, documents, files, root};
+use xtask::{Block, blocks, files, root};
 
 use crate::program::{TENURE, path_with};
+use crate::translations::is_translation;
 
 /// The lines that the README promises for a fresh clone.
 const INSTALL: &str = "cargo install --locked --path crates/tenure-cli\n";
@@ -23,6 +24,11 @@ const TEST: &str = "./test\n";
 
 /// The documents whose Python blocks the Python package's tests run.
 const PYTHON: [&str; 3] = ["README.md", "docs/change-one-import.md", "docs/tutorial.md"];
+
+/// The documents whose blocks are run: all but translations, whose blocks are the originals'.
+fn documents() -> Vec<String> {
+    xtask::documents().into_iter().filter(|name| !is_translation(name)).collect()
+}
 
 fn document(name: &str) -> String {
     std::fs::read_to_string(root().join(name)).unwrap_or_else(|e| panic!("{name}: {e}"))

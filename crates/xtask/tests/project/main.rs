@@ -14,3 +14,4 @@ mod observability;
 mod operations;
 mod program;
 mod runbook;
+mod translations;
