@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint, value_parser};
 use rustix::process::Signal;
 use tenure::Claim;
 
@@ -15,8 +15,8 @@ const PERMITS_MAX: i64 = Claim::MAX as i64;
 
 /// Run a command under a lock; see who holds what.
 #[derive(Debug, Parser)]
-#[command(name = "tenure", version, about, disable_help_subcommand = false)]
-#[command(after_help = help::OVERVIEW.as_str(), after_long_help = help::OVERVIEW.as_str())]
+#[command(name = "tenure", version, about, disable_help_subcommand = true)]
+#[command(after_help = help::EXAMPLE, after_long_help = help::EXAMPLES)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) verb: Verb,
@@ -24,41 +24,59 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    /// Wait for KEY (-k: several; --shared: with others; --permits: one of N), run CMD, end with
-    /// its exit code
-    #[command(override_usage = "tenure run [OPTIONS] KEY [--] CMD...\n       \
+    /// Run CMD while this process holds KEY
+    ///
+    /// Waits for KEY, runs CMD and ends with its exit code. -k names several keys; --shared holds
+    /// KEY together with others, --permits as one of N.
+    #[command(override_usage = "tenure run [OPTIONS] KEY -- CMD...\n       \
                                 tenure run [OPTIONS] -k KEY [-k KEY]... -- CMD...")]
-    #[command(after_help = help::RUN.as_str(), after_long_help = help::RUN.as_str())]
+    #[command(after_help = help::RUN, after_long_help = help::RUN_LONG)]
     Run(Box<RunArgs>),
-    /// Run CMD once per tick, on one of the hosts that try; skip otherwise, and say who ran it
-    #[command(override_usage = "tenure once --every DUR [OPTIONS] KEY [--] CMD...")]
-    #[command(after_help = help::ONCE.as_str(), after_long_help = help::ONCE.as_str())]
+    /// Run CMD once per tick, on one of the hosts that try
+    ///
+    /// Runs CMD once per tick, on one of the hosts that try. The others skip it, and say who ran
+    /// it.
+    #[command(override_usage = "tenure once --every DUR [OPTIONS] KEY -- CMD...")]
+    #[command(after_help = help::ONCE, after_long_help = help::ONCE_LONG)]
     Once(Box<OnceArgs>),
-    /// Be a candidate for KEY, and keep CMD running exactly while this host leads
-    #[command(override_usage = "tenure elect [OPTIONS] KEY [--] CMD...")]
-    #[command(after_help = help::ELECT.as_str(), after_long_help = help::ELECT.as_str())]
+    /// Keep CMD running exactly while this host leads
+    ///
+    /// Is a candidate for the leadership of KEY, and keeps CMD running exactly while this host
+    /// leads.
+    #[command(override_usage = "tenure elect [OPTIONS] KEY -- CMD...")]
+    #[command(after_help = help::ELECT, after_long_help = help::ELECT_LONG)]
     Elect(Box<ElectArgs>),
     /// Show who holds KEY and who waits for it
-    #[command(after_help = help::LOOK.as_str(), after_long_help = help::LOOK.as_str())]
+    #[command(after_help = help::STATUS, after_long_help = help::STATUS)]
     Status(StatusArgs),
     /// List the keys in use, all or those that begin with PREFIX
-    #[command(after_help = help::LOOK.as_str(), after_long_help = help::LOOK.as_str())]
+    #[command(after_help = help::LIST, after_long_help = help::LIST)]
     List(ListArgs),
-    /// Change the number of permits of KEY to N, while commands hold some or wait for some
-    #[command(after_help = help::PERMITS.as_str(), after_long_help = help::PERMITS.as_str())]
+    /// Change the number of permits of KEY to N
+    ///
+    /// Changes the number of permits of KEY to N, while commands hold some or wait for some.
+    #[command(after_help = help::PERMITS, after_long_help = help::PERMITS_LONG)]
     Permits(PermitsArgs),
+    /// Show the help of a verb, or a topic
+    #[command(after_help = help::HELP, after_long_help = help::HELP)]
+    Help(HelpArgs),
 }
 
 /// The store.
 #[derive(Debug, Args)]
 pub(crate) struct StoreArgs {
-    /// The store, by its URL; repeated, an odd number of times and at least 3: a quorum of them
-    #[arg(long, value_name = "URL", conflicts_with = "store_file")]
+    /// The store's URL; given three times: a quorum
+    ///
+    /// Repeated, an odd number of times and at least 3, it names a quorum of these stores. Without
+    /// it the environment names the store, or it is a file of this user on this host.
+    #[arg(long, value_name = "URL", conflicts_with = "store_file", value_hint = ValueHint::Url)]
     pub(crate) store: Vec<String>,
     /// The embedded store in this file
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub(crate) store_file: Option<PathBuf>,
-    /// How long the first contact with the store may take, and how long giving the lock back
+    /// Time limit for the store
+    ///
+    /// The first contact with the store may take so long, and so may giving the lock back.
     #[arg(long, value_name = "DUR", default_value = "5s", value_parser = duration::parse)]
     pub(crate) store_timeout: Duration,
 }
@@ -68,33 +86,49 @@ pub(crate) struct StoreArgs {
 pub(crate) struct JobArgs {
     #[command(flatten)]
     pub(crate) store: StoreArgs,
-    /// How long the lease lasts without renewal: 10ms to 30d
+    /// Length of the lease
+    ///
+    /// The lease lasts so long without renewal: 10ms to 30d.
     #[arg(long, value_name = "DUR", default_value = "30s", value_parser = duration::parse)]
     pub(crate) ttl: Duration,
     /// End CMD this time after the grant
     #[arg(long, value_name = "DUR", value_parser = duration::parse)]
     pub(crate) max_hold: Option<Duration>,
-    /// Time between the first signal and SIGKILL, at most a third of the ttl; 100ms at most if
-    /// somebody else may hold the lock already
+    /// Time from the first signal to SIGKILL
+    ///
+    /// At most a third of the ttl. It is 100ms at most if somebody else may hold the lock already.
     /// [default: 5s, or a third of the ttl if that is shorter]
     #[arg(long, value_name = "DUR", value_parser = duration::parse)]
     pub(crate) kill_grace: Option<Duration>,
-    /// The first signal when CMD has to end
+    /// First signal to end CMD
+    ///
+    /// By its name or number: TERM, SIGTERM or 15.
     #[arg(short, long, value_name = "SIG", default_value = "TERM")]
     #[arg(value_parser = signals::parse)]
     pub(crate) signal: Signal,
-    /// The fate of CMD when the lock is lost
+    /// After a loss: kill or ignore CMD
+    ///
+    /// kill: CMD and all it started are ended by the deadline. ignore: CMD goes on, without a
+    /// sentry, and its exit code is passed on.
     #[arg(long, value_name = "WHAT", value_enum, default_value_t = OnLost::Kill)]
+    #[arg(hide_possible_values = true)]
     pub(crate) on_lost: OnLost,
-    /// A line for sh, run after CMD has ended because the lock was lost, for at most 30s
-    #[arg(long, value_name = "SHELL LINE")]
+    /// Line for sh, run after a loss
+    ///
+    /// It is run when CMD has ended because the lock was lost, for at most 30s.
+    #[arg(long, value_name = "LINE")]
     pub(crate) on_lost_exec: Option<OsString>,
-    /// The holder's name for others [default: NAME (USER@HOST, pid N)]
+    /// Name for others
+    ///
+    /// Others see it in `tenure status`, and while they wait.
+    /// [default: NAME (USER@HOST, pid N)]
     #[arg(long, value_name = "TEXT")]
     pub(crate) label: Option<String>,
-    /// Write the result into this file, as one line of JSON. A file is replaced as a whole; to a
-    /// device, a FIFO, a descriptor (/dev/stderr, /dev/fd/N) and stdout (-) the line is added
-    #[arg(long, value_name = "FILE")]
+    /// Write the result into FILE, as JSON
+    ///
+    /// One line. A file is replaced as a whole; to a device, a FIFO, a descriptor (/dev/stderr,
+    /// /dev/fd/N) and stdout (-) the line is added.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) report: Option<PathBuf>,
     /// Tell errors only
     #[arg(short, long, conflicts_with = "verbose")]
@@ -108,54 +142,74 @@ pub(crate) struct JobArgs {
 pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) job: JobArgs,
-    /// Hold the key together with others that name --shared, as one of many readers; a run without
-    /// it is a writer, and alone
+    /// Be one of many readers
+    ///
+    /// KEY is held together with others that name --shared. A run without it is a writer, and
+    /// alone.
     #[arg(long, conflicts_with = "permits")]
     pub(crate) shared: bool,
-    /// Let N hold the key at a time, by a semaphore of N permits; all who use the key name one N
+    /// Be one of N at a time
+    ///
+    /// KEY is a semaphore of N permits. All who use KEY name one N.
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=PERMITS_MAX))]
     pub(crate) permits: Option<u32>,
-    /// Hold K of the permits [default: 1]
+    /// Take K of the permits [default: 1]
     #[arg(long, value_name = "K", requires = "permits")]
     #[arg(value_parser = value_parser!(u32).range(1..=PERMITS_MAX))]
     pub(crate) units: Option<u32>,
-    /// Longest time to wait for the lock [default: wait without limit]
+    /// Longest wait for the lock [default: none]
+    ///
+    /// Without it, and without --try and --retry, the wait has no limit.
     #[arg(long, value_name = "DUR", value_parser = duration::parse)]
-    #[arg(conflicts_with_all = ["try_once", "retry"])]
+    #[arg(conflicts_with_all = ["try_once", "retry", "wait_seconds"])]
     pub(crate) wait: Option<Duration>,
-    /// Do not wait at all
-    #[arg(long = "try", conflicts_with = "retry")]
+    /// --wait by a number of seconds, as flock -w
+    ///
+    /// Decimals are allowed: -w 0.5 is --wait 500ms.
+    #[arg(short = 'w', value_name = "SECONDS", value_parser = duration::parse_seconds)]
+    #[arg(conflicts_with_all = ["try_once", "retry"])]
+    pub(crate) wait_seconds: Option<Duration>,
+    /// Do not wait at all, as flock -n
+    #[arg(short = 'n', long = "try", conflicts_with = "retry")]
     pub(crate) try_once: bool,
     /// Wait N times the retry delay, in line
     #[arg(long, value_name = "N")]
     pub(crate) retry: Option<u32>,
-    /// The delay of --retry
+    /// Delay of --retry
     #[arg(long, value_name = "DUR", default_value = "100ms", value_parser = duration::parse)]
     #[arg(requires = "retry")]
     pub(crate) retry_delay: Duration,
-    /// Keep the key taken for at least this time after the grant, even if CMD ends earlier
+    /// Keep KEY at least so long
+    ///
+    /// KEY stays taken for at least this time after the grant, even if CMD ends earlier.
     #[arg(long, value_name = "DUR", default_value = "0s", value_parser = duration::parse)]
     pub(crate) min_hold: Duration,
-    /// A fixed owner value instead of a random one
+    /// Owner value [default: a random one]
     #[arg(long, value_name = "VALUE")]
     pub(crate) owner: Option<String>,
-    /// The exit code for "busy"
+    /// Exit code for "busy"
     #[arg(long, value_name = "N", default_value_t = exit::Exit::BUSY.0)]
     pub(crate) busy_exit: u8,
-    /// Hold this key, in place of KEY; repeated, all of these keys or none of them (64 at most).
-    /// The limit of the wait counts for all together. CMD stands behind "--"
+    /// A key in place of KEY; may be repeated
+    ///
+    /// Repeated, all of these keys are held or none of them (64 at most). The limit of the wait
+    /// counts for all together. CMD stands behind "--".
     #[arg(short, long = "key", value_name = "KEY")]
     pub(crate) keys: Vec<String>,
     /// Set by `once`.
     #[arg(skip)]
     pub(crate) once: Option<OnceRule>,
-    /// The key to lock: 1 to 512 bytes of UTF-8 without control characters
+    /// The key to lock
+    ///
+    /// 1 to 512 bytes of UTF-8 without control characters.
     // With -k, this is the first word of CMD.
     #[arg(required_unless_present = "keys", value_name = "KEY")]
     pub(crate) key: Option<OsString>,
-    /// The command and its arguments; no shell is involved (for one: sh -c LINE)
+    /// The command and its arguments
+    ///
+    /// No shell is involved; for one: sh -c LINE.
     #[arg(required_unless_present = "keys", trailing_var_arg = true, allow_hyphen_values = true)]
-    #[arg(value_name = "CMD")]
+    #[arg(value_name = "CMD", value_hint = ValueHint::CommandWithArguments)]
     pub(crate) cmd: Vec<OsString>,
 }
 
@@ -165,15 +219,21 @@ pub(crate) struct OnceArgs {
     pub(crate) rule: OnceRule,
     #[command(flatten)]
     pub(crate) job: JobArgs,
-    /// The exit code for "busy": a lock of another kind held the key
+    /// Exit code for "busy"
+    ///
+    /// A lock of another kind held the key.
     #[arg(long, value_name = "N", default_value_t = exit::Exit::BUSY.0)]
     pub(crate) busy_exit: u8,
-    /// The key of the job: 1 to 512 bytes of UTF-8 without control characters
+    /// The key of the job
+    ///
+    /// 1 to 512 bytes of UTF-8 without control characters.
     #[arg(required = true, value_name = "KEY")]
     pub(crate) key: OsString,
-    /// The command and its arguments; no shell is involved (for one: sh -c LINE)
+    /// The command and its arguments
+    ///
+    /// No shell is involved; for one: sh -c LINE.
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
-    #[arg(value_name = "CMD")]
+    #[arg(value_name = "CMD", value_hint = ValueHint::CommandWithArguments)]
     pub(crate) cmd: Vec<OsString>,
 }
 
@@ -181,40 +241,56 @@ pub(crate) struct OnceArgs {
 pub(crate) struct ElectArgs {
     #[command(flatten)]
     pub(crate) store: StoreArgs,
-    /// How long the leadership lasts without renewal: 10ms to 30d. After the death of this host
-    /// nobody leads for so long
+    /// Length of the leadership
+    ///
+    /// The leadership lasts so long without renewal: 10ms to 30d. After the death of this host
+    /// nobody leads for so long.
     #[arg(long, value_name = "DUR", default_value = "30s", value_parser = duration::parse)]
     pub(crate) ttl: Duration,
-    /// The value that others see while this host leads, such as its address: at most 4096 bytes
-    #[arg(long, value_name = "TEXT", default_value = "")]
+    /// Text for others, such as an address
+    ///
+    /// Others see it while this host leads: at most 4096 bytes.
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     pub(crate) value: String,
-    /// A line for sh that ends with 0 if CMD is healthy
-    #[arg(long, value_name = "SHELL LINE")]
+    /// Line for sh; 0: CMD is healthy
+    #[arg(long, value_name = "LINE")]
     pub(crate) check: Option<OsString>,
-    /// Time between two checks, and the limit of each
+    /// Time between two checks
+    ///
+    /// Each check must end within this time too.
     #[arg(long, value_name = "DUR", default_value = "10s", value_parser = duration::parse)]
     #[arg(requires = "check")]
     pub(crate) every: Duration,
-    /// Give the leadership up when so many checks in a row have failed
+    /// Failed checks that end the leadership
+    ///
+    /// The leadership is given up when so many checks in a row have failed.
     #[arg(long, value_name = "N", default_value_t = 3, requires = "check")]
     #[arg(value_parser = value_parser!(u32).range(1..))]
     pub(crate) fails: u32,
-    /// Time between the first signal and SIGKILL, at most a third of the ttl; 100ms at most if
-    /// somebody else may lead already
+    /// Time from the first signal to SIGKILL
+    ///
+    /// At most a third of the ttl. It is 100ms at most if somebody else may lead already.
     /// [default: 5s, or a third of the ttl if that is shorter]
     #[arg(long, value_name = "DUR", value_parser = duration::parse)]
     pub(crate) kill_grace: Option<Duration>,
-    /// The first signal when CMD has to end
+    /// First signal to end CMD
+    ///
+    /// By its name or number: TERM, SIGTERM or 15.
     #[arg(short, long, value_name = "SIG", default_value = "TERM")]
     #[arg(value_parser = signals::parse)]
     pub(crate) signal: Signal,
-    /// A line for sh, run after CMD has ended because the leadership was lost, for at most 30s
-    #[arg(long, value_name = "SHELL LINE")]
+    /// Line for sh, run after a loss
+    ///
+    /// It is run when CMD has ended because the leadership was lost, for at most 30s.
+    #[arg(long, value_name = "LINE")]
     pub(crate) on_lost_exec: Option<OsString>,
-    /// A fixed owner value instead of a random one
+    /// Owner value [default: a random one]
     #[arg(long, value_name = "VALUE")]
     pub(crate) owner: Option<String>,
-    /// The leader's name for others [default: NAME (USER@HOST, pid N)]
+    /// Name for others
+    ///
+    /// Others see it in `tenure status`.
+    /// [default: NAME (USER@HOST, pid N)]
     #[arg(long, value_name = "TEXT")]
     pub(crate) label: Option<String>,
     /// Tell errors only
@@ -223,29 +299,41 @@ pub(crate) struct ElectArgs {
     /// Tell each step
     #[arg(short, long)]
     pub(crate) verbose: bool,
-    /// The key of the role: 1 to 512 bytes of UTF-8 without control characters
+    /// The key of the role
+    ///
+    /// 1 to 512 bytes of UTF-8 without control characters.
     #[arg(value_name = "KEY")]
     pub(crate) key: OsString,
-    /// The command and its arguments; no shell is involved (for one: sh -c LINE)
+    /// The command and its arguments
+    ///
+    /// No shell is involved; for one: sh -c LINE.
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
-    #[arg(value_name = "CMD")]
+    #[arg(value_name = "CMD", value_hint = ValueHint::CommandWithArguments)]
     pub(crate) cmd: Vec<OsString>,
 }
 
 /// When a run of a job is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Args)]
 pub(crate) struct OnceRule {
-    /// The length of a tick: CMD runs once in each, on one of the hosts. Ticks are the multiples of
-    /// this time since 1970 (UTC), by the store's clock
+    /// Length of a tick
+    ///
+    /// CMD runs once in each tick, on one of the hosts. Ticks are the multiples of this time since
+    /// 1970 (UTC), by the store's clock.
     #[arg(long, value_name = "DUR", value_parser = duration::parse)]
     pub(crate) every: Duration,
-    /// Count a tick from the begin of the last run
+    /// Count a tick from the last run
+    ///
+    /// Counts a tick from the begin of the last run, and not from 1970.
     #[arg(long)]
     pub(crate) since_last_run: bool,
-    /// Run CMD also in the tick of a run that failed: its exit code was not 0, or its host died
+    /// Run CMD again if the last run failed
+    ///
+    /// Runs CMD also in the tick of a run that failed: its exit code was not 0, or its host died.
     #[arg(long)]
     pub(crate) retry_failed: bool,
-    /// The exit code for "skipped": no run is due
+    /// Exit code for "skipped"
+    ///
+    /// No run is due.
     #[arg(long, value_name = "N", default_value_t = exit::Exit::SUCCESS.0)]
     pub(crate) skip_exit: u8,
 }
@@ -260,6 +348,7 @@ impl From<OnceArgs> for RunArgs {
             permits: None,
             units: None,
             wait: None,
+            wait_seconds: None,
             try_once: true,
             retry: None,
             retry_delay: Duration::ZERO,
@@ -295,6 +384,7 @@ impl From<ElectArgs> for RunArgs {
             permits: None,
             units: None,
             wait: None,
+            wait_seconds: None,
             try_once: false,
             retry: None,
             retry_delay: Duration::ZERO,
@@ -344,7 +434,7 @@ pub(crate) struct ListArgs {
 pub(crate) struct PermitsArgs {
     #[command(flatten)]
     pub(crate) store: StoreArgs,
-    /// The key after the change, as one JSON object
+    /// Print KEY after the change, as JSON
     #[arg(long)]
     pub(crate) json: bool,
     /// The key
@@ -352,4 +442,14 @@ pub(crate) struct PermitsArgs {
     /// The number of permits from now on
     #[arg(value_name = "N", value_parser = value_parser!(u32).range(1..=PERMITS_MAX))]
     pub(crate) permits: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct HelpArgs {
+    /// A verb or a topic
+    ///
+    /// The topics are stores, environment, exit-codes, kinds, durations and signals.
+    // The definition adds the words that it can be.
+    #[arg(value_name = "VERB|TOPIC")]
+    pub(crate) about: Option<String>,
 }

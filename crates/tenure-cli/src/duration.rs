@@ -11,6 +11,15 @@ pub(crate) fn parse(text: &str) -> Result<Duration, String> {
         .map_err(|error| format!("{error}; write it like 500ms, 30s, 5m, 2h or 1h30m"))
 }
 
+/// Reads a number of seconds, as flock does: `10`, `0.5`.
+pub(crate) fn parse_seconds(text: &str) -> Result<Duration, String> {
+    let is_number = text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    let seconds = text.parse().ok().filter(|_| is_number);
+    seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).ok_or_else(|| {
+        "-w takes a number of seconds, such as 10 or 0.5; --wait takes 500ms, 30s, 5m".to_owned()
+    })
+}
+
 /// The units that are shown, the largest first, in milliseconds.
 const UNITS: [(&str, u64); 4] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)];
 
@@ -59,6 +68,17 @@ mod tests {
     fn a_bare_number_gets_a_hint() {
         assert_eq!(parse("30").unwrap_err(), "30 has no unit; did you mean 30s or 30ms?");
         assert_eq!(parse("0").unwrap_err(), "0 has no unit; did you mean 0s or 0ms?");
+    }
+
+    #[test]
+    fn a_number_of_seconds_as_flock_reads_it() {
+        for (text, millis) in [("10", 10_000), ("0.5", 500), ("0", 0), (".25", 250)] {
+            assert_eq!(parse_seconds(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+        for text in ["", ".", "10s", "-1", "1e3", "inf", "NaN", "99999999999999999999999"] {
+            let error = parse_seconds(text).unwrap_err();
+            assert!(error.contains("such as 10 or 0.5"), "{text}: {error}");
+        }
     }
 
     #[test]

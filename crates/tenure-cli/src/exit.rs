@@ -60,20 +60,25 @@ impl Refusal {
 /// The part of the help that documents every code.
 pub(crate) const HELP: &str = "\
 Exit codes:
-  0..255   CMD's own, where CMD ended by itself (--report tells it from those below)
+  0..255   CMD's own, where CMD ended by itself (--report tells it from those
+           below)
   0        tenure once: skipped, since no run is due (--skip-exit N changes it)
   64       usage: the command line or an option was refused, nothing was touched
-  65       the key is something else at the store: another kind of lock, a foreign value
-  69       the store cannot be reached, does not answer, failed, or grants nothing new yet
-           (restart guard)
-  70       internal: a defect of tenure, its sentry was killed, or the system refused a process
-           or file descriptors
-  74       stdout cannot be written: what status, list and permits show does not fit there
+  65       the key is something else at the store: another kind of lock, a
+           foreign value
+  69       the store cannot be reached, does not answer, failed, or grants
+           nothing new yet (restart guard)
+  70       internal: a defect of tenure, its sentry was killed, or the system
+           refused a process or file descriptors
+  74       stdout cannot be written: the output of status, list or permits does
+           not fit there
   75       busy: others held the key (--busy-exit N changes it)
   77       the store refused: credentials, rights, a full disk
-  78       configuration: no such store, not a file of ours, no place for the embedded store
+  78       configuration: no such store, not a file of ours, no place for the
+           embedded store, or --require-network and a store of one host
   79       lost: the lease could not be kept; CMD and all it started were ended
   124      --max-hold was over; CMD and all it started were ended
   126      CMD is not executable
   127      CMD was not found
-  128 + n  signal n ended CMD, or came while waiting (of SIGINT tenure dies as well: 130)";
+  128 + n  signal n ended CMD, or came while waiting (of SIGINT tenure dies as
+           well: 130)";

@@ -23,8 +23,11 @@ mod args;
 mod child;
 mod clock;
 mod command;
+mod definition;
 mod duration;
 mod exit;
+#[cfg(test)]
+mod generated;
 mod health;
 mod help;
 mod hold;
@@ -53,16 +56,20 @@ mod shell;
 mod signals;
 mod store;
 mod terminal;
+mod topics;
 mod users;
 mod view;
 mod wait;
 mod warnings;
 mod watch;
+mod wrong_use;
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::process::exit;
 
-use clap::Parser;
+use clap::FromArgMatches;
+use clap::error::ErrorKind;
 
 use crate::args::{Cli, Verb};
 use crate::exit::Exit;
@@ -74,20 +81,19 @@ fn main() {
     let code = match words.first().and_then(|word| word.to_str()) {
         Some(sentry::WORD) => as_sentry(words),
         Some(terminal::WORD) => as_foreground_step(words),
-        _ => as_tool(),
+        _ => as_tool(&words),
     };
     output::drain();
     exit(code.0.into());
 }
 
-fn as_tool() -> Exit {
-    let cli = match Cli::try_parse() {
+fn as_tool(words: &[OsString]) -> Exit {
+    let mut command = definition::command();
+    let program = OsString::from(command::OWN_NAME);
+    let parsed = command.try_get_matches_from_mut(std::iter::once(&program).chain(words));
+    let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
-        Err(e) => {
-            // A reader of the help that went away is no error.
-            let _ = e.print();
-            return if e.use_stderr() { Exit::USAGE } else { Exit::SUCCESS };
-        }
+        Err(e) => return answer(&e, words, &mut command),
     };
     let done = limits::check_descriptors().and_then(|()| match cli.verb {
         Verb::Run(args) => run::run(*args),
@@ -96,6 +102,10 @@ fn as_tool() -> Exit {
         Verb::Status(args) => inspect::status(&args).map(Termination::Exit),
         Verb::List(args) => inspect::list(&args).map(Termination::Exit),
         Verb::Permits(args) => permits::change(&args).map(Termination::Exit),
+        Verb::Help(args) => {
+            show(&help::text(args.about.as_deref(), &mut command));
+            Ok(Termination::Exit(Exit::SUCCESS))
+        }
     });
     match done {
         Ok(Termination::Exit(code)) => code,
@@ -109,6 +119,26 @@ fn as_tool() -> Exit {
             refusal.exit
         }
     }
+}
+
+/// Answers words that are no command line, or that ask for help.
+fn answer(error: &clap::Error, words: &[OsString], command: &mut clap::Command) -> Exit {
+    match error.kind() {
+        _ if !error.use_stderr() => {
+            show(&error.render().to_string());
+            return Exit::SUCCESS;
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand if words.is_empty() => {
+            Output(Level::Quiet).text(help::summary(command));
+        }
+        _ => Output(Level::Quiet).error(wrong_use::message(error, words, command)),
+    }
+    Exit::USAGE
+}
+
+/// Writes help to stdout. A reader that went away is no error.
+fn show(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
 fn as_sentry(words: Vec<OsString>) -> Exit {

@@ -40,6 +40,11 @@ impl Output {
         QUEUE.push(Text::Line(format!("tenure: {}\n", message.as_ref())));
     }
 
+    /// Lines without the program's name before them.
+    pub(crate) fn text(self, lines: impl AsRef<str>) {
+        QUEUE.push(Text::Line(format!("{}\n", lines.as_ref())));
+    }
+
     /// Something to know: told unless `-q`.
     pub(crate) fn notice(self, message: impl AsRef<str>) {
         if self.0 >= Level::Normal {

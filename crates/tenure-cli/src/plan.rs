@@ -99,7 +99,9 @@ impl Plan {
             wait: if args.try_once {
                 Some(Duration::ZERO)
             } else {
-                args.wait.or(args.retry.map(|n| args.retry_delay.saturating_mul(n)))
+                args.wait
+                    .or(args.wait_seconds)
+                    .or(args.retry.map(|n| args.retry_delay.saturating_mul(n)))
             },
             label: job.label.as_deref().map_or_else(|| label::of(&cmd), Label::new),
             output: Output(match (job.quiet, job.verbose) {

@@ -82,7 +82,7 @@ fn assignment(word: &str) -> Option<(&str, &str)> {
 }
 
 /// Whether a line seems to carry a password.
-fn has_secret(line: &str) -> bool {
+pub(crate) fn has_secret(line: &str) -> bool {
     line.split(char::is_whitespace).any(|word| {
         let name = word.split_once('=').map(|(name, _)| name.to_ascii_uppercase());
         let is_named = name.is_some_and(|name| SECRETS.iter().any(|part| name.contains(part)));

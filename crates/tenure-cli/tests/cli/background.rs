@@ -20,10 +20,10 @@ os.execve(sys.argv[1], sys.argv[1:], {**os.environ, **hostile})
 
 /// Tests that look at signals, at the terminal and at what is said.
 const TESTS: [&str; 9] = [
+    "help::help_is_short_by_h_and_long_by_help",
     "run::sqlite::a_signal_while_cmd_runs_is_passed_on",
     "run::sqlite::a_signal_while_waiting_leaves_the_line",
     "run::tenure_dies_of_the_sigint_that_ended_cmd",
-    "run::the_help_names_every_code_variable_and_store",
     "run::verbose_tells_and_quiet_is_silent",
     "terminal::ctrl_c_ends_cmd_and_a_loop_around_tenure",
     "terminal::ctrl_z_stops_both_and_fg_continues_both",

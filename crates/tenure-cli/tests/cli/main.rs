@@ -5,6 +5,7 @@
 mod background;
 mod elect;
 mod full_stderr;
+mod help;
 mod json;
 mod limits;
 mod nested;

@@ -306,28 +306,6 @@ fn a_fixed_owner_does_not_wait_for_itself(home: Home) {
 }
 
 #[test]
-fn the_help_names_every_code_variable_and_store() {
-    let place = Place::new();
-    let help = place.run(&["run", "--help"]);
-    assert_eq!((help.code, &*help.stderr), (Some(0), ""));
-    let codes = ["64", "65", "69", "70", "75", "77", "78", "79", "124", "126", "127", "128 + n"];
-    for code in codes {
-        assert!(help.stdout.contains(&format!("\n  {code} ")), "{code}: {}", help.stdout);
-    }
-    let variables = ["STORE", "STORE_FILE", "KEY", "FENCE", "OWNER", "STORE_NAME", "HELD"];
-    for name in variables.into_iter().chain(["LOST_REASON"]) {
-        assert!(help.stdout.contains(&format!("\n  TENURE_{name}")), "{name}");
-    }
-    for words in [&["run", "--help"][..], &["help"], &["status", "-h"], &["help", "list"]] {
-        let text = place.run(words).stdout;
-        for store in tenure::stores() {
-            assert!(text.contains(store.example), "{words:?}: {text}");
-        }
-        assert!(text.lines().all(|line| line.chars().count() <= 100), "{words:?}: {text}");
-    }
-}
-
-#[test]
 fn a_store_that_fails_says_so_by_its_code() {
     let place = Place::new();
     fs::write(place.path("text"), "This is no database. ".repeat(100)).expect("a file");

@@ -274,7 +274,7 @@ fn sigpipe_and_sigchld_have_their_default_action_in_cmd() {
     // The line that the help names.
     let line = "trap \"\" PIPE; exec grep SigIgn /proc/self/status";
     assert_eq!(run(&["sh", "-c", line]), [true, false]);
-    let help = place.run(&["run", "--help"]).stdout;
+    let help = place.run(&["help", "signals"]).stdout;
     assert!(help.contains("sh -c 'trap \"\" PIPE; exec CMD'"), "{help}");
 }
 

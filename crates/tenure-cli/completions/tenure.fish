@@ -1,0 +1,114 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_tenure_global_optspecs
+    string join \n h/help V/version
+end
+
+function __fish_tenure_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_tenure_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_tenure_using_subcommand
+    set -l cmd (__fish_tenure_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c tenure -n "__fish_tenure_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c tenure -n "__fish_tenure_needs_command" -s V -l version -d 'Print version'
+complete -c tenure -n "__fish_tenure_needs_command" -f -a "run" -d 'Run CMD while this process holds KEY'
+complete -c tenure -n "__fish_tenure_needs_command" -f -a "once" -d 'Run CMD once per tick, on one of the hosts that try'
+complete -c tenure -n "__fish_tenure_needs_command" -f -a "elect" -d 'Keep CMD running exactly while this host leads'
+complete -c tenure -n "__fish_tenure_needs_command" -f -a "status" -d 'Show who holds KEY and who waits for it'
+complete -c tenure -n "__fish_tenure_needs_command" -f -a "list" -d 'List the keys in use, all or those that begin with PREFIX'
+complete -c tenure -n "__fish_tenure_needs_command" -f -a "permits" -d 'Change the number of permits of KEY to N'
+complete -c tenure -n "__fish_tenure_needs_command" -f -a "help" -d 'Show the help of a verb, or a topic'
+complete -c tenure -n "__fish_tenure_using_subcommand run" -l store -d 'The store\'s URL; given three times: a quorum' -r -f
+complete -c tenure -n "__fish_tenure_using_subcommand run" -l store-file -d 'The embedded store in this file' -r -F
+complete -c tenure -n "__fish_tenure_using_subcommand run" -l store-timeout -d 'Time limit for the store' -r
+complete -c tenure -n "__fish_tenure_using_subcommand run" -l ttl -d 'Length of the lease' -r
+complete -c tenure -n "__fish_tenure_using_subcommand run" -l max-hold -d 'End CMD this time after the grant' -r
+complete -c tenure -n "__fish_tenure_using_subcommand run" -l kill-grace -d 'Time from the first signal to SIGKILL' -r
+complete -c tenure -n "__fish_tenure_using_subcommand run" -s s -l signal -d 'First signal to end CMD' -r
+complete -c tenure -n "__fish_tenure_using_subcommand run" -l on-lost -d 'After a loss: kill or ignore CMD' -r -f -a "kill\t'CMD and all it started are ended by the deadline'
+ignore\t'CMD goes on, without a sentry; its code is ours'"
+complete -c tenure -n "__fish_tenure_using_subcommand run" -l on-lost-exec -d 'Line for sh, run after a loss' -r
+complete -c tenure -n "__fish_tenure_using_subcommand run" -l label -d 'Name for others' -r
+complete -c tenure -n "__fish_tenure_using_subcommand run" -l report -d 'Write the result into FILE, as JSON' -r -F
+complete -c tenure -n "__fish_tenure_using_subcommand run" -l permits -d 'Be one of N at a time' -r
+complete -c tenure -n "__fish_tenure_using_subcommand run" -l units -d 'Take K of the permits [default: 1]' -r
+complete -c tenure -n "__fish_tenure_using_subcommand run" -l wait -d 'Longest wait for the lock [default: none]' -r
+complete -c tenure -n "__fish_tenure_using_subcommand run" -s w -d '--wait by a number of seconds, as flock -w' -r
+complete -c tenure -n "__fish_tenure_using_subcommand run" -l retry -d 'Wait N times the retry delay, in line' -r
+complete -c tenure -n "__fish_tenure_using_subcommand run" -l retry-delay -d 'Delay of --retry' -r
+complete -c tenure -n "__fish_tenure_using_subcommand run" -l min-hold -d 'Keep KEY at least so long' -r
+complete -c tenure -n "__fish_tenure_using_subcommand run" -l owner -d 'Owner value [default: a random one]' -r
+complete -c tenure -n "__fish_tenure_using_subcommand run" -l busy-exit -d 'Exit code for "busy"' -r
+complete -c tenure -n "__fish_tenure_using_subcommand run" -s k -l key -d 'A key in place of KEY; may be repeated' -r
+complete -c tenure -n "__fish_tenure_using_subcommand run" -s q -l quiet -d 'Tell errors only'
+complete -c tenure -n "__fish_tenure_using_subcommand run" -s v -l verbose -d 'Tell each step'
+complete -c tenure -n "__fish_tenure_using_subcommand run" -l shared -d 'Be one of many readers'
+complete -c tenure -n "__fish_tenure_using_subcommand run" -s n -l try -d 'Do not wait at all, as flock -n'
+complete -c tenure -n "__fish_tenure_using_subcommand run" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c tenure -n "__fish_tenure_using_subcommand once" -l every -d 'Length of a tick' -r
+complete -c tenure -n "__fish_tenure_using_subcommand once" -l skip-exit -d 'Exit code for "skipped"' -r
+complete -c tenure -n "__fish_tenure_using_subcommand once" -l store -d 'The store\'s URL; given three times: a quorum' -r -f
+complete -c tenure -n "__fish_tenure_using_subcommand once" -l store-file -d 'The embedded store in this file' -r -F
+complete -c tenure -n "__fish_tenure_using_subcommand once" -l store-timeout -d 'Time limit for the store' -r
+complete -c tenure -n "__fish_tenure_using_subcommand once" -l ttl -d 'Length of the lease' -r
+complete -c tenure -n "__fish_tenure_using_subcommand once" -l max-hold -d 'End CMD this time after the grant' -r
+complete -c tenure -n "__fish_tenure_using_subcommand once" -l kill-grace -d 'Time from the first signal to SIGKILL' -r
+complete -c tenure -n "__fish_tenure_using_subcommand once" -s s -l signal -d 'First signal to end CMD' -r
+complete -c tenure -n "__fish_tenure_using_subcommand once" -l on-lost -d 'After a loss: kill or ignore CMD' -r -f -a "kill\t'CMD and all it started are ended by the deadline'
+ignore\t'CMD goes on, without a sentry; its code is ours'"
+complete -c tenure -n "__fish_tenure_using_subcommand once" -l on-lost-exec -d 'Line for sh, run after a loss' -r
+complete -c tenure -n "__fish_tenure_using_subcommand once" -l label -d 'Name for others' -r
+complete -c tenure -n "__fish_tenure_using_subcommand once" -l report -d 'Write the result into FILE, as JSON' -r -F
+complete -c tenure -n "__fish_tenure_using_subcommand once" -l busy-exit -d 'Exit code for "busy"' -r
+complete -c tenure -n "__fish_tenure_using_subcommand once" -l since-last-run -d 'Count a tick from the last run'
+complete -c tenure -n "__fish_tenure_using_subcommand once" -l retry-failed -d 'Run CMD again if the last run failed'
+complete -c tenure -n "__fish_tenure_using_subcommand once" -s q -l quiet -d 'Tell errors only'
+complete -c tenure -n "__fish_tenure_using_subcommand once" -s v -l verbose -d 'Tell each step'
+complete -c tenure -n "__fish_tenure_using_subcommand once" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c tenure -n "__fish_tenure_using_subcommand elect" -l store -d 'The store\'s URL; given three times: a quorum' -r -f
+complete -c tenure -n "__fish_tenure_using_subcommand elect" -l store-file -d 'The embedded store in this file' -r -F
+complete -c tenure -n "__fish_tenure_using_subcommand elect" -l store-timeout -d 'Time limit for the store' -r
+complete -c tenure -n "__fish_tenure_using_subcommand elect" -l ttl -d 'Length of the leadership' -r
+complete -c tenure -n "__fish_tenure_using_subcommand elect" -l value -d 'Text for others, such as an address' -r
+complete -c tenure -n "__fish_tenure_using_subcommand elect" -l check -d 'Line for sh; 0: CMD is healthy' -r
+complete -c tenure -n "__fish_tenure_using_subcommand elect" -l every -d 'Time between two checks' -r
+complete -c tenure -n "__fish_tenure_using_subcommand elect" -l fails -d 'Failed checks that end the leadership' -r
+complete -c tenure -n "__fish_tenure_using_subcommand elect" -l kill-grace -d 'Time from the first signal to SIGKILL' -r
+complete -c tenure -n "__fish_tenure_using_subcommand elect" -s s -l signal -d 'First signal to end CMD' -r
+complete -c tenure -n "__fish_tenure_using_subcommand elect" -l on-lost-exec -d 'Line for sh, run after a loss' -r
+complete -c tenure -n "__fish_tenure_using_subcommand elect" -l owner -d 'Owner value [default: a random one]' -r
+complete -c tenure -n "__fish_tenure_using_subcommand elect" -l label -d 'Name for others' -r
+complete -c tenure -n "__fish_tenure_using_subcommand elect" -s q -l quiet -d 'Tell errors only'
+complete -c tenure -n "__fish_tenure_using_subcommand elect" -s v -l verbose -d 'Tell each step'
+complete -c tenure -n "__fish_tenure_using_subcommand elect" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c tenure -n "__fish_tenure_using_subcommand status" -l store -d 'The store\'s URL; given three times: a quorum' -r -f
+complete -c tenure -n "__fish_tenure_using_subcommand status" -l store-file -d 'The embedded store in this file' -r -F
+complete -c tenure -n "__fish_tenure_using_subcommand status" -l store-timeout -d 'Time limit for the store' -r
+complete -c tenure -n "__fish_tenure_using_subcommand status" -l json -d 'One JSON object'
+complete -c tenure -n "__fish_tenure_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c tenure -n "__fish_tenure_using_subcommand list" -l store -d 'The store\'s URL; given three times: a quorum' -r -f
+complete -c tenure -n "__fish_tenure_using_subcommand list" -l store-file -d 'The embedded store in this file' -r -F
+complete -c tenure -n "__fish_tenure_using_subcommand list" -l store-timeout -d 'Time limit for the store' -r
+complete -c tenure -n "__fish_tenure_using_subcommand list" -l json -d 'One JSON object per line'
+complete -c tenure -n "__fish_tenure_using_subcommand list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c tenure -n "__fish_tenure_using_subcommand permits" -l store -d 'The store\'s URL; given three times: a quorum' -r -f
+complete -c tenure -n "__fish_tenure_using_subcommand permits" -l store-file -d 'The embedded store in this file' -r -F
+complete -c tenure -n "__fish_tenure_using_subcommand permits" -l store-timeout -d 'Time limit for the store' -r
+complete -c tenure -n "__fish_tenure_using_subcommand permits" -l json -d 'Print KEY after the change, as JSON'
+complete -c tenure -n "__fish_tenure_using_subcommand permits" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c tenure -n "__fish_tenure_using_subcommand help" -s h -l help -d 'Print help (see more with \'--help\')'

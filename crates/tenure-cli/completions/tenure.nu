@@ -1,0 +1,139 @@
+module completions {
+
+  # Run a command under a distributed lock: waits in line, renews, ends the command in time
+  export extern tenure [
+    --help(-h)                # Print help (see more with '--help')
+    --version(-V)             # Print version
+  ]
+
+  def "nu-complete tenure run on_lost" [] {
+    [ "kill" "ignore" ]
+  }
+
+  # Run CMD while this process holds KEY
+  export extern "tenure run" [
+    --store: string           # The store's URL; given three times: a quorum
+    --store-file: path        # The embedded store in this file
+    --store-timeout: string   # Time limit for the store
+    --ttl: string             # Length of the lease
+    --max-hold: string        # End CMD this time after the grant
+    --kill-grace: string      # Time from the first signal to SIGKILL
+    --signal(-s): string      # First signal to end CMD
+    --on-lost: string@"nu-complete tenure run on_lost" # After a loss: kill or ignore CMD
+    --on-lost-exec: string    # Line for sh, run after a loss
+    --label: string           # Name for others
+    --report: path            # Write the result into FILE, as JSON
+    --quiet(-q)               # Tell errors only
+    --verbose(-v)             # Tell each step
+    --shared                  # Be one of many readers
+    --permits: string         # Be one of N at a time
+    --units: string           # Take K of the permits [default: 1]
+    --wait: string            # Longest wait for the lock [default: none]
+    -w: string                # --wait by a number of seconds, as flock -w
+    --try(-n)                 # Do not wait at all, as flock -n
+    --retry: string           # Wait N times the retry delay, in line
+    --retry-delay: string     # Delay of --retry
+    --min-hold: string        # Keep KEY at least so long
+    --owner: string           # Owner value [default: a random one]
+    --busy-exit: string       # Exit code for "busy"
+    --key(-k): string         # A key in place of KEY; may be repeated
+    --help(-h)                # Print help (see more with '--help')
+    key?: string              # The key to lock
+    ...cmd: string            # The command and its arguments
+  ]
+
+  def "nu-complete tenure once on_lost" [] {
+    [ "kill" "ignore" ]
+  }
+
+  # Run CMD once per tick, on one of the hosts that try
+  export extern "tenure once" [
+    --every: string           # Length of a tick
+    --since-last-run          # Count a tick from the last run
+    --retry-failed            # Run CMD again if the last run failed
+    --skip-exit: string       # Exit code for "skipped"
+    --store: string           # The store's URL; given three times: a quorum
+    --store-file: path        # The embedded store in this file
+    --store-timeout: string   # Time limit for the store
+    --ttl: string             # Length of the lease
+    --max-hold: string        # End CMD this time after the grant
+    --kill-grace: string      # Time from the first signal to SIGKILL
+    --signal(-s): string      # First signal to end CMD
+    --on-lost: string@"nu-complete tenure once on_lost" # After a loss: kill or ignore CMD
+    --on-lost-exec: string    # Line for sh, run after a loss
+    --label: string           # Name for others
+    --report: path            # Write the result into FILE, as JSON
+    --quiet(-q)               # Tell errors only
+    --verbose(-v)             # Tell each step
+    --busy-exit: string       # Exit code for "busy"
+    --help(-h)                # Print help (see more with '--help')
+    key: string               # The key of the job
+    ...cmd: string            # The command and its arguments
+  ]
+
+  # Keep CMD running exactly while this host leads
+  export extern "tenure elect" [
+    --store: string           # The store's URL; given three times: a quorum
+    --store-file: path        # The embedded store in this file
+    --store-timeout: string   # Time limit for the store
+    --ttl: string             # Length of the leadership
+    --value: string           # Text for others, such as an address
+    --check: string           # Line for sh; 0: CMD is healthy
+    --every: string           # Time between two checks
+    --fails: string           # Failed checks that end the leadership
+    --kill-grace: string      # Time from the first signal to SIGKILL
+    --signal(-s): string      # First signal to end CMD
+    --on-lost-exec: string    # Line for sh, run after a loss
+    --owner: string           # Owner value [default: a random one]
+    --label: string           # Name for others
+    --quiet(-q)               # Tell errors only
+    --verbose(-v)             # Tell each step
+    --help(-h)                # Print help (see more with '--help')
+    key: string               # The key of the role
+    ...cmd: string            # The command and its arguments
+  ]
+
+  # Show who holds KEY and who waits for it
+  export extern "tenure status" [
+    --store: string           # The store's URL; given three times: a quorum
+    --store-file: path        # The embedded store in this file
+    --store-timeout: string   # Time limit for the store
+    --json                    # One JSON object
+    --help(-h)                # Print help (see more with '--help')
+    key: string               # The key
+  ]
+
+  # List the keys in use, all or those that begin with PREFIX
+  export extern "tenure list" [
+    --store: string           # The store's URL; given three times: a quorum
+    --store-file: path        # The embedded store in this file
+    --store-timeout: string   # Time limit for the store
+    --json                    # One JSON object per line
+    --help(-h)                # Print help (see more with '--help')
+    prefix?: string           # Only keys that begin with this text
+  ]
+
+  # Change the number of permits of KEY to N
+  export extern "tenure permits" [
+    --store: string           # The store's URL; given three times: a quorum
+    --store-file: path        # The embedded store in this file
+    --store-timeout: string   # Time limit for the store
+    --json                    # Print KEY after the change, as JSON
+    --help(-h)                # Print help (see more with '--help')
+    key: string               # The key
+    permits: string           # The number of permits from now on
+  ]
+
+  def "nu-complete tenure help about" [] {
+    [ "run" "once" "elect" "status" "list" "permits" "help" "stores" "environment" "exit-codes" "kinds" "durations" "signals" ]
+  }
+
+  # Show the help of a verb, or a topic
+  export extern "tenure help" [
+    --help(-h)                # Print help (see more with '--help')
+    about?: string@"nu-complete tenure help about" # A verb or a topic
+  ]
+
+}
+
+export use completions *
