@@ -451,7 +451,7 @@ _tenure() {
             return 0
             ;;
         tenure__subcmd__status)
-            opts="-h --store --store-file --store-timeout --json --help"
+            opts="-h --store --store-file --store-timeout --json --exit-code --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

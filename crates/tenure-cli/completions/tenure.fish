@@ -100,6 +100,7 @@ complete -c tenure -n "__fish_tenure_using_subcommand status" -l store -d 'The s
 complete -c tenure -n "__fish_tenure_using_subcommand status" -l store-file -d 'The embedded store in this file' -r -F
 complete -c tenure -n "__fish_tenure_using_subcommand status" -l store-timeout -d 'Time limit for the store' -r
 complete -c tenure -n "__fish_tenure_using_subcommand status" -l json -d 'One JSON object'
+complete -c tenure -n "__fish_tenure_using_subcommand status" -l exit-code -d 'End with 1 if somebody holds KEY'
 complete -c tenure -n "__fish_tenure_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c tenure -n "__fish_tenure_using_subcommand list" -l store -d 'The store\'s URL; given three times: a quorum' -r -f
 complete -c tenure -n "__fish_tenure_using_subcommand list" -l store-file -d 'The embedded store in this file' -r -F

@@ -99,6 +99,7 @@ module completions {
     --store-file: path        # The embedded store in this file
     --store-timeout: string   # Time limit for the store
     --json                    # One JSON object
+    --exit-code               # End with 1 if somebody holds KEY
     --help(-h)                # Print help (see more with '--help')
     key: string               # The key
   ]

@@ -1,5 +1,7 @@
 //! The command line as typed: the options and their syntax. It gives them no meaning.
 
+mod look;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,6 +11,8 @@ use rustix::process::Signal;
 use tenure::Claim;
 
 use crate::{duration, exit, help, signals};
+
+pub(crate) use look::{ListArgs, StatusArgs};
 
 /// The most permits that a key can have.
 const PERMITS_MAX: i64 = Claim::MAX as i64;
@@ -405,29 +409,6 @@ pub(crate) enum OnLost {
     Kill,
     /// CMD goes on, without a sentry; its code is ours
     Ignore,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct StatusArgs {
-    #[command(flatten)]
-    pub(crate) store: StoreArgs,
-    /// One JSON object
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// The key
-    pub(crate) key: String,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct ListArgs {
-    #[command(flatten)]
-    pub(crate) store: StoreArgs,
-    /// One JSON object per line
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// Only keys that begin with this text
-    #[arg(default_value = "")]
-    pub(crate) prefix: String,
 }
 
 #[derive(Debug, Args)]

@@ -9,6 +9,8 @@ pub(crate) struct Exit(pub(crate) u8);
 
 impl Exit {
     pub(crate) const SUCCESS: Self = Self(0);
+    /// Of `status --exit-code`: somebody holds the key.
+    pub(crate) const HELD: Self = Self(1);
     pub(crate) const USAGE: Self = Self(64);
     pub(crate) const MISMATCH: Self = Self(65);
     pub(crate) const UNAVAILABLE: Self = Self(69);
@@ -63,6 +65,7 @@ Exit codes:
   0..255   CMD's own, where CMD ended by itself (--report tells it from those
            below)
   0        tenure once: skipped, since no run is due (--skip-exit N changes it)
+  1        tenure status --exit-code: somebody holds the key
   64       usage: the command line or an option was refused, nothing was touched
   65       the key is something else at the store: another kind of lock, a
            foreign value

@@ -74,8 +74,12 @@ Example, with a service that tells its health:
 
 /// For `tenure status`.
 pub(crate) const STATUS: &str = "\
-Example:
-  tenure status nightly-report";
+Examples:
+  tenure status nightly-report
+  Something for a moment in which nobody holds KEY (to hold it: tenure run):
+    if tenure status --exit-code nightly-report; then echo free; fi
+  It ends with 0 if KEY is free, with 1 if Tenure or somebody else holds it, and
+  with another code if that could not be found out.";
 
 /// For `tenure list`.
 pub(crate) const LIST: &str = "\

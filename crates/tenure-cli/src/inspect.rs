@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tenure::protocol::Inspection;
+use tenure::protocol::{Inspection, State};
 use tenure::runtime::Runtime;
 use tenure::{Key, Locks};
 
@@ -21,15 +21,18 @@ const PAGE: usize = 256;
 /// `tenure status KEY`.
 pub(crate) fn status(args: &StatusArgs) -> Result<Exit, Refusal> {
     let key = key_of(&args.key)?;
-    with_store(&args.store, async |locks, store, now| {
+    let mut is_held = false;
+    let done = with_store(&args.store, async |locks, store, now| {
         let seen = locks.mutex(key.as_str()).inspect().await.map_err(failed)?;
+        is_held = seen.state != State::Free;
         let text = if args.json {
             KeyView::of(&key, &seen).json()
         } else {
             format!("{}\n  at {}", view::text(&key, &seen, now()), store.describe(locks))
         };
         print(&text)
-    })
+    });
+    done.map(|done| if args.exit_code && is_held { Exit::HELD } else { done })
 }
 
 /// `tenure list [PREFIX]`, page by page: a long list begins at once.

@@ -56,6 +56,7 @@ mod shell;
 mod signals;
 mod store;
 mod terminal;
+mod told;
 mod topics;
 mod users;
 mod view;

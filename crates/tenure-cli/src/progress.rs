@@ -11,6 +11,7 @@ use tenure::runtime::{Moment, Runtime};
 use crate::duration::show;
 use crate::output::Output;
 use crate::plan::Plan;
+use crate::told;
 use crate::view::used;
 use crate::wait::blocked_on;
 
@@ -81,10 +82,10 @@ impl Drop for Progress {
 fn line(key: &str, seen: &Inspection, waited: Duration, now: u64) -> String {
     let waited = show(Duration::from_secs(waited.as_secs()));
     let Some(holder) = seen.holders.first() else {
-        let guarded = seen.guarded.map(|guarded| guarded.told(now));
-        let what = match (&seen.state, &guarded) {
+        let hindrance = told::hindrance(seen, now);
+        let what = match (&seen.state, &hindrance) {
             (State::Foreign(what), _) => what,
-            (_, Some(guarded)) => guarded.as_str(),
+            (_, Some(hindrance)) => hindrance.as_str(),
             _ => "it is changing hands",
         };
         return format!("waiting for {key:?} for {waited}: {what}");
@@ -95,5 +96,12 @@ fn line(key: &str, seen: &Inspection, waited: Duration, now: u64) -> String {
         all => format!(", {all} in line"),
     };
     let (label, used) = (&holder.label, used(seen));
-    format!("waiting for {key:?} for {waited}: held by {label} for {since}{used}{others}")
+    let hindrance = told::hindrance(seen, now).map(|why| format!("; {why}")).unwrap_or_default();
+    if holder.kept {
+        let kept = told::kept(holder, now);
+        return format!("waiting for {key:?} for {waited}: {kept} ({label}){others}{hindrance}");
+    }
+    format!(
+        "waiting for {key:?} for {waited}: held by {label} for {since}{used}{others}{hindrance}"
+    )
 }

@@ -4,14 +4,12 @@
 use std::time::SystemTime;
 
 use serde::Serialize;
-use tenure::protocol::{Guarded, HolderView, Inspection, State, WaiterView};
+use tenure::protocol::{ForeignView, Guarded, HolderView, Inspection, NodeView, State, WaiterView};
 use tenure::{Claim, Key, LastRun, RunState, Value};
 
 use crate::duration::show;
 use crate::report::millis;
-
-/// The most characters of a value in the text for people.
-const SHOWN_MAX: usize = 100;
+use crate::told;
 
 /// One key.
 #[derive(Debug, Serialize)]
@@ -24,6 +22,9 @@ pub(crate) struct KeyView<'a> {
     waiters: Vec<Waiter<'a>>,
     guarded: Option<Restart>,
     last_run: Option<Run<'a>>,
+    foreign: Option<Foreign<'a>>,
+    nodes: Vec<Node<'a>>,
+    replica_of: Option<&'a str>,
 }
 
 /// The last run of a job.
@@ -54,6 +55,25 @@ struct Holder<'a> {
     since_ms: u64,
     remaining_ms: u64,
     value: Option<&'a str>,
+    kept: bool,
+}
+
+/// A value in the lock's place.
+#[derive(Debug, Serialize)]
+struct Foreign<'a> {
+    r#type: &'a str,
+    value: Option<&'a str>,
+    remaining_ms: Option<u64>,
+    delete: &'a str,
+}
+
+/// The answer of a quorum's node.
+#[derive(Debug, Serialize)]
+struct Node<'a> {
+    name: &'a str,
+    answered: bool,
+    said: &'a str,
+    took_ms: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -74,6 +94,9 @@ impl<'a> KeyView<'a> {
             waiters: seen.waiters.iter().map(waiter).collect(),
             guarded: seen.guarded.as_ref().map(restart),
             last_run: seen.last_run.as_deref().map(run),
+            foreign: seen.foreign.as_deref().map(foreign),
+            nodes: seen.nodes.iter().map(node).collect(),
+            replica_of: seen.replica_of.as_deref(),
         }
     }
 
@@ -92,7 +115,22 @@ fn holder(seen: &HolderView) -> Holder<'_> {
         since_ms: millis(seen.since),
         remaining_ms: millis(seen.remaining),
         value: seen.value.as_ref().map(Value::as_str),
+        kept: seen.kept,
     }
+}
+
+fn foreign(seen: &ForeignView) -> Foreign<'_> {
+    Foreign {
+        r#type: &seen.kind,
+        value: seen.value.as_deref(),
+        remaining_ms: seen.remaining.map(millis),
+        delete: &seen.delete,
+    }
+}
+
+fn node(seen: &NodeView) -> Node<'_> {
+    let NodeView { name, answered, said, took } = seen;
+    Node { name, answered: *answered, said, took_ms: millis(*took) }
 }
 
 fn waiter(seen: &WaiterView) -> Waiter<'_> {
@@ -134,7 +172,7 @@ fn state(state: &State) -> (&'static str, Option<&str>) {
 }
 
 /// The key for people: a line, then one for each holder and waiter, one for the last run of a job,
-/// and one where nothing new is granted. `now` is the wall clock in microseconds.
+/// and those of `told`. `now` is the wall clock in microseconds.
 pub(crate) fn text(key: &Key, seen: &Inspection, now: u64) -> String {
     let (word, more) = state(&seen.state);
     let mut text = format!("{key}: {word}");
@@ -148,7 +186,12 @@ pub(crate) fn text(key: &Key, seen: &Inspection, now: u64) -> String {
     for holder in &seen.holders {
         let (since, remaining) = (show(holder.since), show(holder.remaining));
         let (label, fence) = (&holder.label, holder.fence);
-        text += &format!("\n  held by {label} for {since}, lease {remaining}, fence {fence}");
+        text += &if holder.kept {
+            let kept = told::kept(holder, now);
+            format!("\n  {kept}: granted to {label} {since} ago, fence {fence}")
+        } else {
+            format!("\n  held by {label} for {since}, lease {remaining}, fence {fence}")
+        };
         text += &part(holder.units, holder.exclusive, seen.limit);
         text += &holder.value.as_ref().map(shown).unwrap_or_default();
     }
@@ -159,21 +202,24 @@ pub(crate) fn text(key: &Key, seen: &Inspection, now: u64) -> String {
     if let Some(last) = &seen.last_run {
         text += &format!("\n  last run: {last}");
     }
-    if let Some(guarded) = &seen.guarded {
-        text += &format!("\n  {}", guarded.told(now));
+    if let Some(foreign) = &seen.foreign {
+        text += &told::foreign(foreign);
+    }
+    if let Some(hindrance) = told::hindrance(seen, now) {
+        text += &format!("\n  {hindrance}");
+    }
+    if !seen.nodes.is_empty() {
+        text += &format!("\n  {}", told::nodes(&seen.nodes));
     }
     text
 }
 
 /// A value for people, without what could change their terminal.
 fn shown(value: &Value) -> String {
-    let text = value.as_str();
-    if text.is_empty() {
-        return String::new();
+    match value.as_str() {
+        "" => String::new(),
+        text => format!(", value {}", told::shown(text)),
     }
-    let begin: String = text.chars().take(SHOWN_MAX).collect();
-    let more = if begin.len() < text.len() { "..." } else { "" };
-    format!(", value {begin:?}{more}")
 }
 
 /// How many units of a key are held, or how many read it; nothing for a key that has one holder at

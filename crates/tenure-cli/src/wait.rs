@@ -14,6 +14,7 @@ use crate::lock::{Answer, Grip, Lock};
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::signals::{self, Signals};
+use crate::told;
 use crate::view::used;
 
 /// How the waiting ended.
@@ -47,9 +48,12 @@ pub(crate) async fn for_lock(
         };
         match answer {
             Ok(Answer::Held(grip)) => Waited::Held(grip),
-            Ok(Answer::Busy) => Waited::Busy(holder_of(locks, plan).await),
+            Ok(Answer::Busy) => Waited::Busy(holder_of(locks, plan, runtime).await),
             Ok(Answer::Skipped(last)) => Waited::Skipped(last),
-            Err(e) if e.kind() == ErrorKind::Busy => Waited::Busy(e.to_string()),
+            Err(e) if e.kind() == ErrorKind::Busy => {
+                let kept = kept_for(locks, plan, runtime).await.map(|kept| format!("; {kept}"));
+                Waited::Busy(format!("{e}{}", kept.unwrap_or_default()))
+            }
             Err(e) => Waited::Failed(e),
         }
     };
@@ -105,11 +109,22 @@ pub(crate) async fn blocked_on<'a>(
     last.expect("a run has a key")
 }
 
-async fn holder_of(locks: &Locks, plan: &Plan) -> String {
+/// The text about a key that nobody holds any more, and that is kept all the same.
+async fn kept_for(locks: &Locks, plan: &Plan, runtime: &dyn Runtime) -> Option<String> {
+    let seen = blocked_on(locks, plan).await.1.ok()?;
+    let holder = seen.holders.first().filter(|holder| holder.kept)?;
+    Some(told::kept(holder, runtime.wall_micros()))
+}
+
+async fn holder_of(locks: &Locks, plan: &Plan, runtime: &dyn Runtime) -> String {
     let (key, seen) = blocked_on(locks, plan).await;
     let key = key.as_str();
     let Ok(seen) = seen else { return format!("{} is busy", plan.keys) };
     match (seen.holders.first(), &seen.state) {
+        (Some(holder), _) if holder.kept => {
+            let kept = told::kept(holder, runtime.wall_micros());
+            format!("{key:?} is busy: {kept} ({})", holder.label)
+        }
         (Some(holder), _) => {
             let since = crate::duration::show(holder.since);
             let used = used(&seen);

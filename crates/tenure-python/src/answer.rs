@@ -159,6 +159,7 @@ fn holder<'py>(py: Python<'py>, holder: &HolderView) -> PyResult<Bound<'py, PyAn
         holder.value.as_ref().map(tenure::Value::as_str),
         seconds(holder.since),
         seconds(holder.remaining),
+        holder.kept,
     );
     made(py, "Holder", fields)
 }

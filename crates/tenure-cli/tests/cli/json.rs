@@ -6,6 +6,8 @@ use crate::place::{Home, Place, on_every_store, until};
 use crate::schema;
 
 pub(crate) const KEY: &str = include_str!("../../schema/key.json");
+/// The last fields of a key that is on one server, and no other program's.
+const REST: &str = r#""foreign":null,"nodes":[],"replica_of":null"#;
 const REPORT: &str = include_str!("../../schema/report.json");
 
 pub(crate) fn conforms(schema: &str, value: &Value) {
@@ -41,7 +43,7 @@ fn status_of_a_key_that_is_free_or_held(home: Home) {
     let place = Place::at(home);
     let unknown = place.run(&["status", "--json", "k"]).stdout;
     let free = r#"{"key":"k","state":"free","limit":null,"fence":null,"holders":[],"waiters":[]"#;
-    assert_eq!(unknown, format!("{free},\"guarded\":null,\"last_run\":null}}\n"));
+    assert_eq!(unknown, format!("{free},\"guarded\":null,\"last_run\":null,{REST}}}\n"));
     conforms(KEY, &serde_json::from_str(&unknown).expect("JSON"));
 
     let script = "\"$TENURE\" status --json k; \"$TENURE\" status k";
@@ -52,9 +54,11 @@ fn status_of_a_key_that_is_free_or_held(home: Home) {
     let held = place.sh(script).stdout;
     let expected = r#"{"key":"k","state":"held","limit":N,"fence":N,"#.to_owned()
         + r#""holders":[{"owner":"OWNER","label":"first","units":N,"fence":N,"#
-        + r#""since_ms":N,"remaining_ms":N,"value":null}],"#
+        + r#""since_ms":N,"remaining_ms":N,"value":null,"kept":false}],"#
         + r#""waiters":[{"label":"second","units":N,"waiting_ms":N}],"guarded":null,"#
-        + r#""last_run":null}"#;
+        + r#""last_run":null,"#
+        + REST
+        + "}";
     let line = held.lines().next().expect("a line");
     assert_eq!(snapshot(line), expected);
     let value: Value = serde_json::from_str(line).expect("JSON");

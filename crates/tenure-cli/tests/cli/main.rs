@@ -8,6 +8,7 @@ mod full_stderr;
 mod help;
 mod json;
 mod limits;
+mod look;
 mod nested;
 mod once;
 mod order;

@@ -7,6 +7,7 @@
 mod faults;
 mod foreign;
 mod guarded;
+mod look;
 mod scenes;
 mod secrets;
 mod sentry;

@@ -12,6 +12,7 @@ class Holder(NamedTuple):
 
     ``units`` is the number of units that it has, all of the limit if it is ``exclusive``. ``since``
     is the time since the grant, ``remaining`` the time until its lease ends unless it is renewed.
+    ``kept``: it has released the key, which stays taken until then (``min_hold``).
 
     >>> import tenure
     >>> mutex = tenure.connect("memory:").mutex("report", ttl=30, label="nightly")
@@ -29,6 +30,7 @@ class Holder(NamedTuple):
     value: str | None
     since: float
     remaining: float
+    kept: bool
 
 
 class Waiter(NamedTuple):

@@ -27,6 +27,29 @@ pub struct Inspection {
     pub guarded: Option<Guarded>,
     /// The last run, if the key is that of a job that runs once per tick.
     pub last_run: Option<Box<LastRun>>,
+    /// The value in the lock's place, if the state is [`State::Foreign`] and the store can show it.
+    pub foreign: Option<Box<ForeignView>>,
+    /// The primary of the server that was asked, if that is a replica: it grants nothing, and may
+    /// know less than its primary.
+    pub replica_of: Option<Box<str>>,
+}
+
+/// A value in a lock's place that is no lock of Tenure's. It is shown, never trusted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ForeignView {
+    /// The name under which the server keeps it.
+    pub name: Box<str>,
+    /// Its type, in the server's word: `string`, `hash`, `list` and others.
+    pub kind: Box<str>,
+    /// The beginning of it, at most 256 bytes; `None` for a type that is not shown.
+    pub value: Option<Box<str>>,
+    /// Whether `value` is all of it.
+    pub is_whole: bool,
+    /// Time until it ends by itself; `None`: it stays.
+    pub remaining: Option<Duration>,
+    /// The line for a shell that deletes it, without secrets. If the value is short, it deletes
+    /// this value alone, and no later one.
+    pub delete: Box<str>,
 }
 
 /// The restart guard: a store that may have forgotten leases grants nothing new until they end.
@@ -104,6 +127,8 @@ pub struct HolderView {
     pub since: Duration,
     /// Time until its lease ends, unless it is renewed.
     pub remaining: Duration,
+    /// Whether it has released the key, which stays taken until `remaining` is over (`min_hold`).
+    pub kept: bool,
 }
 
 /// One waiter.
@@ -133,6 +158,8 @@ impl Inspection {
             nodes: vec![],
             guarded: None,
             last_run: None,
+            foreign: None,
+            replica_of: None,
         }
     }
 }

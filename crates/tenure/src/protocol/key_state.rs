@@ -196,6 +196,7 @@ impl KeyState {
                     value: h.value.clone(),
                     since: now.since(h.since),
                     remaining: h.expires.since(now),
+                    kept: self.is_buried(&h.owner),
                 })
                 .collect(),
             waiters: waiters
@@ -210,6 +211,8 @@ impl KeyState {
             nodes: Vec::new(),
             guarded: None,
             last_run: self.last_run(now).map(Box::new),
+            foreign: None,
+            replica_of: None,
         }
     }
 

@@ -8,7 +8,7 @@ mod runs;
 pub(crate) mod timing;
 mod votes;
 
-pub use inspection::{Guarded, HolderView, Inspection, NodeView, State, WaiterView};
+pub use inspection::{ForeignView, Guarded, HolderView, Inspection, NodeView, State, WaiterView};
 pub use key_state::{Holder, KeyState, Part, Place, StepContext, Tombstone};
 pub use request::{Acquire, Blocker, FenceRule, Grant, Group, Op, Queueing, Reply, Request};
 pub use runs::{Count, LastRun, Outcome, Run, RunEnd, RunState, Runs, TickClock, Ticks};

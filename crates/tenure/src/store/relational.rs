@@ -70,10 +70,10 @@ impl KeyRows {
 
     /// The owners whose tombstones decide about a step and are not loaded yet.
     pub(super) fn unknown_owners(&self, op: &Op) -> Vec<Owner> {
-        if self.first_end.is_none() || matches!(op, Op::Inspect) {
+        if self.first_end.is_none() {
             return Vec::new();
         }
-        let takes_all = matches!(op, Op::Force { .. } | Op::Steal(_));
+        let takes_all = matches!(op, Op::Force { .. } | Op::Steal(_) | Op::Inspect);
         let is_asked =
             |holder: &&Owner| takes_all || op.owners().any(|owner| owner.value() == holder.value());
         let holders = self.state.holders().iter().map(|holder| &holder.owner).filter(is_asked);

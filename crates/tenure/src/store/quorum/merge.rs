@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::protocol::{Guarded, HolderView, Inspection, LastRun, State, majority};
+use crate::protocol::{ForeignView, Guarded, HolderView, Inspection, LastRun, State, majority};
 use crate::types::Owner;
 
 /// The view of a majority of `nodes` nodes; those that are missing in `seen` have not answered.
@@ -31,7 +31,17 @@ pub(super) fn merged(seen: &[&Inspection], nodes: usize) -> Inspection {
         last_run: certain_run(seen.iter().filter_map(|one| one.last_run.as_deref()), nodes)
             .cloned()
             .map(Box::new),
+        foreign: foreign_value(seen),
+        replica_of: None,
     }
+}
+
+/// The value of somebody else that a node has, with the lines that delete it on each of them.
+fn foreign_value(seen: &[&Inspection]) -> Option<Box<ForeignView>> {
+    let views = || seen.iter().filter_map(|one| one.foreign.as_deref());
+    let lines: Vec<_> = views().map(|view| &*view.delete).collect();
+    let first = views().next()?.clone();
+    Some(Box::new(ForeignView { delete: lines.join("; ").into(), ..first }))
 }
 
 /// The last of the runs that nodes tell of, if it is certain that there was one: a node knows its
@@ -74,5 +84,7 @@ fn agreed(mut views: Vec<&HolderView>, majority: usize) -> HolderView {
     // The last value that was set is at a majority, and so at one of these.
     let values = views.iter().filter_map(|view| view.value.as_ref());
     let value = values.max_by_key(|value| value.revision()).cloned();
-    HolderView { remaining, since, fence, value, ..views[0].clone() }
+    // A release that reached a majority has ended the lease, whatever the others say.
+    let kept = views.iter().filter(|view| view.kept).count() >= majority;
+    HolderView { remaining, since, fence, value, kept, ..views[0].clone() }
 }

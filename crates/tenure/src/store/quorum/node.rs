@@ -36,6 +36,9 @@ pub(super) struct Node {
     /// For how long it grants nothing new once it has forgotten, in microseconds; the largest
     /// number: it never forgets. It tells that with its identity.
     guarded_for: AtomicU64,
+    /// Why the last request failed; `None`: it did not. While a node is away it is not dialled for
+    /// each request, and then this says more than its silence.
+    trouble: Mutex<Option<String>>,
 }
 
 impl Node {
@@ -47,24 +50,47 @@ impl Node {
     ) -> Arc<Self> {
         let (name, register) = (store.name(), Arc::clone(register));
         let (links, vetted, guarded_for) = (store.links(), AtomicU64::new(0), AtomicU64::new(0));
-        Arc::new(Self { index, name, store, register, ttl_max, links, vetted, guarded_for })
+        let trouble = Mutex::default();
+        Arc::new(Self {
+            index,
+            name,
+            store,
+            register,
+            ttl_max,
+            links,
+            vetted,
+            guarded_for,
+            trouble,
+        })
     }
 
     /// Carries steps to the node. They are sent when this is first polled.
     pub(super) fn ask(self: &Arc<Self>, steps: Vec<Request>) -> Asking {
         let node = Arc::clone(self);
         Box::pin(async move {
-            node.vet().await?;
-            if steps.is_empty() {
-                return Ok(Vec::new());
-            }
-            steps.iter().try_for_each(|step| node.check_ticks(&step.op))?;
-            let replies = node.store.call(steps).await?;
-            // The replies may have come by a newer link than the identity.
-            let vetted = node.vet().await;
-            vetted.map_err(|failure| StoreError { may_have_run: true, ..failure })?;
-            Ok(replies)
+            let answer = node.carry(steps).await;
+            let trouble = answer.as_ref().err().map(|failure| failure.message.clone());
+            *node.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+            answer
         })
+    }
+
+    async fn carry(&self, steps: Vec<Request>) -> Result<Vec<Reply>, StoreError> {
+        self.vet().await?;
+        if steps.is_empty() {
+            return Ok(Vec::new());
+        }
+        steps.iter().try_for_each(|step| self.check_ticks(&step.op))?;
+        let replies = self.store.call(steps).await?;
+        // The replies may have come by a newer link than the identity.
+        let vetted = self.vet().await;
+        vetted.map_err(|failure| StoreError { may_have_run: true, ..failure })?;
+        Ok(replies)
+    }
+
+    /// Why the last request failed, if it did.
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Refuses runs that it could forget, and grant again within their ticks. Proposed times lie up

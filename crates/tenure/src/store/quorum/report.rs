@@ -19,7 +19,10 @@ pub(super) fn nodes(nodes: &[Arc<Node>], words: &[Word], step: usize) -> Vec<Nod
             Word::Heard(heard) => {
                 let said = match &heard.result {
                     Ok(replies) => replies.get(step).map_or("nothing".into(), of_reply),
-                    Err(failure) => failure.message.clone(),
+                    Err(failure) => {
+                        let trouble = if heard.is_silence { node.trouble() } else { None };
+                        trouble.unwrap_or_else(|| failure.message.clone())
+                    }
                 };
                 (heard.result.is_ok(), said, heard.took)
             }

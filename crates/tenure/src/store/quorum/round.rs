@@ -17,6 +17,8 @@ use super::node::{Asking, Node};
 pub(super) struct Heard {
     pub(super) result: Result<Vec<Reply>, StoreError>,
     pub(super) took: Duration,
+    /// Whether the round has ended without an answer.
+    pub(super) is_silence: bool,
 }
 
 /// The state of one node in a round.
@@ -64,7 +66,7 @@ impl Round {
                 let Word::Awaited(asking) = word else { continue };
                 if let Poll::Ready(result) = asking.as_mut().poll(cx) {
                     let took = self.runtime.now().since(self.started);
-                    *word = Word::Heard(Heard { result, took });
+                    *word = Word::Heard(Heard { result, took, is_silence: false });
                     heard_more = true;
                 }
             }
@@ -100,7 +102,7 @@ impl Round {
                     may_have_run: true,
                     source: None,
                 });
-                *word = Word::Heard(Heard { result, took: limit });
+                *word = Word::Heard(Heard { result, took: limit, is_silence: true });
             }
         }
     }

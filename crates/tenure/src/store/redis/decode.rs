@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use std::time::{Duration, SystemTime};
 
 use crate::protocol::{
-    Blocker, Group, Guarded, HolderView, Inspection, LastRun, Op, Reply, Request, RunState, State,
-    WaiterView,
+    Blocker, ForeignView, Group, Guarded, HolderView, Inspection, LastRun, Op, Reply, Request,
+    RunState, State, WaiterView,
 };
 use crate::types::{Fence, Key, Label, Owner, Value as Claimed};
 
@@ -355,6 +355,7 @@ impl Parts {
                 fence: h.fence()?,
                 since: h.span()?,
                 remaining: h.span()?,
+                kept: h.number()? != 0,
                 value: h.value()?,
             })
         })?;
@@ -363,6 +364,7 @@ impl Parts {
             Some(WaiterView { label, units, exclusive, waiting: w.span()? })
         })?;
         let last_run = self.last_run()?.map(Box::new);
+        let foreign = self.foreign()?.map(Box::new);
         let state = match state.as_str() {
             "free" => State::Free,
             "held" => State::Held,
@@ -372,7 +374,35 @@ impl Parts {
         let limit = (limit > 0).then_some(limit);
         let fence = (fence > Fence::default()).then_some(fence);
         let (nodes, guarded) = (Vec::new(), None);
-        Some(Inspection { state, limit, fence, holders, waiters, nodes, guarded, last_run })
+        Some(Inspection {
+            state,
+            limit,
+            fence,
+            holders,
+            waiters,
+            nodes,
+            guarded,
+            last_run,
+            foreign,
+            replica_of: None,
+        })
+    }
+
+    /// The value of somebody else, from a list that is empty without one. Its bytes may be no text.
+    fn foreign(&mut self) -> Option<Option<ForeignView>> {
+        let mut told = Self::of(self.0.pop_front()?)?;
+        if told.0.is_empty() {
+            return Some(None);
+        }
+        let (name, kind) = (told.text()?.into(), told.text()?.into());
+        let (left, size) = (told.number()?, told.number()?);
+        let Value::BulkString(bytes) = told.0.pop_front()? else { return None };
+        let text = std::str::from_utf8(&bytes).ok();
+        let is_whole = text.is_some() && usize::try_from(size) == Ok(bytes.len());
+        let value = (size >= 0).then(|| String::from_utf8_lossy(&bytes).into());
+        let remaining = u64::try_from(left).ok().map(Duration::from_millis);
+        let delete = "".into();
+        Some(Some(ForeignView { name, kind, value, is_whole, remaining, delete }))
     }
 
     /// The last run of a job, from a list that is empty without one.

@@ -24,6 +24,7 @@ mod marker;
 mod node;
 mod scan;
 mod scripts;
+mod shell_line;
 mod slots;
 mod suspects;
 mod topology;
@@ -48,6 +49,7 @@ use super::{
 use client::Command;
 use keys::Scope;
 pub use lone::Direct;
+use shell_line::ShellLine;
 use topology::Topology;
 use url::StoreUrl;
 
@@ -92,6 +94,7 @@ struct Shared {
     name: Arc<str>,
     topology: Topology,
     capabilities: Capabilities,
+    shell_line: ShellLine,
 }
 
 impl Redis {
@@ -145,7 +148,8 @@ impl Redis {
             // Leases that a server forgot must be over when it grants again.
             capabilities.ttl_max = url.restart_guard.min(TTL_MAX);
         }
-        let shared = Shared { name: url.server.name(), topology, capabilities };
+        let shell_line = ShellLine::to(&url.server);
+        let shared = Shared { name: url.server.name(), topology, capabilities, shell_line };
         Ok(Self { shared: OfProcess::new(Arc::new(shared)) })
     }
 
@@ -176,7 +180,17 @@ impl Redis {
     }
 
     async fn send(&self, steps: Vec<Request>) -> Result<Vec<Reply>, StoreError> {
-        self.shared.here()?.topology.send(steps).await
+        let shared = self.shared.here()?;
+        let looks = steps.iter().any(|step| matches!(step.op, Op::Inspect));
+        let mut replies = shared.topology.send(steps).await?;
+        if looks {
+            for reply in &mut replies {
+                if let Reply::Inspected(Inspection { foreign: Some(foreign), .. }) = reply {
+                    foreign.delete = shared.shell_line.delete(foreign).into();
+                }
+            }
+        }
+        Ok(replies)
     }
 }
 

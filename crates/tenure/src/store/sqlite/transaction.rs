@@ -142,13 +142,17 @@ fn floor(file: &File, tx: &mut Transaction<'_>) -> std::result::Result<Fence, St
 fn look(tx: &mut Transaction<'_>, calls: &[Call], at: StepContext) -> Result<Done> {
     let mut replies = Vec::with_capacity(calls.len());
     for call in calls {
-        let mut look = |step: &Request| {
-            let seen = rows::read(&mut tx.statements, &step.key)?.state.inspect(at.now);
-            Ok(Reply::Inspected(seen))
-        };
+        let mut look =
+            |step: &Request| Ok(Reply::Inspected(inspect(&mut tx.statements, &step.key, at.now)?));
         replies.push(call.steps.iter().map(&mut look).collect::<Result<_>>()?);
     }
     Ok(Done { replies, grants: Vec::new() })
+}
+
+fn inspect(db: &mut Statements<'_>, key: &Key, now: StoreTime) -> Result<Inspection> {
+    let mut rows = rows::read(db, key)?;
+    rows::prepare(&mut rows, db, key, &Op::Inspect)?;
+    Ok(rows.state.inspect(now))
 }
 
 fn step(
@@ -241,7 +245,7 @@ fn page(tx: &mut Transaction<'_>, list: &List, now: StoreTime) -> Result<Vec<(Ke
         if list.after.as_ref() == Some(&key) {
             continue;
         }
-        let seen = rows::read(&mut tx.statements, &key)?.state.inspect(now);
+        let seen = inspect(&mut tx.statements, &key, now)?;
         if seen.state != State::Free || !seen.waiters.is_empty() {
             page.push((key, seen));
         }

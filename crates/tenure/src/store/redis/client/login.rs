@@ -153,6 +153,11 @@ impl Greet for () {
 }
 
 impl Login {
+    /// Whether a password is given, or read from a file.
+    pub(crate) fn has_password(&self) -> bool {
+        self.password != Password::None
+    }
+
     /// The password as it is now; `None`, where there is none. Ends at `until`, or a little
     /// later.
     pub(crate) async fn password(

@@ -61,7 +61,11 @@ pub(crate) async fn min_hold_keeps_the_key_taken(world: World) {
     let started = Instant::now();
     let lock = world.lock("key").with_ttl(ms(60_000)).with_min_hold(ms(900));
     let guard = acquire(&lock).await;
+    let is_kept = async || world.inspect("key").await.holders.first().map(|holder| holder.kept);
+    assert_eq!(is_kept().await, Some(false), "it is held");
     assert_eq!(guard.release().await.expect("released"), tenure::Released::Released);
+    let kept = is_kept().await;
+    assert!(kept == Some(true) || started.elapsed() >= ms(900), "{kept:?}");
     let next = world.rival_lock("key").try_acquire().await.expect("an answer");
     assert!(next.is_none() || started.elapsed() >= ms(900), "free before its time");
     drop(next);

@@ -1,0 +1,60 @@
+//! Parts of the text about a key: until when it is kept, a value of somebody else, the nodes of a
+//! quorum. It asks nobody.
+
+use tenure::protocol::{ForeignView, HolderView, Inspection, NodeView};
+
+use crate::duration::show;
+
+/// The most characters of a value in the text for people.
+const SHOWN_MAX: usize = 100;
+
+/// A holder that has released its key, which stays taken for the rest of its `--min-hold`. `now` is
+/// the wall clock in microseconds.
+pub(crate) fn kept(holder: &HolderView, now: u64) -> String {
+    let left = u64::try_from(holder.remaining.as_micros()).unwrap_or(u64::MAX);
+    // Rounded up: in the second that is shown, the key is free.
+    let end = now.saturating_add(left).div_ceil(1_000_000) % 86_400;
+    let (hours, minutes, seconds) = (end / 3_600, end / 60 % 60, end % 60);
+    format!("kept until {hours:02}:{minutes:02}:{seconds:02} UTC, its command has ended")
+}
+
+/// The beginning of a text, without what could change the terminal of a reader.
+pub(crate) fn shown(text: &str) -> String {
+    let begin: String = text.chars().take(SHOWN_MAX).collect();
+    let more = if begin.len() < text.len() { "..." } else { "" };
+    format!("{begin:?}{more}")
+}
+
+/// A value in the lock's place, and the line that deletes it.
+pub(crate) fn foreign(seen: &ForeignView) -> String {
+    let mut text = format!("\n  there is a {}", seen.kind);
+    if let Some(value) = &seen.value {
+        let more = if seen.is_whole || value.chars().count() > SHOWN_MAX { "" } else { "..." };
+        text += &format!(", value {}{more}", shown(value));
+    }
+    text += &match seen.remaining {
+        Some(left) => format!(", which ends in {}", show(left)),
+        None => ", which does not end by itself".into(),
+    };
+    text + &format!("\n  if nobody needs it, this deletes it: {}", seen.delete)
+}
+
+/// How many nodes of a quorum answered, and why the others did not.
+pub(crate) fn nodes(seen: &[NodeView]) -> String {
+    let answered = seen.iter().filter(|node| node.answered).count();
+    let silent = seen.iter().filter(|node| !node.answered);
+    let silent: Vec<_> = silent.map(|node| format!("{}: {}", node.name, node.said)).collect();
+    let why = if silent.is_empty() { String::new() } else { format!(" ({})", silent.join("; ")) };
+    format!("nodes: {answered} of {}{why}", seen.len())
+}
+
+/// Why nothing new is granted, whoever holds the key.
+pub(crate) fn hindrance(seen: &Inspection, now: u64) -> Option<String> {
+    if let Some(primary) = &seen.replica_of {
+        return Some(format!(
+            "this server is a replica of {primary}: it grants nothing, and may know less than \
+             that one; name the primary to lock"
+        ));
+    }
+    seen.guarded.as_ref().map(|guarded| guarded.told(now))
+}
