@@ -32,6 +32,7 @@ complete -c tenure -n "__fish_tenure_needs_command" -f -a "elect" -d 'Keep CMD r
 complete -c tenure -n "__fish_tenure_needs_command" -f -a "status" -d 'Show who holds KEY and who waits for it'
 complete -c tenure -n "__fish_tenure_needs_command" -f -a "list" -d 'List the keys in use, all or those that begin with PREFIX'
 complete -c tenure -n "__fish_tenure_needs_command" -f -a "permits" -d 'Change the number of permits of KEY to N'
+complete -c tenure -n "__fish_tenure_needs_command" -f -a "top" -d 'Show the keys in use on a full screen, kept up to date'
 complete -c tenure -n "__fish_tenure_needs_command" -f -a "help" -d 'Show the help of a verb, or a topic'
 complete -c tenure -n "__fish_tenure_using_subcommand run" -l store -d 'The store\'s URL; given three times: a quorum' -r -f
 complete -c tenure -n "__fish_tenure_using_subcommand run" -l store-file -d 'The embedded store in this file' -r -F
@@ -112,4 +113,10 @@ complete -c tenure -n "__fish_tenure_using_subcommand permits" -l store-file -d 
 complete -c tenure -n "__fish_tenure_using_subcommand permits" -l store-timeout -d 'Time limit for the store' -r
 complete -c tenure -n "__fish_tenure_using_subcommand permits" -l json -d 'Print KEY after the change, as JSON'
 complete -c tenure -n "__fish_tenure_using_subcommand permits" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c tenure -n "__fish_tenure_using_subcommand top" -l store -d 'The store\'s URL; given three times: a quorum' -r -f
+complete -c tenure -n "__fish_tenure_using_subcommand top" -l store-file -d 'The embedded store in this file' -r -F
+complete -c tenure -n "__fish_tenure_using_subcommand top" -l store-timeout -d 'Time limit for the store' -r
+complete -c tenure -n "__fish_tenure_using_subcommand top" -l interval -d 'Time between looks' -r
+complete -c tenure -n "__fish_tenure_using_subcommand top" -l no-color -d 'No colours'
+complete -c tenure -n "__fish_tenure_using_subcommand top" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c tenure -n "__fish_tenure_using_subcommand help" -s h -l help -d 'Print help (see more with \'--help\')'

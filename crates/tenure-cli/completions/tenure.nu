@@ -125,8 +125,19 @@ module completions {
     permits: string           # The number of permits from now on
   ]
 
+  # Show the keys in use on a full screen, kept up to date
+  export extern "tenure top" [
+    --store: string           # The store's URL; given three times: a quorum
+    --store-file: path        # The embedded store in this file
+    --store-timeout: string   # Time limit for the store
+    --interval: string        # Time between looks
+    --no-color                # No colours
+    --help(-h)                # Print help (see more with '--help')
+    prefix?: string           # Only keys that begin with this text
+  ]
+
   def "nu-complete tenure help about" [] {
-    [ "run" "once" "elect" "status" "list" "permits" "help" "stores" "environment" "exit-codes" "kinds" "durations" "signals" ]
+    [ "run" "once" "elect" "status" "list" "permits" "top" "help" "stores" "environment" "exit-codes" "kinds" "durations" "signals" ]
   }
 
   # Show the help of a verb, or a topic

@@ -1,6 +1,8 @@
 //! The command line as typed: the options and their syntax. It gives them no meaning.
 
 mod look;
+#[cfg(feature = "top")]
+mod top;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -13,6 +15,8 @@ use tenure::Claim;
 use crate::{duration, exit, help, signals};
 
 pub(crate) use look::{ListArgs, StatusArgs};
+#[cfg(feature = "top")]
+pub(crate) use top::TopArgs;
 
 /// The most permits that a key can have.
 const PERMITS_MAX: i64 = Claim::MAX as i64;
@@ -61,6 +65,13 @@ pub(crate) enum Verb {
     /// Changes the number of permits of KEY to N, while commands hold some or wait for some.
     #[command(after_help = help::PERMITS, after_long_help = help::PERMITS_LONG)]
     Permits(PermitsArgs),
+    /// Show the keys in use on a full screen, kept up to date
+    ///
+    /// Shows the keys in use on a full screen, and keeps it up to date. A key of the keyboard
+    /// releases a lock by force, after a question; ? shows all of them.
+    #[cfg(feature = "top")]
+    #[command(after_help = help::TOP, after_long_help = help::TOP)]
+    Top(TopArgs),
     /// Show the help of a verb, or a topic
     #[command(after_help = help::HELP, after_long_help = help::HELP)]
     Help(HelpArgs),

@@ -99,6 +99,13 @@ permits come back. A waiter that wants more than N is refused. From now on all m
   tenure run --permits 5 encode -- CMD
 Without a permit in use there is nothing to change: the next run says the number.";
 
+/// For `tenure top`.
+#[cfg(feature = "top")]
+pub(crate) const TOP: &str = "\
+Example:
+  tenure top nightly-
+It needs a terminal. For scripts there is tenure list --json.";
+
 /// For `tenure help --help`.
 pub(crate) const HELP: &str = "\
 Examples:

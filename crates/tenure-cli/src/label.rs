@@ -18,7 +18,7 @@ const INTERPRETERS: [&str; 8] =
 const SHELLS: [&str; 8] = ["sh", "bash", "dash", "ash", "zsh", "ksh", "mksh", "fish"];
 
 /// The parts of a label in one of the forms that Tenure makes.
-#[allow(dead_code, reason = "a view of the locks reads them")]
+#[cfg_attr(not(feature = "top"), allow(dead_code, reason = "a view of the locks reads them"))]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Parts<'a> {
     /// The script or program.
@@ -32,7 +32,7 @@ pub(crate) struct Parts<'a> {
 
 /// The parts of `NAME (USER@HOST, pid N)`, the command's form, or of `host:pid:program`, the
 /// library's. `None` for a label that a user has chosen.
-#[allow(dead_code, reason = "a view of the locks reads them")]
+#[cfg_attr(not(feature = "top"), allow(dead_code, reason = "a view of the locks reads them"))]
 pub(crate) fn parse(label: &str) -> Option<Parts<'_>> {
     of_command(label).or_else(|| of_library(label))
 }

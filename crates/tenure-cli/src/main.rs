@@ -13,6 +13,7 @@
 //! report   the result as a line of JSON      relay          signals on their way to CMD
 //! inspect  status and list                   job            one shell job in two process groups
 //! permits  another number of permits
+//! top      the keys on a full screen
 //! output   messages on stderr                procs          processes as /proc shows them
 //! ```
 //!
@@ -57,6 +58,8 @@ mod signals;
 mod store;
 mod terminal;
 mod told;
+#[cfg(feature = "top")]
+mod top;
 mod topics;
 mod users;
 mod view;
@@ -103,6 +106,8 @@ fn as_tool(words: &[OsString]) -> Exit {
         Verb::Status(args) => inspect::status(&args).map(Termination::Exit),
         Verb::List(args) => inspect::list(&args).map(Termination::Exit),
         Verb::Permits(args) => permits::change(&args).map(Termination::Exit),
+        #[cfg(feature = "top")]
+        Verb::Top(args) => top::top(&args),
         Verb::Help(args) => {
             show(&help::text(args.about.as_deref(), &mut command));
             Ok(Termination::Exit(Exit::SUCCESS))

@@ -4,6 +4,8 @@
 
 mod background;
 mod elect;
+#[cfg(feature = "top")]
+mod full_screen;
 mod full_stderr;
 mod help;
 mod json;
@@ -27,3 +29,5 @@ mod several_keys;
 mod shared;
 mod silent;
 mod terminal;
+#[cfg(feature = "top")]
+mod top;

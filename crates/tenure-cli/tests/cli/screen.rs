@@ -124,7 +124,7 @@ impl Screen {
 }
 
 /// The other side of a pseudo-terminal.
-fn pts_of(pty: &pty_process::blocking::Pty) -> OwnedFd {
+pub(crate) fn pts_of(pty: &pty_process::blocking::Pty) -> OwnedFd {
     let name = rustix::pty::ptsname(pty, vec![]).expect("it has a name");
     let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::NOCTTY | rustix::fs::OFlags::CLOEXEC;
     rustix::fs::open(name, flags, rustix::fs::Mode::empty()).expect("it can be opened")

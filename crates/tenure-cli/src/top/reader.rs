@@ -1,0 +1,104 @@
+//! Looks at the store, at intervals, and carries out the forced releases that were confirmed. It
+//! never waits for the screen.
+
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+use tenure::runtime::Runtime;
+use tenure::{Key, Locks};
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use super::local::Local;
+use super::model::Target;
+use super::row::{Row, printable};
+use super::screen::News;
+
+/// Number of keys that are asked for at a time. A server is searched as a whole for each page.
+const PAGE: usize = 4096;
+
+pub(crate) struct Reader<'a> {
+    pub(crate) locks: &'a Locks,
+    pub(crate) prefix: &'a str,
+    /// From the begin of one look to the begin of the next.
+    pub(crate) interval: Duration,
+    pub(crate) runtime: &'a dyn Runtime,
+    pub(crate) news: &'a Sender<News>,
+}
+
+impl Reader<'_> {
+    /// Looks at all keys again and again. The pause after a look is at least as long as the look.
+    pub(crate) async fn look(&self) {
+        let local = Local::here();
+        loop {
+            let begun = self.runtime.now();
+            self.tell(News::Begun);
+            match self.all(&local).await {
+                Ok(()) => self.tell(News::Complete),
+                Err(error) => self.tell(News::Failed(printable(&error.to_string()))),
+            }
+            let ended = self.runtime.now();
+            let rested = ended + ended.since(begun);
+            self.runtime.sleep_until(rested.max(begun + self.interval)).await;
+        }
+    }
+
+    /// One look at all keys.
+    async fn all(&self, local: &Local) -> tenure::Result<()> {
+        let mut after: Option<Key> = None;
+        loop {
+            let page = self.locks.list(self.prefix, after.as_ref(), PAGE).await?;
+            let now = self.runtime.now();
+            after = page.last().filter(|_| page.len() == PAGE).map(|(key, _)| key.clone());
+            let rows = page.into_iter().map(|(key, seen)| Row::new(key, seen, now, local));
+            self.tell(News::Rows(rows.collect()));
+            if after.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Carries out forced releases. Never ends.
+    pub(crate) async fn obey(&self, orders: &mut UnboundedReceiver<Target>) {
+        while let Some(target) = orders.recv().await {
+            let told = match self.release(&target).await {
+                Ok(told) => told,
+                Err(error) => error.to_string(),
+            };
+            self.tell(News::Told(printable(&told)));
+        }
+    }
+
+    /// Takes the key from the holders that were shown, if it has them and no others.
+    async fn release(&self, target: &Target) -> tenure::Result<String> {
+        let key = target.key.as_str();
+        let lock = self.locks.mutex(key);
+        let seen = lock.inspect().await?;
+        let fences = |holders: &[tenure::protocol::HolderView]| {
+            let mut fences: Vec<_> = holders.iter().map(|holder| holder.fence).collect();
+            fences.sort_unstable();
+            fences
+        };
+        if seen.holders.is_empty() {
+            return Ok(format!("{key}: nothing to release, nobody holds it any more"));
+        }
+        if fences(&seen.holders) != fences(&target.holders) {
+            let holder = &seen.holders[0];
+            return Ok(format!(
+                "{key} was not released: its holders have changed; now {} has it, fence {}",
+                holder.label, holder.fence
+            ));
+        }
+        let count = lock.force_release().await?;
+        let fences: Vec<_> = fences(&target.holders).iter().map(ToString::to_string).collect();
+        let fences = fences.join(", ");
+        Ok(match count {
+            0 => format!("{key}: nothing to release, nobody holds it any more"),
+            _ => format!("{key} was released by force: fence {fences} has lost it"),
+        })
+    }
+
+    /// A screen that has ended wants no news.
+    fn tell(&self, news: News) {
+        let _ = self.news.send(news);
+    }
+}
