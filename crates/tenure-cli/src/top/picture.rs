@@ -39,20 +39,24 @@ fn rows() -> Vec<Row> {
     let mutex = |key: &str, label: &str, fence, since, remaining| {
         row(key, |seen| seen.holders = vec![lasting(label, fence, since, remaining)])
     };
-    let mut dead = mutex("backup:orders", "db2:9127:pg_dump", 412_377, 21, 9);
+    let mut dead = mutex("backup:orders", "pg_dump (postgres@db2, pid 9127)", 412_377, 21, 9);
     dead.is_dead = true;
     dead.widths.pid += " dead".len();
     let migrate = row("migrate", |seen| {
-        seen.holders = vec![lasting("ci1:20931:alembic", 118_402, 4, 26)];
-        seen.waiters = vec![waiter("ci2:771:alembic", 3), waiter("ci3:1902:alembic", 1)];
+        seen.holders = vec![lasting("alembic (deploy@ci1, pid 20931)", 118_402, 4, 26)];
+        seen.waiters = vec![
+            waiter("alembic (deploy@ci2, pid 771)", 3),
+            waiter("alembic (deploy@ci3, pid 1902)", 1),
+        ];
     });
     let encode = row("encode", |seen| {
         seen.limit = Some(4);
-        seen.holders = (1..4).map(|n| lasting("media1:88:ffmpeg", 90 + n, 12, 18)).collect();
+        seen.holders =
+            (1..4).map(|n| lasting("ffmpeg (media@media1, pid 88)", 90 + n, 12, 18)).collect();
         for holder in &mut seen.holders {
             holder.exclusive = false;
         }
-        seen.waiters = vec![waiter("media3:91:ffmpeg", 8)];
+        seen.waiters = vec![waiter("ffmpeg (media@media3, pid 91)", 8)];
     });
     let site = row("catalogue", |seen| {
         seen.limit = Some(Claim::MAX);
@@ -63,18 +67,32 @@ fn rows() -> Vec<Row> {
         }
     });
     let leader = row("scheduler", |seen| {
-        seen.holders = vec![lasting("app2:1412:scheduler", 33, 1, 4)];
+        seen.holders = vec![lasting("scheduler (app@app2, pid 1412)", 33, 1, 4)];
         seen.holders[0].value = Value::new("app2:8080").ok();
     });
-    let report = mutex("nightly-report", "db1:6120:write-report", 550_031, 14, 16);
+    let report = mutex("nightly-report", "write-report (report@db1, pid 6120)", 550_031, 14, 16);
     vec![dead, site, encode, migrate, report, leader]
 }
 
 /// The screen as the README shows it.
 fn picture() -> String {
-    let at = |seconds: u64| Moment::from_micros(seconds * 1_000_000);
-    let clock = Clock { now: at(0), wall: 10_831_000_000 };
-    let mut model = tests::model(rows());
+    let at = |millis: u64| Moment::from_micros(millis * 1_000);
+    let clock = Clock { now: at(5_000), wall: 10_831_000_000 };
+    // The look before: two of the keys were free, another one was held, and all leases were new.
+    let is_old = |row: &Row| !["catalogue", "encode"].contains(&row.key.as_str());
+    let mut before: Vec<_> = rows().into_iter().filter(is_old).collect();
+    for row in &mut before {
+        for holder in &mut row.seen.holders {
+            let is_leader = holder.value.is_some();
+            holder.remaining = Duration::from_secs(if is_leader { 5 } else { 30 });
+        }
+    }
+    before.push(row("export", |seen| seen.holders = vec![lasting("db1:6007:export", 1, 1, 1)]));
+    let mut model = tests::model(before);
+    model.begin(at(4_997));
+    let seen_now = |row| Row { at: clock.now, ..row };
+    model.arrive(rows().into_iter().map(seen_now).collect(), clock.now);
+    model.complete(clock.now);
     model.act(Action::Down(3), clock.now);
     model.act(Action::Details, clock.now);
     svg(&tests::frame(&mut model, clock, &Theme::FULL, SIZE))
