@@ -61,7 +61,7 @@ _tenure() {
             return 0
             ;;
         tenure__subcmd__elect)
-            opts="-s -q -v -h --store --store-file --store-timeout --ttl --value --check --every --fails --kill-grace --signal --on-lost-exec --owner --label --quiet --verbose --help"
+            opts="-s -q -v -h --store --store-file --store-timeout --require-network --ttl --value --check --every --fails --kill-grace --signal --on-lost-exec --owner --label --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -156,7 +156,7 @@ _tenure() {
             return 0
             ;;
         tenure__subcmd__list)
-            opts="-h --store --store-file --store-timeout --json --help"
+            opts="-h --store --store-file --store-timeout --require-network --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -193,7 +193,7 @@ _tenure() {
             return 0
             ;;
         tenure__subcmd__once)
-            opts="-s -q -v -h --every --since-last-run --retry-failed --skip-exit --store --store-file --store-timeout --ttl --max-hold --kill-grace --signal --on-lost --on-lost-exec --label --report --quiet --verbose --busy-exit --help"
+            opts="-s -q -v -h --every --since-last-run --retry-failed --skip-exit --store --store-file --store-timeout --require-network --ttl --max-hold --kill-grace --signal --on-lost --on-lost-exec --label --report --quiet --verbose --busy-exit --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -289,7 +289,7 @@ _tenure() {
             return 0
             ;;
         tenure__subcmd__permits)
-            opts="-h --store --store-file --store-timeout --json --help"
+            opts="-h --store --store-file --store-timeout --require-network --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -326,7 +326,7 @@ _tenure() {
             return 0
             ;;
         tenure__subcmd__run)
-            opts="-s -q -v -w -n -k -h --store --store-file --store-timeout --ttl --max-hold --kill-grace --signal --on-lost --on-lost-exec --label --report --quiet --verbose --shared --permits --units --wait --try --retry --retry-delay --min-hold --owner --busy-exit --key --help"
+            opts="-s -q -v -w -n -k -h --store --store-file --store-timeout --require-network --ttl --max-hold --kill-grace --signal --on-lost --on-lost-exec --label --report --quiet --verbose --shared --permits --units --wait --try --retry --retry-delay --min-hold --owner --busy-exit --key --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -454,7 +454,7 @@ _tenure() {
             return 0
             ;;
         tenure__subcmd__status)
-            opts="-h --store --store-file --store-timeout --json --exit-code --help"
+            opts="-h --store --store-file --store-timeout --require-network --json --exit-code --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -491,7 +491,7 @@ _tenure() {
             return 0
             ;;
         tenure__subcmd__top)
-            opts="-h --store --store-file --store-timeout --interval --no-color --help"
+            opts="-h --store --store-file --store-timeout --require-network --interval --no-color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

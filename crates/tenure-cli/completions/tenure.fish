@@ -56,6 +56,7 @@ complete -c tenure -n "__fish_tenure_using_subcommand run" -l min-hold -d 'Keep 
 complete -c tenure -n "__fish_tenure_using_subcommand run" -l owner -d 'Owner value [default: a random one]' -r
 complete -c tenure -n "__fish_tenure_using_subcommand run" -l busy-exit -d 'Exit code for "busy"' -r
 complete -c tenure -n "__fish_tenure_using_subcommand run" -s k -l key -d 'A key in place of KEY; may be repeated' -r
+complete -c tenure -n "__fish_tenure_using_subcommand run" -l require-network -d 'Refuse a store of this host alone'
 complete -c tenure -n "__fish_tenure_using_subcommand run" -s q -l quiet -d 'Tell errors only'
 complete -c tenure -n "__fish_tenure_using_subcommand run" -s v -l verbose -d 'Tell each step'
 complete -c tenure -n "__fish_tenure_using_subcommand run" -l shared -d 'Be one of many readers'
@@ -78,6 +79,7 @@ complete -c tenure -n "__fish_tenure_using_subcommand once" -l report -d 'Write 
 complete -c tenure -n "__fish_tenure_using_subcommand once" -l busy-exit -d 'Exit code for "busy"' -r
 complete -c tenure -n "__fish_tenure_using_subcommand once" -l since-last-run -d 'Count a tick from the last run'
 complete -c tenure -n "__fish_tenure_using_subcommand once" -l retry-failed -d 'Run CMD again if the last run failed'
+complete -c tenure -n "__fish_tenure_using_subcommand once" -l require-network -d 'Refuse a store of this host alone'
 complete -c tenure -n "__fish_tenure_using_subcommand once" -s q -l quiet -d 'Tell errors only'
 complete -c tenure -n "__fish_tenure_using_subcommand once" -s v -l verbose -d 'Tell each step'
 complete -c tenure -n "__fish_tenure_using_subcommand once" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -94,29 +96,34 @@ complete -c tenure -n "__fish_tenure_using_subcommand elect" -s s -l signal -d '
 complete -c tenure -n "__fish_tenure_using_subcommand elect" -l on-lost-exec -d 'Line for sh, run after a loss' -r
 complete -c tenure -n "__fish_tenure_using_subcommand elect" -l owner -d 'Owner value [default: a random one]' -r
 complete -c tenure -n "__fish_tenure_using_subcommand elect" -l label -d 'Name for others' -r
+complete -c tenure -n "__fish_tenure_using_subcommand elect" -l require-network -d 'Refuse a store of this host alone'
 complete -c tenure -n "__fish_tenure_using_subcommand elect" -s q -l quiet -d 'Tell errors only'
 complete -c tenure -n "__fish_tenure_using_subcommand elect" -s v -l verbose -d 'Tell each step'
 complete -c tenure -n "__fish_tenure_using_subcommand elect" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c tenure -n "__fish_tenure_using_subcommand status" -l store -d 'The store\'s URL; given three times: a quorum' -r -f
 complete -c tenure -n "__fish_tenure_using_subcommand status" -l store-file -d 'The embedded store in this file' -r -F
 complete -c tenure -n "__fish_tenure_using_subcommand status" -l store-timeout -d 'Time limit for the store' -r
+complete -c tenure -n "__fish_tenure_using_subcommand status" -l require-network -d 'Refuse a store of this host alone'
 complete -c tenure -n "__fish_tenure_using_subcommand status" -l json -d 'One JSON object'
 complete -c tenure -n "__fish_tenure_using_subcommand status" -l exit-code -d 'End with 1 if somebody holds KEY'
 complete -c tenure -n "__fish_tenure_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c tenure -n "__fish_tenure_using_subcommand list" -l store -d 'The store\'s URL; given three times: a quorum' -r -f
 complete -c tenure -n "__fish_tenure_using_subcommand list" -l store-file -d 'The embedded store in this file' -r -F
 complete -c tenure -n "__fish_tenure_using_subcommand list" -l store-timeout -d 'Time limit for the store' -r
+complete -c tenure -n "__fish_tenure_using_subcommand list" -l require-network -d 'Refuse a store of this host alone'
 complete -c tenure -n "__fish_tenure_using_subcommand list" -l json -d 'One JSON object per line'
 complete -c tenure -n "__fish_tenure_using_subcommand list" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c tenure -n "__fish_tenure_using_subcommand permits" -l store -d 'The store\'s URL; given three times: a quorum' -r -f
 complete -c tenure -n "__fish_tenure_using_subcommand permits" -l store-file -d 'The embedded store in this file' -r -F
 complete -c tenure -n "__fish_tenure_using_subcommand permits" -l store-timeout -d 'Time limit for the store' -r
+complete -c tenure -n "__fish_tenure_using_subcommand permits" -l require-network -d 'Refuse a store of this host alone'
 complete -c tenure -n "__fish_tenure_using_subcommand permits" -l json -d 'Print KEY after the change, as JSON'
 complete -c tenure -n "__fish_tenure_using_subcommand permits" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c tenure -n "__fish_tenure_using_subcommand top" -l store -d 'The store\'s URL; given three times: a quorum' -r -f
 complete -c tenure -n "__fish_tenure_using_subcommand top" -l store-file -d 'The embedded store in this file' -r -F
 complete -c tenure -n "__fish_tenure_using_subcommand top" -l store-timeout -d 'Time limit for the store' -r
 complete -c tenure -n "__fish_tenure_using_subcommand top" -l interval -d 'Time between looks' -r
+complete -c tenure -n "__fish_tenure_using_subcommand top" -l require-network -d 'Refuse a store of this host alone'
 complete -c tenure -n "__fish_tenure_using_subcommand top" -l no-color -d 'No colours'
 complete -c tenure -n "__fish_tenure_using_subcommand top" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c tenure -n "__fish_tenure_using_subcommand help" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -15,6 +15,7 @@ module completions {
     --store: string           # The store's URL; given three times: a quorum
     --store-file: path        # The embedded store in this file
     --store-timeout: string   # Time limit for the store
+    --require-network         # Refuse a store of this host alone
     --ttl: string             # Length of the lease
     --max-hold: string        # End CMD this time after the grant
     --kill-grace: string      # Time from the first signal to SIGKILL
@@ -55,6 +56,7 @@ module completions {
     --store: string           # The store's URL; given three times: a quorum
     --store-file: path        # The embedded store in this file
     --store-timeout: string   # Time limit for the store
+    --require-network         # Refuse a store of this host alone
     --ttl: string             # Length of the lease
     --max-hold: string        # End CMD this time after the grant
     --kill-grace: string      # Time from the first signal to SIGKILL
@@ -76,6 +78,7 @@ module completions {
     --store: string           # The store's URL; given three times: a quorum
     --store-file: path        # The embedded store in this file
     --store-timeout: string   # Time limit for the store
+    --require-network         # Refuse a store of this host alone
     --ttl: string             # Length of the leadership
     --value: string           # Text for others, such as an address
     --check: string           # Line for sh; 0: CMD is healthy
@@ -98,6 +101,7 @@ module completions {
     --store: string           # The store's URL; given three times: a quorum
     --store-file: path        # The embedded store in this file
     --store-timeout: string   # Time limit for the store
+    --require-network         # Refuse a store of this host alone
     --json                    # One JSON object
     --exit-code               # End with 1 if somebody holds KEY
     --help(-h)                # Print help (see more with '--help')
@@ -109,6 +113,7 @@ module completions {
     --store: string           # The store's URL; given three times: a quorum
     --store-file: path        # The embedded store in this file
     --store-timeout: string   # Time limit for the store
+    --require-network         # Refuse a store of this host alone
     --json                    # One JSON object per line
     --help(-h)                # Print help (see more with '--help')
     prefix?: string           # Only keys that begin with this text
@@ -119,6 +124,7 @@ module completions {
     --store: string           # The store's URL; given three times: a quorum
     --store-file: path        # The embedded store in this file
     --store-timeout: string   # Time limit for the store
+    --require-network         # Refuse a store of this host alone
     --json                    # Print KEY after the change, as JSON
     --help(-h)                # Print help (see more with '--help')
     key: string               # The key
@@ -130,6 +136,7 @@ module completions {
     --store: string           # The store's URL; given three times: a quorum
     --store-file: path        # The embedded store in this file
     --store-timeout: string   # Time limit for the store
+    --require-network         # Refuse a store of this host alone
     --interval: string        # Time between looks
     --no-color                # No colours
     --help(-h)                # Print help (see more with '--help')

@@ -94,6 +94,13 @@ pub(crate) struct StoreArgs {
     /// The first contact with the store may take so long, and so may giving the lock back.
     #[arg(long, value_name = "DUR", default_value = "5s", value_parser = duration::parse)]
     pub(crate) store_timeout: Duration,
+    /// Refuse a store of this host alone
+    ///
+    /// Refuses every store that other hosts cannot reach (exit code 78): memory, a file, a server
+    /// under an address of this host alone, a quorum with such a node. TENURE_REQUIRE_NETWORK=1
+    /// does the same.
+    #[arg(long)]
+    pub(crate) require_network: bool,
 }
 
 /// The options of every verb that runs CMD under a lock.

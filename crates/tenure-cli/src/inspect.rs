@@ -13,6 +13,7 @@ use crate::exit::{Exit, Refusal};
 use crate::output::{self, Level, Output};
 use crate::plan::{check_store_timeout, key_of};
 use crate::store::{Choice, Located};
+use crate::variables;
 use crate::view::{self, KeyView};
 
 /// Number of keys that are asked for at a time.
@@ -74,10 +75,8 @@ pub(crate) fn with_store(
 ) -> Result<Exit, Refusal> {
     check_store_timeout(args)?;
     let choice = Choice::of(args, |name| std::env::var_os(name))?;
-    if let Some(warning) = choice.warning() {
-        Output(Level::Normal).notice(warning);
-        output::drain();
-    }
+    choice.warn(Output(Level::Normal), variables::names());
+    output::drain();
     let store = choice.located()?;
     let defect = |e: io::Error| Refusal { exit: Exit::INTERNAL, message: e.to_string() };
     let runtime: Arc<dyn Runtime> = tenure::runtime::machine().map_err(defect)?;

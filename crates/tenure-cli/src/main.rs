@@ -27,7 +27,8 @@ mod command;
 mod definition;
 mod duration;
 mod exit;
-#[cfg(test)]
+// The checked-in files have the verbs of all features.
+#[cfg(all(test, feature = "mcp", feature = "top"))]
 mod generated;
 mod health;
 mod help;
@@ -62,6 +63,7 @@ mod told;
 mod top;
 mod topics;
 mod users;
+mod variables;
 mod view;
 mod wait;
 mod warnings;

@@ -21,6 +21,7 @@ use crate::nested;
 use crate::output::{Level, Output};
 use crate::procs;
 use crate::store::{Choice, Located};
+use crate::variables;
 
 /// The default of `--kill-grace`, unless a third of the ttl is shorter.
 const GRACE: Duration = Duration::from_secs(5);
@@ -33,7 +34,6 @@ const NO_PROC: &str = "/proc is not mounted: without it tenure cannot find the p
 pub(crate) struct Plan {
     pub(crate) store: Located,
     pub(crate) store_timeout: Duration,
-    pub(crate) warning: Option<String>,
     pub(crate) keys: Keys,
     pub(crate) cmd: Cmd,
     pub(crate) part: Part,
@@ -84,7 +84,6 @@ impl Plan {
         let grace = grace_of(job.kill_grace, job.ttl)?;
         check_store_timeout(&job.store)?;
         let choice = Choice::of(&job.store, |name| env::var_os(name))?;
-        let warning = choice.warning();
         let cmd = Cmd::find(words, env::var_os("PATH").as_deref()).map_err(|e| match e {
             NoCmd::NotFound(message) => Refusal { exit: Exit::NOT_FOUND, message: message + &hint },
             NoCmd::NotExecutable(message) => Refusal { exit: Exit::NOT_EXECUTABLE, message },
@@ -92,6 +91,12 @@ impl Plan {
         if !procs::is_mounted() {
             return Err(Refusal::config(NO_PROC));
         }
+        let output = Output(match (job.quiet, job.verbose) {
+            (true, _) => Level::Quiet,
+            (_, true) => Level::Verbose,
+            _ => Level::Normal,
+        });
+        choice.warn(output, variables::names());
         // It comes last, since it makes the directory of the embedded store.
         let store = choice.located()?;
         let held = held_with(&keys, part, &store.identity())?;
@@ -104,14 +109,9 @@ impl Plan {
                     .or(args.retry.map(|n| args.retry_delay.saturating_mul(n)))
             },
             label: job.label.as_deref().map_or_else(|| label::of(&cmd), Label::new),
-            output: Output(match (job.quiet, job.verbose) {
-                (true, _) => Level::Quiet,
-                (_, true) => Level::Verbose,
-                _ => Level::Normal,
-            }),
+            output,
             store,
             store_timeout: job.store.store_timeout,
-            warning,
             keys,
             cmd,
             part,

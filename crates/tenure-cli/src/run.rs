@@ -48,9 +48,6 @@ fn follow(plan: &Plan) -> Result<Termination, Refusal> {
             .map_err(|e| Refusal::config(format!("--report: cannot write {}: {e}", path.display())))
     });
     let destination = destination.transpose()?;
-    if let Some(warning) = &plan.warning {
-        plan.output.notice(warning);
-    }
     let defect = |what: &str, e: std::io::Error| Refusal {
         exit: Exit::INTERNAL,
         message: format!("{what}: {e}"),

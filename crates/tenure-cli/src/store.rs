@@ -1,6 +1,7 @@
 //! The store that was chosen: a URL, a file, or the embedded one; and how CMD is told of it. No
 //! secret of a URL leaves this file but in the URL itself.
 
+mod network;
 mod url;
 
 use std::ffi::OsString;
@@ -14,12 +15,8 @@ use tenure::{DefaultStore, Error, ErrorKind, Locks, LocksOptions, Operation};
 use crate::args::StoreArgs;
 use crate::duration::show;
 use crate::exit::{Exit, Refusal};
-
-pub(crate) const URL_VARIABLE: &str = "TENURE_STORE";
-pub(crate) const FILE_VARIABLE: &str = "TENURE_STORE_FILE";
-/// The URL in `TENURE_STORE`, where a password was left out of it: there is no way back to the
-/// store from there, and CMD's own `tenure` says so.
-const WITHHELD_VARIABLE: &str = "TENURE_STORE_WITHHELD";
+use crate::output::Output;
+use crate::variables::{self, FILE, REQUIRE_NETWORK, URL, WITHHELD};
 
 /// A store as it was named.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +32,8 @@ pub(crate) struct Choice {
     place: Place,
     /// The URL stands on the command line and carries a password.
     exposed: bool,
+    /// Other hosts must be able to reach the store.
+    for_all_hosts: bool,
     /// A message about a variable that may have been meant.
     hint: Option<String>,
 }
@@ -45,6 +44,7 @@ impl Choice {
         args: &StoreArgs,
         env: impl Fn(&str) -> Option<OsString>,
     ) -> Result<Self, Refusal> {
+        let by_variable = DefaultStore::requires_network(&env).map_err(|e| of_environment(&e))?;
         let mut hint = None;
         let (place, typed) = match (&args.store[..], &args.store_file) {
             ([url], _) => (of_url(url, "--store")?, true),
@@ -54,34 +54,45 @@ impl Choice {
                 let store = DefaultStore::find(env).map_err(|e| of_environment(&e))?;
                 hint = store.hint();
                 let place = match store {
-                    DefaultStore::Url(url) => of_url(&url, URL_VARIABLE)?,
-                    DefaultStore::File(file) => of_file(&file, FILE_VARIABLE)?,
+                    DefaultStore::Url(url) => of_url(&url, URL)?,
+                    DefaultStore::File(file) => of_file(&file, FILE)?,
                     DefaultStore::Embedded { .. } => Place::Embedded,
                 };
                 (place, false)
             }
         };
+        let for_all_hosts = args.require_network || by_variable;
+        if for_all_hosts {
+            network::check(&place, typed, args.require_network, hint.as_deref())?;
+        }
         let exposed = typed && matches!(&place, Place::Url(text) if url::has_secret(text));
-        Ok(Self { place, exposed, hint })
+        Ok(Self { place, exposed, for_all_hosts, hint })
     }
 
-    /// A warning about a password that everybody on this host can read, if there is one.
-    pub(crate) fn warning(&self) -> Option<String> {
-        self.exposed.then(|| {
-            format!(
+    /// Warns of a password that everybody on this host can read, and of variables that may have
+    /// been meant to name a store. If none is named, that is told in any case.
+    pub(crate) fn warn(&self, output: Output, names: impl Iterator<Item = OsString>) {
+        if self.exposed {
+            output.notice(format!(
                 "the password in --store is visible in the list of processes, and a tenure within \
-                 CMD is not given it; put the URL into the environment variable {URL_VARIABLE} \
-                 instead"
-            )
-        })
+                 CMD is not given it; put the URL into the environment variable {URL} instead"
+            ));
+        }
+        match variables::warning(names) {
+            Some(warning) if self.place == Place::Embedded => output.error(&warning),
+            Some(warning) => output.notice(warning),
+            None => {}
+        }
     }
 
     /// The same choice with its file known. For the embedded store this makes its directory.
     pub(crate) fn located(self) -> Result<Located, Refusal> {
-        let Self { place, exposed, hint } = self;
+        let Self { place, exposed, for_all_hosts, hint } = self;
         let embedded = place == Place::Embedded;
         let file = match place {
-            Place::Url(url) => return Ok(Located { url, exposed, file: None, embedded, hint }),
+            Place::Url(url) => {
+                return Ok(Located { url, exposed, for_all_hosts, file: None, embedded, hint });
+            }
             Place::File(file) => file,
             Place::Embedded => tenure::embedded_file().map_err(|e| {
                 let hint = hint.iter().map(|hint| format!(" ({hint})")).collect::<String>();
@@ -90,7 +101,7 @@ impl Choice {
         };
         let url = file.to_str().map(|path| format!("sqlite:{path}"));
         let url = url.ok_or_else(|| not_text("the path of the store's file"))?;
-        Ok(Located { url, exposed, file: Some(file), embedded, hint })
+        Ok(Located { url, exposed, for_all_hosts, file: Some(file), embedded, hint })
     }
 }
 
@@ -101,6 +112,8 @@ pub(crate) struct Located {
     url: String,
     /// It does, on the command line: CMD must not find it in its environment.
     exposed: bool,
+    /// A `tenure` within CMD must not use a store that other hosts cannot reach, either.
+    for_all_hosts: bool,
     file: Option<PathBuf>,
     embedded: bool,
     /// A message about a variable that may have been meant.
@@ -168,14 +181,15 @@ impl Located {
 
     /// The variables for CMD, by which a `tenure` in it finds the same store, or none. `None`
     /// removes a variable. A password is there only if it was there before.
-    pub(crate) fn environment(&self) -> [(&'static str, Option<OsString>); 3] {
+    pub(crate) fn environment(&self) -> [(&'static str, Option<OsString>); 4] {
         let url = if self.exposed { url::without_password(&self.url) } else { self.url.clone() };
         let withheld = self.exposed.then(|| url.clone().into());
         let (url, file) = match &self.file {
             Some(file) => (None, Some(file.into())),
             None => (Some(url.into()), None),
         };
-        [(URL_VARIABLE, url), (FILE_VARIABLE, file), (WITHHELD_VARIABLE, withheld)]
+        let rule = self.for_all_hosts.then(|| "1".into());
+        [(URL, url), (FILE, file), (WITHHELD, withheld), (REQUIRE_NETWORK, rule)]
     }
 }
 
@@ -198,7 +212,11 @@ fn of_url(url: &str, from: &str) -> Result<Place, Refusal> {
             _ if !url.contains(':') => " is no URL",
             _ => "",
         };
-        Refusal::usage(format!("{from}{what}: {}", error.message()))
+        let option = match error.message().contains("did you mean sqlite:") {
+            true => "; --store-file takes the path alone",
+            false => "",
+        };
+        Refusal::usage(format!("{from}{what}: {}{option}", error.message()))
     })?;
     let rest = url.split_once(':').map_or("", |(_, rest)| rest);
     if scheme == "quorum" {
@@ -268,6 +286,7 @@ mod tests {
             store: url.map(Into::into).into_iter().collect(),
             store_file: file.map(Into::into),
             store_timeout: std::time::Duration::from_secs(5),
+            require_network: false,
         };
         Choice::of(&args, |name| env.iter().find(|(n, _)| *n == name).map(|(_, v)| v.into()))
     }
@@ -278,14 +297,14 @@ mod tests {
 
     #[test]
     fn the_command_line_goes_before_the_environment() {
-        let both = [(URL_VARIABLE, "memory:"), (FILE_VARIABLE, "/f")];
+        let both = [(URL, "memory:"), (FILE, "/f")];
         assert_eq!(place(None, Some("/g"), &both), Place::File("/g".into()));
         assert_eq!(place(Some("memory:"), None, &both[1..]), Place::Url("memory:".into()));
         assert_eq!(place(Some("sqlite:/g"), None, &[]), Place::File("/g".into()));
         assert_eq!(place(None, None, &both[..1]), Place::Url("memory:".into()));
         assert_eq!(place(None, None, &both[1..]), Place::File("/f".into()));
         assert_eq!(place(None, None, &[]), Place::Embedded);
-        assert_eq!(place(None, Some("/g"), &[(URL_VARIABLE, "")]), Place::File("/g".into()));
+        assert_eq!(place(None, Some("/g"), &[(URL, "")]), Place::File("/g".into()));
         assert!(choose(None, None, &both).is_err());
     }
 
@@ -311,7 +330,7 @@ mod tests {
         ] {
             for (choice, from) in [
                 (choose(Some(value), None, &[]), "--store"),
-                (choose(None, None, &[(URL_VARIABLE, value)]), URL_VARIABLE),
+                (choose(None, None, &[(URL, value)]), URL),
             ] {
                 let refusal = choice.err().unwrap_or_else(|| panic!("{value:?}"));
                 assert_eq!(refusal.exit, Exit::USAGE, "{refusal:?}");
@@ -325,9 +344,7 @@ mod tests {
             ("sqlite:/x/n.db", "give the path alone"),
             ("~/n.db", "$HOME"),
         ] {
-            for choice in
-                [choose(None, Some(path), &[]), choose(None, None, &[(FILE_VARIABLE, path)])]
-            {
+            for choice in [choose(None, Some(path), &[]), choose(None, None, &[(FILE, path)])] {
                 let refusal = choice.err().unwrap_or_else(|| panic!("{path:?}"));
                 assert_eq!(refusal.exit, Exit::USAGE, "{refusal:?}");
                 assert!(refusal.message.contains(says), "{path:?}: {refusal:?}");
@@ -350,6 +367,7 @@ mod tests {
             store: urls.iter().map(ToString::to_string).collect(),
             store_file: None,
             store_timeout: std::time::Duration::from_secs(5),
+            require_network: false,
         };
         let of = |urls: &[&str]| Choice::of(&args(urls), |_| None).map(|choice| choice.place);
         let quorum = Place::Url("quorum:redis://a redis://b sqlite:/c".into());
@@ -365,9 +383,10 @@ mod tests {
     /// The variables of CMD that name the store: its URL, and the one without the password.
     fn told(url: Option<&str>, env: &[(&str, &str)]) -> (Option<OsString>, Option<OsString>) {
         let located = choose(url, None, env).and_then(Choice::located);
-        let [url, file, withheld] = located.expect("a store").environment();
-        assert_eq!((url.0, withheld.0), (URL_VARIABLE, WITHHELD_VARIABLE));
-        assert_eq!(file, (FILE_VARIABLE, None));
+        let [url, file, withheld, rule] = located.expect("a store").environment();
+        assert_eq!(rule, (REQUIRE_NETWORK, None));
+        assert_eq!((url.0, withheld.0), (URL, WITHHELD));
+        assert_eq!(file, (FILE, None));
         (url.1, withheld.1)
     }
 
@@ -382,14 +401,42 @@ mod tests {
             ("quorum:redis://a:s@a redis://b redis://c", "quorum:redis://a@a redis://b redis://c"),
         ] {
             assert_eq!(told(Some(typed), &[]), (text(passed), text(passed)), "{typed}");
-            assert_eq!(told(None, &[(URL_VARIABLE, typed)]), (text(typed), None), "{typed}");
+            assert_eq!(told(None, &[(URL, typed)]), (text(typed), None), "{typed}");
             // The `tenure` within CMD.
-            let within = [(URL_VARIABLE, passed), (WITHHELD_VARIABLE, passed)];
+            let within = [(URL, passed), (WITHHELD, passed)];
             let refusal = choose(None, None, &within).err().expect("no way back");
             assert_eq!(refusal.exit, Exit(77), "{refusal:?}");
         }
         let open = "redis://ada@host?password_file=/f";
         assert_eq!(told(Some(open), &[]), (text(open), None));
         assert_eq!(told(Some("redis://host/a@b:c"), &[]), (text("redis://host/a@b:c"), None));
+    }
+
+    #[test]
+    fn the_rule_is_that_of_the_option_or_of_the_variable_and_is_passed_on() {
+        let choose = |option: bool, value: Option<&str>| {
+            let args = StoreArgs {
+                store: vec!["redis://locks.internal".into()],
+                store_file: None,
+                store_timeout: std::time::Duration::from_secs(5),
+                require_network: option,
+            };
+            let env = |name: &str| value.filter(|_| name == REQUIRE_NETWORK).map(Into::into);
+            Choice::of(&args, env).and_then(Choice::located)
+        };
+        for (option, value, passed) in [
+            (true, None, Some("1")),
+            (true, Some("0"), Some("1")),
+            (false, Some("1"), Some("1")),
+            (false, Some("0"), None),
+            (false, Some(""), None),
+        ] {
+            let [.., rule] = choose(option, value).expect("a server").environment();
+            assert_eq!(rule, (REQUIRE_NETWORK, passed.map(Into::into)), "{option} {value:?}");
+        }
+        for option in [true, false] {
+            let refusal = choose(option, Some("yes")).err().expect("neither on nor off");
+            assert_eq!(refusal.exit, Exit::USAGE, "{refusal:?}");
+        }
     }
 }

@@ -67,8 +67,12 @@ const ENVIRONMENT: &str = "\
 Environment:
   TENURE_STORE       the store's URL, where --store is not given
   TENURE_STORE_FILE  the embedded store's file, where --store-file is not given
-Neither may be empty, and both together are refused. REDIS_URL and REDIS_HOST
-are not read: they name a cache as often as a server for locks.";
+  TENURE_REQUIRE_NETWORK
+                     1: a store that other hosts cannot reach is refused (78),
+                     as with --require-network; 0 or empty: off
+The first two may not be empty, and both together are refused. A variable whose
+name begins with TENURE_ and is none of Tenure's is warned about. REDIS_URL and
+REDIS_HOST are not read: they name a cache as often as a server for locks.";
 
 const ENVIRONMENT_OF_CMD: &str = "\
 Environment of CMD:
@@ -91,6 +95,8 @@ Environment of CMD:
                      nested run on one of them at the same store is refused,
                      since it would wait for itself; another host name for the
                      same server is not recognised
+  TENURE_REQUIRE_NETWORK
+                     1, if this run has refused stores of one host
 Environment of the --on-lost-exec line: the same, and
   TENURE_LOST_REASON expired, gone, max-hold or closed";
 

@@ -5,6 +5,7 @@
 #[cfg(feature = "sqlite")]
 mod embedded;
 pub(crate) mod environment;
+mod network;
 mod quorum;
 mod schemes;
 
@@ -42,6 +43,9 @@ pub struct StoreEntry {
     reads_parameters: bool,
     /// Makes the store's name for errors before it is open, without secrets.
     name: fn(&str) -> Arc<str>,
+    /// The reason why other hosts cannot reach the store of a URL, behind its name; `None` if they
+    /// may.
+    own_host: fn(&str) -> Option<String>,
     /// Opens the store. A caller waits this long for its answers.
     pub(super) open: fn(&str, Arc<dyn Runtime>, Duration) -> Opening,
 }
@@ -55,6 +59,7 @@ const STORES: &[StoreEntry] = &[
         survives: "nothing: the locks end with the process",
         reads_parameters: false,
         name: |_| "memory".into(),
+        own_host: |_| Some("is the memory of one process".into()),
         open: |url, runtime, _| {
             let is_bare = behind_scheme(url).is_empty();
             Box::pin(async move {
@@ -75,6 +80,7 @@ const STORES: &[StoreEntry] = &[
         survives: "crashes and kills of every process; a reboot frees all locks, fences go on",
         reads_parameters: false,
         name: |_| "sqlite".into(),
+        own_host: |_| Some("is a file of this host".into()),
         open: |url, runtime, limit| {
             let path = spelling::sqlite_path(behind_scheme(url)).map(std::path::PathBuf::from);
             Box::pin(async move {
@@ -99,6 +105,7 @@ const STORES: &[StoreEntry] = &[
                    failover only what was replicated before",
         reads_parameters: true,
         name: crate::store::Redis::name_in,
+        own_host: |url| network::of_servers(&crate::store::Redis::name_in(url)),
         open: open_redis,
     },
     #[cfg(feature = "redis")]
@@ -111,6 +118,7 @@ const STORES: &[StoreEntry] = &[
         survives: "crashes of every holder; a failover only what was replicated before",
         reads_parameters: true,
         name: crate::store::Redis::name_in,
+        own_host: |url| network::of_servers(&crate::store::Redis::name_in(url)),
         open: open_redis,
     },
     #[cfg(feature = "redis")]
@@ -123,6 +131,7 @@ const STORES: &[StoreEntry] = &[
         survives: "crashes of every holder; a failover only what was replicated before",
         reads_parameters: true,
         name: crate::store::Redis::name_in,
+        own_host: |url| network::of_servers(&crate::store::Redis::name_in(url)),
         open: open_redis,
     },
     StoreEntry {
@@ -134,6 +143,7 @@ const STORES: &[StoreEntry] = &[
         survives: "the loss of a minority of its nodes, also of their memory",
         reads_parameters: true,
         name: |_| "quorum".into(),
+        own_host: |url| network::of_nodes(behind_scheme(url)),
         open: |url, runtime, _| quorum::open(url, runtime),
     },
 ];
@@ -287,6 +297,14 @@ impl StoreEntry {
         (self.name)(url)
     }
 
+    /// The reason why other hosts cannot reach the store of this URL, as the end of a sentence that
+    /// begins with the store: "is a file of this host"; `None` if they may. No name is looked up.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn own_host(&self, url: &str) -> Option<String> {
+        (self.own_host)(url)
+    }
+
     fn answers_to(&self, scheme: &str) -> bool {
         self.scheme == scheme || self.also.contains(&scheme)
     }
@@ -307,7 +325,8 @@ fn by_scheme(url: &str) -> Result<&'static StoreEntry, StoreError> {
     } else {
         "this is the URL of no known store".to_owned()
     };
-    Err(StoreError::config(format!("{what}{hint}; known are: {}", examples())))
+    let known = if hint.ends_with('?') { " Known are" } else { "; known are" };
+    Err(StoreError::config(format!("{what}{hint}{known}: {}", examples())))
 }
 
 fn examples() -> String {

@@ -48,7 +48,9 @@ impl Default {
 /// The command `tenure` follows the same order. A variable that is set and empty is refused
 /// ([`ErrorKind::Config`]), and so are `TENURE_STORE` and `TENURE_STORE_FILE` together: they may
 /// mean two stores. `REDIS_URL` and `REDIS_HOST` are not read, since they name a cache as often as
-/// a server for locks.
+/// a server for locks. With `TENURE_REQUIRE_NETWORK=1` a store that other hosts cannot reach is
+/// refused: memory, a file, a server under an address of this host alone, or a quorum with one such
+/// node.
 ///
 /// The environment is read at the first use only; concurrent first uses share one opening, and one
 /// that failed is tried again at the next use. A forked process opens its own store at its own

@@ -12,6 +12,7 @@ mod json;
 mod limits;
 mod look;
 mod nested;
+mod network;
 mod once;
 mod order;
 mod other_user;

@@ -50,6 +50,12 @@ fn the_command_and_a_program_follow_one_order() {
         &[("TENURE_STORE", "")],
         &[("TENURE_STORE_FILE", "")],
         &[("TENURE_STORE", ""), ("TENURE_STORE_FILE", &file)],
+        &[("TENURE_REQUIRE_NETWORK", "1")],
+        &[("TENURE_REQUIRE_NETWORK", "1"), ("TENURE_STORE", &url)],
+        &[("TENURE_REQUIRE_NETWORK", "1"), ("TENURE_STORE_FILE", &file)],
+        &[("TENURE_REQUIRE_NETWORK", "1"), ("TENURE_STORE", "redis://127.0.0.1:1")],
+        &[("TENURE_REQUIRE_NETWORK", "0"), ("TENURE_STORE", &url)],
+        &[("TENURE_REQUIRE_NETWORK", "on"), ("TENURE_STORE", &url)],
     ] {
         let script =
             ["run", "the order of stores", "--", "sh", "-c", "echo \"$TENURE_STORE_NAME\""];

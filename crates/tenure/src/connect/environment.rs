@@ -6,6 +6,8 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 
+use super::StoreEntry;
+use super::network::{self, REQUIRE};
 use crate::types::{Error, ErrorKind, Operation, Result};
 
 /// The variable with the store's URL.
@@ -69,9 +71,50 @@ impl DefaultStore {
         }
     }
 
-    /// The store that this process's environment names.
+    /// The store that this process's environment names, if other hosts can reach it or need not.
     pub(crate) fn of_this_process() -> Result<Self> {
-        Self::find(|name| env::var_os(name))
+        Self::find_reachable(|name| env::var_os(name))
+    }
+
+    fn find_reachable(env: impl Fn(&str) -> Option<OsString>) -> Result<Self> {
+        let is_required = Self::requires_network(&env)?;
+        let store = Self::find(env)?;
+        match store.own_host().filter(|_| is_required) {
+            Some(message) => Err(Error::new(ErrorKind::Config, Operation::Connect, message)),
+            None => Ok(store),
+        }
+    }
+
+    /// Whether the environment refuses a store that other hosts cannot reach: by
+    /// `TENURE_REQUIRE_NETWORK=1`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] if the variable is neither empty nor 0 nor 1.
+    pub fn requires_network(env: impl Fn(&str) -> Option<OsString>) -> Result<bool> {
+        network::is_required(env)
+    }
+
+    /// The refusal of a store that other hosts cannot reach.
+    fn own_host(&self) -> Option<String> {
+        let (from, reason) = match self {
+            Self::Url(url) => {
+                let entry = StoreEntry::of(url).ok()?;
+                let reason = entry.own_host(url)?;
+                (format!("the store in {URL}, {},", entry.name_of(url)), reason)
+            }
+            Self::File(file) => {
+                (format!("{} in {FILE}", file.display()), "is a file of this host".to_owned())
+            }
+            Self::Embedded { .. } => (
+                format!("neither {URL} nor {FILE} is set, so that the store"),
+                "is a file of this user on this host".to_owned(),
+            ),
+        };
+        let hint = self.hint().map(|hint| format!(" ({hint})")).unwrap_or_default();
+        Some(format!(
+            "{from} {reason}{hint}, and {REQUIRE} refuses a store that other hosts cannot reach: \
+             set {URL}=redis://HOST:6379 with the server for all hosts, or unset {REQUIRE}"
+        ))
     }
 
     /// The hint about a variable that is set but not read, if there is one.
@@ -142,6 +185,31 @@ mod tests {
             let error = find(env).err().unwrap_or_else(|| panic!("{env:?}"));
             assert_eq!(error.kind(), kind, "{env:?}: {error}");
             assert!(error.message().contains(words), "{env:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_store_of_this_host_alone_is_refused_where_the_network_is_required() {
+        let find = |env: &[(&str, &str)]| {
+            DefaultStore::find_reachable(|name| {
+                env.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into())
+            })
+        };
+        let on = (REQUIRE, "1");
+        for (env, words) in [
+            (&[on][..], "neither TENURE_STORE nor TENURE_STORE_FILE is set"),
+            (&[on, ("REDIS_URL", "redis://h")], "REDIS_URL is set, but is not read"),
+            (&[on, (FILE, "/f")], "/f in TENURE_STORE_FILE is a file of this host"),
+            (&[on, (URL, "memory:")], "is the memory of one process"),
+            (&[(REQUIRE, "yes"), (URL, "redis://h")], "is neither 1 (on) nor 0 (off)"),
+        ] {
+            let error = find(env).err().unwrap_or_else(|| panic!("{env:?}"));
+            assert_eq!(error.kind(), ErrorKind::Config, "{env:?}");
+            assert!(error.message().contains(words), "{env:?}: {error}");
+        }
+        assert!(find(&[on, (URL, "redis://locks.internal")]).is_ok());
+        for off in ["", "0"] {
+            assert!(find(&[(REQUIRE, off)]).is_ok());
         }
     }
 

@@ -1,11 +1,75 @@
 //! The right spelling for URLs that are written as other programs write them, or by mistake. A hint
-//! never repeats the given text, which may carry a password.
+//! repeats the given text only where it is the address of a host or a path, and never a part of it
+//! that may be a password.
+
+use std::net::IpAddr;
 
 /// The hint for text that looks like the address of a server.
 const SERVER: &str = "a server is written as redis://HOST:6379";
 
 /// The right spelling for a URL with an unknown scheme, if it can be guessed.
-pub(super) fn hint(url: &str, is_known: impl Fn(&str) -> bool) -> Option<&'static str> {
+pub(super) fn hint(url: &str, is_known: impl Fn(&str) -> bool) -> Option<String> {
+    let meant = meant(url, &is_known).map(|meant| format!("did you mean {meant}?"));
+    meant.or_else(|| rule(url, is_known).map(str::to_owned))
+}
+
+/// The store that was surely meant, as it is written.
+fn meant(url: &str, is_known: impl Fn(&str) -> bool) -> Option<String> {
+    if url.contains(['@', '?', '#']) || url.contains(char::is_whitespace) {
+        return None;
+    }
+    if is_path(url) {
+        return Some(format!("sqlite:{url}"));
+    }
+    if let Ok(IpAddr::V6(address)) = url.parse() {
+        return Some(format!("redis://[{address}]:6379"));
+    }
+    let (scheme, rest) = url.split_once(':').unwrap_or((url, ""));
+    if let Some(address) = rest.strip_prefix("//") {
+        let address = address.trim_end_matches('/');
+        let (host, port) = address.split_once(':').unwrap_or((address, ""));
+        let is_address = is_name(host) && (port.is_empty() || is_port(port));
+        let scheme = scheme_of_server(&scheme.to_ascii_lowercase(), is_known)?;
+        return is_address.then(|| format!("{scheme}://{address}"));
+    }
+    let is_bare = scheme == url && (scheme == "localhost" || scheme.contains('.'));
+    if is_bare && is_name(scheme) && !scheme.ends_with('.') {
+        return Some(format!("redis://{scheme}:6379"));
+    }
+    (is_name(scheme) && is_port(rest)).then(|| format!("redis://{url}"))
+}
+
+/// The scheme of one server that another, in small letters, stands for.
+fn scheme_of_server(small: &str, is_known: impl Fn(&str) -> bool) -> Option<&'static str> {
+    match small {
+        "redis" | "valkey" if is_known(small) => Some("redis"),
+        "rediss" | "valkeys" if is_known(small) => Some("rediss"),
+        "http" | "https" | "tcp" | "redis+tcp" | "valkey+tcp" => Some("redis"),
+        "redis+tls" | "redis+ssl" | "valkey+tls" | "valkey+ssl" | "tls" | "ssl" => Some("rediss"),
+        _ => None,
+    }
+}
+
+fn is_path(text: &str) -> bool {
+    let is_file = [".db", ".sqlite", ".sqlite3"].iter().any(|end| text.ends_with(end));
+    let is_named = text.starts_with('/') || text.starts_with("./") || text.starts_with("../");
+    !text.contains(':') && !text.starts_with('~') && (is_named || is_file)
+}
+
+/// Whether `text` can be the name or the IPv4 address of a host.
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && !text.contains('[') && is_host(text)
+}
+
+/// Whether `text` is a port, perhaps with a database behind it.
+fn is_port(text: &str) -> bool {
+    let (port, database) = text.split_once('/').unwrap_or((text, "0"));
+    let is_number = !database.is_empty() && database.bytes().all(|b| b.is_ascii_digit());
+    port.parse::<u16>().is_ok() && is_number
+}
+
+/// The rule by which such a store is written, without a word of the given text.
+fn rule(url: &str, is_known: impl Fn(&str) -> bool) -> Option<&'static str> {
     let Some((scheme, rest)) = url.split_once(':') else {
         return without_scheme(url);
     };
@@ -21,8 +85,7 @@ pub(super) fn hint(url: &str, is_known: impl Fn(&str) -> bool) -> Option<&'stati
     }
     if small.contains("cluster") {
         return Some(
-            "a cluster cannot be used: name one server, as redis://HOST:6379, or independent \
-             ones, as quorum:redis://A redis://B redis://C",
+            "a cluster is written as redis+cluster://HOST,HOST,HOST, or rediss+cluster:// for TLS",
         );
     }
     if small.contains("unix") || small.contains("socket") {
@@ -86,26 +149,32 @@ mod tests {
             ("redis-sentinel://h:26379", "redis+sentinel://HOST,HOST,HOST/SERVICE"),
             ("rediss-sentinel://h:26379", "rediss+sentinel:// for TLS"),
             ("sentinel://h", "redis+sentinel://HOST,HOST,HOST/SERVICE"),
-            ("redis+cluster://h", "quorum:"),
-            ("redis-cluster://h", "quorum:"),
-            ("rediss+cluster://h", "quorum:"),
-            ("redis+tls://h", "rediss://"),
-            ("http://h:6379", "web server"),
-            ("https://h", "web server"),
-            ("tcp://h:6379", "redis://HOST"),
-            ("REDIS://h", "small letters"),
+            ("redis-cluster://h", "redis+cluster://HOST"),
+            ("cluster://h", "redis+cluster://HOST"),
+            ("redis+tls://h", "did you mean rediss://h?"),
+            ("http://h:6379", "did you mean redis://h:6379?"),
+            ("https://h/", "did you mean redis://h?"),
+            ("https://ada:secret@h", "web server"),
+            ("https://h/secret", "web server"),
+            ("tcp://h:6379", "did you mean redis://h:6379?"),
+            ("REDIS://h", "did you mean redis://h?"),
+            ("REDIS://:secret@h", "small letters"),
             ("Sqlite:x", "small letters"),
-            ("localhost", "redis://HOST"),
-            ("cache.internal", "redis://HOST"),
-            ("localhost:6379", "redis://HOST"),
-            ("10.0.0.1:6379/2", "redis://HOST"),
+            ("localhost", "did you mean redis://localhost:6379?"),
+            ("cache.internal", "did you mean redis://cache.internal:6379?"),
+            ("cache", "redis://HOST"),
+            ("localhost:6379", "did you mean redis://localhost:6379?"),
+            ("10.0.0.1", "did you mean redis://10.0.0.1:6379?"),
+            ("localhost:99999", "redis://HOST"),
+            ("10.0.0.1:6379/2", "did you mean redis://10.0.0.1:6379/2?"),
             ("[::1]:6379", "redis://HOST"),
-            ("::1", "redis://HOST"),
+            ("::1", "did you mean redis://[::1]:6379?"),
             ("fe80::1%2", "redis://HOST"),
             ("bob:secret@host:6379", "USER:PASSWORD"),
             ("secret@host:6379", "USER:PASSWORD"),
-            ("locks.db", "sqlite:PATH"),
-            ("/var/lib/locks", "sqlite:PATH"),
+            ("locks.db", "did you mean sqlite:locks.db?"),
+            ("/var/lib/locks", "did you mean sqlite:/var/lib/locks?"),
+            ("sec/ret", "sqlite:PATH"),
             ("./x:y", ""),
             ("file:///x", "sqlite:PATH"),
             ("nosuch:thing", ""),
@@ -113,7 +182,8 @@ mod tests {
         ] {
             let hint = hint(url, known);
             assert_eq!(hint.is_some(), !words.is_empty(), "{url}: {hint:?}");
-            assert!(hint.unwrap_or_default().contains(words), "{url}: {hint:?}");
+            let hint = hint.unwrap_or_default();
+            assert!(hint.contains(words) && !hint.contains("secret"), "{url}: {hint}");
         }
     }
 

@@ -15,13 +15,13 @@ async fn urls_that_name_no_store_are_refused() {
         ("memory:shared", "takes nothing"),
         ("memory:?cache=1", "no parameter \"cache\""),
         ("sqlite:", "needs a path"),
-        ("localhost:6379", "redis://HOST:6379"),
+        ("localhost:6379", "did you mean redis://localhost:6379?"),
         ("unix:///run/redis.sock", "redis+unix:///"),
         ("redis-sentinel://h:26379/main", "redis+sentinel://HOST,HOST,HOST/SERVICE"),
         ("redis+sentinel://h1,h2", "no service"),
         ("quorum:redis://a redis+sentinel://b,c/main redis://c", "one vote"),
         ("quorum:redis://a redis+cluster://b redis://c", "cannot be a group of servers"),
-        ("http://h:6379", "web server"),
+        ("http://h:6379", "did you mean redis://h:6379?"),
         ("redis://[fe80::1%25eth0]", "zone"),
     ];
     for (url, needle) in cases {
