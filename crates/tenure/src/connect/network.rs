@@ -2,6 +2,7 @@
 //! a name that leads to this host is not recognised, except `localhost`.
 
 use std::ffi::OsString;
+#[cfg(feature = "redis")]
 use std::net::IpAddr;
 
 use super::StoreEntry;
@@ -25,6 +26,7 @@ pub(super) fn is_required(env: impl Fn(&str) -> Option<OsString>) -> Result<bool
 }
 
 /// The reason why other hosts cannot reach a server, or all servers, of this name of a store.
+#[cfg(feature = "redis")]
 pub(super) fn of_servers(name: &str) -> Option<String> {
     if name.contains("+unix:") {
         return Some("is a Unix socket of this host".into());
@@ -46,12 +48,14 @@ pub(super) fn of_nodes(nodes: &str) -> Option<String> {
 }
 
 /// The host in `HOST:PORT` or `[HOST]:PORT`.
+#[cfg(feature = "redis")]
 fn host(address: &str) -> &str {
     let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
     host.trim_start_matches('[').trim_end_matches(']')
 }
 
 /// Whether a host's name or address means another host on each host.
+#[cfg(feature = "redis")]
 fn is_own(host: &str) -> bool {
     let name = host.trim_end_matches('.').to_ascii_lowercase();
     let is_named = matches!(&*name, "localhost" | "localhost.localdomain" | "ip6-localhost");
