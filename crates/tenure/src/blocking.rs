@@ -37,7 +37,7 @@ use pollster::block_on;
 
 use crate::engine::LocksOptions;
 use crate::guard::{Lease, Released};
-use crate::protocol::Inspection;
+use crate::protocol::{HolderView, Inspection};
 use crate::runtime::Moment;
 use crate::scope::{Compensated, Failure, Finished};
 use crate::ticket::Ticket;
@@ -152,6 +152,30 @@ impl Locks {
     /// As there.
     pub fn adopt(&self, ticket: &Ticket) -> Result<Guard> {
         block_on(self.0.adopt(ticket)).map(Guard)
+    }
+
+    /// See [`Locks::renew_ticket`](crate::Locks::renew_ticket).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn renew_ticket(&self, ticket: &Ticket, keep: Duration) -> Result<()> {
+        block_on(self.0.renew_ticket(ticket, keep))
+    }
+
+    /// See [`Locks::release_ticket`](crate::Locks::release_ticket).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn release_ticket(&self, ticket: &Ticket) -> Result<Released> {
+        block_on(self.0.release_ticket(ticket))
+    }
+
+    /// See [`Locks::check_ticket`](crate::Locks::check_ticket).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn check_ticket(&self, ticket: &Ticket) -> Result<Option<HolderView>> {
+        block_on(self.0.check_ticket(ticket))
     }
 
     /// See [`Locks::release_owner`](crate::Locks::release_owner).

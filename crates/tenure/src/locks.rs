@@ -1,5 +1,6 @@
 //! `Locks`: all locks of one store, the value that a program keeps. It never holds a lock itself.
 
+mod tickets;
 mod watch;
 
 use std::sync::Arc;

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::guard::Guard;
+use crate::protocol::{HolderView, Inspection};
 use crate::types::{Fence, InvalidKey, InvalidOwner, Key, Owner, Result};
 
 /// A lease that its guard has handed over, for another task, process or host to adopt.
@@ -14,6 +15,12 @@ use crate::types::{Fence, InvalidKey, InvalidOwner, Key, Owner, Result};
 /// guard there with [`Locks::adopt`](crate::Locks::adopt). Everybody who has the text can do so:
 /// treat it as a secret of the job. It can be adopted once, until the time given to
 /// [`Guard::hand_over`] is over. The fence stays the same.
+///
+/// Steps that end in between, such as those of a script, need no guard:
+/// [`Locks::renew_ticket`](crate::Locks::renew_ticket),
+/// [`check_ticket`](crate::Locks::check_ticket) and
+/// [`release_ticket`](crate::Locks::release_ticket) leave the ticket as it is. Nothing renews the
+/// lease meanwhile.
 ///
 /// ```
 /// # async fn f(locks: tenure::Locks) -> tenure::Result<()> {
@@ -46,6 +53,14 @@ impl Ticket {
     #[must_use]
     pub fn fence(&self) -> Fence {
         self.fence
+    }
+
+    /// The holder that still is this ticket, in a state of its key; `None` once the ticket was
+    /// adopted or released, or its time is over. [`Locks::check_ticket`](crate::Locks::check_ticket)
+    /// asks the store.
+    #[must_use]
+    pub fn holder_in<'a>(&self, seen: &'a Inspection) -> Option<&'a HolderView> {
+        seen.holders.iter().find(|holder| holder.owner == self.owner)
     }
 
     pub(crate) fn owner(&self) -> &Owner {

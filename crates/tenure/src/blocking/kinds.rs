@@ -9,7 +9,7 @@ use crate::guard::Lease;
 use crate::protocol::Inspection;
 use crate::scope::{Compensated, Failure, Finished};
 use crate::ticket::Ticket;
-use crate::types::{Error, Result};
+use crate::types::{Error, Fence, Result};
 
 use super::Guard;
 
@@ -94,6 +94,7 @@ macro_rules! kind {
                 held_by_anyone() -> bool;
                 held_by_me() -> bool;
                 force_release() -> u32;
+                force_release_up_to(up_to: Fence) -> u32;
             }
         }
     };

@@ -69,7 +69,7 @@ pub(crate) use error::Failing;
 pub(crate) use group::{acquire_at_once, try_acquire_all};
 pub(crate) use keepalive::start;
 pub(crate) use lease::{LeaseEntry, LeaseState};
-pub(crate) use options::{AcquireOptions, LeaseOptions, check_ttl};
+pub(crate) use options::{AcquireOptions, LeaseOptions, ttl_to_last};
 pub use options::{LocksOptions, Renewal};
 pub(crate) use release::give_back;
 pub(crate) use renew::extend;

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::protocol::timing;
 use crate::runtime::Moment;
 use crate::store::Capabilities;
 use crate::types::{
@@ -116,7 +117,7 @@ impl LeaseOptions {
     }
 }
 
-pub(crate) fn check_ttl(ttl: Duration, ttl_max: Duration) -> Result<(), String> {
+fn check_ttl(ttl: Duration, ttl_max: Duration) -> Result<(), String> {
     if ttl < TTL_MIN {
         return Err(format!("a ttl of {ttl:?} is below the limit of {TTL_MIN:?}"));
     }
@@ -130,6 +131,15 @@ pub(crate) fn check_ttl(ttl: Duration, ttl_max: Duration) -> Result<(), String> 
         ));
     }
     Ok(())
+}
+
+/// The ttl to ask for, so that a lease lasts for `span`; or why this store cannot carry it.
+pub(crate) fn ttl_to_last(span: Duration, store: &Capabilities) -> Result<Duration, String> {
+    // The general limit is for the caller's span. A store's own limit is for the ttl that it
+    // gets, which is a little longer.
+    let ttl = if span > TTL_MAX { span } else { timing::ttl_for(span) };
+    check_ttl(if store.ttl_max < TTL_MAX { ttl } else { span }, store.ttl_max)?;
+    Ok(ttl)
 }
 
 impl AcquireOptions {

@@ -10,9 +10,8 @@ use tracing::Span;
 use crate::engine::{self, Engine, Failing, LeaseEntry, LeaseState};
 use crate::observe;
 use crate::process::{OfProcess, of_process};
-use crate::protocol::timing;
 use crate::runtime::{Moment, timeout};
-use crate::types::{Error, ErrorKind, Fence, Key, LostReason, Operation, Owner, Result, TTL_MAX};
+use crate::types::{Error, ErrorKind, Fence, Key, LostReason, Operation, Owner, Result};
 
 /// A handle of the lease for the work under a lock: the work may ask about the lease and extend it,
 /// but not end it.
@@ -223,11 +222,7 @@ impl Lease {
     pub async fn extend_to(&self, span: Duration) -> Result<()> {
         self.check_process(Operation::Renew)?;
         let invalid = |message| self.failing(Operation::Renew).with(ErrorKind::Invalid, message);
-        let ttl_max = self.engine().capabilities().ttl_max;
-        // The general limit is for the caller's span. A store's own limit is for the ttl that it
-        // gets, which is a little longer.
-        let ttl = if span > TTL_MAX { span } else { timing::ttl_for(span) };
-        engine::check_ttl(if ttl_max < TTL_MAX { ttl } else { span }, ttl_max).map_err(invalid)?;
+        let ttl = engine::ttl_to_last(span, self.engine().capabilities()).map_err(invalid)?;
         self.extend(ttl).await
     }
 

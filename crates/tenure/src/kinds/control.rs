@@ -7,7 +7,7 @@ use crate::engine;
 use crate::guard::{Guard, Released};
 use crate::protocol::{Op, Reply};
 use crate::ticket::Ticket;
-use crate::types::{Claim, Operation, Owner, Result};
+use crate::types::{Claim, Fence, Operation, Owner, Result};
 
 use super::options::Options;
 
@@ -27,9 +27,14 @@ impl Options {
     pub(super) async fn force_release(&self) -> Result<u32> {
         self.key(Operation::Force)?;
         let seen = self.inspect().await?;
-        let Some(up_to) = seen.holders.iter().map(|holder| holder.fence).max() else {
-            return Ok(0);
-        };
+        match seen.holders.iter().map(|holder| holder.fence).max() {
+            Some(up_to) => self.force_release_up_to(up_to).await,
+            None => Ok(0),
+        }
+    }
+
+    /// Takes the key away from those who hold it with a fence of at most `up_to`.
+    pub(super) async fn force_release_up_to(&self, up_to: Fence) -> Result<u32> {
         self.request(Operation::Force, Op::Force { up_to }, |reply| match reply {
             Reply::Forced { holders } => Some(*holders),
             _ => None,
@@ -167,6 +172,34 @@ macro_rules! control {
         /// ```
         pub async fn force_release(&self) -> Result<u32> {
             self.options.force_release().await
+        }
+
+        /// As [`force_release`](Self::force_release), from those holders whose fence is at most
+        /// `up_to`. For a person who was shown the holders and has decided: nobody who came since
+        /// then is touched, since fences only grow.
+        ///
+        /// # If the reply is lost
+        /// As with [`force_release`](Self::force_release).
+        ///
+        /// # Cancel safety
+        /// Dropping the future leaves open whether it was done.
+        ///
+        /// # Errors
+        /// [`ErrorKind::Invalid`] for a bad key, or the store's failure.
+        ///
+        /// # Examples
+        /// ```
+        /// # async fn f(locks: tenure::Locks) -> tenure::Result<()> {
+        #[doc = concat!("let lock = ", $example, ";")]
+        /// if let Some(stuck) = lock.inspect().await?.holders.first() {
+        ///     println!("release {}, fence {}?", stuck.label, stuck.fence);
+        ///     // ... and if somebody says yes:
+        ///     lock.force_release_up_to(stuck.fence).await?;
+        /// }
+        /// # Ok(()) }
+        /// ```
+        pub async fn force_release_up_to(&self, up_to: Fence) -> Result<u32> {
+            self.options.force_release_up_to(up_to).await
         }
 
         /// Turns a ticket into a guard with these options, once. The lease changes its owner in one

@@ -13,7 +13,7 @@ use crate::protocol::{Inspection, State};
 use crate::ticket::Ticket;
 #[cfg(doc)]
 use crate::types::ErrorKind;
-use crate::types::{Claim, InvalidKey, Key, Label, Operation, Result, Value};
+use crate::types::{Claim, Fence, InvalidKey, Key, Label, Operation, Result, Value};
 
 use super::LazyLocks;
 use super::control::control;

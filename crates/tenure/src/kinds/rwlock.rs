@@ -10,7 +10,7 @@ use crate::protocol::{Inspection, State};
 use crate::ticket::Ticket;
 #[cfg(doc)]
 use crate::types::ErrorKind;
-use crate::types::{Claim, InvalidKey, Key, Label, Result};
+use crate::types::{Claim, Fence, InvalidKey, Key, Label, Result};
 
 use super::LazyLocks;
 use super::control::control;

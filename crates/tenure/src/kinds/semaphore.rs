@@ -11,7 +11,7 @@ use crate::scope::{Compensated, Failure, Finished};
 use crate::ticket::Ticket;
 #[cfg(doc)]
 use crate::types::ErrorKind;
-use crate::types::{Claim, Error, InvalidKey, Key, Label, Operation, Result};
+use crate::types::{Claim, Error, Fence, InvalidKey, Key, Label, Operation, Result};
 
 use super::LazyLocks;
 use super::control::control;

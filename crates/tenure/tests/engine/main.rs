@@ -19,4 +19,5 @@ mod runs;
 mod skewed_clocks;
 mod still;
 mod store_wrapper;
+mod tickets;
 mod turns;

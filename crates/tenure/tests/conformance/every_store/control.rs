@@ -8,6 +8,7 @@ super::over_every_store! {
     held_by_anyone_and_by_me,
     force_release_hands_on,
     force_release_of_nothing_forces_nobody,
+    force_release_up_to_a_fence_leaves_later_holders_alone,
     steal_goes_ahead_of_the_line,
     steal_of_a_free_key_is_an_acquire,
     list_all_streams_every_page,
@@ -50,6 +51,18 @@ async fn force_release_hands_on(world: World) {
 async fn force_release_of_nothing_forces_nobody(world: World) {
     assert_eq!(world.locks().mutex("key").force_release().await.expect("an answer"), 0);
     assert!(world.is_untouched().await);
+}
+
+async fn force_release_up_to_a_fence_leaves_later_holders_alone(world: World) {
+    let mutex = world.rival().mutex("key");
+    let shown = acquire(&world.locks().mutex("key")).await;
+    let fence = shown.fence();
+    shown.release().await.expect("released");
+    let later = acquire(&world.locks().mutex("key")).await;
+    assert_eq!(mutex.force_release_up_to(fence).await.expect("an answer"), 0);
+    later.extend_to(ms(60_000)).await.expect("it came later");
+    assert_eq!(mutex.force_release_up_to(later.fence()).await.expect("an answer"), 1);
+    assert_eq!(later.extend_to(ms(60_000)).await.expect_err("lost").kind(), ErrorKind::Lost);
 }
 
 async fn steal_goes_ahead_of_the_line(world: World) {

@@ -33,3 +33,4 @@ mod hand_over;
 mod local_queue;
 mod other_libraries;
 mod scopes;
+mod tickets;
