@@ -33,6 +33,7 @@ complete -c tenure -n "__fish_tenure_needs_command" -f -a "status" -d 'Show who 
 complete -c tenure -n "__fish_tenure_needs_command" -f -a "list" -d 'List the keys in use, all or those that begin with PREFIX'
 complete -c tenure -n "__fish_tenure_needs_command" -f -a "permits" -d 'Change the number of permits of KEY to N'
 complete -c tenure -n "__fish_tenure_needs_command" -f -a "top" -d 'Show the keys in use on a full screen, kept up to date'
+complete -c tenure -n "__fish_tenure_needs_command" -f -a "mcp" -d 'Serve the locks to a coding agent, by MCP'
 complete -c tenure -n "__fish_tenure_needs_command" -f -a "help" -d 'Show the help of a verb, or a topic'
 complete -c tenure -n "__fish_tenure_using_subcommand run" -l store -d 'The store\'s URL; given three times: a quorum' -r -f
 complete -c tenure -n "__fish_tenure_using_subcommand run" -l store-file -d 'The embedded store in this file' -r -F
@@ -126,4 +127,10 @@ complete -c tenure -n "__fish_tenure_using_subcommand top" -l interval -d 'Time 
 complete -c tenure -n "__fish_tenure_using_subcommand top" -l require-network -d 'Refuse a store of this host alone'
 complete -c tenure -n "__fish_tenure_using_subcommand top" -l no-color -d 'No colours'
 complete -c tenure -n "__fish_tenure_using_subcommand top" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c tenure -n "__fish_tenure_using_subcommand mcp" -l store -d 'The store\'s URL; given three times: a quorum' -r -f
+complete -c tenure -n "__fish_tenure_using_subcommand mcp" -l store-file -d 'The embedded store in this file' -r -F
+complete -c tenure -n "__fish_tenure_using_subcommand mcp" -l store-timeout -d 'Time limit for the store' -r
+complete -c tenure -n "__fish_tenure_using_subcommand mcp" -l as -d 'Name for others' -r
+complete -c tenure -n "__fish_tenure_using_subcommand mcp" -l require-network -d 'Refuse a store of this host alone'
+complete -c tenure -n "__fish_tenure_using_subcommand mcp" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c tenure -n "__fish_tenure_using_subcommand help" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -143,8 +143,18 @@ module completions {
     prefix?: string           # Only keys that begin with this text
   ]
 
+  # Serve the locks to a coding agent, by MCP
+  export extern "tenure mcp" [
+    --store: string           # The store's URL; given three times: a quorum
+    --store-file: path        # The embedded store in this file
+    --store-timeout: string   # Time limit for the store
+    --require-network         # Refuse a store of this host alone
+    --as: string              # Name for others
+    --help(-h)                # Print help (see more with '--help')
+  ]
+
   def "nu-complete tenure help about" [] {
-    [ "run" "once" "elect" "status" "list" "permits" "top" "help" "stores" "environment" "exit-codes" "kinds" "durations" "signals" ]
+    [ "run" "once" "elect" "status" "list" "permits" "top" "mcp" "help" "stores" "environment" "exit-codes" "kinds" "durations" "signals" ]
   }
 
   # Show the help of a verb, or a topic

@@ -1,6 +1,8 @@
 //! The command line as typed: the options and their syntax. It gives them no meaning.
 
 mod look;
+#[cfg(feature = "mcp")]
+mod mcp;
 #[cfg(feature = "top")]
 mod top;
 
@@ -15,6 +17,8 @@ use tenure::Claim;
 use crate::{duration, exit, help, signals};
 
 pub(crate) use look::{ListArgs, StatusArgs};
+#[cfg(feature = "mcp")]
+pub(crate) use mcp::McpArgs;
 #[cfg(feature = "top")]
 pub(crate) use top::TopArgs;
 
@@ -72,6 +76,13 @@ pub(crate) enum Verb {
     #[cfg(feature = "top")]
     #[command(after_help = help::TOP, after_long_help = help::TOP)]
     Top(TopArgs),
+    /// Serve the locks to a coding agent, by MCP
+    ///
+    /// Serves the locks as tools to a coding agent, by the Model Context Protocol on stdin and
+    /// stdout. The agent's client starts it.
+    #[cfg(feature = "mcp")]
+    #[command(after_help = help::MCP, after_long_help = help::MCP_LONG)]
+    Mcp(McpArgs),
     /// Show the help of a verb, or a topic
     #[command(after_help = help::HELP, after_long_help = help::HELP)]
     Help(HelpArgs),

@@ -106,6 +106,25 @@ Example:
   tenure top nightly-
 It needs a terminal. For scripts there is tenure list --json.";
 
+/// For `tenure mcp -h`.
+#[cfg(feature = "mcp")]
+pub(crate) const MCP: &str = r#"Example:
+  tenure mcp --as backend
+In the configuration of the agent's client:
+  {"mcpServers": {"tenure": {"command": "tenure", "args": ["mcp"]}}}"#;
+
+/// For `tenure mcp --help`.
+#[cfg(feature = "mcp")]
+pub(crate) const MCP_LONG: &str = r#"Example:
+  tenure mcp --as backend
+In the configuration of the agent's client:
+  {"mcpServers": {"tenure": {"command": "tenure", "args": ["mcp"]}}}
+
+The tools: acquire, renew, release, who, list, wait. A lock lasts for the time that the agent asked
+for, and nothing renews it but the tool. It ends with the session: when stdin ends, or at a signal.
+A store that cannot be reached fails the call, and the agent does not hold the lock. stdout carries
+the protocol and nothing else."#;
+
 /// For `tenure help --help`.
 pub(crate) const HELP: &str = "\
 Examples:

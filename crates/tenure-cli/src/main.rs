@@ -14,6 +14,7 @@
 //! inspect  status and list                   job            one shell job in two process groups
 //! permits  another number of permits
 //! top      the keys on a full screen
+//! mcp      the tools for coding agents
 //! output   messages on stderr                procs          processes as /proc shows them
 //! ```
 //!
@@ -41,6 +42,8 @@ mod limits;
 mod line;
 mod link;
 mod lock;
+#[cfg(feature = "mcp")]
+mod mcp;
 mod nested;
 mod on_lost;
 mod output;
@@ -114,6 +117,8 @@ fn as_tool(words: &[OsString]) -> Exit {
             show(&help::text(args.about.as_deref(), &mut command));
             Ok(Termination::Exit(Exit::SUCCESS))
         }
+        #[cfg(feature = "mcp")]
+        Verb::Mcp(args) => mcp::serve(&args),
     });
     match done {
         Ok(Termination::Exit(code)) => code,

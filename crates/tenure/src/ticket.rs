@@ -56,8 +56,8 @@ impl Ticket {
     }
 
     /// The holder that still is this ticket, in a state of its key; `None` once the ticket was
-    /// adopted or released, or its time is over. [`Locks::check_ticket`](crate::Locks::check_ticket)
-    /// asks the store.
+    /// adopted or released, or its time is over.
+    /// [`Locks::check_ticket`](crate::Locks::check_ticket) asks the store.
     #[must_use]
     pub fn holder_in<'a>(&self, seen: &'a Inspection) -> Option<&'a HolderView> {
         seen.holders.iter().find(|holder| holder.owner == self.owner)

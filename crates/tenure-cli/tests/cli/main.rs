@@ -2,6 +2,8 @@
 #![allow(clippy::disallowed_methods, reason = "tests live on the machine's own clock")]
 #![allow(clippy::print_stdout, reason = "figures, and what was skipped")]
 
+#[cfg(feature = "mcp")]
+mod agent;
 mod background;
 mod elect;
 #[cfg(feature = "top")]
@@ -11,6 +13,8 @@ mod help;
 mod json;
 mod limits;
 mod look;
+#[cfg(feature = "mcp")]
+mod mcp;
 mod nested;
 mod network;
 mod once;

@@ -5,14 +5,20 @@ use serde_json::Value;
 
 /// Says where `value` breaks `schema`.
 pub(crate) fn check(schema: &Value, value: &Value) -> Result<(), String> {
-    at("$", schema, value)
+    at(schema, "$", schema, value)
 }
 
-fn at(place: &str, schema: &Value, value: &Value) -> Result<(), String> {
+fn at(whole: &Value, place: &str, schema: &Value, value: &Value) -> Result<(), String> {
     let words = schema.as_object().expect("a schema is an object");
     for (word, rule) in words {
         let fits = match word.as_str() {
-            "$schema" | "$id" | "title" | "description" => true,
+            "$schema" | "$id" | "$defs" | "title" | "description" | "format" => true,
+            "$ref" => {
+                let path = rule.as_str().and_then(|path| path.strip_prefix('#'));
+                let there = path.and_then(|path| whole.pointer(path)).expect("a part of it");
+                at(whole, place, there, value)?;
+                true
+            }
             "type" => names(rule).any(|name| is_a(name, value)),
             "enum" => rule.as_array().expect("a list").contains(value),
             "minimum" => value.as_f64().is_none_or(|n| n >= rule.as_f64().expect("a number")),
@@ -28,14 +34,14 @@ fn at(place: &str, schema: &Value, value: &Value) -> Result<(), String> {
             "properties" => {
                 for (name, inner) in rule.as_object().expect("an object") {
                     if let Some(field) = value.get(name) {
-                        at(&format!("{place}.{name}"), inner, field)?;
+                        at(whole, &format!("{place}.{name}"), inner, field)?;
                     }
                 }
                 true
             }
             "items" => {
                 for (n, item) in value.as_array().into_iter().flatten().enumerate() {
-                    at(&format!("{place}[{n}]"), rule, item)?;
+                    at(whole, &format!("{place}[{n}]"), rule, item)?;
                 }
                 true
             }
