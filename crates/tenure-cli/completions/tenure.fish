@@ -31,6 +31,11 @@ complete -c tenure -n "__fish_tenure_needs_command" -f -a "once" -d 'Run CMD onc
 complete -c tenure -n "__fish_tenure_needs_command" -f -a "elect" -d 'Keep CMD running exactly while this host leads'
 complete -c tenure -n "__fish_tenure_needs_command" -f -a "status" -d 'Show who holds KEY and who waits for it'
 complete -c tenure -n "__fish_tenure_needs_command" -f -a "list" -d 'List the keys in use, all or those that begin with PREFIX'
+complete -c tenure -n "__fish_tenure_needs_command" -f -a "acquire" -d 'Take KEY, and print a ticket that holds it'
+complete -c tenure -n "__fish_tenure_needs_command" -f -a "renew" -d 'Let the lock of a ticket last for a fresh time from now on'
+complete -c tenure -n "__fish_tenure_needs_command" -f -a "extend" -d 'Let the lock of a ticket last longer than now'
+complete -c tenure -n "__fish_tenure_needs_command" -f -a "check" -d 'Say whether a ticket still holds its lock'
+complete -c tenure -n "__fish_tenure_needs_command" -f -a "release" -d 'Give the lock of a ticket back'
 complete -c tenure -n "__fish_tenure_needs_command" -f -a "permits" -d 'Change the number of permits of KEY to N'
 complete -c tenure -n "__fish_tenure_needs_command" -f -a "top" -d 'Show the keys in use on a full screen, kept up to date'
 complete -c tenure -n "__fish_tenure_needs_command" -f -a "mcp" -d 'Serve the locks to a coding agent, by MCP'
@@ -114,6 +119,49 @@ complete -c tenure -n "__fish_tenure_using_subcommand list" -l store-timeout -d 
 complete -c tenure -n "__fish_tenure_using_subcommand list" -l require-network -d 'Refuse a store of this host alone'
 complete -c tenure -n "__fish_tenure_using_subcommand list" -l json -d 'One JSON object per line'
 complete -c tenure -n "__fish_tenure_using_subcommand list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c tenure -n "__fish_tenure_using_subcommand acquire" -l store -d 'The store\'s URL; given three times: a quorum' -r -f
+complete -c tenure -n "__fish_tenure_using_subcommand acquire" -l store-file -d 'The embedded store in this file' -r -F
+complete -c tenure -n "__fish_tenure_using_subcommand acquire" -l store-timeout -d 'Time limit for the store' -r
+complete -c tenure -n "__fish_tenure_using_subcommand acquire" -l wait -d 'Longest wait for the lock [default: none]' -r
+complete -c tenure -n "__fish_tenure_using_subcommand acquire" -s w -d '--wait by a number of seconds, as flock -w' -r
+complete -c tenure -n "__fish_tenure_using_subcommand acquire" -l as -d 'The holder\'s name for others [default: the calling script]' -r
+complete -c tenure -n "__fish_tenure_using_subcommand acquire" -l ttl -d 'How long the ticket is good: 10ms to 30d' -r
+complete -c tenure -n "__fish_tenure_using_subcommand acquire" -l require-network -d 'Refuse a store of this host alone'
+complete -c tenure -n "__fish_tenure_using_subcommand acquire" -s n -l try -d 'Do not wait at all, as flock -n'
+complete -c tenure -n "__fish_tenure_using_subcommand acquire" -s q -l quiet -d 'Tell errors only'
+complete -c tenure -n "__fish_tenure_using_subcommand acquire" -l json -d 'One JSON object'
+complete -c tenure -n "__fish_tenure_using_subcommand acquire" -l shell -d 'Lines for a shell, which export the outcome as variables'
+complete -c tenure -n "__fish_tenure_using_subcommand acquire" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c tenure -n "__fish_tenure_using_subcommand renew" -l store -d 'The store\'s URL; given three times: a quorum' -r -f
+complete -c tenure -n "__fish_tenure_using_subcommand renew" -l store-file -d 'The embedded store in this file' -r -F
+complete -c tenure -n "__fish_tenure_using_subcommand renew" -l store-timeout -d 'Time limit for the store' -r
+complete -c tenure -n "__fish_tenure_using_subcommand renew" -l ttl -d 'How long the ticket is good from now on, at least' -r
+complete -c tenure -n "__fish_tenure_using_subcommand renew" -l require-network -d 'Refuse a store of this host alone'
+complete -c tenure -n "__fish_tenure_using_subcommand renew" -s q -l quiet -d 'Print nothing but errors'
+complete -c tenure -n "__fish_tenure_using_subcommand renew" -l json -d 'The state afterwards, as one JSON object'
+complete -c tenure -n "__fish_tenure_using_subcommand renew" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c tenure -n "__fish_tenure_using_subcommand extend" -l store -d 'The store\'s URL; given three times: a quorum' -r -f
+complete -c tenure -n "__fish_tenure_using_subcommand extend" -l store-file -d 'The embedded store in this file' -r -F
+complete -c tenure -n "__fish_tenure_using_subcommand extend" -l store-timeout -d 'Time limit for the store' -r
+complete -c tenure -n "__fish_tenure_using_subcommand extend" -l by -d 'Add this to the time that is left' -r
+complete -c tenure -n "__fish_tenure_using_subcommand extend" -l to -d 'Make it last at least so long from now on' -r
+complete -c tenure -n "__fish_tenure_using_subcommand extend" -l require-network -d 'Refuse a store of this host alone'
+complete -c tenure -n "__fish_tenure_using_subcommand extend" -s q -l quiet -d 'Print nothing but errors'
+complete -c tenure -n "__fish_tenure_using_subcommand extend" -l json -d 'The state afterwards, as one JSON object'
+complete -c tenure -n "__fish_tenure_using_subcommand extend" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c tenure -n "__fish_tenure_using_subcommand check" -l store -d 'The store\'s URL; given three times: a quorum' -r -f
+complete -c tenure -n "__fish_tenure_using_subcommand check" -l store-file -d 'The embedded store in this file' -r -F
+complete -c tenure -n "__fish_tenure_using_subcommand check" -l store-timeout -d 'Time limit for the store' -r
+complete -c tenure -n "__fish_tenure_using_subcommand check" -l require-network -d 'Refuse a store of this host alone'
+complete -c tenure -n "__fish_tenure_using_subcommand check" -s q -l quiet -d 'Print nothing but errors'
+complete -c tenure -n "__fish_tenure_using_subcommand check" -l json -d 'One JSON object'
+complete -c tenure -n "__fish_tenure_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c tenure -n "__fish_tenure_using_subcommand release" -l store -d 'The store\'s URL; given three times: a quorum' -r -f
+complete -c tenure -n "__fish_tenure_using_subcommand release" -l store-file -d 'The embedded store in this file' -r -F
+complete -c tenure -n "__fish_tenure_using_subcommand release" -l store-timeout -d 'Time limit for the store' -r
+complete -c tenure -n "__fish_tenure_using_subcommand release" -l require-network -d 'Refuse a store of this host alone'
+complete -c tenure -n "__fish_tenure_using_subcommand release" -s q -l quiet -d 'Print nothing but errors'
+complete -c tenure -n "__fish_tenure_using_subcommand release" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c tenure -n "__fish_tenure_using_subcommand permits" -l store -d 'The store\'s URL; given three times: a quorum' -r -f
 complete -c tenure -n "__fish_tenure_using_subcommand permits" -l store-file -d 'The embedded store in this file' -r -F
 complete -c tenure -n "__fish_tenure_using_subcommand permits" -l store-timeout -d 'Time limit for the store' -r

@@ -119,6 +119,74 @@ module completions {
     prefix?: string           # Only keys that begin with this text
   ]
 
+  # Take KEY, and print a ticket that holds it
+  export extern "tenure acquire" [
+    --store: string           # The store's URL; given three times: a quorum
+    --store-file: path        # The embedded store in this file
+    --store-timeout: string   # Time limit for the store
+    --require-network         # Refuse a store of this host alone
+    --wait: string            # Longest wait for the lock [default: none]
+    -w: string                # --wait by a number of seconds, as flock -w
+    --try(-n)                 # Do not wait at all, as flock -n
+    --as: string              # The holder's name for others [default: the calling script]
+    --quiet(-q)               # Tell errors only
+    --json                    # One JSON object
+    --shell                   # Lines for a shell, which export the outcome as variables
+    --ttl: string             # How long the ticket is good: 10ms to 30d
+    --help(-h)                # Print help (see more with '--help')
+    key: string               # The key to lock: 1 to 512 bytes of UTF-8 without control characters
+  ]
+
+  # Let the lock of a ticket last for a fresh time from now on
+  export extern "tenure renew" [
+    --store: string           # The store's URL; given three times: a quorum
+    --store-file: path        # The embedded store in this file
+    --store-timeout: string   # Time limit for the store
+    --require-network         # Refuse a store of this host alone
+    --quiet(-q)               # Print nothing but errors
+    --json                    # The state afterwards, as one JSON object
+    --ttl: string             # How long the ticket is good from now on, at least
+    --help(-h)                # Print help (see more with '--help')
+    ticket?: string           # The ticket; "-" reads it from stdin [default: TENURE_TICKET]
+  ]
+
+  # Let the lock of a ticket last longer than now
+  export extern "tenure extend" [
+    --store: string           # The store's URL; given three times: a quorum
+    --store-file: path        # The embedded store in this file
+    --store-timeout: string   # Time limit for the store
+    --require-network         # Refuse a store of this host alone
+    --quiet(-q)               # Print nothing but errors
+    --json                    # The state afterwards, as one JSON object
+    --by: string              # Add this to the time that is left
+    --to: string              # Make it last at least so long from now on
+    --help(-h)                # Print help (see more with '--help')
+    ticket?: string           # The ticket; "-" reads it from stdin [default: TENURE_TICKET]
+  ]
+
+  # Say whether a ticket still holds its lock
+  export extern "tenure check" [
+    --store: string           # The store's URL; given three times: a quorum
+    --store-file: path        # The embedded store in this file
+    --store-timeout: string   # Time limit for the store
+    --require-network         # Refuse a store of this host alone
+    --quiet(-q)               # Print nothing but errors
+    --json                    # One JSON object
+    --help(-h)                # Print help (see more with '--help')
+    ticket?: string           # The ticket; "-" reads it from stdin [default: TENURE_TICKET]
+  ]
+
+  # Give the lock of a ticket back
+  export extern "tenure release" [
+    --store: string           # The store's URL; given three times: a quorum
+    --store-file: path        # The embedded store in this file
+    --store-timeout: string   # Time limit for the store
+    --require-network         # Refuse a store of this host alone
+    --quiet(-q)               # Print nothing but errors
+    --help(-h)                # Print help (see more with '--help')
+    ticket?: string           # The ticket; "-" reads it from stdin [default: TENURE_TICKET]
+  ]
+
   # Change the number of permits of KEY to N
   export extern "tenure permits" [
     --store: string           # The store's URL; given three times: a quorum
@@ -154,7 +222,7 @@ module completions {
   ]
 
   def "nu-complete tenure help about" [] {
-    [ "run" "once" "elect" "status" "list" "permits" "top" "mcp" "help" "stores" "environment" "exit-codes" "kinds" "durations" "signals" ]
+    [ "run" "once" "elect" "status" "list" "acquire" "renew" "extend" "check" "release" "permits" "top" "mcp" "help" "stores" "environment" "exit-codes" "kinds" "durations" "signals" ]
   }
 
   # Show the help of a verb, or a topic

@@ -3,6 +3,7 @@
 mod look;
 #[cfg(feature = "mcp")]
 mod mcp;
+mod ticket;
 #[cfg(feature = "top")]
 mod top;
 
@@ -19,6 +20,7 @@ use crate::{duration, exit, help, signals};
 pub(crate) use look::{ListArgs, StatusArgs};
 #[cfg(feature = "mcp")]
 pub(crate) use mcp::McpArgs;
+pub(crate) use ticket::{AcquireArgs, CheckArgs, ExtendArgs, ReleaseArgs, RenewArgs, WaitArgs};
 #[cfg(feature = "top")]
 pub(crate) use top::TopArgs;
 
@@ -64,6 +66,26 @@ pub(crate) enum Verb {
     /// List the keys in use, all or those that begin with PREFIX
     #[command(after_help = help::LIST, after_long_help = help::LIST)]
     List(ListArgs),
+    /// Take KEY, and print a ticket that holds it
+    ///
+    /// Takes KEY, prints a ticket, and ends. The ticket holds the lock until it is released, or its
+    /// time is over.
+    #[command(after_help = help::TICKET, after_long_help = help::TICKET_LONG)]
+    Acquire(AcquireArgs),
+    /// Let the lock of a ticket last for a fresh time from now on
+    #[command(after_help = help::TICKET, after_long_help = help::TICKET_LONG)]
+    Renew(RenewArgs),
+    /// Let the lock of a ticket last longer than now
+    #[command(after_help = help::TICKET, after_long_help = help::TICKET_LONG)]
+    Extend(ExtendArgs),
+    /// Say whether a ticket still holds its lock
+    ///
+    /// Says whether a ticket still holds its lock: ends with 0, or with 79 and the present holder.
+    #[command(after_help = help::TICKET, after_long_help = help::TICKET_LONG)]
+    Check(CheckArgs),
+    /// Give the lock of a ticket back
+    #[command(after_help = help::TICKET, after_long_help = help::TICKET_LONG)]
+    Release(ReleaseArgs),
     /// Change the number of permits of KEY to N
     ///
     /// Changes the number of permits of KEY to N, while commands hold some or wait for some.

@@ -131,6 +131,26 @@ Examples:
   tenure help run
   tenure help exit-codes";
 
+/// For `tenure acquire -h`, and the verbs of its ticket.
+pub(crate) const TICKET: &str = "\
+Example:
+  ticket=$(tenure acquire deploy --ttl 10m) || exit
+  tenure renew \"$ticket\" --ttl 10m
+  tenure release \"$ticket\"";
+
+/// For `tenure acquire --help`, and the verbs of its ticket.
+pub(crate) const TICKET_LONG: &str = "\
+Examples:
+  ticket=$(tenure acquire deploy --ttl 10m) || exit
+  tenure renew \"$ticket\" --ttl 10m
+  tenure release \"$ticket\"
+  With variables in place of the ticket (TENURE_TICKET, TENURE_KEY, TENURE_FENCE):
+  eval \"$(tenure acquire deploy --shell)\" || exit
+  tenure check && tenure release
+Nothing renews the lease meanwhile: after its time the key is free for others. A ticket is a secret:
+it can be released, or adopted by a program, by everybody who has it. The list of processes shows
+it to all users of a host; TENURE_TICKET and \"-\" (stdin) do not.";
+
 /// Columns of the text for a bare `tenure`.
 const WIDTH: usize = 80;
 

@@ -22,6 +22,11 @@ impl Keys {
         Ok(Self(keys.into_iter().collect()))
     }
 
+    /// One key.
+    pub(crate) fn one(key: Key) -> Self {
+        Self(vec![key])
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Key> {
         self.0.iter()
     }

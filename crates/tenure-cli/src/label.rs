@@ -2,11 +2,12 @@
 //! where CMD is an interpreter. It never shows arguments, which may be secret.
 
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
 use tenure::Label;
 
-use crate::command::Cmd;
+use crate::command::{Cmd, OWN_NAME};
 use crate::users;
 
 /// The longest name in a label, in characters.
@@ -54,12 +55,30 @@ fn of_library(label: &str) -> Option<Parts<'_>> {
 
 /// The label of a run of `cmd` by this process.
 pub(crate) fn of(cmd: &Cmd) -> Label {
+    of_words(cmd.words(), std::process::id())
+}
+
+/// The label of another process on this host.
+pub(crate) fn of_process(pid: u32) -> Label {
+    let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let words = line.strip_suffix(&[0]).unwrap_or(&line).split(|byte| *byte == 0);
+    let words: Vec<_> = words.map(|word| OsString::from_vec(word.to_vec())).collect();
+    // A login shell is called "-bash".
+    let is_shell = |name: &str| SHELLS.contains(&name);
+    match words.first().and_then(|word| word.to_str()?.strip_prefix('-')) {
+        Some(name) if is_shell(name) => of_words(&[name.into()], pid),
+        _ if words.iter().all(|word| word.is_empty()) => of_words(&[OWN_NAME.into()], pid),
+        _ => of_words(&words, pid),
+    }
+}
+
+fn of_words(words: &[OsString], pid: u32) -> Label {
     let uname = rustix::system::uname();
     let host = uname.nodename().to_string_lossy();
     let user = rustix::process::geteuid().as_raw();
     let user = users::login(user).unwrap_or_else(|| user.to_string());
-    let name: String = name_of(cmd.words()).chars().take(NAME_MAX).collect();
-    Label::new(format!("{name} ({user}@{host}, pid {})", std::process::id()))
+    let name: String = name_of(words).chars().take(NAME_MAX).collect();
+    Label::new(format!("{name} ({user}@{host}, pid {pid})"))
 }
 
 /// The name of the script that these words run, or of the program.

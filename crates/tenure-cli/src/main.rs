@@ -15,6 +15,7 @@
 //! permits  another number of permits
 //! top      the keys on a full screen
 //! mcp      the tools for coding agents
+//! permits  another number of permits    ticket        a lock between two commands
 //! output   messages on stderr                procs          processes as /proc shows them
 //! ```
 //!
@@ -61,6 +62,7 @@ mod shell;
 mod signals;
 mod store;
 mod terminal;
+mod ticket;
 mod told;
 #[cfg(feature = "top")]
 mod top;
@@ -69,6 +71,7 @@ mod users;
 mod variables;
 mod view;
 mod wait;
+mod wall;
 mod warnings;
 mod watch;
 mod wrong_use;
@@ -90,7 +93,11 @@ fn main() {
     let code = match words.first().and_then(|word| word.to_str()) {
         Some(sentry::WORD) => as_sentry(words),
         Some(terminal::WORD) => as_foreground_step(words),
-        _ => as_tool(&words),
+        _ => {
+            let code = as_tool(&words);
+            ticket::form::fail(&words, code);
+            code
+        }
     };
     output::drain();
     exit(code.0.into());
@@ -110,6 +117,11 @@ fn as_tool(words: &[OsString]) -> Exit {
         Verb::Elect(args) => run::elect(*args),
         Verb::Status(args) => inspect::status(&args).map(Termination::Exit),
         Verb::List(args) => inspect::list(&args).map(Termination::Exit),
+        Verb::Acquire(args) => ticket::acquire(&args),
+        Verb::Renew(args) => ticket::renew(&args).map(Termination::Exit),
+        Verb::Extend(args) => ticket::extend(&args).map(Termination::Exit),
+        Verb::Check(args) => ticket::check(&args).map(Termination::Exit),
+        Verb::Release(args) => ticket::release(&args).map(Termination::Exit),
         Verb::Permits(args) => permits::change(&args).map(Termination::Exit),
         #[cfg(feature = "top")]
         Verb::Top(args) => top::top(&args),

@@ -22,6 +22,7 @@ use crate::output::{Level, Output};
 use crate::procs;
 use crate::store::{Choice, Located};
 use crate::variables;
+use crate::wait::Subject;
 
 /// The default of `--kill-grace`, unless a third of the ttl is shorter.
 const GRACE: Duration = Duration::from_secs(5);
@@ -136,6 +137,12 @@ impl Plan {
         Ok(Self { candidate, ..Self::of(args.into())? })
     }
 
+    /// The subject of this run's wait.
+    pub(crate) fn subject(&self) -> Subject<'_> {
+        let is_candidacy = self.candidate.is_some();
+        Subject { keys: &self.keys, label: &self.label, is_candidacy }
+    }
+
     /// The lock at the store, without options.
     pub(crate) fn lock(&self, locks: &Locks) -> Lock {
         match &self.candidate {
@@ -214,7 +221,7 @@ fn grace_of(wanted: Option<Duration>, ttl: Duration) -> Result<Duration, Refusal
 }
 
 /// The text of the keys that this run and those around it hold.
-fn held_with(keys: &Keys, part: Part, store: &str) -> Result<OsString, Refusal> {
+pub(crate) fn held_with(keys: &Keys, part: Part, store: &str) -> Result<OsString, Refusal> {
     let around = env::var_os(nested::VARIABLE);
     let is_held = |key: &&Key| nested::is_held_around(around.as_deref(), store, key.as_str());
     if let Some(key) = keys.iter().find(is_held) {

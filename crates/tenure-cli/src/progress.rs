@@ -10,10 +10,9 @@ use tenure::runtime::{Moment, Runtime};
 
 use crate::duration::show;
 use crate::output::Output;
-use crate::plan::Plan;
 use crate::told;
 use crate::view::used;
-use crate::wait::blocked_on;
+use crate::wait::{Subject, blocked_on};
 
 /// Time before the first line.
 const FIRST: Duration = Duration::from_secs(1);
@@ -36,17 +35,17 @@ impl Progress {
     }
 
     /// Tells again and again. It never ends.
-    pub(crate) async fn tell(&self, locks: &Locks, plan: &Plan, runtime: &dyn Runtime) {
+    pub(crate) async fn tell(&self, locks: &Locks, subject: Subject<'_>, runtime: &dyn Runtime) {
         let began = runtime.now();
         let mut at = began + FIRST;
         let mut told = None;
         loop {
             runtime.sleep_until(at).await;
             // The acquire deals with a store that does not answer.
-            let (key, seen) = blocked_on(locks, plan).await;
+            let (key, seen) = blocked_on(locks, subject).await;
             // A candidate may wait for days: it tells each leader once.
             let leader = seen.as_ref().ok().and_then(|seen| Some(seen.holders.first()?.fence));
-            if plan.candidate.is_some() && !self.in_place && told.replace(leader) == Some(leader) {
+            if subject.is_candidacy && !self.in_place && told.replace(leader) == Some(leader) {
                 at = next(at, runtime.now(), IN_A_LOG);
                 continue;
             }

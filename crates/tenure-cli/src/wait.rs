@@ -7,15 +7,26 @@ use std::time::Duration;
 use rustix::process::Signal;
 use tenure::protocol::{Inspection, State};
 use tenure::runtime::Runtime;
-use tenure::{Error, ErrorKind, Key, LastRun, Locks};
+use tenure::{Error, ErrorKind, Key, Label, LastRun, Locks};
 
 use crate::job::Job;
+use crate::keys::Keys;
 use crate::lock::{Answer, Grip, Lock};
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::signals::{self, Signals};
 use crate::told;
 use crate::view::used;
+
+/// The subject of a wait.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Subject<'a> {
+    pub(crate) keys: &'a Keys,
+    /// Our own.
+    pub(crate) label: &'a Label,
+    /// The wait is a candidate's.
+    pub(crate) is_candidacy: bool,
+}
 
 /// How the waiting ended.
 #[derive(Debug)]
@@ -40,7 +51,8 @@ pub(crate) async fn for_lock(
     runtime: &dyn Runtime,
 ) -> Waited {
     let progress = Progress::new(plan.output);
-    let telling = progress.tell(locks, plan, runtime);
+    let subject = plan.subject();
+    let telling = progress.tell(locks, subject, runtime);
     let acquiring = async {
         let answer = match plan.wait {
             Some(Duration::ZERO) => lock.try_acquire().await,
@@ -48,10 +60,10 @@ pub(crate) async fn for_lock(
         };
         match answer {
             Ok(Answer::Held(grip)) => Waited::Held(grip),
-            Ok(Answer::Busy) => Waited::Busy(holder_of(locks, plan, runtime).await),
+            Ok(Answer::Busy) => Waited::Busy(holder_of(locks, subject, runtime).await),
             Ok(Answer::Skipped(last)) => Waited::Skipped(last),
             Err(e) if e.kind() == ErrorKind::Busy => {
-                let kept = kept_for(locks, plan, runtime).await.map(|kept| format!("; {kept}"));
+                let kept = kept_for(locks, subject, runtime).await.map(|kept| format!("; {kept}"));
                 Waited::Busy(format!("{e}{}", kept.unwrap_or_default()))
             }
             Err(e) => Waited::Failed(e),
@@ -91,13 +103,13 @@ pub(crate) async fn or_signal<T>(
 /// are held by this run itself.
 pub(crate) async fn blocked_on<'a>(
     locks: &Locks,
-    plan: &'a Plan,
+    subject: Subject<'a>,
 ) -> (&'a Key, tenure::Result<Inspection>) {
     let mut last = None;
-    for key in plan.keys.iter() {
+    for key in subject.keys.iter() {
         let seen = locks.mutex(key).inspect().await;
         let is_ours = |seen: &Inspection| {
-            let ours = |holder: &tenure::protocol::HolderView| holder.label == plan.label;
+            let ours = |holder: &tenure::protocol::HolderView| holder.label == *subject.label;
             seen.state == State::Free || seen.holders.first().is_some_and(ours)
         };
         let is_past = seen.as_ref().is_ok_and(is_ours);
@@ -110,16 +122,21 @@ pub(crate) async fn blocked_on<'a>(
 }
 
 /// The text about a key that nobody holds any more, and that is kept all the same.
-async fn kept_for(locks: &Locks, plan: &Plan, runtime: &dyn Runtime) -> Option<String> {
-    let seen = blocked_on(locks, plan).await.1.ok()?;
+async fn kept_for(locks: &Locks, subject: Subject<'_>, runtime: &dyn Runtime) -> Option<String> {
+    let seen = blocked_on(locks, subject).await.1.ok()?;
     let holder = seen.holders.first().filter(|holder| holder.kept)?;
     Some(told::kept(holder, runtime.wall_micros()))
 }
 
-async fn holder_of(locks: &Locks, plan: &Plan, runtime: &dyn Runtime) -> String {
-    let (key, seen) = blocked_on(locks, plan).await;
+/// That the key is busy, and by whom.
+pub(crate) async fn holder_of(
+    locks: &Locks,
+    subject: Subject<'_>,
+    runtime: &dyn Runtime,
+) -> String {
+    let (key, seen) = blocked_on(locks, subject).await;
     let key = key.as_str();
-    let Ok(seen) = seen else { return format!("{} is busy", plan.keys) };
+    let Ok(seen) = seen else { return format!("{} is busy", subject.keys) };
     match (seen.holders.first(), &seen.state) {
         (Some(holder), _) if holder.kept => {
             let kept = told::kept(holder, runtime.wall_micros());
@@ -131,6 +148,6 @@ async fn holder_of(locks: &Locks, plan: &Plan, runtime: &dyn Runtime) -> String 
             format!("{key:?} is busy: held by {} for {since}{used}", holder.label)
         }
         (None, State::Foreign(what)) => format!("{key:?} is busy: {what}"),
-        (None, _) => format!("{} is busy", plan.keys),
+        (None, _) => format!("{} is busy", subject.keys),
     }
 }

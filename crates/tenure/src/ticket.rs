@@ -58,9 +58,11 @@ impl Ticket {
     /// The holder that still is this ticket, in a state of its key; `None` once the ticket was
     /// adopted or released, or its time is over.
     /// [`Locks::check_ticket`](crate::Locks::check_ticket) asks the store.
+    /// adopted or released, or its time is over. The store is asked by
+    /// [`Locks::check_ticket`](crate::Locks::check_ticket).
     #[must_use]
     pub fn holder_in<'a>(&self, seen: &'a Inspection) -> Option<&'a HolderView> {
-        seen.holders.iter().find(|holder| holder.owner == self.owner)
+        seen.holders.iter().find(|holder| holder.owner == self.owner && !holder.kept)
     }
 
     pub(crate) fn owner(&self) -> &Owner {

@@ -34,5 +34,6 @@ mod several_keys;
 mod shared;
 mod silent;
 mod terminal;
+mod ticket;
 #[cfg(feature = "top")]
 mod top;

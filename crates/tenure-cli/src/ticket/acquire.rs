@@ -1,0 +1,81 @@
+//! `tenure acquire`: takes the lock and prints its ticket. If nobody gets the ticket, the lock is
+//! given back.
+
+use std::future::pending;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::args::AcquireArgs;
+use crate::exit::Refusal;
+use crate::inspect::{Early, print};
+use crate::report::millis;
+use crate::run::Termination;
+
+use super::form;
+use super::grant::{Granted, NotGranted, Wanted, block_on};
+use super::text;
+
+/// A lock that was acquired. The fields are a contract; see `schema/ticket.json`.
+#[derive(Debug, Serialize)]
+struct View<'a> {
+    key: &'a str,
+    ticket: &'a str,
+    fence: u64,
+    label: &'a str,
+    ttl_ms: u64,
+    store: &'a str,
+}
+
+/// `tenure acquire KEY`.
+pub(crate) fn acquire(args: &AcquireArgs) -> Result<Termination, Refusal> {
+    let wanted = Wanted::of(&args.store, &args.waiting, &args.key, args.ttl, None)?;
+    block_on(async |runtime| {
+        let granted = wanted.get(&*runtime, pending()).await?;
+        let printed = print(&shown(args, &wanted, &granted));
+        if printed.is_err() {
+            let released = granted.locks.release_ticket(&granted.ticket).await;
+            let ttl = crate::duration::show(args.ttl);
+            if let Err(e) = released {
+                wanted.output.error(format!("{e}; the key is free in {ttl} at the latest"));
+            }
+        }
+        // All is answered.
+        let _ = granted.locks.close(Duration::ZERO).await;
+        printed.map_err(|early| {
+            NotGranted::Refused(match early {
+                Early::Refusal(refusal) => refusal,
+                Early::Enough => Refusal {
+                    exit: crate::exit::Exit::OUTPUT,
+                    message: format!(
+                        "nobody reads the ticket for {}, so the lock was given back",
+                        wanted.keys
+                    ),
+                },
+            })
+        })
+    })
+}
+
+fn shown(args: &AcquireArgs, wanted: &Wanted, granted: &Granted) -> String {
+    let Granted { locks, ticket } = granted;
+    let (text, fence) = (ticket.to_string(), ticket.fence());
+    let key = ticket.key().as_str();
+    if args.form.json {
+        let view = View {
+            key,
+            ticket: &text,
+            fence: fence.get(),
+            label: wanted.label.as_str(),
+            ttl_ms: millis(args.ttl),
+            store: &locks.store_name(),
+        };
+        return serde_json::to_string(&view).expect("text and numbers are JSON");
+    }
+    if args.form.shell {
+        let fence = fence.to_string();
+        let variables = [(text::VARIABLE, &*text), ("TENURE_KEY", key), ("TENURE_FENCE", &*fence)];
+        return form::exports(&variables);
+    }
+    text
+}

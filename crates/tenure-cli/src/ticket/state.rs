@@ -1,0 +1,103 @@
+//! The lease of a ticket as the store sees it: for people, and as JSON. The fields of the JSON are
+//! a contract; see `schema/check.json`.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use tenure::Ticket;
+use tenure::protocol::{HolderView, Inspection, State};
+
+use crate::duration::show;
+use crate::report::millis;
+use crate::wall::time_of_day;
+
+/// The lease of a ticket, as one JSON object.
+#[derive(Debug, Serialize)]
+struct View<'a> {
+    key: &'a str,
+    /// That of the ticket.
+    fence: u64,
+    state: &'static str,
+    remaining_ms: Option<u64>,
+    /// The present holder, this one or another.
+    holder: Option<Holder<'a>>,
+    store: &'a str,
+}
+
+#[derive(Debug, Serialize)]
+struct Holder<'a> {
+    label: &'a str,
+    fence: u64,
+    since_ms: u64,
+    remaining_ms: u64,
+}
+
+/// The state of a ticket's lease.
+pub(super) fn json(ticket: &Ticket, seen: &Inspection, store: &str) -> String {
+    let held = ticket.holder_in(seen);
+    let present = held.or_else(|| seen.holders.first());
+    let view = View {
+        key: ticket.key().as_str(),
+        fence: ticket.fence().get(),
+        state: match held {
+            Some(_) => "held",
+            None if adopter(ticket, seen).is_some() => "adopted",
+            None => "over",
+        },
+        remaining_ms: held.map(|held| millis(held.remaining)),
+        holder: present.map(|holder| Holder {
+            label: holder.label.as_str(),
+            fence: holder.fence.get(),
+            since_ms: millis(holder.since),
+            remaining_ms: millis(holder.remaining),
+        }),
+        store,
+    };
+    serde_json::to_string(&view).expect("text and numbers are JSON")
+}
+
+/// The line about a lease that lasts. `now` is the wall clock in microseconds.
+pub(super) fn held(ticket: &Ticket, holder: &HolderView, now: u64) -> String {
+    let (key, fence) = (ticket.key(), ticket.fence());
+    let (until, left) = (time_of_day(now, holder.remaining), show(holder.remaining));
+    format!("{key}: held until {until} ({left}), fence {fence}, by {}", holder.label)
+}
+
+/// Why a ticket holds nothing any more, and who has the key now.
+pub(super) fn over(ticket: &Ticket, seen: &Inspection, now: u64) -> String {
+    let key = ticket.key().as_str();
+    let fence = ticket.fence();
+    if let Some(adopter) = adopter(ticket, seen) {
+        let by = holder(adopter, now);
+        return format!("the ticket for {key:?} (fence {fence}) was adopted: {by}");
+    }
+    let present = match (seen.holders.first(), &seen.state) {
+        (Some(present), _) => holder(present, now),
+        (None, State::Foreign(what)) => what.to_string(),
+        (None, _) => format!(
+            "nobody has it now; it was released, forced or not renewed in time: tenure acquire {}",
+            crate::shell::quoted(key)
+        ),
+    };
+    format!("{key:?} is not held by this ticket (fence {fence}) any more: {present}")
+}
+
+/// The holder that has adopted the ticket: a lease keeps its fence on the way.
+fn adopter<'a>(ticket: &Ticket, seen: &'a Inspection) -> Option<&'a HolderView> {
+    seen.holders.iter().find(|holder| holder.fence == ticket.fence())
+}
+
+/// One holder: who, since when, until when.
+pub(crate) fn holder(holder: &HolderView, now: u64) -> String {
+    let HolderView { label, fence, since, remaining, .. } = holder;
+    let from = time_of_day(now.saturating_sub(micros(*since)), Duration::ZERO);
+    let until = time_of_day(now, *remaining);
+    format!(
+        "held by {label} since {from} ({}), fence {fence}, until {until} unless renewed",
+        show(Duration::from_secs(since.as_secs()))
+    )
+}
+
+fn micros(span: Duration) -> u64 {
+    u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,121 @@
+//! `tenure renew`, `extend`, `release` and `check`: each is one step, which leaves the ticket as it
+//! is.
+
+use std::time::Duration;
+
+use tenure::{ErrorKind, Locks, Released, Ticket};
+
+use crate::args::{CheckArgs, ExtendArgs, ReleaseArgs, RenewArgs};
+use crate::exit::{Exit, Refusal};
+use crate::inspect::{Early, failed, print, with_store};
+
+use super::{state, text};
+
+/// How a state is printed.
+#[derive(Debug, Clone, Copy)]
+enum Form {
+    Quiet,
+    Text,
+    Json,
+}
+
+impl Form {
+    fn of(quiet: bool, json: bool) -> Self {
+        match (quiet, json) {
+            (true, _) => Self::Quiet,
+            (_, true) => Self::Json,
+            _ => Self::Text,
+        }
+    }
+}
+
+/// `tenure renew TICKET`.
+pub(crate) fn renew(args: &RenewArgs) -> Result<Exit, Refusal> {
+    let ticket = text::ticket(args.of.ticket.as_deref(), "renew")?;
+    with_store(&args.of.store, async |locks, _, now| {
+        prolong(locks, &ticket, args.ttl, now).await?;
+        look(locks, &ticket, Form::of(args.of.quiet, args.json), now).await
+    })
+}
+
+/// `tenure extend TICKET --by DUR|--to DUR`.
+pub(crate) fn extend(args: &ExtendArgs) -> Result<Exit, Refusal> {
+    let ticket = text::ticket(args.of.ticket.as_deref(), "extend")?;
+    with_store(&args.of.store, async |locks, _, now| {
+        let keep = match (args.by, args.to) {
+            (Some(more), _) => {
+                let seen = locks.mutex(ticket.key()).inspect().await.map_err(failed)?;
+                let held = ticket.holder_in(&seen);
+                let held = held.ok_or_else(|| lost(state::over(&ticket, &seen, now())))?;
+                held.remaining.saturating_add(more)
+            }
+            (None, to) => to.unwrap_or_default(),
+        };
+        prolong(locks, &ticket, keep, now).await?;
+        look(locks, &ticket, Form::of(args.of.quiet, args.json), now).await
+    })
+}
+
+/// `tenure release TICKET`.
+pub(crate) fn release(args: &ReleaseArgs) -> Result<Exit, Refusal> {
+    let ticket = text::ticket(args.of.ticket.as_deref(), "release")?;
+    with_store(&args.of.store, async |locks, _, now| {
+        match locks.release_ticket(&ticket).await.map_err(failed)? {
+            Released::Released if args.of.quiet => Ok(()),
+            Released::Released => print(&format!("{}: released", ticket.key())),
+            _ => {
+                let seen = locks.mutex(ticket.key()).inspect().await.map_err(failed)?;
+                Err(lost(state::over(&ticket, &seen, now())))
+            }
+        }
+    })
+}
+
+/// `tenure check TICKET`.
+pub(crate) fn check(args: &CheckArgs) -> Result<Exit, Refusal> {
+    let ticket = text::ticket(args.of.ticket.as_deref(), "check")?;
+    with_store(&args.of.store, async |locks, _, now| {
+        look(locks, &ticket, Form::of(args.of.quiet, args.json), now).await
+    })
+}
+
+async fn prolong(
+    locks: &Locks,
+    ticket: &Ticket,
+    keep: Duration,
+    now: &dyn Fn() -> u64,
+) -> Result<(), Early> {
+    match locks.renew_ticket(ticket, keep).await {
+        Err(e) if e.kind() == ErrorKind::Lost => {
+            // The store is asked who has it now; if it does not say, the reason is known still.
+            let seen = locks.mutex(ticket.key()).inspect().await;
+            let message = seen.map_or(e.to_string(), |seen| state::over(ticket, &seen, now()));
+            Err(lost(message))
+        }
+        done => done.map_err(failed),
+    }
+}
+
+/// Shows the state of the lease. One that is over is a failure.
+async fn look(
+    locks: &Locks,
+    ticket: &Ticket,
+    form: Form,
+    now: &dyn Fn() -> u64,
+) -> Result<(), Early> {
+    let seen = locks.mutex(ticket.key()).inspect().await.map_err(failed)?;
+    let held = ticket.holder_in(&seen);
+    match (form, held) {
+        (Form::Json, _) => print(&state::json(ticket, &seen, &locks.store_name()))?,
+        (Form::Text, Some(held)) => print(&state::held(ticket, held, now()))?,
+        _ => {}
+    }
+    match held {
+        Some(_) => Ok(()),
+        None => Err(lost(state::over(ticket, &seen, now()))),
+    }
+}
+
+fn lost(message: String) -> Early {
+    Early::Refusal(Refusal { exit: Exit::LOST, message })
+}
