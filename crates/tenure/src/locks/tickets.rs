@@ -16,8 +16,6 @@ use super::Locks;
 const TOMBSTONE: Duration = Duration::from_secs(60);
 
 impl Locks {
-    /// Makes the lease of a ticket last at least `keep` from now on: 10 ms to 30 days, and no
-    /// longer than the store's longest ttl. It never shortens. The ticket stays as it is, and its fence.
     /// Makes the lease of a ticket last at least `keep` from now on: 10 ms to 30 days, and at most
     /// the store's longest ttl. It never shortens. The ticket stays as it is, and its fence.
     ///

@@ -4,7 +4,8 @@
 use xtask::{blocks, root};
 
 /// Originals and their translations.
-const TRANSLATIONS: [(&str, &str); 1] = [("docs/tutorial.md", "docs/zh-CN/tutorial.md")];
+const TRANSLATIONS: [(&str, &str); 2] =
+    [("README.md", "README.zh-CN.md"), ("docs/tutorial.md", "docs/zh-CN/tutorial.md")];
 
 /// Whether a document is a translation: its original's blocks are run in its place.
 pub(crate) fn is_translation(name: &str) -> bool {
