@@ -78,23 +78,23 @@ impl Reader<'_> {
             fences.sort_unstable();
             fences
         };
-        if seen.holders.is_empty() {
-            return Ok(format!("{key}: nothing to release, nobody holds it any more"));
-        }
-        if fences(&seen.holders) != fences(&target.holders) {
-            let holder = &seen.holders[0];
+        let nothing = format!("{key}: nothing to release, nobody holds it any more");
+        let wanted = fences(&target.holders);
+        let (Some(last), Some(holder)) = (wanted.last(), seen.holders.first()) else {
+            return Ok(nothing);
+        };
+        if fences(&seen.holders) != wanted {
             return Ok(format!(
                 "{key} was not released: its holders have changed; now {} has it, fence {}",
                 holder.label, holder.fence
             ));
         }
-        let count = lock.force_release().await?;
-        let fences: Vec<_> = fences(&target.holders).iter().map(ToString::to_string).collect();
-        let fences = fences.join(", ");
-        Ok(match count {
-            0 => format!("{key}: nothing to release, nobody holds it any more"),
-            _ => format!("{key} was released by force: fence {fences} has lost it"),
-        })
+        // A holder that comes now has a larger fence, and keeps the key.
+        if lock.force_release_up_to(*last).await? == 0 {
+            return Ok(nothing);
+        }
+        let wanted: Vec<_> = wanted.iter().map(ToString::to_string).collect();
+        Ok(format!("{key} was released by force: fence {} has lost it", wanted.join(", ")))
     }
 
     /// A screen that has ended wants no news.
