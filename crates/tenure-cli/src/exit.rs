@@ -79,8 +79,8 @@ Exit codes:
   77       the store refused: credentials, rights, a full disk
   78       configuration: no such store, not a file of ours, no place for the
            embedded store, or --require-network and a store of one host
-  79       lost: the lease could not be kept; CMD and all it started were ended. Of a
-           ticket: it holds nothing any more
+  79       lost: the lease could not be kept; CMD and all it started were ended.
+           Of a ticket: it holds nothing any more
   124      --max-hold was over; CMD and all it started were ended
   126      CMD is not executable
   127      CMD was not found
