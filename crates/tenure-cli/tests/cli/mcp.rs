@@ -199,8 +199,8 @@ fn force_release(place: &Place, key: &str) {
 fn a_loss_is_told_in_the_next_answer_and_at_once(home: Home) {
     let place = Place::at(home);
     let (mut loser, mut other) = (agent(&place), agent(&place));
-    // Forced: the store is asked every second whether it still has the lease.
-    let held = loser.call("acquire", &json!({ "key": "k", "ttl": "10s" })).ok();
+    // Forced: the store is asked every five seconds whether it still has the lease.
+    let held = loser.call("acquire", &json!({ "key": "k", "ttl": "1h" })).ok();
     force_release(&place, "k");
     acquire(&mut other, "k");
     let told = loser.notice("notifications/message");
@@ -218,7 +218,7 @@ fn a_loss_is_told_in_the_next_answer_and_at_once(home: Home) {
         assert_eq!(holders[0]["is_this_session"], false, "it names the new holder: {failed:?}");
     }
     // A lock that stays is watched as well.
-    let kept = json!({ "key": "kept", "ttl": "10s", "keep_after_session": true });
+    let kept = json!({ "key": "kept", "ttl": "1h", "keep_after_session": true });
     let held = loser.call("acquire", &kept).ok();
     force_release(&place, "kept");
     let told = loser.notice("notifications/message");
