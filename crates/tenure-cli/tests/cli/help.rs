@@ -90,6 +90,7 @@ fn every_error_begins_with_the_name_of_the_program_and_keeps_its_tip() {
         let ended = place.run(words);
         assert_eq!((ended.code, &*ended.stdout), (Some(64), ""), "{words:?}: {ended:?}");
         assert!(ended.stderr.starts_with("tenure: "), "{words:?}: {}", ended.stderr);
+        assert!(!ended.stderr.contains("error: "), "{words:?}: {}", ended.stderr);
         assert!(ended.stderr.contains(tip), "{words:?}: {}", ended.stderr);
     }
 }

@@ -89,7 +89,7 @@ fn a_server_for_all_hosts_is_used_and_cmd_has_the_rule() {
     let words = ["run", "--require-network", "--store", &url, "k", "--", "sh", "-c"];
     let line = "echo rule=$TENURE_REQUIRE_NETWORK; \"$TENURE\" status --store memory: k";
     let ended = place.run(&[&words[..], &[line]].concat());
-    if ended.stderr.contains("was not resolved") || ended.stderr.contains("nobody listens") {
+    if ended.code == Some(69) {
         return println!("{host} leads to no address of the server: {}", ended.stderr);
     }
     assert_eq!((ended.code, &*ended.stdout), (Some(78), "rule=1\n"), "{ended:?}");
