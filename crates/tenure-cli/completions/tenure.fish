@@ -36,6 +36,9 @@ complete -c tenure -n "__fish_tenure_needs_command" -f -a "renew" -d 'Let the lo
 complete -c tenure -n "__fish_tenure_needs_command" -f -a "extend" -d 'Let the lock of a ticket last longer than now'
 complete -c tenure -n "__fish_tenure_needs_command" -f -a "check" -d 'Say whether a ticket still holds its lock'
 complete -c tenure -n "__fish_tenure_needs_command" -f -a "release" -d 'Give the lock of a ticket back'
+complete -c tenure -n "__fish_tenure_needs_command" -f -a "force-release" -d 'Take KEY away from its holders, and release it'
+complete -c tenure -n "__fish_tenure_needs_command" -f -a "wait" -d 'Wait until nobody holds KEY'
+complete -c tenure -n "__fish_tenure_needs_command" -f -a "watch" -d 'Show each change of the keys in use, line by line'
 complete -c tenure -n "__fish_tenure_needs_command" -f -a "permits" -d 'Change the number of permits of KEY to N'
 complete -c tenure -n "__fish_tenure_needs_command" -f -a "top" -d 'Show the keys in use on a full screen, kept up to date'
 complete -c tenure -n "__fish_tenure_needs_command" -f -a "mcp" -d 'Serve the locks to a coding agent, by MCP'
@@ -162,6 +165,27 @@ complete -c tenure -n "__fish_tenure_using_subcommand release" -l store-timeout 
 complete -c tenure -n "__fish_tenure_using_subcommand release" -l require-network -d 'Refuse a store of this host alone'
 complete -c tenure -n "__fish_tenure_using_subcommand release" -s q -l quiet -d 'Print nothing but errors'
 complete -c tenure -n "__fish_tenure_using_subcommand release" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c tenure -n "__fish_tenure_using_subcommand force-release" -l store -d 'The store\'s URL; given three times: a quorum' -r -f
+complete -c tenure -n "__fish_tenure_using_subcommand force-release" -l store-file -d 'The embedded store in this file' -r -F
+complete -c tenure -n "__fish_tenure_using_subcommand force-release" -l store-timeout -d 'Time limit for the store' -r
+complete -c tenure -n "__fish_tenure_using_subcommand force-release" -l fence -d 'Only from a holder with this fence or an older one' -r
+complete -c tenure -n "__fish_tenure_using_subcommand force-release" -l require-network -d 'Refuse a store of this host alone'
+complete -c tenure -n "__fish_tenure_using_subcommand force-release" -s y -l yes -d 'Do not ask'
+complete -c tenure -n "__fish_tenure_using_subcommand force-release" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c tenure -n "__fish_tenure_using_subcommand wait" -l store -d 'The store\'s URL; given three times: a quorum' -r -f
+complete -c tenure -n "__fish_tenure_using_subcommand wait" -l store-file -d 'The embedded store in this file' -r -F
+complete -c tenure -n "__fish_tenure_using_subcommand wait" -l store-timeout -d 'Time limit for the store' -r
+complete -c tenure -n "__fish_tenure_using_subcommand wait" -l timeout -d 'Longest wait [default: none]' -r
+complete -c tenure -n "__fish_tenure_using_subcommand wait" -l require-network -d 'Refuse a store of this host alone'
+complete -c tenure -n "__fish_tenure_using_subcommand wait" -s q -l quiet -d 'Tell errors only'
+complete -c tenure -n "__fish_tenure_using_subcommand wait" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c tenure -n "__fish_tenure_using_subcommand watch" -l store -d 'The store\'s URL; given three times: a quorum' -r -f
+complete -c tenure -n "__fish_tenure_using_subcommand watch" -l store-file -d 'The embedded store in this file' -r -F
+complete -c tenure -n "__fish_tenure_using_subcommand watch" -l store-timeout -d 'Time limit for the store' -r
+complete -c tenure -n "__fish_tenure_using_subcommand watch" -l interval -d 'Time between two looks at the store: 10ms at least' -r
+complete -c tenure -n "__fish_tenure_using_subcommand watch" -l require-network -d 'Refuse a store of this host alone'
+complete -c tenure -n "__fish_tenure_using_subcommand watch" -l json -d 'One JSON object per line'
+complete -c tenure -n "__fish_tenure_using_subcommand watch" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c tenure -n "__fish_tenure_using_subcommand permits" -l store -d 'The store\'s URL; given three times: a quorum' -r -f
 complete -c tenure -n "__fish_tenure_using_subcommand permits" -l store-file -d 'The embedded store in this file' -r -F
 complete -c tenure -n "__fish_tenure_using_subcommand permits" -l store-timeout -d 'Time limit for the store' -r

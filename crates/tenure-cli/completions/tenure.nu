@@ -187,6 +187,42 @@ module completions {
     ticket?: string           # The ticket; "-" reads it from stdin [default: TENURE_TICKET]
   ]
 
+  # Take KEY away from its holders, and release it
+  export extern "tenure force-release" [
+    --store: string           # The store's URL; given three times: a quorum
+    --store-file: path        # The embedded store in this file
+    --store-timeout: string   # Time limit for the store
+    --require-network         # Refuse a store of this host alone
+    --yes(-y)                 # Do not ask
+    --fence: string           # Only from a holder with this fence or an older one
+    --help(-h)                # Print help (see more with '--help')
+    key: string               # The key
+  ]
+
+  # Wait until nobody holds KEY
+  export extern "tenure wait" [
+    --store: string           # The store's URL; given three times: a quorum
+    --store-file: path        # The embedded store in this file
+    --store-timeout: string   # Time limit for the store
+    --require-network         # Refuse a store of this host alone
+    --timeout: string         # Longest wait [default: none]
+    --quiet(-q)               # Tell errors only
+    --help(-h)                # Print help (see more with '--help')
+    key: string               # The key
+  ]
+
+  # Show each change of the keys in use, line by line
+  export extern "tenure watch" [
+    --store: string           # The store's URL; given three times: a quorum
+    --store-file: path        # The embedded store in this file
+    --store-timeout: string   # Time limit for the store
+    --require-network         # Refuse a store of this host alone
+    --json                    # One JSON object per line
+    --interval: string        # Time between two looks at the store: 10ms at least
+    --help(-h)                # Print help (see more with '--help')
+    prefix?: string           # Only keys that begin with this text
+  ]
+
   # Change the number of permits of KEY to N
   export extern "tenure permits" [
     --store: string           # The store's URL; given three times: a quorum
@@ -222,7 +258,7 @@ module completions {
   ]
 
   def "nu-complete tenure help about" [] {
-    [ "run" "once" "elect" "status" "list" "acquire" "renew" "extend" "check" "release" "permits" "top" "mcp" "help" "stores" "environment" "exit-codes" "kinds" "durations" "signals" ]
+    [ "run" "once" "elect" "status" "list" "acquire" "renew" "extend" "check" "release" "force-release" "wait" "watch" "permits" "top" "mcp" "help" "stores" "environment" "exit-codes" "kinds" "durations" "signals" ]
   }
 
   # Show the help of a verb, or a topic

@@ -1,5 +1,6 @@
 //! The command line as typed: the options and their syntax. It gives them no meaning.
 
+mod control;
 mod look;
 #[cfg(feature = "mcp")]
 mod mcp;
@@ -17,6 +18,7 @@ use tenure::Claim;
 
 use crate::{duration, exit, help, signals};
 
+pub(crate) use control::{ChangesArgs, ForceArgs, UntilFreeArgs};
 pub(crate) use look::{ListArgs, StatusArgs};
 #[cfg(feature = "mcp")]
 pub(crate) use mcp::McpArgs;
@@ -86,6 +88,22 @@ pub(crate) enum Verb {
     /// Give the lock of a ticket back
     #[command(after_help = help::TICKET, after_long_help = help::TICKET_LONG)]
     Release(ReleaseArgs),
+    /// Take KEY away from its holders, and release it
+    ///
+    /// Shows the holders of KEY, asks on the terminal, and takes it away from them. Nobody who came
+    /// since loses it.
+    #[command(after_help = help::FORCE, after_long_help = help::FORCE_LONG)]
+    ForceRelease(ForceArgs),
+    /// Wait until nobody holds KEY
+    ///
+    /// Waits until nobody holds KEY, and takes nothing: 0 if it is free, 75 if the time is over.
+    #[command(after_help = help::WAIT, after_long_help = help::WAIT)]
+    Wait(UntilFreeArgs),
+    /// Show each change of the keys in use, line by line
+    ///
+    /// Shows the keys in use, and then a line for each change, until a signal ends it.
+    #[command(after_help = help::WATCH, after_long_help = help::WATCH)]
+    Watch(ChangesArgs),
     /// Change the number of permits of KEY to N
     ///
     /// Changes the number of permits of KEY to N, while commands hold some or wait for some.

@@ -131,6 +131,31 @@ Examples:
   tenure help run
   tenure help exit-codes";
 
+/// For `tenure force-release -h`.
+pub(crate) const FORCE: &str = "\
+Example:
+  tenure force-release nightly-report";
+
+/// For `tenure force-release --help`.
+pub(crate) const FORCE_LONG: &str = "\
+Examples:
+  tenure force-release nightly-report
+  A script names the holder that it means, by its fence (tenure status shows it):
+  tenure force-release --yes --fence 7 nightly-report
+The old holder learns of the loss at its next renewal, a third of its ttl later at most, and may go
+on with its work until then. A value that is no lock of Tenure's is never deleted: the line that
+does it is shown.";
+
+/// For `tenure wait`.
+pub(crate) const WAIT: &str = "\
+Example:
+  tenure wait --timeout 10m nightly-report";
+
+/// For `tenure watch`.
+pub(crate) const WATCH: &str = "\
+Example:
+  tenure watch --json nightly-";
+
 /// For `tenure acquire -h`, and the verbs of its ticket.
 pub(crate) const TICKET: &str = "\
 Example:

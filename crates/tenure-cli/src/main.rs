@@ -16,6 +16,8 @@
 //! top      the keys on a full screen
 //! mcp      the tools for coding agents
 //! permits  another number of permits    ticket        a lock between two commands
+//! force    a key is taken away           until_free    a wait that takes nothing
+//! changes  a line for each change
 //! output   messages on stderr                procs          processes as /proc shows them
 //! ```
 //!
@@ -23,12 +25,14 @@
 //! which, and nothing else.
 
 mod args;
+mod changes;
 mod child;
 mod clock;
 mod command;
 mod definition;
 mod duration;
 mod exit;
+mod force;
 // The checked-in files have the verbs of all features.
 #[cfg(all(test, feature = "mcp", feature = "top"))]
 mod generated;
@@ -67,6 +71,7 @@ mod told;
 #[cfg(feature = "top")]
 mod top;
 mod topics;
+mod until_free;
 mod users;
 mod variables;
 mod view;
@@ -122,6 +127,9 @@ fn as_tool(words: &[OsString]) -> Exit {
         Verb::Extend(args) => ticket::extend(&args).map(Termination::Exit),
         Verb::Check(args) => ticket::check(&args).map(Termination::Exit),
         Verb::Release(args) => ticket::release(&args).map(Termination::Exit),
+        Verb::ForceRelease(args) => force::release(&args).map(Termination::Exit),
+        Verb::Wait(args) => until_free::wait(&args).map(Termination::Exit),
+        Verb::Watch(args) => changes::watch(&args).map(Termination::Exit),
         Verb::Permits(args) => permits::change(&args).map(Termination::Exit),
         #[cfg(feature = "top")]
         Verb::Top(args) => top::top(&args),

@@ -56,8 +56,6 @@ impl Ticket {
     }
 
     /// The holder that still is this ticket, in a state of its key; `None` once the ticket was
-    /// adopted or released, or its time is over.
-    /// [`Locks::check_ticket`](crate::Locks::check_ticket) asks the store.
     /// adopted or released, or its time is over. The store is asked by
     /// [`Locks::check_ticket`](crate::Locks::check_ticket).
     #[must_use]

@@ -5,6 +5,7 @@
 #[cfg(feature = "mcp")]
 mod agent;
 mod background;
+mod control;
 mod elect;
 #[cfg(feature = "top")]
 mod full_screen;

@@ -1,0 +1,85 @@
+//! `tenure wait KEY`: until nobody holds it. It takes nothing, so the key may be held again by the
+//! time that the next command runs.
+
+use std::time::Duration;
+
+use tenure::protocol::{Inspection, State};
+use tenure::runtime::{Moment, Runtime};
+use tenure::{Error, Locks};
+
+use crate::args::UntilFreeArgs;
+use crate::duration::show;
+use crate::exit::{Exit, Refusal};
+use crate::inspect::{Early, failed, with_store};
+use crate::keys::Keys;
+use crate::output::{Level, Output};
+use crate::plan::key_of;
+use crate::progress::Progress;
+use crate::ticket::state::holder;
+use crate::wait::Subject;
+use crate::{label, warnings};
+
+/// Time between two looks.
+const INTERVAL: Duration = Duration::from_millis(250);
+
+pub(crate) fn wait(args: &UntilFreeArgs) -> Result<Exit, Refusal> {
+    let keys = Keys::one(key_of(&args.key)?);
+    let output = Output(if args.quiet { Level::Quiet } else { Level::Normal });
+    let label = label::of_process(std::process::id());
+    with_store(&args.store, async |locks, _, now| {
+        warnings::tell(output);
+        let runtime = tenure::runtime::machine().map_err(defect)?;
+        let until = args.timeout.map_or(Moment::NEVER, |limit| runtime.now() + limit);
+        let subject = Subject { keys: &keys, label: &label, is_candidacy: false };
+        let progress = Progress::new(output);
+        let last = tokio::select! {
+            biased;
+            last = looking(locks, &keys, until, &*runtime) => last?,
+            () = progress.tell(locks, subject, &*runtime) => unreachable!("it tells without end"),
+        };
+        drop(progress);
+        match last {
+            Ok(seen) if is_free(&seen) => Ok(()),
+            Ok(seen) => Err(busy(&keys, &seen, args.timeout.unwrap_or_default(), now())),
+            Err(e) => Err(failed(e)),
+        }
+    })
+}
+
+/// Looks until the key is free or the time is over. A store that is away at the first look is an
+/// error; later it is waited for.
+async fn looking(
+    locks: &Locks,
+    keys: &Keys,
+    until: Moment,
+    runtime: &dyn Runtime,
+) -> Result<Result<Inspection, Error>, Early> {
+    let mutex = locks.mutex(keys.first());
+    let mut last = Ok(mutex.inspect().await.map_err(failed)?);
+    while !last.as_ref().is_ok_and(is_free) && runtime.now() < until {
+        runtime.sleep_until(until.min(runtime.now() + INTERVAL)).await;
+        last = mutex.inspect().await;
+    }
+    Ok(last)
+}
+
+/// A store that may have forgotten a lease does not know whether the key is free.
+fn is_free(seen: &Inspection) -> bool {
+    seen.state == State::Free && seen.guarded.is_none()
+}
+
+fn busy(keys: &Keys, seen: &Inspection, limit: Duration, now: u64) -> Early {
+    let (exit, why) = match (seen.holders.first(), &seen.state, &seen.guarded) {
+        (Some(first), _, _) => (Exit::BUSY, holder(first, now)),
+        (None, State::Foreign(what), _) => (Exit::BUSY, what.to_string()),
+        (None, _, Some(guarded)) => (Exit::UNAVAILABLE, guarded.told(now)),
+        _ => (Exit::BUSY, "it is changing hands".into()),
+    };
+    let message = format!("{keys} is busy: waited {}; {why}", show(limit));
+    Early::Refusal(Refusal { exit, message })
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "it is what map_err gives")]
+fn defect(error: std::io::Error) -> Early {
+    Early::Refusal(Refusal { exit: Exit::INTERNAL, message: error.to_string() })
+}

@@ -1,0 +1,153 @@
+//! `tenure force-release`, `wait` and `watch`.
+
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::json::conforms;
+use crate::place::{Home, Place, on_every_store, until};
+use crate::screen::Screen;
+
+const WATCH: &str = include_str!("../../schema/watch.json");
+
+on_every_store! {
+    the_holder_that_was_shown_loses_the_key_and_nobody_who_came_later
+    a_wait_ends_when_the_key_is_free
+    a_line_tells_each_change
+}
+
+fn taken(place: &Place, name: &str) -> String {
+    let ended = place.run(&["acquire", "k", "--as", name]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    ended.stdout.trim().to_owned()
+}
+
+fn fence(place: &Place) -> String {
+    place.status("k")["holders"][0]["fence"].to_string()
+}
+
+fn the_holder_that_was_shown_loses_the_key_and_nobody_who_came_later(home: Home) {
+    let place = Place::at(home);
+    let nobody = place.run(&["force-release", "--yes", "k"]);
+    assert_eq!(nobody.code, Some(0), "{nobody:?}");
+    assert!(nobody.stdout.contains("nobody holds it"), "{nobody:?}");
+    let shown = taken(&place, "first");
+    let old = fence(&place);
+    assert_eq!(place.run(&["release", &shown]).code, Some(0));
+    let later = taken(&place, "second");
+    let refused = place.run(&["force-release", "--yes", "--fence", &old, "k"]);
+    assert_eq!((refused.code, &*refused.stdout), (Some(75), ""), "{refused:?}");
+    assert!(refused.stderr.contains("held by second since "), "{refused:?}");
+    assert_eq!(place.run(&["check", &later]).code, Some(0), "it was left alone");
+    let forced = place.run(&["force-release", "--yes", "--fence", &fence(&place), "k"]);
+    assert_eq!(forced.code, Some(0), "{forced:?}");
+    assert!(forced.stdout.starts_with("k: released by force"), "{forced:?}");
+    assert_eq!(place.run(&["check", &later]).code, Some(79));
+    assert_eq!(place.status("k")["state"], "free");
+}
+
+#[test]
+fn without_a_terminal_nothing_is_done_and_the_right_use_is_shown() {
+    let place = Place::new();
+    let ticket = taken(&place, "first");
+    let refused = place.run(&["force-release", "k"]);
+    assert_eq!((refused.code, &*refused.stdout), (Some(64), ""), "{refused:?}");
+    assert!(refused.stderr.contains("tenure force-release --yes --fence N k"), "{refused:?}");
+    assert_eq!(place.run(&["check", &ticket]).code, Some(0));
+}
+
+#[test]
+fn on_a_terminal_the_holder_is_shown_and_only_a_yes_counts() {
+    let place = Place::new();
+    let ticket = taken(&place, "the holder");
+    let mut screen = Screen::open(&place);
+    for (answer, code, says) in
+        [("", 0, "left as it is"), ("n", 0, "left as it is"), ("y", 79, "released by force")]
+    {
+        screen.keys("$TENURE force-release k\n");
+        let shown = screen.expect("[y/N] ");
+        assert!(shown.contains("k: held by the holder since "), "{shown}");
+        assert!(shown.contains("unless renewed"), "{shown}");
+        screen.keys(&format!("{answer}\n"));
+        screen.expect(says);
+        assert_eq!(screen.status(), "status=0\n");
+        assert_eq!(place.run(&["check", &ticket]).code, Some(code), "after {answer:?}");
+    }
+}
+
+/// The holder changes while the question stands on the terminal.
+#[test]
+fn a_holder_that_came_while_the_question_stood_is_left_alone() {
+    let place = Place::new();
+    let first = taken(&place, "first");
+    let mut screen = Screen::open(&place);
+    screen.keys("$TENURE force-release k\n");
+    screen.expect("[y/N] ");
+    assert_eq!(place.run(&["release", &first]).code, Some(0));
+    let second = taken(&place, "second");
+    screen.keys("y\n");
+    screen.expect("the next one is left alone: held by second");
+    assert_eq!(screen.status(), "status=0\n");
+    assert_eq!(place.run(&["check", &second]).code, Some(0));
+}
+
+fn a_wait_ends_when_the_key_is_free(home: Home) {
+    let place = Place::at(home);
+    assert_eq!(place.run(&["wait", "k"]).code, Some(0));
+    let ticket = taken(&place, "first");
+    let late = place.run(&["wait", "--timeout", "300ms", "k"]);
+    assert_eq!((late.code, &*late.stdout), (Some(75), ""), "{late:?}");
+    assert!(late.stderr.contains("held by first since "), "{late:?}");
+    let mut waits = place.start(&["wait", "k"]);
+    let line = waits.stderr_line();
+    assert!(line.contains("waiting for \"k\"") && line.contains("by first"), "{line}");
+    assert_eq!(place.status("k")["waiters"], Value::Array(vec![]), "it stands in no line");
+    assert_eq!(place.run(&["release", &ticket]).code, Some(0));
+    assert_eq!(waits.wait().code, Some(0));
+}
+
+fn a_line_tells_each_change(home: Home) {
+    let place = Place::at(home);
+    let ticket = taken(&place, "first");
+    let mut command = place.tenure(&["watch", "--json", "--interval", "50ms"]);
+    let mut child = command.stdout(Stdio::piped()).spawn().expect("it starts");
+    let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+    let mut next = || -> Value {
+        let line = lines.next().expect("a line").expect("text");
+        let event = serde_json::from_str(&line).expect("JSON");
+        conforms(WATCH, &event);
+        event
+    };
+    let event = next();
+    assert_eq!((&event["event"], &event["label"]), (&"held".into(), &"first".into()));
+    let waiter = place.start(&["acquire", "k", "--as", "second"]);
+    let event = next();
+    assert_eq!((&event["event"], &event["waiters"]), (&"waiting".into(), &1.into()), "{event}");
+    let held = place.run(&["release", &ticket]);
+    assert_eq!(held.code, Some(0), "{held:?}");
+    let event = next();
+    assert_eq!((&event["event"], &event["label"]), (&"released".into(), &"first".into()));
+    let second = waiter.wait().stdout.trim().to_owned();
+    let event = next();
+    assert_eq!((&event["event"], &event["label"]), (&"held".into(), &"second".into()), "{event}");
+    assert_eq!(next()["event"], "waiting");
+    assert_eq!(place.run(&["release", &second]).code, Some(0));
+    assert_eq!(next()["event"], "released");
+    // A reader that goes away ends it, without another change.
+    drop(lines);
+    let status = until("its end", || child.try_wait().expect("it is our child"));
+    assert_eq!(status.code(), Some(0));
+}
+
+#[test]
+fn a_signal_ends_the_watch_and_wrong_use_is_refused() {
+    let place = Place::new();
+    taken(&place, "first");
+    let watch = place.start(&["watch"]);
+    watch.signal(Signal::TERM);
+    assert_eq!(watch.wait().signal, Some(15));
+    let refused = place.run(&["watch", "--interval", "1ms"]);
+    assert_eq!(refused.code, Some(64), "{refused:?}");
+}
