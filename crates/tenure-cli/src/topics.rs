@@ -70,9 +70,11 @@ Environment:
   TENURE_REQUIRE_NETWORK
                      1: a store that other hosts cannot reach is refused (78),
                      as with --require-network; 0 or empty: off
-The first two may not be empty, and both together are refused. A variable whose
-name begins with TENURE_ and is none of Tenure's is warned about. REDIS_URL and
-REDIS_HOST are not read: they name a cache as often as a server for locks.";
+  TENURE_TICKET      the ticket, where a verb that takes one is given none
+The two of the store may not be empty, and both together are refused. A
+variable whose name begins with TENURE_ and is none of Tenure's is warned
+about. REDIS_URL and REDIS_HOST are not read: they name a cache as often as a
+server for locks.";
 
 const ENVIRONMENT_OF_CMD: &str = "\
 Environment of CMD:

@@ -145,6 +145,14 @@ mod tests {
     }
 
     #[test]
+    fn the_topic_has_every_variable() {
+        let topic = crate::topics::Topic::named("environment").expect("a topic").text();
+        for name in [&READ[..], &SET].concat() {
+            assert!(topic.split([' ', ',', '\n']).any(|word| word == name), "{name}: {topic}");
+        }
+    }
+
+    #[test]
     fn many_names_are_one_line() {
         let names: Vec<_> = (0..20).map(|n| format!("TENURE_X{n}")).collect();
         let names: Vec<_> = names.iter().map(String::as_str).collect();
