@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tenure::Key;
 use tenure::protocol::{Inspection, Op, Reply, Request};
-use tenure::store::{Answer, Capabilities, DataServer, Identity, Inbox, Links, Store};
+use tenure::store::{Answer, Capabilities, DataServer, Examination, Identity, Inbox, Links, Store};
 use tokio::sync::watch;
 
 /// Counts how renewals travel to the store within.
@@ -77,5 +78,9 @@ impl<S: Store> Store for Counting<S> {
 
     fn data(&self) -> Option<&dyn DataServer> {
         self.within.data()
+    }
+
+    fn examine(&self, ttl: Duration) -> Examination<'_> {
+        self.within.examine(ttl)
     }
 }

@@ -16,11 +16,17 @@ _tenure() {
             ",$1")
                 cmd="tenure"
                 ;;
+            tenure,acl)
+                cmd="tenure__subcmd__acl"
+                ;;
             tenure,acquire)
                 cmd="tenure__subcmd__acquire"
                 ;;
             tenure,check)
                 cmd="tenure__subcmd__check"
+                ;;
+            tenure,doctor)
+                cmd="tenure__subcmd__doctor"
                 ;;
             tenure,elect)
                 cmd="tenure__subcmd__elect"
@@ -74,12 +80,38 @@ _tenure() {
 
     case "${cmd}" in
         tenure)
-            opts="-h -V --help --version run once elect status list acquire renew extend check release force-release wait watch permits top mcp help"
+            opts="-h -V --help --version run once elect status list acquire renew extend check release force-release wait watch permits top mcp doctor acl help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        tenure__subcmd__acl)
+            opts="-h --user --prefix --cluster --sentinel --read-only --without --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --user)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --prefix)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --without)
+                    COMPREPLY=($(compgen -W "ack restart-guard database" -- "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -167,6 +199,47 @@ _tenure() {
                     return 0
                     ;;
                 --store-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        tenure__subcmd__doctor)
+            opts="-h --store --store-file --store-timeout --require-network --ttl --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --store)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --store-file)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --store-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ttl)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -345,7 +418,7 @@ _tenure() {
             return 0
             ;;
         tenure__subcmd__help)
-            opts="-h --help run once elect status list acquire renew extend check release force-release wait watch permits top mcp help stores environment exit-codes kinds durations signals"
+            opts="-h --help run once elect status list acquire renew extend check release force-release wait watch permits top mcp doctor acl help stores environment exit-codes kinds durations signals"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -42,6 +42,8 @@ complete -c tenure -n "__fish_tenure_needs_command" -f -a "watch" -d 'Show each 
 complete -c tenure -n "__fish_tenure_needs_command" -f -a "permits" -d 'Change the number of permits of KEY to N'
 complete -c tenure -n "__fish_tenure_needs_command" -f -a "top" -d 'Show the keys in use on a full screen, kept up to date'
 complete -c tenure -n "__fish_tenure_needs_command" -f -a "mcp" -d 'Serve the locks to a coding agent, by MCP'
+complete -c tenure -n "__fish_tenure_needs_command" -f -a "doctor" -d 'Examine the store: what endangers locks there'
+complete -c tenure -n "__fish_tenure_needs_command" -f -a "acl" -d 'Print the ACL rule with the least rights for Tenure'
 complete -c tenure -n "__fish_tenure_needs_command" -f -a "help" -d 'Show the help of a verb, or a topic'
 complete -c tenure -n "__fish_tenure_using_subcommand run" -l store -d 'The store\'s URL; given three times: a quorum' -r -f
 complete -c tenure -n "__fish_tenure_using_subcommand run" -l store-file -d 'The embedded store in this file' -r -F
@@ -205,4 +207,20 @@ complete -c tenure -n "__fish_tenure_using_subcommand mcp" -l store-timeout -d '
 complete -c tenure -n "__fish_tenure_using_subcommand mcp" -l as -d 'Name for others' -r
 complete -c tenure -n "__fish_tenure_using_subcommand mcp" -l require-network -d 'Refuse a store of this host alone'
 complete -c tenure -n "__fish_tenure_using_subcommand mcp" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c tenure -n "__fish_tenure_using_subcommand doctor" -l store -d 'The store\'s URL; given three times: a quorum' -r -f
+complete -c tenure -n "__fish_tenure_using_subcommand doctor" -l store-file -d 'The embedded store in this file' -r -F
+complete -c tenure -n "__fish_tenure_using_subcommand doctor" -l store-timeout -d 'Time limit for the store' -r
+complete -c tenure -n "__fish_tenure_using_subcommand doctor" -l ttl -d 'The longest ttl that a program uses there' -r
+complete -c tenure -n "__fish_tenure_using_subcommand doctor" -l require-network -d 'Refuse a store of this host alone'
+complete -c tenure -n "__fish_tenure_using_subcommand doctor" -l json -d 'One JSON object'
+complete -c tenure -n "__fish_tenure_using_subcommand doctor" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c tenure -n "__fish_tenure_using_subcommand acl" -l user -d 'The user at the server' -r
+complete -c tenure -n "__fish_tenure_using_subcommand acl" -l prefix -d 'Only for the keys that begin with this text [default: all keys]' -r
+complete -c tenure -n "__fish_tenure_using_subcommand acl" -l without -d 'Leave out ack, restart-guard or database' -r -f -a "ack\t'Grants that replicas acknowledge (?ack=N)'
+restart-guard\t'The restart guard (?restart_guard=DUR), and quorums'
+database\t'A database other than 0'"
+complete -c tenure -n "__fish_tenure_using_subcommand acl" -l cluster -d 'For the nodes of a cluster'
+complete -c tenure -n "__fish_tenure_using_subcommand acl" -l sentinel -d 'With the rule of a user at the Sentinels'
+complete -c tenure -n "__fish_tenure_using_subcommand acl" -l read-only -d 'For status and list alone: nothing can be locked'
+complete -c tenure -n "__fish_tenure_using_subcommand acl" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c tenure -n "__fish_tenure_using_subcommand help" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -257,8 +257,34 @@ module completions {
     --help(-h)                # Print help (see more with '--help')
   ]
 
+  # Examine the store: what endangers locks there
+  export extern "tenure doctor" [
+    --store: string           # The store's URL; given three times: a quorum
+    --store-file: path        # The embedded store in this file
+    --store-timeout: string   # Time limit for the store
+    --require-network         # Refuse a store of this host alone
+    --ttl: string             # The longest ttl that a program uses there
+    --json                    # One JSON object
+    --help(-h)                # Print help (see more with '--help')
+  ]
+
+  def "nu-complete tenure acl without" [] {
+    [ "ack" "restart-guard" "database" ]
+  }
+
+  # Print the ACL rule with the least rights for Tenure
+  export extern "tenure acl" [
+    --user: string            # The user at the server
+    --prefix: string          # Only for the keys that begin with this text [default: all keys]
+    --cluster                 # For the nodes of a cluster
+    --sentinel                # With the rule of a user at the Sentinels
+    --read-only               # For status and list alone: nothing can be locked
+    --without: string@"nu-complete tenure acl without" # Leave out ack, restart-guard or database
+    --help(-h)                # Print help (see more with '--help')
+  ]
+
   def "nu-complete tenure help about" [] {
-    [ "run" "once" "elect" "status" "list" "acquire" "renew" "extend" "check" "release" "force-release" "wait" "watch" "permits" "top" "mcp" "help" "stores" "environment" "exit-codes" "kinds" "durations" "signals" ]
+    [ "run" "once" "elect" "status" "list" "acquire" "renew" "extend" "check" "release" "force-release" "wait" "watch" "permits" "top" "mcp" "doctor" "acl" "help" "stores" "environment" "exit-codes" "kinds" "durations" "signals" ]
   }
 
   # Show the help of a verb, or a topic

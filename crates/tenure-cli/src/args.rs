@@ -1,6 +1,7 @@
 //! The command line as typed: the options and their syntax. It gives them no meaning.
 
 mod control;
+mod doctor;
 mod look;
 #[cfg(feature = "mcp")]
 mod mcp;
@@ -19,6 +20,7 @@ use tenure::Claim;
 use crate::{duration, exit, help, signals};
 
 pub(crate) use control::{ChangesArgs, ForceArgs, UntilFreeArgs};
+pub(crate) use doctor::{AclArgs, DoctorArgs, Feature};
 pub(crate) use look::{ListArgs, StatusArgs};
 #[cfg(feature = "mcp")]
 pub(crate) use mcp::McpArgs;
@@ -123,6 +125,17 @@ pub(crate) enum Verb {
     #[cfg(feature = "mcp")]
     #[command(after_help = help::MCP, after_long_help = help::MCP_LONG)]
     Mcp(McpArgs),
+    /// Examine the store: what endangers locks there
+    ///
+    /// Examines the store: what endangers locks there, what follows from it, and what to do. It
+    /// changes nothing.
+    #[command(after_help = help::DOCTOR, after_long_help = help::DOCTOR)]
+    Doctor(DoctorArgs),
+    /// Print the ACL rule with the least rights for Tenure
+    ///
+    /// Prints the ACL rule with the least rights that Tenure needs at a Redis or Valkey server.
+    #[command(after_help = help::ACL, after_long_help = help::ACL)]
+    Acl(AclArgs),
     /// Show the help of a verb, or a topic
     #[command(after_help = help::HELP, after_long_help = help::HELP)]
     Help(HelpArgs),

@@ -15,6 +15,8 @@ impl Exit {
     pub(crate) const MISMATCH: Self = Self(65);
     pub(crate) const UNAVAILABLE: Self = Self(69);
     pub(crate) const INTERNAL: Self = Self(70);
+    /// `tenure doctor` has a warning or an error to show.
+    pub(crate) const FINDINGS: Self = Self(1);
     pub(crate) const OUTPUT: Self = Self(74);
     pub(crate) const BUSY: Self = Self(75);
     pub(crate) const CONFIG: Self = Self(78);
@@ -65,7 +67,8 @@ Exit codes:
   0..255   CMD's own, where CMD ended by itself (--report tells it from those
            below)
   0        tenure once: skipped, since no run is due (--skip-exit N changes it)
-  1        tenure status --exit-code: somebody holds the key
+  1        tenure status --exit-code: somebody holds the key;
+           tenure doctor: a warning or an error is among the findings
   64       usage: the command line or an option was refused, nothing was touched
   65       the key is something else at the store: another kind of lock, a
            foreign value

@@ -176,6 +176,27 @@ Nothing renews the lease meanwhile: after its time the key is free for others. A
 it can be released, or adopted by a program, by everybody who has it. The list of processes shows
 it to all users of a host; TENURE_TICKET and \"-\" (stdin) do not.";
 
+/// For `tenure doctor --help`.
+pub(crate) const DOCTOR: &str = "\
+Each finding is ok, unknown (the store does not tell, as managed services do, or
+this user may not ask), note, warning or error. It ends with 0 without a warning
+or an error, and with 1 with one. If the store cannot be used at all, it ends
+with the code of the reason, such as 69; the findings are printed as well.
+
+Examples:
+  tenure doctor --store redis://locks.internal --ttl 5m
+  tenure doctor --json";
+
+/// For `tenure acl --help`.
+pub(crate) const ACL: &str = "\
+It asks no server. Replace PASSWORD, and give the line to redis-cli or
+valkey-cli. With a key_template the prefix is that of the name in the server.
+
+Examples:
+  tenure acl --user locks --prefix jobs:
+  tenure acl --read-only --user watcher
+  tenure acl --cluster --without ack";
+
 /// Columns of the text for a bare `tenure`.
 const WIDTH: usize = 80;
 

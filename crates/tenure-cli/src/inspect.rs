@@ -73,6 +73,17 @@ pub(crate) fn with_store(
     args: &StoreArgs,
     look: impl AsyncFnOnce(&Locks, &Located, &dyn Fn() -> u64) -> Result<(), Early>,
 ) -> Result<Exit, Refusal> {
+    with_opened(args, async |opened, store, runtime| {
+        let locks = opened.as_ref().map_err(|error| failed(error.clone()))?;
+        look(locks, store, &|| runtime.wall_micros()).await
+    })
+}
+
+/// As [`with_store`], also if the store could not be opened.
+pub(crate) fn with_opened(
+    args: &StoreArgs,
+    look: impl AsyncFnOnce(&tenure::Result<Locks>, &Located, &dyn Runtime) -> Result<(), Early>,
+) -> Result<Exit, Refusal> {
     check_store_timeout(args)?;
     let choice = Choice::of(args, |name| std::env::var_os(name))?;
     choice.warn(Output(Level::Normal), variables::names());
@@ -82,10 +93,12 @@ pub(crate) fn with_store(
     let runtime: Arc<dyn Runtime> = tenure::runtime::machine().map_err(defect)?;
     let tokio_runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
     let done = tokio_runtime.map_err(defect)?.block_on(async {
-        let locks = store.open(args.store_timeout, &*runtime).await.map_err(failed)?;
-        let done = look(&locks, &store, &|| runtime.wall_micros()).await;
+        let opened = store.open(args.store_timeout, &*runtime).await;
+        let done = look(&opened, &store, &*runtime).await;
         // Nothing is held here; closing cannot leave anything behind.
-        let _ = locks.close(Duration::ZERO).await;
+        if let Ok(locks) = &opened {
+            let _ = locks.close(Duration::ZERO).await;
+        }
         done
     });
     match done {

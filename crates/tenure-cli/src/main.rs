@@ -18,18 +18,22 @@
 //! permits  another number of permits    ticket        a lock between two commands
 //! force    a key is taken away           until_free    a wait that takes nothing
 //! changes  a line for each change
+//! doctor   what endangers locks in a store
+//! acl      the least rights at a server
 //! output   messages on stderr                procs          processes as /proc shows them
 //! ```
 //!
 //! A process is `tenure`, a sentry, or the step that takes the terminal for CMD. This file decides
 //! which, and nothing else.
 
+mod acl;
 mod args;
 mod changes;
 mod child;
 mod clock;
 mod command;
 mod definition;
+mod doctor;
 mod duration;
 mod exit;
 mod force;
@@ -130,6 +134,8 @@ fn as_tool(words: &[OsString]) -> Exit {
         Verb::ForceRelease(args) => force::release(&args).map(Termination::Exit),
         Verb::Wait(args) => until_free::wait(&args).map(Termination::Exit),
         Verb::Watch(args) => changes::watch(&args).map(Termination::Exit),
+        Verb::Doctor(args) => doctor::examine(&args).map(Termination::Exit),
+        Verb::Acl(args) => acl::show(&args).map(Termination::Exit),
         Verb::Permits(args) => permits::change(&args).map(Termination::Exit),
         #[cfg(feature = "top")]
         Verb::Top(args) => top::top(&args),

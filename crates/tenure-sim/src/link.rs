@@ -4,11 +4,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tenure::protocol::{Grant, Inspection, Reply, Request};
 use tenure::store::{
-    Answer, Capabilities, DataServer, Forgets, Identity, Inbox, Links, Push, Reach, Store,
-    StoreError, StoreErrorClass,
+    Answer, Capabilities, DataServer, Examination, Forgets, Identity, Inbox, Links, Push, Reach,
+    Store, StoreError, StoreErrorClass,
 };
 use tenure::{Key, TTL_MAX};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -393,5 +394,9 @@ impl Store for SimStore {
 
     fn data(&self) -> Option<&dyn DataServer> {
         None
+    }
+
+    fn examine(&self, _ttl: Duration) -> Examination<'_> {
+        Box::pin(std::future::ready(Vec::new()))
     }
 }

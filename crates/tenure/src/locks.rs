@@ -12,7 +12,7 @@ use crate::kinds::{Election, LazyLocks, MultiLock, Mutex, Once, RwLock, Semaphor
 use crate::process::OfProcess;
 use crate::protocol::Inspection;
 use crate::runtime::Runtime;
-use crate::store::{Capabilities, Store};
+use crate::store::{Capabilities, Finding, Store};
 use crate::ticket::Ticket;
 use crate::types::{Key, Operation, Result};
 
@@ -224,6 +224,36 @@ impl Locks {
         value: impl AsRef<str>,
     ) -> Result<Released> {
         self.mutex(key).release_owner(value.as_ref()).await
+    }
+
+    /// Looks for dangers to locks in this store, whose longest ttl is `ttl`: one finding for each
+    /// subject that was looked at, also where all is well. `tenure doctor` shows them.
+    ///
+    /// It changes nothing that anybody sees. A question that the store does not answer, or does not
+    /// allow, is a finding of [`Severity::Unknown`](crate::store::Severity::Unknown), and a store
+    /// that does not answer at all one about `reachable`. It takes some round trips, and about a
+    /// third of a second for the clock of a server.
+    ///
+    /// # Cancel safety
+    /// It changes nothing.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Forked`](crate::ErrorKind::Forked) in a child of the process that connected.
+    ///
+    /// # Examples
+    /// ```
+    /// # async fn f(locks: tenure::Locks) -> tenure::Result<()> {
+    /// use tenure::store::Severity;
+    ///
+    /// for finding in locks.examine(std::time::Duration::from_secs(30)).await? {
+    ///     if finding.severity >= Severity::Warning {
+    ///         eprintln!("{}: {}: {}", finding.place, finding.what, finding.remedy);
+    ///     }
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub async fn examine(&self, ttl: Duration) -> Result<Vec<Finding>> {
+        self.engine_here(Operation::Inspect)?.examine(ttl).await
     }
 
     /// The engine, unless it is that of a parent.

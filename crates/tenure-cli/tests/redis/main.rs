@@ -4,17 +4,19 @@
 #![allow(clippy::disallowed_methods, reason = "tests measure time and limit it")]
 #![allow(clippy::print_stdout, reason = "tests say what they measured")]
 
+mod acl;
 #[cfg(feature = "mcp")]
 #[path = "../cli/agent.rs"]
 mod agent;
+mod doctor;
 mod faults;
 mod foreign;
 mod guarded;
 mod look;
 #[cfg(feature = "mcp")]
 mod mcp;
+mod replica;
 mod scenes;
-#[cfg(feature = "mcp")]
 #[path = "../cli/schema.rs"]
 mod schema;
 mod secrets;

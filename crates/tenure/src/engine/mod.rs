@@ -54,7 +54,7 @@ use crate::observe;
 use crate::process::{Forked, OfProcess, Process};
 use crate::protocol::{Backoff, Inspection, Op, Reply, Request};
 use crate::runtime::{Moment, Runtime, Task, random_u32, timeout};
-use crate::store::{Capabilities, Store, StoreError, StoreErrorClass};
+use crate::store::{Capabilities, Finding, Store, StoreError, StoreErrorClass};
 use crate::types::{ErrorKind, Key, Operation, Owner, Result};
 
 use lease::Grant;
@@ -202,6 +202,12 @@ impl Engine {
                 format!("no answer within {:?}", self.options.store_timeout),
             )),
         }
+    }
+
+    /// The findings of the store.
+    pub(crate) async fn examine(&self, ttl: Duration) -> Result<Vec<Finding>> {
+        let found = OfProcess::new(self.store.examine(ttl)).await;
+        found.map_err(|Forked| self.failing(Operation::Inspect, None).by_fork())
     }
 
     /// Sends one step at `sent`, which is now, and waits for its reply until `limit`, but no longer

@@ -165,7 +165,11 @@ impl Waiting<'_> {
             }
         }
         let pause = heard.outage.next(self.engine.jitter());
-        if failure.class != StoreErrorClass::Transient {
+        let is_repeated = match failure.class {
+            StoreErrorClass::ReadOnly => heard.has_contact,
+            class => class.may_pass(),
+        };
+        if !is_repeated {
             return Err(attempt.unknown(failure));
         }
         let end = heard.limit(self.give_up);

@@ -101,9 +101,8 @@ pub(super) fn heartbeat_failed(
     failure: &StoreError,
 ) {
     let may_pass = match failure.class {
-        StoreErrorClass::Transient => true,
         StoreErrorClass::Full => waiter.is_in_line(),
-        _ => false,
+        class => class.may_pass(),
     };
     if may_pass {
         waiter.failed(&failure.message);

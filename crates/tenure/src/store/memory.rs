@@ -17,7 +17,8 @@ use crate::runtime::Runtime;
 use crate::types::{Key, StoreTime, TTL_MAX};
 
 use super::{
-    Answer, Capabilities, DataServer, Forgets, Identity, Inbox, Links, Push, Reach, Store,
+    Answer, Capabilities, DataServer, Examination, Finding, Forgets, Identity, Inbox, Links, Push,
+    Reach, Severity, Store,
 };
 
 /// Time for which a fence is remembered after the last use of its key.
@@ -263,5 +264,14 @@ impl Store for Memory {
 
     fn data(&self) -> Option<&dyn DataServer> {
         None
+    }
+
+    fn examine(&self, _ttl: Duration) -> Examination<'_> {
+        let what = "the store is the memory of this process";
+        let finding = Finding::new(&self.name(), "reach", Severity::Note, what).so(
+            "its locks exclude nobody else, and end with the process",
+            "name a store that others reach, as redis://HOST",
+        );
+        Box::pin(ready(vec![finding]))
     }
 }

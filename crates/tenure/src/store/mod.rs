@@ -3,6 +3,7 @@
 //! made of stores. A request that one of them has not answered outlives the call, so a quorum
 //! spawns tasks.)
 
+mod finding;
 mod memory;
 mod quorum;
 #[cfg(feature = "redis")]
@@ -28,13 +29,14 @@ use crate::protocol::{Inspection, Reply, Request};
 use crate::types::Claim;
 use crate::types::{DataCommand, DataValue, Error, ErrorKind, Fence, Key, Operation, Owner};
 
+pub use finding::{Examination, Finding, Severity};
 pub use memory::Memory;
 pub use quorum::{Quorum, QuorumOptions};
 #[cfg(feature = "redis")]
-pub use redis::Redis;
-#[cfg(feature = "redis")]
 #[doc(hidden)]
 pub use redis::{Direct, RedisOptions};
+#[cfg(feature = "redis")]
+pub use redis::{Redis, Rights, sentinel_rule};
 #[cfg(feature = "sqlite")]
 pub use sqlite::Sqlite;
 #[cfg(feature = "sqlite")]
@@ -95,6 +97,10 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// The server of this store, which has data of programs beside the locks; `None` where there is
     /// none.
     fn data(&self) -> Option<&dyn DataServer>;
+
+    /// Looks for what endangers locks whose longest ttl is `ttl`. It changes nothing that anybody
+    /// sees. A question that the store does not answer, or does not allow, is a finding.
+    fn examine(&self, ttl: Duration) -> Examination<'_>;
 }
 
 /// A server that has data of programs beside its locks.
@@ -233,6 +239,9 @@ pub struct StoreError {
 pub enum StoreErrorClass {
     /// It may pass: try again.
     Transient,
+    /// It is a copy of another store and takes no writes, as far as is known since it was opened.
+    /// A first request is not repeated; otherwise it may pass, since a copy can be promoted.
+    ReadOnly,
     /// The store refused, and would refuse again: credentials, rights.
     Refused,
     /// The store has no room, which may pass: a full disk, memory used up.
@@ -246,10 +255,15 @@ pub enum StoreErrorClass {
 }
 
 impl StoreErrorClass {
+    /// Whether one who has had an answer before tries again.
+    pub(crate) fn may_pass(self) -> bool {
+        matches!(self, Self::Transient | Self::ReadOnly)
+    }
+
     /// The label in metrics.
     pub(crate) fn label(self) -> &'static str {
         match self {
-            Self::Transient => "transient",
+            Self::Transient | Self::ReadOnly => "transient",
             Self::Refused | Self::Full => "refused",
             Self::Config => "config",
             Self::Forked => "forked",
@@ -301,7 +315,7 @@ impl StoreError {
     pub(crate) fn into_reply(self) -> Reply {
         let message = self.message.into();
         match self.class {
-            StoreErrorClass::Transient => Reply::Unknown(message),
+            StoreErrorClass::Transient | StoreErrorClass::ReadOnly => Reply::Unknown(message),
             StoreErrorClass::Full => Reply::Full(message),
             StoreErrorClass::Refused
             | StoreErrorClass::Config
@@ -314,7 +328,7 @@ impl StoreError {
     #[must_use]
     pub fn into_error(self, operation: Operation, store: &Arc<str>) -> Error {
         let kind = match self.class {
-            StoreErrorClass::Transient => ErrorKind::Unavailable,
+            StoreErrorClass::Transient | StoreErrorClass::ReadOnly => ErrorKind::Unavailable,
             StoreErrorClass::Refused | StoreErrorClass::Full => ErrorKind::Refused,
             StoreErrorClass::Config => ErrorKind::Config,
             StoreErrorClass::Forked => ErrorKind::Forked,

@@ -3,13 +3,14 @@
 use std::future::ready;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
 use crate::protocol::{Inspection, Reply, Request};
 use crate::store::{
-    Answer, Capabilities, DataServer, Identity, Inbox, Links, Memory, Store, StoreError,
-    StoreErrorClass,
+    Answer, Capabilities, DataServer, Examination, Identity, Inbox, Links, Memory, Store,
+    StoreError, StoreErrorClass,
 };
 use crate::types::Key;
 
@@ -124,5 +125,9 @@ impl Store for Faulty {
 
     fn data(&self) -> Option<&dyn DataServer> {
         self.memory.data()
+    }
+
+    fn examine(&self, ttl: Duration) -> Examination<'_> {
+        self.memory.examine(ttl)
     }
 }

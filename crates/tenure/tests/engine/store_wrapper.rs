@@ -2,10 +2,11 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tenure::Key;
 use tenure::protocol::{Inspection, Reply, Request};
-use tenure::store::{Answer, Capabilities, DataServer, Identity, Inbox, Links, Store};
+use tenure::store::{Answer, Capabilities, DataServer, Examination, Identity, Inbox, Links, Store};
 use tokio::sync::watch;
 
 /// The changes to the store within. A method that is not changed goes through to it.
@@ -87,5 +88,9 @@ impl<C: Change> Store for Wrapper<C> {
 
     fn data(&self) -> Option<&dyn DataServer> {
         self.0.within().data()
+    }
+
+    fn examine(&self, ttl: Duration) -> Examination<'_> {
+        self.0.within().examine(ttl)
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tenure::protocol::{Inspection, Op, Reply, Request};
 use tenure::runtime::{self, Runtime};
 use tenure::store::{
-    Answer, Capabilities, DataServer, Forgets, Identity, Inbox, Links, Memory, Quorum,
+    Answer, Capabilities, DataServer, Examination, Forgets, Identity, Inbox, Links, Memory, Quorum,
     QuorumOptions, Store, StoreError, StoreErrorClass,
 };
 use tenure::{Key, Locks, LocksOptions};
@@ -258,6 +258,10 @@ impl Store for Handle {
 
     fn data(&self) -> Option<&dyn DataServer> {
         None
+    }
+
+    fn examine(&self, _ttl: Duration) -> Examination<'_> {
+        Box::pin(std::future::ready(Vec::new()))
     }
 }
 

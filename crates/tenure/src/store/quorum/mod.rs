@@ -11,6 +11,7 @@
 //! the call. It retries nothing else, and waits for no lock.
 
 mod call;
+mod examine;
 mod leases;
 mod merge;
 mod node;
@@ -34,7 +35,8 @@ use crate::runtime::{Moment, Runtime};
 use crate::types::{Fence, Key, TTL_MIN};
 
 use super::{
-    Answer, Capabilities, DataServer, Forgets, Identity, Inbox, Links, Reach, Store, StoreError,
+    Answer, Capabilities, DataServer, Examination, Forgets, Identity, Inbox, Links, Reach, Store,
+    StoreError,
 };
 use leases::Leases;
 use node::{Node, Register};
@@ -290,6 +292,15 @@ impl Store for Quorum {
 
     fn data(&self) -> Option<&dyn DataServer> {
         None
+    }
+
+    fn examine(&self, ttl: Duration) -> Examination<'_> {
+        Box::pin(async move {
+            match self.shared.here() {
+                Ok(shared) => examine::examine(shared, ttl).await,
+                Err(_forked) => Vec::new(),
+            }
+        })
     }
 }
 

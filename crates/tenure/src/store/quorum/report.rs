@@ -51,8 +51,7 @@ pub(super) fn failure(nodes: &[Arc<Node>], words: &[Word], step: usize) -> Store
     let failures = || words.iter().filter_map(Word::heard).filter_map(failure_of);
     let class = {
         // It may pass if a majority could be had from those that may come back.
-        let failed =
-            failures().map(|f| f.class).filter(|class| *class != StoreErrorClass::Transient);
+        let failed = failures().map(|f| f.class).filter(|class| !class.may_pass());
         let is_refused = |word: &&Word| matches!(word.reply(step), Some(Reply::Refused(_)));
         let refused = words.iter().filter(is_refused).map(|_| StoreErrorClass::Refused);
         let permanent = failed.chain(refused);

@@ -13,6 +13,8 @@ mod client;
 mod data;
 mod decode;
 mod encode;
+mod eviction;
+mod examine;
 mod gather;
 mod grants;
 mod greeter;
@@ -22,6 +24,7 @@ mod link;
 mod lone;
 mod marker;
 mod node;
+mod rights;
 mod scan;
 mod scripts;
 mod shell_line;
@@ -43,12 +46,13 @@ use crate::runtime::{Runtime, blocking};
 use crate::types::{Key, TTL_MAX};
 
 use super::{
-    Answer, Capabilities, DataServer, Forgets, Identity, Inbox, Links, Reach, Store, StoreError,
-    StoreErrorClass,
+    Answer, Capabilities, DataServer, Examination, Forgets, Identity, Inbox, Links, Reach, Store,
+    StoreError, StoreErrorClass,
 };
 use client::Command;
 use keys::Scope;
 pub use lone::Direct;
+pub use rights::{Rights, sentinel_rule};
 use shell_line::ShellLine;
 use topology::Topology;
 use url::StoreUrl;
@@ -298,5 +302,14 @@ impl Store for Redis {
 
     fn data(&self) -> Option<&dyn DataServer> {
         Some(self)
+    }
+
+    fn examine(&self, ttl: Duration) -> Examination<'_> {
+        Box::pin(async move {
+            match self.shared.here() {
+                Ok(shared) => examine::examine(&shared.topology, &shared.name, ttl).await,
+                Err(_forked) => Vec::new(),
+            }
+        })
     }
 }

@@ -26,7 +26,7 @@ use super::lone::{Direct, Lone};
 use super::marker::RestartGuard;
 use super::scripts::{self, with_clock};
 use super::url::StoreUrl;
-use super::{RedisOptions, decode, defect, inbox, sender};
+use super::{RedisOptions, decode, defect, eviction, inbox, sender};
 
 /// The settings that all servers of a store share.
 pub(super) struct Settings {
@@ -71,6 +71,11 @@ impl Settings {
             last: Mutex::default(),
         };
         Greeter { guard, role }
+    }
+
+    /// Whether replicas must acknowledge grants.
+    pub(super) fn is_acknowledged(&self) -> bool {
+        self.ack.is_some()
     }
 
     /// Reads the pushes that arrive in an inbox.
@@ -145,7 +150,13 @@ impl Node {
 
     /// Connects, so that a wrong password, a missing right or a port that is no Redis is found.
     pub(super) async fn open(&self) -> Result<(), Failure> {
-        self.link.command(&Command::of(&["PING"])).await?;
+        // Both travel together. A server that does not answer the second one is not blamed.
+        let (ping, question) = (Command::of(&["PING"]), eviction::question());
+        let (pong, memory) = tokio::join!(self.link.command(&ping), self.link.command(&question));
+        pong?;
+        if let Ok(memory) = memory {
+            eviction::warn(&self.server.runtime, &self.server.name, &memory);
+        }
         match &self.grants {
             Some(grants) => grants.open().await,
             None => Ok(()),

@@ -21,6 +21,7 @@ mod columns;
 mod cut_off;
 mod datagram;
 mod error;
+mod examine;
 mod file;
 mod inherited;
 mod locate;
@@ -46,12 +47,12 @@ use tokio::sync::{oneshot, watch};
 
 use crate::process::OfProcess;
 use crate::protocol::{Inspection, Reply, Request};
-use crate::runtime::{Runtime, claim_thread};
+use crate::runtime::{Runtime, blocking, claim_thread};
 use crate::types::{Key, TTL_MAX};
 
 use super::{
-    Answer, Capabilities, DataServer, Forgets, Identity, Inbox, Links, Reach, Store, StoreError,
-    StoreErrorClass,
+    Answer, Capabilities, DataServer, Examination, Forgets, Identity, Inbox, Links, Reach, Store,
+    StoreError, StoreErrorClass,
 };
 use file::File;
 use inherited::InUse;
@@ -69,6 +70,7 @@ pub struct Sqlite {
 #[derive(Debug)]
 struct Shared {
     name: Arc<str>,
+    path: PathBuf,
     /// A name of the file that is the same for every path to it.
     unique: Arc<str>,
     runtime: Arc<dyn Runtime>,
@@ -194,7 +196,14 @@ fn serve(
             let name = format!("sqlite:{}", path.display()).into();
             let unique = file.unique().into();
             let seam_too = Arc::clone(&runtime);
-            let shared = Arc::new(Shared { name, unique, runtime: seam_too, requests, inboxes });
+            let shared = Arc::new(Shared {
+                name,
+                path: path.to_owned(),
+                unique,
+                runtime: seam_too,
+                requests,
+                inboxes,
+            });
             let _ = opened.send(Ok(Sqlite { shared: OfProcess::new(shared) }));
             Worker::new(file, runtime, options, notifier, waiting).run();
         }
@@ -279,5 +288,15 @@ impl Store for Sqlite {
 
     fn data(&self) -> Option<&dyn DataServer> {
         None
+    }
+
+    fn examine(&self, _ttl: Duration) -> Examination<'_> {
+        Box::pin(async move {
+            let Ok(shared) = self.shared.here() else { return Vec::new() };
+            let (name, path) = (Arc::clone(&shared.name), shared.path.clone());
+            // The file system may hang.
+            let found = blocking(&*shared.runtime, move || examine::examine(&name, &path)).await;
+            found.unwrap_or_default()
+        })
     }
 }

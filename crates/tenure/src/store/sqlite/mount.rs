@@ -117,12 +117,15 @@ fn unescaped(field: &[u8]) -> Vec<u8> {
 
 fn shared_kind(place: &Path) -> Option<String> {
     let magic = rustix::fs::statfs(place).ok().and_then(|fs| kind_of_magic(fs.f_type));
-    magic.map(str::to_owned).or_else(|| {
-        let device = fs::metadata(place).ok()?.dev();
-        let device = format!("{}:{}", rustix::fs::major(device), rustix::fs::minor(device));
-        let table = fs::read_to_string("/proc/self/mountinfo").ok()?;
-        kind_of_mount(&table, &device).filter(|kind| SHARED.contains(kind)).map(str::to_owned)
-    })
+    magic.map(str::to_owned).or_else(|| kind(place).filter(|kind| SHARED.contains(&&**kind)))
+}
+
+/// The kind of the file system at `place`, by the name that the kernel gives.
+pub(super) fn kind(place: &Path) -> Option<String> {
+    let device = fs::metadata(place).ok()?.dev();
+    let device = format!("{}:{}", rustix::fs::major(device), rustix::fs::minor(device));
+    let table = fs::read_to_string("/proc/self/mountinfo").ok()?;
+    kind_of_mount(&table, &device).map(str::to_owned)
 }
 
 fn kind_of_magic(magic: impl TryInto<i64>) -> Option<&'static str> {

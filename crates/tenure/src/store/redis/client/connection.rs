@@ -354,6 +354,7 @@ impl<G: Greet> Line<G> {
                     {
                         self.retire(&shared, &failure);
                     }
+                    return Err(self.server.standing.explain(failure));
                 }
                 Err(failure)
             }

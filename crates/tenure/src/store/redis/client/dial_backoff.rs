@@ -11,7 +11,6 @@ use tokio::sync::Notify;
 
 use crate::protocol::Backoff;
 use crate::runtime::{Moment, Runtime, random_u32};
-use crate::store::StoreErrorClass;
 
 use super::failure::Failure;
 
@@ -121,7 +120,7 @@ impl DialBackoff {
     pub(crate) fn refusal(&self) -> Option<Failure> {
         let now = self.runtime.now();
         self.state().down.as_ref().and_then(|(failure, not_before)| {
-            let holds = now < *not_before && failure.class() != StoreErrorClass::Transient;
+            let holds = now < *not_before && !failure.class().may_pass();
             holds.then(|| failure.clone())
         })
     }

@@ -54,6 +54,8 @@ pub(crate) enum Cause {
     WantsKeys,
     /// It is a replica, and takes no writes.
     Replica,
+    /// It is a replica, of this server if it says so, and was never known as anything else.
+    ReadOnly { of: Option<String> },
     /// It is a node of a cluster without any hash slot.
     NoSlots,
     /// The server is older than what is supported.
@@ -247,6 +249,7 @@ impl Cause {
             | Self::NoCluster
             | Self::WantsKeys => Config,
             Self::NoWait => Config,
+            Self::ReadOnly { .. } => StoreErrorClass::ReadOnly,
             Self::Server(says) => says.class(),
             Self::Sentinels(fault) => fault.class(),
             Self::Replica
@@ -322,6 +325,16 @@ impl fmt::Display for Cause {
             ),
             Self::Replica => f.write_str(
                 "this server is a replica and takes no writes: a failover may be under way",
+            ),
+            Self::ReadOnly { of: Some(of) } => write!(
+                f,
+                "this server is a replica of {of} and takes no writes, so nothing can be locked \
+                 there (READONLY): name its primary, as redis://{of}, or its Sentinels, which know \
+                 it after a failover too, as redis+sentinel://HOST/SERVICE"
+            ),
+            Self::ReadOnly { of: None } => f.write_str(
+                "this server is a replica and takes no writes, so nothing can be locked there \
+                 (READONLY): name its primary, or its Sentinels, as redis+sentinel://HOST/SERVICE",
             ),
             Self::TooOld { server, version } => write!(
                 f,

@@ -121,7 +121,9 @@ pub(crate) struct Greeting {
     /// `standalone`, `cluster` or `sentinel`.
     mode: String,
     /// `master` or `replica`.
-    role: String,
+    pub(super) role: String,
+    /// A replica's primary, as HOST:PORT, where a single server tells it.
+    pub(super) replica_of: Option<String>,
 }
 
 /// Speaks first on each new connection, for the owner of the connections.
@@ -200,6 +202,12 @@ impl Login {
                     _ => Cause::Sentinels(SentinelFault::Replica),
                 }));
             }
+        }
+        if self.wanted == Wanted::Single && greeting.is_replica() {
+            // Only for messages: a server that does not tell is a replica all the same.
+            let info = talk.ask(&Command::of(&["INFO", "replication"])).await.ok();
+            greeting.replica_of =
+                info.as_ref().and_then(text_of).and_then(|info| primary_in(&info));
         }
         if self.database != 0 {
             talk.ask(&Command::of(&["SELECT", &self.database.to_string()])).await?;
@@ -320,6 +328,11 @@ impl Greeting {
         greeting
     }
 
+    /// Whether it follows another server.
+    pub(super) fn is_replica(&self) -> bool {
+        matches!(&*self.role, "replica" | "slave")
+    }
+
     /// Refuses a server of another kind, or one that is too old. One that does not say its version
     /// is given a chance.
     fn check(&self, wanted: Wanted) -> Result<(), Failure> {
@@ -352,6 +365,13 @@ fn role_in(answer: &Value) -> String {
         Value::Array(items) => items.first().and_then(text_of).unwrap_or_default(),
         _ => String::new(),
     }
+}
+
+/// The address of a replica's primary in the answer to INFO.
+fn primary_in(info: &str) -> Option<String> {
+    let field = |name: &str| info.lines().find_map(|line| line.strip_prefix(name));
+    let (host, port) = (field("master_host:")?, field("master_port:")?);
+    Some(if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") })
 }
 
 fn text_of(value: &Value) -> Option<String> {

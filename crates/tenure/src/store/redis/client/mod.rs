@@ -18,6 +18,7 @@ mod secrets;
 mod sentinel_fault;
 mod server;
 mod server_error;
+mod standing;
 mod subscription;
 #[cfg(feature = "tls")]
 mod tls;

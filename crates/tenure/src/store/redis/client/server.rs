@@ -19,6 +19,7 @@ use super::failure::{Cause, Failure, Stage};
 use super::login::{Greet, Greeting, Login, Talk};
 use super::pipeline::{Driver, OnPush, Pipeline};
 use super::place::Place;
+use super::standing::Standing;
 use super::transport::Transport;
 use super::url::ServerUrl;
 
@@ -69,6 +70,8 @@ pub(crate) struct Server {
     pub(crate) limits: Limits,
     pub(crate) runtime: Arc<dyn Runtime>,
     pub(crate) dial_backoff: DialBackoff,
+    /// Whether it takes writes, as far as the logins have told.
+    pub(crate) standing: Standing,
     /// Cancelled when the server moves: the parent of what cuts the connections of until then.
     here: Arc<Mutex<CancellationToken>>,
 }
@@ -101,6 +104,7 @@ impl Server {
             limits: self.limits,
             dial_backoff: DialBackoff::new(Arc::clone(&runtime)),
             runtime,
+            standing: self.standing.clone(),
             here: Arc::clone(&self.here),
         })
     }
@@ -113,8 +117,8 @@ impl Server {
         runtime: Arc<dyn Runtime>,
     ) -> Arc<Self> {
         let dial_backoff = DialBackoff::new(Arc::clone(&runtime));
-        let here = Arc::default();
-        Arc::new(Self { name, dial, login, limits, runtime, dial_backoff, here })
+        let (standing, here) = (Standing::default(), Arc::default());
+        Arc::new(Self { name, dial, login, limits, runtime, dial_backoff, standing, here })
     }
 
     /// The server is at another place from now on: all connections end, and the next attempt is
@@ -193,7 +197,11 @@ impl Server {
         let mut talk = Talk::new(stream, self.dial.is_tls(), &self.login.secrets);
         let login = async {
             let greeting = self.login.enter(&mut talk, password.as_deref(), name).await?;
-            Ok((greeting, greet.greet(&mut talk, beside).await?))
+            self.standing.learn(&greeting);
+            let session = greet.greet(&mut talk, beside).await.map_err(|failure| {
+                if failure.is_demoted() { self.standing.explain(failure) } else { failure }
+            })?;
+            Ok((greeting, session))
         };
         let entered = timeout(runtime, until, login).await.unwrap_or_else(|| {
             Err(Failure::unsent(Cause::NotInTime { stage: Stage::Login, limit }))

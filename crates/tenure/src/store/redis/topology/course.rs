@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::store::{StoreError, StoreErrorClass};
+use crate::store::StoreError;
 
 use super::super::client::{Address, Failure, Redirect};
 use super::super::slots::Slot;
@@ -44,7 +44,7 @@ impl Course {
 /// Whether another try may do better, at another node or later. A failure with a source is a
 /// node's answer.
 pub(super) fn may_settle(error: &StoreError) -> bool {
-    let is_unsent = error.class == StoreErrorClass::Transient && !error.may_have_run;
+    let is_unsent = error.class.may_pass() && !error.may_have_run;
     is_unsent && error.source.is_none() || redirect(error).is_some()
 }
 

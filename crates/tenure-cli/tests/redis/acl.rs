@@ -1,0 +1,87 @@
+//! The rules that `tenure acl` prints, on real servers: each is enough for what it is for, and for
+//! nothing else.
+
+use std::process::{Command, Output, Stdio};
+
+use tenure_testkit::{Flavour, Server, clean};
+
+fn tenure(store: Option<&str>, words: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tenure"));
+    clean(&mut command).args(words);
+    if let Some(store) = store {
+        command.env("TENURE_STORE", store);
+    }
+    command.stdin(Stdio::null()).output().expect("it starts")
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&[&*output.stdout, &*output.stderr].concat()).into_owned()
+}
+
+/// Gives a server the user of the line that these options print; the URL of that user.
+fn with_user(server: &Server, words: &[&str]) -> String {
+    let printed = tenure(None, &[&["acl", "--user", "somebody"], words].concat());
+    assert!(printed.status.success(), "{printed:?}");
+    let line = text(&printed);
+    let line: Vec<_> = line.lines().next().expect("a line").split(' ').collect();
+    assert_eq!(server.command(&line).to_string(), "OK", "{line:?}");
+    format!("redis://somebody:PASSWORD@{}", server.address())
+}
+
+#[test]
+fn the_rule_is_enough_and_less_is_enough_for_less() {
+    for flavour in Flavour::ALL {
+        let server = Server::of(flavour).start();
+        let all = with_user(&server, &["--prefix", "jobs:"]);
+        let run = |store: &str, key: &str| tenure(Some(store), &["run", key, "--", "true"]);
+        let guarded = format!("{all}/3?restart_guard=1s");
+        let begun = tenure(Some(&guarded), &["run", "--ttl", "1s", "jobs:a", "--", "true"]);
+        assert!(begun.status.success(), "{flavour}: {}", text(&begun));
+        let other = run(&all, "payroll");
+        assert_eq!(other.status.code(), Some(77), "{flavour}: {}", text(&other));
+        let less = ["--without", "ack", "--without", "restart-guard", "--without", "database"];
+        let less = with_user(&server, &less);
+        assert!(run(&less, "any").status.success(), "{flavour}: {}", text(&run(&less, "any")));
+        for refused in ["/3", "?restart_guard=1s", "?ack=1"] {
+            let refused = run(&format!("{less}{refused}"), "any");
+            assert_eq!(refused.status.code(), Some(77), "{flavour}: {}", text(&refused));
+        }
+    }
+}
+
+#[test]
+fn who_may_only_look_sees_everything_and_locks_nothing() {
+    for flavour in Flavour::ALL {
+        let server = Server::of(flavour).start();
+        let watcher = with_user(&server, &["--read-only", "--prefix", "jobs:"]);
+        let script = r#"
+            "$0" status jobs:plain > /dev/null || exit 1
+            "$0" run --permits 2 jobs:shares -- sh -c '
+                "$0" run --wait 30s -k jobs:a -k jobs:b -- sh -c "
+                    TENURE_STORE=\"$1\" \"$0\" status jobs:shares &&
+                    TENURE_STORE=\"$1\" \"$0\" status jobs:a &&
+                    TENURE_STORE=\"$1\" \"$0\" list jobs:" "$0" "$1"' "$0" "$1"
+        "#;
+        let mut command = Command::new("sh");
+        clean(&mut command).args(["-c", script, env!("CARGO_BIN_EXE_tenure"), &watcher]);
+        command.env("TENURE_STORE", server.url());
+        let looked = command.output().expect("it starts");
+        let seen = text(&looked);
+        assert!(looked.status.success(), "{flavour}: {seen}");
+        for words in ["jobs:shares: held", "jobs:a: held", "jobs:b: held"] {
+            assert!(seen.contains(words), "{words} is missing in {flavour}: {seen}");
+        }
+        let refused = tenure(Some(&watcher), &["run", "jobs:x", "--", "true"]);
+        assert_eq!(refused.status.code(), Some(77), "{flavour}: {}", text(&refused));
+        let other = tenure(Some(&watcher), &["status", "payroll"]);
+        assert_eq!(other.status.code(), Some(77), "{flavour}: {}", text(&other));
+    }
+}
+
+#[test]
+fn a_name_that_no_rule_can_have_is_refused() {
+    for words in [["--user", "a b"], ["--prefix", "a\"b"], ["--user", ""]] {
+        let refused = tenure(None, &[&["acl"][..], &words].concat());
+        assert_eq!(refused.status.code(), Some(64), "{}", text(&refused));
+    }
+}

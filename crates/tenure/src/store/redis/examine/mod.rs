@@ -1,0 +1,182 @@
+//! The dangers to locks in a server: the questions. They change nothing that anybody sees, and one
+//! that is not answered leaves the others.
+
+mod facts;
+mod probe;
+mod rules;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::runtime::{Runtime, timeout};
+use crate::store::{Finding, Severity};
+
+use super::client::{Command, Failure, Value};
+use super::node::Node;
+use super::topology::Topology;
+use super::{decode, inbox, keys};
+use facts::{Clock, Facts, Info, Pushes, Wanted};
+
+/// Number of round trips that are measured.
+const PINGS: usize = 7;
+/// Time over which the server's clock is compared with ours.
+const CLOCK_SPAN: Duration = Duration::from_millis(300);
+/// Time for a message to come back.
+const PUSH_LIMIT: Duration = Duration::from_secs(2);
+
+/// The findings about all servers that have keys.
+pub(super) async fn examine(topology: &Topology, store: &Arc<str>, ttl: Duration) -> Vec<Finding> {
+    let masters = match topology.masters().await {
+        Ok(masters) => masters,
+        Err(error) => return vec![unreachable(store, &error.message)],
+    };
+    let is_one = masters.len() == 1;
+    let mut findings = Vec::new();
+    for node in &masters {
+        let place = if is_one { store } else { &node.server.name };
+        let context = Context { topology, node, place, ttl };
+        match context.facts().await {
+            Ok(facts) => findings.extend(rules::findings(&facts)),
+            Err(failure) => findings.push(unreachable(place, &failure.to_string())),
+        }
+    }
+    findings
+}
+
+fn unreachable(place: &Arc<str>, why: &str) -> Finding {
+    Finding::new(place, "reachable", Severity::Error, why)
+        .so("nothing is granted, and holders are lost by their deadlines", "see the message")
+}
+
+struct Context<'a> {
+    topology: &'a Topology,
+    node: &'a Node,
+    place: &'a Arc<str>,
+    ttl: Duration,
+}
+
+impl Context<'_> {
+    /// Fails if the server does not answer at all.
+    async fn facts(&self) -> Result<Facts, Failure> {
+        let pings = self.pings().await?;
+        let settings = self.topology.settings();
+        let wanted =
+            Wanted { restart_guard: settings.restart_guard, ack: settings.is_acknowledged() };
+        let clock = self.clock().await.map_err(|failure| failure.to_string());
+        let info = match self.ask(&["INFO"]).await {
+            Ok(answer) => text_of(&answer).map(Info).ok_or_else(|| "no text".to_owned()),
+            Err(failure) => Err(failure.to_string()),
+        };
+        let save = self.ask(&["CONFIG", "GET", "save"]).await.ok();
+        Ok(Facts {
+            place: Arc::clone(self.place),
+            ttl: self.ttl,
+            wanted,
+            pings,
+            info,
+            clock,
+            save: save.and_then(|answer| setting_in(&answer)),
+            has_marker: self.has_marker().await,
+            rights: probe::missing(self.node).await,
+            pushes: self.pushes().await,
+        })
+    }
+
+    fn runtime(&self) -> &dyn Runtime {
+        &*self.node.server.runtime
+    }
+
+    async fn ask(&self, words: &[&str]) -> Result<Value, Failure> {
+        self.node.link.command(&Command::of(words)).await
+    }
+
+    async fn pings(&self) -> Result<Vec<Duration>, Failure> {
+        // The first one may have to connect.
+        self.ask(&["PING"]).await?;
+        let mut pings = Vec::new();
+        for _ in 0..PINGS {
+            let sent = self.runtime().now();
+            self.ask(&["PING"]).await?;
+            pings.push(self.runtime().now().since(sent));
+        }
+        pings.sort_unstable();
+        Ok(pings)
+    }
+
+    async fn clock(&self) -> Result<Clock, Failure> {
+        let (first, _) = self.ahead().await?;
+        let (wall, steady) = (self.runtime().wall_micros(), self.runtime().now());
+        self.runtime().sleep_until(steady + CLOCK_SPAN).await;
+        let ours = self.runtime().wall_micros().cast_signed() - wall.cast_signed();
+        let passed = micros(self.runtime().now().since(steady));
+        let (ahead, fuzz) = self.ahead().await?;
+        // By our wall clock, less what that did itself.
+        let step = ahead - first + ours - passed;
+        Ok(Clock { ahead, fuzz, step })
+    }
+
+    /// How far the server's clock is ahead of ours, and half of the way there and back.
+    async fn ahead(&self) -> Result<(i64, i64), Failure> {
+        let (wall, sent) = (self.runtime().wall_micros(), self.runtime().now());
+        let answer = self.ask(&["TIME"]).await?;
+        let half = micros(self.runtime().now().since(sent)) / 2;
+        let server = time_in(&answer).ok_or_else(|| super::marker::nonsense("TIME"))?;
+        Ok((server - wall.cast_signed() - half, half))
+    }
+
+    async fn has_marker(&self) -> Option<bool> {
+        let answer = self.ask(&["TYPE", keys::MARKER]).await.ok()?;
+        Some(decode::decode_word(answer)? == "string")
+    }
+
+    /// Opens an inbox, as waiters do, and sends a message to it.
+    async fn pushes(&self) -> Pushes {
+        let settings = self.topology.settings();
+        let opening = inbox::open(self.topology.for_messages(), settings.decode_pushes());
+        let until = self.runtime().now() + PUSH_LIMIT;
+        let opened = timeout(self.runtime(), until, opening).await;
+        let inbox = match opened {
+            Some(Ok(Some(inbox))) => inbox,
+            Some(Ok(None)) => return Pushes::Forbidden,
+            Some(Err(failure)) => return Pushes::Failed(failure.to_string()),
+            None => return Pushes::Failed(format!("no subscription within {PUSH_LIMIT:?}")),
+        };
+        match probe::reached(self.node, &inbox.address).await {
+            // A node of a cluster counts only its own subscribers.
+            Ok(0) if matches!(self.topology, Topology::One { .. }) => {
+                Pushes::Failed("nobody has got it".to_owned())
+            }
+            Ok(_) => Pushes::Arrive,
+            Err(why) => Pushes::Failed(why),
+        }
+    }
+}
+
+fn micros(span: Duration) -> i64 {
+    i64::try_from(span.as_micros()).unwrap_or(i64::MAX)
+}
+
+fn text_of(value: &Value) -> Option<String> {
+    match value {
+        Value::BulkString(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
+        Value::SimpleString(text) => Some(text.clone()),
+        _ => None,
+    }
+}
+
+/// The one setting in the answer to CONFIG GET.
+fn setting_in(answer: &Value) -> Option<String> {
+    match answer {
+        Value::Map(entries) | Value::Array(entries) => entries.get(1).and_then(text_of),
+        _ => None,
+    }
+}
+
+/// Microseconds in the answer to TIME.
+fn time_in(answer: &Value) -> Option<i64> {
+    let Value::Array(parts) = answer else { return None };
+    let mut numbers = parts.iter().map(|part| text_of(part)?.parse::<i64>().ok());
+    Some(numbers.next()?? * 1_000_000 + numbers.next()??)
+}
