@@ -36,6 +36,7 @@ complete -c tenure -n "__fish_tenure_needs_command" -f -a "renew" -d 'Let the lo
 complete -c tenure -n "__fish_tenure_needs_command" -f -a "extend" -d 'Let the lock of a ticket last longer than now'
 complete -c tenure -n "__fish_tenure_needs_command" -f -a "check" -d 'Say whether a ticket still holds its lock'
 complete -c tenure -n "__fish_tenure_needs_command" -f -a "release" -d 'Give the lock of a ticket back'
+complete -c tenure -n "__fish_tenure_needs_command" -f -a "hold" -d 'Hold KEY in the background until a process ends'
 complete -c tenure -n "__fish_tenure_needs_command" -f -a "force-release" -d 'Take KEY away from its holders, and release it'
 complete -c tenure -n "__fish_tenure_needs_command" -f -a "wait" -d 'Wait until nobody holds KEY'
 complete -c tenure -n "__fish_tenure_needs_command" -f -a "watch" -d 'Show each change of the keys in use, line by line'
@@ -167,6 +168,24 @@ complete -c tenure -n "__fish_tenure_using_subcommand release" -l store-timeout 
 complete -c tenure -n "__fish_tenure_using_subcommand release" -l require-network -d 'Refuse a store of this host alone'
 complete -c tenure -n "__fish_tenure_using_subcommand release" -s q -l quiet -d 'Print nothing but errors'
 complete -c tenure -n "__fish_tenure_using_subcommand release" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c tenure -n "__fish_tenure_using_subcommand hold" -l store -d 'The store\'s URL; given three times: a quorum' -r -f
+complete -c tenure -n "__fish_tenure_using_subcommand hold" -l store-file -d 'The embedded store in this file' -r -F
+complete -c tenure -n "__fish_tenure_using_subcommand hold" -l store-timeout -d 'Time limit for the store' -r
+complete -c tenure -n "__fish_tenure_using_subcommand hold" -l wait -d 'Longest wait for the lock [default: none]' -r
+complete -c tenure -n "__fish_tenure_using_subcommand hold" -s w -d '--wait by a number of seconds, as flock -w' -r
+complete -c tenure -n "__fish_tenure_using_subcommand hold" -l as -d 'The holder\'s name for others [default: the calling script]' -r
+complete -c tenure -n "__fish_tenure_using_subcommand hold" -l ttl -d 'How long the lease lasts without renewal: 10ms to 30d' -r
+complete -c tenure -n "__fish_tenure_using_subcommand hold" -l pid -d 'Hold the lock until this process ends' -r
+complete -c tenure -n "__fish_tenure_using_subcommand hold" -l while -d 'Hold the lock until this line for sh does not end with 0' -r
+complete -c tenure -n "__fish_tenure_using_subcommand hold" -l every -d 'Time between two runs of the --while line, and its limit' -r
+complete -c tenure -n "__fish_tenure_using_subcommand hold" -s s -l signal -d 'Send this signal to PID if the lock is lost [default: none]' -r
+complete -c tenure -n "__fish_tenure_using_subcommand hold" -l log -d 'Append what the background process has to tell to this file' -r -F
+complete -c tenure -n "__fish_tenure_using_subcommand hold" -l require-network -d 'Refuse a store of this host alone'
+complete -c tenure -n "__fish_tenure_using_subcommand hold" -s n -l try -d 'Do not wait at all, as flock -n'
+complete -c tenure -n "__fish_tenure_using_subcommand hold" -s q -l quiet -d 'Tell errors only'
+complete -c tenure -n "__fish_tenure_using_subcommand hold" -l json -d 'One JSON object'
+complete -c tenure -n "__fish_tenure_using_subcommand hold" -l shell -d 'Lines for a shell, which export the outcome as variables'
+complete -c tenure -n "__fish_tenure_using_subcommand hold" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c tenure -n "__fish_tenure_using_subcommand force-release" -l store -d 'The store\'s URL; given three times: a quorum' -r -f
 complete -c tenure -n "__fish_tenure_using_subcommand force-release" -l store-file -d 'The embedded store in this file' -r -F
 complete -c tenure -n "__fish_tenure_using_subcommand force-release" -l store-timeout -d 'Time limit for the store' -r

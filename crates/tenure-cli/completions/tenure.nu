@@ -187,6 +187,29 @@ module completions {
     ticket?: string           # The ticket; "-" reads it from stdin [default: TENURE_TICKET]
   ]
 
+  # Hold KEY in the background until a process ends
+  export extern "tenure hold" [
+    --store: string           # The store's URL; given three times: a quorum
+    --store-file: path        # The embedded store in this file
+    --store-timeout: string   # Time limit for the store
+    --require-network         # Refuse a store of this host alone
+    --wait: string            # Longest wait for the lock [default: none]
+    -w: string                # --wait by a number of seconds, as flock -w
+    --try(-n)                 # Do not wait at all, as flock -n
+    --as: string              # The holder's name for others [default: the calling script]
+    --quiet(-q)               # Tell errors only
+    --json                    # One JSON object
+    --shell                   # Lines for a shell, which export the outcome as variables
+    --ttl: string             # How long the lease lasts without renewal: 10ms to 30d
+    --pid: string             # Hold the lock until this process ends
+    --while: string           # Hold the lock until this line for sh does not end with 0
+    --every: string           # Time between two runs of the --while line, and its limit
+    --signal(-s): string      # Send this signal to PID if the lock is lost [default: none]
+    --log: path               # Append what the background process has to tell to this file
+    --help(-h)                # Print help (see more with '--help')
+    key: string               # The key to lock: 1 to 512 bytes of UTF-8 without control characters
+  ]
+
   # Take KEY away from its holders, and release it
   export extern "tenure force-release" [
     --store: string           # The store's URL; given three times: a quorum
@@ -284,7 +307,7 @@ module completions {
   ]
 
   def "nu-complete tenure help about" [] {
-    [ "run" "once" "elect" "status" "list" "acquire" "renew" "extend" "check" "release" "force-release" "wait" "watch" "permits" "top" "mcp" "doctor" "acl" "help" "stores" "environment" "exit-codes" "kinds" "durations" "signals" ]
+    [ "run" "once" "elect" "status" "list" "acquire" "renew" "extend" "check" "release" "hold" "force-release" "wait" "watch" "permits" "top" "mcp" "doctor" "acl" "help" "stores" "environment" "exit-codes" "kinds" "durations" "signals" ]
   }
 
   # Show the help of a verb, or a topic

@@ -2,6 +2,7 @@
 
 mod control;
 mod doctor;
+mod hold;
 mod look;
 #[cfg(feature = "mcp")]
 mod mcp;
@@ -21,10 +22,13 @@ use crate::{duration, exit, help, signals};
 
 pub(crate) use control::{ChangesArgs, ForceArgs, UntilFreeArgs};
 pub(crate) use doctor::{AclArgs, DoctorArgs, Feature};
+pub(crate) use hold::HoldArgs;
 pub(crate) use look::{ListArgs, StatusArgs};
 #[cfg(feature = "mcp")]
 pub(crate) use mcp::McpArgs;
-pub(crate) use ticket::{AcquireArgs, CheckArgs, ExtendArgs, ReleaseArgs, RenewArgs, WaitArgs};
+pub(crate) use ticket::{
+    AcquireArgs, CheckArgs, ExtendArgs, FormArgs, ReleaseArgs, RenewArgs, WaitArgs,
+};
 #[cfg(feature = "top")]
 pub(crate) use top::TopArgs;
 
@@ -90,6 +94,14 @@ pub(crate) enum Verb {
     /// Give the lock of a ticket back
     #[command(after_help = help::TICKET, after_long_help = help::TICKET_LONG)]
     Release(ReleaseArgs),
+    /// Hold KEY in the background until a process ends
+    ///
+    /// Takes KEY, leaves it to a process in the background, prints that process's number, and ends.
+    /// The lock is renewed until PID ends, or until the --while line does not end with 0.
+    #[command(override_usage = "tenure hold [OPTIONS] --pid PID KEY\n       \
+                                tenure hold [OPTIONS] --while 'SHELL LINE' KEY")]
+    #[command(after_help = help::HOLD, after_long_help = help::HOLD_LONG)]
+    Hold(Box<HoldArgs>),
     /// Take KEY away from its holders, and release it
     ///
     /// Shows the holders of KEY, asks on the terminal, and takes it away from them. Nobody who came

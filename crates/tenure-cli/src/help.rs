@@ -131,6 +131,21 @@ Examples:
   tenure help run
   tenure help exit-codes";
 
+/// For `tenure hold -h`.
+pub(crate) const HOLD: &str = "\
+Example:
+  tenure hold --pid 4711 nightly-report";
+
+/// For `tenure hold --help`.
+pub(crate) const HOLD_LONG: &str = "\
+Examples:
+  From here on a script holds the lock, until it ends, however it ends:
+  tenure hold --pid $$ --signal TERM nightly-report || exit
+  The lock is kept while a file is there:
+  tenure hold --while 'test -e /run/maintenance' maintenance
+The number that is printed is that of the process in the background: to release the lock earlier,
+end it (kill NUMBER).";
+
 /// For `tenure force-release -h`.
 pub(crate) const FORCE: &str = "\
 Example:

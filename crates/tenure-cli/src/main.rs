@@ -20,6 +20,7 @@
 //! changes  a line for each change
 //! doctor   what endangers locks in a store
 //! acl      the least rights at a server
+//! changes  a line for each change       keeper        a lock in the background
 //! output   messages on stderr                procs          processes as /proc shows them
 //! ```
 //!
@@ -45,6 +46,7 @@ mod help;
 mod hold;
 mod inspect;
 mod job;
+mod keeper;
 mod keys;
 mod label;
 mod limits;
@@ -101,6 +103,7 @@ fn main() {
     let words: Vec<OsString> = std::env::args_os().skip(1).collect();
     let code = match words.first().and_then(|word| word.to_str()) {
         Some(sentry::WORD) => as_sentry(words),
+        Some(keeper::WORD) => as_keeper(),
         Some(terminal::WORD) => as_foreground_step(words),
         _ => {
             let code = as_tool(&words);
@@ -131,6 +134,7 @@ fn as_tool(words: &[OsString]) -> Exit {
         Verb::Extend(args) => ticket::extend(&args).map(Termination::Exit),
         Verb::Check(args) => ticket::check(&args).map(Termination::Exit),
         Verb::Release(args) => ticket::release(&args).map(Termination::Exit),
+        Verb::Hold(args) => keeper::hold(&args),
         Verb::ForceRelease(args) => force::release(&args).map(Termination::Exit),
         Verb::Wait(args) => until_free::wait(&args).map(Termination::Exit),
         Verb::Watch(args) => changes::watch(&args).map(Termination::Exit),
@@ -188,6 +192,13 @@ fn as_sentry(words: Vec<OsString>) -> Exit {
             Exit::INTERNAL
         }
     }
+}
+
+fn as_keeper() -> Exit {
+    keeper::main().unwrap_or_else(|e| {
+        Output(Level::Quiet).error(format!("the keeper, which tenure hold starts: {e}"));
+        Exit::INTERNAL
+    })
 }
 
 fn as_foreground_step(words: Vec<OsString>) -> Exit {

@@ -106,7 +106,7 @@ impl Choice {
 }
 
 /// A store that can be opened.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Located {
     /// May carry a secret.
     url: String,

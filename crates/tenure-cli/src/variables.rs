@@ -17,7 +17,7 @@ pub(crate) const WITHHELD: &str = "TENURE_STORE_WITHHELD";
 const READ: [&str; 3] = [URL, FILE, REQUIRE_NETWORK];
 
 /// The variables that `tenure` sets for CMD, and those that it prints for a shell.
-const SET: [&str; 8] = [
+const SET: [&str; 9] = [
     WITHHELD,
     "TENURE_STORE_NAME",
     "TENURE_KEY",
@@ -26,6 +26,7 @@ const SET: [&str; 8] = [
     "TENURE_HELD",
     "TENURE_LOST_REASON",
     "TENURE_TICKET",
+    "TENURE_KEEPER",
 ];
 
 /// The number of names in a warning.

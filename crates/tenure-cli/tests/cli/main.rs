@@ -12,6 +12,7 @@ mod full_screen;
 mod full_stderr;
 mod help;
 mod json;
+mod keeper;
 mod limits;
 mod look;
 #[cfg(feature = "mcp")]

@@ -1,0 +1,46 @@
+//! `tenure hold`: a process in the background keeps a lock for another process.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use rustix::process::Signal;
+
+use super::{FormArgs, StoreArgs, WaitArgs};
+use crate::{duration, signals};
+
+#[derive(Debug, Args)]
+pub(crate) struct HoldArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    #[command(flatten)]
+    pub(crate) waiting: WaitArgs,
+    #[command(flatten)]
+    pub(crate) form: FormArgs,
+    /// How long the lease lasts without renewal: 10ms to 30d
+    #[arg(long, value_name = "DUR", default_value = "30s", value_parser = duration::parse)]
+    pub(crate) ttl: Duration,
+    /// Hold the lock until this process ends
+    #[arg(long, value_name = "PID", required_unless_present = "line", conflicts_with = "line")]
+    #[arg(value_parser = clap::value_parser!(i32).range(1..))]
+    pub(crate) pid: Option<i32>,
+    /// Hold the lock until this line for sh does not end with 0
+    #[arg(long = "while", id = "line", value_name = "SHELL LINE")]
+    pub(crate) line: Option<OsString>,
+    /// Time between two runs of the --while line, and its limit
+    #[arg(long, value_name = "DUR", default_value = "5s", value_parser = duration::parse)]
+    #[arg(requires = "line")]
+    pub(crate) every: Duration,
+    /// Send this signal to PID if the lock is lost [default: none]
+    #[arg(short, long, value_name = "SIG", requires = "pid", value_parser = signals::parse)]
+    pub(crate) signal: Option<Signal>,
+    /// Append what the background process has to tell to this file
+    ///
+    /// It has no terminal. Without this option a loss is told by --signal only.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) log: Option<PathBuf>,
+    /// The key to lock: 1 to 512 bytes of UTF-8 without control characters
+    #[arg(value_name = "KEY")]
+    pub(crate) key: String,
+}
