@@ -33,7 +33,7 @@ while True:
 def test_a_loss_is_logged_with_its_key_and_reason() -> None:
     ended = program(LOGGED)
     lines = ended.stdout.splitlines()
-    assert lines[0].startswith("DEBUG tenure.granted key=report"), ended
+    assert lines[0].startswith("DEBUG tenure.granted: lock granted key=report"), ended
     assert lines[-1].startswith("WARNING tenure.lost: lock lost key=report"), ended
     assert "the store no longer has it" in lines[-1]
 

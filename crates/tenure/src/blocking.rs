@@ -35,7 +35,7 @@ use std::time::Duration;
 
 use pollster::block_on;
 
-use crate::engine::LocksOptions;
+use crate::engine::{LocksOptions, RenewalFailure};
 use crate::guard::{Lease, Released};
 use crate::protocol::{HolderView, Inspection};
 use crate::runtime::Moment;
@@ -243,6 +243,12 @@ impl Guard {
     #[must_use]
     pub fn renewed(&self, after: Moment) -> Moment {
         block_on(self.0.renewed(after))
+    }
+
+    /// See [`Lease::failing`](crate::Lease::failing).
+    #[must_use]
+    pub fn failing(&self) -> RenewalFailure {
+        block_on(self.0.failing())
     }
 
     /// See [`Lease::extend_to`](crate::Lease::extend_to).

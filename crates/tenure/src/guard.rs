@@ -84,7 +84,7 @@ impl Guard {
         self.lease.check_process(Operation::Resize)?;
         self.lease.verdict(Operation::Resize)?;
         let Inner { engine, held } = &*self.lease.inner;
-        let failing = || self.lease.failing(Operation::Resize);
+        let failing = || self.lease.errors_of(Operation::Resize);
         if !engine.capabilities().many_units {
             let message = "only a store that counts its holders in one place can let a reader in \
                            beside others, and a quorum does not; use one server, or a file";
@@ -104,7 +104,7 @@ impl Guard {
     /// Changes the value beside its claim.
     pub(crate) async fn set_value(&self, value: Result<Value, InvalidValue>) -> Result<()> {
         self.lease.check_process(Operation::SetValue)?;
-        let failing = || self.lease.failing(Operation::SetValue);
+        let failing = || self.lease.errors_of(Operation::SetValue);
         let value = value.map_err(|e| failing().with(ErrorKind::Invalid, e.to_string()))?;
         self.lease.verdict(Operation::SetValue)?;
         let Inner { engine, held } = &*self.lease.inner;
@@ -117,7 +117,7 @@ impl Guard {
     pub(crate) async fn settle_part(&self) -> Result<()> {
         let Inner { engine, held } = &*self.lease.inner;
         let settled = of_process(engine::settled(engine, &held.lease)).await;
-        settled.map_err(|_| self.lease.failing(Operation::Resize).by_fork())?
+        settled.map_err(|_| self.lease.errors_of(Operation::Resize).by_fork())?
     }
 
     /// Ends this guard without a release.
@@ -159,7 +159,7 @@ impl Guard {
         let held = &this.lease.inner.held;
         engine::let_go(&engine, held);
         let released = engine::give_back(&engine, &held.lease).await.map_err(|failure| {
-            this.lease.failing(Operation::Release).by_store(failure).with_may_hold(true)
+            this.lease.errors_of(Operation::Release).by_store(failure).with_may_hold(true)
         })?;
         this.settled = true;
         if released.was_handed_off {
@@ -172,7 +172,7 @@ impl Guard {
             Reply::Others => Ok(Released::Others),
             other => {
                 let message = format!("the store answered {other:?} to a release");
-                Err(this.lease.failing(Operation::Release).with(ErrorKind::Internal, message))
+                Err(this.lease.errors_of(Operation::Release).with(ErrorKind::Internal, message))
             }
         }
     }

@@ -95,7 +95,7 @@ pub use connect::DefaultStore;
 pub use connect::embedded_file;
 pub use connect::{StoreEntry, connect, connect_with, stores};
 pub use default::{all, default_locks, election, mutex, once, rwlock, semaphore, set_default};
-pub use engine::{LocksOptions, Renewal};
+pub use engine::{LocksOptions, Renewal, RenewalFailure};
 pub use guard::{Guard, Lease, Released};
 pub use kinds::{Begun, Election, Leader, Leaders, Leadership, Once, OnceGuard, Ran};
 pub use kinds::{MultiGuard, MultiLease, MultiLock, Mutex, RwLock, Semaphore};

@@ -10,12 +10,19 @@
 //! | `tenure.busy` | event | debug | `key`, `waited_ms` |
 //! | `tenure.renewed` | event | trace | `key`, `fence` |
 //! | `tenure.given_back` | event | debug | `key`, `fence`, `held_ms` |
+//! | `tenure.renewal_failed` | event | warn | `key`, `fence`, `store`, `error`, `left_ms` |
+//! | `tenure.renewals_resumed` | event | info | `key`, `store`, `failed_ms` |
 //! | `tenure.lost` | event | warn | `key`, `fence`, `reason` |
 //! | `tenure.store_error` | event | debug | `store`, `error` |
 //! | `tenure.release_failed` | event | warn | `key`, `error` |
 //! | `tenure.outlived` | event | warn | `key`, `reason` |
 //! | `tenure.waits_for_itself` | event | warn | `key`, `store` |
 //! | `tenure.events_dropped` | event | warn | `count` |
+//!
+//! Each event has a message, for people. `tenure.renewal_failed` is told of the first renewal that
+//! fails, and then once a minute at most for each store; `left_ms` is the time to the loss. Each
+//! holder learns of it by [`Lease::failing`](crate::Lease::failing). `tenure.renewals_resumed` is
+//! told once, when a renewal works after a failure that was told.
 //!
 //! A logger or recorder that blocks or panics never holds up a renewal or the announcement of a
 //! loss. Events on the caller's own thread are reported there, within the caller's spans. All other
@@ -182,7 +189,9 @@ pub(crate) fn attempt(store: &Arc<str>) {
 pub(crate) fn granted(store: &Arc<str>, key: &Key, fence: Fence, waited: Duration) {
     shielded(|| {
         let waited_ms = millis(waited);
-        tracing::debug!(name: "tenure.granted", target: "tenure", %key, %fence, waited_ms);
+        tracing::debug!(
+            name: "tenure.granted", target: "tenure", %key, %fence, waited_ms, "lock granted"
+        );
         measure!(counter "tenure_grants_total" += 1, "store" => Arc::clone(store));
         measure!(histogram "tenure_wait_seconds", waited, "store" => Arc::clone(store));
     });
@@ -190,7 +199,10 @@ pub(crate) fn granted(store: &Arc<str>, key: &Key, fence: Fence, waited: Duratio
 
 pub(crate) fn busy(store: &Arc<str>, key: &Key, waited: Duration) {
     shielded(|| {
-        tracing::debug!(name: "tenure.busy", target: "tenure", %key, waited_ms = millis(waited));
+        let waited_ms = millis(waited);
+        tracing::debug!(
+            name: "tenure.busy", target: "tenure", %key, waited_ms, "lock busy: held by others"
+        );
         measure!(counter "tenure_busy_total" += 1, "store" => Arc::clone(store));
     });
 }
@@ -202,9 +214,56 @@ pub(crate) fn renewed(runtime: &dyn Runtime, key: &Key, fence: Fence) {
         return;
     }
     let say = move |key: &Key| {
-        tracing::trace!(name: "tenure.renewed", target: "tenure", %key, %fence);
+        tracing::trace!(name: "tenure.renewed", target: "tenure", %key, %fence, "lease renewed");
     };
     tell!(runtime, say, key);
+}
+
+/// Reports that a lease cannot be renewed: it is lost in `left` unless the store comes back.
+pub(crate) fn renewal_failed(
+    runtime: &dyn Runtime,
+    store: &Arc<str>,
+    key: &Key,
+    fence: Fence,
+    error: &str,
+    left: Duration,
+) {
+    let error = error.to_owned();
+    let say = move |store: &Arc<str>, key: &Key| {
+        let (store, left_ms) = (&**store, millis(left));
+        tracing::warn!(
+            name: "tenure.renewal_failed",
+            target: "tenure",
+            %key,
+            %fence,
+            store,
+            %error,
+            left_ms,
+            "cannot renew the lease; it is tried again until the lock is lost"
+        );
+    };
+    report!(runtime, say, store, key);
+}
+
+/// Reports that a lease was renewed after failures.
+pub(crate) fn renewals_resumed(
+    runtime: &dyn Runtime,
+    store: &Arc<str>,
+    key: &Key,
+    failed_for: Duration,
+) {
+    let say = move |store: &Arc<str>, key: &Key| {
+        let (store, failed_ms) = (&**store, millis(failed_for));
+        tracing::info!(
+            name: "tenure.renewals_resumed",
+            target: "tenure",
+            %key,
+            store,
+            failed_ms,
+            "leases are renewed again"
+        );
+    };
+    report!(runtime, say, store, key);
 }
 
 pub(crate) fn renewals(runtime: &dyn Runtime, store: &Arc<str>, count: usize) {
@@ -227,7 +286,9 @@ pub(crate) fn given_back(
 ) {
     let say = move |store: &Arc<str>, key: &Key| {
         let held_ms = millis(held);
-        tracing::debug!(name: "tenure.given_back", target: "tenure", %key, %fence, held_ms);
+        tracing::debug!(
+            name: "tenure.given_back", target: "tenure", %key, %fence, held_ms, "lock given back"
+        );
         measure!(histogram "tenure_hold_seconds", held, "store" => Arc::clone(store));
     };
     tell!(runtime, say, store, key);
@@ -274,7 +335,9 @@ pub(crate) fn store_error(
 ) {
     let say = move |store: &Arc<str>, error: &String| {
         let name = &**store;
-        tracing::debug!(name: "tenure.store_error", target: "tenure", store = name, %error);
+        tracing::debug!(
+            name: "tenure.store_error", target: "tenure", store = name, %error, "a call has failed"
+        );
         measure!(
             counter "tenure_store_errors_total" += 1,
             "store" => Arc::clone(store),

@@ -200,7 +200,7 @@ fn answered(engine: &Arc<Engine>, errand: Errand, reply: Reply, sent: Moment) {
         Err(failure) => return failed(engine, errand, &failure),
     };
     match errand {
-        Errand::Renewal(renewing) => renew::answered(engine, &renewing, &reply, sent),
+        Errand::Renewal(renewing) => renew::answered(engine, &renewing, &reply),
         Errand::Heartbeat(..) => {}
         Errand::Cleanup(id, cleanup) => {
             if cleanup.recheck_queue {
@@ -214,7 +214,7 @@ fn answered(engine: &Arc<Engine>, errand: Errand, reply: Reply, sent: Moment) {
 
 fn failed(engine: &Arc<Engine>, errand: Errand, failure: &StoreError) {
     match errand {
-        Errand::Renewal(renewing) => renew::failed(engine, &renewing),
+        Errand::Renewal(renewing) => renew::failed(engine, &renewing, failure),
         Errand::Heartbeat(id, waiter) => queue::heartbeat_failed(engine, id, &waiter, failure),
         Errand::Cleanup(id, cleanup) => {
             engine.tables.move_to(id, engine.now() + cleanup.pause(engine.jitter()));

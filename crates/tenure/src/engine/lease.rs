@@ -19,6 +19,7 @@ use crate::runtime::{Moment, Runtime, shielded};
 use crate::types::{Claim, Fence, Key, LostReason, Owner, TTL_MIN};
 
 use super::options::{HandoffBudget, LeaseOptions};
+use super::renewal_failure::{Failing, RenewalFailure};
 use super::signal::Signal;
 
 const HELD: u8 = 0;
@@ -113,6 +114,8 @@ pub(crate) struct LeaseState {
     next_renewal: AtomicU64,
     /// Number of renewals without an answer so far.
     renewals_under_way: AtomicU32,
+    /// When the first of them was sent.
+    unanswered_since: AtomicU64,
     /// It was granted for less than its ttl, and no renewal has been confirmed since.
     is_provisional: AtomicBool,
     /// An acquire of this owner may still arrive, so the release must leave a tombstone.
@@ -125,6 +128,8 @@ pub(crate) struct LeaseState {
     ending: Signal,
     /// Given with each renewal.
     renewal: Signal,
+    /// Made by the first renewal that fails, or the first task that waits for one.
+    failing: OnceLock<Box<Failing>>,
 }
 
 /// A number for the task of Tokio that runs, or for the thread if it runs none. Guards move between
@@ -166,6 +171,7 @@ impl LeaseState {
             verdict: AtomicU8::new(HELD),
             next_renewal: AtomicU64::new(next_renewal.as_micros()),
             renewals_under_way: AtomicU32::new(0),
+            unanswered_since: AtomicU64::new(0),
             is_provisional: AtomicBool::new(lease_for < options.ttl),
             // Until the number of unanswered requests is known. A close may come before that.
             needs_tombstone: AtomicBool::new(true),
@@ -173,6 +179,7 @@ impl LeaseState {
             lost: OnceLock::new(),
             ending: Signal::default(),
             renewal: Signal::default(),
+            failing: OnceLock::new(),
         }
     }
 
@@ -245,9 +252,11 @@ impl LeaseState {
         self.next_renewal.store(at.as_micros(), Ordering::Release);
     }
 
-    /// Counts a renewal until `renewal_ends`.
-    pub(super) fn renewal_begins(&self) {
-        self.renewals_under_way.fetch_add(1, Ordering::AcqRel);
+    /// Counts a renewal, sent at `now`, until `renewal_ends`.
+    pub(super) fn renewal_begins(&self, now: Moment) {
+        if self.renewals_under_way.fetch_add(1, Ordering::AcqRel) == 0 {
+            self.unanswered_since.store(now.as_micros(), Ordering::Release);
+        }
     }
 
     pub(super) fn renewal_ends(&self) {
@@ -256,6 +265,35 @@ impl LeaseState {
 
     pub(super) fn is_renewal_under_way(&self) -> bool {
         self.renewals_under_way.load(Ordering::Acquire) > 0
+    }
+
+    /// When the first renewal was sent that has no answer so far.
+    pub(super) fn unanswered_since(&self) -> Option<Moment> {
+        let since = Moment::from_micros(self.unanswered_since.load(Ordering::Acquire));
+        self.is_renewal_under_way().then_some(since)
+    }
+
+    /// A renewal that was sent at `sent` has failed, as is known at `now`.
+    pub(super) fn set_failing(&self, sent: Moment, now: Moment, message: &str) {
+        let failing = self.failing.get_or_init(Box::default);
+        failing.set(sent, now, message);
+        self.wake_aside(failing.signal());
+    }
+
+    /// A renewal was confirmed. Answers what has failed until then.
+    pub(super) fn clear_failing(&self) -> Option<RenewalFailure> {
+        self.failing.get()?.clear()
+    }
+
+    /// What has failed since the last renewal that was confirmed.
+    pub(crate) fn renewal_failure(&self) -> Option<RenewalFailure> {
+        self.failing.get()?.get()
+    }
+
+    /// Ends when renewals fail.
+    pub(crate) async fn failing(&self) -> RenewalFailure {
+        let failing = self.failing.get_or_init(Box::default);
+        failing.signal().until(|| failing.get()).await
     }
 
     /// The running task is given the guard.

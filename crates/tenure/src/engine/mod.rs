@@ -5,7 +5,7 @@
 //!
 //! | file | what it is |
 //! |---|---|
-//! | `options`, `signal` | plain parts |
+//! | `options`, `signal`, `renewal_failure` | plain parts |
 //! | `lease`, `waiter`, `schedule` | what is held, what waits, what falls due |
 //! | `local_queue`, `poll_queue`, `tables` | the tables, and the order in which they are touched |
 //! | `error`, `mod` | errors; the engine itself, with its calls to the store |
@@ -31,6 +31,7 @@ mod poll_queue;
 mod queue;
 mod release;
 mod renew;
+mod renewal_failure;
 mod resize;
 mod run;
 mod schedule;
@@ -58,6 +59,7 @@ use crate::store::{Capabilities, Finding, Store, StoreError, StoreErrorClass};
 use crate::types::{ErrorKind, Key, Operation, Owner, Result};
 
 use lease::Grant;
+use renewal_failure::Outage;
 use tables::{Tables, Tracked};
 
 pub(crate) use acquire::{acquire, adopt, steal, try_acquire};
@@ -73,6 +75,7 @@ pub(crate) use options::{AcquireOptions, LeaseOptions, ttl_to_last};
 pub use options::{LocksOptions, Renewal};
 pub(crate) use release::give_back;
 pub(crate) use renew::extend;
+pub use renewal_failure::RenewalFailure;
 pub(crate) use resize::{resize, settled};
 pub(crate) use run::{Begun, begin, finish};
 pub(crate) use value::set_value;
@@ -94,6 +97,8 @@ pub(crate) struct Engine {
     /// Where this process's heartbeats lie within their interval; random, so that processes that
     /// start together do not call together.
     phase: Duration,
+    /// What the log has of renewals that fail.
+    outage: Outage,
     /// Ends the tasks of this engine with it.
     gone: CancellationToken,
     #[cfg(tenure_mutants)]
@@ -117,6 +122,7 @@ impl Engine {
             inbox: OnceCell::new(),
             phase: Duration::from_micros(random_u32(&*runtime).into()),
             runtime,
+            outage: Outage::default(),
             gone: CancellationToken::new(),
             #[cfg(tenure_mutants)]
             stale_clock: Default::default(),

@@ -8,24 +8,30 @@ use crate::mutants;
 use crate::observe;
 use crate::protocol::{Op, Reply, Request};
 use crate::runtime::Moment;
+use crate::store::{StoreError, StoreErrorClass};
 use crate::types::{LostReason, Operation, Result};
 
 use super::Engine;
 use super::lease::LeaseState;
 use super::lease::TimerId;
+use super::renewal_failure::shown;
 use super::schedule::Timer;
+
+/// A renewal without an answer for so long counts as failing, or when half of the time is over.
+const OVERDUE: Duration = Duration::from_millis(100);
 
 /// A renewal without an answer so far. It is counted at its lease until it is dropped.
 pub(super) struct Renewing {
     id: TimerId,
     lease: Arc<LeaseState>,
     ttl: Duration,
+    sent: Moment,
 }
 
 impl Renewing {
-    fn new(id: TimerId, lease: Arc<LeaseState>, ttl: Duration) -> Self {
-        lease.renewal_begins();
-        Self { id, lease, ttl }
+    fn new(id: TimerId, lease: Arc<LeaseState>, ttl: Duration, sent: Moment) -> Self {
+        lease.renewal_begins(sent);
+        Self { id, lease, ttl, sent }
     }
 }
 
@@ -64,22 +70,58 @@ pub(super) fn visit(
         engine.tables.move_to(id, lease.next_visit());
         return None;
     }
+    tell_if_overdue(engine, &lease, now);
     // The next try does not wait for this call, which may hang.
     lease.renew_at(now + retry_pause(&lease, now) * 3);
     let ttl = lease.renew_for();
     lease.renewal_sent(now, ttl);
     engine.tables.move_to(id, lease.next_visit());
     let op = Op::Renew { owner: lease.owner.clone(), ttl };
-    Some((Request { key: lease.key.clone(), op }, Renewing::new(id, lease, ttl)))
+    Some((Request { key: lease.key.clone(), op }, Renewing::new(id, lease, ttl, now)))
 }
 
-/// The store has answered to a renewal that was sent at `sent`.
-pub(super) fn answered(engine: &Engine, renewing: &Renewing, reply: &Reply, sent: Moment) {
-    let Renewing { id, lease, ttl } = renewing;
+/// The earlier try has no answer, and the next is about to be sent.
+fn tell_if_overdue(engine: &Engine, lease: &LeaseState, now: Moment) {
+    let Some(sent) = lease.unanswered_since() else { return };
+    let waited = now.since(sent);
+    if waited >= OVERDUE.min(lease.deadline().since(now)) {
+        fails(engine, lease, sent, &format!("no answer within {}", shown(waited)));
+    }
+}
+
+/// Renewals of a lease fail, from the one on that was sent at `sent`.
+fn fails(engine: &Engine, lease: &LeaseState, sent: Moment, message: &str) {
+    // The holder of a lease that has ended is told of that.
+    if !lease.is_held() {
+        return;
+    }
+    let now = engine.now();
+    lease.set_failing(sent, now, message);
+    if engine.outage.goes_on(now) {
+        let (key, left) = (&lease.key, lease.alarm().since(now));
+        observe::renewal_failed(&*engine.runtime, &engine.name, key, lease.fence(), message, left);
+    }
+}
+
+/// A renewal was confirmed.
+fn works(engine: &Engine, lease: &LeaseState) {
+    if let Some(failure) = lease.clear_failing()
+        && engine.outage.ends()
+    {
+        let failed_for = engine.now().since(failure.since());
+        observe::renewals_resumed(&*engine.runtime, &engine.name, &lease.key, failed_for);
+    }
+}
+
+/// The store has answered to a renewal.
+pub(super) fn answered(engine: &Engine, renewing: &Renewing, reply: &Reply) {
+    let Renewing { id, lease, ttl, sent } = renewing;
+    let sent = *sent;
     match reply {
         Reply::Renewed => {
             let from = if mutants::has!(ValidityFromReply) { engine.now() } else { sent };
             lease.confirm(from, *ttl, engine.now());
+            works(engine, lease);
             observe::renewed(&*engine.runtime, &lease.key, lease.fence());
             let next = lease.options.renew_every.map_or(Moment::NEVER, |every| sent + every);
             lease.renew_at(next);
@@ -95,8 +137,11 @@ pub(super) fn answered(engine: &Engine, renewing: &Renewing, reply: &Reply, sent
 }
 
 /// A renewal has failed: it is tried again after a pause.
-pub(super) fn failed(engine: &Engine, renewing: &Renewing) {
-    let Renewing { id, lease, .. } = renewing;
+pub(super) fn failed(engine: &Engine, renewing: &Renewing, failure: &StoreError) {
+    let Renewing { id, lease, sent, .. } = renewing;
+    if failure.class != StoreErrorClass::Forked {
+        fails(engine, lease, *sent, &failure.message);
+    }
     let now = engine.now();
     let pause = retry_pause(lease, now);
     let jitter = f64::from(engine.jitter()) / f64::from(u32::MAX);
@@ -136,6 +181,7 @@ pub(crate) async fn extend(engine: &Engine, lease: &LeaseState, ttl: Duration) -
     })?;
     if reply == Reply::Renewed {
         lease.confirm(sent, ttl, engine.now());
+        works(engine, lease);
     } else {
         lease.lose(LostReason::Gone);
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
-use crate::engine::{self, Engine, Failing, LeaseEntry, LeaseState};
+use crate::engine::{self, Engine, Failing, LeaseEntry, LeaseState, RenewalFailure};
 use crate::observe;
 use crate::process::{OfProcess, of_process};
 use crate::runtime::{Moment, timeout};
@@ -197,6 +197,46 @@ impl Lease {
         self.deadline()
     }
 
+    /// Ends when the lease cannot be renewed, and says why: the store has answered with an error,
+    /// or not answered in time (100 ms or more, by the time of the next try; at most 3 s). The
+    /// lock is still held, and the renewal is tried again until the
+    /// [`deadline`](Self::deadline). Until a renewal works, it ends at once.
+    ///
+    /// It never ends where no renewal is sent: with [`Renewal::Off`](crate::Renewal::Off), and in a
+    /// forked process.
+    ///
+    /// # Cancel safety
+    /// Dropping the future changes nothing.
+    ///
+    /// # Examples
+    /// ```
+    /// # async fn f(lease: tenure::Lease) {
+    /// loop {
+    ///     let failure = lease.failing().await;
+    ///     eprintln!("{}: {failure}; lost in {:?}", lease.key(), lease.remaining());
+    ///     tokio::select! {
+    ///         _ = lease.renewed(lease.deadline()) => eprintln!("{}: renewed", lease.key()),
+    ///         reason = lease.lost() => return eprintln!("{}: {reason}", lease.key()),
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    pub async fn failing(&self) -> RenewalFailure {
+        if self.inner.is_here()
+            && let Ok(failure) = of_process(self.state().failing()).await
+        {
+            return failure;
+        }
+        std::future::pending().await
+    }
+
+    /// Why the last renewal has failed; `None` if it has worked, or none was sent so far. After a
+    /// loss it is the cause: see [`failing`](Self::failing).
+    #[must_use]
+    pub fn renewal_failure(&self) -> Option<RenewalFailure> {
+        if self.inner.is_here() { self.state().renewal_failure() } else { None }
+    }
+
     /// Makes the lease last at least `span` from now on: 10 ms to 30 days. It never shortens,
     /// and later renewals do not shorten it either. `max_hold` stays the limit.
     ///
@@ -221,7 +261,7 @@ impl Lease {
     /// ```
     pub async fn extend_to(&self, span: Duration) -> Result<()> {
         self.check_process(Operation::Renew)?;
-        let invalid = |message| self.failing(Operation::Renew).with(ErrorKind::Invalid, message);
+        let invalid = |message| self.errors_of(Operation::Renew).with(ErrorKind::Invalid, message);
         let ttl = engine::ttl_to_last(span, self.engine().capabilities()).map_err(invalid)?;
         self.extend(ttl).await
     }
@@ -290,7 +330,7 @@ impl Lease {
         if self.inner.is_here() {
             return Ok(());
         }
-        Err(self.failing(operation).by_fork())
+        Err(self.errors_of(operation).by_fork())
     }
 
     pub(super) fn verdict(&self, operation: Operation) -> Result<()> {
@@ -307,10 +347,10 @@ impl Lease {
 
     pub(crate) fn lost_error(&self, operation: Operation, reason: LostReason) -> Error {
         let message = format!("the lock is lost: {reason}; stop the work it protects");
-        self.failing(operation).with(ErrorKind::Lost, message)
+        self.errors_of(operation).with(ErrorKind::Lost, message)
     }
 
-    pub(super) fn failing(&self, operation: Operation) -> Failing<'_> {
+    pub(super) fn errors_of(&self, operation: Operation) -> Failing<'_> {
         self.engine().failing(operation, self.key())
     }
 }

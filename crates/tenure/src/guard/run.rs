@@ -19,7 +19,7 @@ impl Guard {
         let (lease, held) = (this.lease.clone(), &this.lease.inner.held);
         let engine = OfProcess::new(std::sync::Arc::clone(&this.lease.inner.engine));
         engine::let_go(&engine, held);
-        let failing = || lease.failing(Operation::Finish);
+        let failing = || lease.errors_of(Operation::Finish);
         let finished = of_process(engine::finish(&engine, &held.lease, outcome)).await;
         let reply = finished.map_err(|_| failing().by_fork())?;
         match reply.map_err(|failure| failing().by_store(failure).with_may_hold(true))? {

@@ -6,6 +6,7 @@
 mod closing;
 mod contention;
 mod dropped;
+mod failing_renewals;
 mod given_up_waits;
 mod groups;
 mod heartbeats;

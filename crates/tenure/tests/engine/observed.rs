@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
@@ -24,9 +25,7 @@ struct Fields<'a>(&'a mut BTreeSet<String>);
 
 impl Visit for Fields<'_> {
     fn record_debug(&mut self, field: &Field, _: &dyn Debug) {
-        if field.name() != "message" {
-            self.0.insert(field.name().to_owned());
-        }
+        self.0.insert(field.name().to_owned());
     }
 }
 
@@ -43,7 +42,11 @@ impl tracing::Subscriber for Told {
 
     fn event(&self, event: &tracing::Event<'_>) {
         let mut told = self.0.lock().expect("no panic");
-        event.record(&mut Fields(told.entry(event.metadata().name().to_owned()).or_default()));
+        let mut fields = BTreeSet::new();
+        event.record(&mut Fields(&mut fields));
+        let name = event.metadata().name().to_owned();
+        assert!(fields.remove("message"), "{name} has no message for people");
+        told.entry(name).or_default().extend(fields);
     }
 
     fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
@@ -52,16 +55,19 @@ impl tracing::Subscriber for Told {
     fn exit(&self, _: &span::Id) {}
 }
 
-/// A store that is out of reach.
+/// A store that is out of reach at times.
 #[derive(Debug)]
-struct OutOfReach(Memory);
+struct OutOfReach(Memory, AtomicBool);
 
 impl Change for OutOfReach {
     fn within(&self) -> &dyn Store {
         &self.0
     }
 
-    fn call(&self, _: Vec<Request>) -> Answer<'_, Vec<Reply>> {
+    fn call(&self, steps: Vec<Request>) -> Answer<'_, Vec<Reply>> {
+        if !self.1.load(Ordering::Relaxed) {
+            return self.0.call(steps);
+        }
         Box::pin(std::future::ready(Err(StoreError {
             class: StoreErrorClass::Transient,
             message: "out of reach".into(),
@@ -80,6 +86,8 @@ const SPANS_AND_EVENTS: &[(&str, &[&str])] = &[
     ("tenure.busy", &["key", "waited_ms"]),
     ("tenure.renewed", &["fence", "key"]),
     ("tenure.given_back", &["fence", "held_ms", "key"]),
+    ("tenure.renewal_failed", &["error", "fence", "key", "left_ms", "store"]),
+    ("tenure.renewals_resumed", &["failed_ms", "key", "store"]),
     ("tenure.lost", &["fence", "key", "reason"]),
     ("tenure.store_error", &["error", "store"]),
     ("tenure.release_failed", &["error", "key"]),
@@ -151,9 +159,17 @@ async fn everything(told: &Told) {
     let late = |lease: Lease| async move { lease.lost().await };
     let finished = short.with_renewal(Renewal::Off).run_to_end(late).await.expect("acquired");
     let _reason = finished.value();
-    let apart = Arc::new(Wrapper(OutOfReach(Memory::new(Arc::clone(&runtime)))));
+    let memory = Memory::new(Arc::clone(&runtime));
+    let apart = Arc::new(Wrapper(OutOfReach(memory, AtomicBool::new(false))));
     let options = LocksOptions::default().with_store_timeout(Duration::from_millis(50));
-    let unreachable = Locks::over(apart, Arc::clone(&runtime), options);
+    let unreachable = Locks::over(Arc::clone(&apart) as _, Arc::clone(&runtime), options);
+    let held = unreachable.mutex("held").with_ttl(Duration::from_secs(2)).acquire().await;
+    let held = held.expect("granted");
+    apart.0.1.store(true, Ordering::Relaxed);
+    held.failing().await;
+    apart.0.1.store(false, Ordering::Relaxed);
+    held.renewed(held.deadline()).await;
+    apart.0.1.store(true, Ordering::Relaxed);
     unreachable.mutex("key").acquire().await.expect_err("out of reach");
     let twice = locks.mutex("twice");
     let _guard = twice.acquire().await.expect("granted");

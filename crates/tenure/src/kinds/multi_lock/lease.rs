@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
+use crate::engine::RenewalFailure;
 use crate::guard::Lease;
 use crate::observe;
 use crate::runtime::{Moment, shielded};
@@ -154,6 +155,21 @@ impl MultiLease {
             lease.renewed(after).await;
         }
         self.deadline()
+    }
+
+    /// Ends when one of the leases cannot be renewed, and says why. See [`Lease::failing`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future changes nothing.
+    ///
+    /// # Examples
+    /// ```
+    /// # async fn f(both: tenure::MultiLease) {
+    /// eprintln!("{}; lost in {:?}", both.failing().await, both.remaining());
+    /// # }
+    /// ```
+    pub async fn failing(&self) -> RenewalFailure {
+        first(self.leases.iter().map(|lease| Box::pin(lease.failing()))).await
     }
 
     /// Makes every lease last at least `span` from now on. See [`Lease::extend_to`].
