@@ -3,6 +3,7 @@
 mod control;
 mod doctor;
 mod hold;
+mod log;
 mod look;
 #[cfg(feature = "mcp")]
 mod mcp;
@@ -23,6 +24,7 @@ use crate::{duration, exit, help, signals};
 pub(crate) use control::{ChangesArgs, ForceArgs, UntilFreeArgs};
 pub(crate) use doctor::{AclArgs, DoctorArgs, Feature};
 pub(crate) use hold::HoldArgs;
+pub(crate) use log::LogArgs;
 pub(crate) use look::{ListArgs, StatusArgs};
 #[cfg(feature = "mcp")]
 pub(crate) use mcp::McpArgs;
@@ -234,6 +236,8 @@ pub(crate) struct JobArgs {
     /// Tell each step
     #[arg(short, long)]
     pub(crate) verbose: bool,
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
 }
 
 #[derive(Debug, Args)]
@@ -397,6 +401,8 @@ pub(crate) struct ElectArgs {
     /// Tell each step
     #[arg(short, long)]
     pub(crate) verbose: bool,
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
     /// The key of the role
     ///
     /// 1 to 512 bytes of UTF-8 without control characters.
@@ -477,6 +483,7 @@ impl From<ElectArgs> for RunArgs {
                 report: None,
                 quiet: args.quiet,
                 verbose: args.verbose,
+                log: args.log,
             },
             shared: false,
             permits: None,

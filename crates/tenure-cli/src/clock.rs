@@ -3,7 +3,7 @@
 //! on, which is one clock for all processes of a host and goes on while the machine sleeps.
 
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::time::{
@@ -18,6 +18,23 @@ pub(crate) fn now() -> Moment {
     Moment::from_micros(
         time.tv_sec.unsigned_abs() * 1_000_000 + time.tv_nsec.unsigned_abs() / 1_000,
     )
+}
+
+/// The time of day now.
+#[allow(clippy::disallowed_methods, reason = "for people and logs; nothing is decided by it")]
+pub(crate) fn wall() -> SystemTime {
+    SystemTime::now()
+}
+
+/// A time as a log or a program reads it: RFC 3339, UTC, with milliseconds.
+pub(crate) fn timestamp(at: SystemTime) -> String {
+    humantime::format_rfc3339_millis(at).to_string()
+}
+
+/// A time of day for people: `12:00:31 UTC`.
+pub(crate) fn time_of_day(at: SystemTime) -> String {
+    let whole = humantime::format_rfc3339_seconds(at).to_string();
+    format!("{} UTC", whole.get(11..19).unwrap_or(&whole))
 }
 
 /// Blocks the thread for a short time.

@@ -7,6 +7,31 @@ use tenure::{Error, ErrorKind};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Exit(pub(crate) u8);
 
+/// A code of `tenure`'s own, and its meaning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Code {
+    pub(crate) exit: Exit,
+    /// The message line of this code begins with `tenure: WORD: `, and no other does.
+    pub(crate) word: &'static str,
+}
+
+/// Every code that `tenure` ends with by itself, but for 0 and the signals. docs/command-line.md
+/// has this table.
+pub(crate) const CODES: [Code; 12] = [
+    Code { exit: Exit::USAGE, word: "usage" },
+    Code { exit: Exit::MISMATCH, word: "mismatch" },
+    Code { exit: Exit::UNAVAILABLE, word: "unavailable" },
+    Code { exit: Exit::INTERNAL, word: "internal" },
+    Code { exit: Exit::OUTPUT, word: "output" },
+    Code { exit: Exit::BUSY, word: "busy" },
+    Code { exit: Exit::REFUSED, word: "refused" },
+    Code { exit: Exit::CONFIG, word: "config" },
+    Code { exit: Exit::LOST, word: "lost" },
+    Code { exit: Exit::MAX_HOLD, word: "max-hold" },
+    Code { exit: Exit::NOT_EXECUTABLE, word: "not executable" },
+    Code { exit: Exit::NOT_FOUND, word: "not found" },
+];
+
 impl Exit {
     pub(crate) const SUCCESS: Self = Self(0);
     /// Of `status --exit-code`: somebody holds the key.
@@ -19,11 +44,17 @@ impl Exit {
     pub(crate) const FINDINGS: Self = Self(1);
     pub(crate) const OUTPUT: Self = Self(74);
     pub(crate) const BUSY: Self = Self(75);
+    pub(crate) const REFUSED: Self = Self(77);
     pub(crate) const CONFIG: Self = Self(78);
     pub(crate) const LOST: Self = Self(79);
     pub(crate) const MAX_HOLD: Self = Self(124);
     pub(crate) const NOT_EXECUTABLE: Self = Self(126);
     pub(crate) const NOT_FOUND: Self = Self(127);
+
+    /// The beginning of the message of this code.
+    pub(crate) fn word(self) -> &'static str {
+        CODES.iter().find(|code| code.exit == self).map_or("error", |code| code.word)
+    }
 
     /// 128 + n.
     pub(crate) fn of_signal(number: i32) -> Self {
@@ -36,7 +67,7 @@ impl Exit {
             ErrorKind::Mismatch => Self::MISMATCH,
             ErrorKind::Unavailable => Self::UNAVAILABLE,
             ErrorKind::Busy => Self::BUSY,
-            ErrorKind::Refused => Self(77),
+            ErrorKind::Refused => Self::REFUSED,
             ErrorKind::Config => Self::CONFIG,
             ErrorKind::Lost => Self::LOST,
             _ => Self::INTERNAL,

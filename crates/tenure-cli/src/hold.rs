@@ -10,12 +10,15 @@ use crate::args::OnLost;
 use crate::child::Child;
 use crate::command::Environment;
 use crate::duration::show;
+use crate::exit::Exit;
 use crate::health::Health;
 use crate::job::{Job, Stop};
 use crate::link::Start;
+use crate::log;
 use crate::output;
 use crate::plan::Plan;
 use crate::process_tree::Status;
+use crate::renewals::{Lost, Renewals};
 use crate::sentry_client::{NotStarted, Silence};
 use crate::signals::{self, Signals};
 use crate::watch::{Cause, End, Event, Lease};
@@ -31,7 +34,7 @@ const LAST_PAUSE: Duration = Duration::from_millis(1_600);
 #[derive(Debug)]
 pub(crate) struct Held {
     pub(crate) end: End,
-    pub(crate) lost: Option<LostReason>,
+    pub(crate) lost: Option<Lost>,
     /// CMD's group had the terminal until then.
     pub(crate) had_terminal: bool,
     /// The signals that were passed on to CMD.
@@ -64,6 +67,7 @@ pub(crate) async fn run(
     plan: &Plan,
     env: &Environment,
     guard: &MultiLease,
+    store: &str,
     signals: &mut Signals,
     job: &Job,
     runtime: &dyn Runtime,
@@ -78,13 +82,12 @@ pub(crate) async fn run(
         grace_us: micros(plan.grace),
         signal: plan.signal.as_raw(),
         foreground: job.starts_in_foreground(),
+        log: log::format(),
     };
     let guarded = plan.on_lost == OnLost::Kill;
     let child = Child::start(&plan.cmd, env, &start, guarded).map_err(NotRun::NotStarted)?;
-    plan.output.detail(|| {
-        let deadline = guard.deadline().as_micros();
-        format!("CMD runs as process {}, deadline {deadline} µs", child.group().as_raw_nonzero())
-    });
+    plan.output
+        .detail("started", || format!("CMD runs as process {}", child.group().as_raw_nonzero()));
     let max_hold = plan.max_hold.map_or(Moment::NEVER, |span| granted + span);
     let check = plan.candidate.as_ref().and_then(|candidate| candidate.check.as_ref());
     let hold = Hold {
@@ -94,6 +97,7 @@ pub(crate) async fn run(
         runtime,
         child,
         deadline,
+        renewals: Renewals::new(plan, guard, store),
         lost: None,
         max_hold,
         overdue: Moment::NEVER,
@@ -137,6 +141,7 @@ struct Hold<'a> {
     child: Child,
     /// The last deadline that the sentry was told.
     deadline: Moment,
+    renewals: Renewals<'a>,
     lost: Option<Loss>,
     /// The end of `--max-hold`; `NEVER` once CMD was told.
     max_hold: Moment,
@@ -149,9 +154,9 @@ struct Hold<'a> {
 }
 
 /// The lock is lost.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Loss {
-    reason: LostReason,
+    lost: Lost,
     /// When we knew of it.
     known: Moment,
 }
@@ -207,6 +212,10 @@ impl Hold<'_> {
                 deadline = self.guard.renewed(self.deadline) => {
                     self.deadline = deadline;
                     self.child.extend(deadline);
+                    self.renewals.renewed(self.runtime.now());
+                }
+                () = self.renewals.failing(self.runtime), if self.lost.is_none() => {
+                    self.renewals.tell_failing(self.runtime.now());
                 }
                 () = self.runtime.sleep_until(self.max_hold), if self.max_hold != Moment::NEVER => {
                     self.max_hold = Moment::NEVER;
@@ -257,14 +266,18 @@ impl Hold<'_> {
     }
 
     fn lose(&mut self, reason: LostReason) {
-        self.lost = Some(Loss { reason, known: self.runtime.now() });
-        let key = key_at_risk(self.guard);
-        if self.plan.on_lost == OnLost::Ignore {
-            self.plan.output.notice(format!("lost {key:?}: {reason}; CMD goes on"));
-        } else {
+        let known = self.runtime.now();
+        if self.plan.on_lost == OnLost::Kill {
             self.make_end(Cause::Lost, self.guard.deadline());
-            self.plan.output.error(format!("lost {key:?}: {reason}; ending CMD"));
         }
+        let lost = Lost::of(reason, self.guard, known);
+        let (key, why) = (key_at_risk(self.guard), &lost.why);
+        if self.plan.on_lost == OnLost::Ignore {
+            self.plan.output.decline(Exit::LOST, format!("{key:?}: {why}; CMD goes on"));
+        } else {
+            self.plan.output.fail(Exit::LOST, format!("{key:?}: {why}; ending CMD"));
+        }
+        self.lost = Some(Loss { lost, known });
     }
 
     fn check_health(&mut self) {
@@ -305,10 +318,14 @@ impl Hold<'_> {
         match cause {
             Cause::MaxHold => {
                 let limit = self.plan.max_hold.map(show).unwrap_or_default();
-                output.notice(format!("--max-hold {limit} is over; ending CMD"));
+                let message = format!("--max-hold {limit} is over; ending CMD");
+                output.decline(Exit::MAX_HOLD, message);
             }
             Cause::Unhealthy => output.error("CMD is not healthy; ending CMD"),
-            Cause::SentryDied => output.error("the sentry was killed; ending CMD, unguarded now"),
+            Cause::SentryDied => {
+                let message = "the sentry was killed; ending CMD, unguarded now";
+                output.fail(Exit::INTERNAL, message);
+            }
             Cause::Deadline if self.lost.is_none() => {
                 let key = key_at_risk(self.guard);
                 output.error(format!("the lease on {key:?} was not renewed in time; ending CMD"));
@@ -326,17 +343,25 @@ impl Hold<'_> {
         }
         let by_deadline = matches!(end.cause, Some(Cause::Deadline | Cause::TenureDied));
         let in_time = end.at_us < self.deadline.as_micros() && !by_deadline;
-        let lost = match self.lost {
-            Some(Loss { reason: LostReason::Expired, known })
+        let lost = match self.lost.take() {
+            Some(Loss { lost: Lost { reason: LostReason::Expired, .. }, known })
                 if in_time && end.at_us < known.as_micros() =>
             {
                 None
             }
-            None if !in_time => Some(LostReason::Expired),
-            lost => lost.map(|loss| loss.reason),
+            None if !in_time => Some(self.lost_by_the_clock()),
+            lost => lost.map(|loss| loss.lost),
         };
         let passed_on = std::mem::take(&mut self.passed_on);
         Held { end, lost, had_terminal, passed_on }
+    }
+
+    /// The deadline has passed, and nobody was told so far.
+    fn lost_by_the_clock(&self) -> Lost {
+        let lost = Lost::of(LostReason::Expired, self.guard, self.runtime.now());
+        let (key, why) = (key_at_risk(self.guard), &lost.why);
+        self.plan.output.fail(Exit::LOST, format!("{key:?}: {why}"));
+        lost
     }
 }
 

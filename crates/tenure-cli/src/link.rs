@@ -13,6 +13,7 @@ use rustix::net::{
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::log::Format;
 use crate::watch::{Cause, Event, Lease};
 
 /// The first message to the sentry. CMD's stdin comes with it, since the sentry's own is the
@@ -24,6 +25,8 @@ pub(crate) struct Start {
     pub(crate) signal: i32,
     /// CMD's group gets the terminal.
     pub(crate) foreground: bool,
+    /// The form of the sentry's messages.
+    pub(crate) log: Format,
 }
 
 /// A later message to the sentry.

@@ -53,6 +53,7 @@ mod limits;
 mod line;
 mod link;
 mod lock;
+mod log;
 #[cfg(feature = "mcp")]
 mod mcp;
 mod nested;
@@ -64,6 +65,7 @@ mod process_tree;
 mod procs;
 mod progress;
 mod relay;
+mod renewals;
 mod report;
 mod run;
 mod sentry;
@@ -158,7 +160,7 @@ fn as_tool(words: &[OsString]) -> Exit {
             Exit::of_signal(2)
         }
         Err(refusal) => {
-            Output(Level::Quiet).error(&refusal.message);
+            Output(Level::Quiet).fail(refusal.exit, &refusal.message);
             refusal.exit
         }
     }
@@ -203,9 +205,10 @@ fn as_keeper() -> Exit {
 
 fn as_foreground_step(words: Vec<OsString>) -> Exit {
     let Err(e) = terminal::main(words.into_iter().skip(1).collect());
-    Output(Level::Quiet).error(format!("cannot run CMD: {e}"));
-    match e.kind() {
+    let exit = match e.kind() {
         std::io::ErrorKind::NotFound => Exit::NOT_FOUND,
         _ => Exit::NOT_EXECUTABLE,
-    }
+    };
+    Output(Level::Quiet).fail(exit, format!("cannot run CMD: {e}"));
+    exit
 }

@@ -12,6 +12,10 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::stdio::stderr;
 
+use crate::clock;
+use crate::exit::Exit;
+use crate::log::{self, Format, Severity};
+
 /// At most so many texts wait for a stderr that takes none. The oldest are dropped.
 const WAITING: usize = 256;
 /// Interval at which [`drain`] looks whether stderr takes anything.
@@ -37,7 +41,19 @@ pub(crate) struct Output(pub(crate) Level);
 impl Output {
     /// A failure: always told.
     pub(crate) fn error(self, message: impl AsRef<str>) {
-        QUEUE.push(Text::Line(format!("tenure: {}\n", message.as_ref())));
+        push(Severity::Error, "error", message.as_ref());
+    }
+
+    /// The failure behind an exit code: always told, with the one beginning of that code.
+    pub(crate) fn fail(self, exit: Exit, message: impl AsRef<str>) {
+        let word = exit.word();
+        push(Severity::Error, word, &format!("{word}: {}", message.as_ref()));
+    }
+
+    /// As [`Output::fail`], for an end that is no failure: told unless `-q`.
+    pub(crate) fn decline(self, exit: Exit, message: impl AsRef<str>) {
+        let word = exit.word();
+        self.notice_of(word, format!("{word}: {}", message.as_ref()));
     }
 
     /// Lines without the program's name before them.
@@ -47,16 +63,26 @@ impl Output {
 
     /// Something to know: told unless `-q`.
     pub(crate) fn notice(self, message: impl AsRef<str>) {
+        self.notice_of("notice", message);
+    }
+
+    /// As [`Output::notice`], with the name of the event for programs.
+    pub(crate) fn notice_of(self, event: &str, message: impl AsRef<str>) {
         if self.0 >= Level::Normal {
-            self.error(message);
+            push(Severity::Info, event, message.as_ref());
         }
     }
 
-    /// A step on the way: told with `-v`.
-    pub(crate) fn detail(self, message: impl FnOnce() -> String) {
-        if self.0 >= Level::Verbose {
-            self.error(message());
+    /// A step on the way, with the time of day: told with `-v`.
+    pub(crate) fn detail(self, event: &str, message: impl FnOnce() -> String) {
+        if self.0 < Level::Verbose {
+            return;
         }
+        let message = match log::format() {
+            Format::Text => format!("{}: {}", clock::time_of_day(clock::wall()), message()),
+            Format::Json => message(),
+        };
+        push(Severity::Debug, event, &message);
     }
 
     /// Replaces the line that the cursor is in. The next line comes after [`Output::clear`].
@@ -71,8 +97,13 @@ impl Output {
 
     /// Whether a line can be replaced.
     pub(crate) fn can_update(self) -> bool {
-        self.0 >= Level::Normal && std::io::stderr().is_terminal()
+        let is_text = log::format() == Format::Text;
+        self.0 >= Level::Normal && is_text && std::io::stderr().is_terminal()
     }
+}
+
+fn push(severity: Severity, event: &str, message: &str) {
+    QUEUE.push(Text::Line(log::line(severity, event, message)));
 }
 
 /// Waits until all messages are written, for a tenth of a second at most if stderr takes nothing.
@@ -174,7 +205,8 @@ impl Queue {
             let lost = std::mem::take(&mut state.lost);
             if lost > 0 {
                 drop(state);
-                write(&Text::Line(format!("tenure: {lost} lines are missing: stderr was full\n")));
+                let missing = format!("{lost} lines are missing: stderr was full");
+                write(&Text::Line(log::line(Severity::Error, "error", &missing)));
                 state = self.lock();
             } else if let Some(text) = state.waiting.pop_front() {
                 drop(state);

@@ -17,6 +17,7 @@ use crate::health::Check;
 use crate::keys::{Keys, Named};
 use crate::label;
 use crate::lock::{Lock, Part};
+use crate::log;
 use crate::nested;
 use crate::output::{Level, Output};
 use crate::procs;
@@ -78,6 +79,7 @@ impl Candidate {
 
 impl Plan {
     pub(crate) fn of(args: RunArgs) -> Result<Self, Refusal> {
+        log::set_format(args.job.log.log_format);
         let Named { keys, words, hint } = Named::of(&args)?;
         let part = part_of(&args, &keys)?;
         check_lock(&keys, part, &args)?;

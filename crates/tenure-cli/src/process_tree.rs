@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::line;
 use crate::procs::{Process, Table};
-use crate::users;
+use crate::{signals, users};
 
 /// At most so many of the processes that cannot be ended are named.
 const NAMED: usize = 8;
@@ -23,6 +23,15 @@ pub(crate) enum Status {
     Code(i32),
     /// This signal ended it.
     Signal(i32),
+}
+
+impl Display for Status {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "ended with {code}"),
+            Self::Signal(number) => write!(f, "was ended by {}", signals::name(*number)),
+        }
+    }
 }
 
 /// A change of CMD.

@@ -58,7 +58,7 @@ impl Progress {
                 self.output.update(&line);
                 self.shown.set(true);
             } else {
-                self.output.notice(line);
+                self.output.notice_of("waiting", line);
             }
             at = next(at, runtime.now(), if self.in_place { IN_PLACE } else { IN_A_LOG });
         }

@@ -5,6 +5,7 @@ mod elect;
 mod verdict;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tenure::runtime::{Moment, Runtime};
 use tenure::store::Reach;
@@ -12,10 +13,12 @@ use tenure::{LastRun, Lease, Locks};
 
 use crate::args::{ElectArgs, RunArgs};
 use crate::command::Environment;
+use crate::duration::show;
 use crate::exit::{Exit, Refusal};
 use crate::hold::{self, NotRun};
 use crate::job::Job;
 use crate::lock::{Grip, Part};
+use crate::log;
 use crate::nested;
 use crate::on_lost;
 use crate::output;
@@ -48,6 +51,8 @@ fn follow(plan: &Plan) -> Result<Termination, Refusal> {
             .map_err(|e| Refusal::config(format!("--report: cannot write {}: {e}", path.display())))
     });
     let destination = destination.transpose()?;
+    let keys = plan.keys.iter().map(|key| key.as_str().to_owned()).collect();
+    log::about(keys, plan.store.identity(), plan.label.as_str().to_owned());
     let defect = |what: &str, e: std::io::Error| Refusal {
         exit: Exit::INTERNAL,
         message: format!("{what}: {e}"),
@@ -88,7 +93,7 @@ impl Flow<'_> {
         let verdict = match wait::or_signal(opening, &mut self.signals, &self.job).await {
             Err(signal) => Verdict::interrupted(signal),
             Ok(Err(e)) => {
-                plan.output.error(e.to_string());
+                plan.output.fail(Exit::of_error(&e), e.to_string());
                 Verdict::of_error(&e)
             }
             Ok(Ok(locks)) => {
@@ -127,6 +132,8 @@ impl Flow<'_> {
         if let Some(limit) = plan.wait {
             lock = lock.with_wait(limit);
         }
+        let store = plan.store.describe(locks);
+        plan.output.detail("waiting", || format!("waiting for {} at {store}", plan.keys));
         let waited =
             wait::for_lock(plan, locks, &lock, &mut self.signals, &self.job, &*self.runtime).await;
         let granted = self.runtime.now();
@@ -136,7 +143,7 @@ impl Flow<'_> {
             // Told once the store has confirmed it.
             Waited::Busy(message) => Verdict::new(Outcome::Busy, plan.busy_exit, message),
             Waited::Failed(e) => {
-                plan.output.error(e.to_string());
+                plan.output.fail(Exit::of_error(&e), e.to_string());
                 Verdict::of_error(&e)
             }
             Waited::Skipped(last) => self.skipped(&last),
@@ -146,13 +153,13 @@ impl Flow<'_> {
                 for lease in grip.leases() {
                     if plan.candidate.is_some() {
                         let (key, term) = (lease.key().as_str(), lease.fence());
-                        plan.output.notice(format!("leads {key:?} in term {term}"));
+                        plan.output.notice_of("leads", format!("leads {key:?} in term {term}"));
                     }
-                    plan.output.detail(|| {
-                        let waited = crate::duration::show(granted.since(began));
-                        let (key, store) = (lease.key().as_str(), plan.store.describe(locks));
+                    plan.output.detail("held", || {
+                        let waited = show(granted.since(began));
+                        let key = lease.key().as_str();
                         let fence = lease.fence();
-                        format!("{key:?} is held, fence {fence}, after {waited}, at {store}")
+                        format!("{key:?} is held after {waited}, fence {fence}, at {store}")
                     });
                 }
                 self.with_lock(locks, grip, granted).await
@@ -177,26 +184,33 @@ impl Flow<'_> {
         let env = environment(plan, locks, grip.leases());
         let runtime = Arc::clone(&self.runtime);
         let lease = grip.lease();
-        let ran = hold::run(plan, &env, &lease, &mut self.signals, &self.job, &*runtime).await;
+        let store = locks.store_name();
+        let ran = hold::run(plan, &env, &lease, &store, &mut self.signals, &self.job, &*runtime);
+        let ran = ran.await;
         let (verdict, lost) = match ran {
             Ok(held) => {
                 let end = Moment::from_micros(held.end.at_us);
                 self.times.held = Some(millis(end.since(granted)));
-                (Verdict::of_cmd(plan, &held), held.lost)
+                let lost = held.lost.as_ref().map(|lost| lost.reason);
+                (Verdict::of_cmd(plan, &held), lost)
             }
             Err(NotRun::Lost(reason)) => {
                 let keys = &plan.keys;
-                plan.output.error(format!("lost {keys} before CMD was started: {reason}"));
-                (Verdict::lost(reason), Some(reason))
+                let message = format!("{keys}, before CMD was started: {reason}");
+                plan.output.fail(Exit::LOST, message);
+                (Verdict::lost(reason.to_string()), Some(reason))
             }
             Err(NotRun::Signal(signal)) => (Verdict::interrupted(signal), None),
             Err(NotRun::NotStarted(not_started)) => {
                 let verdict = Verdict::not_started(plan, &not_started);
-                verdict.reason.iter().for_each(|message| plan.output.error(message));
+                if let (Some(message), Termination::Exit(exit)) = (&verdict.reason, verdict.end) {
+                    plan.output.fail(exit, message);
+                }
                 (verdict, None)
             }
         };
         let Some(reason) = lost else {
+            self.tell_end(&verdict);
             self.release(grip, verdict.of_job()).await;
             return verdict;
         };
@@ -206,6 +220,15 @@ impl Flow<'_> {
             on_lost::run(line, reason, &env, &mut self.signals, &*runtime, plan.output).await;
         }
         verdict
+    }
+}
+
+impl Flow<'_> {
+    /// CMD has ended, and the lock is still held.
+    fn tell_end(&self, verdict: &Verdict) {
+        let Some(status) = verdict.status else { return };
+        let held = show(Duration::from_millis(self.times.held.unwrap_or_default()));
+        self.plan.output.detail("ended", || format!("CMD {status} after {held}"));
     }
 }
 

@@ -16,6 +16,7 @@ use rustix::process::{Pid, Signal};
 use crate::clock::{self, Alarm};
 use crate::command::{Cmd, Environment, OWN_NAME};
 use crate::link::{self, Inbox, Order, Report};
+use crate::log;
 use crate::output::{Level, Output};
 use crate::process_tree::Status;
 use crate::relay::{Due, Relay};
@@ -33,6 +34,7 @@ pub(crate) fn main(arguments: Vec<OsString>) -> io::Result<()> {
     let tenure = rustix::process::getppid();
     let mut link = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     let (start, stdin) = link::receive_start(&link)?;
+    log::set_format(start.log);
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
     let children = signals::shield()?;
     let cmd = Cmd::from_arguments(arguments).ok_or(io::ErrorKind::InvalidInput)?;
@@ -114,8 +116,10 @@ impl Sentry {
         let number = |pid: Pid| pid.as_raw_nonzero();
         let tenure =
             self.tenure.map_or_else(String::new, |pid| format!(" (process {})", number(pid)));
-        let keys = std::env::var("TENURE_KEY").unwrap_or_default();
-        let keys: Vec<_> = keys.lines().map(|key| format!("{key:?}")).collect();
+        let variable = |name| std::env::var(name).unwrap_or_default();
+        let keys: Vec<_> = variable("TENURE_KEY").lines().map(str::to_owned).collect();
+        log::about(keys.clone(), variable("TENURE_STORE_NAME"), String::new());
+        let keys: Vec<_> = keys.iter().map(|key| format!("{key:?}")).collect();
         let keys = keys.join(", ");
         let cmd = number(self.cmd);
         let how = match end.status {

@@ -136,7 +136,7 @@ pub(crate) async fn holder_of(
 ) -> String {
     let (key, seen) = blocked_on(locks, subject).await;
     let key = key.as_str();
-    let Ok(seen) = seen else { return format!("{} is busy", subject.keys) };
+    let Ok(seen) = seen else { return format!("others hold {}", subject.keys) };
     match (seen.holders.first(), &seen.state) {
         (Some(holder), _) if holder.kept => {
             let kept = told::kept(holder, runtime.wall_micros());
@@ -145,9 +145,9 @@ pub(crate) async fn holder_of(
         (Some(holder), _) => {
             let since = crate::duration::show(holder.since);
             let used = used(&seen);
-            format!("{key:?} is busy: held by {} for {since}{used}", holder.label)
+            format!("{key:?} is held by {} for {since}{used}", holder.label)
         }
-        (None, State::Foreign(what)) => format!("{key:?} is busy: {what}"),
-        (None, _) => format!("{} is busy", subject.keys),
+        (None, State::Foreign(what)) => format!("{key:?}: {what}"),
+        (None, _) => format!("others hold {}", subject.keys),
     }
 }

@@ -23,6 +23,8 @@ const WITHDRAWAL: Duration = Duration::from_secs(2);
 const SILENCE: Duration = Duration::from_millis(3_500);
 /// Time for a withdrawal at a store that was silent for longer: it may just answer again.
 const LAST_TRY: Duration = Duration::from_millis(500);
+/// Time for requests that are left after a loss. Nothing that they do helps the user, who waits.
+const AFTER_LOSS: Duration = Duration::from_millis(500);
 /// The shortest time for which a waiter's place in the queue outlives it.
 const PLACE_MIN: Duration = Duration::from_secs(1);
 
@@ -45,6 +47,11 @@ impl Flow<'_> {
                 self.unreleased = Some(e.to_string());
             }
             Ok(Some(e)) => self.tell_unreleased(&e.to_string()),
+            Ok(None) if self.runtime.now() < until => {
+                let (keys, held) = (&self.plan.keys, self.times.held.unwrap_or_default());
+                let held = show(Duration::from_millis(held));
+                self.plan.output.detail("released", || format!("released {keys} after {held}"));
+            }
             Ok(None) | Err(_) => {}
         }
     }
@@ -66,7 +73,7 @@ impl Flow<'_> {
             }
         }
         if let Some(message) = verdict.reason.as_ref().filter(|_| is_busy) {
-            self.plan.output.notice(message);
+            self.plan.output.decline(Exit::BUSY, message);
         }
         verdict
     }
@@ -78,6 +85,7 @@ impl Flow<'_> {
                 let waited = Duration::from_millis(self.times.waited.unwrap_or(0));
                 SILENCE.saturating_sub(waited).max(LAST_TRY)
             }
+            (None, Outcome::Lost) => AFTER_LOSS,
             (None, _) => WITHDRAWAL,
         };
         time.min(self.plan.store_timeout)
@@ -98,7 +106,7 @@ impl Flow<'_> {
                     "{busy}; since then the store has not answered; is it up, and reachable from \
                      here?"
                 );
-                output.error(&message);
+                output.fail(Exit::UNAVAILABLE, &message);
                 Verdict::failed(Exit::UNAVAILABLE, message)
             }
             _ => verdict,

@@ -115,7 +115,7 @@ mod tests {
         let killed = Verdict::ended(Status::Signal(9));
         assert!(matches!(Next::after(&killed), Next::Later(why) if why.contains("SIGKILL")));
         assert_eq!(Next::after(&Verdict { is_asked_for: true, ..ended(3) }), Next::End);
-        let lost = Verdict::lost(tenure::LostReason::Gone);
+        let lost = Verdict::lost("gone");
         assert_eq!(Next::after(&lost), Next::Again);
         let away = Verdict::failed(Exit::UNAVAILABLE, "away");
         assert_eq!(Next::after(&away), Next::Later("away".into()));

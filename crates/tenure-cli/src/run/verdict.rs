@@ -3,7 +3,7 @@
 use std::io;
 
 use rustix::process::Signal;
-use tenure::{Error, LostReason, Outcome as JobOutcome};
+use tenure::{Error, Outcome as JobOutcome};
 
 use crate::args::OnLost;
 use crate::exit::Exit;
@@ -76,8 +76,8 @@ impl Verdict {
         }
     }
 
-    pub(super) fn lost(reason: LostReason) -> Self {
-        Self::new(Outcome::Lost, Exit::LOST, reason.to_string())
+    pub(super) fn lost(why: impl Into<String>) -> Self {
+        Self::new(Outcome::Lost, Exit::LOST, why)
     }
 
     pub(super) fn not_started(plan: &Plan, not_started: &NotStarted) -> Self {
@@ -102,9 +102,9 @@ impl Verdict {
         let interrupted = status == Some(Status::Signal(Signal::INT.as_raw())) && by_itself;
         let whole_job = held.had_terminal;
         let end = if interrupted { Termination::Interrupt { whole_job } } else { ended.end };
-        let verdict = match (held.lost, held.end.cause) {
-            (Some(reason), _) => {
-                let lost = Self::lost(reason);
+        let verdict = match (&held.lost, held.end.cause) {
+            (Some(lost), _) => {
+                let lost = Self::lost(&*lost.why);
                 if plan.on_lost == OnLost::Kill { lost } else { Self { end, ..lost } }
             }
             (None, Some(Cause::MaxHold)) => {

@@ -5,6 +5,7 @@
 #[cfg(feature = "mcp")]
 mod agent;
 mod background;
+mod codes;
 mod control;
 mod elect;
 #[cfg(feature = "top")]
@@ -14,6 +15,7 @@ mod help;
 mod json;
 mod keeper;
 mod limits;
+mod log;
 mod look;
 #[cfg(feature = "mcp")]
 mod mcp;

@@ -384,8 +384,12 @@ fn a_lost_lock_may_be_ignored(home: Home) {
     let mut running = place.start(&line);
     assert_eq!(place.number_in("parent"), running.pid(), "no sentry between them");
     let blocked = place.block_store();
-    let warning = running.stderr_line();
-    assert!(warning.starts_with("tenure: lost \"k\": "), "{warning}");
+    let mut warning = running.stderr_line();
+    assert!(warning.starts_with("tenure: cannot renew \"k\" at "), "{warning}");
+    assert!(warning.contains("; the lock is lost in "), "{warning}");
+    while !warning.starts_with("tenure: lost: \"k\": ") {
+        warning = running.stderr_line();
+    }
     assert!(warning.ends_with("CMD goes on\n"), "{warning}");
     std::fs::write(place.path("go"), "").expect("a file");
     let ended = running.wait();

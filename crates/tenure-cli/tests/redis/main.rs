@@ -15,6 +15,7 @@ mod guarded;
 mod look;
 #[cfg(feature = "mcp")]
 mod mcp;
+mod renewals;
 mod replica;
 mod scenes;
 #[path = "../cli/schema.rs"]

@@ -280,11 +280,6 @@ impl LeaseState {
         self.wake_aside(failing.signal());
     }
 
-    /// A renewal was confirmed. Answers what has failed until then.
-    pub(super) fn clear_failing(&self) -> Option<RenewalFailure> {
-        self.failing.get()?.clear()
-    }
-
     /// What has failed since the last renewal that was confirmed.
     pub(crate) fn renewal_failure(&self) -> Option<RenewalFailure> {
         self.failing.get()?.get()
@@ -420,15 +415,24 @@ impl LeaseState {
     }
 
     /// A renewal that was sent at `sent` for `ttl` was confirmed, and the answer read at `now`.
-    pub(super) fn confirm(&self, sent: Moment, ttl: Duration, now: Moment) {
+    /// Answers what has failed until then.
+    pub(super) fn confirm(
+        &self,
+        sent: Moment,
+        ttl: Duration,
+        now: Moment,
+    ) -> Option<RenewalFailure> {
         if self.verdict(now).is_err() && !mutants::has!(LateRenewal) {
-            return;
+            return None;
         }
         let end = self.options.end(self.held_from);
         let deadline = timing::deadline(sent, ttl).min(end);
         self.deadline.fetch_max(deadline.as_micros(), Ordering::AcqRel);
         self.is_provisional.store(false, Ordering::Release);
+        // Before the holder hears of the renewal, and asks.
+        let failure = self.failing.get().and_then(|failing| failing.clear());
         self.wake_aside(&self.renewal);
+        failure
     }
 
     /// Ends when the deadline is later than `after`.

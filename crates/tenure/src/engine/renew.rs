@@ -14,7 +14,7 @@ use crate::types::{LostReason, Operation, Result};
 use super::Engine;
 use super::lease::LeaseState;
 use super::lease::TimerId;
-use super::renewal_failure::shown;
+use super::renewal_failure::{RenewalFailure, shown};
 use super::schedule::Timer;
 
 /// A renewal without an answer for so long counts as failing, or when half of the time is over.
@@ -103,11 +103,9 @@ fn fails(engine: &Engine, lease: &LeaseState, sent: Moment, message: &str) {
     }
 }
 
-/// A renewal was confirmed.
-fn works(engine: &Engine, lease: &LeaseState) {
-    if let Some(failure) = lease.clear_failing()
-        && engine.outage.ends()
-    {
+/// A renewal was confirmed, after `failure`.
+fn works_again(engine: &Engine, lease: &LeaseState, failure: &RenewalFailure) {
+    if engine.outage.ends() {
         let failed_for = engine.now().since(failure.since());
         observe::renewals_resumed(&*engine.runtime, &engine.name, &lease.key, failed_for);
     }
@@ -120,8 +118,9 @@ pub(super) fn answered(engine: &Engine, renewing: &Renewing, reply: &Reply) {
     match reply {
         Reply::Renewed => {
             let from = if mutants::has!(ValidityFromReply) { engine.now() } else { sent };
-            lease.confirm(from, *ttl, engine.now());
-            works(engine, lease);
+            if let Some(failure) = lease.confirm(from, *ttl, engine.now()) {
+                works_again(engine, lease, &failure);
+            }
             observe::renewed(&*engine.runtime, &lease.key, lease.fence());
             let next = lease.options.renew_every.map_or(Moment::NEVER, |every| sent + every);
             lease.renew_at(next);
@@ -180,8 +179,9 @@ pub(crate) async fn extend(engine: &Engine, lease: &LeaseState, ttl: Duration) -
         engine.failing(Operation::Renew, &lease.key).by_store(failure).with_may_hold(true)
     })?;
     if reply == Reply::Renewed {
-        lease.confirm(sent, ttl, engine.now());
-        works(engine, lease);
+        if let Some(failure) = lease.confirm(sent, ttl, engine.now()) {
+            works_again(engine, lease, &failure);
+        }
     } else {
         lease.lose(LostReason::Gone);
     }
