@@ -10,6 +10,10 @@ module completions {
     [ "kill" "ignore" ]
   }
 
+  def "nu-complete tenure run log_format" [] {
+    [ "text" "json" ]
+  }
+
   # Run CMD while this process holds KEY
   export extern "tenure run" [
     --store: string           # The store's URL; given three times: a quorum
@@ -26,6 +30,7 @@ module completions {
     --report: path            # Write the result into FILE, as JSON
     --quiet(-q)               # Tell errors only
     --verbose(-v)             # Tell each step
+    --log-format: string@"nu-complete tenure run log_format" # Messages as text or json
     --shared                  # Be one of many readers
     --permits: string         # Be one of N at a time
     --units: string           # Take K of the permits [default: 1]
@@ -45,6 +50,10 @@ module completions {
 
   def "nu-complete tenure once on_lost" [] {
     [ "kill" "ignore" ]
+  }
+
+  def "nu-complete tenure once log_format" [] {
+    [ "text" "json" ]
   }
 
   # Run CMD once per tick, on one of the hosts that try
@@ -67,11 +76,16 @@ module completions {
     --report: path            # Write the result into FILE, as JSON
     --quiet(-q)               # Tell errors only
     --verbose(-v)             # Tell each step
+    --log-format: string@"nu-complete tenure once log_format" # Messages as text or json
     --busy-exit: string       # Exit code for "busy"
     --help(-h)                # Print help (see more with '--help')
     key: string               # The key of the job
     ...cmd: string            # The command and its arguments
   ]
+
+  def "nu-complete tenure elect log_format" [] {
+    [ "text" "json" ]
+  }
 
   # Keep CMD running exactly while this host leads
   export extern "tenure elect" [
@@ -91,6 +105,7 @@ module completions {
     --label: string           # Name for others
     --quiet(-q)               # Tell errors only
     --verbose(-v)             # Tell each step
+    --log-format: string@"nu-complete tenure elect log_format" # Messages as text or json
     --help(-h)                # Print help (see more with '--help')
     key: string               # The key of the role
     ...cmd: string            # The command and its arguments

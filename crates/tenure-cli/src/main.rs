@@ -176,7 +176,10 @@ fn answer(error: &clap::Error, words: &[OsString], command: &mut clap::Command) 
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand if words.is_empty() => {
             Output(Level::Quiet).text(help::summary(command));
         }
-        _ => Output(Level::Quiet).error(wrong_use::message(error, words, command)),
+        _ => {
+            let message = wrong_use::message(error, words, command);
+            Output(Level::Quiet).fail(Exit::USAGE, message);
+        }
     }
     Exit::USAGE
 }

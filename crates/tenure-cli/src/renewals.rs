@@ -33,7 +33,7 @@ impl Lost {
     }
 }
 
-/// What was told so far.
+/// The messages so far.
 pub(crate) struct Renewals<'a> {
     plan: &'a Plan,
     guard: &'a MultiLease,

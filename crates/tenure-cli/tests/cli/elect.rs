@@ -101,7 +101,10 @@ fn a_lost_leadership_ends_cmd_and_is_campaigned_for_again() {
     until("a second term", || (terms(&place).len() == 2).then_some(()));
     assert!(!is_alive(cmd), "CMD runs on though the leadership was lost");
     let lines = [candidate.stderr_line(), candidate.stderr_line(), candidate.stderr_line()];
-    assert!(lines[1].contains("lost \"k\": ") && lines[1].ends_with("; ending CMD\n"), "{lines:?}");
+    assert!(
+        lines[1].contains("lost: \"k\": ") && lines[1].ends_with("; ending CMD\n"),
+        "{lines:?}"
+    );
     assert!(lines[2].contains("leads \"k\" in term "), "{lines:?}");
     candidate.signal(Signal::TERM);
     assert_eq!(candidate.wait().code, Some(128 + 15));

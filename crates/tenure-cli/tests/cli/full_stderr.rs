@@ -113,6 +113,6 @@ fn what_was_said_to_a_full_stderr_comes_in_order_when_it_is_read() {
     assert_eq!(running.wait().code, Some(128 + 15));
     let text = full.read();
     let place_of = |part: &str| text.find(part).unwrap_or_else(|| panic!("{part:?}: {text}"));
-    assert!(place_of("\"k\" is held, fence 1") < place_of("CMD runs as process"), "{text}");
+    assert!(place_of("\"k\" is held after ") < place_of("CMD runs as process"), "{text}");
     assert_eq!(text.matches("tenure: ").count(), text.lines().count(), "whole lines: {text}");
 }

@@ -40,7 +40,7 @@ fn a_store_that_is_silent_from_the_start_is_not_busy(home: Home) {
         let before = ["run", "--store-timeout", LONG, "-q", "--busy-exit", "0"];
         let ended = place.run(&[&before, words, &["k", "--", "echo", "ran"]].concat());
         assert_eq!((ended.code, &*ended.stdout), (Some(69), ""), "{words:?}: {ended:?}");
-        assert!(ended.stderr.starts_with("tenure: cannot "), "{words:?}: {ended:?}");
+        assert!(ended.stderr.starts_with("tenure: unavailable: cannot "), "{words:?}: {ended:?}");
     }
 }
 

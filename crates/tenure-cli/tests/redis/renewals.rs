@@ -88,14 +88,14 @@ fn is_lost_because(flavour: Flavour, fault: impl Fn(&Server), cause: &str) {
 #[test]
 fn a_server_that_dies_is_said_at_once_and_at_the_end() {
     for flavour in Flavour::ALL {
-        is_lost_because(flavour, |server| server.kill9(), "nobody listens");
+        is_lost_because(flavour, Server::kill9, "nobody listens");
     }
 }
 
 #[test]
 fn a_server_that_stops_is_said_before_cmd_is_ended_and_at_the_end() {
     for flavour in Flavour::ALL {
-        is_lost_because(flavour, |server| server.stop(), "answer");
+        is_lost_because(flavour, Server::stop, "answer");
     }
 }
 

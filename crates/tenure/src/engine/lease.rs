@@ -280,7 +280,7 @@ impl LeaseState {
         self.wake_aside(failing.signal());
     }
 
-    /// What has failed since the last renewal that was confirmed.
+    /// The failure since the last renewal that was confirmed.
     pub(crate) fn renewal_failure(&self) -> Option<RenewalFailure> {
         self.failing.get()?.get()
     }

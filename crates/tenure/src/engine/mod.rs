@@ -97,7 +97,7 @@ pub(crate) struct Engine {
     /// Where this process's heartbeats lie within their interval; random, so that processes that
     /// start together do not call together.
     phase: Duration,
-    /// What the log has of renewals that fail.
+    /// The part that the log has of renewals that fail.
     outage: Outage,
     /// Ends the tasks of this engine with it.
     gone: CancellationToken,
