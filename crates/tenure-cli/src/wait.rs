@@ -140,7 +140,7 @@ pub(crate) async fn holder_of(
     match (seen.holders.first(), &seen.state) {
         (Some(holder), _) if holder.kept => {
             let kept = told::kept(holder, runtime.wall_micros());
-            format!("{key:?} is busy: {kept} ({})", holder.label)
+            format!("{key:?}: {kept} ({})", holder.label)
         }
         (Some(holder), _) => {
             let since = crate::duration::show(holder.since);
