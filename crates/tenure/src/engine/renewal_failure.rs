@@ -123,7 +123,7 @@ mod tests {
     #[test]
     fn a_log_has_one_failure_a_minute_and_its_end_once() {
         let outage = Outage::default();
-        let at = |secs| Moment::from_micros(secs * 1_000_000);
+        let at = |secs: u64| Moment::from_micros(secs * 1_000_000);
         assert!(outage.goes_on(at(100)));
         assert!(!outage.goes_on(at(159)));
         assert!(outage.ends());
