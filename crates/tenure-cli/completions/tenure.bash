@@ -254,7 +254,7 @@ _tenure() {
             return 0
             ;;
         tenure__subcmd__elect)
-            opts="-s -q -v -h --store --store-file --store-timeout --require-network --ttl --value --check --every --fails --kill-grace --signal --on-lost-exec --owner --label --quiet --verbose --help"
+            opts="-s -q -v -h --store --store-file --store-timeout --require-network --ttl --value --check --every --fails --kill-grace --signal --on-lost-exec --owner --label --quiet --verbose --log-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -325,6 +325,10 @@ _tenure() {
                     ;;
                 --label)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
                     ;;
                 *)
@@ -590,7 +594,7 @@ _tenure() {
             return 0
             ;;
         tenure__subcmd__once)
-            opts="-s -q -v -h --every --since-last-run --retry-failed --skip-exit --store --store-file --store-timeout --require-network --ttl --max-hold --kill-grace --signal --on-lost --on-lost-exec --label --report --quiet --verbose --busy-exit --help"
+            opts="-s -q -v -h --every --since-last-run --retry-failed --skip-exit --store --store-file --store-timeout --require-network --ttl --max-hold --kill-grace --signal --on-lost --on-lost-exec --label --report --quiet --verbose --log-format --busy-exit --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -672,6 +676,10 @@ _tenure() {
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o filenames
                     fi
+                    return 0
+                    ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
                     ;;
                 --busy-exit)
@@ -801,7 +809,7 @@ _tenure() {
             return 0
             ;;
         tenure__subcmd__run)
-            opts="-s -q -v -w -n -k -h --store --store-file --store-timeout --require-network --ttl --max-hold --kill-grace --signal --on-lost --on-lost-exec --label --report --quiet --verbose --shared --permits --units --wait --try --retry --retry-delay --min-hold --owner --busy-exit --key --help"
+            opts="-s -q -v -w -n -k -h --store --store-file --store-timeout --require-network --ttl --max-hold --kill-grace --signal --on-lost --on-lost-exec --label --report --quiet --verbose --log-format --shared --permits --units --wait --try --retry --retry-delay --min-hold --owner --busy-exit --key --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -875,6 +883,10 @@ _tenure() {
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o filenames
                     fi
+                    return 0
+                    ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
                     ;;
                 --permits)

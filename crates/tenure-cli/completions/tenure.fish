@@ -58,6 +58,8 @@ ignore\t'CMD goes on, without a sentry; its code is ours'"
 complete -c tenure -n "__fish_tenure_using_subcommand run" -l on-lost-exec -d 'Line for sh, run after a loss' -r
 complete -c tenure -n "__fish_tenure_using_subcommand run" -l label -d 'Name for others' -r
 complete -c tenure -n "__fish_tenure_using_subcommand run" -l report -d 'Write the result into FILE, as JSON' -r -F
+complete -c tenure -n "__fish_tenure_using_subcommand run" -l log-format -d 'Messages as text or json' -r -f -a "text\t''
+json\t''"
 complete -c tenure -n "__fish_tenure_using_subcommand run" -l permits -d 'Be one of N at a time' -r
 complete -c tenure -n "__fish_tenure_using_subcommand run" -l units -d 'Take K of the permits [default: 1]' -r
 complete -c tenure -n "__fish_tenure_using_subcommand run" -l wait -d 'Longest wait for the lock [default: none]' -r
@@ -88,6 +90,8 @@ ignore\t'CMD goes on, without a sentry; its code is ours'"
 complete -c tenure -n "__fish_tenure_using_subcommand once" -l on-lost-exec -d 'Line for sh, run after a loss' -r
 complete -c tenure -n "__fish_tenure_using_subcommand once" -l label -d 'Name for others' -r
 complete -c tenure -n "__fish_tenure_using_subcommand once" -l report -d 'Write the result into FILE, as JSON' -r -F
+complete -c tenure -n "__fish_tenure_using_subcommand once" -l log-format -d 'Messages as text or json' -r -f -a "text\t''
+json\t''"
 complete -c tenure -n "__fish_tenure_using_subcommand once" -l busy-exit -d 'Exit code for "busy"' -r
 complete -c tenure -n "__fish_tenure_using_subcommand once" -l since-last-run -d 'Count a tick from the last run'
 complete -c tenure -n "__fish_tenure_using_subcommand once" -l retry-failed -d 'Run CMD again if the last run failed'
@@ -108,6 +112,8 @@ complete -c tenure -n "__fish_tenure_using_subcommand elect" -s s -l signal -d '
 complete -c tenure -n "__fish_tenure_using_subcommand elect" -l on-lost-exec -d 'Line for sh, run after a loss' -r
 complete -c tenure -n "__fish_tenure_using_subcommand elect" -l owner -d 'Owner value [default: a random one]' -r
 complete -c tenure -n "__fish_tenure_using_subcommand elect" -l label -d 'Name for others' -r
+complete -c tenure -n "__fish_tenure_using_subcommand elect" -l log-format -d 'Messages as text or json' -r -f -a "text\t''
+json\t''"
 complete -c tenure -n "__fish_tenure_using_subcommand elect" -l require-network -d 'Refuse a store of this host alone'
 complete -c tenure -n "__fish_tenure_using_subcommand elect" -s q -l quiet -d 'Tell errors only'
 complete -c tenure -n "__fish_tenure_using_subcommand elect" -s v -l verbose -d 'Tell each step'
