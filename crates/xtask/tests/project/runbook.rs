@@ -1,7 +1,7 @@
 //! The runbook is complete: each exit code and each message that names a fault has a heading, each
 //! heading has its parts, and a message that no longer exists has none.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use proc_macro2::{TokenStream, TokenTree};
@@ -184,6 +184,32 @@ fn the_runbook_has_each_exit_code_of_the_command() {
     assert!(codes.len() > 8, "{codes:?}");
     codes.extend(OTHER_CODES.map(str::to_owned));
     assert_eq!(BTreeSet::from_iter(marks(true)), codes, "{PAGE} and exit.rs");
+}
+
+/// The message of a code begins with its word, and so does the heading.
+#[test]
+fn headings_of_exit_codes_have_the_words_of_the_messages() {
+    let source = text("crates/tenure-cli/src/exit.rs");
+    let between = |start: &str, end: char| -> Vec<(String, String)> {
+        let found = source.match_indices(start).map(|(at, start)| &source[at + start.len()..]);
+        let pairs = found.filter_map(|rest| rest.split_once(end));
+        pairs.map(|(name, rest)| (name.to_owned(), rest.to_owned())).collect()
+    };
+    let numbers: BTreeMap<_, _> = between("pub(crate) const ", ':')
+        .into_iter()
+        .filter_map(|(name, rest)| {
+            let number = rest.strip_prefix(" Self = Self(")?.split(')').next()?;
+            Some((name, number.to_owned()))
+        })
+        .collect();
+    let codes = between("Code { exit: Exit::", ',');
+    assert!(codes.len() > 8, "{codes:?}");
+    let page = text(PAGE);
+    for (name, rest) in codes {
+        let word = rest.split('"').nth(1).expect("a word");
+        let heading = format!("### `{}`: {word}", numbers[&name]);
+        assert!(page.lines().any(|line| line == heading), "{PAGE} has no heading {heading}");
+    }
 }
 
 #[test]
