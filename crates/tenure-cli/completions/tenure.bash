@@ -516,7 +516,7 @@ _tenure() {
             return 0
             ;;
         tenure__subcmd__list)
-            opts="-h --store --store-file --store-timeout --require-network --json --help"
+            opts="-h --store --store-file --store-timeout --require-network --json --all --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -130,6 +130,7 @@ complete -c tenure -n "__fish_tenure_using_subcommand list" -l store-file -d 'Th
 complete -c tenure -n "__fish_tenure_using_subcommand list" -l store-timeout -d 'Time limit for the store' -r
 complete -c tenure -n "__fish_tenure_using_subcommand list" -l require-network -d 'Refuse a store of this host alone'
 complete -c tenure -n "__fish_tenure_using_subcommand list" -l json -d 'One JSON object per line'
+complete -c tenure -n "__fish_tenure_using_subcommand list" -l all -d 'Locks of other programs as well'
 complete -c tenure -n "__fish_tenure_using_subcommand list" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c tenure -n "__fish_tenure_using_subcommand acquire" -l store -d 'The store\'s URL; given three times: a quorum' -r -f
 complete -c tenure -n "__fish_tenure_using_subcommand acquire" -l store-file -d 'The embedded store in this file' -r -F

@@ -130,6 +130,7 @@ module completions {
     --store-timeout: string   # Time limit for the store
     --require-network         # Refuse a store of this host alone
     --json                    # One JSON object per line
+    --all                     # Locks of other programs as well
     --help(-h)                # Print help (see more with '--help')
     prefix?: string           # Only keys that begin with this text
   ]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tenure::protocol::{Inspection, State};
 use tenure::runtime::Runtime;
+use tenure::store::Access;
 use tenure::{Key, Locks};
 
 use crate::args::{ListArgs, StatusArgs, StoreArgs};
@@ -23,22 +24,25 @@ const PAGE: usize = 256;
 pub(crate) fn status(args: &StatusArgs) -> Result<Exit, Refusal> {
     let key = key_of(&args.key)?;
     let mut is_held = false;
-    let done = with_store(&args.store, async |locks, store, now| {
+    let done = with_view(&args.store, Access::Looks, async |locks, store, now| {
         let seen = locks.mutex(key.as_str()).inspect().await.map_err(failed)?;
         is_held = seen.state != State::Free;
-        let text = if args.json {
-            KeyView::of(&key, &seen).json()
-        } else {
-            format!("{}\n  at {}", view::text(&key, &seen, now()), store.describe(locks))
-        };
-        print(&text)
+        if args.json {
+            tell_of_missing(store);
+            return print(&KeyView::of(&key, &seen).json());
+        }
+        let text = view::text(&key, &seen, now());
+        let missing = store.missing().map(|missing| format!("\n  {missing}"));
+        print(&format!("{text}\n  at {}{}", store.describe(locks), missing.unwrap_or_default()))
     });
     done.map(|done| if args.exit_code && is_held { Exit::HELD } else { done })
 }
 
 /// `tenure list [PREFIX]`, page by page: a long list begins at once.
 pub(crate) fn list(args: &ListArgs) -> Result<Exit, Refusal> {
-    with_store(&args.store, async |locks, _, now| {
+    let access = if args.all { Access::LooksAtAll } else { Access::Looks };
+    with_view(&args.store, access, async |locks, store, now| {
+        tell_of_missing(store);
         let mut after: Option<Key> = None;
         loop {
             let page = locks.list(&args.prefix, after.as_ref(), PAGE).await.map_err(failed)?;
@@ -51,6 +55,13 @@ pub(crate) fn list(args: &ListArgs) -> Result<Exit, Refusal> {
             }
         }
     })
+}
+
+/// Nothing on stdout says whether a store is empty or was never there.
+fn tell_of_missing(store: &Located) {
+    if let Some(missing) = store.missing() {
+        Output(Level::Normal).notice(missing);
+    }
 }
 
 fn line(args: &ListArgs, key: &Key, seen: &Inspection, now: u64) -> String {
@@ -69,13 +80,23 @@ pub(crate) fn failed(error: tenure::Error) -> Early {
     Early::Refusal(Refusal { exit: Exit::of_error(&error), message: error.to_string() })
 }
 
+/// Opens the store, and lets `work` use it.
 pub(crate) fn with_store(
     args: &StoreArgs,
-    look: impl AsyncFnOnce(&Locks, &Located, &dyn Fn() -> u64) -> Result<(), Early>,
+    work: impl AsyncFnOnce(&Locks, &Located, &dyn Fn() -> u64) -> Result<(), Early>,
 ) -> Result<Exit, Refusal> {
-    with_opened(args, async |opened, store, runtime| {
+    with_view(args, Access::Locks, work)
+}
+
+/// Opens the store for this purpose, and lets `work` use it. For looks nothing is made.
+fn with_view(
+    args: &StoreArgs,
+    access: Access,
+    work: impl AsyncFnOnce(&Locks, &Located, &dyn Fn() -> u64) -> Result<(), Early>,
+) -> Result<Exit, Refusal> {
+    opened_for(args, access, async |opened, store, runtime| {
         let locks = opened.as_ref().map_err(|error| failed(error.clone()))?;
-        look(locks, store, &|| runtime.wall_micros()).await
+        work(locks, store, &|| runtime.wall_micros()).await
     })
 }
 
@@ -84,16 +105,25 @@ pub(crate) fn with_opened(
     args: &StoreArgs,
     look: impl AsyncFnOnce(&tenure::Result<Locks>, &Located, &dyn Runtime) -> Result<(), Early>,
 ) -> Result<Exit, Refusal> {
+    opened_for(args, Access::Locks, look)
+}
+
+fn opened_for(
+    args: &StoreArgs,
+    access: Access,
+    look: impl AsyncFnOnce(&tenure::Result<Locks>, &Located, &dyn Runtime) -> Result<(), Early>,
+) -> Result<Exit, Refusal> {
     check_store_timeout(args)?;
     let choice = Choice::of(args, |name| std::env::var_os(name))?;
     choice.warn(Output(Level::Normal), variables::names());
     output::drain();
-    let store = choice.located()?;
+    let store =
+        if access == Access::Locks { choice.located()? } else { choice.located_to_look()? };
     let defect = |e: io::Error| Refusal { exit: Exit::INTERNAL, message: e.to_string() };
     let runtime: Arc<dyn Runtime> = tenure::runtime::machine().map_err(defect)?;
     let tokio_runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
     let done = tokio_runtime.map_err(defect)?.block_on(async {
-        let opened = store.open(args.store_timeout, &*runtime).await;
+        let opened = store.open_for(access, args.store_timeout, &*runtime).await;
         let done = look(&opened, &store, &*runtime).await;
         // Nothing is held here; closing cannot leave anything behind.
         if let Ok(locks) = &opened {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tenure::runtime::Runtime;
-use tenure::store::{Reach, spelling};
+use tenure::store::{Access, Reach, spelling};
 use tenure::{DefaultStore, Error, ErrorKind, Locks, LocksOptions, Operation};
 
 use crate::args::StoreArgs;
@@ -87,6 +87,18 @@ impl Choice {
 
     /// The same choice with its file known. For the embedded store this makes its directory.
     pub(crate) fn located(self) -> Result<Located, Refusal> {
+        self.located_by(tenure::embedded_file)
+    }
+
+    /// The same for a look, which makes nothing.
+    pub(crate) fn located_to_look(self) -> Result<Located, Refusal> {
+        self.located_by(tenure::embedded_place)
+    }
+
+    fn located_by(
+        self,
+        embedded_file: fn() -> tenure::Result<PathBuf>,
+    ) -> Result<Located, Refusal> {
         let Self { place, exposed, for_all_hosts, hint } = self;
         let embedded = place == Place::Embedded;
         let file = match place {
@@ -94,7 +106,7 @@ impl Choice {
                 return Ok(Located { url, exposed, for_all_hosts, file: None, embedded, hint });
             }
             Place::File(file) => file,
-            Place::Embedded => tenure::embedded_file().map_err(|e| {
+            Place::Embedded => embedded_file().map_err(|e| {
                 let hint = hint.iter().map(|hint| format!(" ({hint})")).collect::<String>();
                 Refusal { exit: Exit::of_error(&e), message: format!("{e}{hint}") }
             })?,
@@ -127,7 +139,17 @@ impl Located {
         limit: Duration,
         runtime: &dyn Runtime,
     ) -> tenure::Result<Locks> {
-        let options = LocksOptions::default().with_store_timeout(limit);
+        self.open_for(Access::Locks, limit, runtime).await
+    }
+
+    /// Opens the store for this purpose.
+    pub(crate) async fn open_for(
+        &self,
+        access: Access,
+        limit: Duration,
+        runtime: &dyn Runtime,
+    ) -> tenure::Result<Locks> {
+        let options = LocksOptions::default().with_store_timeout(limit).with_access(access);
         tokio::select! {
             biased;
             locks = tenure::connect_with(&self.url, options) => locks,
@@ -148,6 +170,15 @@ impl Located {
         };
         let hint = self.hint.iter().map(|hint| format!("; {hint}")).collect::<String>();
         format!("{} ({reach}){hint}", locks.store_name())
+    }
+
+    /// The text about a store's file that does not exist.
+    pub(crate) fn missing(&self) -> Option<String> {
+        let file = self.file.as_ref()?;
+        let found = file.symlink_metadata();
+        let is_missing = found.is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound);
+        let file = file.display();
+        is_missing.then(|| format!("{file} does not exist, so nothing is locked there"))
     }
 
     /// Text that tells this store from others, without secrets.

@@ -17,11 +17,11 @@ use crate::engine::LocksOptions;
 use crate::locks::Locks;
 use crate::process::{Forked, of_process};
 use crate::runtime::{self, Runtime, timeout};
-use crate::store::{Answer, Memory, Store, StoreError, StoreErrorClass, spelling};
+use crate::store::{Access, Answer, Memory, Store, StoreError, StoreErrorClass, spelling};
 use crate::types::{Error, ErrorKind, Operation, Result};
 
 #[cfg(feature = "sqlite")]
-pub use embedded::embedded_file;
+pub use embedded::{embedded_file, embedded_place};
 pub use environment::DefaultStore;
 
 type Opening = Answer<'static, Arc<dyn Store>>;
@@ -47,7 +47,7 @@ pub struct StoreEntry {
     /// may.
     own_host: fn(&str) -> Option<String>,
     /// Opens the store. A caller waits this long for its answers.
-    pub(super) open: fn(&str, Arc<dyn Runtime>, Duration) -> Opening,
+    pub(super) open: fn(&str, Arc<dyn Runtime>, Duration, Access) -> Opening,
 }
 
 const STORES: &[StoreEntry] = &[
@@ -60,7 +60,7 @@ const STORES: &[StoreEntry] = &[
         reads_parameters: false,
         name: |_| "memory".into(),
         own_host: |_| Some("is the memory of one process".into()),
-        open: |url, runtime, _| {
+        open: |url, runtime, _, _| {
             let is_bare = behind_scheme(url).is_empty();
             Box::pin(async move {
                 if !is_bare {
@@ -81,13 +81,17 @@ const STORES: &[StoreEntry] = &[
         reads_parameters: false,
         name: |_| "sqlite".into(),
         own_host: |_| Some("is a file of this host".into()),
-        open: |url, runtime, limit| {
+        open: |url, runtime, limit, access| {
             let path = spelling::sqlite_path(behind_scheme(url)).map(std::path::PathBuf::from);
             Box::pin(async move {
                 let path = path.map_err(StoreError::config)?;
                 if path.as_os_str().is_empty() {
                     let message = "sqlite: needs a path, such as sqlite:/var/lib/myapp/locks.db";
                     return Err(StoreError::config(message.into()));
+                }
+                if access != Access::Locks {
+                    let store = crate::store::SqliteView::open(&path, runtime, limit).await?;
+                    return Ok(Arc::new(store) as Arc<dyn Store>);
                 }
                 let store = crate::store::Sqlite::open_within(&path, runtime, limit).await?;
                 Ok(Arc::new(store) as Arc<dyn Store>)
@@ -144,13 +148,14 @@ const STORES: &[StoreEntry] = &[
         reads_parameters: true,
         name: |_| "quorum".into(),
         own_host: |url| network::of_nodes(behind_scheme(url)),
-        open: |url, runtime, _| quorum::open(url, runtime),
+        open: |url, runtime, _, access| quorum::open(url, runtime, access),
     },
 ];
 
 #[cfg(feature = "redis")]
-fn open_redis(url: &str, runtime: Arc<dyn Runtime>, _: Duration) -> Opening {
-    let opened = crate::store::Redis::open(url, runtime);
+fn open_redis(url: &str, runtime: Arc<dyn Runtime>, _: Duration, access: Access) -> Opening {
+    let options = crate::store::RedisOptions { access, ..Default::default() };
+    let opened = crate::store::Redis::open_with(url, runtime, options);
     Box::pin(async move { Ok(Arc::new(opened.await?) as Arc<dyn Store>) })
 }
 
@@ -260,7 +265,7 @@ async fn open(url: &str, options: LocksOptions) -> Result<Locks> {
         Error::new(ErrorKind::Internal, Operation::Connect, message).with_source(Arc::new(e))
     })?;
     let limit = options.store_timeout();
-    let opened = (entry.open)(url, Arc::clone(&runtime), limit);
+    let opened = (entry.open)(url, Arc::clone(&runtime), limit, options.access());
     let store = timeout(&*runtime, runtime.now() + limit, opened).await;
     let silent = || StoreError {
         class: StoreErrorClass::Transient,

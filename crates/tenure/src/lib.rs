@@ -91,9 +91,9 @@ mod types;
 
 #[doc(hidden)]
 pub use connect::DefaultStore;
-#[cfg(feature = "sqlite")]
-pub use connect::embedded_file;
 pub use connect::{StoreEntry, connect, connect_with, stores};
+#[cfg(feature = "sqlite")]
+pub use connect::{embedded_file, embedded_place};
 pub use default::{all, default_locks, election, mutex, once, rwlock, semaphore, set_default};
 pub use engine::{LocksOptions, Renewal, RenewalFailure};
 pub use guard::{Guard, Lease, Released};

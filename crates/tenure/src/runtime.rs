@@ -162,7 +162,7 @@ pub(crate) fn shielded<T>(call: impl FnOnce() -> T) -> Option<T> {
 }
 
 /// Runs `work`, which may block, aside, and answers its value; `None` if it panicked.
-#[cfg(feature = "redis")]
+#[cfg(any(feature = "redis", feature = "sqlite"))]
 pub(crate) async fn blocking<T: Send + 'static>(
     runtime: &dyn Runtime,
     work: impl FnOnce() -> T + Send + 'static,

@@ -28,6 +28,12 @@ pub(crate) struct ListArgs {
     /// One JSON object per line
     #[arg(long)]
     pub(crate) json: bool,
+    /// Locks of other programs as well
+    ///
+    /// Lists also the strings of a server that have a ttl and that Tenure did not write: locks of
+    /// other libraries, and everything that looks like one, such as entries of a cache.
+    #[arg(long)]
+    pub(crate) all: bool,
     /// Only keys that begin with this text
     #[arg(default_value = "")]
     pub(crate) prefix: String,

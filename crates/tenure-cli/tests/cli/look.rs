@@ -1,7 +1,14 @@
 //! `status` and `list` as scripts and people use them: exit codes, and a key that is kept.
 
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+
 use crate::json::{KEY, conforms};
-use crate::place::{Home, Place, on_every_store, until};
+use crate::place::{Ended, Home, NOBODY, Place, Running, TENURE, on_every_store, until};
 
 on_every_store! {
     an_exit_code_tells_a_free_key_from_one_that_is_held
@@ -22,8 +29,9 @@ fn an_exit_code_tells_a_free_key_from_one_that_is_held(home: Home) {
     assert_eq!(place.sh(asked).stdout, "");
     assert_eq!(place.sh(&asked.replace(" k ", " other ")).stdout, "free\n");
     drop(holder);
-    let failed = code(&["--exit-code", "--store-file", "/proc/no/file", "k"]);
-    assert!(failed.is_some_and(|code| code > 1), "{failed:?}");
+    let nobody = tenure_testkit::Port::take();
+    let failed = code(&["--exit-code", "--store", &format!("redis://{}", nobody.address()), "k"]);
+    assert_eq!(failed, Some(69), "nobody listens");
 }
 
 fn a_key_that_min_hold_keeps_is_said_to_be_kept(home: Home) {
@@ -46,4 +54,103 @@ fn a_key_that_min_hold_keeps_is_said_to_be_kept(home: Home) {
     let waiting = place.run(&["run", "--wait", "1500ms", "k", "--", "true"]).stderr;
     let line = waiting.lines().find(|line| line.contains("waiting for"));
     assert!(line.is_some_and(|line| line.contains(told)), "{waiting}");
+}
+
+/// All that lies below a directory.
+fn files(directory: &Path) -> BTreeSet<String> {
+    let mut all = BTreeSet::new();
+    for entry in fs::read_dir(directory).expect("a directory") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            all.extend(files(&path));
+        }
+        all.insert(path.display().to_string());
+    }
+    all
+}
+
+#[test]
+fn a_look_makes_neither_a_file_nor_a_directory() {
+    let place = Place::new();
+    let embedded = |words: &[&str]| {
+        let mut command = place.tenure(words);
+        Running::of(command.env_remove("TENURE_STORE_FILE").env_remove("XDG_STATE_HOME")).wait()
+    };
+    let is_free = |ended: &Ended| ended.code == Some(0) && ended.stdout.starts_with("k: free");
+    // As root, the embedded store has a place outside of this directory, which may be there.
+    let seen = embedded(&["status", "--exit-code", "k"]);
+    assert!(is_free(&seen), "{seen:?}");
+    let seen = place.run(&["status", "--exit-code", "k"]);
+    assert!(is_free(&seen) && seen.stdout.contains("does not exist"), "{seen:?}");
+    let seen = place.run(&["status", "--json", "k"]);
+    assert!(seen.stderr.contains("locks.db does not exist, so nothing is locked"), "{seen:?}");
+    conforms(KEY, &serde_json::from_str(&seen.stdout).expect("JSON"));
+    let listed = place.run(&["list"]);
+    assert_eq!((listed.code, &*listed.stdout), (Some(0), ""), "{listed:?}");
+    assert!(listed.stderr.contains("does not exist"), "{listed:?}");
+    let elsewhere = place.run(&["status", "--store-file", "no/such/directory/locks.db", "k"]);
+    assert!(is_free(&elsewhere), "{elsewhere:?}");
+    assert_eq!(files(&place.path("")), BTreeSet::new());
+
+    assert_eq!(place.run(&["run", "k", "--", "true"]).code, Some(0));
+    let before = files(&place.path(""));
+    let seen = place.run(&["status", "k"]);
+    assert!(is_free(&seen) && seen.stdout.contains("last fence"), "{seen:?}");
+    assert_eq!(place.run(&["list"]).stderr, "");
+    assert_eq!(files(&place.path("")), before);
+}
+
+#[test]
+fn what_is_no_store_is_refused_by_a_look_too() {
+    let place = Place::new();
+    fs::write(place.path("locks.db"), "no database, but text of some length").expect("a file");
+    let seen = place.run(&["status", "--exit-code", "k"]);
+    assert_eq!(seen.code, Some(78), "{seen:?}");
+    fs::remove_file(place.path("locks.db")).expect("it is there");
+    std::os::unix::fs::symlink("nowhere", place.path("locks.db")).expect("a link");
+    let seen = place.run(&["status", "--exit-code", "k"]);
+    assert_eq!(seen.code, Some(78), "{seen:?}");
+    assert!(seen.stderr.contains("leads nowhere"), "{seen:?}");
+}
+
+/// A user who may read the file and its directory, and write neither.
+#[test]
+fn the_right_to_read_suffices_for_a_look() {
+    if !rustix::process::getuid().is_root() {
+        println!("SKIPPED: nobody else can look: we are not root");
+        return;
+    }
+    let place = Place::new();
+    let mode = |name: &str, mode: u32| {
+        let rights = fs::Permissions::from_mode(mode);
+        fs::set_permissions(place.path(name), rights).expect("it is ours");
+    };
+    mode("", 0o755);
+    fs::copy(TENURE, place.path("tenure")).expect("a copy");
+    let as_nobody = |words: &[&str]| {
+        let mut command: Command = place.command(place.path("tenure"));
+        Running::of(command.args(words).uid(NOBODY).gid(NOBODY)).wait()
+    };
+    let holder = place.start(&["run", "--label", "first", "k", "--", "sleep", "600"]);
+    until("it holds", || (place.status("k")["state"] == "held").then_some(()));
+    for name in ["locks.db", "locks.db-wal", "locks.db-shm"] {
+        mode(name, 0o644);
+    }
+    let seen = as_nobody(&["status", "--exit-code", "k"]);
+    assert_eq!(seen.code, Some(1), "{seen:?}");
+    assert!(seen.stdout.contains("held by first"), "{seen:?}");
+    assert!(as_nobody(&["list"]).stdout.contains("k: held"));
+    let refused = as_nobody(&["run", "other", "--", "true"]);
+    assert_eq!(refused.code, Some(77), "{refused:?}");
+    // Without anybody who uses the file, and after those who did were killed.
+    drop(holder);
+    until("it ended", || (place.status("k")["state"] == "free").then_some(()));
+    let before = files(&place.path(""));
+    let seen = as_nobody(&["status", "--exit-code", "k"]);
+    assert_eq!(seen.code, Some(0), "{seen:?}");
+    assert!(seen.stdout.contains("last fence"), "{seen:?}");
+    assert_eq!(files(&place.path("")), before);
+    mode("locks.db", 0o600);
+    let refused = as_nobody(&["status", "--exit-code", "k"]);
+    assert_eq!(refused.code, Some(77), "{refused:?}");
 }

@@ -85,3 +85,94 @@ fn a_quorum_tells_which_of_its_nodes_are_away() {
     assert!(nodes[2]["said"].as_str().is_some_and(|said| said.contains("nobody listens")));
     assert!(nodes[0]["name"].as_str().is_some_and(|name| name.starts_with("redis://")));
 }
+
+/// The rule as SAFETY.md has it.
+fn rule_of_lookers() -> String {
+    let text = include_str!("../../../../SAFETY.md");
+    let (_, rule) = text.split_once("user looker ").expect("a rule");
+    let (rule, _) = rule.split_once("```").expect("its end");
+    rule.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Takes `key` for longer than any test.
+fn hold(store: &str, key: &str) {
+    let words = ["run", "--label", "nightly", "--min-hold", "1h", key, "--", "true"];
+    let held = tenure(store, &words);
+    assert_eq!(held.status.code(), Some(0), "{held:?}");
+}
+
+#[test]
+fn a_user_with_the_rights_to_look_can_look_and_nothing_else() {
+    for flavour in Flavour::ALL {
+        let server = Server::of(flavour).with_user("looker", &rule_of_lookers()).start();
+        hold(&server.url(), "jobs:a");
+        server.command(&["HSET", "jobs:hash", "uuid:1", "1"]);
+        let url = format!("redis://looker:PASSWORD@{}", server.address());
+        let seen = tenure(&url, &["status", "--exit-code", "jobs:a"]);
+        assert_eq!(seen.status.code(), Some(1), "{seen:?}");
+        assert!(text(&seen).contains("its command has ended: granted to nightly"), "{seen:?}");
+        assert_eq!(json(&url, "jobs:hash")["foreign"]["value"], "uuid:1: 1");
+        assert_eq!(tenure(&url, &["status", "--exit-code", "jobs:b"]).status.code(), Some(0));
+        assert_eq!(text(&tenure(&url, &["list", "jobs:"])).matches(": held").count(), 1);
+        let before = server.command(&["DBSIZE"]);
+        let guarded = text(&tenure(&format!("{url}?restart_guard=5m"), &["status", "jobs:b"]));
+        assert!(guarded.contains("nothing new is granted until"), "{guarded}");
+        assert_eq!(server.command(&["DBSIZE"]), before, "a look has written");
+        let refused = tenure(&url, &["run", "--try", "jobs:b", "--", "true"]);
+        assert_eq!(refused.status.code(), Some(77), "{refused:?}");
+        let refused = tenure(&url, &["status", "other"]);
+        assert_eq!(refused.status.code(), Some(77), "{refused:?}");
+    }
+}
+
+#[test]
+fn a_missing_right_to_look_is_named() {
+    let rules = "on >PASSWORD ~* +@read +@connection";
+    let server = Server::redis().with_user("reader", rules).start();
+    let seen = tenure(&format!("redis://reader:PASSWORD@{}", server.address()), &["status", "k"]);
+    let told = String::from_utf8_lossy(&seen.stderr);
+    assert_eq!(seen.status.code(), Some(77), "{told}");
+    assert!(told.contains("needs +eval_ro") && !told.contains("PASSWORD"), "{told}");
+}
+
+#[test]
+fn a_replica_can_be_asked_and_says_that_it_is_one() {
+    for flavour in Flavour::ALL {
+        let primary = Server::of(flavour).start();
+        hold(&primary.url(), "k");
+        let replica = Server::of(flavour).with_primary(&primary).start();
+        for url in [replica.url(), format!("{}?restart_guard=5m", replica.url())] {
+            let seen = tenure(&url, &["status", "--exit-code", "k"]);
+            assert_eq!(seen.status.code(), Some(1), "{seen:?}");
+            let shown = text(&seen);
+            let told = format!("this server is a replica of {}", primary.address());
+            assert!(shown.contains(&told) && shown.contains("granted to nightly"), "{shown}");
+            let of = json(&url, "k")["replica_of"].clone();
+            assert_eq!(of, primary.address().to_string().as_str());
+            assert!(text(&tenure(&url, &["list"])).contains("k: held"));
+        }
+        let straight = json(&primary.url(), "k");
+        assert_eq!(straight["replica_of"], Value::Null);
+    }
+}
+
+#[test]
+fn a_list_of_all_has_the_strings_with_a_ttl_of_other_programs() {
+    for flavour in Flavour::ALL {
+        let server = Server::of(flavour).start();
+        hold(&server.url(), "job:ours");
+        server.command(&["SET", "job:theirs", "uuid", "PX", "600000"]);
+        server.command(&["SET", "job:settings", "no lock, since it stays"]);
+        server.command(&["SET", "other", "uuid", "PX", "600000"]);
+        let keys = |words: &[&str]| {
+            let listed = text(&tenure(&server.url(), words));
+            let key = |line: &str| {
+                let seen: Value = serde_json::from_str(line).expect("JSON");
+                seen["key"].as_str().expect("text").to_owned()
+            };
+            listed.lines().map(key).collect::<Vec<_>>()
+        };
+        assert_eq!(keys(&["list", "--json", "job:"]), ["job:ours"]);
+        assert_eq!(keys(&["list", "--json", "--all", "job:"]), ["job:ours", "job:theirs"]);
+    }
+}

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::runtime::Runtime;
-use crate::store::{Answer, Quorum, QuorumOptions, Store, StoreError};
+use crate::store::{Access, Answer, Quorum, QuorumOptions, Store, StoreError};
 
 use crate::connect::entry_of;
 
@@ -18,13 +18,17 @@ struct QuorumUrl {
 }
 
 /// Opens the quorum behind `quorum:`.
-pub(super) fn open(url: &str, runtime: Arc<dyn Runtime>) -> Answer<'static, Arc<dyn Store>> {
+pub(super) fn open(
+    url: &str,
+    runtime: Arc<dyn Runtime>,
+    access: Access,
+) -> Answer<'static, Arc<dyn Store>> {
     let read = QuorumUrl::read(url);
     Box::pin(async move {
         let QuorumUrl { nodes, options } = read?;
         let mut stores = Vec::with_capacity(nodes.len());
         for (index, node) in nodes.iter().enumerate() {
-            let opened = open_node(node, &runtime, options).await;
+            let opened = open_node(node, &runtime, options, access).await;
             stores.push(opened.map_err(|error| {
                 let message = format!("node {}: {}", index + 1, error.message);
                 StoreError { message, ..error }
@@ -39,6 +43,7 @@ async fn open_node(
     url: &str,
     runtime: &Arc<dyn Runtime>,
     options: QuorumOptions,
+    access: Access,
 ) -> Result<Arc<dyn Store>, StoreError> {
     let entry = entry_of(url)?;
     if entry.scheme == "quorum" {
@@ -56,7 +61,7 @@ async fn open_node(
         // It is not connected yet: a quorum opens while a minority of its servers is away.
         let url = guarded(url, options.max_ttl());
         let node_runtime = Arc::clone(runtime);
-        let options = crate::store::RedisOptions::default();
+        let options = crate::store::RedisOptions { access, ..Default::default() };
         // Reading certificates may block.
         let open = move || crate::store::Redis::unopened(&url, &node_runtime, &options);
         let opened = crate::runtime::blocking(&**runtime, open).await;
@@ -66,7 +71,7 @@ async fn open_node(
     #[cfg(not(feature = "redis"))]
     let _ = options;
     // `node_timeout` limits each answer of a node. Opening a node may take longer.
-    (entry.open)(url, Arc::clone(runtime), Duration::MAX).await
+    (entry.open)(url, Arc::clone(runtime), Duration::MAX, access).await
 }
 
 /// The URL with the quorum's restart guard, unless it has one.

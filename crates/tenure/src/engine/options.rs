@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::protocol::timing;
 use crate::runtime::Moment;
-use crate::store::Capabilities;
+use crate::store::{Access, Capabilities};
 use crate::types::{
     Claim, Error, ErrorKind, Key, Label, Operation, Owner, Result, TTL_MAX, TTL_MIN, Value,
 };
@@ -204,11 +204,13 @@ pub struct LocksOptions {
     /// The time limit of one store call, and of the first contact.
     pub(super) store_timeout: Duration,
     pub(super) handoffs: HandoffLimit,
+    access: Access,
 }
 
 impl Default for LocksOptions {
     fn default() -> Self {
-        Self { store_timeout: Duration::from_secs(5), handoffs: HandoffLimit::default() }
+        let (handoffs, access) = (HandoffLimit::default(), Access::default());
+        Self { store_timeout: Duration::from_secs(5), handoffs, access }
     }
 }
 
@@ -231,6 +233,18 @@ impl LocksOptions {
     pub fn with_local_handoffs(mut self, most: u32, span: Duration) -> Self {
         self.handoffs = HandoffLimit { handoffs: most, span };
         self
+    }
+
+    /// The purpose for which a store is opened. Default: locks. With [`Access::Looks`], `inspect`
+    /// and `list` make and change nothing, and rights to read suffice.
+    #[must_use]
+    pub fn with_access(mut self, access: Access) -> Self {
+        self.access = access;
+        self
+    }
+
+    pub(crate) fn access(self) -> Access {
+        self.access
     }
 
     pub(crate) fn store_timeout(self) -> Duration {

@@ -42,6 +42,8 @@ pub use sqlite::Sqlite;
 #[cfg(feature = "sqlite")]
 #[doc(hidden)]
 pub use sqlite::SqliteOptions;
+#[cfg(feature = "sqlite")]
+pub(crate) use sqlite::SqliteView;
 
 /// A store's answer, still to come.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
@@ -208,6 +210,21 @@ pub struct Capabilities {
     pub slow_grants: bool,
 }
 
+/// The purpose for which a store is opened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Access {
+    /// Locks.
+    #[default]
+    Locks,
+    /// `inspect` and `list` alone. No file or directory is made, and rights to read suffice, also a
+    /// replica of a server. Every other request is refused.
+    Looks,
+    /// As [`Access::Looks`]; and `list` shows locks of other libraries as well, where the store can
+    /// have some: on a server, strings with a ttl that Tenure did not write.
+    LooksAtAll,
+}
+
 /// How far a store's locks reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
@@ -296,6 +313,15 @@ impl StoreError {
     #[must_use]
     pub fn config(message: String) -> Self {
         Self { class: StoreErrorClass::Config, message, may_have_run: false, source: None }
+    }
+
+    /// The error for a step that a store refuses since it was opened for looks.
+    #[cfg(any(feature = "redis", feature = "sqlite"))]
+    pub(crate) fn only_looks() -> Self {
+        let message = "this store was opened to look at keys alone: connect without \
+                       `with_access` to lock";
+        let (class, message) = (StoreErrorClass::Refused, message.into());
+        Self { class, message, may_have_run: false, source: None }
     }
 
     /// The reply to a step, or a failure if it was not carried out. A renewal or release can be

@@ -108,3 +108,28 @@ async fn a_file_without_values_gets_them_and_its_programs_go_on() {
     let again = open(&path).await;
     assert_eq!(ask(&again, "key", release(&owner(1))).await.expect("done"), Reply::Released);
 }
+
+/// A look changes no file, so it cannot read the claims of one that is of an older program.
+#[tokio::test]
+async fn a_look_at_an_older_file_says_so_and_leaves_it_as_it_is() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("locks.db");
+    let store = open(&path).await;
+    let reply = ask(&store, "key", Op::Acquire(claim(&owner(1), Duration::from_secs(60)))).await;
+    assert!(matches!(reply, Ok(Reply::Granted { .. })), "{reply:?}");
+    let url = format!("sqlite:{}", path.display());
+    let look = || tenure::LocksOptions::default().with_access(tenure::store::Access::Looks);
+    let locks = tenure::connect_with(&url, look()).await.expect("it can be read");
+    assert_eq!(locks.mutex("key").inspect().await.expect("a look").holders.len(), 1);
+    let refused = locks.mutex("other").try_acquire().await.expect_err("it was opened to look");
+    assert_eq!(refused.kind(), tenure::ErrorKind::Refused);
+    let old = Connection::open(&path).expect("a connection");
+    let without = "ALTER TABLE holder DROP COLUMN value; ALTER TABLE place DROP COLUMN value";
+    old.execute_batch(without).expect("as it was once");
+    let older = tenure::connect_with(&url, look()).await.expect_err("there are claims");
+    assert_eq!(older.kind(), tenure::ErrorKind::Config);
+    assert!(older.to_string().contains("of an older Tenure"), "{older}");
+    old.execute_batch("DELETE FROM holder").expect("nobody holds");
+    let seen = locks.mutex("key").inspect().await.expect("it may be a file that is being made");
+    assert_eq!(seen.state, tenure::protocol::State::Free);
+}

@@ -116,6 +116,12 @@ pub(super) fn decode_word(answer: Value) -> Option<String> {
     }
 }
 
+/// An answer of several words; one that is missing is left out.
+pub(super) fn decode_words(answer: Value) -> Vec<String> {
+    let Value::Array(words) = answer else { return Vec::new() };
+    words.into_iter().filter_map(decode_word).collect()
+}
+
 fn decode_short(number: i64, op: &Op) -> Option<Reply> {
     match (op, u64::try_from(number).ok()?) {
         (Op::Release { .. }, 0) => Some(Reply::Released),

@@ -12,6 +12,8 @@ use super::marker::{Guarding, RestartGuard, nonsense};
 pub(super) struct Greeter {
     pub(super) guard: RestartGuard,
     pub(super) role: Role,
+    /// Whether the connection is for looks alone.
+    pub(super) looks: bool,
 }
 
 /// The purpose of a connection.
@@ -30,6 +32,8 @@ pub(super) enum Role {
 pub(super) struct Session {
     /// `None`: the restart guard is off.
     pub(super) guarding: Option<Guarding>,
+    /// The primary of a replica, for those who look at it.
+    pub(super) replica_of: Option<Box<str>>,
     /// The run of the server; empty where it was not asked.
     pub(super) run_id: String,
     /// How many replicas must acknowledge a grant.
@@ -37,6 +41,23 @@ pub(super) struct Session {
 }
 
 impl Greeter {
+    /// The beginning of a connection for looks. Facts that its user may not ask for stay unknown.
+    async fn look(&self, talk: &mut Talk<'_>) -> Result<Session, Failure> {
+        let server = match talk.ask(&Command::of(&["INFO"])).await {
+            Ok(info) => Some(decode::decode_info(&info).ok_or_else(|| nonsense("INFO"))?),
+            Err(failure) if failure.is_forbidden() => None,
+            Err(failure) => return Err(failure),
+        };
+        let of = server.as_ref().and_then(|server| server.replica_of.clone());
+        let of = of.or_else(|| talk.is_replica.then(|| "another server".into()));
+        let replica_of = of.map(Into::into);
+        let guarding = match server.filter(|_| replica_of.is_none()) {
+            Some(server) => self.guard.look(talk, server).await?,
+            None => None,
+        };
+        Ok(Session { guarding, replica_of, ..Session::default() })
+    }
+
     /// The name of the connection at the server.
     pub(super) fn name(&self) -> &'static str {
         match self.role {
@@ -54,6 +75,9 @@ impl Greet for Greeter {
         talk: &mut Talk<'_>,
         beside: Option<&Session>,
     ) -> Result<Session, Failure> {
+        if self.looks {
+            return self.look(talk).await;
+        }
         let guarding = self.guard.greet(talk, beside.map(|session| &session.guarding)).await?;
         let session = Session { guarding, ..Session::default() };
         let ack = match self.role {

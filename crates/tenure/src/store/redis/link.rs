@@ -88,6 +88,18 @@ impl Link {
         Some(watch.guarded(now))
     }
 
+    /// The facts that a look is told of the server itself: until when it grants nothing new, and
+    /// the primary of a replica.
+    pub(super) fn hindrances(&self) -> (Option<Guarded>, Option<Box<str>>) {
+        let now = self.now();
+        let told = |session: &Session| {
+            let watch = session.guarding.as_ref().map(|guarding| &guarding.watch);
+            let guarded = watch.filter(|watch| !watch.is_awake(now));
+            (guarded.map(|watch| watch.guarded(now)), session.replica_of.clone())
+        };
+        self.connection.in_session(told).unwrap_or_default()
+    }
+
     /// Runs the script. `pack` makes the command, for the session in which it is sent, from its
     /// first two words.
     pub(super) async fn eval(

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use crate::protocol::Guarded;
 use crate::runtime::{Moment, Runtime};
+use crate::store::StoreErrorClass;
 
 use super::client::{Cause, Command, Failure, Greet, Talk, other_server};
 use super::decode::{self, Told as ServerInfo};
@@ -134,6 +135,51 @@ impl RestartGuard {
     pub(super) fn off(runtime: Arc<dyn Runtime>) -> Self {
         let (span, scope) = (Duration::ZERO, Scope::Server);
         Self { span, up_for: None, clock: None, scope, runtime, last: Mutex::default() }
+    }
+
+    /// The knowledge of a server for those who only look at it. Without the right to set the
+    /// marker, it is read as it stands; `None`: that is no right of theirs either.
+    pub(super) async fn look(
+        &self,
+        talk: &mut Talk<'_>,
+        server: ServerInfo,
+    ) -> Result<Option<Guarding>, Failure> {
+        if self.span.is_zero() {
+            return Ok(None);
+        }
+        let slot = match self.scope {
+            Scope::Server => None,
+            Scope::Slot => Some(slot_of_its_own(talk).await?),
+        };
+        let marker = match self.meet(talk, &server.run_id, slot).await {
+            Err(failure) if failure.class() == StoreErrorClass::Refused => {
+                self.read(talk, &server.run_id, slot).await?
+            }
+            met => Some(met?),
+        };
+        let Some(marker) = marker else { return Ok(None) };
+        let watch = Watch::new(self, (&server.run_id, Some(marker)), self.runtime.now(), None);
+        Ok(Some(Guarding { server, watch: Arc::new(watch), slot }))
+    }
+
+    /// The marker of a server as it stands there. One of another run counts as none.
+    async fn read(
+        &self,
+        talk: &mut Talk<'_>,
+        run_id: &str,
+        slot: Option<Slot>,
+    ) -> Result<Option<Marker>, Failure> {
+        let name = slot.map_or_else(|| keys::MARKER.to_owned(), keys::marker_of);
+        let mut told = Vec::new();
+        for words in [&["MGET", &*name][..], &["TIME"]] {
+            match talk.ask(&Command::of(words)).await {
+                Ok(answer) => told.push(decode::decode_words(answer)),
+                Err(failure) if failure.is_forbidden() => return Ok(None),
+                Err(failure) => return Err(failure),
+            }
+        }
+        let known_for = known_for(run_id, &told[0], &told[1]).unwrap_or_default();
+        Ok(Some(Marker { mark: format!("{run_id} "), known_for }))
     }
 
     /// The marker of a server, which is set if there is none.
@@ -284,6 +330,16 @@ impl Told {
 /// Our clock may run faster than the server's.
 fn by_our_clock(span: Duration) -> Duration {
     span.mul_f64(1.02)
+}
+
+/// For how long a server is known, by a marker of this run of it and by its clock.
+fn known_for(run_id: &str, marker: &[String], time: &[String]) -> Option<Duration> {
+    let mut parts = marker.first()?.split(' ');
+    let is_this_run = parts.next() == Some(run_id);
+    let since: u64 = parts.nth(1)?.parse().ok()?;
+    let [seconds, micros] = time else { return None };
+    let now = seconds.parse::<u64>().ok()? * 1_000_000 + micros.parse::<u64>().ok()?;
+    is_this_run.then(|| Duration::from_micros(now.saturating_sub(since)))
 }
 
 fn run_of(mark: &str) -> &str {

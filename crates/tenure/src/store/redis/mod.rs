@@ -22,6 +22,7 @@ mod inbox;
 mod keys;
 mod link;
 mod lone;
+mod look;
 mod marker;
 mod node;
 mod rights;
@@ -46,8 +47,8 @@ use crate::runtime::{Runtime, blocking};
 use crate::types::{Key, TTL_MAX};
 
 use super::{
-    Answer, Capabilities, DataServer, Examination, Forgets, Identity, Inbox, Links, Reach, Store,
-    StoreError, StoreErrorClass,
+    Access, Answer, Capabilities, DataServer, Examination, Forgets, Identity, Inbox, Links, Reach,
+    Store, StoreError, StoreErrorClass,
 };
 use client::Command;
 use keys::Scope;
@@ -77,11 +78,19 @@ pub struct RedisOptions {
     pub clock: Option<String>,
     /// When callers wait for their answers in place.
     pub direct: Direct,
+    /// The purpose for which the store is opened.
+    pub access: Access,
 }
 
 impl Default for RedisOptions {
     fn default() -> Self {
-        Self { fence_retention: RETENTION, up_for: None, clock: None, direct: Direct::default() }
+        Self {
+            fence_retention: RETENTION,
+            up_for: None,
+            clock: None,
+            direct: Direct::default(),
+            access: Access::default(),
+        }
     }
 }
 
@@ -137,6 +146,7 @@ impl Redis {
     ) -> Result<Self, StoreError> {
         let url = StoreUrl::parse(url)?;
         let topology = Topology::new(&url, options, runtime)?;
+        let looks = options.access != Access::Locks;
         let mut capabilities = Capabilities {
             fifo: true,
             many_units: true,
@@ -146,7 +156,7 @@ impl Redis {
             composite: false,
             reach: Reach::Network,
             ttl_max: TTL_MAX,
-            slow_grants: url.ack.is_some(),
+            slow_grants: url.ack.is_some() && !looks,
         };
         if !url.restart_guard.is_zero() {
             // Leases that a server forgot must be over when it grants again.
@@ -246,7 +256,8 @@ impl Store for Redis {
         limit: usize,
     ) -> Answer<'a, Vec<(Key, Inspection)>> {
         Box::pin(async move {
-            let keys = scan::keys(&self.shared.here()?.topology, prefix, after).await?;
+            let shared = self.shared.here()?;
+            let keys = scan::keys(&shared.topology, prefix, after).await?;
             let mut page = Vec::new();
             for some in keys.chunks(LOOKS) {
                 let look = |key: &Key| Request { key: key.clone(), op: Op::Inspect };
@@ -258,6 +269,11 @@ impl Store for Redis {
                         Reply::Unknown(_) => self.inspect(key).await?,
                         _ => continue,
                     };
+                    // One that stays, and that Tenure knows nothing of, is no lock.
+                    let foreign = seen.foreign.as_deref().filter(|_| seen.fence.is_none());
+                    if foreign.is_some_and(|foreign| foreign.remaining.is_none()) {
+                        continue;
+                    }
                     if seen.state != State::Free || !seen.waiters.is_empty() {
                         page.push((key.clone(), seen));
                     }

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use crate::process::of_process;
 use crate::protocol::{Reply, Request};
 use crate::runtime::Runtime;
-use crate::store::{Links, StoreError};
+use crate::store::{Access, Links, StoreError};
 
 use super::ack::{self, Ack};
 use super::batch::{self, Batches, Carrying, Outcome, Pace};
@@ -23,6 +23,7 @@ use super::greeter::{Greeter, Role};
 use super::keys::{Scope, Template};
 use super::link::Link;
 use super::lone::{Direct, Lone};
+use super::look::{self, Look};
 use super::marker::RestartGuard;
 use super::scripts::{self, with_clock};
 use super::url::StoreUrl;
@@ -32,6 +33,9 @@ use super::{RedisOptions, decode, defect, eviction, inbox, sender};
 pub(super) struct Settings {
     pub(super) template: Template,
     pub(super) restart_guard: Duration,
+    /// Whether lists have strings of other programs, too.
+    pub(super) lists_all: bool,
+    looks: bool,
     ack: Option<Ack>,
     options: RedisOptions,
     mode: Direct,
@@ -45,12 +49,17 @@ pub(super) struct Settings {
 impl Settings {
     pub(super) fn new(url: &StoreUrl, options: &RedisOptions, runtime: &Arc<dyn Runtime>) -> Self {
         let (template, restart_guard) = (url.key_template.clone(), url.restart_guard);
-        let preface = scripts::preface(&template, options.fence_retention, restart_guard);
+        let looks = options.access != Access::Locks;
+        // A look is granted nothing, so it needs no guard in the script.
+        let in_script = if looks { Duration::ZERO } else { restart_guard };
+        let preface = scripts::preface(&template, options.fence_retention, in_script);
         let script = scripts::steps(&preface, template.scope());
         Self {
             template,
             restart_guard,
-            ack: url.ack,
+            lists_all: options.access == Access::LooksAtAll,
+            looks,
+            ack: url.ack.filter(|_| !looks),
             options: options.clone(),
             // Over TLS a caller's thread would also have to encrypt.
             mode: if url.server.tls.is_some() { Direct::Never } else { options.direct },
@@ -70,7 +79,7 @@ impl Settings {
             runtime: Arc::clone(&self.runtime),
             last: Mutex::default(),
         };
-        Greeter { guard, role }
+        Greeter { guard, role, looks: self.looks }
     }
 
     /// Whether replicas must acknowledge grants.
@@ -89,7 +98,7 @@ impl Settings {
             sender: sender(&*self.runtime),
             calls: AtomicU64::default(),
             template: self.template.clone(),
-            restart_guard: self.restart_guard,
+            restart_guard: if self.looks { Duration::ZERO } else { self.restart_guard },
         }
     }
 }
@@ -114,6 +123,8 @@ pub(super) struct Node {
     lone: Arc<Lone>,
     /// Carries calls that replicas must acknowledge, if any.
     grants: Option<Grants>,
+    /// Carries looks, if the store was opened for nothing else.
+    look: Option<Look>,
 }
 
 impl Node {
@@ -145,7 +156,8 @@ impl Node {
             Scope::Slot => Pace::Gathered,
         };
         let batches = Batches::start(runtime, pace, Box::new(carry));
-        Self { server, link, batches, carrier, direct, lone, grants }
+        let look = settings.looks.then(Look::default);
+        Self { server, link, batches, carrier, direct, lone, grants, look }
     }
 
     /// Connects, so that a wrong password, a missing right or a port that is no Redis is found.
@@ -153,7 +165,10 @@ impl Node {
         // Both travel together. A server that does not answer the second one is not blamed.
         let (ping, question) = (Command::of(&["PING"]), eviction::question());
         let (pong, memory) = tokio::join!(self.link.command(&ping), self.link.command(&question));
-        pong?;
+        // The right to it is not needed for a look.
+        if !pong.as_ref().is_err_and(|failure| self.look.is_some() && failure.is_forbidden()) {
+            pong?;
+        }
         if let Ok(memory) = memory {
             eviction::warn(&self.server.runtime, &self.server.name, &memory);
         }
@@ -165,6 +180,9 @@ impl Node {
 
     /// Carries steps there, once.
     pub(super) async fn send(&self, steps: Vec<Request>) -> Result<Outcome, StoreError> {
+        if let Some(look) = &self.look {
+            return Ok(of_process(look.carry(&self.carrier, &steps)).await?);
+        }
         let ended = || defect("the thread of the store has ended".into());
         if let Some(grants) = &self.grants
             && ack::is_for(&steps)
@@ -188,6 +206,9 @@ impl Node {
         steps: &[Request],
         is_asking: bool,
     ) -> Result<Vec<Reply>, StoreError> {
+        if self.look.is_some() && !look::are_looks(steps) {
+            return Err(StoreError::only_looks());
+        }
         let carrier = match &self.grants {
             Some(grants) if ack::is_for(steps) => grants.carrier(),
             _ => &self.carrier,

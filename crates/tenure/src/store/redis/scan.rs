@@ -3,6 +3,8 @@
 
 use std::iter;
 
+#[cfg(doc)]
+use crate::store::Access;
 use crate::store::{StoreError, StoreErrorClass};
 use crate::types::Key;
 
@@ -17,7 +19,8 @@ use super::{decode, defect};
 /// How many names one round looks at.
 const COUNT: u32 = 1000;
 
-/// All keys of ours that begin with `prefix` and come after `after`, in order.
+/// All keys of ours, and with [`Access::LooksAtAll`] all strings, that begin with `prefix` and come
+/// after `after`, in order.
 pub(super) async fn keys(
     topology: &Topology,
     prefix: &str,
@@ -40,8 +43,12 @@ pub(super) async fn keys(
             let is_wanted =
                 |name: &&String| template.key_of_lock(name).is_some_and(|k| is_meant(&k));
             let names: Vec<_> = names.iter().filter(is_wanted).collect();
-            let locks = ours(&node, template.scope(), &names).await?;
-            keys.extend(locks.iter().filter_map(|name| template.key_of_lock(name)));
+            if topology.settings().lists_all {
+                keys.extend(names.iter().filter_map(|name| template.key_of_lock(name)));
+            } else {
+                let locks = ours(&node, template.scope(), &names).await?;
+                keys.extend(locks.iter().filter_map(|name| template.key_of_lock(name)));
+            }
             if next == "0" {
                 break;
             }

@@ -24,6 +24,12 @@ pub(super) fn add(db: &mut Connection) -> Result<()> {
     tx.commit()
 }
 
+/// Whether a file has all that is added when it is opened for locks, and that a look needs.
+pub(super) fn are_complete(db: &Connection) -> Result<bool> {
+    let runs = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'run')";
+    Ok(missing(db)?.is_empty() && db.query_row(runs, [], |row| row.get(0))?)
+}
+
 fn missing(db: &Connection) -> Result<Vec<(&'static str, &'static str, &'static str)>> {
     let mut select =
         db.prepare("SELECT EXISTS (SELECT 1 FROM pragma_table_info(?1) WHERE name = ?2)")?;

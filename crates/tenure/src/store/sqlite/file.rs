@@ -4,7 +4,6 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,6 +19,7 @@ use super::error::{self, Stage};
 use super::locate::{at, locate};
 use super::lock_owner::{self, LockOwner};
 use super::mount;
+use super::reading::uri;
 use super::runs;
 use super::tombstones;
 use super::wake_dir::{self, WakeDir};
@@ -215,16 +215,7 @@ fn connect_whole(
 /// Reads whose file it is, without locks, journals or any change. The identity is written before
 /// the switch to WAL, so it is in the main file.
 fn check_untouched(path: &Path) -> Result<(), StoreError> {
-    let mut uri = String::from("file:");
-    for byte in path.as_os_str().as_bytes() {
-        match byte {
-            b'/' | b'.' | b'_' | b'-' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => {
-                uri.push(char::from(*byte));
-            }
-            _ => uri.push_str(&format!("%{byte:02x}")),
-        }
-    }
-    uri.push_str("?immutable=1");
+    let uri = uri(path, "?immutable=1");
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
         | OpenFlags::SQLITE_OPEN_URI
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -248,14 +239,14 @@ impl Drop for File {
 }
 
 /// The marks in a file's header that say whose file it is.
-struct Identity {
+pub(super) struct Identity {
     application_id: i32,
     layout: i32,
     has_tables: bool,
 }
 
 impl Identity {
-    fn read(db: &Connection) -> rusqlite::Result<Self> {
+    pub(super) fn read(db: &Connection) -> rusqlite::Result<Self> {
         let number = |name| db.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
         let application_id = number("application_id")?;
         let has_tables = application_id == APPLICATION_ID
@@ -264,7 +255,7 @@ impl Identity {
     }
 
     /// Whether the layout exists already; an error if the file is not Tenure's.
-    fn check(&self, path: &Path) -> Result<bool, StoreError> {
+    pub(super) fn check(&self, path: &Path) -> Result<bool, StoreError> {
         let file = path.display();
         let message = match (self.application_id, self.layout) {
             (0, 0) if !self.has_tables => return Ok(false),

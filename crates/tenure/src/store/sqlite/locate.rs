@@ -23,8 +23,20 @@ pub(super) fn at(path: &Path) -> String {
     format!("cannot open {}", path.display())
 }
 
-/// The absolute path behind links.
+/// The absolute path behind links, of a file that is read and written.
 pub(super) fn locate(path: &Path) -> Result<PathBuf, StoreError> {
+    locate_for(path, check_rights)
+}
+
+/// The same for a file that is only read.
+pub(super) fn locate_to_read(path: &Path) -> Result<PathBuf, StoreError> {
+    locate_for(path, check_right_to_read)
+}
+
+fn locate_for(
+    path: &Path,
+    check_rights: fn(&Path) -> Result<(), StoreError>,
+) -> Result<PathBuf, StoreError> {
     let shown = path.display();
     if !path.as_os_str().is_empty() {
         spelling::file(path).map_err(config)?;
@@ -93,16 +105,21 @@ fn check_names(file: &Path, names: u64) -> Result<(), StoreError> {
 
 /// Refuses a file that this user may not read and write, before anything is put beside it.
 fn check_rights(file: &Path) -> Result<(), StoreError> {
-    let is_denied = |access| {
-        let asked = rustix::fs::accessat(rustix::fs::CWD, file, access, AtFlags::EACCESS);
-        matches!(asked, Err(Errno::ACCESS | Errno::PERM | Errno::ROFS))
-    };
-    let message = if is_denied(Access::READ_OK) {
-        error::cannot_open(file)
-    } else if is_denied(Access::WRITE_OK) {
-        error::read_only(file)
-    } else {
-        return Ok(());
-    };
-    Err(error::plain(StoreErrorClass::Refused, message))
+    check_right_to_read(file)?;
+    if is_denied(file, Access::WRITE_OK) {
+        return Err(error::plain(StoreErrorClass::Refused, error::read_only(file)));
+    }
+    Ok(())
+}
+
+fn check_right_to_read(file: &Path) -> Result<(), StoreError> {
+    if is_denied(file, Access::READ_OK) {
+        return Err(error::plain(StoreErrorClass::Refused, error::cannot_open(file)));
+    }
+    Ok(())
+}
+
+fn is_denied(file: &Path, access: Access) -> bool {
+    let asked = rustix::fs::accessat(rustix::fs::CWD, file, access, AtFlags::EACCESS);
+    matches!(asked, Err(Errno::ACCESS | Errno::PERM | Errno::ROFS))
 }

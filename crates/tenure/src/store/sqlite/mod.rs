@@ -28,11 +28,13 @@ mod locate;
 mod lock_owner;
 mod mount;
 mod notifier;
+mod reading;
 mod rows;
 mod runs;
 mod statements;
 mod tombstones;
 mod transaction;
+mod view;
 mod wake_dir;
 mod worker;
 
@@ -57,7 +59,8 @@ use super::{
 use file::File;
 use inherited::InUse;
 use notifier::Inboxes;
-use worker::{Call, Job, List, Worker};
+pub(crate) use view::SqliteView;
+use worker::{Call, Job, List, ListCall, Worker};
 
 /// Locks in an SQLite file, shared by all processes of this host that can open it.
 ///
@@ -266,8 +269,8 @@ impl Store for Sqlite {
         limit: usize,
     ) -> Answer<'a, Vec<(Key, Inspection)>> {
         let (answer, page) = oneshot::channel();
-        let list = List { prefix: prefix.to_owned(), after: after.cloned(), limit, answer };
-        self.ask(Job::List(list), page)
+        let list = List { prefix: prefix.to_owned(), after: after.cloned(), limit };
+        self.ask(Job::List(ListCall { list, answer }), page)
     }
 
     fn inbox(&self) -> Answer<'_, Option<Inbox>> {

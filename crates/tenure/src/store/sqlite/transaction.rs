@@ -82,6 +82,38 @@ pub(super) fn list(
     page(&mut tx, list, clocks.read().now).map_err(fault)
 }
 
+/// Looks at keys by a connection of its own, which only reads.
+pub(super) fn view_keys(
+    db: &Connection,
+    keys: &[Key],
+    boot: &str,
+    now: StoreTime,
+) -> Result<Vec<(Key, Inspection)>> {
+    let mut tx = Transaction::begin(db, Kind::Read)?;
+    let now = moment(&tx, boot, now)?;
+    let mut seen = |key: &Key| Ok((key.clone(), inspect(&mut tx.statements, key, now)?));
+    keys.iter().map(&mut seen).collect()
+}
+
+/// Reads a page of keys by a connection of its own, which only reads.
+pub(super) fn view_page(
+    db: &Connection,
+    list: &List,
+    boot: &str,
+    now: StoreTime,
+) -> Result<Vec<(Key, Inspection)>> {
+    let mut tx = Transaction::begin(db, Kind::Read)?;
+    let now = moment(&tx, boot, now)?;
+    page(&mut tx, list, now)
+}
+
+/// The moment by which a file's leases are seen. Those of another boot are all over.
+fn moment(tx: &Transaction<'_>, boot: &str, now: StoreTime) -> Result<StoreTime> {
+    let is_ours: bool =
+        tx.db.query_row("SELECT boot_id = ?1 FROM meta", [boot], |row| row.get(0))?;
+    Ok(if is_ours { now } else { StoreTime::from_micros(u64::MAX) })
+}
+
 #[derive(Debug, Clone, Copy)]
 enum Kind {
     Read,

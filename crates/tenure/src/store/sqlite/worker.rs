@@ -36,7 +36,7 @@ pub(super) enum Job {
     /// Carry out steps.
     Call(Call),
     /// Show a page of keys.
-    List(List),
+    List(ListCall),
 }
 
 #[derive(Debug)]
@@ -50,6 +50,11 @@ pub(super) struct List {
     pub(super) prefix: String,
     pub(super) after: Option<Key>,
     pub(super) limit: usize,
+}
+
+#[derive(Debug)]
+pub(super) struct ListCall {
+    pub(super) list: List,
     pub(super) answer: Answer<Vec<(Key, Inspection)>>,
 }
 
@@ -118,9 +123,9 @@ impl Worker {
             if !calls.is_empty() {
                 self.carry_out(calls);
             }
-            for list in lists {
+            for ListCall { list, answer: to } in lists {
                 let page = self.list(&list);
-                answer(list.answer, page);
+                answer(to, page);
             }
             // Nobody waits for an answer now.
             if let Some(file) = &self.file {

@@ -192,6 +192,7 @@ impl Login {
         let hello = hello.map_err(|e| if password.is_some() { e.after_password() } else { e });
         let mut greeting = Greeting::read(hello?, &self.secrets);
         greeting.check(self.wanted)?;
+        talk.is_replica = greeting.role == "replica";
         if matches!(self.wanted, Wanted::Primary | Wanted::ClusterPrimary) {
             if greeting.role.is_empty() {
                 greeting.role = role_in(&talk.ask(&Command::of(&["ROLE"])).await?);
@@ -235,11 +236,14 @@ pub(crate) struct Talk<'a> {
     first: Vec<u8>,
     is_tls: bool,
     secrets: &'a Secrets,
+    /// Whether the server has said that it is a replica.
+    pub(crate) is_replica: bool,
 }
 
 impl<'a> Talk<'a> {
     pub(crate) fn new(stream: Box<dyn ByteStream>, is_tls: bool, secrets: &'a Secrets) -> Self {
-        Self { stream, reader: Reader::default(), first: Vec::new(), is_tls, secrets }
+        let (reader, first) = (Reader::default(), Vec::new());
+        Self { stream, reader, first, is_tls, secrets, is_replica: false }
     }
 
     /// The stream, and the reader of what the server has said so far.

@@ -41,7 +41,7 @@ pub(super) fn carrier_at(url: &str) -> Carrier {
     let script = Script { source: fast.into(), ..Script::new("steps", "") };
     let server = server(url);
     let guard = RestartGuard::off(Arc::clone(&server.runtime));
-    let greeter = Greeter { guard, role: Role::All };
+    let greeter = Greeter { guard, role: Role::All, looks: false };
     Carrier::new(
         Arc::new(Link::new(&server, greeter, watch::Sender::default())),
         Arc::new(script),
