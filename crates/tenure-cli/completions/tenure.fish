@@ -74,6 +74,7 @@ complete -c tenure -n "__fish_tenure_using_subcommand run" -l require-network -d
 complete -c tenure -n "__fish_tenure_using_subcommand run" -s q -l quiet -d 'Tell errors only'
 complete -c tenure -n "__fish_tenure_using_subcommand run" -s v -l verbose -d 'Tell each step'
 complete -c tenure -n "__fish_tenure_using_subcommand run" -l shared -d 'Be one of many readers'
+complete -c tenure -n "__fish_tenure_using_subcommand run" -l steal -d 'Take KEY from its holder, ahead of the line'
 complete -c tenure -n "__fish_tenure_using_subcommand run" -s n -l try -d 'Do not wait at all, as flock -n'
 complete -c tenure -n "__fish_tenure_using_subcommand run" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c tenure -n "__fish_tenure_using_subcommand once" -l every -d 'Length of a tick' -r

@@ -34,6 +34,7 @@ module completions {
     --shared                  # Be one of many readers
     --permits: string         # Be one of N at a time
     --units: string           # Take K of the permits [default: 1]
+    --steal                   # Take KEY from its holder, ahead of the line
     --wait: string            # Longest wait for the lock [default: none]
     -w: string                # --wait by a number of seconds, as flock -w
     --try(-n)                 # Do not wait at all, as flock -n

@@ -259,6 +259,13 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "K", requires = "permits")]
     #[arg(value_parser = value_parser!(u32).range(1..=PERMITS_MAX))]
     pub(crate) units: Option<u32>,
+    /// Take KEY from its holder, ahead of the line
+    ///
+    /// Says who held KEY. The old holder learns of the loss at its next renewal, and may go on with
+    /// its work until then.
+    #[arg(long, conflicts_with_all = ["shared", "permits"])]
+    #[arg(conflicts_with_all = ["wait", "wait_seconds", "try_once", "retry"])]
+    pub(crate) steal: bool,
     /// Longest wait for the lock [default: none]
     ///
     /// Without it, and without --try and --retry, the wait has no limit.
@@ -451,6 +458,7 @@ impl From<OnceArgs> for RunArgs {
             shared: false,
             permits: None,
             units: None,
+            steal: false,
             wait: None,
             wait_seconds: None,
             try_once: true,
@@ -488,6 +496,7 @@ impl From<ElectArgs> for RunArgs {
             shared: false,
             permits: None,
             units: None,
+            steal: false,
             wait: None,
             wait_seconds: None,
             try_once: false,

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use tenure::protocol::Inspection;
 use tenure::{
-    Begun, Election, Guard, LastRun, Lease, Locks, MultiGuard, MultiLease, MultiLock, Once,
+    Begun, Election, Guard, LastRun, Lease, Locks, MultiGuard, MultiLease, MultiLock, Mutex, Once,
     OnceGuard, Outcome, Result, RwLock, Semaphore,
 };
 
@@ -14,6 +15,8 @@ use crate::keys::Keys;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Part {
     Whole,
+    /// Whole, whoever holds it.
+    Stolen,
     /// As one of many readers.
     Shared,
     /// So many units of a limit.
@@ -28,6 +31,7 @@ pub(crate) enum Part {
 #[derive(Debug)]
 pub(crate) enum Lock {
     Whole(MultiLock),
+    Stolen(Mutex),
     Shared(RwLock),
     Permits(Semaphore, u32),
     Once(Once),
@@ -46,6 +50,8 @@ pub(crate) enum Grip {
 #[derive(Debug)]
 pub(crate) enum Answer {
     Held(Grip),
+    /// It was taken from the holders that were seen just before.
+    Stolen(Grip, Box<Inspection>),
     Busy,
     /// No run is due.
     Skipped(LastRun),
@@ -87,6 +93,7 @@ macro_rules! options {
         $(pub(crate) fn $name(self, $option: $type) -> Self {
             match self {
                 Self::Whole(lock) => Self::Whole(lock.$name($option)),
+                Self::Stolen(lock) => Self::Stolen(lock.$name($option)),
                 Self::Shared(lock) => Self::Shared(lock.$name($option)),
                 Self::Permits(lock, units) => Self::Permits(lock.$name($option), units),
                 Self::Once(once) => options!(once, $name($option)),
@@ -104,6 +111,8 @@ impl Lock {
         match (part, locks) {
             (Part::Whole, Some(locks)) => Self::Whole(locks.all(keys.iter())),
             (Part::Whole, None) => Self::Whole(tenure::all(keys.iter())),
+            (Part::Stolen, Some(locks)) => Self::Stolen(locks.mutex(key)),
+            (Part::Stolen, None) => Self::Stolen(tenure::mutex(key)),
             (Part::Shared, Some(locks)) => Self::Shared(locks.rwlock(key)),
             (Part::Shared, None) => Self::Shared(tenure::rwlock(key)),
             (Part::Permits { units, limit }, Some(locks)) => {
@@ -129,6 +138,7 @@ impl Lock {
     pub(crate) fn validate(&self) -> Result<()> {
         match self {
             Self::Whole(lock) => lock.validate(),
+            Self::Stolen(lock) => lock.validate(),
             Self::Shared(lock) => lock.validate(),
             Self::Permits(lock, _) => lock.validate(),
             Self::Once(once) => once.validate(),
@@ -140,6 +150,7 @@ impl Lock {
     pub(crate) async fn acquire(&self) -> Result<Answer> {
         let guard = match self {
             Self::Whole(lock) => lock.acquire().await?,
+            Self::Stolen(lock) => return Answer::of_theft(lock).await,
             Self::Shared(lock) => lock.read().await?.into(),
             Self::Permits(lock, units) => lock.acquire_many(*units).await?.into(),
             Self::Once(once) => return Answer::of_job(once).await,
@@ -151,6 +162,7 @@ impl Lock {
     pub(crate) async fn try_acquire(&self) -> Result<Answer> {
         let guard = match self {
             Self::Whole(lock) => lock.try_acquire().await?,
+            Self::Stolen(lock) => return Answer::of_theft(lock).await,
             Self::Shared(lock) => lock.try_read().await?.map(MultiGuard::from),
             Self::Permits(lock, units) => {
                 lock.try_acquire_many(*units).await?.map(MultiGuard::from)
@@ -165,6 +177,12 @@ impl Lock {
 }
 
 impl Answer {
+    async fn of_theft(mutex: &Mutex) -> Result<Self> {
+        let seen = mutex.inspect().await?;
+        let guard = mutex.steal().await?;
+        Ok(Self::Stolen(Grip::Locks(guard.into()), Box::new(seen)))
+    }
+
     async fn of_job(once: &Once) -> Result<Self> {
         Ok(match once.begin().await? {
             Begun::Ours(guard) => Self::Held(Grip::Once(guard)),

@@ -188,12 +188,17 @@ fn part_of(args: &RunArgs, keys: &Keys) -> Result<Part, Refusal> {
         if many == 1 {
             return Ok(part);
         }
-        Err(Refusal::usage(format!(
-            "{option} is for one KEY, and {many} are given: several keys are held as mutexes"
-        )))
+        let why = match part {
+            Part::Stolen => "several are never taken by force together",
+            _ => "several keys are held as mutexes",
+        };
+        Err(Refusal::usage(format!("{option} is for one KEY, and {many} are given: {why}")))
     };
     if let Some(rule) = args.once {
         return Ok(Part::Once(rule));
+    }
+    if args.steal {
+        return one_key("--steal", Part::Stolen);
     }
     let Some(limit) = args.permits else {
         return if args.shared { one_key("--shared", Part::Shared) } else { Ok(Part::Whole) };
@@ -238,6 +243,7 @@ pub(crate) fn held_with(keys: &Keys, part: Part, store: &str) -> Result<OsString
 fn nested(key: &Key, part: Part) -> String {
     let end = match part {
         Part::Whole => "waiting would never end",
+        Part::Stolen => "without the key it would be ended, and this one with it",
         Part::Shared => "if another waited to write, waiting would never end",
         Part::Permits { .. } => {
             "if all permits were held by such commands, waiting would never end"

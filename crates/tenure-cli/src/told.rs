@@ -1,12 +1,17 @@
 //! Parts of the text about a key: until when it is kept, a value of somebody else, the nodes of a
 //! quorum. It asks nobody.
 
-use tenure::protocol::{ForeignView, HolderView, Inspection, NodeView};
+use std::time::Duration;
+
+use tenure::Key;
+use tenure::protocol::{ForeignView, HolderView, Inspection, NodeView, State};
 
 use crate::duration::show;
 
 /// The most characters of a value in the text for people.
 const SHOWN_MAX: usize = 100;
+/// At most so many of the holders that have lost a key are named.
+const HOLDERS_MAX: usize = 8;
 
 /// A holder that has released its key, which stays taken for the rest of its `--min-hold`. `now` is
 /// the wall clock in microseconds.
@@ -16,6 +21,39 @@ pub(crate) fn kept(holder: &HolderView, now: u64) -> String {
     let end = now.saturating_add(left).div_ceil(1_000_000) % 86_400;
     let (hours, minutes, seconds) = (end / 3_600, end / 60 % 60, end % 60);
     format!("kept until {hours:02}:{minutes:02}:{seconds:02} UTC, its command has ended")
+}
+
+/// That a key was taken by force from those who were seen to hold it; `None` if nobody did. `now`
+/// is the wall clock in microseconds.
+pub(crate) fn stolen(key: &Key, seen: &Inspection, now: u64) -> Option<String> {
+    let key = key.as_str();
+    if let [HolderView { kept: true, .. }] = &*seen.holders {
+        let kept = self::kept(&seen.holders[0], now);
+        return Some(format!("{key:?} is taken ahead of time: {kept} ({})", seen.holders[0].label));
+    }
+    if let State::Foreign(_) = &seen.state {
+        let value = seen.foreign.as_ref().and_then(|foreign| foreign.value.as_deref());
+        let value = value.map(|value| format!(" (value {})", shown(value))).unwrap_or_default();
+        return Some(format!(
+            "{key:?} is taken from another library{value}; its holder may not learn of it"
+        ));
+    }
+    let one = |holder: &HolderView| {
+        let since = show(Duration::from_secs(holder.since.as_secs()));
+        format!("{}, which held it for {since} (fence {})", holder.label, holder.fence)
+    };
+    let named: Vec<_> = seen.holders.iter().take(HOLDERS_MAX).map(one).collect();
+    let more = match seen.holders.len().saturating_sub(HOLDERS_MAX) {
+        0 => String::new(),
+        more => format!("; and from {more} more"),
+    };
+    let learns = if seen.holders.len() == 1 {
+        "it learns of it at its next renewal"
+    } else {
+        "they learn of it at their next renewals"
+    };
+    let from = named.join("; from ");
+    (!named.is_empty()).then(|| format!("{key:?} is taken from {from}{more}; {learns}"))
 }
 
 /// The beginning of a text, without what could change the terminal of a reader.

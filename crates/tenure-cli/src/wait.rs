@@ -60,6 +60,13 @@ pub(crate) async fn for_lock(
         };
         match answer {
             Ok(Answer::Held(grip)) => Waited::Held(grip),
+            Ok(Answer::Stolen(grip, seen)) => {
+                let key = plan.keys.first();
+                if let Some(told) = told::stolen(key, &seen, runtime.wall_micros()) {
+                    plan.output.notice_of("stolen", told);
+                }
+                Waited::Held(grip)
+            }
             Ok(Answer::Busy) => Waited::Busy(holder_of(locks, subject, runtime).await),
             Ok(Answer::Skipped(last)) => Waited::Skipped(last),
             Err(e) if e.kind() == ErrorKind::Busy => {

@@ -37,6 +37,7 @@ mod sentry;
 mod several_keys;
 mod shared;
 mod silent;
+mod steal;
 mod terminal;
 mod ticket;
 #[cfg(feature = "top")]

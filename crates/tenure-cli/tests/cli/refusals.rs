@@ -67,6 +67,24 @@ fn options_that_exclude_each_other() {
 }
 
 #[test]
+fn a_theft_is_of_one_whole_key_and_waits_for_nobody() {
+    refused(&[
+        (&["run", "--steal", "--shared", "k", "echo"], &["--steal", "--shared"]),
+        (&["run", "--steal", "--permits", "3", "k", "echo"], &["--steal", "--permits"]),
+        (&["run", "--steal", "--try", "k", "echo"], &["--steal", "--try"]),
+        (&["run", "--steal", "--wait", "1s", "k", "echo"], &["--steal", "--wait"]),
+        (&["run", "--steal", "-w", "1", "k", "echo"], &["--steal", "-w <SECONDS>"]),
+        (&["run", "--steal", "--retry", "3", "k", "echo"], &["--steal", "--retry"]),
+        (
+            &["run", "--steal", "-k", "a", "-k", "b", "--", "echo"],
+            &["--steal is for one KEY, and 2 are given: several are"],
+        ),
+        (&["once", "--every", "1h", "--steal", "k", "--", "echo"], &["--steal"]),
+        (&["elect", "--steal", "k", "--", "echo"], &["--steal", "elect"]),
+    ]);
+}
+
+#[test]
 fn permits_that_are_never_free() {
     refused(&[
         (&["run", "--units", "2", "k", "echo"], &["--permits <N>"]),

@@ -49,8 +49,32 @@ fn what_is_kept_under_the_name_is_called_by_its_name() {
                 assert!(text.contains(called), "{called}, {patience:?}: {text}");
                 assert!(!text.contains("not Tenure for"), "since when is not known: {text}");
             }
+            if code == 65 {
+                let refused = tenure(&server, &["run", "--steal", "k", "--", "true"]);
+                let text = String::from_utf8_lossy(&refused.stderr);
+                assert_eq!(refused.status.code(), Some(code), "{called}: {refused:?}");
+                assert!(text.contains(called), "{called}, stolen: {text}");
+            }
             assert_eq!(server.command(&["DUMP", "k"]), before, "{called}: it was touched");
         }
+    }
+}
+
+#[test]
+fn a_lock_of_another_library_is_taken_by_force_alone_and_that_is_said() {
+    for flavour in Flavour::ALL {
+        let server = Server::of(flavour).start();
+        server.command(&["SET", "k", "uuid\u{1b}[2J", "PX", "600000"]);
+        let script = "\"$0\" status --json k";
+        let words = ["run", "--steal", "k", "--", "sh", "-c", script, env!("CARGO_BIN_EXE_tenure")];
+        let stolen = tenure(&server, &words);
+        assert_eq!(stolen.status.code(), Some(0), "{stolen:?}");
+        let text = String::from_utf8_lossy(&stolen.stdout);
+        assert!(text.contains(r#""state":"held""#), "{text}");
+        let told = String::from_utf8_lossy(&stolen.stderr);
+        let said =
+            r#"tenure: "k" is taken from another library (value "uuid\u{1b}[2J"); its holder"#;
+        assert!(told.starts_with(said), "{told}");
     }
 }
 
