@@ -100,7 +100,9 @@ Environment of CMD:
   TENURE_REQUIRE_NETWORK
                      1, if this run has refused stores of one host
 Environment of the --on-lost-exec line: the same, and
-  TENURE_LOST_REASON expired, gone, max-hold or closed";
+  TENURE_LOST_REASON expired, gone, max-hold or closed
+Printed by tenure hold --shell, with TENURE_KEY and TENURE_FENCE:
+  TENURE_KEEPER      the process that holds the key: end it to give KEY back";
 
 const SIGNALS: &str = r#"Signals:
   INT, TERM, HUP, QUIT, USR1 and USR2 to tenure are passed on to CMD's process
