@@ -8,6 +8,7 @@ mod acl;
 #[cfg(feature = "mcp")]
 #[path = "../cli/agent.rs"]
 mod agent;
+mod canary;
 mod doctor;
 mod faults;
 mod foreign;
