@@ -28,6 +28,7 @@ module completions {
     --on-lost-exec: string    # Line for sh, run after a loss
     --label: string           # Name for others
     --report: path            # Write the result into FILE, as JSON
+    --report-append: path     # Add the result to FILE, as one line of JSON
     --quiet(-q)               # Tell errors only
     --verbose(-v)             # Tell each step
     --log-format: string@"nu-complete tenure run log_format" # Messages as text or json
@@ -75,6 +76,7 @@ module completions {
     --on-lost-exec: string    # Line for sh, run after a loss
     --label: string           # Name for others
     --report: path            # Write the result into FILE, as JSON
+    --report-append: path     # Add the result to FILE, as one line of JSON
     --quiet(-q)               # Tell errors only
     --verbose(-v)             # Tell each step
     --log-format: string@"nu-complete tenure once log_format" # Messages as text or json

@@ -230,6 +230,12 @@ pub(crate) struct JobArgs {
     /// /dev/fd/N) and stdout (-) the line is added.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) report: Option<PathBuf>,
+    /// Add the result to FILE, as one line of JSON
+    ///
+    /// The lines that are there stay. Else as --report.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(conflicts_with = "report")]
+    pub(crate) report_append: Option<PathBuf>,
     /// Tell errors only
     #[arg(short, long, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
@@ -489,6 +495,7 @@ impl From<ElectArgs> for RunArgs {
                 on_lost_exec: args.on_lost_exec,
                 label: args.label,
                 report: None,
+                report_append: None,
                 quiet: args.quiet,
                 verbose: args.verbose,
                 log: args.log,

@@ -68,3 +68,18 @@ pub(crate) async fn run(
         output.error(format!("--on-lost-exec: exit code {code}"));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_are_those_of_the_help() {
+        let topic = crate::topics::Topic::named("environment").expect("a topic").text();
+        let line = topic.lines().find(|line| line.contains("TENURE_LOST_REASON")).expect("a line");
+        let all = [LostReason::Expired, LostReason::Gone, LostReason::MaxHold, LostReason::Closed];
+        for reason in all {
+            assert!(line.contains(word(reason)), "{reason:?}: {line}");
+        }
+    }
+}

@@ -3,7 +3,6 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -21,6 +20,7 @@ use crate::log;
 use crate::nested;
 use crate::output::{Level, Output};
 use crate::procs;
+use crate::report::ReportTo;
 use crate::store::{Choice, Located};
 use crate::variables;
 use crate::wait::Subject;
@@ -51,7 +51,7 @@ pub(crate) struct Plan {
     pub(crate) owner: Option<String>,
     pub(crate) label: Label,
     pub(crate) busy_exit: Exit,
-    pub(crate) report: Option<PathBuf>,
+    pub(crate) report: Option<ReportTo>,
     pub(crate) output: Output,
     /// The keys that this run and those around it hold, for CMD.
     pub(crate) held: OsString,
@@ -127,7 +127,7 @@ impl Plan {
             on_lost_exec: job.on_lost_exec,
             owner: args.owner,
             busy_exit: Exit(args.busy_exit),
-            report: job.report,
+            report: ReportTo::of(job.report, job.report_append),
             held,
             candidate: None,
         })

@@ -4,11 +4,33 @@
 mod destination;
 mod symlink;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Serialize;
 
 pub(crate) use destination::Destination;
+
+/// The file that a run's report goes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ReportTo {
+    pub(crate) path: PathBuf,
+    /// The line is added to those that are there.
+    pub(crate) is_added: bool,
+}
+
+impl ReportTo {
+    /// What `--report` or `--report-append` names.
+    pub(crate) fn of(replaced: Option<PathBuf>, added: Option<PathBuf>) -> Option<Self> {
+        let is_added = added.is_some();
+        Some(Self { path: added.or(replaced)?, is_added })
+    }
+
+    /// The option, for messages.
+    pub(crate) fn option(&self) -> &'static str {
+        if self.is_added { "--report-append" } else { "--report" }
+    }
+}
 
 /// How a run went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -50,6 +72,14 @@ pub(crate) struct Report {
     pub(crate) keys: Vec<String>,
     /// Their fences in the same order, of which `fence` is the first.
     pub(crate) fences: Option<Vec<u64>>,
+    /// When the run began and ended.
+    pub(crate) begin: String,
+    pub(crate) end: String,
+    pub(crate) host: String,
+    /// The store's name, without secrets; null if it did not open.
+    pub(crate) store: Option<String>,
+    /// The holder's name for others.
+    pub(crate) label: String,
 }
 
 /// Whole milliseconds.

@@ -42,13 +42,14 @@ pub(crate) fn elect(args: ElectArgs) -> Result<Termination, Refusal> {
 }
 
 fn follow(plan: &Plan) -> Result<Termination, Refusal> {
-    let destination = plan.report.as_deref().map(|path| {
+    let destination = plan.report.as_ref().map(|to| {
+        let (path, option) = (&to.path, to.option());
         if plan.store.is_made_of(path) {
-            let message = format!("--report: {} belongs to the store of the lock", path.display());
+            let message = format!("{option}: {} belongs to the store of the lock", path.display());
             return Err(Refusal::usage(message));
         }
-        Destination::open(path)
-            .map_err(|e| Refusal::config(format!("--report: cannot write {}: {e}", path.display())))
+        Destination::open(to)
+            .map_err(|e| Refusal::config(format!("{option}: cannot write {}: {e}", path.display())))
     });
     let destination = destination.transpose()?;
     let keys = plan.keys.iter().map(|key| key.as_str().to_owned()).collect();
@@ -66,7 +67,7 @@ fn follow(plan: &Plan) -> Result<Termination, Refusal> {
         rustix::process::set_child_subreaper(own)
             .map_err(|e| defect("cannot become a subreaper", e.into()))?;
         let job = Job::new(signals.no_jobs());
-        let (times, release_until, unreleased) = Default::default();
+        let (times, release_until, unreleased) = (Times::now(), None, None);
         let flow = Flow { plan, runtime, signals, job, times, release_until, unreleased };
         Ok(flow.until_end(destination.as_ref()).await)
     })
@@ -97,6 +98,7 @@ impl Flow<'_> {
                 Verdict::of_error(&e)
             }
             Ok(Ok(locks)) => {
+                self.times.store = Some(locks.store_name().to_string());
                 let verdict = match plan.candidate {
                     Some(_) => self.elect(&locks).await,
                     None => self.with_store(&locks).await,
@@ -104,12 +106,12 @@ impl Flow<'_> {
                 self.close(&locks, verdict).await
             }
         };
-        if let Some(destination) = destination {
+        if let (Some(destination), Some(to)) = (destination, &plan.report) {
             let report = verdict.report(plan, &self.times);
             // It may go to stderr as well.
             output::drain();
             if let Err(e) = destination.write(&report) {
-                plan.output.error(format!("--report: {e}"));
+                plan.output.error(format!("{}: {e}", to.option()));
             }
         }
         verdict.end

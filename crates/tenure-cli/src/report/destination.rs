@@ -12,8 +12,8 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::process::{PidfdFlags, PidfdGetfdFlags};
 
-use super::Report;
 use super::symlink::{self, End, LINKS};
+use super::{Report, ReportTo};
 use crate::signals::without_ttou;
 
 /// Time for a full pipe or socket to have room.
@@ -40,8 +40,11 @@ enum Content {
 }
 
 impl Destination {
-    /// Opens what `--report` names.
-    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+    /// Opens what `--report` or `--report-append` names.
+    pub(crate) fn open(ReportTo { path, is_added }: &ReportTo) -> io::Result<Self> {
+        if *is_added {
+            return Self::added_to(path);
+        }
         if let Some(number) = descriptor_of(path) {
             return inherited(number).map(Self::Stream);
         }
@@ -70,6 +73,24 @@ impl Destination {
                 None => Self::opened(options.open(path)?, Content::Erased),
             },
         }
+    }
+
+    /// Opens a file whose lines stay.
+    fn added_to(path: &Path) -> io::Result<Self> {
+        if let Some(number) = descriptor_of(path) {
+            return inherited(number).map(Self::Stream);
+        }
+        let mut options = OpenOptions::new();
+        options.append(true).custom_flags(OFlags::NOCTTY.bits().cast_signed());
+        // Another process's descriptor is a link that only the kernel can follow.
+        let path = match symlink::follow(path)? {
+            End::OfProcess(path) => return Self::opened(options.open(path)?, Content::Kept),
+            End::Direct => path.to_owned(),
+            End::BehindLink(path) => path,
+        };
+        options.create(true);
+        options.custom_flags((OFlags::NOCTTY | OFlags::NOFOLLOW).bits().cast_signed());
+        Self::opened(options.open(path)?, Content::Kept)
     }
 
     fn opened(file: File, content: Content) -> io::Result<Self> {

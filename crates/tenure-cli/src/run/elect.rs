@@ -99,7 +99,7 @@ impl Flow<'_> {
         if let Some(failure) = self.unreleased.take() {
             self.tell_unreleased(&failure);
         }
-        (self.times, self.release_until) = (Times::default(), None);
+        (self.times, self.release_until) = (Times::now(), None);
     }
 }
 

@@ -1,11 +1,13 @@
 //! How a run ended: its exit code, and what the report says. It asks nobody and tells nobody.
 
 use std::io;
+use std::time::SystemTime;
 
 use rustix::process::Signal;
 use tenure::{Error, Outcome as JobOutcome};
 
 use crate::args::OnLost;
+use crate::clock;
 use crate::exit::Exit;
 use crate::hold::Held;
 use crate::plan::Plan;
@@ -164,15 +166,31 @@ impl Verdict {
             reason: self.reason.clone(),
             keys: plan.keys.iter().map(|key| key.as_str().to_owned()).collect(),
             fences: times.fences.clone(),
+            begin: clock::timestamp(times.begin),
+            end: clock::timestamp(clock::wall()),
+            host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            store: times.store.clone(),
+            label: plan.label.as_str().into(),
         }
     }
 }
 
-/// The part of the report that comes from the lock.
-#[derive(Debug, Default)]
+/// The part of the report that comes from the run and its lock.
+#[derive(Debug)]
 pub(super) struct Times {
+    /// When the run began.
+    pub(super) begin: SystemTime,
+    /// The store's name, once it is open.
+    pub(super) store: Option<String>,
     /// In the order of the keys.
     pub(super) fences: Option<Vec<u64>>,
     pub(super) waited: Option<u64>,
     pub(super) held: Option<u64>,
+}
+
+impl Times {
+    /// Those of a run that begins now.
+    pub(super) fn now() -> Self {
+        Self { begin: clock::wall(), store: None, fences: None, waited: None, held: None }
+    }
 }

@@ -256,3 +256,42 @@ fn a_file_of_the_store_is_no_place_for_a_report() {
     assert_eq!(fs::metadata(place.store()).expect("the store").len(), size);
     assert_eq!(place.status("k")["state"], "free");
 }
+
+#[test]
+fn lines_are_added_to_a_log_and_never_over_one() {
+    let place = Place::new();
+    fs::write(place.path("log"), BEFORE).expect("a file");
+    symlink("log", place.path("link")).expect("a link");
+    for name in ["log", "link", "new", "new"] {
+        let ended = place.run(&["run", "--report-append", name, "k", "--", "sh", "-c", "exit 3"]);
+        assert_eq!(ended.code, Some(3), "{name}: {ended:?}");
+    }
+    let log = place.read("log");
+    let added: Vec<_> = log.strip_prefix(BEFORE).expect("what was there").lines().collect();
+    assert!(added.len() == 2 && added.iter().all(|line| is_report(line)), "{log}");
+    assert_eq!(place.read("new").lines().filter(|line| is_report(line)).count(), 2);
+    let both = ["run", "--report", "a", "--report-append", "b", "k", "--", "true"];
+    assert_eq!(place.run(&both).code, Some(64));
+    let directory = place.run(&["run", "--report-append", ".", "k", "--", "true"]);
+    assert_eq!(directory.code, Some(78), "{directory:?}");
+    assert!(directory.stderr.contains("--report-append: cannot write ."), "{directory:?}");
+}
+
+#[test]
+fn a_report_says_where_when_and_who() {
+    let place = Place::new();
+    let ended = place.run(&["run", "--report", "r", "--label", "me", "k", "--", "true"]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let report: Value = serde_json::from_str(&place.read("r")).expect("JSON");
+    let text = |field: &str| report[field].as_str().unwrap_or_else(|| panic!("{field}"));
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    assert_eq!((text("label"), text("host")), ("me", &*host));
+    assert!(text("store").starts_with("sqlite:/"), "{report}");
+    let (begin, end) = (text("begin"), text("end"));
+    assert!(begin.ends_with('Z') && end.len() == begin.len() && begin <= end, "{report}");
+    // A store that does not open has no name, and the report is written all the same.
+    let line = ["run", "--try", "--store", "redis://127.0.0.1:1", "--report", "r", "k", "true"];
+    assert_eq!(place.run(&line).code, Some(69));
+    let report: Value = serde_json::from_str(&place.read("r")).expect("JSON");
+    assert!(report["store"].is_null() && report["begin"].is_string(), "{report}");
+}
