@@ -21,11 +21,13 @@ pub struct Rights {
 }
 
 /// The commands of scripts that look.
-const LOOKS: [&str; 9] =
-    ["time", "type", "mget", "pttl", "hmget", "zcard", "zrange", "zrank", "zscore"];
+const LOOKS: [&str; 11] = [
+    "time", "type", "mget", "pttl", "hgetall", "hlen", "hmget", "zcard", "zrange", "zrank",
+    "zscore",
+];
 
 /// The commands of scripts, in the order of the rules.
-pub(super) const IN_SCRIPTS: [&str; 19] = [
+pub(super) const IN_SCRIPTS: [&str; 21] = [
     "time",
     "type",
     "mget",
@@ -34,6 +36,8 @@ pub(super) const IN_SCRIPTS: [&str; 19] = [
     "pexpire",
     "pttl",
     "hget",
+    "hgetall",
+    "hlen",
     "hmget",
     "hset",
     "hdel",
@@ -148,6 +152,9 @@ impl Rights {
             commands.push("select");
         }
         commands.extend(["evalsha", "eval"]);
+        if self.only_looks {
+            commands.push("eval_ro");
+        }
         if self.ack && !self.only_looks {
             commands.push("wait");
         }
