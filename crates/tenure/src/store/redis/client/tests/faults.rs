@@ -8,7 +8,7 @@ use tenure_testkit::{Flavour, Server as RealServer};
 use super::fake::{HELLO, fake};
 use super::{ECHO, link, link_to, ping, run, server};
 use crate::store::StoreError;
-use crate::store::StoreErrorClass::{self, Config, Full, Refused, Transient};
+use crate::store::StoreErrorClass::{self, Config, Full, ReadOnly, Refused, Transient};
 use crate::store::redis::client::failure::Failure;
 use crate::store::redis::client::login::{Login, Wanted};
 use crate::store::redis::client::resp::{Command, Value};
@@ -134,7 +134,7 @@ async fn a_replica() {
     let link = link_to(&server);
     for _ in 0..3 {
         let set = link.command(&Command::of(&["SET", "key", "1"])).await;
-        expect(set, Transient, NOT_RUN, &["replica", "primary", "READONLY"]);
+        expect(set, ReadOnly, NOT_RUN, &["replica", "primary", "READONLY"]);
     }
     assert!(times.lock().unwrap().len() >= 2, "it is resolved anew");
     replica.command(&["REPLICAOF", "NO", "ONE"]);
