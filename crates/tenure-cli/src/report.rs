@@ -20,7 +20,7 @@ pub(crate) struct ReportTo {
 }
 
 impl ReportTo {
-    /// What `--report` or `--report-append` names.
+    /// The file that `--report` or `--report-append` names.
     pub(crate) fn of(replaced: Option<PathBuf>, added: Option<PathBuf>) -> Option<Self> {
         let is_added = added.is_some();
         Some(Self { path: added.or(replaced)?, is_added })

@@ -111,7 +111,8 @@ impl Flow<'_> {
             // It may go to stderr as well.
             output::drain();
             if let Err(e) = destination.write(&report) {
-                plan.output.error(format!("{}: {e}", to.option()));
+                let path = to.path.display();
+                plan.output.error(format!("the report is not written to {path}: {e}"));
             }
         }
         verdict.end
