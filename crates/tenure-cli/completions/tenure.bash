@@ -594,7 +594,7 @@ _tenure() {
             return 0
             ;;
         tenure__subcmd__once)
-            opts="-s -q -v -h --every --since-last-run --retry-failed --skip-exit --store --store-file --store-timeout --require-network --ttl --max-hold --kill-grace --signal --on-lost --on-lost-exec --label --report --report-append --quiet --verbose --log-format --busy-exit --help"
+            opts="-s -q -v -h --every --since-last-run --retry-failed --skip-exit --store --store-file --store-timeout --require-network --ttl --max-hold --kill-grace --signal --on-lost --on-lost-exec --wait-all --kill-rest --label --report --report-append --quiet --verbose --log-format --busy-exit --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -824,7 +824,7 @@ _tenure() {
             return 0
             ;;
         tenure__subcmd__run)
-            opts="-s -q -v -w -n -k -h --store --store-file --store-timeout --require-network --ttl --max-hold --kill-grace --signal --on-lost --on-lost-exec --label --report --report-append --quiet --verbose --log-format --shared --permits --units --steal --wait --try --retry --retry-delay --min-hold --owner --busy-exit --key --help"
+            opts="-s -q -v -w -n -k -h --store --store-file --store-timeout --require-network --ttl --max-hold --kill-grace --signal --on-lost --on-lost-exec --wait-all --kill-rest --label --report --report-append --quiet --verbose --log-format --shared --permits --units --steal --wait --try --retry --retry-delay --min-hold --owner --busy-exit --key --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -72,6 +72,8 @@ complete -c tenure -n "__fish_tenure_using_subcommand run" -l owner -d 'Owner va
 complete -c tenure -n "__fish_tenure_using_subcommand run" -l busy-exit -d 'Exit code for "busy"' -r
 complete -c tenure -n "__fish_tenure_using_subcommand run" -s k -l key -d 'A key in place of KEY; may be repeated' -r
 complete -c tenure -n "__fish_tenure_using_subcommand run" -l require-network -d 'Refuse a store of this host alone'
+complete -c tenure -n "__fish_tenure_using_subcommand run" -l wait-all -d 'Keep the lock until all that CMD left has ended'
+complete -c tenure -n "__fish_tenure_using_subcommand run" -l kill-rest -d 'When CMD has ended, end all that it left'
 complete -c tenure -n "__fish_tenure_using_subcommand run" -s q -l quiet -d 'Tell errors only'
 complete -c tenure -n "__fish_tenure_using_subcommand run" -s v -l verbose -d 'Tell each step'
 complete -c tenure -n "__fish_tenure_using_subcommand run" -l shared -d 'Be one of many readers'
@@ -99,6 +101,8 @@ complete -c tenure -n "__fish_tenure_using_subcommand once" -l busy-exit -d 'Exi
 complete -c tenure -n "__fish_tenure_using_subcommand once" -l since-last-run -d 'Count a tick from the last run'
 complete -c tenure -n "__fish_tenure_using_subcommand once" -l retry-failed -d 'Run CMD again if the last run failed'
 complete -c tenure -n "__fish_tenure_using_subcommand once" -l require-network -d 'Refuse a store of this host alone'
+complete -c tenure -n "__fish_tenure_using_subcommand once" -l wait-all -d 'Keep the lock until all that CMD left has ended'
+complete -c tenure -n "__fish_tenure_using_subcommand once" -l kill-rest -d 'When CMD has ended, end all that it left'
 complete -c tenure -n "__fish_tenure_using_subcommand once" -s q -l quiet -d 'Tell errors only'
 complete -c tenure -n "__fish_tenure_using_subcommand once" -s v -l verbose -d 'Tell each step'
 complete -c tenure -n "__fish_tenure_using_subcommand once" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -26,6 +26,8 @@ module completions {
     --signal(-s): string      # First signal to end CMD
     --on-lost: string@"nu-complete tenure run on_lost" # After a loss: kill or ignore CMD
     --on-lost-exec: string    # Line for sh, run after a loss
+    --wait-all                # Keep the lock until all that CMD left has ended
+    --kill-rest               # When CMD has ended, end all that it left
     --label: string           # Name for others
     --report: path            # Write the result into FILE, as JSON
     --report-append: path     # Add the result to FILE, as one line of JSON
@@ -74,6 +76,8 @@ module completions {
     --signal(-s): string      # First signal to end CMD
     --on-lost: string@"nu-complete tenure once on_lost" # After a loss: kill or ignore CMD
     --on-lost-exec: string    # Line for sh, run after a loss
+    --wait-all                # Keep the lock until all that CMD left has ended
+    --kill-rest               # When CMD has ended, end all that it left
     --label: string           # Name for others
     --report: path            # Write the result into FILE, as JSON
     --report-append: path     # Add the result to FILE, as one line of JSON

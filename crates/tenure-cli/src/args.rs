@@ -218,6 +218,18 @@ pub(crate) struct JobArgs {
     /// It is run when CMD has ended because the lock was lost, for at most 30s.
     #[arg(long, value_name = "LINE")]
     pub(crate) on_lost_exec: Option<OsString>,
+    /// Keep the lock until all that CMD left has ended
+    ///
+    /// CMD may leave processes running when it ends. The lock is kept and renewed until they have
+    /// ended too, and signals are passed on to them. The exit code is CMD's.
+    #[arg(long, conflicts_with = "kill_rest")]
+    pub(crate) wait_all: bool,
+    /// When CMD has ended, end all that it left
+    ///
+    /// By --signal, and by SIGKILL after --kill-grace, before the lock is given back. The exit code
+    /// is CMD's. Without this and --wait-all they go on, without the lock, and that is told.
+    #[arg(long)]
+    pub(crate) kill_rest: bool,
     /// Name for others
     ///
     /// Others see it in `tenure status`, and while they wait.
@@ -493,6 +505,8 @@ impl From<ElectArgs> for RunArgs {
                 signal: args.signal,
                 on_lost: OnLost::Kill,
                 on_lost_exec: args.on_lost_exec,
+                wait_all: false,
+                kill_rest: false,
                 label: args.label,
                 report: None,
                 report_append: None,

@@ -48,7 +48,8 @@ impl Child {
         }
         let child = cmd.spawn(start.foreground, None, env).map_err(NotStarted::Cmd)?;
         let cmd = Pid::from_child(&child);
-        let parent = Parent::Us(Watch::over(Some(cmd), signal, grace, None));
+        let watch = Watch::over(Some(cmd), signal, grace, None).with_rest(start.on_rest);
+        let parent = Parent::Us(watch);
         Ok(Self { cmd, signal, grace, lease: None, told: None, parent })
     }
 

@@ -82,6 +82,7 @@ pub(crate) async fn run(
         grace_us: micros(plan.grace),
         signal: plan.signal.as_raw(),
         foreground: job.starts_in_foreground(),
+        on_rest: plan.on_rest,
         log: log::format(),
     };
     let guarded = plan.on_lost == OnLost::Kill;
@@ -104,6 +105,7 @@ pub(crate) async fn run(
         continuing: Continuing::NEVER,
         health: check.map(|check| Health::new(check, env, granted)),
         passed_on: Vec::new(),
+        had_terminal: None,
     };
     hold.until_end(signals).await
 }
@@ -151,6 +153,8 @@ struct Hold<'a> {
     /// `None` once CMD was made to end.
     health: Option<Health<'a>>,
     passed_on: Vec<Signal>,
+    /// CMD has ended and left processes: whether its group had the terminal until then.
+    had_terminal: Option<bool>,
 }
 
 /// The lock is lost.
@@ -190,6 +194,12 @@ impl Hold<'_> {
                     Event::Ended(end) => return Ok(self.ended(end)),
                     Event::Stopped { signal } => self.stopped(signal),
                     Event::Ending { cause } => self.ending(cause),
+                    Event::Left(rest) => {
+                        let is_run = self.plan.candidate.is_none();
+                        let told = rest.told(self.plan.on_rest, is_run);
+                        self.plan.output.notice_of("left", told);
+                        self.had_terminal = Some(self.job.cmd_ended(self.child.group(), false));
+                    }
                     Event::HeldBack { signal } => {
                         let name = signals::name(signal);
                         self.plan.output.notice(format!(
@@ -242,6 +252,8 @@ impl Hold<'_> {
         match signal {
             Signal::TSTP => self.job.stop(Some(&self.child)),
             Signal::TTIN | Signal::TTOU => self.job.others_want_terminal(&self.child),
+            // The terminal is not CMD's any more.
+            Signal::CONT if self.had_terminal.is_some() => self.child.signal(Signal::CONT),
             Signal::CONT => self.job.go_on(&self.child),
             signal if signals::is_passed_on(signal) => {
                 self.passed_on.push(signal);
@@ -330,14 +342,15 @@ impl Hold<'_> {
                 let key = key_at_risk(self.guard);
                 output.error(format!("the lease on {key:?} was not renewed in time; ending CMD"));
             }
-            Cause::Deadline | Cause::Lost | Cause::TenureDied => {}
+            Cause::Deadline | Cause::Lost | Cause::TenureDied | Cause::Rest => {}
         }
     }
 
     /// The lock counts as lost if it was lost before CMD had ended. The clock decides, since we may
     /// have been stopped: the time of CMD's end is of the same clock as the deadline.
     fn ended(&mut self, end: End) -> Held {
-        let had_terminal = self.job.cmd_ended(self.child.group(), end.cause.is_some());
+        let had_terminal = self.job.cmd_ended(self.child.group(), end.cause.is_some())
+            || self.had_terminal == Some(true);
         for survivor in &end.left {
             self.plan.output.error(survivor.left_behind());
         }

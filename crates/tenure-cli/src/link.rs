@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::log::Format;
+use crate::rest::OnRest;
 use crate::watch::{Cause, Event, Lease};
 
 /// The first message to the sentry. CMD's stdin comes with it, since the sentry's own is the
@@ -25,6 +26,7 @@ pub(crate) struct Start {
     pub(crate) signal: i32,
     /// CMD's group gets the terminal.
     pub(crate) foreground: bool,
+    pub(crate) on_rest: OnRest,
     /// The form of the sentry's messages.
     pub(crate) log: Format,
 }

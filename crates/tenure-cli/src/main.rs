@@ -67,6 +67,7 @@ mod progress;
 mod relay;
 mod renewals;
 mod report;
+mod rest;
 mod run;
 mod sentry;
 mod sentry_client;

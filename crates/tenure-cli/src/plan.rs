@@ -21,6 +21,7 @@ use crate::nested;
 use crate::output::{Level, Output};
 use crate::procs;
 use crate::report::ReportTo;
+use crate::rest::OnRest;
 use crate::store::{Choice, Located};
 use crate::variables;
 use crate::wait::Subject;
@@ -48,6 +49,7 @@ pub(crate) struct Plan {
     pub(crate) signal: Signal,
     pub(crate) on_lost: OnLost,
     pub(crate) on_lost_exec: Option<OsString>,
+    pub(crate) on_rest: OnRest,
     pub(crate) owner: Option<String>,
     pub(crate) label: Label,
     pub(crate) busy_exit: Exit,
@@ -125,6 +127,11 @@ impl Plan {
             signal: job.signal,
             on_lost: job.on_lost,
             on_lost_exec: job.on_lost_exec,
+            on_rest: match (job.wait_all, job.kill_rest) {
+                (true, _) => OnRest::Wait,
+                (_, true) => OnRest::Kill,
+                _ => OnRest::Leave,
+            },
             owner: args.owner,
             busy_exit: Exit(args.busy_exit),
             report: ReportTo::of(job.report, job.report_append),

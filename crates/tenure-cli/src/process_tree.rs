@@ -5,11 +5,12 @@
 use std::fmt::{self, Display, Formatter};
 
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, WaitOptions};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitOptions};
 use serde::{Deserialize, Serialize};
 
 use crate::line;
 use crate::procs::{Process, Table};
+use crate::rest::Rest;
 use crate::{signals, users};
 
 /// At most so many of the processes that cannot be ended are named.
@@ -170,6 +171,18 @@ impl ProcessTree {
             // A process that is gone needs no signal, and the next look finds new ones.
             let _ = table.signal(process, signal);
         }
+    }
+
+    /// Whether we have a child, a zombie included: descendants without a living parent are ours.
+    /// The kernel answers this without a look at /proc.
+    pub(crate) fn has_children() -> bool {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        !matches!(rustix::process::waitid(WaitId::All, options), Err(Errno::CHILD))
+    }
+
+    /// The living descendants; `None` if there are none.
+    pub(crate) fn rest() -> Option<Rest> {
+        if Self::has_children() { Rest::of(&Table::read().ok()?) } else { None }
     }
 
     /// Whether no process is alive.

@@ -153,7 +153,8 @@ impl Table {
         }
     }
 
-    fn pid_of(&self, process: &Process) -> Option<Pid> {
+    /// The number of a process, as `kill` takes it.
+    pub(crate) fn pid_of(&self, process: &Process) -> Option<Pid> {
         let number = match self.level {
             None => process.number,
             Some(level) => *numbers_of(process.number).get(level)?,

@@ -53,6 +53,7 @@ pub(crate) fn main(arguments: Vec<OsString>) -> io::Result<()> {
     let signal = Signal::from_named_raw(start.signal).unwrap_or(Signal::TERM);
     let grace = Duration::from_micros(start.grace_us);
     let watch = Watch::over(Some(cmd), signal, grace, Some(start.lease));
+    let watch = watch.with_rest(start.on_rest);
     let (relay, alarm) = (Relay::listen()?, Alarm::new()?);
     Sentry { link, inbox: Inbox::default(), children, alarm, relay, watch, cmd, tenure }.run()
 }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use tenure::runtime::Moment;
 
 use crate::process_tree::{Change, ProcessTree, Status, Survivor};
+use crate::rest::{OnRest, Rest};
 
 /// Why CMD was made to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +29,8 @@ pub(crate) enum Cause {
     MaxHold,
     /// `--check` has failed too often.
     Unhealthy,
+    /// CMD has ended by itself, and the processes that it has left are ended.
+    Rest,
 }
 
 impl Cause {
@@ -62,6 +65,8 @@ pub(crate) enum Event {
     HeldBack { signal: i32 },
     /// CMD did not get a signal: it runs as another user.
     Untold { signal: i32, cmd: Survivor },
+    /// CMD has ended by itself and left living processes. Told once.
+    Left(Rest),
     /// CMD and its descendants are being ended.
     Ending { cause: Cause },
     /// CMD has ended, and its descendants too if it was made to. Nothing follows.
@@ -73,7 +78,8 @@ pub(crate) enum Event {
 pub(crate) struct End {
     /// `None` if CMD could not be ended, or nobody saw its end.
     pub(crate) status: Option<Status>,
-    /// When CMD was seen to end, in microseconds of `CLOCK_BOOTTIME`.
+    /// When CMD was seen to end, and all that was waited for or ended after it, in microseconds of
+    /// `CLOCK_BOOTTIME`.
     pub(crate) at_us: u64,
     /// `None` if it ended by itself.
     pub(crate) cause: Option<Cause>,
@@ -126,6 +132,9 @@ pub(crate) struct Watch {
     lease: Option<Lease>,
     ending: Option<Ending>,
     ended: Option<Ended>,
+    on_rest: OnRest,
+    /// CMD has left processes, which the lock waits for.
+    waits: bool,
     /// News for the next look.
     untold: RefCell<Vec<Event>>,
 }
@@ -137,8 +146,22 @@ impl Watch {
         grace: Duration,
         lease: Option<Lease>,
     ) -> Self {
-        let untold = RefCell::default();
-        Self { tree: ProcessTree::of(cmd), signal, grace, lease, ending: None, ended: None, untold }
+        Self {
+            tree: ProcessTree::of(cmd),
+            signal,
+            grace,
+            lease,
+            ending: None,
+            ended: None,
+            on_rest: OnRest::Leave,
+            waits: false,
+            untold: RefCell::default(),
+        }
+    }
+
+    /// Sets the fate of the processes that CMD leaves when it ends by itself. Default: they go on.
+    pub(crate) fn with_rest(self, on_rest: OnRest) -> Self {
+        Self { on_rest, ..self }
     }
 
     /// The lease was renewed until `deadline_us`. An ending that has begun goes on.
@@ -148,8 +171,11 @@ impl Watch {
         }
     }
 
-    /// Sends a signal to CMD's group.
+    /// Sends a signal to CMD's group, or to all that CMD has left and that is waited for.
     pub(crate) fn signal(&self, signal: Signal) {
+        if self.waits && self.ending.is_none() {
+            return self.tree.signal_all(signal);
+        }
         if let Some(cmd) = self.tree.signal_group(signal) {
             let event = Event::Untold { signal: signal.as_raw(), cmd };
             self.untold.borrow_mut().push(event);
@@ -184,10 +210,14 @@ impl Watch {
                 Change::Stopped(signal) => events.push(Event::Stopped { signal }),
                 Change::Ended(status) => {
                     self.ended = Some(Ended { status: Some(status), at: now });
+                    if self.ending.is_none() {
+                        events.extend(self.left(now));
+                    }
                 }
             }
         }
-        if self.ending.is_none() && self.ended.is_none() {
+        self.waits = self.waits && self.goes_on(now);
+        if self.ending.is_none() && (self.ended.is_none() || self.waits) {
             let due = self.lease.is_some_and(|lease| now >= lease.kill_at() - self.grace);
             events.extend(due.then(|| self.end(Cause::Deadline, now)).flatten());
         }
@@ -195,12 +225,37 @@ impl Watch {
         events
     }
 
+    /// CMD has just ended by itself: a look at what it has left.
+    fn left(&mut self, now: Moment) -> Vec<Event> {
+        let Some(rest) = ProcessTree::rest() else { return vec![] };
+        let mut events = vec![Event::Left(rest)];
+        match self.on_rest {
+            OnRest::Leave => {}
+            OnRest::Wait => self.waits = true,
+            OnRest::Kill => events.extend(self.end(Cause::Rest, now)),
+        }
+        events
+    }
+
+    /// Whether some of what CMD has left goes on. The last end counts as the end of CMD.
+    fn goes_on(&mut self, now: Moment) -> bool {
+        if let Some(ended) = &mut self.ended {
+            ended.at = now;
+        }
+        ProcessTree::has_children()
+    }
+
     fn is_over(&mut self, now: Moment) -> Option<End> {
         let kill_at = self.kill_at();
         let Some(ending) = &mut self.ending else {
-            return self.ended.map(|ended| ended.because_of(None, vec![]));
+            return self.ended.filter(|_| !self.waits).map(|ended| ended.because_of(None, vec![]));
         };
-        let cause = Some(ending.cause);
+        let cause = Some(ending.cause).filter(|cause| *cause != Cause::Rest);
+        if cause.is_none()
+            && let Some(ended) = &mut self.ended
+        {
+            ended.at = now;
+        }
         if now >= kill_at {
             self.tree.signal_all(Signal::KILL);
             ending.look = now + LOOK_AGAIN;

@@ -30,6 +30,7 @@ mod place;
 mod refusals;
 mod relay;
 mod report;
+mod rest;
 mod run;
 mod schema;
 mod screen;

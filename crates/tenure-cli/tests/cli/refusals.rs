@@ -61,6 +61,7 @@ fn options_that_exclude_each_other() {
         (&["run", "--retry", "3", "--wait", "1s", "k", "echo"], &["--retry", "--wait"]),
         (&["run", "--try", "--retry", "3", "k", "echo"], &["--try", "--retry"]),
         (&["run", "--retry-delay", "1s", "k", "echo"], &["--retry <N>"]),
+        (&["run", "--wait-all", "--kill-rest", "k", "echo"], &["--wait-all", "--kill-rest"]),
         (&["run", "-q", "-v", "k", "echo"], &["--quiet", "--verbose"]),
         (&["run", "--store", "memory:", "--store-file", "f", "k", "echo"], &["--store-file"]),
     ]);

@@ -317,3 +317,26 @@ fn a_signal_to_tenure_reaches_a_cmd_in_the_foreground_of_a_script() {
     signal(crate::place::parent_of(sentry), Signal::TERM);
     assert_eq!(screen.status(), "status=9\n");
 }
+
+/// CMD has ended, so its group does not keep the terminal.
+#[test]
+fn keys_reach_what_cmd_left_and_is_waited_for() {
+    let place = Place::new();
+    let mut screen = Screen::open(&place);
+    let script = "sh -c 'trap \"exit\" INT; echo $$ > pid; while :; do sleep 0.01; done' &
+        until [ -s pid ]; do sleep 0.01; done; exit 3";
+    fs::write(place.path("script"), script).expect("a file");
+    screen.keys("$TENURE run --wait-all k -- bash -m ./script\n");
+    let rest = place.number_in("pid");
+    screen.expect("the lock is kept until");
+    screen.keys("\x1a");
+    screen.expect("Stopped");
+    screen.expect("@@ ");
+    until("the rest is stopped too", || (state_of(rest) == Some('T')).then_some(()));
+    screen.keys("fg\n");
+    until("the rest goes on", || (state_of(rest) != Some('T')).then_some(()));
+    screen.keys("\x03");
+    assert_eq!(screen.status(), "status=3\n");
+    assert!(!is_alive(rest));
+    assert_eq!(place.status("k")["state"], "free");
+}
