@@ -66,7 +66,7 @@ The life of a candidate:
   the pause, up to 1m; a CMD that ran for 1m begins anew.
   CMD ends with 0: its work is done. The leadership is given up, and tenure ends with 0.
   INT, TERM or QUIT (or HUP, if CMD dies of it): when CMD has ended, tenure ends with CMD's code.
-  A store that cannot be reached at the start ends tenure with 69; later it is waited for.
+  A store that cannot be reached is waited for, at the start and later.
 
 Example, with a service that tells its health:
   tenure elect --ttl 5s --value \"$(hostname):8080\" --check 'curl -fs localhost:8080/health' \\

@@ -1,6 +1,7 @@
 //! `tenure run`: the flow from a checked plan to an exit code.
 
 mod closing;
+mod contact;
 mod elect;
 mod verdict;
 
@@ -90,8 +91,11 @@ impl Flow<'_> {
         let plan = self.plan;
         let runtime = Arc::clone(&self.runtime);
         warnings::tell(plan.output);
-        let opening = plan.store.open(plan.store_timeout, &*runtime);
-        let verdict = match wait::or_signal(opening, &mut self.signals, &self.job).await {
+        let began = runtime.now();
+        let opening = contact::open(plan, &*runtime);
+        let opened = wait::or_signal(opening, &mut self.signals, &self.job).await;
+        self.times.waited = Some(millis(runtime.now().since(began)));
+        let verdict = match opened {
             Err(signal) => Verdict::interrupted(signal),
             Ok(Err(e)) => {
                 plan.output.fail(Exit::of_error(&e), e.to_string());
@@ -101,7 +105,7 @@ impl Flow<'_> {
                 self.times.store = Some(locks.store_name().to_string());
                 let verdict = match plan.candidate {
                     Some(_) => self.elect(&locks).await,
-                    None => self.with_store(&locks).await,
+                    None => self.with_store(&locks, began).await,
                 };
                 self.close(&locks, verdict).await
             }
@@ -118,12 +122,12 @@ impl Flow<'_> {
         verdict.end
     }
 
-    async fn with_store(&mut self, locks: &Locks) -> Verdict {
+    /// Waits for the lock, and runs CMD. The wait counts from `began`.
+    async fn with_store(&mut self, locks: &Locks, began: Moment) -> Verdict {
         let plan = self.plan;
         if locks.capabilities().reach == Reach::Process {
             plan.output.notice("this store is seen by this process only: nobody is kept out");
         }
-        let began = self.runtime.now();
         let mut lock = plan
             .lock(locks)
             .with_ttl(plan.ttl)
@@ -133,7 +137,8 @@ impl Flow<'_> {
             lock = lock.with_owner(value);
         }
         if let Some(limit) = plan.wait {
-            lock = lock.with_wait(limit);
+            let waited = self.runtime.now().since(began);
+            lock = lock.with_wait(limit.saturating_sub(waited));
         }
         let store = plan.store.describe(locks);
         plan.output.detail("waiting", || format!("waiting for {} at {store}", plan.keys));

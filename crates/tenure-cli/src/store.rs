@@ -150,11 +150,35 @@ impl Located {
         runtime: &dyn Runtime,
     ) -> tenure::Result<Locks> {
         let options = LocksOptions::default().with_store_timeout(limit).with_access(access);
+        self.connect(options, limit, runtime).await
+    }
+
+    /// Opens the store, within `limit`. Later requests have `store_timeout`.
+    pub(crate) async fn open_within(
+        &self,
+        limit: Duration,
+        store_timeout: Duration,
+        runtime: &dyn Runtime,
+    ) -> tenure::Result<Locks> {
+        let options = LocksOptions::default().with_store_timeout(store_timeout);
+        self.connect(options, limit, runtime).await
+    }
+
+    async fn connect(
+        &self,
+        options: LocksOptions,
+        limit: Duration,
+        runtime: &dyn Runtime,
+    ) -> tenure::Result<Locks> {
         tokio::select! {
             biased;
             locks = tenure::connect_with(&self.url, options) => locks,
             () = runtime.sleep_until(runtime.now() + limit) => {
-                let message = format!("{} did not open within {}", self.identity(), show(limit));
+                let message = format!(
+                    "{} did not open within {}; is it up, and reachable from here?",
+                    self.identity(),
+                    show(limit),
+                );
                 Err(Error::new(ErrorKind::Unavailable, Operation::Connect, message))
             }
         }

@@ -64,7 +64,7 @@ impl Flow<'_> {
         let mut pause = FIRST_PAUSE;
         loop {
             let began = self.runtime.now();
-            let verdict = self.with_store(locks).await;
+            let verdict = self.with_store(locks, began).await;
             let now = self.runtime.now();
             let next = match Next::after(&verdict) {
                 Next::End => return verdict,

@@ -327,7 +327,7 @@ fn a_store_that_does_not_answer_is_given_its_time() {
     let place = Place::new();
     place.run(&["run", "k", "--", "true"]);
     let _blocked = place.block_store();
-    let ended = place.run(&["run", "--store-timeout", "300ms", "k", "--", "echo", "ran"]);
+    let ended = place.run(&["run", "--try", "--store-timeout", "300ms", "k", "--", "echo", "ran"]);
     assert_eq!((ended.code, &*ended.stdout), (Some(69), ""), "{ended:?}");
 }
 

@@ -66,11 +66,13 @@ fn by_library(scene: &Scene, store_timeout: Duration) -> (String, String) {
 }
 
 /// The result of the command: its exit code and its messages.
-fn by_command(scene: &Scene, store_timeout: Duration) -> (Option<i32>, String) {
+fn by_command(scene: &Scene, row: &Row) -> (Option<i32>, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tenure"));
     clean(&mut command);
-    let timeout = format!("{}ms", store_timeout.as_millis());
-    command.args(["run", "--store-timeout", &timeout, KEY, "--", "true"]);
+    let timeout = format!("{}ms", row.store_timeout.as_millis());
+    // A run that may wait would wait for a server that is away.
+    let patience: &[&str] = if row.kind == "Unavailable" { &["--try"] } else { &[] };
+    command.args(["run", "--store-timeout", &timeout]).args(patience).args([KEY, "--", "true"]);
     command.env("TENURE_STORE", &scene.url).stdin(Stdio::null());
     let output = command.output().expect("it starts");
     (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
@@ -112,7 +114,7 @@ fn play(row: &Row, flavour: Flavour) -> Result<(), String> {
 
     let stage = scene(flavour);
     let begun = Instant::now();
-    let (exit, text) = by_command(&stage, row.store_timeout);
+    let (exit, text) = by_command(&stage, row);
     timed("command", begun)?;
     struck(&stage)?;
     if exit != Some(row.exit) {

@@ -361,6 +361,7 @@ impl StoreError {
             StoreErrorClass::Internal => ErrorKind::Internal,
         };
         let error = Error::new(kind, operation, self.message).with_store(store);
+        let error = error.with_of_replica(self.class == StoreErrorClass::ReadOnly);
         match self.source {
             Some(source) => error.with_source(source),
             None => error,

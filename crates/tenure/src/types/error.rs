@@ -147,6 +147,7 @@ struct Inner {
     store: Option<Arc<str>>,
     message: String,
     may_hold: bool,
+    is_of_replica: bool,
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
@@ -161,6 +162,7 @@ impl Error {
             store: None,
             message: message.into(),
             may_hold: false,
+            is_of_replica: false,
             source: None,
         }))
     }
@@ -170,6 +172,20 @@ impl Error {
     pub fn with_key(mut self, key: &Key) -> Self {
         self.0.key = Some(key.clone());
         self
+    }
+
+    /// Says that the store is a copy of another one, and was never anything else.
+    pub(crate) fn with_of_replica(mut self, is_of_replica: bool) -> Self {
+        self.0.is_of_replica = is_of_replica;
+        self
+    }
+
+    /// Whether the store is a copy of another one, and was never anything else: it is named by
+    /// mistake, and waiting for it helps nobody.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn is_of_replica(&self) -> bool {
+        self.0.is_of_replica
     }
 
     /// Names the store; the name must carry no secret.
