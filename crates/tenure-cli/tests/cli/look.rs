@@ -154,3 +154,12 @@ fn the_right_to_read_suffices_for_a_look() {
     let refused = as_nobody(&["status", "--exit-code", "k"]);
     assert_eq!(refused.code, Some(77), "{refused:?}");
 }
+
+#[test]
+fn a_look_succeeds_while_others_begin_and_end_to_use_the_file() {
+    let place = Place::new();
+    let script = "for i in $(seq 60); do \"$TENURE\" run -q k -- true || exit 9; done & \
+                  for i in $(seq 150); do \"$TENURE\" status k || exit; done > /dev/null; wait $!";
+    let ended = place.sh(script);
+    assert_eq!((ended.code, &*ended.stderr), (Some(0), ""));
+}
