@@ -102,7 +102,7 @@ fn a_session_whose_store_is_gone_ends_and_says_so() {
     agent.close();
     let (status, stderr) = agent.end();
     assert_eq!(status.code(), Some(69), "{stderr}");
-    assert!(stderr.starts_with("tenure: cannot close"), "{stderr}");
+    assert!(stderr.starts_with("tenure: unavailable: cannot close"), "{stderr}");
     server.cont();
 }
 
