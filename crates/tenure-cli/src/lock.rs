@@ -5,7 +5,7 @@ use std::time::Duration;
 use tenure::protocol::Inspection;
 use tenure::{
     Begun, Election, Guard, LastRun, Lease, Locks, MultiGuard, MultiLease, MultiLock, Mutex, Once,
-    OnceGuard, Outcome, Result, RwLock, Semaphore,
+    OnceGuard, Outcome, Released, Result, RwLock, Semaphore,
 };
 
 use crate::args::OnceRule;
@@ -74,11 +74,12 @@ impl Grip {
         }
     }
 
-    /// Gives everything back. The outcome of a job goes on record.
-    pub(crate) async fn end(self, outcome: Outcome) -> Result<()> {
+    /// Gives everything back. The outcome of a job goes on record. Answers whether all of it was
+    /// still ours.
+    pub(crate) async fn end(self, outcome: Outcome) -> Result<bool> {
         match self {
-            Self::Locks(guard) => guard.release().await.map(drop),
-            Self::Once(guard) => guard.finish(outcome).await,
+            Self::Locks(guard) => Ok(guard.release().await? == Released::Released),
+            Self::Once(guard) => guard.finish(outcome).await.map(|()| true),
         }
     }
 }

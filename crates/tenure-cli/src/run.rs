@@ -219,8 +219,8 @@ impl Flow<'_> {
         };
         let Some(reason) = lost else {
             self.tell_end(&verdict);
-            self.release(grip, verdict.of_job()).await;
-            return verdict;
+            let taken = self.release(grip, verdict.of_job()).await;
+            return verdict.with_reasons(taken);
         };
         // The rest of the lease is given back in the background: nobody waits for it here.
         drop(grip);

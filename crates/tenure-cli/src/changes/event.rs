@@ -118,7 +118,7 @@ impl Event<'_> {
         let fence = self.fence.map(|fence| format!(", fence {fence}")).unwrap_or_default();
         let what = match self.kind {
             Kind::Held => format!("held by {label}{fence}"),
-            Kind::Released => format!("released by {label}{fence}"),
+            Kind::Released => format!("no longer held by {label}{fence}"),
             Kind::Waiting if self.waiters == 1 => "1 waits".into(),
             Kind::Waiting => format!("{} wait", self.waiters),
             Kind::Foreign => format!("foreign: {label}"),
@@ -156,12 +156,12 @@ mod tests {
         let (one, two) = (shape(&[(7, "a")], 0), shape(&[(8, "b")], 2));
         assert_eq!(told(None, Some(one.clone())), [at("held by a, fence 7")]);
         assert_eq!(told(Some(one.clone()), Some(one.clone())), [""; 0]);
-        let both = ["released by a, fence 7", "held by b, fence 8", "2 wait"].map(at);
+        let both = ["no longer held by a, fence 7", "held by b, fence 8", "2 wait"].map(at);
         assert_eq!(told(Some(one.clone()), Some(two.clone())), both);
-        assert_eq!(told(Some(two), None), ["released by b, fence 8", "0 wait"].map(at));
+        assert_eq!(told(Some(two), None), ["no longer held by b, fence 8", "0 wait"].map(at));
         let foreign = Shape { foreign: Some("a hash".into()), ..Shape::default() };
         let of_foreign = told(Some(one), Some(foreign.clone()));
-        assert_eq!(of_foreign, ["released by a, fence 7", "foreign: a hash"].map(at));
+        assert_eq!(of_foreign, ["no longer held by a, fence 7", "foreign: a hash"].map(at));
         assert_eq!(told(Some(foreign), None), [at("the foreign value is gone (a hash)")]);
     }
 }

@@ -46,7 +46,7 @@ pub(super) async fn acquire(
         let confirmed = guard.extend_to(session::longest(&locks, ttl)).await;
         confirmed.map_err(|e| Failure::of(&e).next(UNKNOWN))?;
     }
-    let mut held = session.held(&key, fence, &label, guard.remaining());
+    let mut held = session.held(&key, fence, &label, session::safely(guard.remaining(), ttl));
     let grip = if asked.keep_after_session == Some(true) {
         let ticket = guard.hand_over(ASK).await.map_err(|e| Failure::of(&e).next(UNKNOWN))?;
         held.ticket = Some(ticket.to_string());

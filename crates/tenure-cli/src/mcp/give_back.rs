@@ -61,7 +61,8 @@ pub(super) async fn renew(session: &Arc<Session>, asked: Renew) -> Result<Held, 
     if let Err(e) = lease.extend_to(ttl).await {
         return Err(not_renewed(session, &locks, &key, &lease, &e).await);
     }
-    let held = session.held(&key, lease.fence().get(), &label, lease.remaining());
+    let held =
+        session.held(&key, lease.fence().get(), &label, session::safely(lease.remaining(), ttl));
     Ok(renewed(held))
 }
 

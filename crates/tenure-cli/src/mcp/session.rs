@@ -232,6 +232,11 @@ impl Session {
     }
 }
 
+/// The time until the loss is told, of a lease with so much left: the end of the lease comes later.
+pub(super) fn safely(left: Duration, ttl: Duration) -> Duration {
+    left.saturating_sub(tenure::protocol::slack(ttl))
+}
+
 impl Session {
     /// The answer about a lock that is held.
     pub(super) fn held(&self, key: &Key, fence: u64, label: &Label, left: Duration) -> Held {

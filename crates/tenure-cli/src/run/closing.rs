@@ -30,30 +30,40 @@ const PLACE_MIN: Duration = Duration::from_secs(1);
 
 impl Flow<'_> {
     /// Gives the lock back, with the outcome of a job. A release that is not answered goes on in
-    /// [`Flow::close`].
-    pub(super) async fn release(&mut self, grip: Grip, outcome: JobOutcome) {
+    /// [`Flow::close`]. Answers what there is to say if the lock was not ours any more.
+    pub(super) async fn release(&mut self, grip: Grip, outcome: JobOutcome) -> Option<String> {
         let until = self.runtime.now() + self.plan.store_timeout;
         self.release_until = Some(until);
         let runtime = Arc::clone(&self.runtime);
         let releasing = async {
             tokio::select! {
                 biased;
-                released = grip.end(outcome) => released.err(),
+                released = grip.end(outcome) => Some(released),
                 () = runtime.sleep_until(until) => None,
             }
         };
         match wait::or_signal(releasing, &mut self.signals, &self.job).await {
-            Ok(Some(e)) if e.kind() == ErrorKind::Unavailable => {
+            Ok(Some(Err(e))) if e.kind() == ErrorKind::Unavailable => {
                 self.unreleased = Some(e.to_string());
             }
-            Ok(Some(e)) => self.tell_unreleased(&e.to_string()),
-            Ok(None) if self.runtime.now() < until => {
+            Ok(Some(Err(e))) => self.tell_unreleased(&e.to_string()),
+            Ok(Some(Ok(true))) => {
                 let (keys, held) = (&self.plan.keys, self.times.held.unwrap_or_default());
                 let held = show(Duration::from_millis(held));
                 self.plan.output.detail("released", || format!("released {keys} after {held}"));
             }
+            // Taken away since the last renewal, and CMD has ended before the next.
+            Ok(Some(Ok(false))) => {
+                let message = format!(
+                    "{} was taken away before CMD ended: another may have run beside it",
+                    self.plan.keys
+                );
+                self.plan.output.notice(&message);
+                return Some(message);
+            }
             Ok(None) | Err(_) => {}
         }
+        None
     }
 
     /// Waits until the store has answered all that it was asked. A signal cuts that short. The

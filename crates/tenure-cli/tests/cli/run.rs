@@ -366,3 +366,16 @@ fn without_the_lock_they_count_wrong() {
     let (count, overlaps) = count_with(Home::File, "");
     assert!(count != "150" && overlaps > 0, "the test could not fail: {count}, {overlaps}");
 }
+
+#[test]
+fn a_lock_that_was_taken_away_is_told_though_cmd_has_ended_by_itself() {
+    let place = Place::new();
+    let script = "\"$TENURE\" force-release --yes k > /dev/null";
+    let line = ["run", "-v", "--ttl", "10m", "--report", "r", "k", "--", "sh", "-c", script];
+    let ended = place.run(&line);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let told = "\"k\" was taken away before CMD ended: another may have run beside it";
+    assert!(ended.stderr.contains(told) && !ended.stderr.contains("released"), "{ended:?}");
+    let report = place.report("r");
+    assert_eq!((&report["outcome"], &report["reason"]), (&"ended".into(), &told.into()));
+}

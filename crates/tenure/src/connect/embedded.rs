@@ -86,8 +86,8 @@ fn directory(
         return Ok(runtime.join("tenure"));
     }
     let message = format!(
-        "there is no place for the file of the embedded store: this user has no home directory, \
-         and neither XDG_STATE_HOME nor XDG_RUNTIME_DIR is set; {ANOTHER}"
+        "there is no place for the file of the embedded store: HOME names no directory, and \
+         neither XDG_STATE_HOME nor XDG_RUNTIME_DIR is set; {ANOTHER}"
     );
     Err(Error::new(ErrorKind::Config, Operation::Connect, message))
 }
