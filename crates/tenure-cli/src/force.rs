@@ -2,17 +2,20 @@
 //! lose it, and nobody who came later.
 
 use std::io::{self, BufRead, IsTerminal, Write};
+use std::time::Duration;
 
 use tenure::protocol::{HolderView, Inspection, State};
+use tenure::store::Access;
 use tenure::{Fence, Key, Locks};
 
 use crate::args::ForceArgs;
 use crate::exit::{Exit, Refusal};
-use crate::inspect::{Early, failed, print, with_store};
+use crate::inspect::{Early, failed, opened_for, print};
 use crate::plan::key_of;
 use crate::shell::quoted;
 use crate::ticket::state::holder;
 use crate::told;
+use crate::until_free::of_replica;
 
 pub(crate) fn release(args: &ForceArgs) -> Result<Exit, Refusal> {
     let key = key_of(&args.key)?;
@@ -25,8 +28,15 @@ pub(crate) fn release(args: &ForceArgs) -> Result<Exit, Refusal> {
              {word})"
         )));
     }
-    with_store(&args.store, async |locks, _, now| {
-        let seen = locks.mutex(key.as_str()).inspect().await.map_err(failed)?;
+    let timeout = args.store.store_timeout;
+    // A look makes no file, and knows a replica, which may not know of the holder.
+    opened_for(&args.store, Access::Looks, async |opened, store, runtime| {
+        let now = || runtime.wall_micros();
+        let view = opened.as_ref().map_err(|error| failed(error.clone()))?;
+        let seen = view.mutex(key.as_str()).inspect().await.map_err(failed)?;
+        if let Some(primary) = &seen.replica_of {
+            return Err(of_replica(primary));
+        }
         if let State::Foreign(what) = &seen.state {
             return Err(refused(Exit::MISMATCH, foreign(&key, what, &seen)));
         }
@@ -37,7 +47,11 @@ pub(crate) fn release(args: &ForceArgs) -> Result<Exit, Refusal> {
         if !args.yes && !confirmed(&key, &seen, up_to, now()).map_err(unasked)? {
             return print(&format!("{key}: left as it is"));
         }
-        force(locks, &key, up_to, now()).await
+        let locks = store.open_for(Access::Locks, timeout, runtime).await.map_err(failed)?;
+        let done = force(&locks, &key, up_to, now()).await;
+        // Nothing is held here.
+        let _ = locks.close(Duration::ZERO).await;
+        done
     })
 }
 

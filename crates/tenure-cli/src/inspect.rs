@@ -23,10 +23,14 @@ const PAGE: usize = 256;
 /// `tenure status KEY`.
 pub(crate) fn status(args: &StatusArgs) -> Result<Exit, Refusal> {
     let key = key_of(&args.key)?;
-    let mut is_held = false;
+    let mut answer = Exit::SUCCESS;
     let done = with_view(&args.store, Access::Looks, async |locks, store, now| {
         let seen = locks.mutex(key.as_str()).inspect().await.map_err(failed)?;
-        is_held = seen.state != State::Free;
+        answer = match seen.state {
+            State::Free if is_unsure(&seen) => Exit::UNAVAILABLE,
+            State::Free => Exit::SUCCESS,
+            _ => Exit::HELD,
+        };
         if args.json {
             tell_of_missing(store);
             return print(&KeyView::of(&key, &seen).json());
@@ -35,7 +39,12 @@ pub(crate) fn status(args: &StatusArgs) -> Result<Exit, Refusal> {
         let missing = store.missing().map(|missing| format!("\n  {missing}"));
         print(&format!("{text}\n  at {}{}", store.describe(locks), missing.unwrap_or_default()))
     });
-    done.map(|done| if args.exit_code && is_held { Exit::HELD } else { done })
+    done.map(|done| if args.exit_code { answer } else { done })
+}
+
+/// Whether a server that says that a key is free may have forgotten, or not yet heard, of a lease.
+pub(crate) fn is_unsure(seen: &Inspection) -> bool {
+    seen.guarded.is_some() || seen.replica_of.is_some()
 }
 
 /// `tenure list [PREFIX]`, page by page: a long list begins at once.
@@ -89,7 +98,7 @@ pub(crate) fn with_store(
 }
 
 /// Opens the store for this purpose, and lets `work` use it. For looks nothing is made.
-fn with_view(
+pub(crate) fn with_view(
     args: &StoreArgs,
     access: Access,
     work: impl AsyncFnOnce(&Locks, &Located, &dyn Fn() -> u64) -> Result<(), Early>,
@@ -108,7 +117,8 @@ pub(crate) fn with_opened(
     opened_for(args, Access::Locks, look)
 }
 
-fn opened_for(
+/// Opens the store for this purpose, and lets `look` use it, also if it could not be opened.
+pub(crate) fn opened_for(
     args: &StoreArgs,
     access: Access,
     look: impl AsyncFnOnce(&tenure::Result<Locks>, &Located, &dyn Runtime) -> Result<(), Early>,

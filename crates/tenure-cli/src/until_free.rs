@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use tenure::protocol::{Inspection, State};
 use tenure::runtime::{Moment, Runtime};
+use tenure::store::Access;
 use tenure::{Error, Locks};
 
 use crate::args::UntilFreeArgs;
 use crate::duration::show;
 use crate::exit::{Exit, Refusal};
-use crate::inspect::{Early, failed, with_store};
+use crate::inspect::{Early, failed, is_unsure, with_view};
 use crate::keys::Keys;
 use crate::output::{Level, Output};
 use crate::plan::key_of;
@@ -26,7 +27,7 @@ pub(crate) fn wait(args: &UntilFreeArgs) -> Result<Exit, Refusal> {
     let keys = Keys::one(key_of(&args.key)?);
     let output = Output(if args.quiet { Level::Quiet } else { Level::Normal });
     let label = label::of_process(std::process::id());
-    with_store(&args.store, async |locks, _, now| {
+    with_view(&args.store, Access::Looks, async |locks, _, now| {
         warnings::tell(output);
         let runtime = tenure::runtime::machine().map_err(defect)?;
         let until = args.timeout.map_or(Moment::NEVER, |limit| runtime.now() + limit);
@@ -55,7 +56,11 @@ async fn looking(
     runtime: &dyn Runtime,
 ) -> Result<Result<Inspection, Error>, Early> {
     let mutex = locks.mutex(keys.first());
-    let mut last = Ok(mutex.inspect().await.map_err(failed)?);
+    let first = mutex.inspect().await.map_err(failed)?;
+    if let Some(primary) = &first.replica_of {
+        return Err(of_replica(primary));
+    }
+    let mut last = Ok(first);
     while !last.as_ref().is_ok_and(is_free) && runtime.now() < until {
         runtime.sleep_until(until.min(runtime.now() + INTERVAL)).await;
         last = mutex.inspect().await;
@@ -63,9 +68,18 @@ async fn looking(
     Ok(last)
 }
 
-/// A store that may have forgotten a lease does not know whether the key is free.
+/// A store that may not know of a lease does not know whether the key is free.
 fn is_free(seen: &Inspection) -> bool {
-    seen.state == State::Free && seen.guarded.is_none()
+    seen.state == State::Free && !is_unsure(seen)
+}
+
+/// A replica was asked for what only its primary knows.
+pub(crate) fn of_replica(primary: &str) -> Early {
+    let message = format!(
+        "this server is a replica of {primary}, and may not know who holds the key: name its \
+         primary by --store"
+    );
+    Early::Refusal(Refusal { exit: Exit::UNAVAILABLE, message })
 }
 
 fn busy(keys: &Keys, seen: &Inspection, limit: Duration, now: u64) -> Early {

@@ -59,7 +59,7 @@ pub(super) async fn renew(session: &Arc<Session>, asked: Renew) -> Result<Held, 
     };
     let ttl = ttl.unwrap_or_else(|| session::longest(&locks, own_ttl));
     if let Err(e) = lease.extend_to(ttl).await {
-        return Err(not_renewed(session, &locks, &key, &lease, &e).await);
+        return Err(not_renewed(session, &locks, &key, (&lease, own_ttl), &e).await);
     }
     let held =
         session.held(&key, lease.fence().get(), &label, session::safely(lease.remaining(), ttl));
@@ -75,14 +75,14 @@ async fn not_renewed(
     session: &Session,
     locks: &Locks,
     key: &Key,
-    lease: &tenure::Lease,
+    (lease, ttl): (&tenure::Lease, Duration),
     error: &Error,
 ) -> Failure {
     let failure = Failure::of(error);
     if !lease.held() {
         return failure.seeing(session.look(locks, key).await).next(STOP);
     }
-    let until = session.clock_in(lease.remaining());
+    let until = session.clock_in(session::safely(lease.remaining(), ttl));
     let next = format!("It was not prolonged: you hold it until {until}. Try again before that.");
     Failure { you_hold_it: true, ..failure }.next(next)
 }

@@ -46,6 +46,12 @@ impl Flow<'_> {
             Ok(Some(Err(e))) if e.kind() == ErrorKind::Unavailable => {
                 self.unreleased = Some(e.to_string());
             }
+            // A job whose run was taken away: its outcome is not on record.
+            Ok(Some(Err(e))) if e.kind() == ErrorKind::Lost => {
+                let message = e.to_string();
+                self.plan.output.notice(&message);
+                return Some(message);
+            }
             Ok(Some(Err(e))) => self.tell_unreleased(&e.to_string()),
             Ok(Some(Ok(true))) => {
                 let (keys, held) = (&self.plan.keys, self.times.held.unwrap_or_default());

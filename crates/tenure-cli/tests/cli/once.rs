@@ -147,3 +147,15 @@ fn a_nested_run_of_the_same_job_is_refused() {
     assert_eq!(ended.stdout, "64\n", "{ended:?}");
     assert!(ended.stderr.contains("no run of a job can begin before that"), "{ended:?}");
 }
+
+#[test]
+fn a_run_that_was_taken_away_is_told_and_its_key_is_not_said_to_be_held() {
+    let place = Place::new();
+    let script = "\"$TENURE\" force-release --yes k > /dev/null";
+    let line = ["once", "--every", "1h", "--report", "r", "k", "--", "sh", "-c", script];
+    let ended = place.run(&line);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let told = ended.stderr.contains("so the outcome is not on record");
+    assert!(told && !ended.stderr.contains("is free in"), "{ended:?}");
+    assert!(place.report("r")["reason"].is_string());
+}

@@ -56,3 +56,23 @@ fn a_replica_is_named_at_once_in_one_message_and_nothing_is_withdrawn() {
         assert_eq!(granted.status.code(), Some(0), "{granted:?}");
     }
 }
+
+#[test]
+fn a_replica_that_does_not_know_of_a_holder_never_says_that_a_key_is_free() {
+    for flavour in Flavour::ALL {
+        let primary = Server::of(flavour).start();
+        let replica = Server::of(flavour).with_primary(&primary).start();
+        let of = format!("replica of {}", primary.address());
+        for words in [
+            &["force-release", "--yes", "k"][..],
+            &["wait", "--timeout", "1s", "k"],
+            &["status", "--exit-code", "k"],
+        ] {
+            let asked = tenure(&replica.url(), words);
+            let texts = [&asked.stdout, &asked.stderr].map(|text| String::from_utf8_lossy(text));
+            assert_eq!(asked.status.code(), Some(69), "{words:?}: {texts:?}");
+            assert!(texts.iter().any(|text| text.contains(&of)), "{words:?}: {texts:?}");
+            assert_eq!(tenure(&primary.url(), words).status.code(), Some(0), "{words:?}");
+        }
+    }
+}

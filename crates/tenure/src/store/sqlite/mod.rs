@@ -231,18 +231,21 @@ impl fmt::Debug for Sqlite {
     }
 }
 
+/// The capabilities of a file, for locks and for looks.
+const CAPABILITIES: Capabilities = Capabilities {
+    fifo: true,
+    many_units: true,
+    groups: true,
+    plain_values: false,
+    composite: false,
+    reach: Reach::Host,
+    ttl_max: TTL_MAX,
+    slow_grants: false,
+};
+
 impl Store for Sqlite {
     fn capabilities(&self) -> &Capabilities {
-        &Capabilities {
-            fifo: true,
-            many_units: true,
-            groups: true,
-            plain_values: false,
-            composite: false,
-            reach: Reach::Host,
-            ttl_max: TTL_MAX,
-            slow_grants: false,
-        }
+        &CAPABILITIES
     }
 
     fn name(&self) -> Arc<str> {

@@ -13,11 +13,12 @@ use tokio::sync::watch;
 use crate::protocol::{Inspection, Op, Reply, Request};
 use crate::runtime::{Runtime, blocking};
 use crate::store::{
-    Answer, Capabilities, DataServer, Examination, Forgets, Identity, Inbox, Links, Reach, Store,
+    Answer, Capabilities, DataServer, Examination, Forgets, Identity, Inbox, Links, Store,
     StoreError, StoreErrorClass,
 };
-use crate::types::{Key, StoreTime, TTL_MAX};
+use crate::types::{Key, StoreTime};
 
+use super::CAPABILITIES;
 use super::inherited::InUse;
 use super::reading::{self, Asked, Seen};
 use super::{boot, error, examine};
@@ -75,16 +76,7 @@ impl fmt::Debug for SqliteView {
 
 impl Store for SqliteView {
     fn capabilities(&self) -> &Capabilities {
-        &Capabilities {
-            fifo: true,
-            many_units: true,
-            groups: true,
-            plain_values: false,
-            composite: false,
-            reach: Reach::Host,
-            ttl_max: TTL_MAX,
-            slow_grants: false,
-        }
+        &CAPABILITIES
     }
 
     fn name(&self) -> Arc<str> {
