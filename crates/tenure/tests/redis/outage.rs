@@ -9,7 +9,7 @@ use tenure::runtime;
 use tenure::{ErrorKind, LostReason, Released};
 use tenure_testkit::{Flavour, Proxy, Server};
 
-use crate::world::{acquire, connect, ms, quick, take, within};
+use crate::world::{acquire, connect, most_attempts, ms, quick, take, within};
 
 const TTL: Duration = Duration::from_secs(8);
 /// A busy machine may run the alarms' thread late by less than this. A loss that waited for the
@@ -96,8 +96,8 @@ async fn away_and_back(flavour: Flavour) {
     server.kill9();
     tokio::time::sleep(ms(2000)).await;
     let early = proxy.links() - links;
-    // A busy machine makes the two seconds longer.
-    let early_max = 5 + 2 * (killed.elapsed().as_secs().saturating_sub(2));
+    // Five in two seconds; a busy machine makes the two seconds longer.
+    let early_max = most_attempts(killed);
     tokio::time::sleep(AWAY - ms(2000)).await;
     let late = proxy.links() - links;
     server.restart();

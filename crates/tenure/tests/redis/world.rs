@@ -38,6 +38,15 @@ pub(crate) async fn quick(url: &str) -> Locks {
     }
 }
 
+/// How often one server may have been dialled so long after an outage has begun: at once, and then
+/// after the shortest waits that the backoff allows.
+pub(crate) fn most_attempts(since: Instant) -> u64 {
+    let elapsed = since.elapsed();
+    let later = [ms(200), ms(600)].iter().filter(|at| elapsed >= **at).count() as u64;
+    let each_half_second = elapsed.saturating_sub(ms(600)).as_millis() / 500;
+    1 + later + u64::try_from(each_half_second).expect("the time of a test")
+}
+
 /// `future`'s output, or a panic after the patience.
 pub(crate) async fn within<F: Future>(what: &str, future: F) -> F::Output {
     let timely = tokio::time::timeout(PATIENCE, future).await;

@@ -1,7 +1,7 @@
 //! A Sentinel of the test's own, which says what the test wants, and counts those who come.
 
 use std::io::{self, Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -47,13 +47,14 @@ impl FakeSentinel {
         *self.shared.named.lock().expect("no panic") = named;
     }
 
-    /// Tells all that have subscribed of a switch from one port to another.
+    /// Tells those who have subscribed of a switch from one port to another.
     pub(super) fn announce(&self, old: u16, new: u16) {
         let message = format!("main 127.0.0.1 {old} 127.0.0.1 {new}");
         let push = [bulk("message"), bulk("+switch-master"), bulk(&message)].concat();
         for subscriber in &*self.shared.subscribers.lock().expect("no panic") {
             let mut subscriber: &TcpStream = subscriber;
-            subscriber.write_all(format!(">3\r\n{push}").as_bytes()).expect("it listens");
+            // Some may have gone.
+            let _ = subscriber.write_all(format!(">3\r\n{push}").as_bytes());
         }
     }
 
@@ -88,7 +89,8 @@ impl Shared {
         loop {
             let length = client.read(&mut command)?;
             if length == 0 {
-                return Ok(());
+                // A subscriber's other handle keeps the link open.
+                return client.shutdown(Shutdown::Both);
             }
             let command = String::from_utf8_lossy(&command[..length]);
             client.write_all(self.answer(&command).as_bytes())?;

@@ -93,10 +93,14 @@ impl DialBackoff {
 
     /// A link has ended after it had lived for so long.
     pub(crate) fn fell(&self, lived: Duration, failure: Failure) {
-        if lived >= STABLE {
-            self.state().backoff = fresh();
-        } else {
+        if lived < STABLE {
             self.shut(failure);
+            return;
+        }
+        let mut state = self.state();
+        // An attempt may have failed before this link noticed the same outage.
+        if state.down.is_none() {
+            state.backoff = fresh();
         }
     }
 
@@ -161,5 +165,35 @@ fn fresh() -> Backoff {
 impl fmt::Debug for DialBackoff {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DialBackoff").field("down", &self.state().down).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime;
+    use crate::store::redis::client::failure::Cause;
+
+    fn refused() -> Failure {
+        Failure::unsent(Cause::StillConnecting { last: None })
+    }
+
+    #[test]
+    fn a_link_that_notices_an_outage_late_does_not_begin_its_backoff_anew() {
+        let backoff = DialBackoff::new(runtime::machine().expect("a runtime"));
+        let wait = |backoff: &DialBackoff| {
+            let now = backoff.runtime.now();
+            backoff.fell(Duration::ZERO, refused());
+            backoff.not_before().expect("it is down").since(now)
+        };
+        (0..3).for_each(|_| _ = wait(&backoff));
+        backoff.fell(STABLE, refused());
+        assert!(wait(&backoff) >= LONGEST_WAIT / 2, "the fourth wait is a long one");
+        // While all is well, the end of a link that lived is the begin of an outage.
+        backoff.renew();
+        (0..3).for_each(|_| _ = wait(&backoff));
+        backoff.state().down = None;
+        backoff.fell(STABLE, refused());
+        assert!(backoff.state().backoff.next(0) <= FIRST_WAIT);
     }
 }
