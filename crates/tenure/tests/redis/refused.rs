@@ -174,11 +174,12 @@ async fn who_stands_in_line_stays_there_while_memory_is_full() {
         for number in 0..KEYS {
             let key = format!("key {number}");
             held.push(take(&holder, &key).await);
-            // One stands in line at the server, the other behind it in this process.
-            for _ in 0..2 {
-                waiters.push(waiting(locks.mutex(key.as_str()).with_ttl(ms(1500))));
-            }
+            // One stands in line at the server, and the other, which comes later, behind it in this
+            // process.
+            let mutex = locks.mutex(key.as_str()).with_ttl(ms(1500));
+            waiters.push(waiting(mutex.clone()));
             crate::world::until_waiting(&holder, &key, 1).await;
+            waiters.push(waiting(mutex));
         }
         server.command(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
         server.command(&["CONFIG", "SET", "maxmemory", "1"]);
