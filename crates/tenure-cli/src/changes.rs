@@ -10,10 +10,12 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use tenure::Locks;
 use tenure::runtime::Runtime;
+use tenure::store::Access;
 
 use crate::args::ChangesArgs;
 use crate::exit::{Exit, Refusal};
-use crate::inspect::{Early, failed, print, with_store};
+use crate::hindrance::Hindrance;
+use crate::inspect::{Early, failed, print, tell_of_missing, with_view};
 use crate::output::{Level, Output};
 use crate::warnings;
 
@@ -30,22 +32,29 @@ pub(crate) fn watch(args: &ChangesArgs) -> Result<Exit, Refusal> {
         return Err(Refusal::usage("--interval is below the limit of 10ms"));
     }
     let output = Output(Level::Normal);
-    with_store(&args.store, async |locks, _, now| {
+    with_view(&args.store, Access::Looks, async |locks, store, now| {
         warnings::tell(output);
+        tell_of_missing(store);
         let runtime = tenure::runtime::machine().map_err(|e| {
             Early::Refusal(Refusal { exit: Exit::INTERNAL, message: e.to_string() })
         })?;
+        let name = locks.store_name();
+        let mut hindrance = Hindrance::of_store(locks, &args.prefix, now()).await;
+        remark(output, &name, None, hindrance.as_ref());
         let mut seen = look(locks, &args.prefix).await.map_err(failed)?;
-        tell(args, &event::between(&Seen::new(), &seen), now())?;
+        tell(args, &event::between(&Seen::new(), &seen), hindrance.as_ref(), now())?;
         let mut is_away = false;
         loop {
             pause(&*runtime, args.interval).await?;
             match look(locks, &args.prefix).await {
                 Ok(next) => {
                     if std::mem::take(&mut is_away) {
-                        output.notice(format!("{} answers again", locks.store_name()));
+                        output.notice(format!("{name} answers again"));
                     }
-                    tell(args, &event::between(&seen, &next), now())?;
+                    let present = Hindrance::of_store(locks, &args.prefix, now()).await;
+                    remark(output, &name, hindrance.as_ref(), present.as_ref());
+                    hindrance = present;
+                    tell(args, &event::between(&seen, &next), hindrance.as_ref(), now())?;
                     seen = next;
                 }
                 Err(e) if !std::mem::replace(&mut is_away, true) => {
@@ -66,10 +75,26 @@ async fn look(locks: &Locks, prefix: &str) -> tenure::Result<Seen> {
     Ok(seen)
 }
 
-fn tell(args: &ChangesArgs, events: &[Event<'_>], now: u64) -> Result<(), Early> {
-    events
-        .iter()
-        .try_for_each(|event| print(&if args.json { event.json(now) } else { event.text(now) }))
+/// Tells why the store may not know of a holder, when that begins, changes or ends.
+fn remark(output: Output, store: &str, before: Option<&Hindrance>, present: Option<&Hindrance>) {
+    match (before, present) {
+        (Some(before), Some(present)) if before.is_as(present) => {}
+        (_, Some(present)) => output.notice(format!("{store}: {}", present.text)),
+        (Some(before), None) => output.notice(format!("{store}: {}", before.over())),
+        (None, None) => {}
+    }
+}
+
+fn tell(
+    args: &ChangesArgs,
+    events: &[Event<'_>],
+    hindrance: Option<&Hindrance>,
+    now: u64,
+) -> Result<(), Early> {
+    let line = |event: &Event<'_>| {
+        if args.json { event.json(hindrance, now) } else { event.text(now) }
+    };
+    events.iter().try_for_each(|event| print(&line(event)))
 }
 
 /// Waits for the next look. A reader that went away is found without a line to write.

@@ -10,12 +10,12 @@ use tenure::{Fence, Key, Locks};
 
 use crate::args::ForceArgs;
 use crate::exit::{Exit, Refusal};
+use crate::hindrance;
 use crate::inspect::{Early, failed, opened_for, print};
 use crate::plan::key_of;
 use crate::shell::quoted;
 use crate::ticket::state::holder;
 use crate::told;
-use crate::until_free::of_replica;
 
 pub(crate) fn release(args: &ForceArgs) -> Result<Exit, Refusal> {
     let key = key_of(&args.key)?;
@@ -34,8 +34,8 @@ pub(crate) fn release(args: &ForceArgs) -> Result<Exit, Refusal> {
         let now = || runtime.wall_micros();
         let view = opened.as_ref().map_err(|error| failed(error.clone()))?;
         let seen = view.mutex(key.as_str()).inspect().await.map_err(failed)?;
-        if let Some(primary) = &seen.replica_of {
-            return Err(of_replica(primary));
+        if let Some(refusal) = hindrance::unknown(&seen) {
+            return Err(refusal);
         }
         if let State::Foreign(what) = &seen.state {
             return Err(refused(Exit::MISMATCH, foreign(&key, what, &seen)));

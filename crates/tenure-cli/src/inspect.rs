@@ -11,6 +11,7 @@ use tenure::{Key, Locks};
 
 use crate::args::{ListArgs, StatusArgs, StoreArgs};
 use crate::exit::{Exit, Refusal};
+use crate::hindrance::{Hindrance, is_unsure};
 use crate::output::{self, Level, Output};
 use crate::plan::{check_store_timeout, key_of};
 use crate::store::{Choice, Located};
@@ -33,7 +34,8 @@ pub(crate) fn status(args: &StatusArgs) -> Result<Exit, Refusal> {
         };
         if args.json {
             tell_of_missing(store);
-            return print(&KeyView::of(&key, &seen).json());
+            let hindrance = Hindrance::of(&seen, now());
+            return print(&KeyView::of(&key, &seen, hindrance.as_ref()).json());
         }
         let text = view::text(&key, &seen, now());
         let missing = store.missing().map(|missing| format!("\n  {missing}"));
@@ -42,39 +44,43 @@ pub(crate) fn status(args: &StatusArgs) -> Result<Exit, Refusal> {
     done.map(|done| if args.exit_code { answer } else { done })
 }
 
-/// Whether a server that says that a key is free may have forgotten, or not yet heard, of a lease.
-pub(crate) fn is_unsure(seen: &Inspection) -> bool {
-    seen.guarded.is_some() || seen.replica_of.is_some()
-}
-
 /// `tenure list [PREFIX]`, page by page: a long list begins at once.
 pub(crate) fn list(args: &ListArgs) -> Result<Exit, Refusal> {
     let access = if args.all { Access::LooksAtAll } else { Access::Looks };
     with_view(&args.store, access, async |locks, store, now| {
         tell_of_missing(store);
+        let hindrance = Hindrance::of_store(locks, &args.prefix, now()).await;
+        if let Some(hindrance) = &hindrance {
+            let about = format!("{}: {}", locks.store_name(), hindrance.text);
+            Output(Level::Normal).notice(about);
+        }
+        let line = |key: &Key, mut seen: Inspection| {
+            if args.json {
+                return KeyView::of(key, &seen, hindrance.as_ref()).json();
+            }
+            // It was told, for all keys.
+            (seen.guarded, seen.replica_of) = (None, None);
+            view::text(key, &seen, now())
+        };
         let mut after: Option<Key> = None;
         loop {
             let page = locks.list(&args.prefix, after.as_ref(), PAGE).await.map_err(failed)?;
-            for (key, seen) in &page {
-                print(&line(args, key, seen, now()))?;
+            after = page.last().filter(|_| page.len() == PAGE).map(|(key, _)| key.clone());
+            for (key, seen) in page {
+                print(&line(&key, seen))?;
             }
-            match page.last() {
-                Some((last, _)) if page.len() == PAGE => after = Some(last.clone()),
-                _ => return Ok(()),
+            if after.is_none() {
+                return Ok(());
             }
         }
     })
 }
 
 /// Nothing on stdout says whether a store is empty or was never there.
-fn tell_of_missing(store: &Located) {
+pub(crate) fn tell_of_missing(store: &Located) {
     if let Some(missing) = store.missing() {
         Output(Level::Normal).notice(missing);
     }
-}
-
-fn line(args: &ListArgs, key: &Key, seen: &Inspection, now: u64) -> String {
-    if args.json { KeyView::of(key, seen).json() } else { view::text(key, seen, now) }
 }
 
 /// The reason why a command on a store ended early.

@@ -12,7 +12,7 @@
 //! health   whether CMD is healthy            on_lost        the line after a loss
 //! report   the result as a line of JSON      relay          signals on their way to CMD
 //! inspect  status and list                   job            one shell job in two process groups
-//! permits  another number of permits
+//! hindrance  why a store grants nothing new, or may not know of a holder
 //! top      the keys on a full screen
 //! mcp      the tools for coding agents
 //! permits  another number of permits    ticket        a lock between two commands
@@ -43,6 +43,7 @@ mod force;
 mod generated;
 mod health;
 mod help;
+mod hindrance;
 mod hold;
 mod inspect;
 mod job;

@@ -5,19 +5,20 @@ use tenure::{Claim, Key, Locks};
 
 use crate::args::PermitsArgs;
 use crate::exit::{Exit, Refusal};
+use crate::hindrance::Hindrance;
 use crate::inspect::{Early, failed, print, with_store};
 use crate::plan::key_of;
 use crate::view::KeyView;
 
 pub(crate) fn change(args: &PermitsArgs) -> Result<Exit, Refusal> {
     let key = key_of(&args.key)?;
-    with_store(&args.store, async |locks, _, _| {
+    with_store(&args.store, async |locks, _, now| {
         refuse_readers(locks, &key).await?;
         let semaphore = locks.semaphore(key.as_str(), args.permits);
         let was = semaphore.set_permits(args.permits).await.map_err(failed)?;
         let text = if args.json {
             let seen = semaphore.inspect().await.map_err(failed)?;
-            KeyView::of(&key, &seen).json()
+            KeyView::of(&key, &seen, Hindrance::of(&seen, now()).as_ref()).json()
         } else {
             told(&key, was, args.permits)
         };

@@ -77,6 +77,10 @@ pub(crate) fn foreign(seen: &ForeignView) -> String {
     text + &format!("\n  if nobody needs it, this deletes it: {}", seen.delete)
 }
 
+/// That it is not known whether a key of a quorum is held.
+pub(crate) const SPLIT: &str =
+    "it may be held: a node has a holder, and too few answered to tell whether a majority has it";
+
 /// How many nodes of a quorum answered, and why the others did not.
 pub(crate) fn nodes(seen: &[NodeView]) -> String {
     let answered = seen.iter().filter(|node| node.answered).count();

@@ -29,12 +29,13 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use rustix::process::Signal;
+use tenure::store::Access;
 use tokio::sync::{mpsc as orders, oneshot};
 
 use crate::args::TopArgs;
 use crate::duration::show;
 use crate::exit::{Exit, Refusal};
-use crate::inspect::{Early, with_store};
+use crate::inspect::{Early, with_view};
 use crate::run::Termination;
 use crate::signals::Signals;
 
@@ -64,7 +65,7 @@ pub(crate) fn top(args: &TopArgs) -> Result<Termination, Refusal> {
     }
     let theme = Theme::of(args.no_color, |name| std::env::var_os(name));
     let mut end = Termination::Exit(Exit::SUCCESS);
-    with_store(&args.store, async |locks, store, _| {
+    with_view(&args.store, Access::Looks, async |locks, store, _| {
         let failed = |e: std::io::Error| {
             let message = format!("cannot show the screen: {e}");
             Early::Refusal(Refusal { exit: Exit::INTERNAL, message })
@@ -78,6 +79,8 @@ pub(crate) fn top(args: &TopArgs) -> Result<Termination, Refusal> {
         screen.map_err(failed)?.start(news.clone(), from_all, ended).map_err(failed)?;
         let reader = reader::Reader {
             locks,
+            store,
+            store_timeout: args.store.store_timeout,
             prefix: &args.prefix,
             interval: args.interval,
             runtime: &*runtime,

@@ -11,14 +11,15 @@ use tenure::{Error, Locks};
 use crate::args::UntilFreeArgs;
 use crate::duration::show;
 use crate::exit::{Exit, Refusal};
-use crate::inspect::{Early, failed, is_unsure, with_view};
+use crate::hindrance::{self, is_unsure};
+use crate::inspect::{Early, failed, with_view};
 use crate::keys::Keys;
 use crate::output::{Level, Output};
 use crate::plan::key_of;
 use crate::progress::Progress;
 use crate::ticket::state::holder;
 use crate::wait::Subject;
-use crate::{label, warnings};
+use crate::{label, told, warnings};
 
 /// Time between two looks.
 const INTERVAL: Duration = Duration::from_millis(250);
@@ -57,8 +58,8 @@ async fn looking(
 ) -> Result<Result<Inspection, Error>, Early> {
     let mutex = locks.mutex(keys.first());
     let first = mutex.inspect().await.map_err(failed)?;
-    if let Some(primary) = &first.replica_of {
-        return Err(of_replica(primary));
+    if let Some(refusal) = hindrance::unknown(&first).filter(|_| first.replica_of.is_some()) {
+        return Err(refusal);
     }
     let mut last = Ok(first);
     while !last.as_ref().is_ok_and(is_free) && runtime.now() < until {
@@ -73,20 +74,12 @@ fn is_free(seen: &Inspection) -> bool {
     seen.state == State::Free && !is_unsure(seen)
 }
 
-/// A replica was asked for what only its primary knows.
-pub(crate) fn of_replica(primary: &str) -> Early {
-    let message = format!(
-        "this server is a replica of {primary}, and may not know who holds the key: name its \
-         primary by --store"
-    );
-    Early::Refusal(Refusal { exit: Exit::UNAVAILABLE, message })
-}
-
 fn busy(keys: &Keys, seen: &Inspection, limit: Duration, now: u64) -> Early {
     let (exit, why) = match (seen.holders.first(), &seen.state, &seen.guarded) {
         (Some(first), _, _) => (Exit::BUSY, holder(first, now)),
         (None, State::Foreign(what), _) => (Exit::BUSY, what.to_string()),
         (None, _, Some(guarded)) => (Exit::UNAVAILABLE, guarded.told(now)),
+        _ if is_unsure(seen) => (Exit::UNAVAILABLE, told::SPLIT.into()),
         _ => (Exit::BUSY, "it is changing hands".into()),
     };
     let message = format!("{keys} is busy: waited {}; {why}", show(limit));

@@ -8,6 +8,7 @@ use tenure::protocol::{ForeignView, Guarded, HolderView, Inspection, NodeView, S
 use tenure::{Claim, Key, LastRun, RunState, Value};
 
 use crate::duration::show;
+use crate::hindrance::{self, Hindrance};
 use crate::report::millis;
 use crate::told;
 
@@ -25,6 +26,7 @@ pub(crate) struct KeyView<'a> {
     foreign: Option<Foreign<'a>>,
     nodes: Vec<Node<'a>>,
     replica_of: Option<&'a str>,
+    hindrance: Option<&'a Hindrance>,
 }
 
 /// The last run of a job.
@@ -72,6 +74,7 @@ struct Foreign<'a> {
 struct Node<'a> {
     name: &'a str,
     answered: bool,
+    holds: bool,
     said: &'a str,
     took_ms: u64,
 }
@@ -84,7 +87,8 @@ struct Waiter<'a> {
 }
 
 impl<'a> KeyView<'a> {
-    pub(crate) fn of(key: &'a Key, seen: &'a Inspection) -> Self {
+    /// `hindrance` is that of the store.
+    pub(crate) fn of(key: &'a Key, seen: &'a Inspection, hindrance: Option<&'a Hindrance>) -> Self {
         Self {
             key: key.as_str(),
             state: state(&seen.state).0,
@@ -97,6 +101,7 @@ impl<'a> KeyView<'a> {
             foreign: seen.foreign.as_deref().map(foreign),
             nodes: seen.nodes.iter().map(node).collect(),
             replica_of: seen.replica_of.as_deref(),
+            hindrance,
         }
     }
 
@@ -129,8 +134,9 @@ fn foreign(seen: &ForeignView) -> Foreign<'_> {
 }
 
 fn node(seen: &NodeView) -> Node<'_> {
-    let NodeView { name, answered, said, took } = seen;
-    Node { name, answered: *answered, said, took_ms: millis(*took) }
+    let NodeView { name, answered, holds, said, took } = seen;
+    let took_ms = millis(*took);
+    Node { name, answered: *answered, holds: *holds, said, took_ms }
 }
 
 fn waiter(seen: &WaiterView) -> Waiter<'_> {
@@ -207,6 +213,9 @@ pub(crate) fn text(key: &Key, seen: &Inspection, now: u64) -> String {
     }
     if let Some(hindrance) = told::hindrance(seen, now) {
         text += &format!("\n  {hindrance}");
+    }
+    if hindrance::is_split(seen) {
+        text += &format!("\n  {}", told::SPLIT);
     }
     if !seen.nodes.is_empty() {
         text += &format!("\n  {}", told::nodes(&seen.nodes));

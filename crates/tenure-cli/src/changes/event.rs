@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tenure::protocol::{Inspection, State};
 
+use crate::hindrance::Hindrance;
 use crate::wall::time_of_day;
 
 /// The part of a state whose change is told.
@@ -49,7 +50,7 @@ enum Kind {
 }
 
 /// One change of one key.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Event<'a> {
     key: &'a str,
     kind: Kind,
@@ -67,6 +68,7 @@ struct View<'a> {
     fence: Option<u64>,
     label: Option<&'a str>,
     waiters: usize,
+    hindrance: Option<&'a Hindrance>,
 }
 
 /// The changes from one look to the next, key by key: first what has ended.
@@ -127,10 +129,10 @@ impl Event<'_> {
         format!("{}  {key}: {what}", time_of_day(now, Duration::ZERO))
     }
 
-    /// A line of JSON.
-    pub(super) fn json(&self, now: u64) -> String {
-        let Event { key, kind, fence, label, waiters } = *self;
-        let view = View { at_ms: now / 1_000, event: kind, key, fence, label, waiters };
+    /// A line of JSON. `hindrance` is that of the store.
+    pub(super) fn json(&self, hindrance: Option<&Hindrance>, now: u64) -> String {
+        let (Event { key, kind: event, fence, label, waiters }, at_ms) = (*self, now / 1_000);
+        let view = View { at_ms, event, key, fence, label, waiters, hindrance };
         serde_json::to_string(&view).expect("text and numbers are JSON")
     }
 }

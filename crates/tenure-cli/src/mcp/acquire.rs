@@ -96,7 +96,11 @@ async fn granted(
             Failure::new("busy", format!("{:?} was busy for {waited}", key.as_str()))
         }
         Err(e) if e.kind() == ErrorKind::Invalid => return Err(Failure::of(&e)),
-        Err(e) => return Err(Failure::of(&e).next(UNKNOWN)),
+        Err(e) => {
+            // A store that answers says why it grants nothing.
+            let seen = session.look_soon(locks, key).await;
+            return Err(Failure::of(&e).seeing(seen).next(UNKNOWN));
+        }
     };
     let seen = session.look(locks, key).await;
     let is_ours = seen.iter().flat_map(|seen| &seen.holders).any(|h| h.is_this_session);

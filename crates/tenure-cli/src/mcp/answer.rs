@@ -11,6 +11,7 @@ use tenure::protocol::{HolderView, Inspection, State};
 use tenure::{Error, ErrorKind, Key};
 
 use crate::duration::show;
+use crate::hindrance::{self, Hindrance};
 
 /// An answer, and the locks that this session lost since the last one.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -115,6 +116,10 @@ pub(super) struct Seen {
     pub(super) waiters: Vec<Waiter>,
     /// More about the state, if there is more.
     pub(super) note: Option<String>,
+    /// Why the store grants nothing new, or may not know of a holder; null: neither is so.
+    pub(super) hindrance: Option<Hindrance>,
+    /// Whether a "free" key may be held all the same, since the store may not know of a holder.
+    pub(super) may_be_held: bool,
 }
 
 impl Seen {
@@ -136,17 +141,21 @@ impl Seen {
             name: waiter.label.to_string(),
             waiting_for: show(waiter.waiting),
         });
+        let hindrance = Hindrance::of(seen, now);
         Self {
             key: key.to_string(),
             state,
             holders: seen.holders.iter().map(|seen| holder(seen, now, &is_ours)).collect(),
             waiters: waiters.collect(),
-            note: foreign.or_else(|| seen.guarded.map(|guarded| guarded.told(now))),
+            note: foreign.or_else(|| hindrance.as_ref().map(|hindrance| hindrance.text.clone())),
+            may_be_held: seen.state == State::Free && hindrance::is_unsure(seen),
+            hindrance,
         }
     }
 
+    /// Whether nobody holds it, for certain.
     pub(super) fn is_free(&self) -> bool {
-        self.state == "free"
+        self.state == "free" && !self.may_be_held
     }
 
     /// The holders, or that there are none; after the key's name.
@@ -155,6 +164,9 @@ impl Seen {
         if self.holders.is_empty() {
             text = match self.state {
                 "foreign" => "taken by something that is no lock of Tenure's".into(),
+                _ if self.may_be_held => {
+                    "not known to be held, but its store may not know of a holder".into()
+                }
                 _ => "free: nobody holds it".into(),
             };
         }
@@ -260,6 +272,8 @@ pub(super) struct Listed {
     pub(super) more_after: Option<String>,
     /// The store, and how far its locks reach.
     pub(super) store: String,
+    /// Why the store grants nothing new, or may not know of all holders; null: neither is so.
+    pub(super) hindrance: Option<Hindrance>,
 }
 
 impl Answer for Listed {
@@ -269,6 +283,7 @@ impl Answer for Listed {
             1 => format!("One key is in use. Store: {}.", self.store),
             many => format!("{many} keys are in use. Store: {}.", self.store),
         };
+        text.extend(self.hindrance.iter().map(|why| format!(" But {}.", why.text)));
         for seen in &self.keys {
             text += &format!("\n{:?} is {}", seen.key, seen.told());
         }
@@ -304,6 +319,8 @@ pub(super) struct Failure {
     pub(super) you_hold_it: bool,
     /// The key as it was seen, if the store answered.
     pub(super) seen: Option<Box<Seen>>,
+    /// Why the store grants nothing new, or may not know of a holder, if it answered.
+    pub(super) hindrance: Option<Box<Hindrance>>,
     /// The next thing to do.
     pub(super) next: String,
 }
@@ -311,7 +328,14 @@ pub(super) struct Failure {
 impl Failure {
     pub(super) fn new(error: &'static str, message: impl Into<String>) -> Self {
         let message = message.into();
-        Self { error, message, you_hold_it: false, seen: None, next: String::new() }
+        Self {
+            error,
+            message,
+            you_hold_it: false,
+            seen: None,
+            hindrance: None,
+            next: String::new(),
+        }
     }
 
     pub(super) fn next(self, next: impl Into<String>) -> Self {
@@ -319,7 +343,8 @@ impl Failure {
     }
 
     pub(super) fn seeing(self, seen: Option<Seen>) -> Self {
-        Self { seen: seen.map(Box::new), ..self }
+        let hindrance = seen.as_ref().and_then(|seen| seen.hindrance.clone().map(Box::new));
+        Self { seen: seen.map(Box::new), hindrance, ..self }
     }
 
     pub(super) fn invalid(message: impl Into<String>) -> Self {

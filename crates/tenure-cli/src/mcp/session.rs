@@ -22,6 +22,9 @@ use super::watch::Watch;
 /// The shortest extension, which changes nothing.
 pub(super) const ASK: Duration = Duration::from_millis(10);
 
+/// The limit of a look beside the failure of a call.
+const SOON: Duration = Duration::from_millis(500);
+
 /// A ttl, or the longest that the store lets a lease be extended to if that is shorter.
 pub(super) fn longest(locks: &Locks, ttl: Duration) -> Duration {
     // The store gets a little more than is asked for: the drift allowance.
@@ -125,6 +128,14 @@ impl Session {
     pub(super) async fn look(&self, locks: &Locks, key: &Key) -> Option<Seen> {
         let seen = locks.mutex(key).inspect().await.ok()?;
         Some(Seen::of(key, &seen, self.wall(), |fence| self.has(key, fence)))
+    }
+
+    /// The same, of a store that answers at once.
+    pub(super) async fn look_soon(&self, locks: &Locks, key: &Key) -> Option<Seen> {
+        tokio::select! {
+            seen = self.look(locks, key) => seen,
+            () = self.runtime.sleep_until(self.runtime.now() + SOON) => None,
+        }
     }
 
     /// Whether this session has the grant with this fence.

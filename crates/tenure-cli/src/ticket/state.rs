@@ -8,6 +8,7 @@ use tenure::Ticket;
 use tenure::protocol::{HolderView, Inspection, State};
 
 use crate::duration::show;
+use crate::hindrance::Hindrance;
 use crate::report::millis;
 use crate::wall::time_of_day;
 
@@ -22,6 +23,7 @@ struct View<'a> {
     /// The present holder, this one or another.
     holder: Option<Holder<'a>>,
     store: &'a str,
+    hindrance: Option<&'a Hindrance>,
 }
 
 #[derive(Debug, Serialize)]
@@ -33,7 +35,12 @@ struct Holder<'a> {
 }
 
 /// The state of a ticket's lease.
-pub(super) fn json(ticket: &Ticket, seen: &Inspection, store: &str) -> String {
+pub(super) fn json(
+    ticket: &Ticket,
+    seen: &Inspection,
+    store: &str,
+    hindrance: Option<&Hindrance>,
+) -> String {
     let held = ticket.holder_in(seen);
     let present = held.or_else(|| seen.holders.first());
     let view = View {
@@ -52,6 +59,7 @@ pub(super) fn json(ticket: &Ticket, seen: &Inspection, store: &str) -> String {
             remaining_ms: millis(holder.remaining),
         }),
         store,
+        hindrance,
     };
     serde_json::to_string(&view).expect("text and numbers are JSON")
 }
@@ -79,7 +87,10 @@ pub(super) fn over(ticket: &Ticket, seen: &Inspection, now: u64) -> String {
             crate::shell::quoted(key)
         ),
     };
-    format!("{key:?} is not held by this ticket (fence {fence}) any more: {present}")
+    // A server that has forgotten the lease says so.
+    let guarded = seen.guarded.map(|guarded| format!("; {}", guarded.told(now)));
+    let guarded = guarded.unwrap_or_default();
+    format!("{key:?} is not held by this ticket (fence {fence}) any more: {present}{guarded}")
 }
 
 /// The holder that has adopted the ticket: a lease keeps its fence on the way.

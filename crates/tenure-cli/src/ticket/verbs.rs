@@ -3,11 +3,14 @@
 
 use std::time::Duration;
 
+use tenure::protocol::Inspection;
+use tenure::store::Access;
 use tenure::{ErrorKind, Locks, Released, Ticket};
 
 use crate::args::{CheckArgs, ExtendArgs, ReleaseArgs, RenewArgs};
 use crate::exit::{Exit, Refusal};
-use crate::inspect::{Early, failed, print, with_store};
+use crate::hindrance::{self, Hindrance};
+use crate::inspect::{Early, failed, print, tell_of_missing, with_store, with_view};
 
 use super::{state, text};
 
@@ -46,7 +49,7 @@ pub(crate) fn extend(args: &ExtendArgs) -> Result<Exit, Refusal> {
             (Some(more), _) => {
                 let seen = locks.mutex(ticket.key()).inspect().await.map_err(failed)?;
                 let held = ticket.holder_in(&seen);
-                let held = held.ok_or_else(|| lost(state::over(&ticket, &seen, now())))?;
+                let held = held.ok_or_else(|| not_held(&ticket, &seen, now()))?;
                 held.remaining.saturating_add(more)
             }
             (None, to) => to.unwrap_or_default(),
@@ -74,7 +77,8 @@ pub(crate) fn release(args: &ReleaseArgs) -> Result<Exit, Refusal> {
 /// `tenure check TICKET`.
 pub(crate) fn check(args: &CheckArgs) -> Result<Exit, Refusal> {
     let ticket = text::ticket(args.of.ticket.as_deref(), "check")?;
-    with_store(&args.of.store, async |locks, _, now| {
+    with_view(&args.of.store, Access::Looks, async |locks, store, now| {
+        tell_of_missing(store);
         look(locks, &ticket, Form::of(args.of.quiet, args.json), now).await
     })
 }
@@ -105,15 +109,27 @@ async fn look(
 ) -> Result<(), Early> {
     let seen = locks.mutex(ticket.key()).inspect().await.map_err(failed)?;
     let held = ticket.holder_in(&seen);
+    let unknown = hindrance::unknown(&seen).filter(|_| held.is_none());
+    unknown.map_or(Ok(()), Err)?;
+    let hindrance = Hindrance::of(&seen, now());
+    let hindrance = hindrance.as_ref();
     match (form, held) {
-        (Form::Json, _) => print(&state::json(ticket, &seen, &locks.store_name()))?,
-        (Form::Text, Some(held)) => print(&state::held(ticket, held, now()))?,
+        (Form::Json, _) => print(&state::json(ticket, &seen, &locks.store_name(), hindrance))?,
+        (Form::Text, Some(held)) => {
+            let more = hindrance.map(|hindrance| format!("\n  {}", hindrance.text));
+            print(&(state::held(ticket, held, now()) + &more.unwrap_or_default()))?;
+        }
         _ => {}
     }
     match held {
         Some(_) => Ok(()),
-        None => Err(lost(state::over(ticket, &seen, now()))),
+        None => Err(not_held(ticket, &seen, now())),
     }
+}
+
+/// The ticket holds nothing, as far as the store knows.
+fn not_held(ticket: &Ticket, seen: &Inspection, now: u64) -> Early {
+    hindrance::unknown(seen).unwrap_or_else(|| lost(state::over(ticket, seen, now)))
 }
 
 fn lost(message: String) -> Early {

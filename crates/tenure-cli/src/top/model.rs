@@ -88,19 +88,15 @@ pub(crate) struct Totals {
     pub(crate) held: usize,
     pub(crate) waiters: usize,
     pub(crate) widths: Widths,
-    /// Place of the first row that says that the store grants nothing new.
-    hindered: Option<usize>,
 }
 
 impl Totals {
     fn of(rows: &[Row]) -> Self {
         let mut totals = Self::default();
-        for (place, row) in rows.iter().enumerate() {
+        for row in rows {
             totals.held += usize::from(row.is_held());
             totals.waiters += row.waiters();
             totals.widths = totals.widths.max(row.widths);
-            let is_hindered = row.seen.guarded.is_some() || row.seen.replica_of.is_some();
-            totals.hindered = totals.hindered.or(is_hindered.then_some(place));
         }
         totals
     }
@@ -149,6 +145,8 @@ pub(crate) struct Model {
     /// Its begin or its last answer.
     pub(crate) waits_since: Option<Moment>,
     pub(crate) trouble: Option<Trouble>,
+    /// Why the store may not show all locks, or grants nothing new.
+    pub(crate) remark: Option<String>,
     pub(crate) rates: Rates,
     pub(crate) notice: Option<Notice>,
     pub(crate) totals: Totals,
@@ -175,6 +173,7 @@ impl Model {
             asked: None,
             waits_since: None,
             trouble: None,
+            remark: None,
             rates: Rates::default(),
             notice: None,
             totals: Totals::default(),
@@ -184,11 +183,6 @@ impl Model {
 
     pub(crate) fn rows(&self) -> &[Row] {
         &self.rows
-    }
-
-    /// A row that says why the store grants nothing new, if it does not.
-    pub(crate) fn hindered(&self) -> Option<&Row> {
-        self.totals.hindered.map(|place| &self.rows[place])
     }
 
     /// How many rows pass the filter.

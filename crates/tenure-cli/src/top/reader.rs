@@ -5,6 +5,7 @@ use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use tenure::runtime::Runtime;
+use tenure::store::Access;
 use tenure::{Key, Locks};
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -12,12 +13,18 @@ use super::local::Local;
 use super::model::Target;
 use super::row::{Row, printable};
 use super::screen::News;
+use crate::hindrance::Hindrance;
+use crate::store::Located;
 
 /// Number of keys that are asked for at a time. A server is searched as a whole for each page.
 const PAGE: usize = 4096;
 
 pub(crate) struct Reader<'a> {
+    /// For looks alone.
     pub(crate) locks: &'a Locks,
+    pub(crate) store: &'a Located,
+    /// The limit of opening the store for a forced release.
+    pub(crate) store_timeout: Duration,
     pub(crate) prefix: &'a str,
     /// From the begin of one look to the begin of the next.
     pub(crate) interval: Duration,
@@ -32,6 +39,7 @@ impl Reader<'_> {
         loop {
             let begun = self.runtime.now();
             self.tell(News::Begun);
+            self.tell(News::Remark(self.remark().await));
             match self.all(&local).await {
                 Ok(()) => self.tell(News::Complete),
                 Err(error) => self.tell(News::Failed(printable(&error.to_string()))),
@@ -40,6 +48,14 @@ impl Reader<'_> {
             let rested = ended + ended.since(begun);
             self.runtime.sleep_until(rested.max(begun + self.interval)).await;
         }
+    }
+
+    /// Why the store may not show all locks.
+    async fn remark(&self) -> Option<String> {
+        let now = self.runtime.wall_micros();
+        let hindrance = Hindrance::of_store(self.locks, self.prefix, now).await;
+        let text = hindrance.map(|hindrance| hindrance.text).or_else(|| self.store.missing());
+        text.map(|text| printable(&text))
     }
 
     /// One look at all keys.
@@ -70,8 +86,16 @@ impl Reader<'_> {
 
     /// Takes the key from the holders that were shown, if it has them and no others.
     async fn release(&self, target: &Target) -> tenure::Result<String> {
+        let opened = self.store.open_for(Access::Locks, self.store_timeout, self.runtime).await?;
+        let released = self.release_at(&opened, target).await;
+        // Nothing is held here.
+        let _ = opened.close(Duration::ZERO).await;
+        released
+    }
+
+    async fn release_at(&self, locks: &Locks, target: &Target) -> tenure::Result<String> {
         let key = target.key.as_str();
-        let lock = self.locks.mutex(key);
+        let lock = locks.mutex(key);
         let seen = lock.inspect().await?;
         let fences = |holders: &[tenure::protocol::HolderView]| {
             let mut fences: Vec<_> = holders.iter().map(|holder| holder.fence).collect();

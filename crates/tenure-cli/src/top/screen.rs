@@ -31,6 +31,8 @@ pub(crate) enum News {
     KeyboardFailed(io::Error),
     /// A look begins.
     Begun,
+    /// Why the store may not show all locks, or grants nothing new.
+    Remark(Option<String>),
     Rows(Vec<Row>),
     Complete,
     Failed(String),
@@ -123,6 +125,7 @@ impl Screen {
             News::Resized => {}
             News::KeyboardFailed(error) => return Err(error),
             News::Begun => self.model.begin(now),
+            News::Remark(remark) => self.model.remark = remark,
             News::Rows(rows) => self.model.arrive(rows, now),
             News::Complete => self.model.complete(now),
             News::Failed(reason) => self.model.fail(reason, now),

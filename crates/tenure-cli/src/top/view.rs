@@ -18,7 +18,6 @@ use tenure::runtime::Moment;
 use super::model::{Mode, Model};
 use super::row::width;
 use crate::duration::show;
-use crate::told;
 use text::{Align, put, time_of_day, wrap};
 
 pub(crate) use theme::Theme;
@@ -198,9 +197,8 @@ fn messages(model: &Model, clock: Clock, room: u16) -> Vec<(String, Tone)> {
     } else if let Some(asked) = model.waits_since.filter(|at| clock.now.since(*at) > PATIENCE) {
         let (since, span) = since(asked, clock);
         say(&format!("the store has not answered since {since} ({span})"), Tone::Trouble);
-    } else if let Some(row) = model.hindered() {
-        let hindrance = told::hindrance(&row.seen, clock.wall_at(row.at)).unwrap_or_default();
-        say(&super::row::printable(&hindrance), Tone::Trouble);
+    } else if let Some(remark) = &model.remark {
+        say(remark, Tone::Trouble);
     }
     if let Some(notice) = model.notice.as_ref().filter(|notice| clock.now < notice.until) {
         say(&notice.text, Tone::Notice);

@@ -19,6 +19,10 @@ fn at(whole: &Value, place: &str, schema: &Value, value: &Value) -> Result<(), S
                 at(whole, place, there, value)?;
                 true
             }
+            "anyOf" => {
+                let all = rule.as_array().expect("a list");
+                all.iter().any(|one| at(whole, place, one, value).is_ok())
+            }
             "type" => names(rule).any(|name| is_a(name, value)),
             "enum" => rule.as_array().expect("a list").contains(value),
             "minimum" => value.as_f64().is_none_or(|n| n >= rule.as_f64().expect("a number")),
@@ -78,11 +82,19 @@ fn it_finds_what_breaks_a_rule() {
         "properties": {
             "a": { "type": ["integer", "null"], "minimum": 1 },
             "b": { "type": "array", "items": { "enum": ["x"] } },
+            "d": { "anyOf": [{ "type": "boolean" }, { "type": "null" }] },
         },
     });
-    let good = [r#"{"a":1}"#, r#"{"a":null,"b":["x","x"]}"#];
-    let bad =
-        ["[]", "{}", r#"{"a":0}"#, r#"{"a":"1"}"#, r#"{"a":1,"c":2}"#, r#"{"a":1,"b":["y"]}"#];
+    let good = [r#"{"a":1}"#, r#"{"a":null,"b":["x","x"]}"#, r#"{"a":1,"d":true}"#];
+    let bad = [
+        "[]",
+        "{}",
+        r#"{"a":0}"#,
+        r#"{"a":"1"}"#,
+        r#"{"a":1,"c":2}"#,
+        r#"{"a":1,"b":["y"]}"#,
+        r#"{"a":1,"d":2}"#,
+    ];
     for (text, fits) in good.iter().map(|t| (t, true)).chain(bad.iter().map(|t| (t, false))) {
         let value = serde_json::from_str(text).expect("JSON");
         assert_eq!(check(&schema, &value).is_ok(), fits, "{text}");

@@ -418,3 +418,37 @@ fn ten_thousand_locks_on_each_server() {
         assert_eq!(screen.end().code(), Some(0), "{flavour}");
     }
 }
+
+#[test]
+fn the_header_says_what_hinders_the_store_also_without_a_key() {
+    for flavour in Flavour::ALL {
+        let primary = Server::of(flavour).start();
+        let replica = Server::of(flavour).with_primary(&primary).start();
+        let guarded = format!("{}?restart_guard=5m", primary.url());
+        let place = Place::new();
+        for (url, told) in [
+            (replica.url(), "this server is a replica of"),
+            (guarded, "nothing new is granted until"),
+        ] {
+            let words = ["top", "--store", &url, SOON[0], SOON[1]];
+            let mut screen = FullScreen::with(&place, SMALL, &words, &[("TERM", "xterm")]);
+            screen.line_with(&[told]);
+            screen.line_with(&["no key is held"]);
+            screen.keys("q");
+            assert_eq!(screen.end().code(), Some(0));
+        }
+    }
+}
+
+#[test]
+fn a_look_at_a_file_that_is_not_there_makes_none() {
+    let place = Place::new();
+    let mut screen = top(&place, SMALL);
+    screen.line_with(&["does not exist, so nothing is locked there"]);
+    assert!(!std::path::Path::new(&place.store()).exists());
+    let (_held, fence) = holder(&place, &["deploy"]);
+    screen.line_with(&["deploy", &fence]);
+    screen.without("does not exist");
+    screen.keys("q");
+    assert_eq!(screen.end().code(), Some(0));
+}

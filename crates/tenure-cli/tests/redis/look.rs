@@ -149,7 +149,8 @@ fn a_replica_can_be_asked_and_says_that_it_is_one() {
             assert!(shown.contains(&told) && shown.contains("granted to nightly"), "{shown}");
             let of = json(&url, "k")["replica_of"].clone();
             assert_eq!(of, primary.address().to_string().as_str());
-            assert!(text(&tenure(&url, &["list"])).contains("k: held"));
+            let listed = tenure(&url, &["list"]);
+            assert!(String::from_utf8_lossy(&listed.stdout).contains("k: held"), "{listed:?}");
         }
         let straight = json(&primary.url(), "k");
         assert_eq!(straight["replica_of"], Value::Null);

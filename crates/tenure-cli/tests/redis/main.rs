@@ -14,6 +14,7 @@ mod doctor;
 mod faults;
 mod foreign;
 mod guarded;
+mod hindered;
 mod look;
 #[cfg(feature = "mcp")]
 mod mcp;

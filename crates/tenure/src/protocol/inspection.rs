@@ -90,6 +90,8 @@ pub struct NodeView {
     pub name: Arc<str>,
     /// Whether it answered at all.
     pub answered: bool,
+    /// Whether it answered that somebody holds the key.
+    pub holds: bool,
     /// Its answer, or why there is none.
     pub said: Box<str>,
     /// Time until the answer.

@@ -170,6 +170,7 @@ fn details_have_all_holders_waiters_nodes_and_the_guard() {
         seen.nodes = vec![NodeView {
             name: "redis://n1".into(),
             answered: false,
+            holds: false,
             said: "nobody listens".into(),
             took: Duration::ZERO,
         }];

@@ -27,7 +27,9 @@ pub(super) fn nodes(nodes: &[Arc<Node>], words: &[Word], step: usize) -> Vec<Nod
                 (heard.result.is_ok(), said, heard.took)
             }
         };
-        NodeView { name: Arc::clone(&node.name), answered, said: said.into(), took }
+        let seen = word.reply(step);
+        let holds = matches!(seen, Some(Reply::Inspected(seen)) if !seen.holders.is_empty());
+        NodeView { name: Arc::clone(&node.name), answered, holds, said: said.into(), took }
     };
     nodes.iter().zip(words).map(view).collect()
 }

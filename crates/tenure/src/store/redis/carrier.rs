@@ -309,6 +309,13 @@ impl Carrier {
                 }
             }
         }
+        if let Some(primary) = &live.session().replica_of {
+            for answer in &mut answered {
+                if let Answered::Reply(Reply::Inspected(seen)) = answer {
+                    seen.replica_of = Some(primary.clone());
+                }
+            }
+        }
         Ok(answered)
     }
 }

@@ -32,7 +32,7 @@ pub(super) enum Role {
 pub(super) struct Session {
     /// `None`: the restart guard is off.
     pub(super) guarding: Option<Guarding>,
-    /// The primary of a replica, for those who look at it.
+    /// The primary of a replica, for those who look at keys.
     pub(super) replica_of: Option<Box<str>>,
     /// The run of the server; empty where it was not asked.
     pub(super) run_id: String,
@@ -49,8 +49,7 @@ impl Greeter {
             Err(failure) => return Err(failure),
         };
         let of = server.as_ref().and_then(|server| server.replica_of.clone());
-        let of = of.or_else(|| talk.is_replica.then(|| "another server".into()));
-        let replica_of = of.map(Into::into);
+        let replica_of = of.map(Into::into).or_else(|| talk.replica_of.clone());
         let guarding = match server.filter(|_| replica_of.is_none()) {
             Some(server) => self.guard.look(talk, server).await?,
             None => None,
@@ -79,7 +78,8 @@ impl Greet for Greeter {
             return self.look(talk).await;
         }
         let guarding = self.guard.greet(talk, beside.map(|session| &session.guarding)).await?;
-        let session = Session { guarding, ..Session::default() };
+        let replica_of = talk.replica_of.clone();
+        let session = Session { guarding, replica_of, ..Session::default() };
         let ack = match self.role {
             Role::All => return Ok(session),
             Role::Others if beside.is_some() => return Ok(session),

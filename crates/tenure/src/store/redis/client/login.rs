@@ -192,7 +192,6 @@ impl Login {
         let hello = hello.map_err(|e| if password.is_some() { e.after_password() } else { e });
         let mut greeting = Greeting::read(hello?, &self.secrets);
         greeting.check(self.wanted)?;
-        talk.is_replica = greeting.role == "replica";
         if matches!(self.wanted, Wanted::Primary | Wanted::ClusterPrimary) {
             if greeting.role.is_empty() {
                 greeting.role = role_in(&talk.ask(&Command::of(&["ROLE"])).await?);
@@ -210,6 +209,8 @@ impl Login {
             greeting.replica_of =
                 info.as_ref().and_then(text_of).and_then(|info| primary_in(&info));
         }
+        let primary = || greeting.replica_of.as_deref().unwrap_or("another server").into();
+        talk.replica_of = greeting.is_replica().then(primary);
         if self.database != 0 {
             talk.ask(&Command::of(&["SELECT", &self.database.to_string()])).await?;
         }
@@ -236,14 +237,14 @@ pub(crate) struct Talk<'a> {
     first: Vec<u8>,
     is_tls: bool,
     secrets: &'a Secrets,
-    /// Whether the server has said that it is a replica.
-    pub(crate) is_replica: bool,
+    /// The primary of the server, if it has said that it is a replica.
+    pub(crate) replica_of: Option<Box<str>>,
 }
 
 impl<'a> Talk<'a> {
     pub(crate) fn new(stream: Box<dyn ByteStream>, is_tls: bool, secrets: &'a Secrets) -> Self {
         let (reader, first) = (Reader::default(), Vec::new());
-        Self { stream, reader, first, is_tls, secrets, is_replica: false }
+        Self { stream, reader, first, is_tls, secrets, replica_of: None }
     }
 
     /// The stream, and the reader of what the server has said so far.

@@ -1,0 +1,135 @@
+//! The reason why a store grants nothing new, or may not know of a holder: it is a replica, a
+//! restart guard is on, or nodes of a quorum are away. A look at any key tells it. The fields of
+//! the JSON are a contract: more may come, none goes.
+
+use serde::Serialize;
+use tenure::protocol::{Inspection, NodeView, State, majority};
+use tenure::store::Reach;
+use tenure::{Key, Locks};
+
+use crate::exit::{Exit, Refusal};
+use crate::inspect::Early;
+use crate::report::millis;
+use crate::told;
+
+/// The consequence of nodes that are away, and the remedy.
+const AWAY: &str = "a lock of which they have a part may not be shown; tenure doctor tells more";
+
+/// The reason, as of the moment of a look.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "mcp", derive(schemars::JsonSchema))]
+pub(crate) struct Hindrance {
+    /// "replica", "restart_guard" or "nodes_away".
+    kind: &'static str,
+    /// The reason and what to do, for people.
+    pub(crate) text: String,
+    /// Milliseconds until it ends by itself, if that is known.
+    left_ms: Option<u64>,
+    /// The primary of a replica, or the nodes that are away.
+    #[serde(skip)]
+    about: String,
+}
+
+impl Hindrance {
+    /// The reason that a look at a key has told. `now` is the wall clock in microseconds.
+    pub(crate) fn of(seen: &Inspection, now: u64) -> Option<Self> {
+        let silent = seen.nodes.iter().filter(|node| !node.answered);
+        let away: Vec<_> = silent.map(|node| &*node.name).collect();
+        let about = seen.replica_of.as_deref().map_or_else(|| away.join(" "), str::to_owned);
+        let nodes = || format!("{}; {AWAY}", told::nodes(&seen.nodes));
+        let nodes = (!away.is_empty()).then(nodes);
+        let (kind, text) = match (told::hindrance(seen, now), nodes) {
+            (Some(text), nodes) => {
+                let kind = if seen.replica_of.is_some() { "replica" } else { "restart_guard" };
+                (kind, nodes.map_or(text.clone(), |nodes| format!("{text}; {nodes}")))
+            }
+            (None, Some(nodes)) => ("nodes_away", nodes),
+            (None, None) => return None,
+        };
+        let left_ms = seen.guarded.filter(|_| kind == "restart_guard").map(|g| millis(g.left));
+        Some(Self { kind, text, left_ms, about })
+    }
+
+    /// The reason for all keys that begin with `prefix`, of which there may be none. A store that
+    /// does not answer tells nothing here.
+    pub(crate) async fn of_store(locks: &Locks, prefix: &str, now: u64) -> Option<Self> {
+        // A file has no such thing.
+        if locks.capabilities().reach != Reach::Network && !locks.capabilities().composite {
+            return None;
+        }
+        // A user may have no rights beside a prefix.
+        let key = Key::new(prefix).or_else(|_| Key::new("tenure")).ok()?;
+        let seen = locks.mutex(key).inspect().await.ok()?;
+        Self::of(&seen, now)
+    }
+
+    /// Whether a later look has told the same, but for the time that has passed.
+    pub(crate) fn is_as(&self, later: &Self) -> bool {
+        self.kind == later.kind && self.about == later.about
+    }
+
+    /// The line about its end.
+    pub(crate) fn over(&self) -> &'static str {
+        match self.kind {
+            "replica" => "this server is no replica any more",
+            "restart_guard" => "the restart guard has ended, and new locks are granted",
+            _ => "all nodes answer",
+        }
+    }
+}
+
+/// Whether a store that says that a key is free may have forgotten, or not yet heard, of a lease.
+pub(crate) fn is_unsure(seen: &Inspection) -> bool {
+    seen.guarded.is_some() || seen.replica_of.is_some() || is_split(seen)
+}
+
+/// Whether nodes that are away could make a majority with those that have a holder of a key, which
+/// the others do not know.
+pub(crate) fn is_split(seen: &Inspection) -> bool {
+    let count = |is_meant: fn(&NodeView) -> bool| seen.nodes.iter().filter(|n| is_meant(n)).count();
+    let (holding, away) = (count(|node| node.holds), count(|node| !node.answered));
+    seen.state == State::Free && holding > 0 && holding + away >= majority(seen.nodes.len())
+}
+
+/// The refusal to say who holds a key, of a store that may not know; `None`: it knows.
+pub(crate) fn unknown(seen: &Inspection) -> Option<Early> {
+    let message = if let Some(primary) = &seen.replica_of {
+        format!(
+            "this server is a replica of {primary}, and may not know who holds the key: name its \
+             primary by --store"
+        )
+    } else if is_split(seen) {
+        format!("{} ({})", told::SPLIT, told::nodes(&seen.nodes))
+    } else {
+        return None;
+    };
+    Some(Early::Refusal(Refusal { exit: Exit::UNAVAILABLE, message }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn node(answered: bool, holds: bool) -> NodeView {
+        let (name, said) = ("redis://n".into(), "".into());
+        NodeView { name, answered, holds, said, took: Duration::ZERO }
+    }
+
+    #[test]
+    fn a_key_is_surely_free_only_if_no_majority_can_have_it() {
+        for (nodes, expected) in [
+            ([(true, false), (true, false), (true, false)], false),
+            ([(true, false), (true, false), (false, false)], false),
+            // One that answered knows of a holder, and the one that is away may as well.
+            ([(true, true), (true, false), (false, false)], true),
+            ([(true, true), (true, false), (true, false)], false),
+        ] {
+            let mut seen = Inspection::free();
+            seen.nodes = nodes.map(|(answered, holds)| node(answered, holds)).into();
+            assert_eq!(is_unsure(&seen), expected, "{nodes:?}");
+            assert_eq!(unknown(&seen).is_some(), expected, "{nodes:?}");
+        }
+    }
+}
