@@ -3,7 +3,7 @@
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
-use super::model::Mode;
+use super::model::{Mode, Model};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Action {
@@ -39,7 +39,7 @@ pub(crate) const KEYS: [(&str, &str); 13] = [
     ("PgUp PgDn", "a page up or down"),
     ("Home End g G", "the first or last row"),
     ("/", "filter by key, kind, holder or waiter"),
-    ("Esc", "no filter; without one: quit"),
+    ("Esc", "back: no details, then no filter; then quit"),
     ("s", "sort by the next column"),
     ("r", "reverse the order"),
     ("Enter", "details of the key: all holders and waiters"),
@@ -51,7 +51,8 @@ pub(crate) const KEYS: [(&str, &str); 13] = [
 ];
 
 /// The action of a key; `None` if it has none here.
-pub(crate) fn action(mode: &Mode, has_filter: bool, key: KeyEvent) -> Option<Action> {
+pub(crate) fn action(model: &Model, key: KeyEvent) -> Option<Action> {
+    let mode = &model.mode;
     if key.kind == KeyEventKind::Release {
         return None;
     }
@@ -72,17 +73,19 @@ pub(crate) fn action(mode: &Mode, has_filter: bool, key: KeyEvent) -> Option<Act
         Mode::Confirm(_) if key.code != KeyCode::Char('y') => Some(Action::No),
         // On a slow line, Esc and the key behind it look like this.
         _ if key.modifiers.contains(KeyModifiers::ALT) => None,
-        Mode::Table => in_table(key.code, has_filter),
+        Mode::Table => in_table(key.code, model),
         Mode::Filter => in_filter(key.code),
         Mode::Help => Some(Action::Close),
         Mode::Confirm(_) => Some(Action::Yes),
     }
 }
 
-fn in_table(key: KeyCode, has_filter: bool) -> Option<Action> {
+fn in_table(key: KeyCode, model: &Model) -> Option<Action> {
     Some(match key {
         KeyCode::Char('q') => Action::Quit,
-        KeyCode::Esc if has_filter => Action::Clear,
+        // Back by one step: what is open in front of the table, then what narrows it.
+        KeyCode::Esc if model.has_details => Action::Details,
+        KeyCode::Esc if !model.filter.is_empty() => Action::Clear,
         KeyCode::Esc => Action::Quit,
         KeyCode::Char('s') => Action::Sort,
         KeyCode::Char('r') => Action::Reverse,
@@ -125,8 +128,14 @@ mod tests {
     use super::super::model::Target;
     use super::*;
 
+    fn model(mode: &Mode) -> Model {
+        let mut model = Model::new();
+        model.mode = mode.clone();
+        model
+    }
+
     fn press(mode: &Mode, code: KeyCode) -> Option<Action> {
-        action(mode, false, KeyEvent::new(code, KeyModifiers::NONE))
+        action(&model(mode), KeyEvent::new(code, KeyModifiers::NONE))
     }
 
     #[test]
@@ -139,9 +148,9 @@ mod tests {
             assert_eq!(press(&mode, other), Some(Action::No), "{other:?}");
         }
         let alt_y = KeyEvent::new(KeyCode::Char('y'), KeyModifiers::ALT);
-        assert_eq!(action(&mode, false, alt_y), None);
+        assert_eq!(action(&model(&mode), alt_y), None);
         let ctrl_y = KeyEvent::new(KeyCode::Char('y'), KeyModifiers::CONTROL);
-        assert_eq!(action(&mode, false, ctrl_y), Some(Action::No));
+        assert_eq!(action(&model(&mode), ctrl_y), Some(Action::No));
     }
 
     #[test]
@@ -155,10 +164,15 @@ mod tests {
     }
 
     #[test]
-    fn escape_takes_the_filter_away_before_it_quits() {
-        let escape = KeyEvent::new(KeyCode::Esc, KeyModifiers::NONE);
-        assert_eq!(action(&Mode::Table, true, escape), Some(Action::Clear));
-        assert_eq!(action(&Mode::Table, false, escape), Some(Action::Quit));
+    fn escape_goes_back_by_one_step_before_it_quits() {
+        let escape = |model: &Model| action(model, KeyEvent::new(KeyCode::Esc, KeyModifiers::NONE));
+        let mut model = model(&Mode::Table);
+        (model.has_details, model.filter) = (true, "x".into());
+        assert_eq!(escape(&model), Some(Action::Details));
+        model.has_details = false;
+        assert_eq!(escape(&model), Some(Action::Clear));
+        model.filter.clear();
+        assert_eq!(escape(&model), Some(Action::Quit));
         assert_eq!(press(&Mode::Help, KeyCode::Esc), Some(Action::Close));
     }
 }

@@ -136,8 +136,7 @@ impl Screen {
     }
 
     fn press(&mut self, key: KeyEvent, now: Moment) -> io::Result<Flow> {
-        let has_filter = !self.model.filter.is_empty();
-        let Some(action) = input::action(&self.model.mode, has_filter, key) else {
+        let Some(action) = input::action(&self.model, key) else {
             return Ok(Flow::GoOn);
         };
         match self.model.act(action, now) {

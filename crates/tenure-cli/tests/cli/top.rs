@@ -142,6 +142,8 @@ fn filter_sort_reverse_details_and_help() {
     screen.line_with(&["DETAILS"]);
     screen.line_with(&["waiting: patient for"]);
     screen.keys("\x1b");
+    screen.without("DETAILS");
+    screen.keys("\x1b");
     screen.line_with(&["gamma"]);
     screen.keys("?");
     screen.line_with(&["release by force: shows the holder and asks"]);
@@ -451,4 +453,43 @@ fn a_look_at_a_file_that_is_not_there_makes_none() {
     screen.without("does not exist");
     screen.keys("q");
     assert_eq!(screen.end().code(), Some(0));
+}
+
+#[test]
+fn escape_goes_back_from_each_overlay_and_quits_from_the_table_alone() {
+    let place = Place::new();
+    let _runs = ["alpha", "beta"].map(|key| holder(&place, &[key]).0);
+    let mut screen = top(&place, SMALL);
+    screen.line_with(&[" 2 keys"]);
+    screen.keys("/alp\r");
+    screen.line_with(&["1 shown by /alp"]);
+    // In front of the details, which stay: each is closed by the first Esc.
+    screen.keys("\r");
+    for (open, shows) in
+        [("f", "Release alpha by force?"), ("?", "release by force: shows the holder and asks")]
+    {
+        screen.line_with(&["DETAILS"]);
+        screen.keys(open);
+        screen.line_with(&[shows]);
+        screen.keys("\x1b");
+        screen.without(shows);
+    }
+    screen.line_with(&["DETAILS"]);
+    screen.keys("\x1b");
+    screen.without("DETAILS");
+    screen.line_with(&["1 shown by /alp"]);
+    screen.keys("\x1b");
+    screen.without("shown by");
+    // While a filter is typed, it is the filter alone that ends.
+    screen.keys("\r/be");
+    screen.line_with(&["1 shown by /be"]);
+    screen.keys("\x1b");
+    screen.without("shown by");
+    screen.line_with(&["DETAILS"]);
+    screen.keys("\x1b");
+    screen.without("DETAILS");
+    assert_eq!(holders(&place, "alpha"), 1);
+    screen.keys("\x1b");
+    assert_eq!(screen.end().code(), Some(0));
+    screen.is_given_back_at_the_end();
 }
