@@ -14,6 +14,7 @@
 //!              the tools
 //! label        the name that others see
 //! stdio        stdin and stdout, and the end of both
+//! lines        the messages as lines; the answers to lines that are none
 //! ```
 
 #![expect(deprecated, reason = "clients show log messages, which the newest revision gives up")]
@@ -25,6 +26,7 @@ mod client;
 mod connection;
 mod give_back;
 mod label;
+mod lines;
 mod look;
 mod server;
 mod session;
@@ -50,6 +52,7 @@ use crate::signals::{self, Signals};
 use crate::store::Choice;
 use crate::{variables, warnings};
 
+use lines::Lines;
 use server::Server;
 use session::Session;
 
@@ -89,7 +92,7 @@ async fn until_end(session: &Arc<Session>, signals: &mut Signals) -> Result<Term
     let over = session.over();
     let (reader, writer) = stdio::open(&over);
     let mut served = std::pin::pin!(async {
-        match Server::new(Arc::clone(session)).serve((reader, writer)).await {
+        match Server::new(Arc::clone(session)).serve(Lines::new(reader, writer)).await {
             Ok(running) => match running.waiting().await {
                 Ok(QuitReason::Closed | QuitReason::Cancelled) => Ok(()),
                 other => Err(internal(format!("the server ended: {other:?}"))),

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, CancelledNotificationParam,
-    Implementation, JsonObject, ListToolsResult, PaginatedRequestParams, ProgressNotificationParam,
-    RequestId, ServerCapabilities, ServerConfig, SetLevelRequestParams,
+    CustomRequest, CustomResult, ErrorCode, Implementation, JsonObject, ListToolsResult,
+    PaginatedRequestParams, ProgressNotificationParam, RequestId, ServerCapabilities, ServerConfig,
+    SetLevelRequestParams,
 };
 use rmcp::service::{NotificationContext, RequestContext};
 use rmcp::{ErrorData, RoleServer, ServerHandler};
@@ -130,6 +131,24 @@ impl ServerHandler for Server {
             return Err(ErrorData::invalid_params(message, None));
         };
         Ok(self.answer(name, request.arguments, &context).await.into())
+    }
+
+    /// Requests that could not be read: of a method that there is, or of none.
+    async fn on_custom_request(
+        &self,
+        request: CustomRequest,
+        _: RequestContext<RoleServer>,
+    ) -> Result<CustomResult, ErrorData> {
+        let CustomRequest { method, .. } = request;
+        Err(match &*method {
+            "initialize" | "tools/call" | "tools/list" | "logging/setLevel" => {
+                ErrorData::invalid_params(format!("wrong params for {method:?}"), None)
+            }
+            _ => {
+                let message = format!("there is no method {method:?}");
+                ErrorData::new(ErrorCode::METHOD_NOT_FOUND, message, None)
+            }
+        })
     }
 
     async fn set_level(

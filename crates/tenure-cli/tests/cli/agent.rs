@@ -99,8 +99,12 @@ impl Agent {
     }
 
     pub(crate) fn write(&mut self, text: &str) {
+        self.write_bytes(text.as_bytes());
+    }
+
+    pub(crate) fn write_bytes(&mut self, bytes: &[u8]) {
         let stdin = self.stdin.as_mut().expect("it is open");
-        stdin.write_all(text.as_bytes()).expect("the server reads");
+        stdin.write_all(bytes).expect("the server reads");
     }
 
     /// Sends a request; its number.
@@ -152,12 +156,17 @@ impl Agent {
 
     /// Waits for a notification of this method.
     pub(crate) fn notice(&mut self, method: &str) -> Value {
+        self.hear(method, |told| told["method"] == method)
+    }
+
+    /// Waits for a message without a number.
+    pub(crate) fn hear(&mut self, what: &str, is_meant: impl Fn(&Value) -> bool) -> Value {
         let limit = Instant::now() + PATIENCE;
         loop {
-            if let Some(at) = self.told.iter().position(|notice| notice["method"] == method) {
+            if let Some(at) = self.told.iter().position(&is_meant) {
                 return self.told.remove(at);
             }
-            assert!(self.take(limit), "no {method}");
+            assert!(self.take(limit), "no {what}");
         }
     }
 

@@ -384,6 +384,103 @@ fn something_else_than_the_protocol_is_refused() {
     assert_eq!((status.code(), &*stderr), (Some(0), ""));
 }
 
+/// The answer to a line that is no message.
+fn refusal(agent: &mut Agent) -> Value {
+    agent.hear("answer to a line that is no message", |told| told["error"].is_object())
+}
+
+/// Lines that are no messages, and the code of JSON-RPC 2.0 for each.
+fn no_messages() -> Vec<(Vec<u8>, i64)> {
+    let deep = "[".repeat(100_000);
+    let texts = [
+        ("hello", -32700),
+        (r#"{"jsonrpc":"2.0","id":1"#, -32700),
+        (&deep, -32700),
+        (r#""text""#, -32600),
+        ("[]", -32600),
+        ("{}", -32600),
+        (r#"{"jsonrpc":"2.0","method":7}"#, -32600),
+        (r#"{"jsonrpc":"2.0","id":{},"method":"ping"}"#, -32600),
+    ];
+    let bytes = [
+        &b"\xff\xfe{}"[..],
+        b"{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"ping\",\"x\":\"\xc3\x28\"}",
+    ];
+    let texts = texts.map(|(text, code)| (text.as_bytes().to_vec(), code));
+    texts.into_iter().chain(bytes.map(|bytes| (bytes.to_vec(), -32700))).collect()
+}
+
+#[test]
+fn a_line_that_is_no_message_is_answered_and_the_session_goes_on() {
+    let place = Place::new();
+    let early = Agent::without_session(&mut place.tenure(&["mcp"]));
+    for mut agent in [early, agent(&place)] {
+        for (line, code) in no_messages() {
+            agent.write_bytes(&[&line, &b"\n"[..]].concat());
+            let refused = refusal(&mut agent);
+            let fields = refused.as_object().expect("an object");
+            assert!(fields.contains_key("id") && refused["id"].is_null(), "{refused}");
+            assert_eq!(refused["error"]["code"], code, "{refused}");
+            assert!(refused["error"]["message"].is_string(), "{refused}");
+        }
+        // Nobody waits for an answer to these.
+        for silent in [
+            "",
+            "  ",
+            r#"{"jsonrpc":"2.0","method":"textDocument/didOpen"}"#,
+            r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":7}"#,
+            r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"an echo"}}"#,
+        ] {
+            agent.write(&format!("{silent}\n"));
+        }
+        assert!(agent.told.is_empty(), "{:?}", agent.told);
+    }
+}
+
+#[test]
+fn a_call_that_is_wrong_is_answered_under_its_number() {
+    let place = Place::new();
+    let mut agent = agent(&place);
+    for (number, (version, method, code)) in
+        [("2.0", "tools/call", -32602), ("1.0", "ping", -32600), ("2.0", "no/such", -32601)]
+            .into_iter()
+            .enumerate()
+    {
+        let number = 7_000 + number as u64;
+        let params = json!({ "name": 5 });
+        agent
+            .send(&json!({ "jsonrpc": version, "id": number, "method": method, "params": params }));
+        let refused = agent.response(number);
+        assert_eq!(refused["error"]["code"], code, "{method}: {refused}");
+    }
+    acquire(&mut agent, "k");
+    agent.close();
+    assert!(agent.end().0.success());
+}
+
+#[test]
+fn a_line_without_an_end_fills_no_memory_and_ends_nothing() {
+    let place = Place::new();
+    let mut agent = agent(&place);
+    let peak = |agent: &Agent| -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", pid(agent)));
+        let status = status.expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let line = line.expect("it is there").trim().trim_end_matches(" kB");
+        line.parse().expect("a number")
+    };
+    let before = peak(&agent);
+    let part = vec![b'x'; 1 << 20];
+    for _ in 0..100 {
+        agent.write_bytes(&part);
+    }
+    agent.write("\n");
+    assert_eq!(refusal(&mut agent)["error"]["code"], -32700);
+    acquire(&mut agent, "k");
+    let grown = peak(&agent) - before;
+    assert!(grown < 32 << 10, "{grown} kB more for a line of 100 MiB");
+}
+
 #[test]
 fn a_wrong_store_ends_it_before_a_session_begins() {
     let place = Place::new();
