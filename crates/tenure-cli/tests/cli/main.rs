@@ -19,6 +19,8 @@ mod log;
 mod look;
 #[cfg(feature = "mcp")]
 mod mcp;
+#[cfg(feature = "mcp")]
+mod mcp_client;
 mod nested;
 mod network;
 mod once;
