@@ -162,6 +162,14 @@ impl Locks {
         block_on(self.0.renew_ticket(ticket, keep))
     }
 
+    /// See [`Locks::extend_ticket`](crate::Locks::extend_ticket).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn extend_ticket(&self, ticket: &Ticket, span: Duration) -> Result<()> {
+        block_on(self.0.extend_ticket(ticket, span))
+    }
+
     /// See [`Locks::release_ticket`](crate::Locks::release_ticket).
     ///
     /// # Errors

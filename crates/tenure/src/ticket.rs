@@ -18,6 +18,7 @@ use crate::types::{Fence, InvalidKey, InvalidOwner, Key, Owner, Result};
 ///
 /// Steps that end in between, such as those of a script, need no guard:
 /// [`Locks::renew_ticket`](crate::Locks::renew_ticket),
+/// [`extend_ticket`](crate::Locks::extend_ticket),
 /// [`check_ticket`](crate::Locks::check_ticket) and
 /// [`release_ticket`](crate::Locks::release_ticket) leave the ticket as it is. Nothing renews the
 /// lease meanwhile.

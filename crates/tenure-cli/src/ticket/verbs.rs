@@ -1,8 +1,6 @@
 //! `tenure renew`, `extend`, `release` and `check`: each is one step, which leaves the ticket as it
 //! is.
 
-use std::time::Duration;
-
 use tenure::protocol::Inspection;
 use tenure::store::Access;
 use tenure::{ErrorKind, Locks, Released, Ticket};
@@ -36,7 +34,8 @@ impl Form {
 pub(crate) fn renew(args: &RenewArgs) -> Result<Exit, Refusal> {
     let ticket = text::ticket(args.of.ticket.as_deref(), "renew")?;
     with_store(&args.of.store, async |locks, _, now| {
-        prolong(locks, &ticket, args.ttl, now).await?;
+        let done = locks.renew_ticket(&ticket, args.ttl).await;
+        prolonged(locks, &ticket, done, now).await?;
         look(locks, &ticket, Form::of(args.of.quiet, args.json), now).await
     })
 }
@@ -45,16 +44,11 @@ pub(crate) fn renew(args: &RenewArgs) -> Result<Exit, Refusal> {
 pub(crate) fn extend(args: &ExtendArgs) -> Result<Exit, Refusal> {
     let ticket = text::ticket(args.of.ticket.as_deref(), "extend")?;
     with_store(&args.of.store, async |locks, _, now| {
-        let keep = match (args.by, args.to) {
-            (Some(more), _) => {
-                let seen = locks.mutex(ticket.key()).inspect().await.map_err(failed)?;
-                let held = ticket.holder_in(&seen);
-                let held = held.ok_or_else(|| not_held(&ticket, &seen, now()))?;
-                held.remaining.saturating_add(more)
-            }
-            (None, to) => to.unwrap_or_default(),
+        let done = match (args.by, args.to) {
+            (Some(more), _) => locks.extend_ticket(&ticket, more).await,
+            (None, to) => locks.renew_ticket(&ticket, to.unwrap_or_default()).await,
         };
-        prolong(locks, &ticket, keep, now).await?;
+        prolonged(locks, &ticket, done, now).await?;
         look(locks, &ticket, Form::of(args.of.quiet, args.json), now).await
     })
 }
@@ -83,13 +77,14 @@ pub(crate) fn check(args: &CheckArgs) -> Result<Exit, Refusal> {
     })
 }
 
-async fn prolong(
+/// Tells of a ticket that was not prolonged since it holds nothing any more.
+async fn prolonged(
     locks: &Locks,
     ticket: &Ticket,
-    keep: Duration,
+    done: tenure::Result<()>,
     now: &dyn Fn() -> u64,
 ) -> Result<(), Early> {
-    match locks.renew_ticket(ticket, keep).await {
+    match done {
         Err(e) if e.kind() == ErrorKind::Lost => {
             // The store is asked who has it now; if it does not say, the reason is known still.
             let seen = locks.mutex(ticket.key()).inspect().await;

@@ -160,6 +160,19 @@ fn a_ticket_that_nobody_reads_is_given_back(home: Home) {
 }
 
 #[test]
+fn ten_extensions_add_ten_times_what_was_asked_for() {
+    let place = Place::new();
+    let ticket = ok(place.run(&["acquire", "k", "--ttl", "10m"])).trim().to_owned();
+    let mut seen = Value::Null;
+    for _ in 0..10 {
+        let told = ok(place.run(&["extend", &ticket, "--by", "10m", "--json"]));
+        seen = serde_json::from_str(&told).expect("JSON");
+    }
+    let minutes = seen["remaining_ms"].as_u64().expect("held") / 60_000;
+    assert!((105..=111).contains(&minutes), "{seen}");
+}
+
+#[test]
 fn the_scripts_of_the_help_hold_the_lock_and_give_it_back() {
     let place = Place::new();
     let help = place.run(&["acquire", "--help"]).stdout;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::engine::{self, Failing};
 use crate::guard::Released;
-use crate::protocol::{HolderView, Op, Reply};
+use crate::protocol::{HolderView, Op, Reply, timing};
 use crate::ticket::Ticket;
 use crate::types::{Error, ErrorKind, Operation, Result};
 
@@ -50,6 +50,34 @@ impl Locks {
             Reply::Gone | Reply::Withdrawn => Err(over(failing())),
             other => Err(failing().by_reply(&other)),
         }
+    }
+
+    /// Adds `span` to the time that the lease of a ticket has left, by the store's clock. The sum may
+    /// be at most 30 days, and at most the store's longest ttl. The lease then lasts as long as one
+    /// that was renewed for the sum: the drift allowance counts once, however often it is extended.
+    ///
+    /// It is a look and a renewal. A renewal that comes in between is not shortened.
+    ///
+    /// # If the reply is lost
+    /// It is an error, and the lease may last longer at the store. Repeating then adds `span` once
+    /// more; [`renew_ticket`](Self::renew_ticket) may be repeated.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves open whether it was done.
+    ///
+    /// # Errors
+    /// As with [`renew_ticket`](Self::renew_ticket).
+    ///
+    /// # Examples
+    /// ```
+    /// # async fn f(locks: tenure::Locks, ticket: tenure::Ticket) -> tenure::Result<()> {
+    /// locks.extend_ticket(&ticket, std::time::Duration::from_secs(600)).await?;
+    /// # Ok(()) }
+    /// ```
+    pub async fn extend_ticket(&self, ticket: &Ticket, span: Duration) -> Result<()> {
+        // A look does not decide that it is over: a replica may not know of it.
+        let left = self.check_ticket(ticket).await?.map_or(Duration::ZERO, |held| held.remaining);
+        self.renew_ticket(ticket, timing::span_of(left).saturating_add(span)).await
     }
 
     /// Releases the lease of a ticket. The next waiter has the key within one message. A holder

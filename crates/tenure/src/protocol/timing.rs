@@ -20,12 +20,18 @@ pub(crate) fn allowance(ttl: Duration) -> Duration {
 
 /// The deadline of a lease of `ttl` whose request was sent at `sent`.
 pub(crate) fn deadline(sent: Moment, ttl: Duration) -> Moment {
-    sent + ttl.saturating_sub(allowance(ttl))
+    sent + span_of(ttl)
 }
 
 /// The ttl to ask for, so that the deadline is `span` away.
 pub(crate) fn ttl_for(span: Duration) -> Duration {
     (span + ALLOWANCE).mul_f64(100.0 / 99.0) + Duration::from_micros(1)
+}
+
+/// The span for which a lease with so much left at the store can be relied on: the reverse of
+/// [`ttl_for`].
+pub(crate) fn span_of(ttl: Duration) -> Duration {
+    ttl.saturating_sub(allowance(ttl))
 }
 
 /// Time between the signal of loss and the deadline of a lease of `ttl`, since timers ring 1 to

@@ -7,6 +7,7 @@ use crate::world::{World, acquire, grows, ms, outcome, until, waiting};
 super::over_every_store! {
     ticket_is_renewed_as_often_as_wanted_and_stays_the_same,
     renewal_of_a_ticket_never_shortens,
+    extensions_of_a_ticket_add_up_to_what_was_asked_for,
     released_ticket_holds_nothing,
     release_grants_to_the_waiter_and_leaves_it_alone,
     adopted_ticket_holds_nothing,
@@ -20,6 +21,7 @@ super::over_store! {
     quorum: crate::world::World::quorum(crate::nodes::Nodes::Memories, 2);
     ticket_is_renewed_as_often_as_wanted_and_stays_the_same,
     renewal_of_a_ticket_never_shortens,
+    extensions_of_a_ticket_add_up_to_what_was_asked_for,
     released_ticket_holds_nothing,
     adopted_ticket_holds_nothing,
     ticket_that_is_over_is_not_brought_back,
@@ -36,6 +38,8 @@ async fn ticket(world: &World, keep: u64) -> Ticket {
 async fn is_over(world: &World, ticket: &Ticket, released: Released) {
     let renewed = world.rival().renew_ticket(ticket, ms(60_000)).await.expect_err("over");
     assert_eq!(renewed.kind(), ErrorKind::Lost, "{renewed}");
+    let extended = world.rival().extend_ticket(ticket, ms(60_000)).await.expect_err("over");
+    assert_eq!(extended.kind(), ErrorKind::Lost, "{extended}");
     assert_eq!(world.rival().check_ticket(ticket).await.expect("a look"), None);
     assert_eq!(world.rival().release_ticket(ticket).await.expect("an answer"), released);
 }
@@ -61,6 +65,18 @@ async fn renewal_of_a_ticket_never_shortens(world: World) {
     world.rival().renew_ticket(&ticket, ms(100)).await.expect("renewed");
     let holder = world.rival().check_ticket(&ticket).await.expect("a look").expect("held");
     assert!(holder.remaining > ms(30_000), "{holder:?}");
+}
+
+/// Each extension used to add the drift allowance of all the time that was left.
+async fn extensions_of_a_ticket_add_up_to_what_was_asked_for(world: World) {
+    let ticket = ticket(&world, 10_000).await;
+    for _ in 0..10 {
+        world.rival().extend_ticket(&ticket, ms(10_000)).await.expect("extended");
+    }
+    let holder = world.rival().check_ticket(&ticket).await.expect("a look").expect("held");
+    let sum = ms(110_000);
+    assert!(holder.remaining > sum - ms(10_000), "{holder:?}");
+    assert!(holder.remaining < sum + ms(2_000), "{holder:?}");
 }
 
 async fn released_ticket_holds_nothing(world: World) {
@@ -132,5 +148,8 @@ async fn time_out_of_limits_is_refused(world: World) {
         let refused = world.rival().renew_ticket(&ticket, keep).await.expect_err("out of limits");
         assert_eq!(refused.kind(), ErrorKind::Invalid, "{refused}");
     }
+    let most = ms(30 * 24 * 3_600_000);
+    let refused = world.rival().extend_ticket(&ticket, most).await.expect_err("above the limit");
+    assert_eq!(refused.kind(), ErrorKind::Invalid, "{refused}");
     assert!(world.rival().check_ticket(&ticket).await.expect("a look").is_some());
 }

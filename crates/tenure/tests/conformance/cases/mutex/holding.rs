@@ -100,8 +100,14 @@ pub(crate) async fn extend_by_adds(world: World) {
     guard.extend_by(ms(30_000)).await.expect("extended");
     let remaining = guard.remaining();
     assert!(remaining > ms(35_000) && remaining <= ms(50_100), "{remaining:?}");
-    guard.extend_by(ms(30_000)).await.expect("extended");
-    assert!(guard.remaining() > ms(60_000));
+    for _ in 0..9 {
+        guard.extend_by(ms(1_000)).await.expect("extended");
+    }
+    guard.extend_by(ms(21_000)).await.expect("extended");
+    let remaining = guard.remaining();
+    assert!(remaining > ms(60_000) && remaining <= ms(80_100), "{remaining:?}");
+    let seen = world.inspect("key").await.holders[0].remaining;
+    assert!(seen <= ms(82_000), "the allowance counts once: {seen:?}");
 }
 
 pub(crate) async fn loss_is_announced_every_way(world: World) {
