@@ -155,7 +155,7 @@ complete -c tenure -n "__fish_tenure_using_subcommand acquire" -s h -l help -d '
 complete -c tenure -n "__fish_tenure_using_subcommand renew" -l store -d 'The store\'s URL; given three times: a quorum' -r -f
 complete -c tenure -n "__fish_tenure_using_subcommand renew" -l store-file -d 'The embedded store in this file' -r -F
 complete -c tenure -n "__fish_tenure_using_subcommand renew" -l store-timeout -d 'Time limit for the store' -r
-complete -c tenure -n "__fish_tenure_using_subcommand renew" -l ttl -d 'How long the ticket is good from now on, at least' -r
+complete -c tenure -n "__fish_tenure_using_subcommand renew" -l ttl -d 'Its time from now on [default: as acquired]' -r
 complete -c tenure -n "__fish_tenure_using_subcommand renew" -l require-network -d 'Refuse a store of this host alone'
 complete -c tenure -n "__fish_tenure_using_subcommand renew" -s q -l quiet -d 'Print nothing but errors'
 complete -c tenure -n "__fish_tenure_using_subcommand renew" -l json -d 'The state afterwards, as one JSON object'

@@ -168,7 +168,7 @@ module completions {
     --require-network         # Refuse a store of this host alone
     --quiet(-q)               # Print nothing but errors
     --json                    # The state afterwards, as one JSON object
-    --ttl: string             # How long the ticket is good from now on, at least
+    --ttl: string             # Its time from now on [default: as acquired]
     --help(-h)                # Print help (see more with '--help')
     ticket?: string           # The ticket; "-" reads it from stdin [default: TENURE_TICKET]
   ]

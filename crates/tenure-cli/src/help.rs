@@ -175,14 +175,14 @@ Example:
 pub(crate) const TICKET: &str = "\
 Example:
   ticket=$(tenure acquire deploy --ttl 10m) || exit
-  tenure renew \"$ticket\" --ttl 10m
+  tenure renew \"$ticket\"
   tenure release \"$ticket\"";
 
 /// For `tenure acquire --help`, and the verbs of its ticket.
 pub(crate) const TICKET_LONG: &str = "\
 Examples:
   ticket=$(tenure acquire deploy --ttl 10m) || exit
-  tenure renew \"$ticket\" --ttl 10m
+  tenure renew \"$ticket\"
   tenure release \"$ticket\"
   With variables in place of the ticket (TENURE_TICKET, TENURE_KEY, TENURE_FENCE):
   eval \"$(tenure acquire deploy --shell)\" || exit

@@ -38,10 +38,14 @@ pub struct Ticket {
     key: Key,
     owner: Owner,
     fence: Fence,
+    /// Whole milliseconds.
+    keep: Option<Duration>,
 }
 
 /// The first field of every ticket: a name, and the version of the form.
-const MARK: &str = "tenure-ticket:1";
+const MARK: &str = "tenure-ticket:2";
+/// That of an earlier form, which is read and kept: it does not say for how long.
+const WITHOUT_KEEP: &str = "tenure-ticket:1";
 
 impl Ticket {
     /// The key.
@@ -54,6 +58,13 @@ impl Ticket {
     #[must_use]
     pub fn fence(&self) -> Fence {
         self.fence
+    }
+
+    /// The time for which the lease was handed over, in whole milliseconds; `None` in a ticket of
+    /// version 1, whose text has none. A renewal does not change it.
+    #[must_use]
+    pub fn keep(&self) -> Option<Duration> {
+        self.keep
     }
 
     /// The holder that still is this ticket, in a state of its key; `None` once the ticket was
@@ -99,18 +110,29 @@ impl Guard {
     pub async fn hand_over(self, keep: Duration) -> Result<Ticket> {
         self.extend_to(keep).await?;
         self.settle_part().await?;
-        let ticket =
-            Ticket { key: self.key().clone(), owner: self.owner().clone(), fence: self.fence() };
+        let (key, owner, fence) = (self.key().clone(), self.owner().clone(), self.fence());
+        let ticket = Ticket { key, owner, fence, keep: Some(whole_millis(keep)) };
         self.settle();
         Ok(ticket)
     }
 }
 
+/// Rounds up.
+fn whole_millis(span: Duration) -> Duration {
+    let millis = span.as_micros().div_ceil(1000);
+    Duration::from_millis(millis.try_into().unwrap_or(u64::MAX))
+}
+
 impl fmt::Display for Ticket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { key, owner, fence } = self;
+        let Self { key, owner, fence, keep } = self;
         let (value, attempt) = (owner.value(), owner.attempt());
-        write!(f, "{MARK}:{attempt:x}:{fence}:{}:{value}:{key}", value.len())
+        let mark = if keep.is_some() { MARK } else { WITHOUT_KEEP };
+        write!(f, "{mark}:{attempt:x}:{fence}:")?;
+        if let Some(keep) = keep {
+            write!(f, "{}:", keep.as_millis())?;
+        }
+        write!(f, "{}:{value}:{key}", value.len())
     }
 }
 
@@ -120,6 +142,7 @@ impl fmt::Debug for Ticket {
         f.debug_struct("Ticket")
             .field("key", &self.key)
             .field("fence", &self.fence)
+            .field("keep", &self.keep)
             .finish_non_exhaustive()
     }
 }
@@ -143,9 +166,10 @@ impl FromStr for Ticket {
     type Err = InvalidTicket;
 
     fn from_str(text: &str) -> Result<Self, InvalidTicket> {
-        let Fields { attempt, fence, owner, key } = fields(text).ok_or(InvalidTicket::Form)?;
+        let fields = fields(text).ok_or(InvalidTicket::Form)?;
+        let Fields { attempt, fence, keep, owner, key } = fields;
         Owner::check(owner)?;
-        Ok(Self { key: Key::new(key)?, owner: Owner::from_parts(owner, attempt), fence })
+        Ok(Self { key: Key::new(key)?, owner: Owner::from_parts(owner, attempt), fence, keep })
     }
 }
 
@@ -153,20 +177,31 @@ impl FromStr for Ticket {
 struct Fields<'a> {
     attempt: u64,
     fence: Fence,
+    keep: Option<Duration>,
     owner: &'a str,
     key: &'a str,
 }
 
 /// Splits a ticket's text. The owner's value may contain colons, so its length stands before it.
 fn fields(text: &str) -> Option<Fields<'_>> {
-    let fields = text.strip_prefix(MARK)?.strip_prefix(':')?;
-    let (attempt, fields) = fields.split_once(':')?;
+    let (has_keep, fields) = match text.strip_prefix(MARK) {
+        Some(fields) => (true, fields),
+        None => (false, text.strip_prefix(WITHOUT_KEEP)?),
+    };
+    let (attempt, fields) = fields.strip_prefix(':')?.split_once(':')?;
     let (fence, fields) = fields.split_once(':')?;
+    let (keep, fields) = if has_keep {
+        let (keep, fields) = fields.split_once(':')?;
+        (Some(Duration::from_millis(keep.parse().ok()?)), fields)
+    } else {
+        (None, fields)
+    };
     let (length, fields) = fields.split_once(':')?;
     let (owner, key) = fields.split_at_checked(length.parse().ok()?)?;
     Some(Fields {
         attempt: u64::from_str_radix(attempt, 16).ok()?,
         fence: Fence::new(fence.parse().ok()?),
+        keep,
         owner,
         key: key.strip_prefix(':')?,
     })
@@ -185,15 +220,16 @@ mod tests {
             name in "[^\\p{Cc}]{1,60}",
             attempt in any::<u64>(),
             fence in any::<u64>(),
+            keep in any::<Option<u64>>(),
         ) {
             let owner = Owner::from_parts(&value, attempt);
             let (key, fence) = (Key::new(name).expect("a key"), Fence::new(fence));
-            let ticket = Ticket { key, owner, fence };
+            let ticket = Ticket { key, owner, fence, keep: keep.map(Duration::from_millis) };
             prop_assert_eq!(ticket.to_string().parse(), Ok(ticket));
         }
 
         #[test]
-        fn any_other_text_is_refused(text in "(tenure-ticket:1)?[:0-9a-f€]{0,40}") {
+        fn any_other_text_is_refused(text in "(tenure-ticket:[12])?[:0-9a-f€]{0,40}") {
             if let Ok(ticket) = text.parse::<Ticket>() {
                 prop_assert_eq!(ticket.to_string().parse(), Ok(ticket));
             }
@@ -202,11 +238,24 @@ mod tests {
 
     #[test]
     fn the_text_is_stable_and_its_owner_not_in_the_log() {
-        let text = "tenure-ticket:1:ff:7:3:a:b:options:7";
-        let ticket: Ticket = text.parse().expect("a ticket");
-        assert_eq!(ticket.to_string(), text);
-        assert_eq!((ticket.owner().value(), ticket.key().as_str()), ("a:b", "options:7"));
-        assert!(!format!("{ticket:?}").contains("a:b"), "{ticket:?}");
-        assert_eq!("tenure-ticket:2:ff:7:3:a:b:k".parse::<Ticket>(), Err(InvalidTicket::Form));
+        for (text, keep) in [
+            ("tenure-ticket:2:ff:7:600000:3:a:b:options:7", Some(Duration::from_secs(600))),
+            ("tenure-ticket:1:ff:7:3:a:b:options:7", None),
+        ] {
+            let ticket: Ticket = text.parse().expect("a ticket");
+            assert_eq!(ticket.to_string(), text);
+            assert_eq!((ticket.owner().value(), ticket.key().as_str()), ("a:b", "options:7"));
+            assert_eq!((ticket.fence(), ticket.keep()), (Fence::new(7), keep));
+            assert!(!format!("{ticket:?}").contains("a:b"), "{ticket:?}");
+        }
+        assert_eq!("tenure-ticket:3:ff:7:3:a:b:k".parse::<Ticket>(), Err(InvalidTicket::Form));
+    }
+
+    #[test]
+    fn the_time_in_a_ticket_is_never_less_than_what_was_asked_for() {
+        for (micros, millis) in [(10_000, 10), (10_001, 11), (0, 0)] {
+            let whole = whole_millis(Duration::from_micros(micros));
+            assert_eq!(whole, Duration::from_millis(millis));
+        }
     }
 }

@@ -87,11 +87,12 @@ pub(crate) struct RenewArgs {
     /// The state afterwards, as one JSON object
     #[arg(long, conflicts_with = "quiet")]
     pub(crate) json: bool,
-    /// How long the ticket is good from now on, at least
+    /// Its time from now on [default: as acquired]
     ///
-    /// A longer rest is never shortened.
-    #[arg(long, value_name = "DUR", default_value = "30m", value_parser = duration::parse)]
-    pub(crate) ttl: Duration,
+    /// A longer rest is never shortened. Without it, the ticket gets the ttl with which it was
+    /// acquired; that of an older version, which does not know it, gets 30m.
+    #[arg(long, value_name = "DUR", value_parser = duration::parse)]
+    pub(crate) ttl: Option<Duration>,
 }
 
 #[derive(Debug, Args)]

@@ -11,7 +11,7 @@ use super::answer::{Failure, Held};
 use super::arguments::{self, Acquire};
 use super::label::Names;
 use super::server::Call;
-use super::session::{self, ASK, Entry, Grip, Session};
+use super::session::{self, Entry, Grip, Session};
 
 /// The ttl where a call names none.
 const TTL: Duration = Duration::from_secs(600);
@@ -48,7 +48,9 @@ pub(super) async fn acquire(
     }
     let mut held = session.held(&key, fence, &label, session::safely(guard.remaining(), ttl));
     let grip = if asked.keep_after_session == Some(true) {
-        let ticket = guard.hand_over(ASK).await.map_err(|e| Failure::of(&e).next(UNKNOWN))?;
+        // The ticket carries the ttl.
+        let ticket = guard.hand_over(session::longest(&locks, ttl)).await;
+        let ticket = ticket.map_err(|e| Failure::of(&e).next(UNKNOWN))?;
         held.ticket = Some(ticket.to_string());
         Grip::Ticket(ticket)
     } else {

@@ -12,7 +12,7 @@ use super::answer::{Failure, Held, Released};
 use super::arguments::{self, Release, Renew};
 use super::session::{self, Entry, Grip, Session};
 
-/// The ttl of a renewal by the ticket of another session that names none.
+/// The ttl of a renewal by a ticket that names none: version 1 of the text.
 const TTL: Duration = Duration::from_secs(600);
 
 const STOP: &str = "You do not hold it: stop the work that it protects, look at what others may \
@@ -95,7 +95,8 @@ async fn renew_ticket(
     ttl: Option<Duration>,
 ) -> Result<Held, Failure> {
     let key = ticket.key();
-    let ttl = ttl.unwrap_or_else(|| session::longest(locks, session.ttl(key).unwrap_or(TTL)));
+    let own_ttl = session.ttl(key).or(ticket.keep()).unwrap_or(TTL);
+    let ttl = ttl.unwrap_or_else(|| session::longest(locks, own_ttl));
     if let Err(e) = locks.renew_ticket(ticket, ttl).await {
         return Err(of_ticket(session, locks, ticket, &e).await);
     }

@@ -1,6 +1,8 @@
 //! `tenure renew`, `extend`, `release` and `check`: each is one step, which leaves the ticket as it
 //! is.
 
+use std::time::Duration;
+
 use tenure::protocol::Inspection;
 use tenure::store::Access;
 use tenure::{ErrorKind, Locks, Released, Ticket};
@@ -11,6 +13,9 @@ use crate::hindrance::{self, Hindrance};
 use crate::inspect::{Early, failed, print, tell_of_missing, with_store, with_view};
 
 use super::{state, text};
+
+/// The time of a ticket that does not name its own: version 1 of the text.
+const TTL: Duration = Duration::from_secs(30 * 60);
 
 /// How a state is printed.
 #[derive(Debug, Clone, Copy)]
@@ -34,7 +39,8 @@ impl Form {
 pub(crate) fn renew(args: &RenewArgs) -> Result<Exit, Refusal> {
     let ticket = text::ticket(args.of.ticket.as_deref(), "renew")?;
     with_store(&args.of.store, async |locks, _, now| {
-        let done = locks.renew_ticket(&ticket, args.ttl).await;
+        let ttl = args.ttl.or(ticket.keep()).unwrap_or(TTL);
+        let done = locks.renew_ticket(&ticket, ttl).await;
         prolonged(locks, &ticket, done, now).await?;
         look(locks, &ticket, Form::of(args.of.quiet, args.json), now).await
     })

@@ -173,6 +173,12 @@ fn a_lock_that_stays_is_renewed_and_released_by_its_ticket(home: Home) {
         assert_eq!(renewed[field], held[field], "{renewed}");
     }
     assert!(renewed["until"].as_str() > held["until"].as_str(), "{renewed}");
+    // Another session knows the ttl by the ticket.
+    let ticket_of_hours = json!({ "key": "hours", "ttl": "3h", "keep_after_session": true });
+    let hours = other.call("acquire", &ticket_of_hours).ok();
+    let renewed = later.call("renew", &json!({ "ticket": hours["ticket"] })).ok();
+    let left = renewed["time_left"].as_str().expect("a text");
+    assert!(left.starts_with("2h59m") || left.starts_with("3h"), "{renewed}");
     for tool in ["renew", "release"] {
         for ticket in ["x", "tenure-ticket:1:7:7:1:o:k"] {
             let failed = later.call(tool, &json!({ "ticket": ticket }));

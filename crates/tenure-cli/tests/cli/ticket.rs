@@ -29,7 +29,7 @@ fn ok(ended: Ended) -> String {
 /// The lines of a script, which a test runs as they stand in the help and the documents.
 const SCRIPT: &str = "\
 ticket=$(tenure acquire deploy --ttl 10m) || exit
-tenure renew \"$ticket\" --ttl 10m
+tenure renew \"$ticket\"
 tenure release \"$ticket\"
 ";
 const BY_VARIABLES: &str = "\
@@ -160,6 +160,27 @@ fn a_ticket_that_nobody_reads_is_given_back(home: Home) {
 }
 
 #[test]
+fn a_renewal_that_names_no_time_has_that_of_the_ticket() {
+    let place = Place::new();
+    let minutes = |words: &[&str]| {
+        let told = ok(place.run(&[words, &["--json"]].concat()));
+        let seen: Value = serde_json::from_str(&told).expect("JSON");
+        seen["remaining_ms"].as_u64().expect("held") / 60_000
+    };
+    let ticket = ok(place.run(&["acquire", "k", "--ttl", "3h"])).trim().to_owned();
+    assert!((170..=182).contains(&minutes(&["renew", &ticket])), "its own time");
+    assert!((290..=304).contains(&minutes(&["renew", &ticket, "--ttl", "5h"])));
+    let ticket = ok(place.run(&["acquire", "short", "--ttl", "1m"])).trim().to_owned();
+    assert!(minutes(&["renew", &ticket]) <= 1, "not longer than it was acquired for");
+    // An older version's ticket does not have it.
+    let mut fields: Vec<_> = ticket.splitn(6, ':').collect();
+    assert_eq!(fields[4], "60000", "{ticket}");
+    fields.remove(4);
+    fields[1] = "1";
+    assert!((25..=31).contains(&minutes(&["renew", &fields.join(":")])));
+}
+
+#[test]
 fn ten_extensions_add_ten_times_what_was_asked_for() {
     let place = Place::new();
     let ticket = ok(place.run(&["acquire", "k", "--ttl", "10m"])).trim().to_owned();
@@ -250,7 +271,7 @@ fn wrong_use_is_answered_with_the_right_use() {
         let ended = place.run(words);
         assert_eq!((ended.code, ended.signal), (Some(64), None), "{words:?}: {ended:?}");
         assert!(ended.stderr.contains(says), "{words:?}: {ended:?}");
-        let owner = ticket.split(':').nth(5).expect("the owner");
+        let owner = ticket.split(':').nth(6).expect("the owner");
         assert!(!ended.stderr.contains(owner), "a secret is shown: {ended:?}");
     }
     let mut within = place.tenure(&["run", "k2", "--", "sh", "-c", "\"$TENURE\" acquire k2"]);
