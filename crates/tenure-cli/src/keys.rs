@@ -10,7 +10,7 @@ use tenure::Key;
 use crate::args::RunArgs;
 use crate::exit::Refusal;
 use crate::plan::key_of;
-use crate::shell;
+use crate::{shell, wrong_use};
 
 /// One key at least.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +71,12 @@ impl Named {
             let (key, words) = words.split_first().ok_or_else(no_cmd)?;
             let key = key.to_str().ok_or_else(|| Refusal::usage("the key is not valid UTF-8"))?;
             let (keys, words) = (Keys::of([key].into_iter())?, words.to_vec());
+            let is_option =
+                words.first().is_some_and(|word| word.as_encoded_bytes().starts_with(b"-"));
+            // A line for a shell has an answer of its own.
+            if is_option && !has_separator(&words) && shell::instead_of(&words).is_none() {
+                return Err(Refusal::usage(wrong_use::no_such_option(&verb(), key, &words[0])));
+            }
             let hint = hint_for(&keys, 1, false, &words);
             return Ok(Self { keys, words, hint });
         }
@@ -96,11 +102,21 @@ fn is_separated(words: &[OsString]) -> bool {
     typed.get(before.saturating_sub(1)).is_some_and(|word| word == "--")
 }
 
-/// A hint for a CMD that was not found, if it looks like words for a shell, or like our options.
+/// Whether a `--` stands anywhere before these last words.
+fn has_separator(words: &[OsString]) -> bool {
+    let count = env::args_os().count().saturating_sub(words.len());
+    env::args_os().take(count).any(|word| word == "--")
+}
+
+fn verb() -> String {
+    env::args().nth(1).unwrap_or_default()
+}
+
+/// A hint for a CMD that was not found, if it looks like words for a shell.
 /// `typed` is the number of words that name the keys.
 fn hint_for(keys: &Keys, typed: usize, by_option: bool, words: &[OsString]) -> String {
     let separated = is_separated(words);
-    let verb = env::args().nth(1).unwrap_or_default();
+    let verb = verb();
     let before = env::args_os().count().saturating_sub(words.len() + usize::from(separated));
     // Options are not repeated: a store's URL may carry a password.
     let options = if before > 2 + typed { " [OPTIONS]" } else { "" };
@@ -109,10 +125,6 @@ fn hint_for(keys: &Keys, typed: usize, by_option: bool, words: &[OsString]) -> S
         return format!(
             "; no shell is involved: use {instead}, so: tenure {verb}{options} {keys} -- {instead}"
         );
-    }
-    let is_option = |word: &OsString| word.as_encoded_bytes().starts_with(b"-");
-    if !separated && words.first().is_some_and(is_option) {
-        return format!("; tenure {verb} has no such option: see tenure {verb} --help");
     }
     String::new()
 }

@@ -1,13 +1,13 @@
 //! Words that are no command line, answered with the right ones. It repeats no word that may be a
 //! secret, and looks at no store.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 
 use clap::Command;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use crate::definition;
-use crate::shell::{has_secret, quoted};
+use crate::shell::{has_secret, name_of, quoted};
+use crate::{command, definition};
 
 /// A longer line is not repeated.
 const LONGEST: usize = 300;
@@ -67,6 +67,24 @@ fn tip(error: &clap::Error, words: &[String], verbs: &[&str], has_tip: bool) -> 
         }
         _ => None,
     }
+}
+
+/// The message about a CMD that begins as an option does, with no `--` before it: of a verb whose
+/// options may stand behind KEY too, it is none of them.
+pub(crate) fn no_such_option(verb: &str, key: &str, word: &OsStr) -> String {
+    let word = word.to_string_lossy();
+    let name = name_of(word.split('=').next().unwrap_or_default());
+    let words = [command::OWN_NAME, verb, &name];
+    let error = definition::command().try_get_matches_from(words).err();
+    let next = match error.as_ref().and_then(|error| error.get(ContextKind::SuggestedArg)) {
+        Some(ContextValue::String(similar)) => format!("; did you mean {similar}?"),
+        _ => format!(": see tenure {verb} --help."),
+    };
+    let key = shown(key).unwrap_or_else(|| "KEY".into());
+    format!(
+        "{name} stands where CMD begins, and tenure {verb} has no such option{next} A CMD of \
+         this name stands behind \"--\": tenure {verb} {key} -- {name}"
+    )
 }
 
 fn in_other_words(first: &str, rest: &[String], verbs: &[&str]) -> Option<String> {

@@ -238,7 +238,25 @@ fn a_hint_repeats_no_secret() {
 #[test]
 fn an_unknown_option_behind_the_key_is_no_cmd() {
     let place = Place::new();
-    let ended = place.run(&["run", "k", "--tll", "10s", "--", "echo", "ran"]);
-    assert_eq!((ended.code, &*ended.stdout), (Some(127), ""), "{ended:?}");
-    assert!(ended.stderr.contains("--tll: command not found; tenure run has no such option"));
+    for (words, similar) in [
+        (&["run", "k", "--tll", "10s", "--", "echo", "ran"][..], "; did you mean --ttl? "),
+        (&["run", "k", "--tll=10s", "echo", "ran"], "; did you mean --ttl? "),
+        (&["run", "-v", "k", "-Z", "echo", "ran"], ": see tenure run --help. "),
+        (&["elect", "k", "--vlaue", "x", "echo", "ran"], "; did you mean --value? "),
+        (&["once", "--every", "1h", "k", "--lable", "x", "echo"], "; did you mean --label? "),
+    ] {
+        let ended = place.run(words);
+        assert_eq!((ended.code, &*ended.stdout), (Some(64), ""), "{words:?}: {ended:?}");
+        let says = format!("tenure {} has no such option{similar}", words[0]);
+        assert!(ended.stderr.contains(&says), "{words:?}: {ended:?}");
+        assert!(ended.stderr.contains(" k -- -"), "{ended:?}");
+    }
+    assert!(!place.store().exists(), "nothing was touched");
+    // Those of the command are read behind the key as well, those behind CMD are CMD's.
+    let ended = place.run(&["run", "k", "--ttl", "10s", "echo", "--ttl", "10s"]);
+    assert_eq!((ended.code, &*ended.stdout), (Some(0), "--ttl 10s\n"), "{ended:?}");
+    let ended = place.run(&["run", "k", "--", "--tll"]);
+    assert_eq!(ended.code, Some(127), "{ended:?}");
+    let ended = place.run(&["run", "k", "--token=s3cret", "echo"]);
+    assert!(ended.code == Some(64) && !ended.stderr.contains("s3cret"), "{ended:?}");
 }

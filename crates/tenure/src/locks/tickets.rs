@@ -52,9 +52,10 @@ impl Locks {
         }
     }
 
-    /// Adds `span` to the time that the lease of a ticket has left, by the store's clock. The sum may
-    /// be at most 30 days, and at most the store's longest ttl. The lease then lasts as long as one
-    /// that was renewed for the sum: the drift allowance counts once, however often it is extended.
+    /// Adds `span` to the time that the lease of a ticket has left, by the store's clock. The sum
+    /// may be at most 30 days, and at most the store's longest ttl. The lease then lasts as long
+    /// as one that was renewed for the sum: the drift allowance counts once, however often it is
+    /// extended.
     ///
     /// It is a look and a renewal. A renewal that comes in between is not shortened.
     ///
