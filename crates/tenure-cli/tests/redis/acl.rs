@@ -78,6 +78,36 @@ fn who_may_only_look_sees_everything_and_locks_nothing() {
     }
 }
 
+/// The commands that are needed for a look were named, though the user had them.
+#[test]
+fn a_key_beyond_the_rights_is_answered_with_the_prefix_and_not_with_rights_that_are_there() {
+    let script = r#"
+        for words in list watch "status payroll" "wait payroll"; do
+            TENURE_STORE=$1 "$0" $words
+            echo "$words ended with $?"
+        done
+        TENURE_STORE=$1 "$0" list jobs:
+    "#;
+    for flavour in Flavour::ALL {
+        for rights in [&["--prefix", "jobs:"][..], &["--prefix", "jobs:", "--read-only"]] {
+            let server = Server::of(flavour).start();
+            let limited = with_user(&server, rights);
+            let cmd = ["sh", "-c", script, env!("CARGO_BIN_EXE_tenure"), &limited];
+            let run = ["run", "--permits", "2", "payroll", "--"];
+            let looked = tenure(Some(&server.url()), &[&run[..], &cmd].concat());
+            let seen = text(&looked);
+            assert!(looked.status.success(), "{flavour}: {seen}");
+            for words in ["list", "watch", "status payroll", "wait payroll"] {
+                let ended = format!("{words} ended with 77\n");
+                assert!(seen.contains(&ended), "{flavour} {words}: {seen}");
+            }
+            let told = seen.matches("lacks a right to a key: use keys that").count();
+            assert_eq!(told, 4, "{flavour}: {seen}");
+            assert!(seen.contains("(tenure list PREFIX)") && !seen.contains("+eval"), "{seen}");
+        }
+    }
+}
+
 #[test]
 fn a_name_that_no_rule_can_have_is_refused() {
     for words in [["--user", "a b"], ["--prefix", "a\"b"], ["--user", ""]] {

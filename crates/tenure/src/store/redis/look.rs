@@ -8,7 +8,7 @@ use crate::store::{StoreError, StoreErrorClass};
 
 use super::batch::Outcome;
 use super::carrier::{Carrier, nonsense};
-use super::client::Failure;
+use super::client::{Failure, OTHER_KEY_ADVICE};
 use super::decode::{self, Answered};
 use super::encode::ScriptCall;
 use super::keys::Scope;
@@ -86,9 +86,10 @@ fn reply(answered: Answered) -> Option<Reply> {
     }
 }
 
-/// Adds the rights that a look needs.
+/// Adds the rights that a look needs, unless the user has them, and only not to the key.
 fn advise(failure: &mut StoreError) {
-    if failure.class == StoreErrorClass::Refused {
+    let is_of_key = failure.message.contains(OTHER_KEY_ADVICE);
+    if failure.class == StoreErrorClass::Refused && !is_of_key {
         failure.message += RIGHTS;
     }
 }

@@ -37,6 +37,7 @@ pub(super) use resp::{Command, Value, digits};
 pub(super) use script::Script;
 pub(super) use sentinel_fault::SentinelFault;
 pub(super) use server::{Server, Use, other_server};
+pub(super) use server_error::OTHER_KEY_ADVICE;
 pub(super) use subscription::Subscription;
 pub(super) use transport::Transport;
 pub(super) use url::ServerUrl;

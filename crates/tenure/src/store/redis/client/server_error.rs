@@ -54,7 +54,10 @@ impl ServerSays {
             }
         }
         let fits = |(known, begins, ..): &&Meaning| code == *known && text.starts_with(begins);
-        let meaning = MEANINGS.iter().find(fits);
+        let meaning = match &*code {
+            "NOPERM" if is_about_key(text) => Some(&OTHER_KEY),
+            _ => MEANINGS.iter().find(fits),
+        };
         let in_script = text.contains("script: ") || text.starts_with("Error running");
         let text = Text::Said(text.chars().take(200).collect());
         Self { code, text, command: command.to_owned(), meaning, in_script }
@@ -280,6 +283,25 @@ const MEANINGS: &[Meaning] = &[
     ("ERR", "Unknown command called from script", Config, LACKED_BY_SCRIPTS),
     ("ERR", "DB index", Config, "the server has fewer databases: name a lower number"),
 ];
+
+/// The meaning of a missing right to a key, and not to a command.
+const OTHER_KEY: Meaning = (
+    "NOPERM",
+    "",
+    Refused,
+    "this user lacks a right to a key: use keys that the server's ACL allows it, for a list by a \
+     prefix that it allows (tenure list PREFIX), or allow it this key and those that Tenure keeps \
+     beside it (tenure acl --prefix TEXT prints the rule)",
+);
+
+/// The advice of an error about a key.
+pub(crate) const OTHER_KEY_ADVICE: &str = OTHER_KEY.3;
+
+/// The texts are "no permissions to access one of the keys", "can't access at least one of the
+/// keys" and "No permissions to access a key".
+fn is_about_key(text: &str) -> bool {
+    text.contains(" access ") && text.contains(" key")
+}
 
 /// The errors that can be the fault of one key of a request.
 const OF_ONE: &[&str] = &["NOPERM", "OOM", "WRONGTYPE", "CROSSSLOT"];
