@@ -287,8 +287,8 @@ pub(crate) struct RunArgs {
     /// Longest wait for the lock [default: none]
     ///
     /// Without it, and without --try and --retry, the wait has no limit. A store that cannot be
-    /// reached is waited for as well, within the same limit (then: exit code 69); --try makes one
-    /// attempt. Each attempt has --store-timeout.
+    /// reached, or does not answer, is waited for as well, within the same limit (then: exit code
+    /// 69); --try makes one attempt. Each attempt has --store-timeout.
     #[arg(long, value_name = "DUR", value_parser = duration::parse)]
     #[arg(conflicts_with_all = ["try_once", "retry", "wait_seconds"])]
     pub(crate) wait: Option<Duration>,

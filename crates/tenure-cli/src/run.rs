@@ -12,6 +12,7 @@ use tenure::runtime::{Moment, Runtime};
 use tenure::store::Reach;
 use tenure::{LastRun, Lease, Locks};
 
+use self::contact::Contact;
 use crate::args::{ElectArgs, RunArgs};
 use crate::command::Environment;
 use crate::duration::show;
@@ -92,8 +93,8 @@ impl Flow<'_> {
         let runtime = Arc::clone(&self.runtime);
         warnings::tell(plan.output);
         let began = runtime.now();
-        let opening = contact::open(plan, &*runtime);
-        let opened = wait::or_signal(opening, &mut self.signals, &self.job).await;
+        let contact = Contact::new(plan, &*runtime, began);
+        let opened = wait::or_signal(contact.open(), &mut self.signals, &self.job).await;
         self.times.waited = Some(millis(runtime.now().since(began)));
         let verdict = match opened {
             Err(signal) => Verdict::interrupted(signal),
@@ -128,22 +129,9 @@ impl Flow<'_> {
         if locks.capabilities().reach == Reach::Process {
             plan.output.notice("this store is seen by this process only: nobody is kept out");
         }
-        let mut lock = plan
-            .lock(locks)
-            .with_ttl(plan.ttl)
-            .with_min_hold(plan.min_hold)
-            .with_label(plan.label.as_str());
-        if let Some(value) = &plan.owner {
-            lock = lock.with_owner(value);
-        }
-        if let Some(limit) = plan.wait {
-            let waited = self.runtime.now().since(began);
-            lock = lock.with_wait(limit.saturating_sub(waited));
-        }
         let store = plan.store.describe(locks);
         plan.output.detail("waiting", || format!("waiting for {} at {store}", plan.keys));
-        let waited =
-            wait::for_lock(plan, locks, &lock, &mut self.signals, &self.job, &*self.runtime).await;
+        let waited = self.wait(locks, began).await;
         let granted = self.runtime.now();
         self.times.waited = Some(millis(granted.since(began)));
         match waited {
@@ -171,6 +159,36 @@ impl Flow<'_> {
                     });
                 }
                 self.with_lock(locks, grip, granted).await
+            }
+        }
+    }
+
+    /// Waits for the lock, and for a store that fails before it gives it.
+    async fn wait(&mut self, locks: &Locks, began: Moment) -> Waited {
+        let plan = self.plan;
+        let runtime = Arc::clone(&self.runtime);
+        let contact = Contact::new(plan, &*runtime, began);
+        let mut lock = plan
+            .lock(locks)
+            .with_ttl(plan.ttl)
+            .with_min_hold(plan.min_hold)
+            .with_label(plan.label.as_str());
+        if let Some(value) = &plan.owner {
+            lock = lock.with_owner(value);
+        }
+        loop {
+            if let Some(limit) = plan.wait {
+                lock = lock.with_wait(limit.saturating_sub(runtime.now().since(began)));
+            }
+            let (signals, job) = (&mut self.signals, &self.job);
+            let error = match wait::for_lock(plan, locks, &lock, signals, job, &*runtime).await {
+                Waited::Failed(error) if contact.goes_on_after(&error) => error,
+                waited => return waited,
+            };
+            match wait::or_signal(contact.again(locks, error), signals, job).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => return Waited::Failed(error),
+                Err(signal) => return Waited::Signal(signal),
             }
         }
     }

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use tenure_testkit::{Flavour, Server, clean};
+use tenure_testkit::{Fate, Flavour, Proxy, Server, Which, clean};
 
 /// The words about a server that is away.
 const WAITS: &str = "tenure: waiting for the store: cannot connect ";
@@ -79,6 +79,48 @@ fn a_server_that_comes_later_is_waited_for_with_a_limit_and_without() {
             server.restart();
             waiting.line_with("the store is reached again after ");
             assert_eq!(waiting.code(), Some(0), "{flavour} {words:?}");
+        }
+    }
+}
+
+/// It takes connections, and answers no request.
+#[test]
+fn a_server_that_opens_and_then_falls_silent_is_waited_for() {
+    for flavour in Flavour::ALL {
+        for words in [
+            &["run", "-v", "--wait", "5m"][..],
+            &["run", "-v"],
+            &["run", "-v", "-k", "k2"],
+            &["run", "-v", "--permits", "2"],
+            &["elect", "-v"],
+        ] {
+            let server = Server::of(flavour).start();
+            let proxy = Proxy::to(server.address());
+            let silent = proxy.on(Which::every_named("EVALSHA"), Fate::LoseRequest);
+            let end =
+                if words.contains(&"-k") { &["--", "true"][..] } else { &["k", "--", "true"] };
+            let words = [words, &["--store-timeout", "500ms"], end].concat();
+            let mut waiting = Waiting::of(&proxy.url(), &words);
+            let line = waiting.line_with("waiting for the store: ");
+            silent.lift();
+            waiting.line_with("the store is reached again after ");
+            assert_eq!(waiting.code(), Some(0), "{flavour} {words:?}: {line}");
+        }
+    }
+}
+
+#[test]
+fn a_server_that_opens_and_stays_silent_is_told_when_the_wait_is_over_or_at_once_without_one() {
+    for flavour in Flavour::ALL {
+        let server = Server::of(flavour).start();
+        let proxy = Proxy::to(server.address());
+        proxy.on(Which::every_named("EVALSHA"), Fate::LoseRequest);
+        for (wait, told) in [("2s", 1), ("0s", 0)] {
+            let words = ["run", "--store-timeout", "500ms", "--wait", wait, "k", "--", "true"];
+            let (output, stderr, took) = ended(&proxy.url(), &words);
+            assert_eq!(output.status.code(), Some(69), "{flavour}: {stderr}");
+            assert_eq!(stderr.matches("waiting for the store: ").count(), told, "{stderr}");
+            assert!(told == 0 || took >= Duration::from_secs(2), "{took:?}: {stderr}");
         }
     }
 }
