@@ -49,7 +49,7 @@ module completions {
     --key(-k): string         # A key in place of KEY; may be repeated
     --help(-h)                # Print help (see more with '--help')
     key?: string              # The key to lock
-    ...cmd: string            # The command and its arguments
+    ...cmd: oneof<glob, bool>            # The command and its arguments
   ]
 
   def "nu-complete tenure once on_lost" [] {
@@ -87,7 +87,7 @@ module completions {
     --busy-exit: string       # Exit code for "busy"
     --help(-h)                # Print help (see more with '--help')
     key: string               # The key of the job
-    ...cmd: string            # The command and its arguments
+    ...cmd: oneof<glob, bool>            # The command and its arguments
   ]
 
   def "nu-complete tenure elect log_format" [] {
@@ -115,7 +115,7 @@ module completions {
     --log-format: string@"nu-complete tenure elect log_format" # Messages as text or json
     --help(-h)                # Print help (see more with '--help')
     key: string               # The key of the role
-    ...cmd: string            # The command and its arguments
+    ...cmd: oneof<glob, bool>            # The command and its arguments
   ]
 
   # Show who holds KEY and who waits for it

@@ -6,12 +6,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::Command;
-use clap_complete::{Generator, Shell};
-use clap_complete_nushell::Nushell;
 use clap_mangen::Man;
 
 use crate::command::OWN_NAME;
 use crate::{definition, sentry, terminal, topics};
+
+mod completions;
+
+use completions::completions;
 
 /// With this variable the test writes the files.
 const REGENERATE: &str = "TENURE_REGENERATE";
@@ -41,16 +43,6 @@ fn text(bytes: Vec<u8>) -> String {
     let text = String::from_utf8(bytes).expect("clap writes UTF-8");
     let lines: Vec<_> = text.trim_end().lines().map(str::trim_end).collect();
     lines.join("\n") + "\n"
-}
-
-fn completions() -> Files {
-    fn of(generator: impl Generator) -> (PathBuf, String) {
-        let mut bytes = Vec::new();
-        let path = Path::new(COMPLETIONS).join(generator.file_name(OWN_NAME));
-        clap_complete::generate(generator, &mut definition::command(), OWN_NAME, &mut bytes);
-        (path, text(bytes))
-    }
-    [of(Shell::Bash), of(Shell::Zsh), of(Shell::Fish), of(Nushell)].into()
 }
 
 /// Text that roff shows as it is.

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueHint};
 use rustix::process::Signal;
 
 use super::{FormArgs, StoreArgs, WaitArgs};
@@ -38,7 +38,7 @@ pub(crate) struct HoldArgs {
     /// Append what the background process has to tell to this file
     ///
     /// It has no terminal. Without this option a loss is told by --signal only.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) log: Option<PathBuf>,
     /// The key to lock: 1 to 512 bytes of UTF-8 without control characters
     #[arg(value_name = "KEY")]

@@ -1,13 +1,12 @@
-//! The help in its parts, wrong use, the words of flock, and the files that are made from the
-//! definition: a shell and `man` read them.
+//! The help in its parts, wrong use, the words of flock, and the pages that `man` shows.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 
 use crate::place::{Place, until};
 
 /// The verbs of the program, as its help lists them.
-fn verbs(place: &Place) -> Vec<String> {
+pub(crate) fn verbs(place: &Place) -> Vec<String> {
     let help = place.run(&["-h"]).stdout;
     let (_, rest) = help.split_once("Commands:\n").expect("a list of verbs");
     let lines = rest.lines().take_while(|line| !line.is_empty());
@@ -134,54 +133,6 @@ fn n_and_w_are_those_of_flock() {
 
 fn of_this_crate(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
-}
-
-/// The words that bash offers for the last of these.
-fn completed(place: &Place, words: &[&str]) -> Vec<String> {
-    let script = "source \"$FILE\" && complete -p tenure > /dev/null || exit 1\n\
-                  COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1))\n\
-                  _tenure tenure \"${COMP_WORDS[COMP_CWORD]}\" \"${COMP_WORDS[COMP_CWORD - 1]}\"\n\
-                  printf '%s\\n' \"${COMPREPLY[@]}\"";
-    let mut bash = place.command("bash");
-    let bash = bash.args(["--norc", "-c", script, "bash"]).args(words);
-    let output = bash.env("FILE", of_this_crate("completions/tenure.bash")).output();
-    let Output { status, stdout, stderr } = output.expect("bash runs");
-    assert!(status.success() && stderr.is_empty(), "{}", String::from_utf8_lossy(&stderr));
-    String::from_utf8_lossy(&stdout).lines().map(str::to_owned).collect()
-}
-
-#[test]
-fn bash_completes_verbs_options_and_topics() {
-    let place = Place::new();
-    assert_eq!(completed(&place, &["tenure", "sta"]), ["status"]);
-    let all = completed(&place, &["tenure", ""]);
-    for verb in verbs(&place) {
-        assert!(all.contains(&verb), "{verb}: {all:?}");
-    }
-    assert_eq!(completed(&place, &["tenure", "run", "--store-t"]), ["--store-timeout"]);
-    assert_eq!(completed(&place, &["tenure", "run", "--on-lost", "i"]), ["ignore"]);
-    assert_eq!(completed(&place, &["tenure", "help", "exit"]), ["exit-codes"]);
-}
-
-/// Other shells are asked where they are.
-#[test]
-fn the_other_shells_can_read_their_completions() {
-    let place = Place::new();
-    for (shell, file, line) in [
-        ("zsh", "_tenure", "autoload -U compinit && compinit -u -D && source $FILE"),
-        ("fish", "tenure.fish", "source $FILE; and complete -C 'tenure sta' | grep -q status"),
-        ("nu", "tenure.nu", "use $env.FILE *"),
-    ] {
-        let file = of_this_crate(&format!("completions/{file}"));
-        assert!(file.exists(), "{}", file.display());
-        match place.command(shell).args(["-c", line]).env("FILE", &file).output() {
-            Err(_) => println!("{shell} is not here: {} is not read", file.display()),
-            Ok(read) => {
-                let said = String::from_utf8_lossy(&read.stderr);
-                assert!(read.status.success(), "{shell}: {said}");
-            }
-        }
-    }
 }
 
 #[test]

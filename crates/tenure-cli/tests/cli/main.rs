@@ -6,6 +6,7 @@
 mod agent;
 mod background;
 mod codes;
+mod completions;
 mod control;
 mod elect;
 #[cfg(feature = "top")]
