@@ -12,6 +12,7 @@ mod links;
 mod observability;
 mod operations;
 mod program;
+mod promtool;
 mod runbook;
 mod spans;
 mod translations;
