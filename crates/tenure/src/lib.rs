@@ -67,6 +67,14 @@
 //! ticket over a connection of the child's own ([`Locks::adopt`]).
 #![doc = include_str!("../docs/uses.md")]
 
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
+compile_error!("Tenure is written for Linux; its library for servers also compiles for macOS");
+#[cfg(all(feature = "sqlite", target_os = "macos"))]
+compile_error!(
+    "the embedded store (the feature `sqlite`), and with it the command, needs Linux: name the \
+     library with `default-features = false, features = [\"redis\"]`"
+);
+
 #[cfg(feature = "blocking")]
 pub mod blocking;
 mod connect;

@@ -4,11 +4,16 @@
 //! The machine's runtime has threads of its own. So leases are renewed and losses announced even
 //! while every thread of the program is busy. One thread runs tasks, and one rings alarms. These
 //! two never call foreign code that may block: wakers and files have threads *aside*, loggers and
-//! metrics have the *reporter*. The clock is `CLOCK_BOOTTIME`, which goes on while the machine
-//! sleeps. The timers (one timerfd) fire as soon as the machine wakes up.
+//! metrics have the *reporter*. The clock goes on while the machine sleeps: `CLOCK_BOOTTIME` of
+//! Linux, `CLOCK_MONOTONIC` of macOS. The timers fire as soon as the machine wakes up (Linux: one
+//! timerfd), or within 100 ms (macOS).
 
 mod aside;
 mod reporter;
+#[cfg(any(test, target_os = "macos"))]
+mod sliced_wait;
+#[cfg(target_os = "linux")]
+mod timerfd;
 mod timers;
 
 use std::cell::Cell;
@@ -27,6 +32,10 @@ use crate::process::{OfProcess, PerProcess, Process};
 
 use aside::Aside;
 use reporter::Reporter;
+#[cfg(target_os = "macos")]
+use sliced_wait::AlarmClock;
+#[cfg(target_os = "linux")]
+use timerfd::AlarmClock;
 use timers::Timers;
 
 /// A boxed future that may move between threads.
@@ -409,9 +418,16 @@ fn fill(bytes: &mut [u8]) {
     getrandom::fill(bytes).expect("the operating system's random generator answers");
 }
 
+/// The clock that goes on while the machine sleeps.
+#[cfg(target_os = "linux")]
+const CLOCK: ClockId = ClockId::Boottime;
+/// On macOS this one does; `CLOCK_UPTIME_RAW` does not.
+#[cfg(not(target_os = "linux"))]
+const CLOCK: ClockId = ClockId::Monotonic;
+
 #[allow(clippy::disallowed_methods, reason = "this is the edge")]
 fn now() -> Moment {
-    let time = rustix::time::clock_gettime(ClockId::Boottime);
+    let time = rustix::time::clock_gettime(CLOCK);
     Moment(time.tv_sec.unsigned_abs() * 1_000_000 + time.tv_nsec.unsigned_abs() / 1_000)
 }
 

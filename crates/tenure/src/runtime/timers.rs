@@ -1,5 +1,5 @@
-//! All sleepers of the process, woken by one timerfd. The thread of the alarms never calls a waker
-//! of the program itself.
+//! All sleepers of the process, woken by one alarm clock. The thread of the alarms never calls a
+//! waker of the program itself.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -8,17 +8,14 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use rustix::fd::OwnedFd;
-use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec};
-
 use crate::process::Process;
 
 use super::aside::Aside;
-use super::{Moment, is_own_thread, now, shielded};
+use super::{AlarmClock, Moment, is_own_thread, now, shielded};
 
 #[derive(Debug)]
 pub(super) struct Timers {
-    timer: OwnedFd,
+    clock: AlarmClock,
     /// A blocking mutex: it is never held while a waker is called or dropped.
     sleepers: Mutex<Sleepers>,
 }
@@ -29,8 +26,8 @@ struct Sleepers {
     due: BTreeMap<(Moment, u64), Bell>,
     /// The last number that was given to a sleeper.
     last: u64,
-    /// The moment at which the timer rings. Its sleeper may have left: most sleepers are the time
-    /// limits of calls and leave early. Setting the timer again costs more than ringing for nothing
+    /// The moment at which the clock rings. Its sleeper may have left: most sleepers are the time
+    /// limits of calls and leave early. Setting the clock again costs more than ringing for nothing
     /// now and then.
     armed: Moment,
 }
@@ -45,10 +42,8 @@ struct Bell {
 
 impl Timers {
     pub(super) fn new() -> io::Result<Self> {
-        let clock = TimerfdClockId::Boottime;
-        let timer = rustix::time::timerfd_create(clock, TimerfdFlags::CLOEXEC)?;
         let sleepers = Sleepers { due: BTreeMap::new(), last: 0, armed: Moment::NEVER };
-        Ok(Self { timer, sleepers: Mutex::new(sleepers) })
+        Ok(Self { clock: AlarmClock::new()?, sleepers: Mutex::new(sleepers) })
     }
 
     pub(super) fn sleep_until(self: &Arc<Self>, at: Moment) -> Sleep {
@@ -83,25 +78,13 @@ impl Timers {
 
     fn arm(&self, sleepers: &mut Sleepers, at: Moment) {
         sleepers.armed = at;
-        // A value of zero would disarm the timer.
-        let micros = at.0.max(1);
-        let value = Timespec {
-            tv_sec: i64::try_from(micros / 1_000_000).unwrap_or(i64::MAX),
-            tv_nsec: i64::try_from(micros % 1_000_000 * 1_000).unwrap_or(0),
-        };
-        let once = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value: value };
-        rustix::time::timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &once)
-            .expect("a timerfd takes any absolute time");
+        self.clock.set(at);
     }
 
     /// Wakes sleepers, for ever. It has a thread of its own, so that no task makes an alarm late.
     pub(super) fn drive(&self, aside: &Arc<Aside>) {
-        let mut count = [0; 8];
         loop {
-            match rustix::io::read(&self.timer, &mut count) {
-                Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                Err(e) => unreachable!("a timerfd of our own can be read: {e}"),
-            }
+            self.clock.wait();
             // All of Tenure's own alarms that are due ring before any other sleeper is woken.
             let (ours, others): (Vec<_>, Vec<_>) =
                 self.take_due().into_iter().partition(|bell| bell.is_ours);

@@ -87,6 +87,27 @@ fn each_unit_has_sections_and_settings_only() {
     }
 }
 
+/// systemd reads the units where it is, with `true` in place of programs that are not.
+#[test]
+fn systemd_finds_no_fault_in_a_unit() {
+    let place = tempfile::tempdir().expect("a directory");
+    let mut verify = Command::new("systemd-analyze");
+    verify.args(["verify", "--man=no"]);
+    for file in operators_files(&["service", "timer"]) {
+        let path = place.path().join(file.path.file_name().expect("a name"));
+        let text = file.text.replace("=/usr/local/bin/tenure ", "=/bin/true ");
+        std::fs::write(&path, text).expect("a unit");
+        verify.arg(path);
+    }
+    match verify.output() {
+        Err(error) => println!("no unit is read, without systemd-analyze: {error}"),
+        Ok(output) => {
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success() && said.is_empty(), "{said}");
+        }
+    }
+}
+
 /// No tabs, and steps of two. Where Python has a parser of YAML, it reads the file as well.
 #[test]
 fn each_yaml_file_can_be_read() {

@@ -80,6 +80,7 @@ pub(crate) struct Tcp {
     pub(crate) host: Arc<str>,
     pub(crate) port: u16,
     /// For how long sent bytes may stay unacknowledged before the system gives the link up.
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "Linux has this limit"))]
     pub(crate) unacknowledged: Duration,
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<Tls>,
