@@ -3,6 +3,7 @@
 //! tests. `cargo xtask` runs its tasks. It is never published, and nothing depends on it.
 
 mod blocks;
+mod book;
 mod callgrind;
 mod counts;
 mod path;
@@ -10,6 +11,7 @@ mod signatures;
 mod tree;
 
 pub use blocks::{Block, blocks};
+pub use book::{book, pages};
 pub use counts::{Comparison, Counts, counts};
 pub use path::{Path, path};
 pub use tree::{File, documents, files, root};

@@ -8,14 +8,16 @@ use xtask::Counts;
 
 const USAGE: &str = "usage: cargo xtask TASK
 
+  book     the documents as a book, by mdbook, in target/book/html
   path     the source files and types of ours that one acquire over Redis passes
   counts   the instructions of some paths beside the committed counts; fails if one has grown
            with --write: makes them the committed ones
-(both need valgrind: tools/valgrind fetches it)";
+(the last two need valgrind: tools/valgrind fetches it)";
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     let outcome = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["book"] => build_book(),
         ["path"] => xtask::path().map(|path| print!("{path}")),
         ["counts"] => check_counts(),
         ["counts", "--write"] => write_counts(),
@@ -31,6 +33,12 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn build_book() -> Result<(), String> {
+    let place = xtask::root().join("target/book");
+    print!("{}", xtask::book(&place)?);
+    Ok(())
 }
 
 fn check_counts() -> Result<(), String> {
