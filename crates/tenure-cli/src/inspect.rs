@@ -115,12 +115,18 @@ pub(crate) fn with_view(
     })
 }
 
-/// As [`with_store`], also if the store could not be opened.
+/// As [`with_store`], also if the store could not be opened. A file that does not exist is only
+/// looked at, so that it is not made: by root, it would be root's.
 pub(crate) fn with_opened(
     args: &StoreArgs,
     look: impl AsyncFnOnce(&tenure::Result<Locks>, &Located, &dyn Runtime) -> Result<(), Early>,
 ) -> Result<Exit, Refusal> {
-    opened_for(args, Access::Locks, look)
+    let choice = chosen(args)?;
+    let unmade = choice.clone().located_to_look().ok().filter(Located::can_be_made);
+    match unmade {
+        Some(store) => opened(args, &store, Access::Looks, look),
+        None => opened(args, &choice.located()?, Access::Locks, look),
+    }
 }
 
 /// Opens the store for this purpose, and lets `look` use it, also if it could not be opened.
@@ -129,18 +135,32 @@ pub(crate) fn opened_for(
     access: Access,
     look: impl AsyncFnOnce(&tenure::Result<Locks>, &Located, &dyn Runtime) -> Result<(), Early>,
 ) -> Result<Exit, Refusal> {
+    let choice = chosen(args)?;
+    let store =
+        if access == Access::Locks { choice.located()? } else { choice.located_to_look()? };
+    opened(args, &store, access, look)
+}
+
+fn chosen(args: &StoreArgs) -> Result<Choice, Refusal> {
     check_store_timeout(args)?;
     let choice = Choice::of(args, |name| std::env::var_os(name))?;
     choice.warn(Output(Level::Normal), variables::names());
     output::drain();
-    let store =
-        if access == Access::Locks { choice.located()? } else { choice.located_to_look()? };
+    Ok(choice)
+}
+
+fn opened(
+    args: &StoreArgs,
+    store: &Located,
+    access: Access,
+    look: impl AsyncFnOnce(&tenure::Result<Locks>, &Located, &dyn Runtime) -> Result<(), Early>,
+) -> Result<Exit, Refusal> {
     let defect = |e: io::Error| Refusal { exit: Exit::INTERNAL, message: e.to_string() };
     let runtime: Arc<dyn Runtime> = tenure::runtime::machine().map_err(defect)?;
     let tokio_runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
     let done = tokio_runtime.map_err(defect)?.block_on(async {
         let opened = store.open_for(access, args.store_timeout, &*runtime).await;
-        let done = look(&opened, &store, &*runtime).await;
+        let done = look(&opened, store, &*runtime).await;
         // Nothing is held here; closing cannot leave anything behind.
         if let Ok(locks) = &opened {
             let _ = locks.close(Duration::ZERO).await;

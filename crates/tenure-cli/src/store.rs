@@ -8,6 +8,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustix::fs::{AtFlags, CWD};
 use tenure::runtime::Runtime;
 use tenure::store::{Access, Reach, spelling};
 use tenure::{DefaultStore, Error, ErrorKind, Locks, LocksOptions, Operation};
@@ -203,6 +204,23 @@ impl Located {
         let is_missing = found.is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound);
         let file = file.display();
         is_missing.then(|| format!("{file} does not exist, so nothing is locked there"))
+    }
+
+    /// Whether it is a file that does not exist, and that this user could make.
+    pub(crate) fn can_be_made(&self) -> bool {
+        let Some(file) = self.file.as_ref().filter(|_| self.missing().is_some()) else {
+            return false;
+        };
+        let directory = match self.embedded {
+            // Its directory is made as well.
+            true => file.ancestors().skip(1).find(|directory| directory.exists()),
+            false => file.parent(),
+        };
+        let may_write = |directory: &Path| {
+            let wanted = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
+            rustix::fs::accessat(CWD, directory, wanted, AtFlags::EACCESS).is_ok()
+        };
+        directory.is_some_and(|directory| directory.is_dir() && may_write(directory))
     }
 
     /// Text that tells this store from others, without secrets.

@@ -8,6 +8,7 @@ mod background;
 mod codes;
 mod completions;
 mod control;
+mod doctor;
 mod elect;
 #[cfg(feature = "top")]
 mod full_screen;

@@ -1,5 +1,10 @@
-//! `tenure doctor` against each misconfiguration of real servers, and against good ones; and the
-//! warning of an eviction policy when a program connects.
+//! `tenure doctor` against each misconfiguration of real servers, and against good ones (single
+//! ones here, groups in the folder); and the warning of an eviction policy when a program connects.
+
+mod cluster;
+mod quorum;
+mod sentinels;
+mod warning;
 
 use std::collections::BTreeMap;
 use std::process::{Command, Output, Stdio};
@@ -49,6 +54,36 @@ fn examined(store: &str, words: &[&str]) -> (i32, BTreeMap<String, String>, Valu
         }
     }
     (output.status.code().expect("a code"), of, report)
+}
+
+/// The text says the same as the JSON: the exit code, the subjects, and for each warning or error
+/// what follows from it and what to do.
+fn reads_the_same(store: &str, words: &[&str], (code, report): (i32, &Value)) {
+    let output = run_tenure(store, &[&["doctor"], words].concat());
+    let text = String::from_utf8(output.stdout.clone()).expect("text");
+    assert_eq!(output.status.code(), Some(code), "{text}");
+    assert!(!text.contains("PASSWORD") && output.stderr.is_empty(), "{output:?}");
+    for finding in report["findings"].as_array().expect("a list") {
+        let [place, about, severity] =
+            ["place", "about", "severity"].map(|name| finding[name].as_str().expect("text"));
+        let line = format!("  {severity:<8} {about}: ");
+        assert!(text.contains(&line) && text.contains(place), "{line} is missing in {text}");
+        for (before, name) in [("so: ", "consequence"), ("do: ", "remedy")] {
+            let line = finding[name].as_str().map(|said| format!("{before}{said}\n"));
+            assert!(line.is_none_or(|line| text.contains(&line)), "{name} is missing in {text}");
+        }
+    }
+}
+
+/// The places of the warnings and errors about a subject, with their severity.
+fn places<'a>(report: &'a Value, about: &str) -> Vec<(&'a str, &'a str)> {
+    let findings = report["findings"].as_array().expect("a list").iter();
+    let of = findings.filter(|finding| finding["about"] == about);
+    let both = of.map(|finding| {
+        let text = |name: &str| finding[name].as_str().expect("text");
+        (text("place"), text("severity"))
+    });
+    both.filter(|(_, severity)| ["warning", "error"].contains(severity)).collect()
 }
 
 /// The subjects with a warning or an error.
@@ -225,30 +260,5 @@ fn a_server_that_cannot_be_used_ends_it_with_the_code_of_the_reason() {
         server.kill9();
         let (code, of, report) = examined(&server.url(), &[]);
         assert_eq!((code, bad(&of)), (69, vec![("reachable", "error")]), "{flavour}: {report}");
-    }
-}
-
-#[test]
-fn a_quorum_counts_its_nodes_and_examines_each() {
-    for flavour in Flavour::ALL {
-        let nodes = [(); 3].map(|()| durable(flavour).start());
-        let urls: Vec<_> = nodes.iter().map(Server::url).collect();
-        let quorum = format!("quorum:{}", urls.join(" "));
-        let (code, of, report) = examined(&quorum, &[]);
-        assert_eq!((code, bad(&of)), (0, vec![]), "{flavour}: {report}");
-        let places = report["findings"].as_array().expect("a list").iter();
-        let roles = places.filter(|finding| finding["about"] == "role");
-        assert_eq!(roles.count(), 3, "{report}");
-        nodes[2].kill9();
-        let (code, of, report) = examined(&quorum, &[]);
-        assert_eq!((code, &*of["nodes"]), (1, "warning"), "{flavour}: {report}");
-        assert!(report.to_string().contains("2 of 3 nodes count"), "{report}");
-        nodes[1].kill9();
-        let (code, _, report) = examined(&quorum, &["--store-timeout", "2s"]);
-        assert_eq!((code, &report["worst"]), (69, &"error".into()), "{flavour}: {report}");
-        let twice = format!("quorum:{} {} {}", urls[0], urls[0], urls[1]);
-        let (code, _, report) = examined(&twice, &["--store-timeout", "2s"]);
-        assert_eq!(code, 78, "{flavour}: {report}");
-        assert!(report.to_string().contains("same store"), "{report}");
     }
 }

@@ -27,16 +27,36 @@ pub(super) fn open(
     Box::pin(async move {
         let QuorumUrl { nodes, options } = read?;
         let mut stores = Vec::with_capacity(nodes.len());
+        #[cfg(feature = "redis")]
+        let mut servers = Vec::new();
         for (index, node) in nodes.iter().enumerate() {
             let opened = open_node(node, &runtime, options, access).await;
-            stores.push(opened.map_err(|error| {
+            let opened = opened.map_err(|error| {
                 let message = format!("node {}: {}", index + 1, error.message);
                 StoreError { message, ..error }
-            })?);
+            })?;
+            stores.push(match opened {
+                #[cfg(feature = "redis")]
+                Node::Server(server) => {
+                    servers.push(server.clone());
+                    Arc::new(server)
+                }
+                Node::Other(store) => store,
+            });
         }
-        let quorum = Quorum::open(stores, runtime, options).await?;
+        let quorum = Quorum::open(stores, Arc::clone(&runtime), options).await?;
+        #[cfg(feature = "redis")]
+        servers.iter().for_each(|server| server.warn_of_eviction(&runtime));
         Ok(Arc::new(quorum) as Arc<dyn Store>)
     })
+}
+
+/// The store of one node.
+enum Node {
+    /// It is not connected yet: a quorum opens while a minority of its servers is away.
+    #[cfg(feature = "redis")]
+    Server(crate::store::Redis),
+    Other(Arc<dyn Store>),
 }
 
 async fn open_node(
@@ -44,7 +64,7 @@ async fn open_node(
     runtime: &Arc<dyn Runtime>,
     options: QuorumOptions,
     access: Access,
-) -> Result<Arc<dyn Store>, StoreError> {
+) -> Result<Node, StoreError> {
     let entry = entry_of(url)?;
     if entry.scheme == "quorum" {
         return Err(StoreError::config("a node cannot be a quorum itself".into()));
@@ -58,7 +78,6 @@ async fn open_node(
     }
     #[cfg(feature = "redis")]
     if entry.scheme == "redis" {
-        // It is not connected yet: a quorum opens while a minority of its servers is away.
         let url = guarded(url, options.max_ttl());
         let node_runtime = Arc::clone(runtime);
         let options = crate::store::RedisOptions { access, ..Default::default() };
@@ -66,12 +85,12 @@ async fn open_node(
         let open = move || crate::store::Redis::unopened(&url, &node_runtime, &options);
         let opened = crate::runtime::blocking(&**runtime, open).await;
         let panicked = || StoreError::config("opening it panicked: this is a defect".into());
-        return Ok(Arc::new(opened.ok_or_else(panicked)??));
+        return Ok(Node::Server(opened.ok_or_else(panicked)??));
     }
     #[cfg(not(feature = "redis"))]
     let _ = options;
     // `node_timeout` limits each answer of a node. Opening a node may take longer.
-    (entry.open)(url, Arc::clone(runtime), Duration::MAX, access).await
+    (entry.open)(url, Arc::clone(runtime), Duration::MAX, access).await.map(Node::Other)
 }
 
 /// The URL with the quorum's restart guard, unless it has one.

@@ -44,13 +44,39 @@ impl fmt::Display for Severity {
     }
 }
 
+/// The subjects of all findings. The runbook has an entry for each of them.
+pub const SUBJECTS: [&str; 22] = [
+    "reachable",
+    "latency",
+    "clock",
+    "version",
+    "role",
+    "promotion",
+    "eviction",
+    "memory",
+    "persistence",
+    "uptime",
+    "replicas",
+    "lag",
+    "restart-guard",
+    "rights",
+    "pushes",
+    "nodes",
+    "slots",
+    "sentinels",
+    "file-system",
+    "journal",
+    "room",
+    "reach",
+];
+
 /// A fact about a store that matters to locks. It has no secrets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Finding {
     /// The store, or the server of several that it is about.
     pub place: Arc<str>,
-    /// Its subject in one word, such as `eviction`. The same word for the same subject, always.
+    /// Its subject in one word, one of [`SUBJECTS`]. The same word for the same subject, always.
     pub about: &'static str,
     /// How much it matters.
     pub severity: Severity,
@@ -71,6 +97,7 @@ impl Finding {
         severity: Severity,
         what: impl Into<String>,
     ) -> Self {
+        debug_assert!(SUBJECTS.contains(&about), "{about} is missing among the subjects");
         let (place, what) = (Arc::clone(place), what.into());
         Self { place, about, severity, what, consequence: String::new(), remedy: String::new() }
     }

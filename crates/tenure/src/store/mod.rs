@@ -29,7 +29,7 @@ use crate::protocol::{Inspection, Reply, Request};
 use crate::types::Claim;
 use crate::types::{DataCommand, DataValue, Error, ErrorKind, Fence, Key, Operation, Owner};
 
-pub use finding::{Examination, Finding, Severity};
+pub use finding::{Examination, Finding, SUBJECTS, Severity};
 pub use memory::Memory;
 pub use quorum::{Quorum, QuorumOptions};
 #[cfg(feature = "redis")]

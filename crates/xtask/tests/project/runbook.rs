@@ -1,5 +1,5 @@
-//! The runbook is complete: each exit code and each message that names a fault has a heading, each
-//! heading has its parts, and a message that no longer exists has none.
+//! The runbook is complete: each exit code, each message that names a fault and each finding of the
+//! doctor has a heading, each heading has its parts, and a message that no longer exists has none.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -8,6 +8,8 @@ use proc_macro2::{TokenStream, TokenTree};
 use xtask::{files, root};
 
 const PAGE: &str = "docs/runbook.md";
+/// The page with the table of findings.
+const TABLE: &str = "docs/command-line.md";
 const PARTS: [&str; 5] = ["Means", "Affected", "Look", "Do", "Prevent"];
 /// The files with the texts of what can go wrong with a store, below `crates/tenure/src/store`.
 const FAULTS: [&str; 13] = [
@@ -62,12 +64,25 @@ fn sections() -> Vec<(Vec<String>, String)> {
     sections.map(read).collect()
 }
 
-/// The texts of the headings below `## CHAPTER`.
-fn marks(is_of_codes: bool) -> Vec<String> {
+/// The parts of the page, each of one chapter or more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Codes,
+    Messages,
+    Findings,
+}
+
+/// The texts of the headings in a part of the page.
+fn marks(part: Part) -> Vec<String> {
     let page = text(PAGE);
     let (_, rest) = page.split_once("\n## Exit codes\n").expect("the chapter of exit codes");
-    let (codes, messages) = rest.split_once("\n## ").expect("a chapter behind it");
-    let chapter = if is_of_codes { codes } else { messages };
+    let (codes, rest) = rest.split_once("\n## ").expect("a chapter behind it");
+    let (messages, findings) = rest.split_once("\n## Findings of ").expect("the last chapter");
+    let chapter = match part {
+        Part::Codes => codes,
+        Part::Messages => messages,
+        Part::Findings => findings,
+    };
     let headings = chapter.lines().filter(|line| line.starts_with("### "));
     headings.flat_map(|line| line.split('`').skip(1).step_by(2)).map(str::to_owned).collect()
 }
@@ -183,7 +198,7 @@ fn the_runbook_has_each_exit_code_of_the_command() {
     let mut codes: BTreeSet<String> = codes.map(|code| code.to_string()).collect();
     assert!(codes.len() > 8, "{codes:?}");
     codes.extend(OTHER_CODES.map(str::to_owned));
-    assert_eq!(BTreeSet::from_iter(marks(true)), codes, "{PAGE} and exit.rs");
+    assert_eq!(BTreeSet::from_iter(marks(Part::Codes)), codes, "{PAGE} and exit.rs");
 }
 
 /// The message of a code begins with its word, and so does the heading.
@@ -214,7 +229,7 @@ fn headings_of_exit_codes_have_the_words_of_the_messages() {
 
 #[test]
 fn the_runbook_has_each_fault_of_a_store() {
-    let marks = marks(false);
+    let marks = marks(Part::Messages);
     let faults = faults();
     assert!(faults.len() > 20, "{faults:?}");
     for fault in faults {
@@ -225,7 +240,7 @@ fn the_runbook_has_each_fault_of_a_store() {
 
 #[test]
 fn the_runbook_has_each_error_of_the_command_and_each_warning_of_the_library() {
-    let marks = marks(false);
+    let marks = marks(Part::Messages);
     let mut all = messages("crates/tenure-cli/src", ".error(");
     all.extend(messages("crates/tenure/src", "tracing::warn!("));
     all.extend(messages("crates/tenure/src", "tracing::error!("));
@@ -238,7 +253,7 @@ fn the_runbook_has_each_error_of_the_command_and_each_warning_of_the_library() {
 
 #[test]
 fn the_runbook_has_each_text_about_a_store() {
-    let marks = marks(false);
+    let marks = marks(Part::Messages);
     let (mut all, mut missing) = (0, Vec::new());
     for file in FAULTS {
         for said in strings(&text(&format!("crates/tenure/src/store/{file}"))) {
@@ -256,6 +271,19 @@ fn the_runbook_has_each_text_about_a_store() {
     assert!(missing.is_empty(), "{PAGE} has no heading with a part of:\n{}", missing.join("\n"));
 }
 
+/// A finding that is new, or is called otherwise, needs its entry, and its row in the table.
+#[test]
+fn runbook_and_table_have_each_finding_of_the_doctor_and_no_other() {
+    let subjects = BTreeSet::from(tenure::store::SUBJECTS.map(str::to_owned));
+    assert_eq!(BTreeSet::from_iter(marks(Part::Findings)), subjects, "{PAGE}");
+    let page = text(TABLE);
+    let (_, rest) = page.split_once("\n| about |").expect("the table of findings");
+    let (table, _) = rest.split_once("\n\n").expect("its end");
+    let rows = table.lines().filter_map(|row| row.strip_prefix('|')?.split('|').next());
+    let words = rows.flat_map(|cell| cell.split('`').skip(1).step_by(2));
+    assert_eq!(words.map(str::to_owned).collect::<BTreeSet<_>>(), subjects, "{TABLE}");
+}
+
 #[test]
 fn each_message_of_the_runbook_exists() {
     let places = ["crates/tenure/src", "crates/tenure-cli/src"];
@@ -266,7 +294,7 @@ fn each_message_of_the_runbook_exists() {
         .map(|file| joined(&file.text))
         .collect();
     let faults = faults();
-    for mark in marks(false) {
+    for mark in marks(Part::Messages) {
         let is_written = sources.iter().any(|source| source.contains(&mark));
         let is_a_fault = faults.iter().any(|fault| mark.contains(fault.as_str()));
         assert!(is_written || is_a_fault, "{PAGE}: nothing says `{mark}`");

@@ -6,12 +6,10 @@ use std::sync::Arc;
 use crate::observe::report;
 use crate::runtime::Runtime;
 
-use super::client::{Command, Value};
+use super::client::Value;
 
 /// The question for the policy. It needs no right that an acquire with `ack` does not need.
-pub(super) fn question() -> Command {
-    Command::of(&["INFO", "memory"])
-}
+pub(super) const QUESTION: [&str; 2] = ["INFO", "memory"];
 
 /// The line that mends it.
 pub(super) const REMEDY: &str = "CONFIG SET maxmemory-policy noeviction";

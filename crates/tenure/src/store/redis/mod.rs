@@ -25,6 +25,7 @@ mod lone;
 mod look;
 mod marker;
 mod node;
+mod question;
 mod rights;
 mod scan;
 mod scripts;
@@ -165,6 +166,22 @@ impl Redis {
         let shell_line = ShellLine::to(&url.server);
         let shared = Shared { name: url.server.name(), topology, capabilities, shell_line };
         Ok(Self { shared: OfProcess::new(Arc::new(shared)) })
+    }
+
+    /// Asks a server that was not opened for its eviction policy, over the link of the locks, and
+    /// warns of one that takes locks away. Nothing waits for it.
+    pub(crate) fn warn_of_eviction(&self, runtime: &Arc<dyn Runtime>) {
+        let Ok(shared) = self.shared.here() else { return };
+        if let Topology::One { node, settings, .. } = &shared.topology
+            && !settings.looks
+        {
+            let node = Arc::clone(node);
+            runtime.spawn(Box::pin(async move {
+                if let Ok(memory) = node.link.command(&Command::of(&eviction::QUESTION)).await {
+                    node.warn_of_eviction(&memory);
+                }
+            }));
+        }
     }
 
     /// One command over the link of the locks, by itself; what was answered, if it is one word.

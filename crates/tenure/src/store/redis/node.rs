@@ -16,7 +16,7 @@ use crate::store::{Access, Links, StoreError};
 use super::ack::{self, Ack};
 use super::batch::{self, Batches, Carrying, Outcome, Pace};
 use super::carrier::Carrier;
-use super::client::{Command, Failure, Script, Server};
+use super::client::{Command, Failure, Script, Server, Value};
 use super::encode::Terms;
 use super::grants::Grants;
 use super::greeter::{Greeter, Role};
@@ -35,7 +35,7 @@ pub(super) struct Settings {
     pub(super) restart_guard: Duration,
     /// Whether lists have strings of other programs, too.
     pub(super) lists_all: bool,
-    looks: bool,
+    pub(super) looks: bool,
     ack: Option<Ack>,
     options: RedisOptions,
     mode: Direct,
@@ -163,19 +163,24 @@ impl Node {
     /// Connects, so that a wrong password, a missing right or a port that is no Redis is found.
     pub(super) async fn open(&self) -> Result<(), Failure> {
         // Both travel together. A server that does not answer the second one is not blamed.
-        let (ping, question) = (Command::of(&["PING"]), eviction::question());
+        let (ping, question) = (Command::of(&["PING"]), Command::of(&eviction::QUESTION));
         let (pong, memory) = tokio::join!(self.link.command(&ping), self.link.command(&question));
         // The right to it is not needed for a look.
         if !pong.as_ref().is_err_and(|failure| self.look.is_some() && failure.is_forbidden()) {
             pong?;
         }
         if let Ok(memory) = memory {
-            eviction::warn(&self.server.runtime, &self.server.name, &memory);
+            self.warn_of_eviction(&memory);
         }
         match &self.grants {
             Some(grants) => grants.open().await,
             None => Ok(()),
         }
+    }
+
+    /// Warns of a policy that takes locks away, by the answer to [`eviction::QUESTION`].
+    pub(super) fn warn_of_eviction(&self, answer: &Value) {
+        eviction::warn(&self.server.runtime, &self.server.name, answer);
     }
 
     /// Carries steps there, once.

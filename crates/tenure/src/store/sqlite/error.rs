@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rusqlite::{Error, ErrorCode};
+use rustix::fs::StatVfsMountFlags;
 
 use super::busy;
 use super::lock_owner::{self, LockOwner};
@@ -105,6 +106,14 @@ fn damaged(file: &Path) -> String {
 }
 
 pub(super) fn read_only(file: &Path) -> String {
+    let disk = rustix::fs::statvfs(file);
+    if disk.is_ok_and(|disk| disk.f_flag.contains(StatVfsMountFlags::RDONLY)) {
+        return format!(
+            "{} can be read but not written: its disk is mounted read-only; a lock needs both: \
+             mount it with `mount -o remount,rw`, or name another file",
+            file.display()
+        );
+    }
     format!(
         "{} (or its -wal, -shm beside it) can be read but not written; a lock needs both: change \
          its mode or owner, or name another file",

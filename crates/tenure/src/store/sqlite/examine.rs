@@ -2,6 +2,7 @@
 //! take SQLite's locks from this process.
 
 use std::fs::Metadata;
+use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
@@ -13,23 +14,19 @@ use super::mount;
 /// Free space below which a commit may fail soon, in bytes.
 const ROOM_MIN: u64 = 16 << 20;
 
-/// The findings about the file at `path`, which is open.
+/// The findings about the file at `path`, which is open, or which does not exist yet.
 pub(super) fn examine(store: &Arc<str>, path: &Path) -> Vec<Finding> {
-    let directory = path.parent().unwrap_or(path);
     let say = |about, severity, what: String| Finding::new(store, about, severity, what);
-    // Opening it has checked that, and refuses what is not so.
-    let journal = "the file is a store of ours, its journal is a write-ahead log";
-    let mut all = vec![
-        say("reachable", Severity::Ok, "the file is open".into()),
-        file_system(store, directory),
-        say("journal", Severity::Ok, journal.into()),
-    ];
-    match (std::fs::metadata(path), std::fs::metadata(directory)) {
-        (Ok(file), Ok(directory)) => all.push(rights(store, &file, &directory)),
-        (Err(error), _) | (_, Err(error)) => {
-            all.push(say("rights", Severity::Unknown, error.to_string()));
-        }
+    // The rights and the disk are those of the file behind links.
+    let file = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let directory = directory_of(&file);
+    let mut all = vec![reachable(store, path, &file), file_system(store, &file, directory)];
+    if file.exists() {
+        // Opening it has checked that, and refuses what is not so.
+        let journal = "the file is a store of ours, its journal is a write-ahead log";
+        all.push(say("journal", Severity::Ok, journal.into()));
     }
+    all.push(rights(store, &file, directory));
     all.push(match rustix::fs::statvfs(directory) {
         Ok(stat) => room(store, stat.f_bavail.saturating_mul(stat.f_frsize)),
         Err(error) => say("room", Severity::Unknown, error.to_string()),
@@ -37,8 +34,30 @@ pub(super) fn examine(store: &Arc<str>, path: &Path) -> Vec<Finding> {
     all
 }
 
-fn file_system(store: &Arc<str>, directory: &Path) -> Finding {
+/// The directory of the file; if that is not there yet, the one in which it would be made.
+fn directory_of(file: &Path) -> &Path {
+    file.ancestors().skip(1).find(|directory| directory.is_dir()).unwrap_or(file)
+}
+
+fn reachable(store: &Arc<str>, path: &Path, file: &Path) -> Finding {
+    let say = |severity, what| Finding::new(store, "reachable", severity, what);
+    if !file.exists() {
+        return say(Severity::Note, "the file does not exist yet: the first lock makes it".into());
+    }
+    let behind = match path == file {
+        true => String::new(),
+        false => format!(", behind a link: {}", file.display()),
+    };
+    say(Severity::Ok, format!("the file is open{behind}"))
+}
+
+fn file_system(store: &Arc<str>, file: &Path, directory: &Path) -> Finding {
     let about = "file-system";
+    // An open file has passed this.
+    if let Err(error) = mount::check(if file.exists() { file } else { directory }) {
+        return Finding::new(store, about, Severity::Error, error.message)
+            .so("nothing can be locked there", "see the message");
+    }
     match mount::kind(directory) {
         Some(kind) if matches!(&*kind, "tmpfs" | "ramfs") => {
             let what = format!("the file is in memory ({kind})");
@@ -56,30 +75,43 @@ fn file_system(store: &Arc<str>, directory: &Path) -> Finding {
     }
 }
 
-fn rights(store: &Arc<str>, file: &Metadata, directory: &Metadata) -> Finding {
-    let (mode, of_directory) = (file.permissions().mode(), directory.permissions().mode());
-    let what = format!(
-        "the file is {:o} of user {} and group {}, its directory {:o}",
-        mode & 0o7777,
-        file.uid(),
-        file.gid(),
-        of_directory & 0o7777
-    );
-    if mode & 0o002 != 0 {
-        return Finding::new(store, "rights", Severity::Warning, what).so(
+fn rights(store: &Arc<str>, file: &Path, directory: &Path) -> Finding {
+    let say = |severity, what| Finding::new(store, "rights", severity, what);
+    let mode = |of: &Metadata| of.permissions().mode() & 0o7777;
+    let of_directory = match std::fs::metadata(directory) {
+        Ok(found) => mode(&found),
+        Err(error) => return say(Severity::Unknown, error.to_string()),
+    };
+    let (of_file, what) = match std::fs::metadata(file) {
+        Ok(found) => (mode(&found), owned(&found, mode(&found), of_directory)),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            (0, format!("the directory {} is {of_directory:o}", directory.display()))
+        }
+        Err(error) => return say(Severity::Unknown, error.to_string()),
+    };
+    if of_file & 0o002 != 0 {
+        return say(Severity::Warning, what).so(
             "every user of this host can take and free any lock",
-            "chmod o-rwx FILE; users that share it have a group (SAFETY.md, \"Users that share a \
-             file\")",
+            format!(
+                "chmod o-rwx {}; users that share it have a group (SAFETY.md, \"Users that share \
+                 a file\")",
+                file.display()
+            ),
         );
     }
     if of_directory & 0o002 != 0 {
-        return Finding::new(store, "rights", Severity::Warning, what).so(
+        return say(Severity::Warning, what).so(
             "other users can put a link or a directory where a file of the store belongs, and so \
              keep it from being opened",
             "--store-file in a directory of its user, of mode 700",
         );
     }
-    Finding::new(store, "rights", Severity::Ok, what)
+    say(Severity::Ok, what)
+}
+
+fn owned(file: &Metadata, mode: u32, of_directory: u32) -> String {
+    let (user, group) = (file.uid(), file.gid());
+    format!("the file is {mode:o} of user {user} and group {group}, its directory {of_directory:o}")
 }
 
 fn room(store: &Arc<str>, free: u64) -> Finding {
@@ -119,8 +151,7 @@ mod tests {
             };
             set(&path, mode);
             set(directory.path(), of_directory);
-            let of = |path: &Path| std::fs::metadata(path).expect("there");
-            rights(&store(), &of(&path), &of(directory.path())).severity
+            rights(&store(), &path, directory.path()).severity
         };
         assert_eq!(severity(0o600, 0o700), Severity::Ok);
         assert_eq!(severity(0o660, 0o2770), Severity::Ok);

@@ -212,6 +212,16 @@ impl Failure {
         self.code() == Some("NOPERM")
     }
 
+    /// Sentinels that could not fail over, as one of them says.
+    pub(crate) fn is_no_quorum(&self) -> bool {
+        self.code() == Some("NOQUORUM")
+    }
+
+    /// A cluster that serves nothing, as its node says.
+    pub(crate) fn is_cluster_down(&self) -> bool {
+        self.code() == Some("CLUSTERDOWN")
+    }
+
     /// The server knows no such command.
     pub(crate) fn is_unknown_command(&self) -> bool {
         matches!(&self.cause, Cause::Server(says) if says.is_unknown_command())

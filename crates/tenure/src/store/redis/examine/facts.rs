@@ -19,8 +19,7 @@ pub(super) struct Facts {
     pub(super) clock: Result<Clock, String>,
     /// The text of `CONFIG GET save`.
     pub(super) save: Option<String>,
-    /// Whether somebody uses a restart guard there.
-    pub(super) has_marker: Option<bool>,
+    pub(super) marker: Marker,
     pub(super) rights: Result<Missing, String>,
     pub(super) pushes: Pushes,
 }
@@ -31,6 +30,27 @@ pub(super) struct Wanted {
     /// Zero: off.
     pub(super) restart_guard: Duration,
     pub(super) ack: bool,
+    pub(super) group: Group,
+}
+
+/// The servers around the one that is examined.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Group {
+    #[default]
+    None,
+    Sentinels,
+    Cluster,
+}
+
+/// The answer to a question for the marker of the restart guard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Marker {
+    /// Somebody uses a restart guard there.
+    Set,
+    Missing,
+    /// A node of a cluster that serves no keys now.
+    ClusterDown,
+    Untold,
 }
 
 /// The server's clock beside ours.
@@ -71,11 +91,42 @@ impl Info {
         self.text(name)?.parse().ok()
     }
 
+    /// The replicas that are linked.
+    pub(super) fn replicas(&self) -> Vec<Replica<'_>> {
+        let lines = self.0.lines().filter_map(|line| line.strip_prefix("slave")?.split_once(':'));
+        let numbered = lines.filter(|(number, _)| number.bytes().all(|b| b.is_ascii_digit()));
+        numbered.map(|(_, fields)| Replica { fields: fields.trim() }).collect()
+    }
+
     /// The kind of server and its version.
     pub(super) fn version(&self) -> Option<String> {
         match self.text("valkey_version") {
             Some(version) => Some(format!("Valkey {version}")),
             None => self.text("redis_version").map(|version| format!("Redis {version}")),
         }
+    }
+}
+
+/// The text of a primary about a replica: `ip=10.0.0.2,port=6379,state=online,offset=14,lag=1`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Replica<'a> {
+    fields: &'a str,
+}
+
+impl<'a> Replica<'a> {
+    pub(super) fn field(self, name: &str) -> Option<&'a str> {
+        let mut fields = self.fields.split(',').filter_map(|field| field.split_once('='));
+        fields.find(|(known, _)| *known == name).map(|(_, value)| value)
+    }
+
+    /// Host and port.
+    pub(super) fn address(self) -> String {
+        let of = |name| self.field(name).unwrap_or("?");
+        format!("{}:{}", of("ip"), of("port"))
+    }
+
+    /// The time since it last acknowledged anything.
+    pub(super) fn lag(self) -> Option<Duration> {
+        self.field("lag")?.parse().ok().map(Duration::from_secs)
     }
 }

@@ -1,9 +1,11 @@
 //! The dangers to locks in a server: the questions. They change nothing that anybody sees, and one
 //! that is not answered leaves the others.
 
+mod cluster;
 mod facts;
 mod probe;
 mod rules;
+mod sentinels;
 #[cfg(test)]
 mod tests;
 
@@ -13,11 +15,13 @@ use std::time::Duration;
 use crate::runtime::{Runtime, timeout};
 use crate::store::{Finding, Severity};
 
+use super::carrier;
 use super::client::{Command, Failure, Value};
 use super::node::Node;
+use super::slots::Slot;
 use super::topology::Topology;
 use super::{decode, inbox, keys};
-use facts::{Clock, Facts, Info, Pushes, Wanted};
+use facts::{Clock, Facts, Group, Info, Marker, Pushes, Wanted};
 
 /// Number of round trips that are measured.
 const PINGS: usize = 7;
@@ -26,21 +30,36 @@ const CLOCK_SPAN: Duration = Duration::from_millis(300);
 /// Time for a message to come back.
 const PUSH_LIMIT: Duration = Duration::from_secs(2);
 
-/// The findings about all servers that have keys.
+/// A server that was asked, and its answers.
+struct Examined {
+    place: Arc<str>,
+    facts: Result<Facts, Failure>,
+}
+
+/// The findings about all servers that have keys, and about what holds them together.
 pub(super) async fn examine(topology: &Topology, store: &Arc<str>, ttl: Duration) -> Vec<Finding> {
-    let masters = match topology.masters().await {
+    let masters = match topology.masters_now().await {
         Ok(masters) => masters,
         Err(error) => return vec![unreachable(store, &error.message)],
     };
     let is_one = masters.len() == 1;
-    let mut findings = Vec::new();
-    for node in &masters {
+    let each = masters.iter().map(|(node, slot)| {
         let place = if is_one { store } else { &node.server.name };
-        let context = Context { topology, node, place, ttl };
-        match context.facts().await {
-            Ok(facts) => findings.extend(rules::findings(&facts)),
-            Err(failure) => findings.push(unreachable(place, &failure.to_string())),
-        }
+        let context = Context { topology, node, place, slot: *slot, ttl };
+        Box::pin(async move { Examined { place: Arc::clone(place), facts: context.facts().await } })
+    });
+    // Side by side: a node that is away takes its time.
+    let each = carrier::all(each.collect()).await;
+    let mut findings = match topology {
+        Topology::Cluster(cluster) => cluster::findings(store, &cluster.map(), &each),
+        Topology::One { .. } => Vec::new(),
+    };
+    findings.extend(each.iter().flat_map(|examined| match &examined.facts {
+        Ok(facts) => rules::findings(facts),
+        Err(failure) => vec![unreachable(&examined.place, &failure.to_string())],
+    }));
+    if let Topology::One { sentinels: Some(directory), .. } = topology {
+        findings.push(sentinels::finding(store, directory).await);
     }
     findings
 }
@@ -54,6 +73,8 @@ struct Context<'a> {
     topology: &'a Topology,
     node: &'a Node,
     place: &'a Arc<str>,
+    /// One of its slots, in a cluster.
+    slot: Option<Slot>,
     ttl: Duration,
 }
 
@@ -62,8 +83,15 @@ impl Context<'_> {
     async fn facts(&self) -> Result<Facts, Failure> {
         let pings = self.pings().await?;
         let settings = self.topology.settings();
-        let wanted =
-            Wanted { restart_guard: settings.restart_guard, ack: settings.is_acknowledged() };
+        let wanted = Wanted {
+            restart_guard: settings.restart_guard,
+            ack: settings.is_acknowledged(),
+            group: match self.topology {
+                Topology::Cluster(_) => Group::Cluster,
+                Topology::One { sentinels: Some(_), .. } => Group::Sentinels,
+                Topology::One { .. } => Group::None,
+            },
+        };
         let clock = self.clock().await.map_err(|failure| failure.to_string());
         let info = match self.ask(&["INFO"]).await {
             Ok(answer) => text_of(&answer).map(Info).ok_or_else(|| "no text".to_owned()),
@@ -78,8 +106,8 @@ impl Context<'_> {
             info,
             clock,
             save: save.and_then(|answer| setting_in(&answer)),
-            has_marker: self.has_marker().await,
-            rights: probe::missing(self.node).await,
+            marker: self.marker().await,
+            rights: probe::missing(self.node, wanted).await,
             pushes: self.pushes().await,
         })
     }
@@ -126,9 +154,14 @@ impl Context<'_> {
         Ok((server - wall.cast_signed() - half, half))
     }
 
-    async fn has_marker(&self) -> Option<bool> {
-        let answer = self.ask(&["TYPE", keys::MARKER]).await.ok()?;
-        Some(decode::decode_word(answer)? == "string")
+    async fn marker(&self) -> Marker {
+        let key = self.slot.map_or_else(|| keys::MARKER.to_owned(), keys::marker_of);
+        match self.ask(&["TYPE", &key]).await.map(decode::decode_word) {
+            Ok(Some(kind)) if kind == "string" => Marker::Set,
+            Ok(Some(_)) => Marker::Missing,
+            Err(failure) if failure.is_cluster_down() => Marker::ClusterDown,
+            Ok(None) | Err(_) => Marker::Untold,
+        }
     }
 
     /// Opens an inbox, as waiters do, and sends a message to it.

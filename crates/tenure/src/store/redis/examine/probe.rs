@@ -5,11 +5,15 @@ use std::fmt::Write as _;
 
 use super::super::client::{Command, Value};
 use super::super::node::Node;
+use super::super::question;
 use super::super::rights::IN_SCRIPTS;
-use super::facts::Missing;
+use super::facts::{Group, Missing, Wanted};
 
 /// The name of the key. No lock has a control character in its name.
 const KEY: &str = "tenure:\u{1}doctor";
+
+/// The hash of no script.
+const NO_SCRIPT: &str = "0000000000000000000000000000000000000000";
 
 /// The words behind the key of a command that then changes nothing, or is undone.
 fn words_of(command: &str) -> &'static [&'static str] {
@@ -55,15 +59,8 @@ fn script() -> String {
 
 /// The commands that are forbidden, or that the server does not know; an error where it does not
 /// say.
-pub(super) async fn missing(node: &Node) -> Result<Missing, String> {
-    let mut missing = Vec::new();
-    for words in [&["EVALSHA", &"0".repeat(40), "0"][..], &["SCAN", "0", "COUNT", "1"]] {
-        if let Err(failure) = node.link.command(&Command::of(words)).await
-            && (failure.is_forbidden() || failure.is_unknown_command())
-        {
-            missing.push(words[0].to_lowercase());
-        }
-    }
+pub(super) async fn missing(node: &Node, wanted: Wanted) -> Result<Missing, String> {
+    let mut missing = beside_scripts(node, wanted).await;
     let source = script();
     match node.link.command(&Command::of(&["EVAL", &source, "0", KEY])).await {
         Ok(Value::Array(answers)) => {
@@ -82,6 +79,35 @@ pub(super) async fn missing(node: &Node) -> Result<Missing, String> {
         Err(failure) => return Err(failure.to_string()),
     }
     Ok(Missing(missing))
+}
+
+/// The commands beside those of scripts that are forbidden, or that the server does not know.
+async fn beside_scripts(node: &Node, wanted: Wanted) -> Vec<String> {
+    let mut tried = vec![&["EVALSHA", NO_SCRIPT, "0"][..], &["SCAN", "0", "COUNT", "1"]];
+    if wanted.ack {
+        tried.push(&["WAIT", "0", "0"]);
+    }
+    if wanted.group == Group::Cluster {
+        tried.push(&["CLUSTER", "SLOTS"]);
+        if !wanted.restart_guard.is_zero() {
+            tried.push(&["CLUSTER", "MYID"]);
+        }
+    }
+    let mut missing = Vec::new();
+    for words in tried {
+        let answer = node.link.command(&Command::of(words)).await;
+        if answer.is_err_and(|failure| failure.is_forbidden() || failure.is_unknown_command()) {
+            let name = if words[0] == "CLUSTER" { words.join("|") } else { words[0].to_owned() };
+            missing.push(name.to_lowercase());
+        }
+    }
+    // By itself: it would change the meaning of what a caller sends next.
+    if wanted.group == Group::Cluster
+        && question::answer(&node.server, &["ASKING"]).await.is_err_and(|e| e.is_forbidden())
+    {
+        missing.push("asking".to_owned());
+    }
+    missing
 }
 
 /// Whether the error of a command within a script says that it may not be used, or is not there.

@@ -5,12 +5,14 @@ use std::time::Duration;
 use crate::store::{Finding, Severity};
 
 use super::super::eviction;
-use super::facts::{Clock, Facts, Info, Pushes};
+use super::facts::{Clock, Facts, Group, Info, Marker, Pushes};
 
 /// A clock that is further away than this is not kept by NTP.
 const CLOCK_AHEAD: i64 = 10_000_000;
 /// A step of the clock, in microseconds, beyond drift.
 const CLOCK_STEP: i64 = 20_000;
+/// A replica acknowledges once a second what it has.
+const LAG_MAX: Duration = Duration::from_secs(5);
 /// The part of the memory limit that may be used.
 const FULL: f64 = 0.9;
 
@@ -38,7 +40,9 @@ pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
 fn of_info(facts: &Facts, info: &Info) -> Vec<Finding> {
     let mut all = vec![version(facts, info), role(facts, info), eviction(facts, info)];
     all.extend(memory(facts, info));
-    all.extend([persistence(facts, info), replicas(facts, info), uptime(facts, info)]);
+    all.extend([persistence(facts, info), replicas(facts, info)]);
+    all.extend(lag(facts, info));
+    all.push(uptime(facts, info));
     all.extend(promoted(facts, info));
     all
 }
@@ -226,6 +230,20 @@ fn replicas(facts: &Facts, info: &Info) -> Finding {
         None => "min-replicas-to-write is 0".to_owned(),
     };
     let what = format!("{count} replicas are linked; {least}");
+    if count == 0 && facts.wanted.group != Group::None {
+        let consequence = match facts.wanted.group {
+            Group::Cluster => {
+                "if it fails, nobody serves its slots until it is back; with \
+                 cluster-require-full-coverage (the default) nobody serves any"
+            }
+            _ => "if it fails, nothing can take its place: nothing is locked until it is back",
+        };
+        let remedy = match facts.wanted.group {
+            Group::Cluster => "redis-cli --cluster add-node NEW:PORT HOST:PORT --cluster-slave",
+            _ => "REPLICAOF HOST PORT at another server",
+        };
+        return facts.say(about, Severity::Warning, "no replica is linked").so(consequence, remedy);
+    }
     if count == 0 || facts.is_guarded() || facts.wanted.ack && good.is_some() {
         return facts.say(about, Severity::Ok, what);
     }
@@ -243,6 +261,33 @@ fn replicas(facts: &Facts, info: &Info) -> Finding {
             facts.guard_parameter()
         ),
     )
+}
+
+/// `None`: it has no replica, or does not tell.
+fn lag(facts: &Facts, info: &Info) -> Option<Finding> {
+    let replicas = info.replicas();
+    let lags = replicas.iter().filter_map(|replica| Some((replica.lag()?, replica.address())));
+    let (lag, last) = lags.max()?;
+    let filling = replicas.iter().find(|replica| replica.field("state") != Some("online"));
+    let (what, remedy) = match filling {
+        Some(replica) => (
+            format!("the replica {} is not filled yet", replica.address()),
+            "wait until INFO replication says state=online; if it does not, look at both logs",
+        ),
+        None if lag > LAG_MAX => (
+            format!("the replica {last} has acknowledged nothing for {}", show(lag)),
+            "look at its log and at its host: it may be stopped, overloaded or cut off",
+        ),
+        None => {
+            let what = format!("all replicas have acknowledged within {}", show(LAG_MAX));
+            return Some(facts.say("lag", Severity::Ok, what));
+        }
+    };
+    Some(facts.say("lag", Severity::Warning, what).so(
+        "grants of that time are forgotten if it is promoted; with ack they wait for other \
+         replicas, or are refused",
+        remedy,
+    ))
 }
 
 fn uptime(facts: &Facts, info: &Info) -> Finding {
@@ -277,7 +322,7 @@ fn guard(facts: &Facts) -> Finding {
     let about = "restart-guard";
     let span = facts.wanted.restart_guard;
     if span.is_zero() {
-        return if facts.has_marker == Some(true) {
+        return if facts.marker == Marker::Set {
             let what = "other programs use a restart guard there, and this URL does not";
             facts.say(about, Severity::Warning, what).so(
                 "after a restart this program is granted what they still hold",

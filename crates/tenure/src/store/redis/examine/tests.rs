@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::store::{Finding, Severity};
 
-use super::facts::{Clock, Facts, Info, Missing, Pushes, Wanted};
+use super::facts::{Clock, Facts, Group, Info, Marker, Missing, Pushes, Wanted};
 use super::rules::findings;
 
 const GOOD: &str = "redis_version:7.4.1\r\nrole:master\r\nmaxmemory:100\r\nused_memory:10\r\n\
@@ -21,7 +21,7 @@ fn good() -> Facts {
         info: Ok(Info(GOOD.to_owned())),
         clock: Ok(Clock { ahead: 1_000, fuzz: 25, step: 10 }),
         save: None,
-        has_marker: Some(false),
+        marker: Marker::Missing,
         rights: Ok(Missing::default()),
         pushes: Pushes::Arrive,
     }
@@ -102,13 +102,36 @@ fn each_fact_of_info_has_its_rule() {
 }
 
 #[test]
+fn a_primary_of_a_group_needs_replicas_that_keep_up() {
+    for group in [Group::Sentinels, Group::Cluster] {
+        let wanted = Wanted { group, ..Wanted::default() };
+        let alone = Facts { wanted, ..good() };
+        assert_eq!(bad(&alone), [("replicas", Severity::Warning)], "{group:?}");
+    }
+    let one = |state: &str, lag: u32| {
+        let replica = format!(
+            "connected_slaves:1\r\nmin_slaves_good_slaves:1\r\n\
+             slave0:ip=10.0.0.2,port=7,state={state},offset=1,lag={lag},type=replica"
+        );
+        let wanted = Wanted { ack: true, group: Group::Sentinels, ..Wanted::default() };
+        Facts { wanted, ..with_info("connected_slaves:0", &replica) }
+    };
+    assert_eq!(bad(&one("online", 5)), []);
+    for late in [one("online", 6), one("send_bulk", 0)] {
+        assert_eq!(bad(&late), [("lag", Severity::Warning)]);
+        let lag = findings(&late).into_iter().find(|finding| finding.about == "lag");
+        assert!(lag.is_some_and(|lag| lag.what.contains("10.0.0.2:7")));
+    }
+}
+
+#[test]
 fn a_question_that_is_not_answered_is_unknown_and_no_failure() {
     let refused = || Err("NOPERM".to_owned());
     let silent = Facts {
         info: Err("NOPERM".to_owned()),
         clock: Err("NOPERM".to_owned()),
         rights: refused(),
-        has_marker: None,
+        marker: Marker::Untold,
         ..good()
     };
     assert_eq!(bad(&silent), []);

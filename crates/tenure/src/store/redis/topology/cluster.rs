@@ -23,7 +23,9 @@ use super::super::client::{
     Address, Command, Failure, Server, ServerUrl, Transport, Value, Wanted,
 };
 use super::super::defect;
+use super::super::eviction;
 use super::super::node::{Node, Settings};
+use super::super::question;
 use super::super::slots::Slot;
 use super::any_node::AnyNode;
 use super::course::{FIRST_PAUSE, LONGEST_PAUSE, may_settle};
@@ -108,9 +110,13 @@ impl Cluster {
         &self.any
     }
 
-    /// Asks for the map of slots for the first time.
+    /// Asks for the map of slots for the first time. Nothing waits for what else is asked then.
     pub(super) async fn open(&self) -> Result<(), StoreError> {
-        self.refresh().await
+        self.refresh().await?;
+        if !self.settings.looks {
+            self.runtime.spawn(Box::pin(warn_of_eviction(Weak::clone(&self.this))));
+        }
+        Ok(())
     }
 
     /// The nodes that serve slots.
@@ -119,6 +125,14 @@ impl Cluster {
             self.refresh().await?;
         }
         self.map().masters().iter().map(|master| self.node(master)).collect()
+    }
+
+    /// The nodes that serve slots now, each with the first of its slots.
+    pub(super) async fn masters_now(&self) -> Result<Vec<(Arc<Node>, Option<Slot>)>, StoreError> {
+        self.refresh().await?;
+        let map = self.map();
+        let of = |master: &Address| Ok((self.node(master)?, map.first_slot(master)));
+        map.masters().iter().map(of).collect()
     }
 
     /// Runs the script for data beside the lock of `key`, once: a node that sends it elsewhere has
@@ -311,7 +325,7 @@ impl Cluster {
         self.settings.template.slot(&step.key)
     }
 
-    pub(super) fn map(&self) -> Arc<SlotMap> {
+    pub(in super::super) fn map(&self) -> Arc<SlotMap> {
         Arc::clone(&self.map.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -328,6 +342,21 @@ async fn refresh_after_cuts(cluster: Weak<Cluster>, mut links: watch::Receiver<L
         if std::mem::replace(&mut seen, cut) != cut {
             let Some(cluster) = cluster.upgrade() else { return };
             let _failed = cluster.refresh().await;
+        }
+    }
+}
+
+/// Asks one master after the other for its eviction policy, and warns of one that takes locks away.
+/// One that does not answer is not blamed. No link is opened by it: a cut of a link to a
+/// master that this program does not use would have it ask for the map.
+async fn warn_of_eviction(cluster: Weak<Cluster>) {
+    let masters = cluster.upgrade().map_or_else(Vec::new, |cluster| cluster.map().masters());
+    for master in masters {
+        let Some(node) = cluster.upgrade().and_then(|cluster| cluster.node(&master).ok()) else {
+            return;
+        };
+        if let Ok(memory) = question::answer(&node.server, &eviction::QUESTION).await {
+            node.warn_of_eviction(&memory);
         }
     }
 }

@@ -21,12 +21,19 @@ use crate::types::Key;
 use super::RedisOptions;
 use super::client::{Command, Place, Server, Value};
 use super::node::{Node, Settings};
+use super::slots::Slot;
 use super::url::StoreUrl;
 use cluster::Cluster;
+pub(super) use sentinel::{Address, Directory, Sentinel};
 
 /// The servers of a store.
 pub(super) enum Topology {
-    One { node: Arc<Node>, settings: Arc<Settings> },
+    One {
+        node: Arc<Node>,
+        settings: Arc<Settings>,
+        /// The Sentinels that name it, if any do.
+        sentinels: Option<Arc<Directory>>,
+    },
     Cluster(Arc<Cluster>),
 }
 
@@ -38,19 +45,21 @@ impl Topology {
         runtime: &Arc<dyn Runtime>,
     ) -> Result<Self, StoreError> {
         let settings = Arc::new(Settings::new(url, options, runtime));
-        let server = match &url.server.place {
+        let (server, sentinels) = match &url.server.place {
             Place::Cluster { hosts } => {
                 return Ok(Self::Cluster(Cluster::new(&url.server, hosts, settings, runtime)?));
             }
             Place::Sentinels(sentinels) => {
-                sentinel::behind_sentinels(&url.server, sentinels, runtime)?
+                let (server, directory) =
+                    sentinel::behind_sentinels(&url.server, sentinels, runtime)?;
+                (server, Some(directory))
             }
             Place::Host { .. } | Place::Socket(_) => {
-                Server::of_url(&url.server, Arc::clone(runtime))?
+                (Server::of_url(&url.server, Arc::clone(runtime))?, None)
             }
         };
         let node = Arc::new(Node::new(server, &settings, watch::Sender::default()));
-        Ok(Self::One { node, settings })
+        Ok(Self::One { node, settings, sentinels })
     }
 
     pub(super) fn settings(&self) -> &Settings {
@@ -93,6 +102,14 @@ impl Topology {
         }
     }
 
+    /// The same as they are now, each with one of its slots in a cluster.
+    pub(super) async fn masters_now(&self) -> Result<Vec<(Arc<Node>, Option<Slot>)>, StoreError> {
+        match self {
+            Self::One { node, .. } => Ok(vec![(Arc::clone(node), None)]),
+            Self::Cluster(cluster) => cluster.masters_now().await,
+        }
+    }
+
     /// Runs the script for data beside the lock of `key`, once.
     pub(super) async fn eval_data(
         &self,
@@ -100,7 +117,7 @@ impl Topology {
         pack: impl Fn([&str; 2]) -> Command,
     ) -> Result<Value, StoreError> {
         match self {
-            Self::One { node, settings } => {
+            Self::One { node, settings, .. } => {
                 Ok(node.link.eval_data(&settings.data_script, pack).await?)
             }
             Self::Cluster(cluster) => cluster.eval_data(key, pack).await,

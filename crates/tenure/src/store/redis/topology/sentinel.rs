@@ -19,13 +19,13 @@ use super::switches::Watcher;
 /// The name of the connections at the Sentinels that ask.
 const NAME: &str = "tenure-sentinel";
 
-/// The server that these Sentinels name. Nothing is asked yet, but one of them is listened to until
-/// the server is dropped.
+/// The server that these Sentinels name, and the Sentinels. Nothing is asked yet, but one of them
+/// is listened to until the server is dropped.
 pub(in crate::store::redis) fn behind_sentinels(
     url: &ServerUrl,
     sentinels: &Sentinels,
     runtime: &Arc<dyn Runtime>,
-) -> Result<Arc<Server>, StoreError> {
+) -> Result<(Arc<Server>, Arc<Directory>), StoreError> {
     let directory = Arc::new(Directory::new(url, sentinels, runtime)?);
     let dropped = CancellationToken::new();
     let dial = SentinelDial {
@@ -35,7 +35,7 @@ pub(in crate::store::redis) fn behind_sentinels(
     };
     let (dial, login) = (Arc::new(dial), url.login.clone());
     let server = Server::new(url.name(), dial, login, url.limits, Arc::clone(runtime));
-    let watcher = Watcher::new(directory, &server);
+    let watcher = Watcher::new(Arc::clone(&directory), &server);
     runtime.spawn(Box::pin(async move {
         tokio::select! {
             biased;
@@ -43,29 +43,29 @@ pub(in crate::store::redis) fn behind_sentinels(
             () = watcher.run() => {}
         }
     }));
-    Ok(server)
+    Ok((server, directory))
 }
 
 /// A host and a port, as a Sentinel tells them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Address {
+pub(in crate::store::redis) struct Address {
     host: Arc<str>,
     port: u16,
 }
 
 /// The Sentinels of one service, and the address that they told last.
 #[derive(Debug)]
-pub(super) struct Directory {
-    pub(super) service: Arc<str>,
-    pub(super) sentinels: Vec<Sentinel>,
+pub(in crate::store::redis) struct Directory {
+    pub(in crate::store::redis) service: Arc<str>,
+    pub(in crate::store::redis) sentinels: Vec<Sentinel>,
     knowledge: Mutex<Knowledge>,
 }
 
 /// One Sentinel.
 #[derive(Debug)]
-pub(super) struct Sentinel {
-    place: Arc<str>,
-    pub(super) server: Arc<Server>,
+pub(in crate::store::redis) struct Sentinel {
+    pub(in crate::store::redis) place: Arc<str>,
+    pub(in crate::store::redis) server: Arc<Server>,
 }
 
 #[derive(Debug, Default)]
@@ -279,7 +279,7 @@ impl Greet for Lookup {
 
 impl Address {
     /// The address in the answer of a Sentinel: a host and a port.
-    pub(super) fn in_answer(answer: &Value) -> Option<Self> {
+    pub(in crate::store::redis) fn in_answer(answer: &Value) -> Option<Self> {
         let Value::Array(parts) = answer else { return None };
         let [Value::BulkString(host), Value::BulkString(port)] = &parts[..] else { return None };
         Self::of(std::str::from_utf8(host).ok()?, std::str::from_utf8(port).ok()?)

@@ -1,5 +1,6 @@
 //! Which node serves which hash slot, as one node of a cluster tells it. It asks nobody.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use super::super::client::{Address, Value};
@@ -7,7 +8,7 @@ use super::super::slots::{SLOTS, Slot};
 
 /// The address of the master of each slot, as far as it is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct SlotMap {
+pub(in super::super) struct SlotMap {
     masters: Vec<Address>,
     /// The places of the masters; `None`: nobody serves the slot.
     slots: Box<[Option<u16>]>,
@@ -68,6 +69,27 @@ impl SlotMap {
             }
         }
         masters
+    }
+
+    /// The first slot of a master.
+    pub(super) fn first_slot(&self, master: &Address) -> Option<Slot> {
+        let slots = 0..self.slots.len();
+        let mut slots = slots.filter_map(|slot| Slot::try_from(slot).ok());
+        slots.find(|slot| self.master(*slot) == Some(master))
+    }
+
+    /// The slots that nobody serves, in ranges.
+    pub(in super::super) fn unserved(&self) -> Vec<RangeInclusive<Slot>> {
+        let mut ranges: Vec<RangeInclusive<Slot>> = Vec::new();
+        for (slot, place) in self.slots.iter().enumerate() {
+            let Ok(slot) = Slot::try_from(slot) else { break };
+            match ranges.last_mut() {
+                _ if place.is_some() => {}
+                Some(last) if last.end() + 1 == slot => *last = *last.start()..=slot,
+                _ => ranges.push(slot..=slot),
+            }
+        }
+        ranges
     }
 
     fn place(&mut self, master: &Address) -> u16 {
@@ -195,6 +217,17 @@ mod tests {
         map.set(7, &at("b", 2));
         assert_eq!([6, 7, 8].map(|slot| map.master(slot).expect("one").1), [1, 2, 1]);
         assert_eq!(map.masters(), [at("a", 1), at("b", 2)]);
+    }
+
+    #[test]
+    fn the_slots_that_nobody_serves_are_told_in_ranges() {
+        assert_eq!(SlotMap::default().unserved(), [0..=16_383]);
+        let ranges = vec![range(1, 5_000, host("a"), 1), range(5_003, 16_382, host("b"), 1)];
+        let map = read(ranges).expect("a map");
+        assert_eq!(map.unserved(), [0..=0, 5_001..=5_002, 16_383..=16_383]);
+        assert_eq!(map.first_slot(&at("b", 1)), Some(5_003));
+        assert_eq!(map.first_slot(&at("c", 1)), None);
+        assert_eq!(read(vec![range(0, 16_383, host("a"), 1)]).expect("a map").unserved(), []);
     }
 
     #[test]
