@@ -102,26 +102,34 @@ fn the_lock_is_kept_and_renewed_until_all_have_ended(home: Home) {
 }
 
 fn the_rest_is_ended_before_the_lock_is_given_back(home: Home) {
-    for on_lost in ["kill", "ignore"] {
-        let place = Place::at(home);
-        let options = ["--kill-rest", "--on-lost", on_lost, "--kill-grace", "200ms"];
-        // One that looks at the lock when it is told to end, and one that does not follow.
-        let script = "\
-            sh -c 'trap \"\\\"$TENURE\\\" status k > seen; exit\" TERM; echo $$ > first
-                while :; do sleep 0.01; done' >/dev/null 2>&1 &
-            (setsid sh -c 'trap \"\" TERM; echo $$ > second; while :; do sleep 0.01; done' \
-                >/dev/null 2>&1 &)
-            until [ -s first ] && [ -s second ]; do sleep 0.01; done
-            exit 3";
-        let words = [&["run"], &options[..], &["k", "--", "sh", "-c", script]].concat();
-        let ended = place.run(&words);
-        let left = two(&place);
-        assert_eq!(ended.code, Some(3), "{ended:?}");
-        assert!(ended.stderr.starts_with("tenure: CMD has ended and left "), "{ended:?}");
-        assert!(ended.stderr.ends_with("; ending them\n"), "{ended:?}");
-        assert!(left.iter().all(|Stray(number)| !is_alive(*number)), "{ended:?}");
-        assert!(place.read("seen").starts_with("k: held, "), "{}", place.read("seen"));
-        assert_eq!(place.status("k")["state"], "free");
+    // One looks at the lock when it is told to end, and one does not follow.
+    let looks = "trap \"\\\"$TENURE\\\" status k > seen; exit\" TERM";
+    let deaf = "trap \"\" TERM";
+    for (trap, grace) in [(looks, "60s"), (deaf, "200ms")] {
+        for on_lost in ["kill", "ignore"] {
+            let place = Place::at(home);
+            let options =
+                ["--ttl", "10m", "--kill-rest", "--on-lost", on_lost, "--kill-grace", grace];
+            let script = format!(
+                "\
+                sh -c '{trap}; echo $$ > first; while :; do sleep 0.01; done' >/dev/null 2>&1 &
+                (setsid sh -c 'echo $$ > second; exec sleep 600' >/dev/null 2>&1 &)
+                until [ -s first ] && [ -s second ]; do sleep 0.01; done
+                exit 3"
+            );
+            let words = [&["run"], &options[..], &["k", "--", "sh", "-c", &script]].concat();
+            let ended = place.run(&words);
+            let left = two(&place);
+            assert_eq!(ended.code, Some(3), "{ended:?}");
+            assert!(ended.stderr.starts_with("tenure: CMD has ended and left "), "{ended:?}");
+            assert!(ended.stderr.ends_with("; ending them\n"), "{ended:?}");
+            assert!(left.iter().all(|Stray(number)| !is_alive(*number)), "{ended:?}");
+            if trap == looks {
+                let seen = place.read("seen");
+                assert!(seen.starts_with("k: held, "), "{seen}");
+            }
+            assert_eq!(place.status("k")["state"], "free");
+        }
     }
 }
 
