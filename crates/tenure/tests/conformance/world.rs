@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tenure::protocol::{self, FenceRule, Inspection, Op, Queueing, Reply, Request, State};
 use tenure::store::{Memory, Store};
-use tenure::{Claim, Fence, Guard, Key, Label, Locks, LocksOptions, Owner, Released, runtime};
+use tenure::{
+    Claim, ErrorKind, Fence, Guard, Key, Label, Locks, LocksOptions, Owner, Released, runtime,
+};
 use tenure_testkit::{Cluster, Flavour, Sentinels, Server};
 
 use crate::lock::{Acquire, Lock, Share};
@@ -122,12 +124,8 @@ impl World {
     }
 
     async fn at_url(home: Home, url: &str, handles: usize) -> Self {
-        let locks = tenure::connect(url).await.expect("a fresh server");
-        let rival = if handles == 1 {
-            locks.clone()
-        } else {
-            tenure::connect(url).await.expect("connects")
-        };
+        let locks = connect(url).await;
+        let rival = if handles == 1 { locks.clone() } else { connect(url).await };
         let runtime = runtime::machine().expect("a clock and timers");
         let store = tenure::store::Redis::open(url, runtime).await.expect("connects a third time");
         Self { locks, rival, store: Arc::new(store), share: Share::Mutex, _home: home }
@@ -356,9 +354,32 @@ pub(crate) async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) 
     }
 }
 
-/// Acquires, within the patience.
+/// A handle at a server that runs: on a busy machine it may take a while to answer.
+async fn connect(url: &str) -> Locks {
+    let started = Instant::now();
+    loop {
+        match tenure::connect(url).await {
+            Ok(locks) => return locks,
+            Err(error) if error.kind() == ErrorKind::Unavailable => {
+                assert!(started.elapsed() < PATIENCE, "{error}");
+            }
+            Err(error) => panic!("{url}: {error}"),
+        }
+    }
+}
+
+/// Acquires, within the patience. On a busy machine the grant of a short lease may be read so late
+/// that the lease has ended: then it asks again.
 pub(crate) async fn acquire(lock: &impl Acquire) -> Guard {
-    within("the lock", PATIENCE, lock.granted()).await.expect("granted")
+    let granted = async {
+        loop {
+            match lock.granted().await {
+                Err(error) if error.to_string().contains("was read later than the ttl") => {}
+                granted => return granted,
+            }
+        }
+    };
+    within("the lock", PATIENCE, granted).await.expect("granted")
 }
 
 /// Starts to wait in the background.

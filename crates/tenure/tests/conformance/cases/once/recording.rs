@@ -1,5 +1,7 @@
 //! How runs end, and what stays on record.
 
+use std::time::Duration;
+
 use tenure::protocol::{Count, Op, Reply, TickClock, Ticks};
 use tenure::{Claim, ErrorKind, Label, Outcome, Ran, Renewal, RunState};
 
@@ -7,8 +9,8 @@ use super::{LONG, begun, is_same, job, last, skipped};
 use crate::world::{World, ms, until};
 
 /// A begin by nobody who would renew or finish it: a host that dies.
-fn begin_of_the_dead(number: u64) -> Op {
-    let acquire = World::crashed(number, Claim::EXCLUSIVE, ms(600), false);
+fn begin_of_the_dead(number: u64, ttl: Duration) -> Op {
+    let acquire = World::crashed(number, Claim::EXCLUSIVE, ttl, false);
     let (count, clock) = (Count::LastRun, TickClock::Store);
     Op::Begin { acquire, ticks: Ticks { every: LONG, count, retry_failed: false, clock } }
 }
@@ -40,7 +42,7 @@ pub(crate) async fn failed_run_leaves_its_tick_to_those_who_retry(world: World) 
 }
 
 pub(crate) async fn run_of_the_dead_has_failed(world: World) {
-    let granted = world.ask("key", begin_of_the_dead(1)).await;
+    let granted = world.ask("key", begin_of_the_dead(1, ms(600))).await;
     assert!(matches!(granted, Reply::Granted { .. }), "{granted:?}");
     let once = job(world.locks());
     assert_eq!(skipped(&once).await.state, RunState::Running);
@@ -75,7 +77,7 @@ pub(crate) async fn withdrawn_run_leaves_its_tick(world: World) {
     let once = job(world.locks());
     begun(&once).await.finish(Outcome::failed("no disk")).await.expect("finished");
     let before = last(&once).await;
-    let begin = begin_of_the_dead(1);
+    let begin = begin_of_the_dead(1, LONG);
     let Op::Begin { acquire, ticks } = begin else { panic!("a begin") };
     let owner = acquire.owner.clone();
     let begin = Op::Begin { acquire, ticks: Ticks { retry_failed: true, ..ticks } };
@@ -89,7 +91,7 @@ pub(crate) async fn withdrawn_run_leaves_its_tick(world: World) {
 }
 
 pub(crate) async fn requests_may_be_repeated(world: World) {
-    let begin = begin_of_the_dead(1);
+    let begin = begin_of_the_dead(1, LONG);
     let first = world.ask("key", begin.clone()).await;
     let Reply::Granted { .. } = first else { panic!("{first:?}") };
     assert_eq!(world.ask("key", begin.clone()).await, first, "a lost reply");
