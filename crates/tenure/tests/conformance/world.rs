@@ -1,5 +1,6 @@
 //! A store with its clients, made anew for each case, and the patience to wait for a condition.
 
+use std::fmt::Display;
 use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -7,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use tenure::protocol::{self, FenceRule, Inspection, Op, Queueing, Reply, Request, State};
-use tenure::store::{Memory, Store};
+use tenure::store::{Memory, Store, StoreErrorClass};
 use tenure::{
     Claim, ErrorKind, Fence, Guard, Key, Label, Locks, LocksOptions, Owner, Released, runtime,
 };
@@ -127,7 +128,8 @@ impl World {
         let locks = connect(url).await;
         let rival = if handles == 1 { locks.clone() } else { connect(url).await };
         let runtime = runtime::machine().expect("a clock and timers");
-        let store = tenure::store::Redis::open(url, runtime).await.expect("connects a third time");
+        let open = async || tenure::store::Redis::open(url, Arc::clone(&runtime)).await;
+        let store = patiently(open, |error| error.class == StoreErrorClass::Transient).await;
         Self { locks, rival, store: Arc::new(store), share: Share::Mutex, _home: home }
     }
 
@@ -354,16 +356,23 @@ pub(crate) async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) 
     }
 }
 
-/// A handle at a server that runs: on a busy machine it may take a while to answer.
+/// A handle at a server that runs.
 async fn connect(url: &str) -> Locks {
+    let connect = async || tenure::connect(url).await;
+    patiently(connect, |error| error.kind() == ErrorKind::Unavailable).await
+}
+
+/// Opens what is there: on a busy machine a server may take a while to answer.
+async fn patiently<T, E: Display>(
+    open: impl AsyncFn() -> Result<T, E>,
+    may_pass: impl Fn(&E) -> bool,
+) -> T {
     let started = Instant::now();
     loop {
-        match tenure::connect(url).await {
-            Ok(locks) => return locks,
-            Err(error) if error.kind() == ErrorKind::Unavailable => {
-                assert!(started.elapsed() < PATIENCE, "{error}");
-            }
-            Err(error) => panic!("{url}: {error}"),
+        match open().await {
+            Ok(opened) => return opened,
+            Err(error) if may_pass(&error) && started.elapsed() < PATIENCE => {}
+            Err(error) => panic!("{error}"),
         }
     }
 }

@@ -51,7 +51,7 @@ pub(crate) async fn roll_back_knows_no_min_hold(world: World) {
     let lock = world.locks().all(["a", "b"]).with_min_hold(ms(600_000));
     assert!(lock.try_acquire().await.expect("an answer").is_none());
     until_free(&world, &["a"]).await;
-    let late = lock.clone().with_wait(ms(100)).acquire().await.expect_err("b is held");
+    let late = lock.clone().with_wait(ms(1_000)).acquire().await.expect_err("b is held");
     assert_eq!(late.kind(), ErrorKind::Busy);
     until_free(&world, &["a"]).await;
     let waiter = waiting(lock);

@@ -149,7 +149,7 @@ pub(crate) async fn guards_go_both_ways(world: World) {
 
 pub(crate) async fn everything_has_its_blocking_name(world: World) {
     let locks = tenure::blocking::Locks::from(world.locks().clone());
-    let lock = locks.all(["a", "b"]).with_ttl(ms(10_000)).with_wait(ms(100)).with_label("test");
+    let lock = locks.all(["a", "b"]).with_ttl(ms(10_000)).with_wait(ms(1_000)).with_label("test");
     lock.validate().expect("good options");
     let guard = lock.acquire().expect("granted");
     guard.check().expect("held");

@@ -42,7 +42,7 @@ pub(crate) async fn failed_run_leaves_its_tick_to_those_who_retry(world: World) 
 }
 
 pub(crate) async fn run_of_the_dead_has_failed(world: World) {
-    let granted = world.ask("key", begin_of_the_dead(1, ms(600))).await;
+    let granted = world.ask("key", begin_of_the_dead(1, ms(3_000))).await;
     assert!(matches!(granted, Reply::Granted { .. }), "{granted:?}");
     let once = job(world.locks());
     assert_eq!(skipped(&once).await.state, RunState::Running);
