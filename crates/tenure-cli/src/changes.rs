@@ -15,7 +15,7 @@ use tenure::store::Access;
 use crate::args::ChangesArgs;
 use crate::exit::{Exit, Refusal};
 use crate::hindrance::Hindrance;
-use crate::inspect::{Early, failed, print, tell_of_missing, with_view};
+use crate::inspect::{Early, failed, print, tell_of_missing, tell_of_none, with_view};
 use crate::output::{Level, Output};
 use crate::warnings;
 
@@ -43,6 +43,9 @@ pub(crate) fn watch(args: &ChangesArgs) -> Result<Exit, Refusal> {
         remark(output, &name, None, hindrance.as_ref());
         let mut seen = look(locks, &args.prefix).await.map_err(failed)?;
         tell(args, &event::between(&Seen::new(), &seen), hindrance.as_ref(), now())?;
+        if seen.is_empty() && hindrance.is_none() && !args.json {
+            tell_of_none(locks, store, &args.prefix);
+        }
         let mut is_away = false;
         loop {
             pause(&*runtime, args.interval).await?;

@@ -63,17 +63,36 @@ pub(crate) fn list(args: &ListArgs) -> Result<Exit, Refusal> {
             view::text(key, &seen, now())
         };
         let mut after: Option<Key> = None;
+        let mut is_empty = true;
         loop {
             let page = locks.list(&args.prefix, after.as_ref(), PAGE).await.map_err(failed)?;
             after = page.last().filter(|_| page.len() == PAGE).map(|(key, _)| key.clone());
+            is_empty &= page.is_empty();
             for (key, seen) in page {
                 print(&line(&key, seen))?;
             }
             if after.is_none() {
-                return Ok(());
+                break;
             }
         }
+        // The line about a hindrance names the store.
+        if is_empty && hindrance.is_none() && !args.json {
+            tell_of_none(locks, store, &args.prefix);
+        }
+        Ok(())
     })
+}
+
+/// Says which store has no locks, and which were asked for. A store that is missing was told.
+pub(crate) fn tell_of_none(locks: &Locks, store: &Located, prefix: &str) {
+    if store.missing().is_some() {
+        return;
+    }
+    let which = match prefix {
+        "" => String::new(),
+        prefix => format!(" that begin with {prefix:?}"),
+    };
+    Output(Level::Normal).notice(format!("no locks{which} at {}", store.describe(locks)));
 }
 
 /// Nothing on stdout says whether a store is empty or was never there.

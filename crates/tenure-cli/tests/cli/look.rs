@@ -96,8 +96,30 @@ fn a_look_makes_neither_a_file_nor_a_directory() {
     let before = files(&place.path(""));
     let seen = place.run(&["status", "k"]);
     assert!(is_free(&seen) && seen.stdout.contains("last fence"), "{seen:?}");
-    assert_eq!(place.run(&["list"]).stderr, "");
+    let listed = place.run(&["list"]).stderr;
+    assert!(!listed.contains("does not exist"), "{listed}");
     assert_eq!(files(&place.path("")), before);
+}
+
+#[test]
+fn an_empty_list_names_its_store() {
+    let place = Place::new();
+    assert_eq!(place.run(&["run", "k", "--", "true"]).code, Some(0));
+    let told = |words: &[&str]| {
+        let ended = place.run(words);
+        assert_eq!((ended.code, &*ended.stdout), (Some(0), ""), "{words:?}: {ended:?}");
+        ended.stderr
+    };
+    let none = told(&["list"]);
+    assert!(none.starts_with("tenure: no locks at ") && none.contains("locks.db"), "{none}");
+    let none = told(&["list", "a b"]);
+    assert!(none.starts_with("tenure: no locks that begin with \"a b\" at "), "{none}");
+    assert_eq!(told(&["list", "--json"]), "", "scripts read stdout");
+    let mut watch = place.start(&["watch"]);
+    let none = watch.stderr_line();
+    assert!(none.starts_with("tenure: no locks at "), "{none}");
+    assert_eq!(place.run(&["acquire", "k"]).code, Some(0));
+    assert_eq!(place.run(&["list"]).stderr, "");
 }
 
 #[test]

@@ -103,7 +103,7 @@ fn a_variable_that_is_nearly_right_is_warned_about_in_one_line() {
     let warning = "tenure: not read, since tenure has no such variable: TENURE_STOER (did you mean \
                    TENURE_STORE?); see: tenure help environment\n";
     // Without a store the one of this host is used, and that is told with -q as well.
-    for words in [&["run", "-q", "k", "--", "true"][..], &["list"], &["status", "k"]] {
+    for words in [&["run", "-q", "k", "--", "true"][..], &["list", "--json"], &["status", "k"]] {
         assert_eq!(run(&place, words, &env).stderr, warning, "{words:?}");
     }
     let named = |quiet: &[&str]| {
