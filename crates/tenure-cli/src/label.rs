@@ -18,6 +18,11 @@ const INTERPRETERS: [&str; 8] =
 /// The shells.
 const SHELLS: [&str; 8] = ["sh", "bash", "dash", "ash", "zsh", "ksh", "mksh", "fish"];
 
+/// Commands before the work of a line for a shell.
+const PREPARING: [&str; 7] = ["cd", "export", "set", "shopt", "trap", "ulimit", "umask"];
+/// Words of a shell's grammar, which name no program.
+const GRAMMAR: [&str; 8] = ["case", "for", "function", "if", "select", "time", "until", "while"];
+
 /// The parts of a label in one of the forms that Tenure makes.
 #[cfg_attr(not(feature = "top"), allow(dead_code, reason = "a view of the locks reads them"))]
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,7 +94,7 @@ fn name_of(words: &[OsString]) -> String {
     let plain = program.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
     let arguments = arguments.iter().map(AsRef::as_ref);
     let script = if SHELLS.contains(&program.as_str()) {
-        of_shell(arguments)
+        of_shell(&program, arguments)
     } else if INTERPRETERS.contains(&plain) {
         of_interpreter(arguments)
     } else {
@@ -98,7 +103,7 @@ fn name_of(words: &[OsString]) -> String {
     script.unwrap_or(program)
 }
 
-fn of_shell<'a>(mut arguments: impl Iterator<Item = &'a str>) -> Option<String> {
+fn of_shell<'a>(shell: &str, mut arguments: impl Iterator<Item = &'a str>) -> Option<String> {
     let mut is_line = false;
     loop {
         let word = arguments.next()?;
@@ -113,24 +118,52 @@ fn of_shell<'a>(mut arguments: impl Iterator<Item = &'a str>) -> Option<String> 
                     arguments.next();
                 }
             }
-            None if is_line => return first_command(word),
+            None if is_line => return of_line(shell, word),
             None => return Some(base(word)),
         }
     }
 }
 
-/// The first program in a line for a shell, without what stands around it.
-fn first_command(line: &str) -> Option<String> {
-    let is_assignment = |word: &&str| {
+/// The program of a line for a shell, without what stands around it. If the line has more than one,
+/// it is named as the shell's line that begins so: `sh: backup …`.
+fn of_line(shell: &str, line: &str) -> Option<String> {
+    // Redirections are no ends of commands.
+    let line = line.replace(">&", ">").replace("&>", ">");
+    let commands = line.split([';', '&', '|', '\n']).filter(|command| !command.trim().is_empty());
+    let mut commands = commands.skip_while(|command| is_preparing(command));
+    let program = program_of(commands.next()?)?;
+    let is_all = commands.next().is_none();
+    Some(if is_all { program } else { format!("{shell}: {program} …") })
+}
+
+/// Whether a part of a line is a command that prepares, and no piece of a quoted word.
+fn is_preparing(command: &str) -> bool {
+    let name = command.split_whitespace().next();
+    name.is_some_and(|name| PREPARING.contains(&name)) && !command.contains(is_quoting)
+}
+
+/// The program of one command.
+fn program_of(command: &str) -> Option<String> {
+    let is_assignment = |word: &str| {
         let name = word.split_once('=').map(|(name, _)| name);
         name.is_some_and(|name| name.chars().all(|c| c.is_alphanumeric() || c == '_'))
     };
-    let mut words =
-        line.split_whitespace().skip_while(|word| is_assignment(word) || *word == "exec");
-    let word = words.next()?.trim_end_matches([';', '&', '|', ')']);
+    let mut before = command.split_whitespace();
+    let word = before.find(|word| {
+        // The next word may be a part of its value.
+        let is_whole = is_assignment(word) && !word.contains(is_quoting);
+        !is_whole && *word != "exec"
+    })?;
+    let word = word.trim_end_matches(')');
     let is_name = |c: char| c.is_alphanumeric() || "-_./+".contains(c);
     // Anything else, such as a quoted word, is more than a name.
-    (!word.is_empty() && word.chars().all(is_name)).then(|| base(word))
+    let names_one = !word.is_empty() && word.chars().all(is_name) && !GRAMMAR.contains(&word);
+    names_one.then(|| base(word))
+}
+
+/// Characters with which a word of a shell's line may go on behind a blank or an operator.
+fn is_quoting(c: char) -> bool {
+    "'\"`\\$()".contains(c)
 }
 
 fn of_interpreter<'a>(mut arguments: impl Iterator<Item = &'a str>) -> Option<String> {
@@ -166,7 +199,9 @@ mod tests {
             (&["sh", "/opt/nightly.sh"], "nightly.sh"),
             (&["bash", "-eu", "-o", "pipefail", "--", "./nightly.sh", "x"], "nightly.sh"),
             (&["/bin/bash", "-lc", "exec /opt/nightly.sh --all"], "nightly.sh"),
-            (&["sh", "-c", "A=1 nightly.sh; rm x"], "nightly.sh"),
+            (&["sh", "-c", "A=1 nightly.sh --all > log 2>&1"], "nightly.sh"),
+            (&["sh", "-c", "cd /opt && exec ./nightly.sh --all"], "nightly.sh"),
+            (&["bash", "-c", "set -eu; umask 077\nnightly.sh;"], "nightly.sh"),
             (&["sh", "-c", "sleep 600"], "sleep"),
             (&["python3.12", "-u", "-W", "error", "/opt/report.py"], "report.py"),
             (&["python", "-m", "report.daily"], "report.daily"),
@@ -177,11 +212,31 @@ mod tests {
         }
     }
 
+    /// It was called after the first of them, which may be the least.
+    #[test]
+    fn a_line_of_several_commands_is_the_shell_s() {
+        for (line, expected) in [
+            (&["sh", "-c", "backup a; prune b"][..], "sh: backup …"),
+            (&["/bin/bash", "-c", "dump x | gzip > y"], "bash: dump …"),
+            (&["sh", "-c", "cd /opt; A=1 ./check && ./nightly.sh &"], "sh: check …"),
+            (&["sh", "-c", "psql -c 'select 1; select s3cret'"], "sh: psql …"),
+            (&["sh", "-c", "if true; then backup; fi"], "sh"),
+            (&["sh", "-c", "(backup; prune)"], "sh"),
+            (&["sh", "-c", "cd /opt"], "sh"),
+        ] {
+            assert_eq!(name(line), expected, "{line:?}");
+        }
+    }
+
     #[test]
     fn a_line_that_is_no_name_is_not_shown() {
         for (line, expected) in [
             (&["sh", "-c", "\"$SECRET\" x"][..], "sh"),
             (&["sh", "-c", "TOKEN=secret"], "sh"),
+            (&["sh", "-c", "TOKEN='a secret b' job"], "sh"),
+            (&["sh", "-c", "TOKEN=a\\ secret job"], "sh"),
+            (&["sh", "-c", "export TOKEN='a; secret b'; job"], "sh: export …"),
+            (&["sh", "-c", "cd \"$(x; secret y)\"; job"], "sh: cd …"),
             (&["python3", "-c", "print('secret')"], "python3"),
             (&["perl", "-e", "secret"], "perl"),
             (&["sh"], "sh"),

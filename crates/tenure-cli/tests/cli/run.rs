@@ -141,7 +141,10 @@ fn busy_names_the_holder(home: Home) {
         let line = [&["run", "--report", "r"], words, &["k", "--", "echo", "ran"]].concat();
         let ended = place.run(&line);
         assert_eq!((ended.code, &*ended.stdout), (Some(75), ""), "{words:?}: {ended:?}");
-        assert!(ended.stderr.contains("held by echo ("), "the label of the holder: {ended:?}");
+        assert!(
+            ended.stderr.contains("held by sh: echo … ("),
+            "the label of the holder: {ended:?}"
+        );
         assert_eq!(place.report("r")["outcome"], "busy");
     }
     let ended = place.run(&["run", "--try", "-q", "--busy-exit", "0", "k", "--", "echo", "ran"]);
@@ -154,7 +157,7 @@ fn waiting_tells_for_whom(home: Home) {
     let mut waiter = place.start(&["run", "--label", "second", "k", "--", "echo", "ran"]);
     let line = waiter.stderr_line();
     assert!(line.starts_with("tenure: waiting for \"k\" for 1s: held by "), "{line}");
-    assert!(line.contains("held by echo ("), "{line}");
+    assert!(line.contains("held by sh: echo … ("), "{line}");
     assert_eq!(place.status("k")["waiters"][0]["label"], "second");
     holder.signal(Signal::TERM);
     let ended = waiter.wait();
