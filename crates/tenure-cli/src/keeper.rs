@@ -58,11 +58,11 @@ pub(crate) fn hold(args: &HoldArgs) -> Result<Termination, Refusal> {
     if args.every.is_zero() {
         return Err(Refusal::usage("--every is zero; no line ends that fast"));
     }
-    let ttl = tenure::mutex(&args.key).with_ttl(args.ttl).validate();
+    let ttl = tenure::mutex(&args.want.key).with_ttl(args.ttl).validate();
     ttl.map_err(|e| Refusal::usage(format!("--ttl: {}", e.message())))?;
     let keep = args.ttl.max(start::LIMIT);
     let name = args.pid.and_then(|pid| u32::try_from(pid).ok());
-    let wanted = Wanted::of(&args.store, &args.waiting, &args.key, keep, name)?;
+    let wanted = Wanted::of(&args.want, keep, name)?;
     block_on(async |runtime| {
         let gone = gone(watched.as_ref(), args.pid).map_err(grant::defect)?;
         let granted = wanted.get(&*runtime, gone).await?;
@@ -144,7 +144,7 @@ fn told(
 fn shown(args: &HoldArgs, wanted: &Wanted, granted: &Granted, keeper: &Keeper) -> String {
     let (key, fence, pid) =
         (granted.ticket.key().as_str(), granted.ticket.fence().get(), keeper.pid());
-    if args.form.json {
+    if args.want.form.json {
         let view = View {
             key,
             pid,
@@ -156,7 +156,7 @@ fn shown(args: &HoldArgs, wanted: &Wanted, granted: &Granted, keeper: &Keeper) -
         return serde_json::to_string(&view).expect("text and numbers are JSON");
     }
     let (fence, pid) = (fence.to_string(), pid.to_string());
-    if args.form.shell {
+    if args.want.form.shell {
         return form::exports(&[
             ("TENURE_KEEPER", &*pid),
             ("TENURE_KEY", key),

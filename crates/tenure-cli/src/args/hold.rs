@@ -7,17 +7,13 @@ use std::time::Duration;
 use clap::{Args, ValueHint};
 use rustix::process::Signal;
 
-use super::{FormArgs, StoreArgs, WaitArgs};
+use super::WantArgs;
 use crate::{duration, signals};
 
 #[derive(Debug, Args)]
 pub(crate) struct HoldArgs {
     #[command(flatten)]
-    pub(crate) store: StoreArgs,
-    #[command(flatten)]
-    pub(crate) waiting: WaitArgs,
-    #[command(flatten)]
-    pub(crate) form: FormArgs,
+    pub(crate) want: WantArgs,
     /// How long the lease lasts without renewal: 10ms to 30d
     #[arg(long, value_name = "DUR", default_value = "30s", value_parser = duration::parse)]
     pub(crate) ttl: Duration,
@@ -40,7 +36,4 @@ pub(crate) struct HoldArgs {
     /// It has no terminal. Without this option a loss is told by --signal only.
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) log: Option<PathBuf>,
-    /// The key to lock: 1 to 512 bytes of UTF-8 without control characters
-    #[arg(value_name = "KEY")]
-    pub(crate) key: String,
 }

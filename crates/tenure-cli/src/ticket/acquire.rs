@@ -29,7 +29,7 @@ struct View<'a> {
 
 /// `tenure acquire KEY`.
 pub(crate) fn acquire(args: &AcquireArgs) -> Result<Termination, Refusal> {
-    let wanted = Wanted::of(&args.store, &args.waiting, &args.key, args.ttl, None)?;
+    let wanted = Wanted::of(&args.want, args.ttl, None)?;
     block_on(async |runtime| {
         let granted = wanted.get(&*runtime, pending()).await?;
         let printed = print(&shown(args, &wanted, &granted));
@@ -61,7 +61,7 @@ fn shown(args: &AcquireArgs, wanted: &Wanted, granted: &Granted) -> String {
     let Granted { locks, ticket } = granted;
     let (text, fence) = (ticket.to_string(), ticket.fence());
     let key = ticket.key().as_str();
-    if args.form.json {
+    if args.want.form.json {
         let view = View {
             key,
             ticket: &text,
@@ -72,7 +72,7 @@ fn shown(args: &AcquireArgs, wanted: &Wanted, granted: &Granted) -> String {
         };
         return serde_json::to_string(&view).expect("text and numbers are JSON");
     }
-    if args.form.shell {
+    if args.want.form.shell {
         let fence = fence.to_string();
         let variables = [(text::VARIABLE, &*text), ("TENURE_KEY", key), ("TENURE_FENCE", &*fence)];
         return form::exports(&variables);

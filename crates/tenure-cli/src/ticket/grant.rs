@@ -10,7 +10,7 @@ use tenure::runtime::Runtime;
 use tenure::store::Reach;
 use tenure::{ErrorKind, Label, Locks, Mutex, TTL_MAX, Ticket};
 
-use crate::args::{StoreArgs, WaitArgs};
+use crate::args::WantArgs;
 use crate::duration::show;
 use crate::exit::{Exit, Refusal};
 use crate::job::Job;
@@ -61,12 +61,11 @@ impl Wanted {
     /// Checks all that can be checked without the store. The holder is called after the process
     /// `holder` unless it is given a name.
     pub(crate) fn of(
-        store: &StoreArgs,
-        waiting: &WaitArgs,
-        key: &str,
+        args: &WantArgs,
         keep: Duration,
         holder: Option<u32>,
     ) -> Result<Self, Refusal> {
+        let WantArgs { store, waiting, key, .. } = args;
         let keys = Keys::one(key_of(key)?);
         let mutex = tenure::mutex(key).with_ttl(keep);
         mutex.validate().map_err(|e| Refusal::usage(format!("--ttl: {}", e.message())))?;
