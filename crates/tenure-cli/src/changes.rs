@@ -39,7 +39,8 @@ pub(crate) fn watch(args: &ChangesArgs) -> Result<Exit, Refusal> {
             Early::Refusal(Refusal { exit: Exit::INTERNAL, message: e.to_string() })
         })?;
         let name = locks.store_name();
-        let mut hindrance = Hindrance::of_store(locks, &args.prefix, now()).await;
+        let first = Hindrance::of_store(locks, &args.prefix, now()).await;
+        let mut hindrance = first.map_err(failed)?;
         remark(output, &name, None, hindrance.as_ref());
         let mut seen = look(locks, &args.prefix).await.map_err(failed)?;
         tell(args, &event::between(&Seen::new(), &seen), hindrance.as_ref(), now())?;
@@ -49,18 +50,21 @@ pub(crate) fn watch(args: &ChangesArgs) -> Result<Exit, Refusal> {
         let mut is_away = false;
         loop {
             pause(&*runtime, args.interval).await?;
-            match look(locks, &args.prefix).await {
-                Ok(next) => {
+            let next = async {
+                let present = Hindrance::of_store(locks, &args.prefix, now()).await?;
+                Ok((present, look(locks, &args.prefix).await?))
+            };
+            match next.await {
+                Ok((present, next)) => {
                     if std::mem::take(&mut is_away) {
                         output.notice(format!("{name} answers again"));
                     }
-                    let present = Hindrance::of_store(locks, &args.prefix, now()).await;
                     remark(output, &name, hindrance.as_ref(), present.as_ref());
                     hindrance = present;
                     tell(args, &event::between(&seen, &next), hindrance.as_ref(), now())?;
                     seen = next;
                 }
-                Err(e) if !std::mem::replace(&mut is_away, true) => {
+                Err::<_, tenure::Error>(e) if !std::mem::replace(&mut is_away, true) => {
                     output.notice(format!("{e}; tenure watch goes on when it answers"));
                 }
                 Err(_) => {}

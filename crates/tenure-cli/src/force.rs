@@ -13,6 +13,7 @@ use crate::exit::{Exit, Refusal};
 use crate::hindrance;
 use crate::inspect::{Early, failed, opened_for, print};
 use crate::plan::key_of;
+use crate::printable;
 use crate::shell::quoted;
 use crate::ticket::state::holder;
 use crate::told;
@@ -86,7 +87,7 @@ fn confirmed(key: &Key, seen: &Inspection, up_to: Fence, now: u64) -> io::Result
     question += "Whatever it protects may still be at work: a holder learns of the loss at its \
                  next renewal.\nTake the key away? [y/N] ";
     crate::output::drain();
-    io::stderr().write_all(question.as_bytes())?;
+    io::stderr().write_all(printable::lines(&question).as_bytes())?;
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer)?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))

@@ -5,7 +5,7 @@
 use serde::Serialize;
 use tenure::protocol::{Inspection, NodeView, State, majority};
 use tenure::store::Reach;
-use tenure::{Key, Locks};
+use tenure::{ErrorKind, Key, Locks};
 
 use crate::exit::{Exit, Refusal};
 use crate::inspect::Early;
@@ -50,17 +50,23 @@ impl Hindrance {
         Some(Self { kind, text, left_ms, about })
     }
 
-    /// The reason for all keys that begin with `prefix`, of which there may be none. A store that
-    /// does not answer tells nothing here.
-    pub(crate) async fn of_store(locks: &Locks, prefix: &str, now: u64) -> Option<Self> {
+    /// The reason for all keys that begin with `prefix`, of which there may be none. To a user who
+    /// may look at other keys alone it is not told.
+    pub(crate) async fn of_store(
+        locks: &Locks,
+        prefix: &str,
+        now: u64,
+    ) -> tenure::Result<Option<Self>> {
         // A file has no such thing.
         if locks.capabilities().reach != Reach::Network && !locks.capabilities().composite {
-            return None;
+            return Ok(None);
         }
-        // A user may have no rights beside a prefix.
-        let key = Key::new(prefix).or_else(|_| Key::new("tenure")).ok()?;
-        let seen = locks.mutex(key).inspect().await.ok()?;
-        Self::of(&seen, now)
+        let key = if Key::new(prefix).is_ok() { prefix } else { "tenure" };
+        match locks.mutex(key).inspect().await {
+            Ok(seen) => Ok(Self::of(&seen, now)),
+            Err(e) if e.kind() == ErrorKind::Refused => Ok(None),
+            Err(e) => Err(e),
+        }
     }
 
     /// Whether a later look has told the same, but for the time that has passed.

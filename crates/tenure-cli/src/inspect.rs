@@ -50,6 +50,7 @@ pub(crate) fn list(args: &ListArgs) -> Result<Exit, Refusal> {
     with_view(&args.store, access, async |locks, store, now| {
         tell_of_missing(store);
         let hindrance = Hindrance::of_store(locks, &args.prefix, now()).await;
+        let hindrance = hindrance.map_err(failed)?;
         if let Some(hindrance) = &hindrance {
             let about = format!("{}: {}", locks.store_name(), hindrance.text);
             Output(Level::Normal).notice(about);

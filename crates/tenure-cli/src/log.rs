@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-use crate::clock;
+use crate::{clock, printable};
 
 /// The form of the messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum, Serialize, Deserialize)]
@@ -70,7 +70,7 @@ pub(crate) fn about(keys: Vec<String>, store: String, label: String) {
 /// The line, with its end.
 pub(crate) fn line(severity: Severity, event: &str, message: &str) -> String {
     if format() == Format::Text {
-        return format!("tenure: {message}\n");
+        return format!("tenure: {}\n", printable::lines(message));
     }
     let subject = SUBJECT.get();
     let line = Line {

@@ -21,6 +21,7 @@
 //! doctor   what endangers locks in a store
 //! acl      the least rights at a server
 //! changes  a line for each change       keeper        a lock in the background
+//! printable  texts of others as a terminal may show them
 //! output   messages on stderr                procs          processes as /proc shows them
 //! ```
 //!
@@ -62,6 +63,7 @@ mod on_lost;
 mod output;
 mod permits;
 mod plan;
+mod printable;
 mod process_tree;
 mod procs;
 mod progress;

@@ -15,6 +15,7 @@ use rustix::stdio::stderr;
 use crate::clock;
 use crate::exit::Exit;
 use crate::log::{self, Format, Severity};
+use crate::printable::printable;
 
 /// At most so many texts wait for a stderr that takes none. The oldest are dropped.
 const WAITING: usize = 256;
@@ -87,7 +88,7 @@ impl Output {
 
     /// Replaces the line that the cursor is in. The next line comes after [`Output::clear`].
     pub(crate) fn update(self, message: &str) {
-        QUEUE.push(Text::Update(format!("\r\x1b[Ktenure: {message}")));
+        QUEUE.push(Text::Update(format!("\r\x1b[Ktenure: {}", printable(message))));
     }
 
     /// Wipes the line of [`Output::update`].

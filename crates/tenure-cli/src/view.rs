@@ -9,6 +9,7 @@ use tenure::{Claim, Key, LastRun, RunState, Value};
 
 use crate::duration::show;
 use crate::hindrance::{self, Hindrance};
+use crate::printable;
 use crate::report::millis;
 use crate::told;
 
@@ -220,7 +221,7 @@ pub(crate) fn text(key: &Key, seen: &Inspection, now: u64) -> String {
     if !seen.nodes.is_empty() {
         text += &format!("\n  {}", told::nodes(&seen.nodes));
     }
-    text
+    printable::lines(&text)
 }
 
 /// A value for people, without what could change their terminal.

@@ -8,6 +8,7 @@ use serde::Serialize;
 use tenure::protocol::{Inspection, State};
 
 use crate::hindrance::Hindrance;
+use crate::printable::printable;
 use crate::wall::time_of_day;
 
 /// The part of a state whose change is told.
@@ -126,7 +127,7 @@ impl Event<'_> {
             Kind::Foreign => format!("foreign: {label}"),
             Kind::Cleared => format!("the foreign value is gone ({label})"),
         };
-        format!("{}  {key}: {what}", time_of_day(now, Duration::ZERO))
+        printable(&format!("{}  {key}: {what}", time_of_day(now, Duration::ZERO)))
     }
 
     /// A line of JSON. `hindrance` is that of the store.

@@ -13,13 +13,16 @@ use rmcp::transport::Transport;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 
 /// The longest line in bytes. A message to this server has some hundred.
 const LINE_MAX: usize = 1 << 20;
 
 /// The room in bytes that is kept for the next line.
 const KEPT: usize = 1 << 16;
+
+/// With so many bytes of answers that the client has not read, nothing more is read from it.
+const UNSENT_MAX: usize = 16 << 20;
 
 type Sending = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
 
@@ -32,12 +35,21 @@ pub(super) struct Lines<R, W> {
     write: Arc<Mutex<W>>,
     /// The answer to a line that was no message. Nothing is read before it is written.
     answer: Option<Sending>,
+    /// The bytes that are not written yet.
+    unsent: watch::Sender<usize>,
 }
 
 impl<R: AsyncRead + Unpin, W> Lines<R, W> {
     pub(super) fn new(read: R, write: W) -> Self {
         let (read, write) = (BufReader::new(read), Arc::new(Mutex::new(write)));
-        Self { read, line: Vec::new(), is_too_long: false, write, answer: None }
+        Self {
+            read,
+            line: Vec::new(),
+            is_too_long: false,
+            write,
+            answer: None,
+            unsent: watch::Sender::new(0),
+        }
     }
 
     /// Reads up to the end of a line; `false`: the stream has ended. It may be dropped, and goes on
@@ -156,6 +168,25 @@ impl Read {
     }
 }
 
+/// A part of the bytes that are not written yet, until it is dropped.
+struct Unsent {
+    of: watch::Sender<usize>,
+    bytes: usize,
+}
+
+impl Unsent {
+    fn add(of: &watch::Sender<usize>, bytes: usize) -> Self {
+        of.send_modify(|unsent| *unsent += bytes);
+        Self { of: of.clone(), bytes }
+    }
+}
+
+impl Drop for Unsent {
+    fn drop(&mut self) {
+        self.of.send_modify(|unsent| *unsent -= self.bytes);
+    }
+}
+
 /// Writes a line as a whole.
 async fn write<W: AsyncWrite + Unpin>(to: Arc<Mutex<W>>, line: Vec<u8>) -> io::Result<()> {
     let mut to = to.lock().await;
@@ -178,8 +209,13 @@ where
             line.push(b'\n');
             line
         });
+        let unsent = Unsent::add(&self.unsent, line.as_ref().map_or(0, Vec::len));
         let to = Arc::clone(&self.write);
-        async move { write(to, line?).await }
+        async move {
+            let written = write(to, line?).await;
+            drop(unsent);
+            written
+        }
     }
 
     async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {
@@ -189,6 +225,9 @@ where
                 self.answer = None;
                 written.ok()?;
             }
+            let mut unsent = self.unsent.subscribe();
+            // The sender is here, so there is no error.
+            drop(unsent.wait_for(|unsent| *unsent < UNSENT_MAX).await);
             if !self.read_line().await.ok()? {
                 return None;
             }

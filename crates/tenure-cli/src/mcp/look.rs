@@ -49,6 +49,7 @@ pub(super) async fn list(session: &Session, asked: List) -> Result<Listed, Failu
     let more_after = page.last().filter(|_| page.len() == PAGE).map(|(key, _)| key.to_string());
     let now = session.wall();
     let hindrance = Hindrance::of_store(&locks, &prefix, now).await;
+    let hindrance = hindrance.map_err(|e| Failure::of(&e).next(BLIND))?;
     let view = |(key, mut seen): (Key, Inspection)| {
         // It is told once, for all keys.
         (seen.guarded, seen.replica_of) = (None, None);

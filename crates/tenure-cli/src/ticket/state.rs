@@ -9,6 +9,7 @@ use tenure::protocol::{HolderView, Inspection, State};
 
 use crate::duration::show;
 use crate::hindrance::Hindrance;
+use crate::printable::printable;
 use crate::report::millis;
 use crate::wall::time_of_day;
 
@@ -68,7 +69,7 @@ pub(super) fn json(
 pub(super) fn held(ticket: &Ticket, holder: &HolderView, now: u64) -> String {
     let (key, fence) = (ticket.key(), ticket.fence());
     let (until, left) = (time_of_day(now, holder.remaining), show(holder.remaining));
-    format!("{key}: held until {until} ({left}), fence {fence}, by {}", holder.label)
+    printable(&format!("{key}: held until {until} ({left}), fence {fence}, by {}", holder.label))
 }
 
 /// Why a ticket holds nothing any more, and who has the key now.

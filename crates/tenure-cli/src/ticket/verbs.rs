@@ -68,7 +68,7 @@ pub(crate) fn release(args: &ReleaseArgs) -> Result<Exit, Refusal> {
             Released::Released => print(&format!("{}: released", ticket.key())),
             _ => {
                 let seen = locks.mutex(ticket.key()).inspect().await.map_err(failed)?;
-                Err(lost(state::over(&ticket, &seen, now())))
+                Err(not_held(&ticket, &seen, now()))
             }
         }
     })
@@ -94,8 +94,8 @@ async fn prolonged(
         Err(e) if e.kind() == ErrorKind::Lost => {
             // The store is asked who has it now; if it does not say, the reason is known still.
             let seen = locks.mutex(ticket.key()).inspect().await;
-            let message = seen.map_or(e.to_string(), |seen| state::over(ticket, &seen, now()));
-            Err(lost(message))
+            let told = |seen: Inspection| not_held(ticket, &seen, now());
+            Err(seen.map_or_else(|_| lost(e.to_string()), told))
         }
         done => done.map_err(failed),
     }

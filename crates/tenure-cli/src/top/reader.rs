@@ -11,9 +11,10 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::local::Local;
 use super::model::Target;
-use super::row::{Row, printable};
+use super::row::Row;
 use super::screen::News;
 use crate::hindrance::Hindrance;
+use crate::printable::printable;
 use crate::store::Located;
 
 /// Number of keys that are asked for at a time. A server is searched as a whole for each page.
@@ -39,7 +40,6 @@ impl Reader<'_> {
         loop {
             let begun = self.runtime.now();
             self.tell(News::Begun);
-            self.tell(News::Remark(self.remark().await));
             match self.all(&local).await {
                 Ok(()) => self.tell(News::Complete),
                 Err(error) => self.tell(News::Failed(printable(&error.to_string()))),
@@ -51,15 +51,16 @@ impl Reader<'_> {
     }
 
     /// Why the store may not show all locks.
-    async fn remark(&self) -> Option<String> {
+    async fn remark(&self) -> tenure::Result<Option<String>> {
         let now = self.runtime.wall_micros();
-        let hindrance = Hindrance::of_store(self.locks, self.prefix, now).await;
+        let hindrance = Hindrance::of_store(self.locks, self.prefix, now).await?;
         let text = hindrance.map(|hindrance| hindrance.text).or_else(|| self.store.missing());
-        text.map(|text| printable(&text))
+        Ok(text.map(|text| printable(&text)))
     }
 
     /// One look at all keys.
     async fn all(&self, local: &Local) -> tenure::Result<()> {
+        self.tell(News::Remark(self.remark().await?));
         let mut after: Option<Key> = None;
         loop {
             let page = self.locks.list(self.prefix, after.as_ref(), PAGE).await?;

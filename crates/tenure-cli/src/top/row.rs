@@ -9,6 +9,7 @@ use tenure::{Claim, Key};
 
 use super::local::Local;
 use crate::label;
+use crate::printable::printable;
 
 /// A key at the moment of a look.
 #[derive(Debug, Clone)]
@@ -160,20 +161,6 @@ pub(crate) fn width(text: &str) -> usize {
     Span::raw(text).width()
 }
 
-/// A text without the characters that control a terminal, turn the direction of writing or have no
-/// width of their own.
-pub(crate) fn printable(text: &str) -> String {
-    let is_bad = |c: char| {
-        let is_mark = matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{feff}');
-        let is_space = matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}');
-        let is_format = matches!(c, '\u{2060}'..='\u{206f}');
-        c.is_control() || is_mark || is_space || is_format
-    };
-    // Terminals do not agree on the width of a character with a variation selector behind it.
-    let kept = text.chars().filter(|c| !matches!(c, '\u{fe00}'..='\u{fe0f}'));
-    kept.map(|c| if is_bad(c) { '?' } else { c }).collect()
-}
-
 #[cfg(test)]
 pub(crate) mod sample {
     //! Rows for tests.
@@ -281,12 +268,5 @@ mod tests {
         let row = row("k", |seen| seen.holders = vec![HolderView { kept: true, ..ended }]);
         assert!(!row.is_dead);
         assert_eq!(row.pid_text(), "4194305 kept");
-    }
-
-    #[test]
-    fn nothing_that_controls_a_terminal_is_printable() {
-        assert_eq!(printable("a\x1b[2Jb\u{9b}c\nd"), "a?[2Jb?c?d");
-        assert_eq!(printable("a\u{202e}b\u{200d}c\u{fe0f}"), "a?b?c");
-        assert_eq!(printable("锁 é"), "锁 é");
     }
 }

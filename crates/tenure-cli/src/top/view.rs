@@ -18,6 +18,7 @@ use tenure::runtime::Moment;
 use super::model::{Mode, Model};
 use super::row::width;
 use crate::duration::show;
+use crate::printable::printable;
 use text::{Align, put, time_of_day, wrap};
 
 pub(crate) use theme::Theme;
@@ -162,7 +163,7 @@ fn sums(model: &Model, room: usize) -> String {
         format!("{} waiting", totals.waiters),
     ];
     if !model.filter.is_empty() {
-        let filter = super::row::printable(&model.filter);
+        let filter = printable(&model.filter);
         parts.insert(1, format!("{} shown by /{filter}", model.count()));
     }
     match model.rates.per_second() {
@@ -215,7 +216,7 @@ fn since(moment: Moment, clock: Clock) -> (String, String) {
 fn foot(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
     let text = match model.mode {
         Mode::Filter => {
-            let filter = super::row::printable(&model.filter);
+            let filter = printable(&model.filter);
             format!(" /{filter}_   Enter keeps it, Esc ends it")
         }
         _ => format!(" {HINTS}"),

@@ -185,3 +185,30 @@ fn a_look_succeeds_while_others_begin_and_end_to_use_the_file() {
     let ended = place.sh(script);
     assert_eq!((ended.code, &*ended.stderr), (Some(0), ""));
 }
+
+/// A key and a name cannot have control characters; these turn the direction of writing, or have no
+/// width of their own.
+#[test]
+fn a_text_of_others_changes_nothing_on_the_terminal() {
+    let place = Place::new();
+    let (key, label) = ("k\u{202e}z", "x\u{200b}\u{1b}[2J");
+    let kept = place.run(&["run", "--min-hold", "1h", "--label", label, key, "--", "true"]);
+    assert_eq!(kept.code, Some(0), "{kept:?}");
+    let watch = "timeout 60 \"$TENURE\" watch | head -n 1";
+    for shown in [
+        place.run(&["list"]),
+        place.run(&["status", key]),
+        place.run(&["run", "--try", key, "--", "true"]),
+        place.run(&["wait", "--timeout", "10ms", key]),
+        place.sh(watch),
+    ] {
+        let text = shown.stdout.clone() + &shown.stderr;
+        assert!(text.contains("x??[2J"), "{text:?}");
+        let is_hidden = |c: char| c != '\n' && c.is_control() || "\u{202e}\u{200b}".contains(c);
+        assert!(!text.contains(is_hidden), "{text:?}");
+    }
+    // Programs get it as it is.
+    let listed = place.run(&["list", "--json"]).stdout;
+    let listed: serde_json::Value = serde_json::from_str(&listed).expect("JSON");
+    assert_eq!(listed["key"], key);
+}

@@ -1,6 +1,8 @@
 //! `tenure mcp` as an agent's client sees it: two sessions are two processes.
 
 use std::os::unix::process::ExitStatusExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -485,6 +487,51 @@ fn a_line_without_an_end_fills_no_memory_and_ends_nothing() {
     acquire(&mut agent, "k");
     let grown = peak(&agent) - before;
     assert!(grown < 32 << 10, "{grown} kB more for a line of 100 MiB");
+}
+
+/// Its answers fill the pipe, and then what may wait for it.
+#[test]
+fn a_client_that_reads_no_answer_fills_no_memory() {
+    use std::io::Write;
+
+    let place = Place::new();
+    let mut command = place.tenure(&["mcp"]);
+    command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+    let mut child = command.spawn().expect("it starts");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    let stdout = child.stdout.take().expect("a pipe");
+    let asked = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&asked);
+    let client = std::thread::spawn(move || {
+        let params = json!({
+            "protocolVersion": "2025-06-18",
+            "capabilities": {},
+            "clientInfo": { "name": "deaf", "version": "1" },
+        });
+        let begin = json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params });
+        let _ended = stdin.write_all(format!("{begin}\n").as_bytes());
+        let ready = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
+        let mut line = ready.to_string();
+        while stdin.write_all(format!("{line}\n").as_bytes()).is_ok() {
+            let id = count.fetch_add(1, Ordering::Relaxed);
+            line = json!({ "jsonrpc": "2.0", "id": id + 1, "method": "tools/list" }).to_string();
+        }
+    });
+    // It stops reading, so that the client cannot go on.
+    let (mut before, mut stands) = (0, 0);
+    until("the client is held up", || {
+        let now = asked.load(Ordering::Relaxed);
+        // An answer has 30 kB: more than these would be in its memory.
+        assert!(now < 4_000, "{now} requests were taken");
+        stands = if now == before && now > 1 { stands + 1 } else { 0 };
+        before = now;
+        (stands > 300).then_some(())
+    });
+    // A client that is gone ends the session.
+    drop(stdout);
+    let status = until("it ends", || child.try_wait().expect("it is our child"));
+    assert!(status.success(), "{status}");
+    client.join().expect("it ends with the pipe");
 }
 
 #[test]

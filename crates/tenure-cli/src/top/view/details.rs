@@ -7,7 +7,7 @@ use ratatui::style::Style;
 use super::text::{Align, put, wrap};
 use super::{Clock, Theme};
 use crate::top::model::Model;
-use crate::top::row::{Row, printable};
+use crate::top::row::Row;
 use crate::view;
 
 pub(super) fn draw(model: &Model, clock: Clock, theme: &Theme, area: Rect, buffer: &mut Buffer) {
@@ -32,7 +32,7 @@ pub(super) fn draw(model: &Model, clock: Clock, theme: &Theme, area: Rect, buffe
 
 fn lines(row: &Row, clock: Clock, room: usize) -> Vec<String> {
     let text = view::text(&row.key, &row.seen, clock.wall_at(row.at));
-    let mut all: Vec<String> = text.lines().map(printable).collect();
+    let mut all: Vec<String> = text.lines().map(str::to_owned).collect();
     if let (true, Some(pid)) = (row.is_dead, row.pid) {
         all.push(format!(
             "  process {pid} is gone from this host; its lease ends by itself, or release it (f)"

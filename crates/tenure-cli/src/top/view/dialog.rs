@@ -9,9 +9,10 @@ use super::Theme;
 use super::text::{Align, put, wrap};
 use crate::duration::show;
 use crate::label;
+use crate::printable::printable;
 use crate::top::input::KEYS;
 use crate::top::model::Target;
-use crate::top::row::{printable, width};
+use crate::top::row::width;
 
 /// The most columns of a dialog's text.
 const COLUMNS: usize = 72;
