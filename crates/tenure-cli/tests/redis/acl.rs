@@ -3,7 +3,7 @@
 
 use std::process::{Command, Output, Stdio};
 
-use tenure_testkit::{Flavour, Server, clean};
+use tenure_testkit::{Cluster, Flavour, Server, clean};
 
 fn tenure(store: Option<&str>, words: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tenure"));
@@ -104,6 +104,46 @@ fn a_key_beyond_the_rights_is_answered_with_the_prefix_and_not_with_rights_that_
             let told = seen.matches("lacks a right to a key: use keys that").count();
             assert_eq!(told, 4, "{flavour}: {seen}");
             assert!(seen.contains("(tenure list PREFIX)") && !seen.contains("+eval"), "{seen}");
+        }
+    }
+}
+
+/// Each rule is enough for what it is for, and each of its words about a cluster is needed.
+#[test]
+fn the_rules_of_a_cluster_are_enough_and_none_is_too_many() {
+    for flavour in Flavour::ALL {
+        let cluster = Cluster::of(flavour).start();
+        let all_nodes = |words: &[&str]| {
+            for node in cluster.nodes() {
+                with_user(node, &[&["--cluster", "--prefix", "jobs:"], words].concat());
+                // A server that knows a script is not sent it.
+                node.command(&["SCRIPT", "FLUSH"]);
+            }
+        };
+        let url = cluster.url().replace("://", "://somebody:PASSWORD@");
+        let code = |url: &str, words: &[&str]| {
+            let ended = tenure(Some(url), words);
+            (ended.status.code(), text(&ended))
+        };
+        let run = ["run", "--ttl", "1s", "jobs:a", "--", "true"];
+        let guarded = format!("{url}?restart_guard=1s");
+        all_nodes(&[]);
+        assert_eq!(code(&guarded, &run).0, Some(0), "{flavour}: {:?}", code(&guarded, &run));
+        all_nodes(&["--without", "ack", "--without", "restart-guard"]);
+        assert_eq!(code(&url, &run).0, Some(0), "{flavour}: {:?}", code(&url, &run));
+        assert_eq!(code(&guarded, &run).0, Some(77), "{flavour}: {:?}", code(&guarded, &run));
+        all_nodes(&["--read-only"]);
+        for look in [&["status", "jobs:a"][..], &["list", "jobs:"]] {
+            assert_eq!(code(&url, look).0, Some(0), "{flavour}: {:?}", code(&url, look));
+        }
+        assert_eq!(code(&url, &run).0, Some(77), "{flavour}: {:?}", code(&url, &run));
+        for right in ["eval", "evalsha", "cluster|slots"] {
+            all_nodes(&["--read-only"]);
+            for node in cluster.nodes() {
+                node.command(&["ACL", "SETUSER", "somebody", &format!("-{right}")]);
+            }
+            let (ended, said) = code(&url, &["status", "jobs:never"]);
+            assert_eq!(ended, Some(77), "{flavour}, {right}: {said}");
         }
     }
 }

@@ -147,12 +147,16 @@ impl Rights {
     fn commands(&self) -> Vec<&'static str> {
         let mut commands = vec!["ping"];
         if self.is_cluster {
-            commands.extend(["asking", "cluster|slots", "cluster|myid"]);
+            commands.extend(["asking", "cluster|slots"]);
+            if self.restart_guard {
+                commands.push("cluster|myid");
+            }
         } else if self.database {
             commands.push("select");
         }
         commands.extend(["evalsha", "eval"]);
-        if self.only_looks {
+        // A step of a cluster's names no keys, so it is no call that only reads.
+        if self.only_looks && !self.is_cluster {
             commands.push("eval_ro");
         }
         if self.ack && !self.only_looks {
@@ -223,6 +227,8 @@ mod tests {
             assert!(!rule.contains(word), "{word} is in {rule}");
         }
         assert!(rule.contains("resetchannels &tenure:inbox:* ~* -@all"), "{rule}");
+        let less = Rights::default().in_cluster().without_restart_guard().rule();
+        assert!(!less.contains("myid") && !less.contains("known"), "{less}");
         let looks = Rights::default().with_prefix("jobs:").only_looks().rule();
         for word in ["+set", "+del", "+hset", "+publish", "+subscribe", "+wait", "calls", "inbox"] {
             assert!(!looks.contains(word), "{word} is in {looks}");
