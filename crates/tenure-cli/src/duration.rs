@@ -2,13 +2,48 @@
 
 use std::time::Duration;
 
+/// The refusal's last words: the units, and how they are written.
+const WRITTEN: &str = "the units are ms, s, m, h and d; write it like 500ms, 30s, 5m, 2h or 1h30m";
+
 /// Reads a duration. The message of a refusal is for people.
 pub(crate) fn parse(text: &str) -> Result<Duration, String> {
     if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
         return Err(format!("{text} has no unit; did you mean {text}s or {text}ms?"));
     }
-    humantime::parse_duration(text)
-        .map_err(|error| format!("{error}; write it like 500ms, 30s, 5m, 2h or 1h30m"))
+    sum(text).map_err(|why| format!("{why}; {WRITTEN}"))
+}
+
+/// The sum of numbers with their units.
+fn sum(text: &str) -> Result<Duration, String> {
+    let mut total = 0_u64;
+    let mut rest = text;
+    loop {
+        let (number, behind) = split_at(rest, |c| !c.is_ascii_digit());
+        let (unit, behind) = split_at(behind, |c| c.is_ascii_digit());
+        if number.is_empty() {
+            return Err("a duration begins with a number, and no sign".into());
+        }
+        if unit.is_empty() {
+            return Err(format!("its last number, {number}, has no unit"));
+        }
+        let Some(size) = size_of(unit) else { return Err(format!("{unit:?} is no unit")) };
+        let span = number.parse::<u64>().ok().and_then(|number| number.checked_mul(size));
+        total = span.and_then(|span| total.checked_add(span)).ok_or("it is too long")?;
+        if behind.is_empty() {
+            return Ok(Duration::from_millis(total));
+        }
+        rest = behind;
+    }
+}
+
+fn split_at(text: &str, is_end: impl Fn(char) -> bool) -> (&str, &str) {
+    text.split_at(text.find(is_end).unwrap_or(text.len()))
+}
+
+/// The length of a unit in milliseconds.
+fn size_of(unit: &str) -> Option<u64> {
+    let longer = UNITS.iter().find(|(name, _)| *name == unit).map(|(_, size)| *size);
+    longer.or((unit == "ms").then_some(1))
 }
 
 /// Reads a number of seconds, as flock does: `10`, `0.5`.
@@ -20,7 +55,7 @@ pub(crate) fn parse_seconds(text: &str) -> Result<Duration, String> {
     })
 }
 
-/// The units that are shown, the largest first, in milliseconds.
+/// The units above the millisecond, the largest first, in milliseconds.
 const UNITS: [(&str, u64); 4] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)];
 
 /// A duration for people: `350ms`, `4.2s`, `1h30m`.
@@ -41,6 +76,14 @@ pub(crate) fn show(span: Duration) -> String {
             }
             text
         }
+    }
+}
+
+/// As [`show`], with no tenths of a second: `350ms`, `4s`, `1h30m`.
+pub(crate) fn show_seconds(span: Duration) -> String {
+    match span.as_secs() {
+        0 => show(span),
+        seconds => show(Duration::from_secs(seconds)),
     }
 }
 
@@ -82,11 +125,23 @@ mod tests {
     }
 
     #[test]
-    fn whatever_else_is_refused() {
-        let too_long = "99999999999999999999h";
-        for text in ["", "s", "-1s", "1h30", "30 parsecs", too_long] {
+    fn whatever_else_is_refused_with_the_units() {
+        for (text, why) in [
+            ("", "begins with a number"),
+            ("s", "begins with a number"),
+            ("-1s", "begins with a number, and no sign"),
+            ("1h30", "its last number, 30, has no unit"),
+            ("30 parsecs", "\" parsecs\" is no unit"),
+            ("99999999999999999999h", "too long"),
+            ("3x", "\"x\" is no unit"),
+            // A month and a year, to others.
+            ("1M", "\"M\" is no unit"),
+            ("1y", "\"y\" is no unit"),
+            ("5us", "\"us\" is no unit"),
+        ] {
             let error = parse(text).unwrap_err();
-            assert!(error.ends_with("write it like 500ms, 30s, 5m, 2h or 1h30m"), "{error}");
+            assert!(error.contains(why), "{text}: {error}");
+            assert!(error.contains("the units are ms, s, m, h and d; write it like"), "{error}");
         }
     }
 
@@ -104,6 +159,14 @@ mod tests {
         ];
         for (millis, text) in cases {
             assert_eq!(show(Duration::from_millis(millis)), text, "{millis}");
+        }
+    }
+
+    /// They were cut to "0ms".
+    #[test]
+    fn less_than_a_second_is_not_cut_to_nothing() {
+        for (millis, text) in [(350, "350ms"), (4_250, "4s"), (5_430_999, "1h30m30s")] {
+            assert_eq!(show_seconds(Duration::from_millis(millis)), text, "{millis}");
         }
     }
 }

@@ -9,7 +9,7 @@ use tenure::Locks;
 use tenure::protocol::{Inspection, State};
 use tenure::runtime::{Moment, Runtime};
 
-use crate::duration::show;
+use crate::duration::{show, show_seconds};
 use crate::output::Output;
 use crate::told;
 use crate::view::used;
@@ -117,7 +117,7 @@ fn line(key: &str, seen: &Inspection, waited: Duration, now: u64) -> String {
         };
         return format!("waiting for {key:?}{waited}: {what}");
     };
-    let since = show(Duration::from_secs(holder.since.as_secs()));
+    let since = show_seconds(holder.since);
     let others = match seen.waiters.len() {
         0 | 1 => String::new(),
         all => format!(", {all} in line"),

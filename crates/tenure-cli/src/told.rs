@@ -1,12 +1,10 @@
 //! Parts of the text about a key: until when it is kept, a value of somebody else, the nodes of a
 //! quorum. It asks nobody.
 
-use std::time::Duration;
-
 use tenure::Key;
 use tenure::protocol::{ForeignView, HolderView, Inspection, NodeView, State};
 
-use crate::duration::show;
+use crate::duration::{show, show_seconds};
 
 /// The most characters of a value in the text for people.
 const SHOWN_MAX: usize = 100;
@@ -39,7 +37,7 @@ pub(crate) fn stolen(key: &Key, seen: &Inspection, now: u64) -> Option<String> {
         ));
     }
     let one = |holder: &HolderView| {
-        let since = show(Duration::from_secs(holder.since.as_secs()));
+        let since = show_seconds(holder.since);
         format!("{}, which held it for {since} (fence {})", holder.label, holder.fence)
     };
     let named: Vec<_> = seen.holders.iter().take(HOLDERS_MAX).map(one).collect();

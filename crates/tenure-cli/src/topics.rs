@@ -46,8 +46,9 @@ pub(crate) const ALL: [Topic; 6] = [
 
 const DURATIONS: &str = "\
 Durations:
-  500ms, 30s, 5m, 2h, 1h30m, 1d; a number without a unit is refused. Only
-  `tenure run -w` takes a number of seconds, as flock does.";
+  500ms, 30s, 5m, 2h, 1h30m, 1d. The units are ms, s, m, h and d (days); any
+  other, and a number without a unit, is refused. Only `-w` takes a number of
+  seconds, as flock does.";
 
 const KINDS: &str = "\
 Kinds of locks:

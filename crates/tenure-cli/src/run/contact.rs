@@ -7,7 +7,7 @@ use std::time::Duration;
 use tenure::runtime::{Moment, Runtime};
 use tenure::{Error, ErrorKind, Locks};
 
-use crate::duration::show;
+use crate::duration::{show, show_seconds};
 use crate::plan::Plan;
 use crate::progress::Progress;
 
@@ -133,7 +133,7 @@ impl Telling<'_> {
         let waited = match told_at {
             None => String::new(),
             Some(_) => {
-                format!(" for {}", show(Duration::from_secs(now.since(self.began).as_secs())))
+                format!(" for {}", show_seconds(now.since(self.began)))
             }
         };
         self.progress.show(&format!("waiting for the store{waited}: {error}"));

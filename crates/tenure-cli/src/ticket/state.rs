@@ -7,7 +7,7 @@ use serde::Serialize;
 use tenure::Ticket;
 use tenure::protocol::{HolderView, Inspection, State};
 
-use crate::duration::show;
+use crate::duration::{show, show_seconds};
 use crate::hindrance::Hindrance;
 use crate::printable::printable;
 use crate::report::millis;
@@ -106,7 +106,7 @@ pub(crate) fn holder(holder: &HolderView, now: u64) -> String {
     let until = time_of_day(now, *remaining);
     format!(
         "held by {label} since {from} ({}), fence {fence}, until {until} unless renewed",
-        show(Duration::from_secs(since.as_secs()))
+        show_seconds(*since)
     )
 }
 

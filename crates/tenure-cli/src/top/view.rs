@@ -17,7 +17,7 @@ use tenure::runtime::Moment;
 
 use super::model::{Mode, Model};
 use super::row::width;
-use crate::duration::show;
+use crate::duration::{show, show_seconds};
 use crate::printable::printable;
 use text::{Align, put, time_of_day, wrap};
 
@@ -209,8 +209,8 @@ fn messages(model: &Model, clock: Clock, room: u16) -> Vec<(String, Tone)> {
 
 /// The time of day of a moment, and the time since then.
 fn since(moment: Moment, clock: Clock) -> (String, String) {
-    let span = Duration::from_secs(clock.now.since(moment).as_secs());
-    (format!("{} UTC", time_of_day(clock.wall_at(moment))), show(span))
+    let span = show_seconds(clock.now.since(moment));
+    (format!("{} UTC", time_of_day(clock.wall_at(moment))), span)
 }
 
 fn foot(model: &Model, theme: &Theme, area: Rect, buffer: &mut Buffer) {
