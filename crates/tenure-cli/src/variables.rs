@@ -90,7 +90,7 @@ fn meant(name: &str) -> Option<&'static str> {
 }
 
 /// The number of letters to insert, remove or replace (Levenshtein).
-fn distance(one: &str, other: &str) -> usize {
+pub(crate) fn distance(one: &str, other: &str) -> usize {
     let other: Vec<char> = other.chars().collect();
     let mut row: Vec<usize> = (0..=other.len()).collect();
     for (i, a) in one.chars().enumerate() {

@@ -1,6 +1,8 @@
 //! Words that are no command line, answered with the right ones. It repeats no word that may be a
 //! secret, and looks at no store.
 
+mod value;
+
 use std::ffi::{OsStr, OsString};
 
 use clap::Command;
@@ -11,6 +13,9 @@ use crate::{command, definition};
 
 /// A longer line is not repeated.
 const LONGEST: usize = 300;
+
+/// A shorter word of another program is known only if it is spelled right.
+const SLIP_MIN: usize = 4;
 
 /// Any of these words, and the verbs with the line to type.
 type Translation = (&'static [&'static str], &'static [(&'static str, &'static str)]);
@@ -45,6 +50,9 @@ pub(crate) fn message(error: &clap::Error, words: &[OsString], command: &Command
     let text = error.render().to_string();
     let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
     let words: Vec<String> = words.iter().map(|w| w.to_string_lossy().into_owned()).collect();
+    if let Some(message) = value::message(error, text, &words) {
+        return message;
+    }
     let has_tip = text.contains("\n  tip: ");
     let Some(tip) = tip(error, &words, &definition::verbs(command), has_tip) else {
         return text.to_owned();
@@ -57,7 +65,8 @@ fn tip(error: &clap::Error, words: &[String], verbs: &[&str], has_tip: bool) -> 
     let (first, rest) = words.split_first()?;
     match error.kind() {
         ErrorKind::InvalidSubcommand => {
-            in_other_words(first, rest, verbs).or_else(|| verb_is_missing(first, rest, has_tip))
+            let known = in_other_words(first, rest, verbs);
+            known.or_else(|| verb_is_wrong(first, rest, verbs, has_tip))
         }
         ErrorKind::UnknownArgument if first.starts_with('-') => {
             Some("options stand behind the verb: 'tenure run [OPTIONS] KEY -- CMD'".into())
@@ -96,24 +105,56 @@ fn in_other_words(first: &str, rest: &[String], verbs: &[&str]) -> Option<String
     (!lines.is_empty()).then(|| format!("did you mean {}?", lines.join(" or ")))
 }
 
-/// A key in the place of the verb. If a verb is spelled nearly so, clap has said that.
-fn verb_is_missing(key: &str, rest: &[String], has_tip: bool) -> Option<String> {
+/// A slip in the spelling of a verb, or a key in its place. `has_tip`: clap has named a verb that is
+/// spelled nearly so.
+fn verb_is_wrong(first: &str, rest: &[String], verbs: &[&str], has_tip: bool) -> Option<String> {
+    let end = rest.iter().position(|word| word == "--");
+    // In "KEY -- CMD" the verb is left out.
+    if end != Some(0) {
+        if has_tip {
+            return None;
+        }
+        if let Some(verb) = verbs.iter().find(|verb| is_one_slip(first, verb)) {
+            return Some(format!("a similar subcommand exists: '{verb}'"));
+        }
+        let mut others = OTHERS.iter().flat_map(|(names, _)| *names);
+        let other = others.find(|name| name.len() >= SLIP_MIN && is_one_slip(first, name));
+        if let Some(tip) = other.and_then(|name| in_other_words(name, rest, verbs)) {
+            return Some(tip);
+        }
+    }
+    match end {
+        Some(at) if at > 0 && !rest[0].starts_with('-') => {
+            let key = line(&rest[..at]).unwrap_or_else(|| "KEY".into());
+            let cmd = line(&rest[at + 1..]).unwrap_or_else(|| "CMD".into());
+            Some(format!("did you mean 'tenure run {key} -- {cmd}'?"))
+        }
+        _ => verb_is_missing(first, rest, end),
+    }
+}
+
+fn verb_is_missing(key: &str, rest: &[String], end: Option<usize>) -> Option<String> {
     let key = shown(key).unwrap_or_else(|| "KEY".into());
     if rest.is_empty() {
-        return (!has_tip)
-            .then(|| format!("did you mean 'tenure run {key} -- CMD', or 'tenure status {key}'?"));
+        return Some(format!("did you mean 'tenure run {key} -- CMD', or 'tenure status {key}'?"));
     }
-    let end = rest.iter().position(|word| word == "--");
-    if has_tip && end.is_none() {
-        return None;
-    }
-    let (options, cmd) = match end {
-        Some(at) if at == 0 || rest[0].starts_with('-') => (&rest[..at], &rest[at + 1..]),
-        _ => (&[][..], rest),
-    };
+    let (options, cmd) = end.map_or((&[][..], rest), |at| (&rest[..at], &rest[at + 1..]));
     let options: String = line(options).map(|line| format!("{line} ")).unwrap_or_default();
     let cmd = line(cmd).unwrap_or_else(|| "CMD".into());
     Some(format!("did you mean 'tenure run {options}{key} -- {cmd}'?"))
+}
+
+/// Whether two neighbours have changed places, or one letter is missing or too many.
+fn is_one_slip(typed: &str, name: &str) -> bool {
+    let (typed, name): (Vec<_>, Vec<_>) = (typed.chars().collect(), name.chars().collect());
+    let at = typed.iter().zip(&name).take_while(|(a, b)| a == b).count();
+    let (typed, name) = (&typed[at..], &name[at..]);
+    match (typed, name) {
+        ([a, b, typed @ ..], [c, d, name @ ..]) if (a, b) == (d, c) && typed == name => true,
+        ([_, typed @ ..], _) if typed == name => true,
+        (_, [_, name @ ..]) => typed == name,
+        _ => false,
+    }
 }
 
 fn cmd_is_missing(verb: &str, rest: &[String]) -> String {
@@ -182,6 +223,61 @@ mod tests {
             assert!(message.contains("\n  tip: "), "{words:?}: {message}");
             assert!(message.contains(tip), "{words:?}: {message}");
             assert!(!message.starts_with("error"), "{message}");
+        }
+    }
+
+    /// A wrong verb with a key behind it was taken for a key.
+    #[test]
+    fn a_slip_in_a_verb_is_answered_with_the_verb_alone() {
+        for (words, tip) in [
+            (&["rnu", "k", "--", "true"][..], "a similar subcommand exists: 'run'"),
+            (&["runn", "k", "true"], "a similar subcommand exists: 'run'"),
+            (&["onec", "--every", "5m", "k", "--", "true"], "'once'"),
+            (&["elct", "k", "--", "true"], "'elect'"),
+            (&["tpo"], "'top'"),
+            (&["unlok", "k"], "'tenure status k'"),
+            (&["zzz", "k", "--", "true"], "did you mean 'tenure run k -- true'?"),
+            (&["zzz", "k", "--ttl", "5s", "--", "c"], "did you mean 'tenure run k --ttl 5s -- c'?"),
+        ] {
+            let message = message_for(words);
+            assert!(message.contains(tip), "{words:?}: {message}");
+            assert_eq!(message.matches("  tip: ").count(), 1, "{words:?}: {message}");
+            assert!(!message.contains(&format!("'tenure run {}", words[0])), "{message}");
+        }
+    }
+
+    /// clap's tip was to type '-- -1', which is a key.
+    #[test]
+    fn a_negative_value_is_refused_as_the_option_s() {
+        for (words, option) in [
+            (&["run", "--busy-exit", "-1", "k", "--", "c"][..], "--busy-exit"),
+            (&["run", "-w", "-1", "k", "--", "c"], "-w"),
+            (&["run", "--retry", "-1", "k", "--", "c"], "--retry"),
+            (&["run", "--ttl", "-3s", "k", "--", "c"], "--ttl"),
+            (&["force-release", "--fence", "-1", "k"], "--fence"),
+        ] {
+            let message = message_for(words);
+            let expected = format!("{option} takes no negative value, such as -");
+            assert!(message.starts_with(&expected), "{words:?}: {message}");
+            assert!(!message.contains("tip:") && message.contains("Usage:"), "{message}");
+        }
+        let message = message_for(&["run", "--try", "-1", "k", "--", "c"]);
+        assert!(!message.contains("negative"), "--try takes no value: {message}");
+    }
+
+    /// clap guessed 'release' for urls, and 'run' for cron.
+    #[test]
+    fn a_subject_of_help_is_answered_by_what_it_is_about() {
+        for (subject, tip) in [
+            ("urls", "tip: did you mean 'tenure help stores'?"),
+            ("cron", "tip: did you mean 'tenure once --every 5m KEY -- CMD'?"),
+            ("codes", "tip: did you mean 'tenure help exit-codes'?"),
+            ("aquire", "a similar value exists: 'acquire'"),
+            ("zebra", "tip: the topics are stores, environment,"),
+        ] {
+            let message = message_for(&["help", subject]);
+            assert!(message.contains(tip), "{subject}: {message}");
+            assert_eq!(message.matches("  tip: ").count(), 1, "{message}");
         }
     }
 
