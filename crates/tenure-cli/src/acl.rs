@@ -7,12 +7,14 @@ use crate::exit::{Exit, Refusal};
 use crate::inspect::{self, Early};
 
 pub(crate) fn show(args: &AclArgs) -> Result<Exit, Refusal> {
-    for (what, text) in [("--user", &args.user), ("--prefix", &args.prefix)] {
+    for (what, text, such) in
+        [("--user", &args.user, "--user tenure"), ("--prefix", &args.prefix, "--prefix jobs:")]
+    {
         let is_quoted = |c: char| c.is_whitespace() || c.is_control() || "\"'".contains(c);
         if text.contains(is_quoted) {
             let message = format!(
                 "{what} has a blank, a quote or a control character, which an ACL cannot have; \
-                 choose another, such as --prefix jobs:"
+                 choose another, such as {such}"
             );
             return Err(Refusal::usage(message));
         }

@@ -83,6 +83,11 @@ impl Cmd {
         let name = shell::name_of(&name.to_string_lossy());
         Err(match refused {
             Some(refused) => refused,
+            None if name.is_empty() => NoCmd::NotFound(
+                "CMD is an empty word; name a program, or leave out the word (an unset variable \
+                 in quotes is one)"
+                    .into(),
+            ),
             None if is_path => NoCmd::NotFound(format!("{name}: no such file")),
             None => NoCmd::NotFound(format!("{name}: command not found")),
         })

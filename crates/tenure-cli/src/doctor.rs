@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use serde::Serialize;
+use tenure::ErrorKind;
 use tenure::store::{Finding, Severity};
 
 use crate::args::DoctorArgs;
@@ -53,7 +54,7 @@ pub(crate) fn examine(args: &DoctorArgs) -> Result<Exit, Refusal> {
                 exit = Exit::of_error(error);
                 let name: Arc<str> = store.identity().into();
                 let found = Finding::new(&name, "reachable", Severity::Error, error.message())
-                    .so("nothing can be locked there", "see the message");
+                    .so("nothing can be locked there", remedy(error.kind()));
                 (name, vec![found])
             }
         };
@@ -63,6 +64,20 @@ pub(crate) fn examine(args: &DoctorArgs) -> Result<Exit, Refusal> {
         print(&if args.json { json(&name, &found) } else { text(&found) })
     })?;
     Ok(exit)
+}
+
+/// The next step for a store that cannot be opened.
+fn remedy(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::Unavailable => {
+            "start the server, or make it reachable from here, and run tenure doctor again"
+        }
+        ErrorKind::Refused => {
+            "correct the user and the password in the store's URL, or give the user its rights \
+             (tenure acl prints them), and run tenure doctor again"
+        }
+        _ => "correct the store's URL or file (tenure help stores), and run tenure doctor again",
+    }
 }
 
 /// The exit code of findings about a store that could be opened.
@@ -105,7 +120,13 @@ fn text(found: &[Finding]) -> String {
     }
     let count = |severity| found.iter().filter(|finding| finding.severity == severity).count();
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
-    text + &format!("{errors} errors, {warnings} warnings, {} unknown", count(Severity::Unknown))
+    let unknown = count(Severity::Unknown);
+    text + &format!("{}, {}, {unknown} unknown", many(errors, "error"), many(warnings, "warning"))
+}
+
+/// A number of things: `1 error`, `2 errors`.
+fn many(number: usize, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]
@@ -136,7 +157,20 @@ mod tests {
         let text = text(&[found("reachable", Severity::Ok), finding]);
         let expected = "redis://h\n  ok       reachable: it is so\n  error    eviction: it is so\n\
                         \x20          so: locks go\n           do: CONFIG SET x y\n\
-                        1 errors, 0 warnings, 0 unknown";
+                        1 error, 0 warnings, 0 unknown";
         assert_eq!(text, expected);
+    }
+
+    /// "see the message" said nothing.
+    #[test]
+    fn a_store_that_cannot_be_opened_has_a_remedy_of_its_own() {
+        for (kind, word) in [
+            (ErrorKind::Unavailable, "start the server"),
+            (ErrorKind::Refused, "the password"),
+            (ErrorKind::Config, "tenure help stores"),
+        ] {
+            let remedy = remedy(kind);
+            assert!(remedy.contains(word) && remedy.contains("tenure doctor"), "{remedy}");
+        }
     }
 }

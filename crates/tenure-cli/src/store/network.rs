@@ -25,7 +25,7 @@ pub(super) fn check(
             (format!("the store sqlite:{},", path.display()), "is a file of this host".to_owned())
         }
         Place::Embedded => {
-            ("the store".to_owned(), "is a file of this user on this host".to_owned())
+            ("the store,".to_owned(), "is a file of this user on this host".to_owned())
         }
     };
     let chosen = match place {
@@ -60,7 +60,14 @@ mod tests {
     fn the_refusal_says_which_store_and_why_and_the_line_to_type() {
         let url = |text: &str| Place::Url(text.into());
         for (place, typed, parts) in [
-            (Place::Embedded, false, ["neither --store nor TENURE_STORE names", "this user"]),
+            (
+                Place::Embedded,
+                false,
+                [
+                    "the store, since neither --store nor TENURE_STORE names another, is",
+                    "this user",
+                ],
+            ),
             (Place::File("/f".into()), false, ["sqlite:/f, which TENURE_STORE_FILE", "a file of"]),
             (url("memory:"), true, ["which the command line names", "memory of one process"]),
             (
