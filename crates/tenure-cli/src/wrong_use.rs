@@ -105,8 +105,8 @@ fn in_other_words(first: &str, rest: &[String], verbs: &[&str]) -> Option<String
     (!lines.is_empty()).then(|| format!("did you mean {}?", lines.join(" or ")))
 }
 
-/// A slip in the spelling of a verb, or a key in its place. `has_tip`: clap has named a verb that is
-/// spelled nearly so.
+/// A slip in the spelling of a verb, or a key in its place. `has_tip`: clap has named a similar
+/// verb.
 fn verb_is_wrong(first: &str, rest: &[String], verbs: &[&str], has_tip: bool) -> Option<String> {
     let end = rest.iter().position(|word| word == "--");
     // In "KEY -- CMD" the verb is left out.
