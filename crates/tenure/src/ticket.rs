@@ -1,6 +1,8 @@
 //! Tickets: a lease on its way from one holder to the next, as a small text that another task,
 //! process or host turns into a guard. Two guards never come from one ticket.
 
+mod checksum;
+
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -12,8 +14,9 @@ use crate::types::{Fence, InvalidKey, InvalidOwner, Key, Owner, Result};
 /// A lease that its guard has handed over, for another task, process or host to adopt.
 ///
 /// Send it with the job, as text ([`Display`](fmt::Display) and [`FromStr`]), and turn it into a
-/// guard there with [`Locks::adopt`](crate::Locks::adopt). Everybody who has the text can do so:
-/// treat it as a secret of the job. It can be adopted once, until the time given to
+/// guard there with [`Locks::adopt`](crate::Locks::adopt). A text that was cut, or that has more
+/// than the ticket, is refused. Everybody who has the text can do so: treat it as a secret of the
+/// job. It can be adopted once, until the time given to
 /// [`Guard::hand_over`] is over. The fence stays the same.
 ///
 /// Steps that end in between, such as those of a script, need no guard:
@@ -127,12 +130,12 @@ impl fmt::Display for Ticket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { key, owner, fence, keep } = self;
         let (value, attempt) = (owner.value(), owner.attempt());
-        let mark = if keep.is_some() { MARK } else { WITHOUT_KEEP };
-        write!(f, "{mark}:{attempt:x}:{fence}:")?;
-        if let Some(keep) = keep {
-            write!(f, "{}:", keep.as_millis())?;
-        }
-        write!(f, "{}:{value}:{key}", value.len())
+        let holder = format!("{}:{value}:{key}", value.len());
+        let Some(keep) = keep else {
+            return write!(f, "{WITHOUT_KEEP}:{attempt:x}:{fence}:{holder}");
+        };
+        let fields = format!("{attempt:x}:{fence}:{}:{holder}", keep.as_millis());
+        write!(f, "{MARK}:{}:{fields}", checksum::of(&fields))
     }
 }
 
@@ -154,6 +157,9 @@ pub enum InvalidTicket {
     /// It does not have the form of a ticket of this version.
     #[error("this is no ticket of this version of Tenure (it would begin with {MARK:?})")]
     Form,
+    /// It was cut or changed, or has more than the ticket.
+    #[error("this ticket was cut or changed, or more text stands behind it")]
+    Damaged,
     /// Its key is not valid.
     #[error("the ticket's key is not valid: {0}")]
     Key(#[from] InvalidKey),
@@ -166,8 +172,7 @@ impl FromStr for Ticket {
     type Err = InvalidTicket;
 
     fn from_str(text: &str) -> Result<Self, InvalidTicket> {
-        let fields = fields(text).ok_or(InvalidTicket::Form)?;
-        let Fields { attempt, fence, keep, owner, key } = fields;
+        let Fields { attempt, fence, keep, owner, key } = fields(text)?;
         Owner::check(owner)?;
         Ok(Self { key: Key::new(key)?, owner: Owner::from_parts(owner, attempt), fence, keep })
     }
@@ -182,29 +187,54 @@ struct Fields<'a> {
     key: &'a str,
 }
 
-/// Splits a ticket's text. The owner's value may contain colons, so its length stands before it.
-fn fields(text: &str) -> Option<Fields<'_>> {
-    let (has_keep, fields) = match text.strip_prefix(MARK) {
-        Some(fields) => (true, fields),
-        None => (false, text.strip_prefix(WITHOUT_KEEP)?),
-    };
-    let (attempt, fields) = fields.strip_prefix(':')?.split_once(':')?;
-    let (fence, fields) = fields.split_once(':')?;
-    let (keep, fields) = if has_keep {
-        let (keep, fields) = fields.split_once(':')?;
-        (Some(Duration::from_millis(keep.parse().ok()?)), fields)
-    } else {
-        (None, fields)
-    };
-    let (length, fields) = fields.split_once(':')?;
-    let (owner, key) = fields.split_at_checked(length.parse().ok()?)?;
-    Some(Fields {
-        attempt: u64::from_str_radix(attempt, 16).ok()?,
-        fence: Fence::new(fence.parse().ok()?),
-        keep,
-        owner,
-        key: key.strip_prefix(':')?,
-    })
+/// Splits a ticket's text.
+fn fields(text: &str) -> Result<Fields<'_>, InvalidTicket> {
+    if let Some(fields) = text.strip_prefix(WITHOUT_KEEP) {
+        return fields.strip_prefix(':').and_then(without_keep).ok_or(InvalidTicket::Form);
+    }
+    match text.strip_prefix(MARK) {
+        Some("") => Err(InvalidTicket::Damaged),
+        Some(fields) => {
+            let fields = fields.strip_prefix(':').ok_or(InvalidTicket::Form)?;
+            checked(fields).and_then(with_keep).ok_or(InvalidTicket::Damaged)
+        }
+        None => Err(InvalidTicket::Form),
+    }
+}
+
+/// The text behind the checksum; `None` if it is not the checksum of that text.
+fn checked(text: &str) -> Option<&str> {
+    let (sum, fields) = text.split_once(':')?;
+    (sum == checksum::of(fields)).then_some(fields)
+}
+
+fn with_keep(text: &str) -> Option<Fields<'_>> {
+    let (attempt, text) = text.split_once(':')?;
+    let (fence, text) = text.split_once(':')?;
+    let (keep, text) = text.split_once(':')?;
+    let keep = Duration::from_millis(keep.parse().ok()?);
+    Fields::of(attempt, fence, Some(keep), text)
+}
+
+fn without_keep(text: &str) -> Option<Fields<'_>> {
+    let (attempt, text) = text.split_once(':')?;
+    let (fence, text) = text.split_once(':')?;
+    Fields::of(attempt, fence, None, text)
+}
+
+impl<'a> Fields<'a> {
+    /// The owner's value in `holder` may contain colons, so its length stands before it.
+    fn of(attempt: &str, fence: &str, keep: Option<Duration>, holder: &'a str) -> Option<Self> {
+        let (length, text) = holder.split_once(':')?;
+        let (owner, key) = text.split_at_checked(length.parse().ok()?)?;
+        Some(Self {
+            attempt: u64::from_str_radix(attempt, 16).ok()?,
+            fence: Fence::new(fence.parse().ok()?),
+            keep,
+            owner,
+            key: key.strip_prefix(':')?,
+        })
+    }
 }
 
 #[cfg(test)]
@@ -239,7 +269,10 @@ mod tests {
     #[test]
     fn the_text_is_stable_and_its_owner_not_in_the_log() {
         for (text, keep) in [
-            ("tenure-ticket:2:ff:7:600000:3:a:b:options:7", Some(Duration::from_secs(600))),
+            (
+                "tenure-ticket:2:24433650:ff:7:600000:3:a:b:options:7",
+                Some(Duration::from_secs(600)),
+            ),
             ("tenure-ticket:1:ff:7:3:a:b:options:7", None),
         ] {
             let ticket: Ticket = text.parse().expect("a ticket");
@@ -249,6 +282,27 @@ mod tests {
             assert!(!format!("{ticket:?}").contains("a:b"), "{ticket:?}");
         }
         assert_eq!("tenure-ticket:3:ff:7:3:a:b:k".parse::<Ticket>(), Err(InvalidTicket::Form));
+    }
+
+    #[test]
+    fn a_text_that_was_cut_or_has_more_is_no_ticket_of_another_key() {
+        let whole = "tenure-ticket:2:24433650:ff:7:600000:3:a:b:options:7";
+        assert!(whole.parse::<Ticket>().is_ok());
+        for cut in 0..whole.len() {
+            for text in [&whole[..cut], &whole[whole.len() - cut..]] {
+                assert!(text.parse::<Ticket>().is_err(), "{text:?} is taken for a ticket");
+            }
+            let without = format!("{}{}", &whole[..cut], &whole[cut + 1..]);
+            assert!(without.parse::<Ticket>().is_err(), "{without:?} is taken for a ticket");
+        }
+        for more in ["7", " ", "\n", ":", ".", "\0", "é", whole] {
+            let text = format!("{whole}{more}");
+            assert_eq!(text.parse::<Ticket>(), Err(InvalidTicket::Damaged), "{text:?}");
+            let text = format!("{more}{whole}");
+            assert!(text.parse::<Ticket>().is_err(), "{text:?}");
+        }
+        let cut = "tenure-ticket:2:24433650:ff:7:600000:3:a:b:options:";
+        assert_eq!(cut.parse::<Ticket>(), Err(InvalidTicket::Damaged));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use std::env;
 use std::io::{self, Read};
 
-use tenure::Ticket;
+use tenure::{InvalidTicket, Ticket};
 
 use crate::exit::Refusal;
 
@@ -14,6 +14,9 @@ pub(crate) const VARIABLE: &str = "TENURE_TICKET";
 /// The most bytes that are read from stdin: more than any ticket has.
 const LONGEST: u64 = 4096;
 
+/// The least number of colons between a ticket's secret fields and its end.
+const COLONS: usize = 4;
+
 /// Reads the ticket for `verb`.
 pub(crate) fn ticket(word: Option<&str>, verb: &str) -> Result<Ticket, Refusal> {
     let (text, from) = match word {
@@ -21,10 +24,11 @@ pub(crate) fn ticket(word: Option<&str>, verb: &str) -> Result<Ticket, Refusal> 
         Some(word) => (word.to_owned(), "TICKET"),
         None => (from_environment(verb)?, VARIABLE),
     };
-    let text = text.trim();
-    text.parse().map_err(|invalid| {
-        let looks_like_one = text.starts_with("tenure-ticket") || text.is_empty();
-        if looks_like_one {
+    // A key may end with a blank.
+    let line = text.trim_matches(['\n', '\r']);
+    let text = line.trim();
+    text.parse().or_else(|_| line.parse()).map_err(|invalid: InvalidTicket| {
+        if text.is_empty() || looks_like_one(text) {
             let message = format!("{from}: {invalid}; give the whole line of tenure acquire");
             return Refusal::usage(message);
         }
@@ -36,6 +40,11 @@ pub(crate) fn ticket(word: Option<&str>, verb: &str) -> Result<Ticket, Refusal> 
              takes it away"
         ))
     })
+}
+
+/// A ticket, or the rest of one that still is a secret.
+fn looks_like_one(text: &str) -> bool {
+    text.starts_with("tenure-ticket") || text.matches(':').count() >= COLONS
 }
 
 fn from_stdin() -> Result<String, Refusal> {

@@ -172,10 +172,10 @@ fn a_renewal_that_names_no_time_has_that_of_the_ticket() {
     assert!((290..=304).contains(&minutes(&["renew", &ticket, "--ttl", "5h"])));
     let ticket = ok(place.run(&["acquire", "short", "--ttl", "1m"])).trim().to_owned();
     assert!(minutes(&["renew", &ticket]) <= 1, "not longer than it was acquired for");
-    // An older version's ticket does not have it.
-    let mut fields: Vec<_> = ticket.splitn(6, ':').collect();
-    assert_eq!(fields[4], "60000", "{ticket}");
-    fields.remove(4);
+    // An older version's ticket has neither that time nor a checksum.
+    let mut fields: Vec<_> = ticket.splitn(7, ':').collect();
+    assert_eq!(fields.remove(5), "60000", "{ticket}");
+    fields.remove(2);
     fields[1] = "1";
     assert!((25..=31).contains(&minutes(&["renew", &fields.join(":")])));
 }
@@ -271,7 +271,7 @@ fn wrong_use_is_answered_with_the_right_use() {
         let ended = place.run(words);
         assert_eq!((ended.code, ended.signal), (Some(64), None), "{words:?}: {ended:?}");
         assert!(ended.stderr.contains(says), "{words:?}: {ended:?}");
-        let owner = ticket.split(':').nth(6).expect("the owner");
+        let owner = ticket.split(':').nth(7).expect("the owner");
         assert!(!ended.stderr.contains(owner), "a secret is shown: {ended:?}");
     }
     let mut within = place.tenure(&["run", "k2", "--", "sh", "-c", "\"$TENURE\" acquire k2"]);
@@ -283,6 +283,35 @@ fn wrong_use_is_answered_with_the_right_use() {
     let ended = place.run(&[&quorum[..], &["--ttl", "24h"]].concat());
     assert_eq!(ended.code, Some(64), "{ended:?}");
     assert!(ended.stderr.contains("tenure renew --ttl"), "{ended:?}");
+}
+
+#[test]
+fn a_ticket_that_was_cut_or_has_more_text_is_refused_and_not_lost() {
+    let place = Place::new();
+    let ticket = ok(place.run(&["acquire", "job:xb"])).trim().to_owned();
+    let owner = ticket.split(':').nth(7).expect("the owner");
+    let more = ["c", ".", ":", " and more", &ticket].map(|more| format!("{ticket}{more}"));
+    let cuts = (0..ticket.len()).map(|cut| ticket[..cut].to_owned());
+    let behind = (1..ticket.len()).map(|cut| ticket[cut..].to_owned());
+    for text in cuts.chain(behind).chain(more) {
+        let ended = place.run(&["check", "--", &text]);
+        assert_eq!((ended.code, &*ended.stdout), (Some(64), ""), "{text:?}: {ended:?}");
+        let is_secret = ended.stderr.contains(owner) && text.matches(':').count() > 4;
+        assert!(!is_secret, "a secret is shown: {ended:?}");
+    }
+    for verb in [&["renew"][..], &["extend", "--by", "1m"], &["release"]] {
+        for text in [&ticket[..ticket.len() - 1], &format!("{ticket}c")] {
+            let ended = place.run(&[verb, &[text]].concat());
+            assert_eq!(ended.code, Some(64), "{verb:?}: {ended:?}");
+            assert!(ended.stderr.contains("this ticket was cut"), "{ended:?}");
+        }
+    }
+    for (before, behind) in [("", ""), (" ", "\n"), ("", "\r\n"), ("\t", " ")] {
+        ok(place.run(&["check", &format!("{before}{ticket}{behind}")]));
+    }
+    // Blanks at the ends belong to the key.
+    let ticket = ok(place.run(&["acquire", "a key "]));
+    ok(place.run(&["check", &ticket]));
 }
 
 #[test]
