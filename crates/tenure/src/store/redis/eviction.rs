@@ -11,8 +11,12 @@ use super::client::Value;
 /// The question for the policy. It needs no right that an acquire with `ack` does not need.
 pub(super) const QUESTION: [&str; 2] = ["INFO", "memory"];
 
-/// The line that mends it.
-pub(super) const REMEDY: &str = "CONFIG SET maxmemory-policy noeviction";
+/// The setting that mends it.
+pub(super) const NO_EVICTION: &str = "maxmemory-policy noeviction";
+
+/// CONFIG SET alone changes the running server, and not its next start.
+const REMEDY: &str = "CONFIG SET maxmemory-policy noeviction, and write it into the configuration \
+                      (CONFIG REWRITE) for the next start";
 
 /// The harm of a policy to locks; `None`: none. Each lock has a ttl, so the `volatile` policies
 /// choose among locks first of all.

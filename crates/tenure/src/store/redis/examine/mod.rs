@@ -3,6 +3,7 @@
 
 mod cluster;
 mod facts;
+mod next_start;
 mod probe;
 mod rules;
 mod sentinels;

@@ -6,6 +6,7 @@ use crate::store::{Finding, Severity};
 
 use super::super::eviction;
 use super::facts::{Clock, Facts, Group, Info, Marker, Pushes};
+use super::next_start::NextStart;
 
 /// A clock that is further away than this is not kept by NTP.
 const CLOCK_AHEAD: i64 = 10_000_000;
@@ -13,6 +14,8 @@ const CLOCK_AHEAD: i64 = 10_000_000;
 const CLOCK_STEP: i64 = 20_000;
 /// A replica acknowledges once a second what it has.
 const LAG_MAX: Duration = Duration::from_secs(5);
+/// Added to what a restart forgets.
+const GUARDED: &str = " (the restart guard outlasts what is forgotten)";
 /// The part of the memory limit that may be used.
 const FULL: f64 = 0.9;
 
@@ -158,7 +161,8 @@ fn eviction(facts: &Facts, info: &Info) -> Finding {
             let severity = if is_limited { Severity::Error } else { Severity::Warning };
             let evicted = info.number("evicted_keys").unwrap_or_default();
             let what = format!("{what}; {evicted} keys were evicted since the start");
-            facts.say("eviction", severity, what).so(threat, eviction::REMEDY)
+            let remedy = NextStart::of(info).set(eviction::NO_EVICTION);
+            facts.say("eviction", severity, what).so(threat, remedy)
         }
     }
 }
@@ -176,14 +180,13 @@ fn memory(facts: &Facts, info: &Info) -> Option<Finding> {
     } else {
         facts.say("memory", Severity::Warning, what).so(
             "when it is full, nothing new can be locked; what is held is renewed all the same",
-            format!("CONFIG SET maxmemory {}", limit.saturating_mul(2)),
+            NextStart::of(info).set(&format!("maxmemory {}", limit.saturating_mul(2))),
         )
     })
 }
 
 fn persistence(facts: &Facts, info: &Info) -> Finding {
     let about = "persistence";
-    let guarded = " (the restart guard outlasts what is forgotten)";
     if info.text("aof_enabled") == Some("1") {
         if info.text("aof_last_write_status") == Some("err") {
             return facts.say(about, Severity::Error, "the append-only file cannot be written").so(
@@ -191,7 +194,7 @@ fn persistence(facts: &Facts, info: &Info) -> Finding {
                 "free the disk, and look at the server's log",
             );
         }
-        return facts.say(about, Severity::Ok, "appendonly is on: a restart keeps leases");
+        return kept(facts, info);
     }
     if info.text("aof_enabled").is_none() {
         return facts.say(about, Severity::Unknown, "the server does not tell");
@@ -208,15 +211,37 @@ fn persistence(facts: &Facts, info: &Info) -> Finding {
         ),
     };
     if facts.is_guarded() {
-        return facts.say(about, Severity::Ok, what + guarded);
+        return facts.say(about, Severity::Ok, what + GUARDED);
     }
     facts.say(about, Severity::Warning, what).so(
         format!("a restart forgets {lost}, while holders still work"),
         format!(
-            "CONFIG SET appendonly yes, or the parameter {} in the URL of all programs",
+            "{}; or the parameter {} in the URL of all programs",
+            NextStart::of(info).set("appendonly yes"),
             facts.guard_parameter()
         ),
     )
+}
+
+/// An append-only file is written now. A running server does not tell whether its next start does.
+fn kept(facts: &Facts, info: &Info) -> Finding {
+    let what = match NextStart::of(info) {
+        NextStart::File(file) => {
+            format!("appendonly is on: a restart keeps leases if {file} says so too")
+        }
+        NextStart::Untold => {
+            "appendonly is on: a restart keeps leases if the configuration says so too".to_owned()
+        }
+        NextStart::NoFile if facts.is_guarded() => format!("appendonly is on{GUARDED}"),
+        NextStart::NoFile => {
+            let what = "appendonly is on, by no configuration file";
+            return facts.say("persistence", Severity::Note, what).so(
+                "a start without `--appendonly yes` forgets all leases",
+                "a configuration file with `appendonly yes`, or that argument at each start",
+            );
+        }
+    };
+    facts.say("persistence", Severity::Ok, what)
 }
 
 fn replicas(facts: &Facts, info: &Info) -> Finding {
@@ -250,15 +275,15 @@ fn replicas(facts: &Facts, info: &Info) -> Finding {
     if facts.wanted.ack {
         return facts.say(about, Severity::Note, what).so(
             "an old master that goes on after a failover still renews what it has",
-            "CONFIG SET min-replicas-to-write 1",
+            NextStart::of(info).set("min-replicas-to-write 1"),
         );
     }
     facts.say(about, Severity::Warning, what).so(
         "a failover forgets grants that the promoted replica has not seen",
         format!(
-            "the parameter ?ack=1 or {} in the URL of all programs, and CONFIG SET \
-             min-replicas-to-write 1",
-            facts.guard_parameter()
+            "the parameter ?ack=1 or {} in the URL of all programs; and {}",
+            facts.guard_parameter(),
+            NextStart::of(info).set("min-replicas-to-write 1")
         ),
     )
 }
@@ -358,7 +383,7 @@ fn rights(facts: &Facts) -> Finding {
     if facts.info.is_err() && (facts.is_guarded() || facts.wanted.ack) {
         return facts
             .say(about, Severity::Error, "INFO is forbidden")
-            .so("a restart guard and ack need it", "ACL SETUSER NAME +info");
+            .so("a restart guard and ack need it", "ACL SETUSER NAME +info, then ACL SAVE");
     }
     if facts.save.is_some() {
         let what = "this user may use all commands that are needed, and CONFIG as well";
@@ -378,8 +403,7 @@ fn pushes(facts: &Facts) -> Finding {
             .say(about, Severity::Warning, "subscribing to channels is forbidden or unknown")
             .so(
                 "waiters ask at intervals instead of being told",
-                "ACL SETUSER NAME +subscribe \
-                 &tenure:inbox:*",
+                "ACL SETUSER NAME +subscribe &tenure:inbox:*, then ACL SAVE",
             ),
         Pushes::Failed(why) => facts
             .say(about, Severity::Warning, format!("no message came through: {why}"))

@@ -7,7 +7,8 @@ use crate::store::{Finding, Severity};
 use super::facts::{Clock, Facts, Group, Info, Marker, Missing, Pushes, Wanted};
 use super::rules::findings;
 
-const GOOD: &str = "redis_version:7.4.1\r\nrole:master\r\nmaxmemory:100\r\nused_memory:10\r\n\
+const GOOD: &str = "redis_version:7.4.1\r\nconfig_file:/etc/redis.conf\r\n\
+    role:master\r\nmaxmemory:100\r\nused_memory:10\r\n\
     maxmemory_policy:noeviction\r\naof_enabled:1\r\naof_last_write_status:ok\r\n\
     connected_slaves:0\r\nuptime_in_seconds:5\r\nrun_id:abc\r\n\
     master_replid2:0000000000000000000000000000000000000000\r\n";
@@ -99,6 +100,48 @@ fn each_fact_of_info_has_its_rule() {
     let promoted = with_info("master_replid2:0000000000000000000000000000000000000000", known);
     let note = findings(&promoted).into_iter().find(|finding| finding.about == "promotion");
     assert_eq!(note.map(|finding| finding.severity), Some(Severity::Note));
+}
+
+/// The finding of this subject, and its remedy.
+fn finding(facts: &Facts, about: &str) -> Finding {
+    findings(facts).into_iter().find(|finding| finding.about == about).expect("it is there")
+}
+
+#[test]
+fn a_remedy_by_config_set_is_for_the_next_start_as_well() {
+    for (from, to, about) in [
+        ("noeviction", "volatile-lru", "eviction"),
+        ("used_memory:10", "used_memory:90", "memory"),
+        ("aof_enabled:1", "aof_enabled:0", "persistence"),
+        ("connected_slaves:0", "connected_slaves:2", "replicas"),
+    ] {
+        for (file, words) in [
+            (
+                "config_file:/etc/redis.conf\r\n",
+                "CONFIG REWRITE, which writes it into /etc/redis.conf",
+            ),
+            ("config_file:\r\n", "it has no configuration file"),
+            ("", "write it into the configuration"),
+        ] {
+            let mut facts = with_info(from, to);
+            let Ok(Info(info)) = &mut facts.info else { unreachable!() };
+            *info = info.replace("config_file:/etc/redis.conf\r\n", file);
+            let remedy = finding(&facts, about).remedy;
+            assert!(remedy.contains("CONFIG SET ") && remedy.contains(words), "{remedy}");
+        }
+    }
+}
+
+#[test]
+fn a_live_setting_is_not_taken_for_that_of_the_next_start() {
+    let kept = finding(&good(), "persistence");
+    assert!(kept.severity == Severity::Ok && kept.what.contains("if /etc/redis.conf says so too"));
+    let no_file = finding(&with_info("config_file:/etc/redis.conf", "config_file:"), "persistence");
+    assert_eq!(no_file.severity, Severity::Note);
+    assert!(no_file.consequence.contains("forgets all leases"), "{no_file:?}");
+    let wanted = Wanted { restart_guard: Duration::from_secs(30), ..Wanted::default() };
+    let guarded = Facts { wanted, ..with_info("config_file:/etc/redis.conf", "config_file:") };
+    assert_eq!(finding(&guarded, "persistence").severity, Severity::Ok);
 }
 
 #[test]
