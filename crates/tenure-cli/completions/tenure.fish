@@ -145,7 +145,7 @@ complete -c tenure -n "__fish_tenure_using_subcommand acquire" -l store-timeout 
 complete -c tenure -n "__fish_tenure_using_subcommand acquire" -l wait -d 'Longest wait for the lock [default: none]' -r -f
 complete -c tenure -n "__fish_tenure_using_subcommand acquire" -s w -d '--wait by a number of seconds, as flock -w' -r -f
 complete -c tenure -n "__fish_tenure_using_subcommand acquire" -l as -d 'The holder\'s name for others [default: the calling script]' -r -f
-complete -c tenure -n "__fish_tenure_using_subcommand acquire" -l ttl -d 'How long the ticket is good: 10ms to 30d' -r -f
+complete -c tenure -n "__fish_tenure_using_subcommand acquire" -l ttl -d 'How long the ticket is good: 10ms to 30d [default: 30m]' -r -f
 complete -c tenure -n "__fish_tenure_using_subcommand acquire" -l require-network -d 'Refuse a store of this host alone'
 complete -c tenure -n "__fish_tenure_using_subcommand acquire" -s n -l try -d 'Do not wait at all, as flock -n'
 complete -c tenure -n "__fish_tenure_using_subcommand acquire" -s q -l quiet -d 'Tell errors only'
@@ -188,7 +188,7 @@ complete -c tenure -n "__fish_tenure_using_subcommand hold" -l store-timeout -d 
 complete -c tenure -n "__fish_tenure_using_subcommand hold" -l wait -d 'Longest wait for the lock [default: none]' -r -f
 complete -c tenure -n "__fish_tenure_using_subcommand hold" -s w -d '--wait by a number of seconds, as flock -w' -r -f
 complete -c tenure -n "__fish_tenure_using_subcommand hold" -l as -d 'The holder\'s name for others [default: the calling script]' -r -f
-complete -c tenure -n "__fish_tenure_using_subcommand hold" -l ttl -d 'How long the lease lasts without renewal: 10ms to 30d' -r -f
+complete -c tenure -n "__fish_tenure_using_subcommand hold" -l ttl -d 'How long the lease lasts without renewal: 10ms to 30d [default: 30s]' -r -f
 complete -c tenure -n "__fish_tenure_using_subcommand hold" -l pid -d 'Hold the lock until this process ends' -r -f
 complete -c tenure -n "__fish_tenure_using_subcommand hold" -l while -d 'Hold the lock until this line for sh does not end with 0' -r -f
 complete -c tenure -n "__fish_tenure_using_subcommand hold" -l every -d 'Time between two runs of the --while line, and its limit' -r -f

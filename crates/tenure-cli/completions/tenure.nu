@@ -155,7 +155,7 @@ module completions {
     --quiet(-q)               # Tell errors only
     --json                    # One JSON object
     --shell                   # Lines for a shell, which export the outcome as variables
-    --ttl: string             # How long the ticket is good: 10ms to 30d
+    --ttl: string             # How long the ticket is good: 10ms to 30d [default: 30m]
     --help(-h)                # Print help (see more with '--help')
     key: string               # The key to lock: 1 to 512 bytes of UTF-8 without control characters
   ]
@@ -223,7 +223,7 @@ module completions {
     --quiet(-q)               # Tell errors only
     --json                    # One JSON object
     --shell                   # Lines for a shell, which export the outcome as variables
-    --ttl: string             # How long the lease lasts without renewal: 10ms to 30d
+    --ttl: string             # How long the lease lasts without renewal: 10ms to 30d [default: 30s]
     --pid: string             # Hold the lock until this process ends
     --while: string           # Hold the lock until this line for sh does not end with 0
     --every: string           # Time between two runs of the --while line, and its limit

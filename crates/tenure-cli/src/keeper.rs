@@ -26,7 +26,7 @@ use crate::inspect::{Early, print};
 use crate::report::millis;
 use crate::run::Termination;
 use crate::ticket::form;
-use crate::ticket::grant::{self, Granted, NotGranted, Wanted, block_on};
+use crate::ticket::grant::{self, Granted, Keep, NotGranted, Wanted, block_on};
 
 use start::Keeper;
 
@@ -34,6 +34,9 @@ pub(crate) use background::main;
 
 /// The word that makes `tenure` a keeper: not for people.
 pub(crate) const WORD: &str = "__keeper";
+
+/// How long the lease lasts without renewal if the command line does not say.
+const TTL: Duration = Duration::from_secs(30);
 
 /// A lock that is kept. The fields are a contract; see `schema/hold.json`.
 #[derive(Debug, Serialize)]
@@ -58,15 +61,15 @@ pub(crate) fn hold(args: &HoldArgs) -> Result<Termination, Refusal> {
     if args.every.is_zero() {
         return Err(Refusal::usage("--every is zero; no line ends that fast"));
     }
-    let ttl = tenure::mutex(&args.want.key).with_ttl(args.ttl).validate();
-    ttl.map_err(|e| Refusal::usage(format!("--ttl: {}", e.message())))?;
-    let keep = args.ttl.max(start::LIMIT);
+    let mutex = tenure::mutex(&args.want.key).with_ttl(args.ttl.unwrap_or(TTL));
+    mutex.validate().map_err(|e| Refusal::usage(format!("--ttl: {}", e.message())))?;
+    let keep = Keep::of(args.ttl, TTL).at_least(start::LIMIT);
     let name = args.pid.and_then(|pid| u32::try_from(pid).ok());
     let wanted = Wanted::of(&args.want, keep, name)?;
     block_on(async |runtime| {
         let gone = gone(watched.as_ref(), args.pid).map_err(grant::defect)?;
         let granted = wanted.get(&*runtime, gone).await?;
-        let kept = start::keeper(args, &wanted, &granted.ticket, watched.as_ref(), log.as_ref());
+        let kept = start::keeper(args, &wanted, &granted, watched.as_ref(), log.as_ref());
         let outcome = match kept {
             Ok(keeper) => told(args, &wanted, &granted, &keeper),
             Err(e) => {
@@ -121,6 +124,11 @@ fn gone(
     })
 }
 
+/// How long the lease lasts without renewal at this store.
+fn ttl(args: &HoldArgs, granted: &Granted) -> Duration {
+    args.ttl.unwrap_or(TTL).min(granted.keep())
+}
+
 /// Prints the keeper. If nobody reads that, the lock is given back.
 fn told(
     args: &HoldArgs,
@@ -150,7 +158,7 @@ fn shown(args: &HoldArgs, wanted: &Wanted, granted: &Granted, keeper: &Keeper) -
             pid,
             fence,
             label: wanted.label.as_str(),
-            ttl_ms: millis(args.ttl),
+            ttl_ms: millis(ttl(args, granted)),
             store: &granted.locks.store_name(),
         };
         return serde_json::to_string(&view).expect("text and numbers are JSON");

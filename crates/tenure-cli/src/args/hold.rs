@@ -14,9 +14,11 @@ use crate::{duration, signals};
 pub(crate) struct HoldArgs {
     #[command(flatten)]
     pub(crate) want: WantArgs,
-    /// How long the lease lasts without renewal: 10ms to 30d
-    #[arg(long, value_name = "DUR", default_value = "30s", value_parser = duration::parse)]
-    pub(crate) ttl: Duration,
+    /// How long the lease lasts without renewal: 10ms to 30d [default: 30s]
+    ///
+    /// The default is shorter with a store that grants no 30s (restart_guard, max_ttl).
+    #[arg(long, value_name = "DUR", value_parser = duration::parse)]
+    pub(crate) ttl: Option<Duration>,
     /// Hold the lock until this process ends
     #[arg(long, value_name = "PID", required_unless_present = "line", conflicts_with = "line")]
     #[arg(value_parser = clap::value_parser!(i32).range(1..))]

@@ -11,11 +11,13 @@ use crate::duration;
 pub(crate) struct AcquireArgs {
     #[command(flatten)]
     pub(crate) want: WantArgs,
-    /// How long the ticket is good: 10ms to 30d
+    /// How long the ticket is good: 10ms to 30d [default: 30m]
     ///
-    /// After this time the key is free for others, unless the ticket was renewed.
-    #[arg(long, value_name = "DUR", default_value = "30m", value_parser = duration::parse)]
-    pub(crate) ttl: Duration,
+    /// The default is shorter with a store that grants no 30m (restart_guard, max_ttl). After this
+    /// time, and 1 % of it for clocks that differ, the key is free for others, unless the ticket
+    /// was renewed. check and status show that later end.
+    #[arg(long, value_name = "DUR", value_parser = duration::parse)]
+    pub(crate) ttl: Option<Duration>,
 }
 
 /// A ticket, and what is printed about it.

@@ -12,12 +12,11 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
 use serde::{Deserialize, Serialize};
-use tenure::Ticket;
 
 use crate::args::HoldArgs;
 use crate::command::{OWN_NAME, OWN_PROGRAM};
 use crate::store::Located;
-use crate::ticket::grant::Wanted;
+use crate::ticket::grant::{Granted, Wanted};
 
 use super::WORD;
 
@@ -66,16 +65,17 @@ impl Keeper {
 pub(super) fn keeper(
     args: &HoldArgs,
     wanted: &Wanted,
-    ticket: &Ticket,
+    granted: &Granted,
     watched: Option<&OwnedFd>,
     log: Option<&File>,
 ) -> io::Result<Keeper> {
+    let ticket = &granted.ticket;
     let start = Start {
         store: wanted.store.clone(),
         store_timeout: wanted.store_timeout,
         ticket: ticket.to_string(),
         label: wanted.label.as_str().to_owned(),
-        ttl: args.ttl,
+        ttl: super::ttl(args, granted),
         pid: args.pid,
         line: args.line.as_ref().map(|line| line.as_bytes().to_vec()),
         every: args.every,

@@ -80,7 +80,8 @@ pub(super) struct Holder {
     pub(super) fence: u64,
     pub(super) since: String,
     pub(super) held_for: String,
-    /// The end of its lease, unless it renews or releases it before.
+    /// The end of its lease at the store, unless it renews or releases it before. The holder counts
+    /// with an earlier end, since clocks differ.
     pub(super) until: String,
     pub(super) time_left: String,
     /// Whether it is this very session.
@@ -208,7 +209,8 @@ pub(super) struct Held {
     pub(super) fence: u64,
     /// The name that others see.
     pub(super) name: String,
-    /// The end of the lease, unless it is renewed or released before.
+    /// Until then nobody else holds it, unless it is renewed or released before. The store ends the
+    /// lease a little later, and shows that end to others, since clocks differ.
     pub(super) until: String,
     pub(super) time_left: String,
     /// By which a later session, or another program, renews or releases it, if it stays after this

@@ -13,8 +13,11 @@ use crate::report::millis;
 use crate::run::Termination;
 
 use super::form;
-use super::grant::{Granted, NotGranted, Wanted, block_on};
+use super::grant::{Granted, Keep, NotGranted, Wanted, block_on};
 use super::text;
+
+/// How long a ticket is good for if the command line does not say.
+const TTL: Duration = Duration::from_secs(30 * 60);
 
 /// A lock that was acquired. The fields are a contract; see `schema/ticket.json`.
 #[derive(Debug, Serialize)]
@@ -29,13 +32,13 @@ struct View<'a> {
 
 /// `tenure acquire KEY`.
 pub(crate) fn acquire(args: &AcquireArgs) -> Result<Termination, Refusal> {
-    let wanted = Wanted::of(&args.want, args.ttl, None)?;
+    let wanted = Wanted::of(&args.want, Keep::of(args.ttl, TTL), None)?;
     block_on(async |runtime| {
         let granted = wanted.get(&*runtime, pending()).await?;
         let printed = print(&shown(args, &wanted, &granted));
         if printed.is_err() {
             let released = granted.locks.release_ticket(&granted.ticket).await;
-            let ttl = crate::duration::show(args.ttl);
+            let ttl = crate::duration::show(granted.keep());
             if let Err(e) = released {
                 wanted.output.error(format!("{e}; the key is free in {ttl} at the latest"));
             }
@@ -67,7 +70,7 @@ fn shown(args: &AcquireArgs, wanted: &Wanted, granted: &Granted) -> String {
             ticket: &text,
             fence: fence.get(),
             label: wanted.label.as_str(),
-            ttl_ms: millis(args.ttl),
+            ttl_ms: millis(granted.keep()),
             store: &locks.store_name(),
         };
         return serde_json::to_string(&view).expect("text and numbers are JSON");

@@ -31,6 +31,40 @@ const LEASE_MAX: Duration = Duration::from_secs(30);
 /// Time for the withdrawal of a claim.
 const WITHDRAWAL: Duration = Duration::from_secs(2);
 
+/// How long a ticket is good for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Keep {
+    /// The time that the command line names. A store that cannot grant it is refused.
+    typed: Option<Duration>,
+    /// The time that is asked for, or the longest that the store grants if that is shorter.
+    span: Duration,
+}
+
+impl Keep {
+    pub(crate) fn of(typed: Option<Duration>, default: Duration) -> Self {
+        Self { typed, span: typed.unwrap_or(default) }
+    }
+
+    /// For `least` or longer.
+    pub(crate) fn at_least(self, least: Duration) -> Self {
+        Self { span: self.span.max(least), ..self }
+    }
+
+    fn at(self, locks: &Locks) -> Duration {
+        self.span.min(longest(locks))
+    }
+}
+
+/// The longest time for which a lease at this store can be made to last.
+pub(crate) fn longest(locks: &Locks) -> Duration {
+    let limit = locks.capabilities().ttl_max;
+    if limit == TTL_MAX {
+        return TTL_MAX;
+    }
+    // The store gets a little more than what it has to last for.
+    limit.saturating_sub(limit / 50 + Duration::from_millis(5))
+}
+
 /// A lock that is wanted, with nothing left to refuse but by its store.
 pub(crate) struct Wanted {
     pub(crate) store: Located,
@@ -38,8 +72,7 @@ pub(crate) struct Wanted {
     pub(crate) keys: Keys,
     pub(crate) label: Label,
     pub(crate) output: Output,
-    /// How long the ticket is good for.
-    pub(crate) keep: Duration,
+    keep: Keep,
     /// `None`: without limit. Zero: do not wait.
     wait: Option<Duration>,
 }
@@ -48,6 +81,13 @@ pub(crate) struct Wanted {
 pub(crate) struct Granted {
     pub(crate) locks: Locks,
     pub(crate) ticket: Ticket,
+}
+
+impl Granted {
+    /// How long the ticket is good for.
+    pub(crate) fn keep(&self) -> Duration {
+        self.ticket.keep().expect("a ticket of this version says it")
+    }
 }
 
 /// The process ends without the lock.
@@ -60,14 +100,10 @@ pub(crate) enum NotGranted {
 impl Wanted {
     /// Checks all that can be checked without the store. The holder is called after the process
     /// `holder` unless it is given a name.
-    pub(crate) fn of(
-        args: &WantArgs,
-        keep: Duration,
-        holder: Option<u32>,
-    ) -> Result<Self, Refusal> {
+    pub(crate) fn of(args: &WantArgs, keep: Keep, holder: Option<u32>) -> Result<Self, Refusal> {
         let WantArgs { store, waiting, key, .. } = args;
         let keys = Keys::one(key_of(key)?);
-        let mutex = tenure::mutex(key).with_ttl(keep);
+        let mutex = tenure::mutex(key).with_ttl(keep.span);
         mutex.validate().map_err(|e| Refusal::usage(format!("--ttl: {}", e.message())))?;
         check_store_timeout(store)?;
         let output = Output(if waiting.quiet { Level::Quiet } else { Level::Normal });
@@ -132,7 +168,7 @@ impl Wanted {
 
     fn mutex(&self, locks: &Locks) -> Mutex {
         let mutex = locks.mutex(self.keys.first()).with_label(self.label.as_str());
-        let mutex = mutex.with_ttl(self.keep.min(LEASE_MAX));
+        let mutex = mutex.with_ttl(self.keep.at(locks).min(LEASE_MAX));
         match self.wait {
             Some(limit) => mutex.with_wait(limit),
             None => mutex,
@@ -156,7 +192,7 @@ impl Wanted {
         };
         drop(progress);
         match acquired {
-            Ok(Some(guard)) => guard.hand_over(self.keep).await.map_err(Failed::Error),
+            Ok(Some(guard)) => guard.hand_over(self.keep.at(locks)).await.map_err(Failed::Error),
             Ok(None) => Err(Failed::Busy(wait::holder_of(locks, subject, runtime).await)),
             Err(e) if e.kind() == ErrorKind::Busy => Err(Failed::Busy(e.to_string())),
             Err(e) => Err(Failed::Error(e)),
@@ -173,10 +209,9 @@ impl Wanted {
                 locks.store_name()
             )));
         }
-        // The store gets a little more than what it has to last for.
-        let longest = store.ttl_max.saturating_sub(store.ttl_max / 50 + Duration::from_millis(5));
-        if store.ttl_max < TTL_MAX && self.keep > longest {
-            let (ttl, longest) = (show(self.keep), show(longest));
+        let longest = longest(locks);
+        if let Some(ttl) = self.keep.typed.filter(|ttl| *ttl > longest) {
+            let (ttl, longest) = (show(ttl), show(longest));
             return Err(refusal(format!(
                 "--ttl {ttl} is above {longest}, the longest that {} grants (restart_guard of a \
                  server, or max_ttl of a quorum): give --ttl {longest}, and renew the ticket in \
@@ -189,7 +224,7 @@ impl Wanted {
 
     /// The store has not answered the withdrawal. Then "busy" is not certain either.
     fn left(&self, locks: &Locks, not_granted: NotGranted) -> NotGranted {
-        let (keys, span) = (&self.keys, show(self.keep.min(LEASE_MAX)));
+        let (keys, span) = (&self.keys, show(self.keep.at(locks).min(LEASE_MAX)));
         self.output.error(format!(
             "a request that was not answered may still count at {}: {keys} is then taken for up \
              to {span}",

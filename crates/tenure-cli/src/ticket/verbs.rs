@@ -12,6 +12,7 @@ use crate::exit::{Exit, Refusal};
 use crate::hindrance::{self, Hindrance};
 use crate::inspect::{Early, failed, print, tell_of_missing, with_store, with_view};
 
+use super::grant::longest;
 use super::{state, text};
 
 /// The time of a ticket that does not name its own: version 1 of the text.
@@ -39,7 +40,8 @@ impl Form {
 pub(crate) fn renew(args: &RenewArgs) -> Result<Exit, Refusal> {
     let ticket = text::ticket(args.of.ticket.as_deref(), "renew")?;
     with_store(&args.of.store, async |locks, _, now| {
-        let ttl = args.ttl.or(ticket.keep()).unwrap_or(TTL);
+        let own = || ticket.keep().unwrap_or(TTL).min(longest(locks));
+        let ttl = args.ttl.unwrap_or_else(own);
         let done = locks.renew_ticket(&ticket, ttl).await;
         prolonged(locks, &ticket, done, now).await?;
         look(locks, &ticket, Form::of(args.of.quiet, args.json), now).await

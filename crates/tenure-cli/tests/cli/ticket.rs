@@ -332,3 +332,32 @@ fn a_quorum_and_a_store_that_is_away() {
         assert!(ended.stderr.contains(&away), "{ended:?}");
     }
 }
+
+#[test]
+fn a_default_ttl_is_cut_to_what_the_store_grants_and_only_a_typed_one_is_refused() {
+    let place = Place::new();
+    let nodes = ["a", "b", "c"].map(|node| format!("sqlite:{}", place.path(node).display()));
+    let store = format!("quorum:{} ?max_ttl=20s", nodes.join(" "));
+    let run = |words: &[&str]| place.run(&[words, &["--store", &store]].concat());
+    let told: Value = serde_json::from_str(&ok(run(&["acquire", "k", "--json"]))).expect("JSON");
+    assert_eq!(told["ttl_ms"], 19_595, "{told}");
+    let ticket = told["ticket"].as_str().expect("a text");
+    ok(run(&["renew", ticket]));
+    // An older ticket does not say its time.
+    let fields: Vec<_> = ticket.splitn(7, ':').collect();
+    let older = format!("tenure-ticket:1:{}:{}:{}", fields[3], fields[4], fields[6]);
+    ok(run(&["renew", &older]));
+    let told = ok(run(&["hold", "held", "--while", "test ! -e end", "--every", "50ms", "--json"]));
+    let told: Value = serde_json::from_str(&told).expect("JSON");
+    assert_eq!(told["ttl_ms"], 19_595, "{told}");
+    std::fs::write(place.path("end"), "").expect("written");
+    for verb in [&["acquire", "other"][..], &["hold", "other", "--while", "true"]] {
+        let ended = run(&[verb, &["--ttl", "21s"]].concat());
+        assert_eq!(ended.code, Some(64), "{ended:?}");
+        assert!(ended.stderr.contains("--ttl 21s is above 19.5s"), "{ended:?}");
+    }
+    until("its end", || {
+        let seen = run(&["status", "held", "--json"]);
+        seen.stdout.contains(r#""state":"free""#).then_some(())
+    });
+}
