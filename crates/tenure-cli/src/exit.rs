@@ -36,6 +36,8 @@ impl Exit {
     pub(crate) const SUCCESS: Self = Self(0);
     /// Of `status --exit-code`: somebody holds the key.
     pub(crate) const HELD: Self = Self(1);
+    /// Of `force-release`: the answer was no.
+    pub(crate) const LEFT: Self = Self(1);
     pub(crate) const USAGE: Self = Self(64);
     pub(crate) const MISMATCH: Self = Self(65);
     pub(crate) const UNAVAILABLE: Self = Self(69);
@@ -99,6 +101,7 @@ Exit codes:
            below)
   0        tenure once: skipped, since no run is due (--skip-exit N changes it)
   1        tenure status --exit-code: somebody holds the key;
+           tenure force-release: the answer was no, nothing was done;
            tenure doctor: a warning or an error is among the findings
   64       usage: the command line or an option was refused, nothing was touched
   65       the key is something else at the store: another kind of lock, a

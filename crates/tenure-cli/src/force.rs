@@ -31,29 +31,33 @@ pub(crate) fn release(args: &ForceArgs) -> Result<Exit, Refusal> {
     }
     let timeout = args.store.store_timeout;
     // A look makes no file, and knows a replica, which may not know of the holder.
-    opened_for(&args.store, Access::Looks, async |opened, store, runtime| {
+    let mut answer = Exit::SUCCESS;
+    let done = opened_for(&args.store, Access::Looks, async |opened, store, runtime| {
         let now = || runtime.wall_micros();
         let view = opened.as_ref().map_err(|error| failed(error.clone()))?;
         let seen = view.mutex(key.as_str()).inspect().await.map_err(failed)?;
         if let Some(refusal) = hindrance::unknown(&seen) {
             return Err(refusal);
         }
-        if let State::Foreign(what) = &seen.state {
-            return Err(refused(Exit::MISMATCH, foreign(&key, what, &seen)));
+        if let State::Foreign(_) = &seen.state {
+            return Err(refused(Exit::MISMATCH, told::no_lock(&key, &seen)));
         }
         let limit = args.fence.map(Fence::new);
         let Some(up_to) = target(&key, &seen, limit, now())? else {
             return print(&format!("{key}: nobody holds it; there is nothing to release"));
         };
         if !args.yes && !confirmed(&key, &seen, up_to, now()).map_err(unasked)? {
-            return print(&format!("{key}: left as it is"));
+            answer = Exit::LEFT;
+            return print(&format!("{key}: left as it is, since the answer was no"));
         }
         let locks = store.open_for(Access::Locks, timeout, runtime).await.map_err(failed)?;
         let done = force(&locks, &key, up_to, now()).await;
         // Nothing is held here.
         let _ = locks.close(Duration::ZERO).await;
         done
-    })
+    });
+    // A reader that went away does not make it done.
+    done.map(|_| answer)
 }
 
 /// The fence up to which holders lose the key; `None` if nobody holds it.
@@ -112,12 +116,6 @@ async fn force(locks: &Locks, key: &Key, up_to: Fence, now: u64) -> Result<(), E
         ),
         None => format!("{key}: the holder that was shown has gone by itself"),
     })
-}
-
-/// A value that is no lock of Tenure's: Tenure never deletes it.
-fn foreign(key: &Key, what: &str, seen: &Inspection) -> String {
-    let more = seen.foreign.as_deref().map(told::foreign).unwrap_or_default();
-    format!("{:?} is no lock of Tenure's, which leaves it alone: {what}{more}", key.as_str())
 }
 
 fn refused(exit: Exit, message: String) -> Early {

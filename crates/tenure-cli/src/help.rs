@@ -158,8 +158,8 @@ Examples:
   A script names the holder that it means, by its fence (tenure status shows it):
   tenure force-release --yes --fence 7 nightly-report
 The old holder learns of the loss at its next renewal, a third of its ttl later at most, and may go
-on with its work until then. A value that is no lock of Tenure's is never deleted: the line that
-does it is shown.";
+on with its work until then. If the answer is no, nothing is done, and the exit code is 1.
+A value that is no lock of Tenure's is never deleted: the line that does it is shown.";
 
 /// For `tenure wait`.
 pub(crate) const WAIT: &str = "\

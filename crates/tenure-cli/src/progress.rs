@@ -107,7 +107,7 @@ fn line(key: &str, seen: &Inspection, waited: Duration, now: u64) -> String {
     };
     let Some(holder) = seen.holders.first() else {
         let hindrance = told::hindrance(seen, now).map(|why| match seen.guarded {
-            Some(_) => format!("{why}; this run goes on by itself then"),
+            Some(_) => format!("{why}; this command goes on by itself then"),
             None => why,
         });
         let what = match (&seen.state, &hindrance) {

@@ -61,6 +61,16 @@ pub(crate) fn shown(text: &str) -> String {
     format!("{begin:?}{more}")
 }
 
+/// A value that is no lock of Tenure's: Tenure never deletes it.
+pub(crate) fn no_lock(key: &Key, seen: &Inspection) -> String {
+    let what = match &seen.state {
+        State::Foreign(what) => what,
+        _ => "",
+    };
+    let more = seen.foreign.as_deref().map(foreign).unwrap_or_default();
+    format!("{:?} is no lock of Tenure's, which leaves it alone: {what}{more}", key.as_str())
+}
+
 /// A value in the lock's place, and the line that deletes it.
 pub(crate) fn foreign(seen: &ForeignView) -> String {
     let mut text = format!("\n  there is a {}", seen.kind);

@@ -42,14 +42,18 @@ pub(crate) fn wait(args: &UntilFreeArgs) -> Result<Exit, Refusal> {
         drop(progress);
         match last {
             Ok(seen) if is_free(&seen) => Ok(()),
+            Ok(seen) if stays(&seen) => {
+                let message = told::no_lock(keys.first(), &seen);
+                Err(Early::Refusal(Refusal { exit: Exit::MISMATCH, message }))
+            }
             Ok(seen) => Err(busy(&keys, &seen, args.timeout.unwrap_or_default(), now())),
             Err(e) => Err(failed(e)),
         }
     })
 }
 
-/// Looks until the key is free or the time is over. A store that is away at the first look is an
-/// error; later it is waited for.
+/// Looks until the key is free, or the time is over, or there is nothing to wait for. A store that
+/// is away at the first look is an error; later it is waited for.
 async fn looking(
     locks: &Locks,
     keys: &Keys,
@@ -62,7 +66,8 @@ async fn looking(
         return Err(refusal);
     }
     let mut last = Ok(first);
-    while !last.as_ref().is_ok_and(is_free) && runtime.now() < until {
+    let is_decided = |seen: &Inspection| is_free(seen) || stays(seen);
+    while !last.as_ref().is_ok_and(is_decided) && runtime.now() < until {
         runtime.sleep_until(until.min(runtime.now() + INTERVAL)).await;
         last = mutex.inspect().await;
     }
@@ -74,6 +79,12 @@ fn is_free(seen: &Inspection) -> bool {
     seen.state == State::Free && !is_unsure(seen)
 }
 
+/// A value of somebody else that does not end by itself.
+fn stays(seen: &Inspection) -> bool {
+    let ends_not = seen.foreign.as_ref().is_some_and(|foreign| foreign.remaining.is_none());
+    matches!(seen.state, State::Foreign(_)) && ends_not
+}
+
 fn busy(keys: &Keys, seen: &Inspection, limit: Duration, now: u64) -> Early {
     let (exit, why) = match (seen.holders.first(), &seen.state, &seen.guarded) {
         (Some(first), _, _) => (Exit::BUSY, holder(first, now)),
@@ -82,7 +93,8 @@ fn busy(keys: &Keys, seen: &Inspection, limit: Duration, now: u64) -> Early {
         _ if is_unsure(seen) => (Exit::UNAVAILABLE, told::SPLIT.into()),
         _ => (Exit::BUSY, "it is changing hands".into()),
     };
-    let message = format!("{keys} is busy: waited {}; {why}", show(limit));
+    let is = if exit == Exit::BUSY { "is busy" } else { "is not known to be free" };
+    let message = format!("{keys} {is}: waited {}; {why}", show(limit));
     Early::Refusal(Refusal { exit, message })
 }
 

@@ -17,6 +17,8 @@ const KEPT: [(&[&str], &str, i32); 7] = [
     (&["SET", "k", "x", "PX", "60000"], "another library", 75),
 ];
 
+const SHORT: [&str; 4] = ["wait", "--timeout", "300ms", "k"];
+
 fn tenure(server: &Server, words: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tenure"));
     clean(&mut command).args(words).env("TENURE_STORE", server.url());
@@ -49,6 +51,12 @@ fn what_is_kept_under_the_name_is_called_by_its_name() {
                 assert!(text.contains(called), "{called}, {patience:?}: {text}");
                 assert!(!text.contains("not Tenure for"), "since when is not known: {text}");
             }
+            // It waits for what ends, and for nothing else.
+            let patience = if code == 65 { &["wait", "--timeout", "20s", "k"][..] } else { &SHORT };
+            let waited = tenure(&server, patience);
+            let text = String::from_utf8_lossy(&waited.stderr);
+            assert_eq!(waited.status.code(), Some(code), "{called}: {waited:?}");
+            assert!(text.contains(called), "{called}, waited for: {text}");
             if code == 65 {
                 let refused = tenure(&server, &["run", "--steal", "k", "--", "true"]);
                 let text = String::from_utf8_lossy(&refused.stderr);

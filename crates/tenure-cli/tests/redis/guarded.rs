@@ -60,5 +60,10 @@ fn a_look_and_who_waits_are_told_until_when_nothing_new_is_granted() {
         let begins = "tenure: waiting for \"k\": nothing new is granted until ";
         let told = |line: &str| line.starts_with(begins) && line.contains("goes on by itself");
         assert!(text.lines().any(told), "{text}");
+        let waited = tenure(store, &["wait", "--timeout", "300ms", "k"]);
+        let text = String::from_utf8_lossy(&waited.stderr);
+        assert_eq!(waited.status.code(), Some(69), "{waited:?}");
+        assert!(text.contains("is not known to be free: waited 300ms; nothing new"), "{text}");
+        assert!(!text.contains("busy") && !text.contains("this run"), "{text}");
     }
 }
