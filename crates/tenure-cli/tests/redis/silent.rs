@@ -35,7 +35,7 @@ fn a_server_that_stops_just_before_the_limit_is_not_busy() {
             false
         };
         proxy.on(Which::every(stop), Fate::CutBefore);
-        let ended = tenure(&proxy.url(), &["--wait", "2900ms", "--busy-exit", "0"]);
+        let ended = tenure(&proxy.url(), &["--wait", "1500ms", "--busy-exit", "0"]);
         let stderr = String::from_utf8_lossy(&ended.stderr);
         assert_eq!(ended.status.code(), Some(69), "{flavour}: {stderr}");
         assert!(stderr.contains("; since then the store has not answered;"), "{flavour}: {stderr}");
