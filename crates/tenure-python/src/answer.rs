@@ -170,5 +170,5 @@ fn waiter<'py>(py: Python<'py>, waiter: &WaiterView) -> PyResult<Bound<'py, PyAn
 }
 
 fn node<'py>(py: Python<'py>, node: &NodeView) -> PyResult<Bound<'py, PyAny>> {
-    made(py, "Node", (&*node.name, node.answered, &*node.said, seconds(node.took)))
+    made(py, "Node", (&*node.name, node.answered, &*node.said, seconds(node.took), node.holds))
 }

@@ -130,6 +130,7 @@ async def test_a_look_says_the_state(way: Way, url: str, key: str) -> None:
         assert bool(seen.nodes) == url.startswith("quorum")
     if url.startswith("quorum"):
         assert [node.answered for node in seen.nodes].count(True) >= 2
+        assert [node.holds for node in seen.nodes].count(True) >= 2
 
 
 async def test_a_fixed_owner_is_released_by_its_value(way: Way, url: str, key: str) -> None:

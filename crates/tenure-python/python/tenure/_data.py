@@ -57,6 +57,9 @@ class Waiter(NamedTuple):
 class Node(NamedTuple):
     """The answer of one node of a quorum, or why there is none; ``took`` is the time until then.
 
+    ``holds``: it answered that somebody holds the key. A key that too few nodes answer for, and one
+    of them holds, may be held.
+
     >>> import tempfile, tenure
     >>> with tempfile.TemporaryDirectory() as place:
     ...     nodes = " ".join(f"sqlite:{place}/{name}.db" for name in "abc")
@@ -69,6 +72,7 @@ class Node(NamedTuple):
     answered: bool
     said: str
     took: float
+    holds: bool
 
 
 class LastRun(NamedTuple):
