@@ -15,8 +15,8 @@ use crate::hindrance::{Hindrance, is_unsure};
 use crate::output::{self, Level, Output};
 use crate::plan::{check_store_timeout, key_of};
 use crate::store::{Choice, Located};
-use crate::variables;
 use crate::view::{self, KeyView};
+use crate::{variables, warnings};
 
 /// Number of keys that are asked for at a time.
 const PAGE: usize = 256;
@@ -48,6 +48,7 @@ pub(crate) fn status(args: &StatusArgs) -> Result<Exit, Refusal> {
 pub(crate) fn list(args: &ListArgs) -> Result<Exit, Refusal> {
     let access = if args.all { Access::LooksAtAll } else { Access::Looks };
     with_view(&args.store, access, async |locks, store, now| {
+        warnings::tell(Output(Level::Normal));
         tell_of_missing(store);
         let hindrance = Hindrance::of_store(locks, &args.prefix, now()).await;
         let hindrance = hindrance.map_err(failed)?;

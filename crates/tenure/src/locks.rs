@@ -109,6 +109,9 @@ impl Locks {
     /// At most `limit` keys in use that begin with `prefix`, in order, from the one after
     /// `after` on. A page shorter than `limit` is the last.
     ///
+    /// Keys that this user may not read at a server are left out; a warning in the log says how
+    /// many.
+    ///
     /// # Cancel safety
     /// It changes nothing.
     ///

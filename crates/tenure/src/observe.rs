@@ -109,7 +109,7 @@ macro_rules! report {
 }
 
 pub(crate) use report;
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "redis", feature = "sqlite"))]
 pub(crate) use tell;
 
 pub(crate) fn acquiring(store: &Arc<str>, key: &Key) -> Span {

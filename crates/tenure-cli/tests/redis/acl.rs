@@ -109,6 +109,42 @@ fn a_key_beyond_the_rights_is_answered_with_the_prefix_and_not_with_rights_that_
 }
 
 /// Each rule is enough for what it is for, and each of its words about a cluster is needed.
+/// Nothing told that a list was short.
+#[test]
+fn keys_that_may_not_be_read_are_left_out_and_counted() {
+    let script = r#"
+        for words in list "list zz" "list jobs:" "list none"; do
+            echo "begin $words"
+            TENURE_STORE=$1 "$0" $words
+            echo "ended with $?"
+        done
+    "#;
+    let program = env!("CARGO_BIN_EXE_tenure");
+    for flavour in Flavour::ALL {
+        let server = Server::of(flavour).start();
+        let limited = with_user(&server, &["--prefix", "jobs:", "--read-only"]);
+        let of = |key| ["run", key, "--", program];
+        let last = ["run", "zz", "--", "sh", "-c", &format!("({script}) 2>&1"), program, &limited];
+        let words = [&of("jobs:a")[..], &of("payroll"), &last].concat();
+        let looked = tenure(Some(&server.url()), &words);
+        let seen = text(&looked);
+        let part = |words: &str| {
+            let (_, part) = seen.split_once(&format!("begin {words}\n")).expect("it was listed");
+            let (part, _) = part.split_once("ended with 0\n").expect("it is not refused");
+            part.to_owned()
+        };
+        let hidden = |part: &str| part.contains("not shown, since this user lacks the right");
+        let all = part("list");
+        assert!(all.contains("jobs:a: held") && !all.contains("payroll"), "{flavour}: {seen}");
+        assert!(all.contains("2 keys that may be locks") && hidden(&all), "{flavour}: {seen}");
+        let one = part("list zz");
+        assert!(one.contains("1 key that may be a lock") && hidden(&one), "{flavour}: {seen}");
+        for none in ["list jobs:", "list none"] {
+            assert!(!hidden(&part(none)), "{flavour}: {seen}");
+        }
+    }
+}
+
 #[test]
 fn the_rules_of_a_cluster_are_enough_and_none_is_too_many() {
     for flavour in Flavour::ALL {

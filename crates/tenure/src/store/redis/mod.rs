@@ -55,6 +55,7 @@ use client::Command;
 use keys::Scope;
 pub use lone::Direct;
 pub use rights::{Rights, sentinel_rule};
+use scan::Hidden;
 use shell_line::ShellLine;
 use topology::Topology;
 use url::StoreUrl;
@@ -109,6 +110,7 @@ struct Shared {
     topology: Topology,
     capabilities: Capabilities,
     shell_line: ShellLine,
+    hidden: Hidden,
 }
 
 impl Redis {
@@ -164,7 +166,8 @@ impl Redis {
             capabilities.ttl_max = url.restart_guard.min(TTL_MAX);
         }
         let shell_line = ShellLine::to(&url.server);
-        let shared = Shared { name: url.server.name(), topology, capabilities, shell_line };
+        let (name, hidden) = (url.server.name(), Hidden::default());
+        let shared = Shared { name, topology, capabilities, shell_line, hidden };
         Ok(Self { shared: OfProcess::new(Arc::new(shared)) })
     }
 
@@ -274,7 +277,8 @@ impl Store for Redis {
     ) -> Answer<'a, Vec<(Key, Inspection)>> {
         Box::pin(async move {
             let shared = self.shared.here()?;
-            let keys = scan::keys(&shared.topology, prefix, after).await?;
+            let keys =
+                scan::keys((&shared.topology, &shared.name), &shared.hidden, prefix, after).await?;
             let mut page = Vec::new();
             for some in keys.chunks(LOOKS) {
                 let look = |key: &Key| Request { key: key.clone(), op: Op::Inspect };

@@ -39,7 +39,7 @@ pub(super) struct Settings {
     ack: Option<Ack>,
     options: RedisOptions,
     mode: Direct,
-    runtime: Arc<dyn Runtime>,
+    pub(super) runtime: Arc<dyn Runtime>,
     /// Carries out steps.
     script: Arc<Script>,
     /// Carries out commands on data.

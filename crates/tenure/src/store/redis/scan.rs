@@ -1,8 +1,12 @@
 //! The keys of all locks, found by scanning the servers that have them, in rounds, so that these
 //! serve others in between. A lock is known by its value, and where it is not, by its record.
 
+use std::collections::BTreeSet;
 use std::iter;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::observe::tell;
 #[cfg(doc)]
 use crate::store::Access;
 use crate::store::{StoreError, StoreErrorClass};
@@ -19,17 +23,39 @@ use super::{decode, defect};
 /// How many names one round looks at.
 const COUNT: u32 = 1000;
 
+/// How many keys the last whole scan was not allowed to read. It is told whenever it changes.
+#[derive(Debug, Default)]
+pub(super) struct Hidden(AtomicUsize);
+
+impl Hidden {
+    fn found(&self, topology: &Topology, store: &Arc<str>, count: usize) {
+        if self.0.swap(count, Ordering::Relaxed) == count || count == 0 {
+            return;
+        }
+        let say = |store: &Arc<str>, count: &usize| {
+            let keys =
+                if *count == 1 { "key that may be a lock" } else { "keys that may be locks" };
+            tracing::warn!(
+                %store,
+                "{count} {keys}: not shown, since this user lacks the right to read them"
+            );
+        };
+        tell!(topology.settings().runtime, say, store, &count);
+    }
+}
+
 /// All keys of ours, and with [`Access::LooksAtAll`] all strings, that begin with `prefix` and come
 /// after `after`, in order.
 pub(super) async fn keys(
-    topology: &Topology,
+    (topology, store): (&Topology, &Arc<str>),
+    hidden: &Hidden,
     prefix: &str,
     after: Option<&Key>,
 ) -> Result<Vec<Key>, StoreError> {
     let is_meant =
         |key: &Key| key.as_str().starts_with(prefix) && after.is_none_or(|after| key > after);
     let template = &topology.settings().template;
-    let mut keys = Vec::new();
+    let (mut keys, mut refused) = (Vec::new(), BTreeSet::new());
     for node in topology.masters().await? {
         let mut cursor = "0".to_owned();
         loop {
@@ -46,7 +72,7 @@ pub(super) async fn keys(
             if topology.settings().lists_all {
                 keys.extend(names.iter().filter_map(|name| template.key_of_lock(name)));
             } else {
-                let locks = ours(&node, template.scope(), &names).await?;
+                let locks = ours(&node, template.scope(), &names, &mut refused).await?;
                 keys.extend(locks.iter().filter_map(|name| template.key_of_lock(name)));
             }
             if next == "0" {
@@ -55,14 +81,24 @@ pub(super) async fn keys(
             cursor = next;
         }
     }
+    // Later pages see only the rest.
+    if after.is_none() {
+        hidden.found(topology, store, refused.len());
+    }
     keys.retain(is_meant);
     keys.sort_unstable();
     keys.dedup();
     Ok(keys)
 }
 
-/// Those of some names that are locks of ours by their value.
-async fn ours(node: &Node, scope: Scope, names: &[&String]) -> Result<Vec<String>, StoreError> {
+/// Those of some names that are locks of ours by their value. Names that this user may not read
+/// are added to `refused`: a scan may see one twice.
+async fn ours(
+    node: &Node,
+    scope: Scope,
+    names: &[&String],
+    refused: &mut BTreeSet<String>,
+) -> Result<Vec<String>, StoreError> {
     let mut ours = Vec::new();
     for names in names.chunks(COUNT as usize) {
         if scope == Scope::Server {
@@ -77,9 +113,11 @@ async fn ours(node: &Node, scope: Scope, names: &[&String]) -> Result<Vec<String
         }
         // One command reads the keys of one slot alone.
         let each = names.iter().map(|name| Box::pin(ours_of(node, std::slice::from_ref(name))));
-        for found in all(each.collect()).await {
+        for (name, found) in names.iter().zip(all(each.collect()).await) {
             match found {
-                Err(failure) if failure.class() == StoreErrorClass::Refused => {}
+                Err(failure) if failure.class() == StoreErrorClass::Refused => {
+                    refused.insert((*name).clone());
+                }
                 // One that has moved meanwhile may be where nobody looks any more.
                 found => ours.extend(found.map_err(Failure::unsettled)?),
             }
