@@ -52,7 +52,13 @@ complete -c tenure -n "__fish_tenure_using_subcommand run" -l store-timeout -d '
 complete -c tenure -n "__fish_tenure_using_subcommand run" -l ttl -d 'Length of the lease' -r -f
 complete -c tenure -n "__fish_tenure_using_subcommand run" -l max-hold -d 'End CMD this time after the grant' -r -f
 complete -c tenure -n "__fish_tenure_using_subcommand run" -l kill-grace -d 'Time from the first signal to SIGKILL' -r -f
-complete -c tenure -n "__fish_tenure_using_subcommand run" -s s -l signal -d 'First signal to end CMD' -r -f
+complete -c tenure -n "__fish_tenure_using_subcommand run" -s s -l signal -d 'First signal to end CMD' -r -f -a "TERM\t''
+INT\t''
+HUP\t''
+QUIT\t''
+USR1\t''
+USR2\t''
+KILL\t''"
 complete -c tenure -n "__fish_tenure_using_subcommand run" -l on-lost -d 'After a loss: kill or ignore CMD' -r -f -a "kill\t'CMD and all it started are ended by the deadline'
 ignore\t'CMD goes on, without a sentry; its code is ours'"
 complete -c tenure -n "__fish_tenure_using_subcommand run" -l on-lost-exec -d 'Line for sh, run after a loss' -r -f
@@ -88,7 +94,13 @@ complete -c tenure -n "__fish_tenure_using_subcommand once" -l store-timeout -d 
 complete -c tenure -n "__fish_tenure_using_subcommand once" -l ttl -d 'Length of the lease' -r -f
 complete -c tenure -n "__fish_tenure_using_subcommand once" -l max-hold -d 'End CMD this time after the grant' -r -f
 complete -c tenure -n "__fish_tenure_using_subcommand once" -l kill-grace -d 'Time from the first signal to SIGKILL' -r -f
-complete -c tenure -n "__fish_tenure_using_subcommand once" -s s -l signal -d 'First signal to end CMD' -r -f
+complete -c tenure -n "__fish_tenure_using_subcommand once" -s s -l signal -d 'First signal to end CMD' -r -f -a "TERM\t''
+INT\t''
+HUP\t''
+QUIT\t''
+USR1\t''
+USR2\t''
+KILL\t''"
 complete -c tenure -n "__fish_tenure_using_subcommand once" -l on-lost -d 'After a loss: kill or ignore CMD' -r -f -a "kill\t'CMD and all it started are ended by the deadline'
 ignore\t'CMD goes on, without a sentry; its code is ours'"
 complete -c tenure -n "__fish_tenure_using_subcommand once" -l on-lost-exec -d 'Line for sh, run after a loss' -r -f
@@ -115,7 +127,13 @@ complete -c tenure -n "__fish_tenure_using_subcommand elect" -l check -d 'Line f
 complete -c tenure -n "__fish_tenure_using_subcommand elect" -l every -d 'Time between two checks' -r -f
 complete -c tenure -n "__fish_tenure_using_subcommand elect" -l fails -d 'Failed checks that end the leadership' -r -f
 complete -c tenure -n "__fish_tenure_using_subcommand elect" -l kill-grace -d 'Time from the first signal to SIGKILL' -r -f
-complete -c tenure -n "__fish_tenure_using_subcommand elect" -s s -l signal -d 'First signal to end CMD' -r -f
+complete -c tenure -n "__fish_tenure_using_subcommand elect" -s s -l signal -d 'First signal to end CMD' -r -f -a "TERM\t''
+INT\t''
+HUP\t''
+QUIT\t''
+USR1\t''
+USR2\t''
+KILL\t''"
 complete -c tenure -n "__fish_tenure_using_subcommand elect" -l on-lost-exec -d 'Line for sh, run after a loss' -r -f
 complete -c tenure -n "__fish_tenure_using_subcommand elect" -l owner -d 'Owner value [default: a random one]' -r -f
 complete -c tenure -n "__fish_tenure_using_subcommand elect" -l label -d 'Name for others' -r -f
@@ -192,7 +210,13 @@ complete -c tenure -n "__fish_tenure_using_subcommand hold" -l ttl -d 'How long 
 complete -c tenure -n "__fish_tenure_using_subcommand hold" -l pid -d 'Hold the lock until this process ends' -r -f
 complete -c tenure -n "__fish_tenure_using_subcommand hold" -l while -d 'Hold the lock until this line for sh does not end with 0' -r -f
 complete -c tenure -n "__fish_tenure_using_subcommand hold" -l every -d 'Time between two runs of the --while line, and its limit' -r -f
-complete -c tenure -n "__fish_tenure_using_subcommand hold" -s s -l signal -d 'Send this signal to PID if the lock is lost [default: none]' -r -f
+complete -c tenure -n "__fish_tenure_using_subcommand hold" -s s -l signal -d 'Send this signal to PID if the lock is lost [default: none]' -r -f -a "TERM\t''
+INT\t''
+HUP\t''
+QUIT\t''
+USR1\t''
+USR2\t''
+KILL\t''"
 complete -c tenure -n "__fish_tenure_using_subcommand hold" -l log -d 'Append what the background process has to tell to this file' -r -F
 complete -c tenure -n "__fish_tenure_using_subcommand hold" -l require-network -d 'Refuse a store of this host alone'
 complete -c tenure -n "__fish_tenure_using_subcommand hold" -s n -l try -d 'Do not wait at all, as flock -n'

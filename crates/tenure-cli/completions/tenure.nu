@@ -6,6 +6,10 @@ module completions {
     --version(-V)             # Print version
   ]
 
+  def "nu-complete tenure run signal" [] {
+    [ "TERM" "INT" "HUP" "QUIT" "USR1" "USR2" "KILL" ]
+  }
+
   def "nu-complete tenure run on_lost" [] {
     [ "kill" "ignore" ]
   }
@@ -23,7 +27,7 @@ module completions {
     --ttl: string             # Length of the lease
     --max-hold: string        # End CMD this time after the grant
     --kill-grace: string      # Time from the first signal to SIGKILL
-    --signal(-s): string      # First signal to end CMD
+    --signal(-s): string@"nu-complete tenure run signal" # First signal to end CMD
     --on-lost: string@"nu-complete tenure run on_lost" # After a loss: kill or ignore CMD
     --on-lost-exec: string    # Line for sh, run after a loss
     --wait-all                # Keep the lock until all that CMD left has ended
@@ -52,6 +56,10 @@ module completions {
     ...cmd: oneof<glob, bool>            # The command and its arguments
   ]
 
+  def "nu-complete tenure once signal" [] {
+    [ "TERM" "INT" "HUP" "QUIT" "USR1" "USR2" "KILL" ]
+  }
+
   def "nu-complete tenure once on_lost" [] {
     [ "kill" "ignore" ]
   }
@@ -73,7 +81,7 @@ module completions {
     --ttl: string             # Length of the lease
     --max-hold: string        # End CMD this time after the grant
     --kill-grace: string      # Time from the first signal to SIGKILL
-    --signal(-s): string      # First signal to end CMD
+    --signal(-s): string@"nu-complete tenure once signal" # First signal to end CMD
     --on-lost: string@"nu-complete tenure once on_lost" # After a loss: kill or ignore CMD
     --on-lost-exec: string    # Line for sh, run after a loss
     --wait-all                # Keep the lock until all that CMD left has ended
@@ -89,6 +97,10 @@ module completions {
     key: string               # The key of the job
     ...cmd: oneof<glob, bool>            # The command and its arguments
   ]
+
+  def "nu-complete tenure elect signal" [] {
+    [ "TERM" "INT" "HUP" "QUIT" "USR1" "USR2" "KILL" ]
+  }
 
   def "nu-complete tenure elect log_format" [] {
     [ "text" "json" ]
@@ -106,7 +118,7 @@ module completions {
     --every: string           # Time between two checks
     --fails: string           # Failed checks that end the leadership
     --kill-grace: string      # Time from the first signal to SIGKILL
-    --signal(-s): string      # First signal to end CMD
+    --signal(-s): string@"nu-complete tenure elect signal" # First signal to end CMD
     --on-lost-exec: string    # Line for sh, run after a loss
     --owner: string           # Owner value [default: a random one]
     --label: string           # Name for others
@@ -210,6 +222,10 @@ module completions {
     ticket?: string           # The ticket; "-" reads it from stdin [default: TENURE_TICKET]
   ]
 
+  def "nu-complete tenure hold signal" [] {
+    [ "TERM" "INT" "HUP" "QUIT" "USR1" "USR2" "KILL" ]
+  }
+
   # Hold KEY in the background until a process ends
   export extern "tenure hold" [
     --store: string           # The store's URL; given three times: a quorum
@@ -227,7 +243,7 @@ module completions {
     --pid: string             # Hold the lock until this process ends
     --while: string           # Hold the lock until this line for sh does not end with 0
     --every: string           # Time between two runs of the --while line, and its limit
-    --signal(-s): string      # Send this signal to PID if the lock is lost [default: none]
+    --signal(-s): string@"nu-complete tenure hold signal" # Send this signal to PID if the lock is lost [default: none]
     --log: path               # Append what the background process has to tell to this file
     --help(-h)                # Print help (see more with '--help')
     key: string               # The key to lock: 1 to 512 bytes of UTF-8 without control characters

@@ -30,9 +30,15 @@ pub(super) fn completions() -> Files {
     .into()
 }
 
-/// The definition, in which a value that has no hint is no file.
+/// The names that are offered for a signal. Others, and numbers, are taken all the same.
+const SIGNALS: [&str; 7] = ["TERM", "INT", "HUP", "QUIT", "USR1", "USR2", "KILL"];
+
+/// The definition, in which a value that has no hint is no file, and a signal has names.
 fn definition() -> Command {
     let hinted = |arg: Arg| {
+        if arg.get_id() == "signal" {
+            return arg.value_parser(SIGNALS);
+        }
         let is_plain = arg.get_value_hint() == ValueHint::Unknown;
         let takes_values = arg.get_action().takes_values();
         if is_plain && takes_values && arg.get_possible_values().is_empty() {

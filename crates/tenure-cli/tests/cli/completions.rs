@@ -96,6 +96,8 @@ fn each_shell_completes_verbs_options_values_and_topics() {
             (&["tenure", "sta"][..], "status"),
             (&["tenure", "run", "--store-t"], "--store-timeout"),
             (&["tenure", "run", "--on-lost", "i"], "ignore"),
+            (&["tenure", "run", "--signal", "H"], "HUP"),
+            (&["tenure", "hold", "--signal", "T"], "TERM"),
             (&["tenure", "help", "exit"], "exit-codes"),
         ] {
             assert_eq!(ask(&place, words), Some(vec![found.to_owned()]), "{shell}: {words:?}");
