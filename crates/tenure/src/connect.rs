@@ -16,7 +16,7 @@ use std::time::Duration;
 use crate::engine::LocksOptions;
 use crate::locks::Locks;
 use crate::process::{Forked, of_process};
-use crate::runtime::{self, Runtime, timeout};
+use crate::runtime::{self, Runtime, shown, timeout};
 use crate::store::{Access, Answer, Memory, Store, StoreError, StoreErrorClass, spelling};
 use crate::types::{Error, ErrorKind, Operation, Result};
 
@@ -269,7 +269,10 @@ async fn open(url: &str, options: LocksOptions) -> Result<Locks> {
     let store = timeout(&*runtime, runtime.now() + limit, opened).await;
     let silent = || StoreError {
         class: StoreErrorClass::Transient,
-        message: format!("no answer within {limit:?}; is it up, and reachable from here?"),
+        message: format!(
+            "no answer within {limit}; is it up, and reachable from here?",
+            limit = shown(limit)
+        ),
         may_have_run: false,
         source: None,
     };

@@ -12,6 +12,7 @@ mod aside;
 mod reporter;
 #[cfg(any(test, target_os = "macos"))]
 mod sliced_wait;
+mod span;
 #[cfg(target_os = "linux")]
 mod timerfd;
 mod timers;
@@ -34,6 +35,7 @@ use aside::Aside;
 use reporter::Reporter;
 #[cfg(target_os = "macos")]
 use sliced_wait::AlarmClock;
+pub(crate) use span::shown;
 #[cfg(target_os = "linux")]
 use timerfd::AlarmClock;
 use timers::Timers;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::mutants;
 use crate::observe;
 use crate::protocol::{Acquire, FenceRule, Guarded, LastRun, Op, Queueing, Reply, Ticks, timing};
-use crate::runtime::{Moment, timeout};
+use crate::runtime::{Moment, shown, timeout};
 use crate::store::{StoreError, StoreErrorClass};
 use crate::types::{Error, ErrorKind, Key, Operation, Owner, Result};
 
@@ -400,8 +400,9 @@ fn answered_late(ttl: Duration) -> StoreError {
     StoreError {
         class: StoreErrorClass::Transient,
         message: format!(
-            "the answer was read later than the ttl of {ttl:?} after the request: the store was \
-             slow, or this task was not run"
+            "the answer was read later than the ttl of {ttl} after the request: the store was \
+             slow, or this task was not run",
+            ttl = shown(ttl)
         ),
         may_have_run: true,
         source: None,

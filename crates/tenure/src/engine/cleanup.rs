@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::process::of_process;
 use crate::protocol::{Op, timing};
-use crate::runtime::Moment;
+use crate::runtime::{Moment, shown};
 use crate::types::{ErrorKind, Key, LostReason, Operation, Owner, Result};
 
 use super::Engine;
@@ -133,8 +133,9 @@ pub(crate) async fn close(engine: &Arc<Engine>, limit: Duration) -> Result<()> {
         0 => Ok(()),
         left => {
             let message = format!(
-                "{left} requests were not answered within {limit:?}; their keys are free when \
-                 their ttl ends"
+                "{left} requests were not answered within {limit}; their keys are free when \
+                 their ttl ends",
+                limit = shown(limit)
             );
             Err(failing.with(ErrorKind::Unavailable, message).with_may_hold(true))
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::process::Forked;
 use crate::protocol::{Blocker, Guarded, Reply};
-use crate::runtime::Moment;
+use crate::runtime::{Moment, shown};
 use crate::store::StoreError;
 use crate::types::{Claim, Error, ErrorKind, Key, Operation};
 
@@ -82,18 +82,18 @@ impl Failing<'_> {
 
     /// The limit of the wait has passed, and the key is busy.
     pub(super) fn busy(self, seen: Option<&Seen>, waited: Duration, now: Moment) -> Error {
-        let waited = in_millis(waited);
+        let waited = shown(waited);
         let Some(Seen { blocker, at }) = seen else {
-            let message = format!("waited {waited:?}; others hold it or stand in front");
+            let message = format!("waited {waited}; others hold it or stand in front");
             return self.with(ErrorKind::Busy, message);
         };
         // Stores do not know since when another library holds it.
         let is_dated = !blocker.held_for.is_zero();
-        let held_for = is_dated.then(|| in_millis(blocker.held_for + now.since(*at)));
+        let held_for = is_dated.then(|| shown(blocker.held_for + now.since(*at)));
         let message = format!(
-            "waited {waited:?}; it is held by {}{}{}",
+            "waited {waited}; it is held by {}{}{}",
             blocker.label,
-            held_for.map(|span| format!(" for {span:?}")).unwrap_or_default(),
+            held_for.map(|span| format!(" for {span}")).unwrap_or_default(),
             report(blocker),
         );
         self.with(ErrorKind::Busy, message)
@@ -114,8 +114,8 @@ impl Failing<'_> {
         }
         let before = |seen: &Seen| format!("; before that it was held by {}", seen.blocker.label);
         let message = format!(
-            "the store has not answered for {:?}{}; {}",
-            in_millis(lasts),
+            "the store has not answered for {}{}; {}",
+            shown(lasts),
             seen.map(before).unwrap_or_default(),
             silence.failure().unwrap_or("is it up, and reachable from here?"),
         );
@@ -146,8 +146,4 @@ fn told(mismatch: &str) -> String {
 /// The answers of a quorum's nodes, for a message.
 fn report(blocker: &Blocker) -> String {
     blocker.report.as_ref().map(|nodes| format!(" ({nodes})")).unwrap_or_default()
-}
-
-fn in_millis(span: Duration) -> Duration {
-    Duration::from_millis(u64::try_from(span.as_millis()).unwrap_or(u64::MAX))
 }

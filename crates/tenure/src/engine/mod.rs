@@ -54,7 +54,7 @@ use crate::mutants;
 use crate::observe;
 use crate::process::{Forked, OfProcess, Process};
 use crate::protocol::{Backoff, Inspection, Op, Reply, Request};
-use crate::runtime::{Moment, Runtime, Task, random_u32, timeout};
+use crate::runtime::{Moment, Runtime, Task, random_u32, shown, timeout};
 use crate::store::{Capabilities, Finding, Store, StoreError, StoreErrorClass};
 use crate::types::{ErrorKind, Key, Operation, Owner, Result};
 
@@ -205,7 +205,7 @@ impl Engine {
             Some(Err(Forked)) => Err(failing.by_fork()),
             None => Err(failing.with(
                 ErrorKind::Unavailable,
-                format!("no answer within {:?}", self.options.store_timeout),
+                format!("no answer within {}", shown(self.options.store_timeout)),
             )),
         }
     }

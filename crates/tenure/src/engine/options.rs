@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::protocol::timing;
-use crate::runtime::Moment;
+use crate::runtime::{Moment, shown};
 use crate::store::{Access, Capabilities};
 use crate::types::{
     Claim, Error, ErrorKind, Key, Label, Operation, Owner, Result, TTL_MAX, TTL_MIN, Value,
@@ -91,26 +91,41 @@ impl LeaseOptions {
             }
             Renewal::Every(every) if every < RENEW_EVERY_MIN => {
                 return Err(format!(
-                    "the renewal interval of {every:?} is below the limit of {RENEW_EVERY_MIN:?}"
+                    "the renewal interval of {every} is below the limit of {least}",
+                    every = shown(every),
+                    least = shown(RENEW_EVERY_MIN)
                 ));
             }
             Renewal::Every(every) if every.saturating_mul(2) >= ttl => {
                 return Err(format!(
-                    "the renewal interval of {every:?} is not shorter than half the ttl of \
-                     {ttl:?}; one lost renewal would lose the lock"
+                    "the renewal interval of {every} is not shorter than half the ttl of \
+                     {ttl}; one lost renewal would lose the lock",
+                    every = shown(every),
+                    ttl = shown(ttl)
                 ));
             }
             Renewal::Every(every) => Some(every),
         };
         if min_hold > TTL_MAX {
-            return Err(format!("a min_hold of {min_hold:?} is above the limit of 30 days"));
+            return Err(format!(
+                "a min_hold of {min_hold} is above the limit of 30 days",
+                min_hold = shown(min_hold)
+            ));
         }
         if let Some(max) = max_hold {
             if max < TTL_MIN {
-                return Err(format!("a max_hold of {max:?} is below the limit of {TTL_MIN:?}"));
+                return Err(format!(
+                    "a max_hold of {max} is below the limit of {ttl_min}",
+                    max = shown(max),
+                    ttl_min = shown(TTL_MIN)
+                ));
             }
             if max < min_hold {
-                return Err(format!("max_hold ({max:?}) is shorter than min_hold ({min_hold:?})"));
+                return Err(format!(
+                    "max_hold ({max}) is shorter than min_hold ({min_hold})",
+                    min_hold = shown(min_hold),
+                    max = shown(max)
+                ));
             }
         }
         Ok(Self { ttl, renew_every, min_hold, max_hold })
@@ -119,15 +134,21 @@ impl LeaseOptions {
 
 fn check_ttl(ttl: Duration, ttl_max: Duration) -> Result<(), String> {
     if ttl < TTL_MIN {
-        return Err(format!("a ttl of {ttl:?} is below the limit of {TTL_MIN:?}"));
+        return Err(format!(
+            "a ttl of {ttl} is below the limit of {ttl_min}",
+            ttl = shown(ttl),
+            ttl_min = shown(TTL_MIN)
+        ));
     }
     if ttl > TTL_MAX {
-        return Err(format!("a ttl of {ttl:?} is above the limit of 30 days"));
+        return Err(format!("a ttl of {ttl} is above the limit of 30 days", ttl = shown(ttl)));
     }
     if ttl > ttl_max {
         return Err(format!(
-            "a ttl of {ttl:?} is above this store's limit of {ttl_max:?}; ask for less, or raise \
-             a server's restart_guard, or a quorum's max_ttl, for everybody who uses the store"
+            "a ttl of {ttl} is above this store's limit of {ttl_max}; ask for less, or raise \
+             a server's restart_guard, or a quorum's max_ttl, for everybody who uses the store",
+            ttl = shown(ttl),
+            ttl_max = shown(ttl_max)
         ));
     }
     Ok(())
@@ -161,7 +182,9 @@ impl AcquireOptions {
         }
         if min_hold > ttl_max {
             return Err(format!(
-                "a min_hold of {min_hold:?} is above this store's longest ttl of {ttl_max:?}"
+                "a min_hold of {min_hold} is above this store's longest ttl of {ttl_max}",
+                min_hold = shown(min_hold),
+                ttl_max = shown(ttl_max)
             ));
         }
         Ok(())

@@ -176,7 +176,7 @@ pub(crate) async fn extend(engine: &Engine, lease: &LeaseState, ttl: Duration) -
     lease.renewal_sent(sent, ttl);
     let op = Op::Renew { owner: lease.owner.clone(), ttl };
     let reply = engine.ask(&lease.key, op, sent, Moment::NEVER).await.map_err(|failure| {
-        engine.failing(Operation::Renew, &lease.key).by_store(failure).with_may_hold(true)
+        engine.failing(Operation::Extend, &lease.key).by_store(failure).with_may_hold(true)
     })?;
     if reply == Reply::Renewed {
         if let Some(failure) = lease.confirm(sent, ttl, engine.now()) {

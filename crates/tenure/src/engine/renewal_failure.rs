@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::runtime::Moment;
+use crate::runtime::{self, Moment};
 
 use super::signal::Signal;
 
@@ -113,7 +113,7 @@ impl Outage {
 pub(super) fn shown(span: Duration) -> String {
     let millis = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
     let rounded = if millis < 1_000 { millis } else { millis / 100 * 100 };
-    format!("{:?}", Duration::from_millis(rounded))
+    runtime::shown(Duration::from_millis(rounded))
 }
 
 #[cfg(test)]

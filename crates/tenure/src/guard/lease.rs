@@ -260,8 +260,8 @@ impl Lease {
     /// # Ok(()) }
     /// ```
     pub async fn extend_to(&self, span: Duration) -> Result<()> {
-        self.check_process(Operation::Renew)?;
-        let invalid = |message| self.errors_of(Operation::Renew).with(ErrorKind::Invalid, message);
+        self.check_process(Operation::Extend)?;
+        let invalid = |message| self.errors_of(Operation::Extend).with(ErrorKind::Invalid, message);
         let ttl = engine::ttl_to_last(span, self.engine().capabilities()).map_err(invalid)?;
         self.extend(ttl).await
     }
@@ -297,9 +297,9 @@ impl Lease {
     }
 
     async fn extend(&self, ttl: Duration) -> Result<()> {
-        self.verdict(Operation::Renew)?;
+        self.verdict(Operation::Extend)?;
         engine::extend(self.engine(), self.state(), ttl).await?;
-        self.verdict(Operation::Renew)
+        self.verdict(Operation::Extend)
     }
 
     /// The verdict at this moment. The clock is read only if this is the process that holds it.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::engine::{self, AcquireOptions, Renewal};
 use crate::guard::{Guard, Lease};
 use crate::protocol::{Count, Inspection, LastRun, Outcome, TickClock, Ticks};
+use crate::runtime::shown;
 use crate::scope::{self, Leased as _};
 use crate::types::{Claim, Error, ErrorKind, InvalidKey, Key, Label, Operation, Result, TTL_MIN};
 
@@ -279,12 +280,15 @@ impl Once {
         let options = self.options.check(Claim::EXCLUSIVE)?;
         let every = self.every.ok_or_else(|| "no period is set: say every(...)".to_owned());
         let every = every.and_then(|every| match every {
-            _ if every < TTL_MIN => {
-                Err(format!("a period of {every:?} is below the limit of {TTL_MIN:?}"))
-            }
-            _ if every > EVERY_MAX => {
-                Err(format!("a period of {every:?} is above the limit of 366 days"))
-            }
+            _ if every < TTL_MIN => Err(format!(
+                "a period of {every} is below the limit of {ttl_min}",
+                every = shown(every),
+                ttl_min = shown(TTL_MIN)
+            )),
+            _ if every > EVERY_MAX => Err(format!(
+                "a period of {every} is above the limit of 366 days",
+                every = shown(every)
+            )),
             _ => Ok(every),
         });
         let every = every.map_err(|message| self.options.invalid(Operation::Acquire, message))?;

@@ -40,12 +40,16 @@ impl Locks {
     /// # Ok(()) }
     /// ```
     pub async fn renew_ticket(&self, ticket: &Ticket, keep: Duration) -> Result<()> {
-        let engine = self.engine_here(Operation::Renew)?;
-        let failing = || engine.failing(Operation::Renew, ticket.key());
+        self.renew_as(Operation::Renew, ticket, keep).await
+    }
+
+    async fn renew_as(&self, operation: Operation, ticket: &Ticket, keep: Duration) -> Result<()> {
+        let engine = self.engine_here(operation)?;
+        let failing = || engine.failing(operation, ticket.key());
         let ttl = engine::ttl_to_last(keep, engine.capabilities());
         let ttl = ttl.map_err(|message| failing().with(ErrorKind::Invalid, message))?;
         let op = Op::Renew { owner: ticket.owner().clone(), ttl };
-        match engine.request(Operation::Renew, ticket.key(), op).await? {
+        match engine.request(operation, ticket.key(), op).await? {
             Reply::Renewed => Ok(()),
             Reply::Gone | Reply::Withdrawn => Err(over(failing())),
             other => Err(failing().by_reply(&other)),
@@ -78,7 +82,8 @@ impl Locks {
     pub async fn extend_ticket(&self, ticket: &Ticket, span: Duration) -> Result<()> {
         // A look does not decide that it is over: a replica may not know of it.
         let left = self.check_ticket(ticket).await?.map_or(Duration::ZERO, |held| held.remaining);
-        self.renew_ticket(ticket, timing::span_of(left).saturating_add(span)).await
+        let keep = timing::span_of(left).saturating_add(span);
+        self.renew_as(Operation::Extend, ticket, keep).await
     }
 
     /// Releases the lease of a ticket. The next waiter has the key within one message. A holder

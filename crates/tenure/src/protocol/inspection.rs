@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::runtime::shown;
 use crate::types::{Claim, Fence, Label, Owner, Value};
 
 use super::runs::LastRun;
@@ -69,16 +70,15 @@ impl Guarded {
         let left = u64::try_from(self.left.as_micros()).unwrap_or(u64::MAX);
         // Rounded up: in the second that is shown, the guard has ended.
         let end = now.saturating_add(left).div_ceil(1_000_000) % 86_400;
-        let seconds = |span: Duration| Duration::from_secs(span.as_secs());
         format!(
-            "nothing new is granted until {:02}:{:02}:{:02} UTC (for {:?} more): the store's \
-             memory is known for {:?} only, since it restarted, was emptied, or is new here, and \
+            "nothing new is granted until {:02}:{:02}:{:02} UTC (for {} more): the store's \
+             memory is known for {} only, since it restarted, was emptied, or is new here, and \
              a lease that it forgot may still be held",
             end / 3_600,
             end / 60 % 60,
             end % 60,
-            seconds(self.left + Duration::from_millis(999)),
-            seconds(self.known_for),
+            shown(Duration::from_secs((self.left + Duration::from_millis(999)).as_secs())),
+            shown(self.known_for),
         )
     }
 }

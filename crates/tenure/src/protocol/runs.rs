@@ -4,6 +4,7 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
+use crate::runtime::shown;
 use crate::types::{Label, Owner};
 
 /// The rule by which a run is due.
@@ -177,18 +178,14 @@ impl fmt::Display for LastRun {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let begun = self.begun.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         write!(f, "{} began it at {}, ", self.label, utc(begun.as_secs()))?;
-        let took = self.took.map(|took| Duration::from_millis(millis(took))).unwrap_or_default();
+        let took = shown(self.took.unwrap_or_default());
         match &self.state {
             RunState::Running => f.write_str("and is at it"),
-            RunState::Ok => write!(f, "and was done after {took:?}"),
-            RunState::Failed(why) => write!(f, "and failed after {took:?}: {why}"),
+            RunState::Ok => write!(f, "and was done after {took}"),
+            RunState::Failed(why) => write!(f, "and failed after {took}: {why}"),
             RunState::Unfinished => f.write_str("and did not finish it"),
         }
     }
-}
-
-fn millis(span: Duration) -> u64 {
-    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Date and time of day. (The date: Howard Hinnant, *chrono-Compatible Low-Level Date Algorithms*,

@@ -19,8 +19,10 @@ pub enum Operation {
     Connect,
     /// Acquiring a lock.
     Acquire,
-    /// Renewing or extending a lease.
+    /// Renewing a lease.
     Renew,
+    /// Extending a lease.
+    Extend,
     /// Releasing a lock.
     Release,
     /// Relying on a lock that should be held.
@@ -51,6 +53,7 @@ impl fmt::Display for Operation {
             Self::Connect => "connect",
             Self::Acquire => "acquire",
             Self::Renew => "renew",
+            Self::Extend => "extend",
             Self::Release => "release",
             Self::Hold => "hold",
             Self::Write => "write under",

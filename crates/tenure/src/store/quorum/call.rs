@@ -12,7 +12,7 @@ use crate::mutants;
 use crate::protocol::{
     Acquire, FenceRule, Op, Reply, Request, TickClock, Ticks, Verdict, Vote, Votes, majority,
 };
-use crate::runtime::unhindered;
+use crate::runtime::{shown, unhindered};
 use crate::store::{StoreError, StoreErrorClass};
 use crate::types::{Claim, Fence};
 
@@ -321,7 +321,13 @@ fn refusal(shared: &Shared, op: &Op) -> Option<Reply> {
         return Some(Reply::Refused(why.into()));
     }
     let max = shared.capabilities.ttl_max;
-    let why = || format!("a ttl of {ttl:?} is above the quorum's max_ttl of {max:?}");
+    let why = || {
+        format!(
+            "a ttl of {ttl} is above the quorum's max_ttl of {max}",
+            ttl = shown(ttl),
+            max = shown(max)
+        )
+    };
     (ttl > max).then(|| Reply::Refused(why().into()))
 }
 

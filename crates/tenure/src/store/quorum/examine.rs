@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::protocol::majority;
-use crate::runtime::timeout;
+use crate::runtime::{shown, timeout};
 use crate::store::{Finding, Severity};
 
 use super::Shared;
@@ -24,7 +24,11 @@ pub(super) async fn examine(shared: &Shared, ttl: Duration) -> Vec<Finding> {
         let until = runtime.now() + NODE_LIMIT;
         let of_node = async { (node.vet().await, node.store().examine(ttl).await) };
         let Some((vetted, found)) = timeout(runtime, until, of_node).await else {
-            away.push(format!("{} (no answer within {NODE_LIMIT:?})", node.name));
+            away.push(format!(
+                "{} (no answer within {limit})",
+                node.name,
+                limit = shown(NODE_LIMIT)
+            ));
             continue;
         };
         of_nodes.extend(found);

@@ -31,7 +31,7 @@ use tokio::sync::watch;
 use crate::mutants;
 use crate::process::OfProcess;
 use crate::protocol::{FenceRule, Inspection, Reply, Request};
-use crate::runtime::{Moment, Runtime};
+use crate::runtime::{Moment, Runtime, shown};
 use crate::types::{Fence, Key, TTL_MIN};
 
 use super::{
@@ -233,12 +233,17 @@ fn check(stores: &[Arc<dyn Store>], options: QuorumOptions) -> Result<(), StoreE
         );
     }
     if !(TTL_MIN..=crate::TTL_MAX).contains(&max_ttl) {
-        return refused(format!("a max_ttl of {max_ttl:?} is not within 10 ms and 30 days"));
+        return refused(format!(
+            "a max_ttl of {max_ttl} is not within 10 ms and 30 days",
+            max_ttl = shown(max_ttl)
+        ));
     }
     if node_timeout < Duration::from_millis(1) || node_timeout >= max_ttl {
         return refused(format!(
-            "a node_timeout of {node_timeout:?} is not at least 1 ms and less than the max_ttl \
-             of {max_ttl:?}"
+            "a node_timeout of {node_timeout} is not at least 1 ms and less than the max_ttl \
+             of {max_ttl}",
+            max_ttl = shown(max_ttl),
+            node_timeout = shown(node_timeout)
         ));
     }
     Ok(())

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::protocol::{Op, Reply, Request};
+use crate::runtime::shown;
 use crate::store::{Forgets, Identity, Links, Store, StoreError, StoreErrorClass};
 use crate::types::Key;
 
@@ -104,9 +105,10 @@ impl Node {
         Err(StoreError {
             class: StoreErrorClass::Refused,
             message: format!(
-                "it may restart empty, and its restart_guard of {guarded_for:?} is shorter than \
-                 twice {:?}: a run that it forgot could take place again within its tick",
-                ticks.every
+                "it may restart empty, and its restart_guard of {guarded_for} is shorter than \
+                 twice {}: a run that it forgot could take place again within its tick",
+                shown(ticks.every),
+                guarded_for = shown(guarded_for)
             ),
             may_have_run: false,
             source: None,
@@ -149,9 +151,10 @@ impl Node {
             && span < self.ttl_max
         {
             return Err(StoreError::config(format!(
-                "it may restart empty, and its restart_guard of {span:?} is shorter than the \
-                 quorum's max_ttl of {:?}: a lease that it forgot could be granted again",
-                self.ttl_max
+                "it may restart empty, and its restart_guard of {span} is shorter than the \
+                 quorum's max_ttl of {}: a lease that it forgot could be granted again",
+                shown(self.ttl_max),
+                span = shown(span)
             )));
         }
         let guarded_for = match identity.forgets {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use crate::protocol::{Inspection, State, majority};
+use crate::runtime::shown;
 use crate::store::{Answer, StoreError, StoreErrorClass};
 use crate::types::Key;
 
@@ -88,10 +89,10 @@ async fn pages(
     Err(failure.unwrap_or_else(|| StoreError {
         class: StoreErrorClass::Transient,
         message: format!(
-            "{} of {} nodes listed their keys within {:?}, and {} are needed",
+            "{} of {} nodes listed their keys within {}, and {} are needed",
             pages.len(),
             shared.nodes.len(),
-            shared.options.node_timeout(),
+            shown(shared.options.node_timeout()),
             majority(shared.nodes.len())
         ),
         may_have_run: false,

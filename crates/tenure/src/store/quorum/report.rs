@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::protocol::{Blocker, Guarded, Inspection, NodeView, Reply, State};
+use crate::runtime::shown;
 use crate::store::{StoreError, StoreErrorClass};
 
 use super::node::Node;
@@ -38,10 +39,9 @@ pub(super) fn nodes(nodes: &[Arc<Node>], words: &[Word], step: usize) -> Vec<Nod
 pub(super) fn line(views: &[NodeView]) -> String {
     let mut line = String::new();
     for view in views {
-        let took = Duration::from_millis(u64::try_from(view.took.as_millis()).unwrap_or(u64::MAX));
         let gap = if line.is_empty() { "" } else { "; " };
         // Writing to memory does not fail.
-        let _ = write!(line, "{gap}{}: {} ({took:?})", view.name, view.said);
+        let _ = write!(line, "{gap}{}: {} ({})", view.name, view.said, shown(view.took));
     }
     line
 }
@@ -90,7 +90,7 @@ fn of_reply(reply: &Reply) -> String {
             nothing_new(*guarded)
         }
         Reply::Busy { blocker: Some(by), .. } | Reply::Queued { blocker: Some(by), .. } => {
-            format!("held by {} for {:?}", by.label, by.held_for)
+            format!("held by {} for {}", by.label, shown(by.held_for))
         }
         Reply::Busy { .. } | Reply::Queued { .. } => "held".into(),
         Reply::Mismatch(what) => format!("mismatch: {what}"),
@@ -110,9 +110,9 @@ fn of_reply(reply: &Reply) -> String {
 }
 
 fn nothing_new(guarded: Guarded) -> String {
-    let left = Duration::from_secs(guarded.left.as_secs() + 1);
-    let known_for = Duration::from_secs(guarded.known_for.as_secs());
-    format!("grants nothing new for {left:?}, since it is known for {known_for:?} only")
+    let left = shown(Duration::from_secs(guarded.left.as_secs() + 1));
+    let known_for = shown(guarded.known_for);
+    format!("grants nothing new for {left}, since it is known for {known_for} only")
 }
 
 fn of_inspection(seen: &Inspection) -> String {
@@ -125,7 +125,7 @@ fn of_inspection(seen: &Inspection) -> String {
 
 fn of_state(seen: &Inspection) -> String {
     match (&seen.state, seen.holders.first()) {
-        (_, Some(holder)) => format!("held by {} for {:?}", holder.label, holder.since),
+        (_, Some(holder)) => format!("held by {} for {}", holder.label, shown(holder.since)),
         (State::Foreign(what), None) => format!("something else: {what}"),
         (_, None) => "free".into(),
     }

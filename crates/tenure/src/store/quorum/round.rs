@@ -7,7 +7,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use crate::protocol::{Reply, Request};
-use crate::runtime::{Moment, Runtime, Task};
+use crate::runtime::{Moment, Runtime, Task, shown};
 use crate::store::{StoreError, StoreErrorClass};
 
 use super::node::{Asking, Node};
@@ -98,7 +98,7 @@ impl Round {
             if matches!(word, Word::Awaited(_)) {
                 let result = Err(StoreError {
                     class: StoreErrorClass::Transient,
-                    message: format!("no answer within {limit:?}"),
+                    message: format!("no answer within {limit}", limit = shown(limit)),
                     may_have_run: true,
                     source: None,
                 });

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use crate::protocol::{Op, Reply, Request};
+use crate::runtime::shown;
 use crate::store::{Push, StoreError};
 use crate::types::{Key, Owner};
 
@@ -57,8 +58,10 @@ impl Ack {
         let within = within.unwrap_or(call_limit / PART_OF_CALL);
         if within >= call_limit {
             return Err(StoreError::config(format!(
-                "an ack_timeout of {within:?} leaves a call no time within its call_timeout of \
-                 {call_limit:?}: make it shorter"
+                "an ack_timeout of {within} leaves a call no time within its call_timeout of \
+                 {call_limit}: make it shorter",
+                within = shown(within),
+                call_limit = shown(call_limit)
             )));
         }
         // WAIT takes whole milliseconds, and 0 for ever.

@@ -6,6 +6,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::runtime::shown;
 use crate::store::{StoreError, StoreErrorClass};
 
 use super::secrets::Secrets;
@@ -312,8 +313,9 @@ impl fmt::Display for Cause {
             }
             Self::PasswordFileHangs { path, limit } => write!(
                 f,
-                "the password was not read from {path} within {limit:?}: is it a pipe, or does \
-                 its file system hang?"
+                "the password was not read from {path} within {limit}: is it a pipe, or does \
+                 its file system hang?",
+                limit = shown(*limit)
             ),
             Self::Sentinel => f.write_str(
                 "a Sentinel answered there, which keeps no data: say redis+sentinel://HOST/SERVICE \
@@ -357,8 +359,9 @@ impl fmt::Display for Cause {
             Self::Server(says) => write!(f, "{says}"),
             Self::Silent { limit } => write!(
                 f,
-                "the server took a request and did not answer within {limit:?}: is it stopped, \
-                 overloaded, or cut off?"
+                "the server took a request and did not answer within {limit}: is it stopped, \
+                 overloaded, or cut off?",
+                limit = shown(*limit)
             ),
             Self::Cut { text } => write!(
                 f,
@@ -376,10 +379,11 @@ impl fmt::Display for Cause {
             }
             Self::Unacknowledged { acknowledged, wanted, within } => write!(
                 f,
-                "{acknowledged} of {wanted} replicas acknowledged within {within:?}, so nothing is \
+                "{acknowledged} of {wanted} replicas acknowledged within {within}, so nothing is \
                  granted: are the replicas up and linked to this server (INFO replication)? The \
                  URL's ack names how many must acknowledge, ack_timeout for how long they are \
-                 waited for"
+                 waited for",
+                within = shown(*within)
             ),
             Self::NoReplicas => f.write_str(
                 "ack=majority, but no replica is linked to this server (INFO replication), and \
@@ -397,19 +401,25 @@ impl Stage {
     fn too_slow(self, limit: Duration) -> String {
         match self {
             Self::Resolve => {
-                format!("the host's name was not resolved within {limit:?}: check the name service")
+                format!(
+                    "the host's name was not resolved within {limit}: check the name service",
+                    limit = shown(limit)
+                )
             }
             Self::Connect => format!(
-                "no connection within {limit:?}: is the server up, and does a firewall drop \
-                 packets on the way?"
+                "no connection within {limit}: is the server up, and does a firewall drop \
+                 packets on the way?",
+                limit = shown(limit)
             ),
             Self::Tls => format!(
-                "connected, but there was no answer to TLS within {limit:?}: if this is no TLS \
-                 port, say redis://"
+                "connected, but there was no answer to TLS within {limit}: if this is no TLS \
+                 port, say redis://",
+                limit = shown(limit)
             ),
             Self::Login => format!(
-                "connected, but there was no answer within {limit:?}: is the server stopped or \
-                 overloaded, or is this another service's port, or a TLS port (rediss://)?"
+                "connected, but there was no answer within {limit}: is the server stopped or \
+                 overloaded, or is this another service's port, or a TLS port (rediss://)?",
+                limit = shown(limit)
             ),
         }
     }

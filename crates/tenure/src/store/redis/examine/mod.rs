@@ -13,7 +13,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::runtime::{Runtime, timeout};
+use crate::runtime::{Runtime, shown, timeout};
 use crate::store::{Finding, Severity};
 
 use super::carrier;
@@ -175,7 +175,12 @@ impl Context<'_> {
             Some(Ok(Some(inbox))) => inbox,
             Some(Ok(None)) => return Pushes::Forbidden,
             Some(Err(failure)) => return Pushes::Failed(failure.to_string()),
-            None => return Pushes::Failed(format!("no subscription within {PUSH_LIMIT:?}")),
+            None => {
+                return Pushes::Failed(format!(
+                    "no subscription within {limit}",
+                    limit = shown(PUSH_LIMIT)
+                ));
+            }
         };
         match probe::reached(self.node, &inbox.address).await {
             // A node of a cluster counts only its own subscribers.

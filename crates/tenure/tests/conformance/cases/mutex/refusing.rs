@@ -105,7 +105,7 @@ pub(crate) async fn bad_terms_are_refused(world: World) {
     let every = |every| lock().with_ttl(ms(900)).with_renewal(Renewal::Every(every));
     let cases: [(Lock, &[&str]); 9] = [
         (lock().with_ttl(ms(9)), &["9ms", "10ms"]),
-        (lock().with_ttl(Duration::ZERO), &["0ns", "10ms"]),
+        (lock().with_ttl(Duration::ZERO), &["0ms", "10ms"]),
         (lock().with_ttl(31 * DAY), &["30 days"]),
         (every(ms(450)), &["450ms", "900ms"]),
         (every(ms(1_000)), &["1s", "900ms"]),

@@ -1,0 +1,49 @@
+//! A span of time in a message: whole units, and nothing below a millisecond.
+
+use std::time::Duration;
+
+/// The units of a minute and more, the largest first, in seconds.
+const UNITS: [(&str, u64); 4] = [("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)];
+
+/// A span for people, such as `350ms`, `1.5s`, `4m53s` or `30d1h`. It is cut to milliseconds, and
+/// to seconds from a minute on.
+pub(crate) fn shown(span: Duration) -> String {
+    let millis = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+    match millis {
+        0..1_000 => format!("{millis}ms"),
+        1_000..60_000 => format!("{:?}", Duration::from_millis(millis)),
+        _ => {
+            let (mut rest, mut text) = (millis / 1_000, String::new());
+            for (unit, size) in UNITS {
+                if rest >= size {
+                    text += &format!("{}{unit}", rest / size);
+                    rest %= size;
+                }
+            }
+            text
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// They were shown as `0ns`, `1.999814s` and `3456599.99180056s`.
+    #[test]
+    fn whole_units_and_nothing_below_a_millisecond() {
+        for (nanos, text) in [
+            (0, "0ms"),
+            (350_999_999, "350ms"),
+            (1_000_000_000, "1s"),
+            (1_999_814_000, "1.999s"),
+            (59_999_999_999, "59.999s"),
+            (60_000_000_000, "1m"),
+            (293_900_000_000, "4m53s"),
+            (2_595_600_000_000_000, "30d1h"),
+            (3_456_599_991_800_560, "40d9m59s"),
+        ] {
+            assert_eq!(shown(Duration::from_nanos(nanos)), text, "{nanos}");
+        }
+    }
+}
