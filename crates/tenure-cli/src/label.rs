@@ -58,6 +58,14 @@ fn of_library(label: &str) -> Option<Parts<'_>> {
     Some(Parts { name, user: None, host, pid: pid.parse().ok()? }).filter(|_| whole)
 }
 
+/// A label as a user typed it. One of blanks would show nobody.
+pub(crate) fn typed(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() {
+        return Err("a name for others cannot be empty; leave it out for the default".into());
+    }
+    Ok(text.to_owned())
+}
+
 /// The label of a run of `cmd` by this process.
 pub(crate) fn of(cmd: &Cmd) -> Label {
     of_words(cmd.words(), std::process::id())
@@ -119,7 +127,7 @@ fn of_shell<'a>(shell: &str, mut arguments: impl Iterator<Item = &'a str>) -> Op
                 }
             }
             None if is_line => return of_line(shell, word),
-            None => return Some(base(word)),
+            None => return script(word),
         }
     }
 }
@@ -174,9 +182,16 @@ fn of_interpreter<'a>(mut arguments: impl Iterator<Item = &'a str>) -> Option<St
             "-c" | "-e" | "-E" | "-p" | "-r" | "-" => return None,
             "-W" | "-X" | "-I" => drop(arguments.next()),
             word if word.starts_with('-') => {}
-            word => return Some(base(word)),
+            word => return script(word),
         }
     }
+}
+
+/// The name of a script; `None` for one that is read from an open descriptor, which has none.
+fn script(path: &str) -> Option<String> {
+    let is_open = path == "/dev/stdin"
+        || ["/dev/fd/", "/proc/self/fd/"].iter().any(|place| path.starts_with(place));
+    (!is_open).then(|| base(path))
 }
 
 fn base(path: &str) -> String {
@@ -207,6 +222,19 @@ mod tests {
             (&["python", "-m", "report.daily"], "report.daily"),
             (&["node", "report.js"], "report.js"),
             (&["backup", "x"], "backup"),
+        ] {
+            assert_eq!(name(line), expected, "{line:?}");
+        }
+    }
+
+    /// It was called `3`.
+    #[test]
+    fn a_script_from_a_descriptor_has_its_interpreter_s_name() {
+        for (line, expected) in [
+            (&["bash", "/dev/fd/3"][..], "bash"),
+            (&["/bin/sh", "-e", "/dev/stdin", "x"], "sh"),
+            (&["python3", "/proc/self/fd/11"], "python3"),
+            (&["bash", "/dev/fd.sh"], "fd.sh"),
         ] {
             assert_eq!(name(line), expected, "{line:?}");
         }

@@ -7,7 +7,7 @@ use clap::{Args, ValueHint, value_parser};
 use rustix::process::Signal;
 
 use super::{JobArgs, LogArgs, OnLost, RunArgs, StoreArgs};
-use crate::{duration, exit, signals};
+use crate::{duration, exit, label, signals};
 
 #[derive(Debug, Args)]
 pub(crate) struct ElectArgs {
@@ -63,7 +63,7 @@ pub(crate) struct ElectArgs {
     ///
     /// Others see it in `tenure status`.
     /// [default: NAME (USER@HOST, pid N)]
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = label::typed)]
     pub(crate) label: Option<String>,
     /// Tell errors only
     #[arg(short, long, conflicts_with = "verbose")]

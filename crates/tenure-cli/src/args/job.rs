@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum, ValueHint};
 use rustix::process::Signal;
 
 use super::{LogArgs, StoreArgs};
-use crate::{duration, signals};
+use crate::{duration, label, signals};
 
 /// The options of every verb that runs CMD under a lock.
 #[derive(Debug, Args)]
@@ -63,7 +63,7 @@ pub(crate) struct JobArgs {
     ///
     /// Others see it in `tenure status`, and while they wait.
     /// [default: NAME (USER@HOST, pid N)]
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = label::typed)]
     pub(crate) label: Option<String>,
     /// Write the result into FILE, as JSON
     ///

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::StoreArgs;
-use crate::duration;
+use crate::{duration, label};
 
 #[derive(Debug, Args)]
 pub(crate) struct WantArgs {
@@ -40,7 +40,7 @@ pub(crate) struct WaitArgs {
     /// The holder's name for others [default: the calling script]
     ///
     /// The default names the script that calls, its user, its host and its process.
-    #[arg(long = "as", value_name = "NAME", alias = "label")]
+    #[arg(long = "as", value_name = "NAME", alias = "label", value_parser = label::typed)]
     pub(crate) label: Option<String>,
     /// Tell errors only
     #[arg(short, long)]
