@@ -104,6 +104,7 @@ Exit codes:
            tenure force-release: the answer was no, nothing was done;
            tenure doctor: a warning or an error is among the findings
   64       usage: the command line or an option was refused, nothing was touched
+           (a store that is named wrongly: 78)
   65       the key is something else at the store: another kind of lock, a
            foreign value
   69       the store cannot be reached, does not answer, failed, or grants
@@ -114,8 +115,9 @@ Exit codes:
            not fit there
   75       busy: others held the key (--busy-exit N changes it)
   77       the store refused: credentials, rights, a full disk
-  78       configuration: no such store, not a file of ours, no place for the
-           embedded store, or --require-network and a store of one host
+  78       configuration: a wrong URL, file or variable, no such store, not a
+           file of ours, no place for the embedded store, or --require-network
+           and a store of one host
   79       lost: the lease could not be kept; CMD and all it started were ended.
            Of a ticket: it holds nothing any more
   124      --max-hold was over; CMD and all it started were ended

@@ -9,7 +9,7 @@ mod url;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use tenure::{DefaultStore, Error, ErrorKind};
+use tenure::{DefaultStore, Error};
 
 use crate::args::StoreArgs;
 use crate::exit::{Exit, Refusal};
@@ -110,13 +110,9 @@ impl Choice {
     }
 }
 
-/// The variables that name the store are a part of the command line.
+/// A wrong variable is a wrong store: both are the configuration.
 fn of_environment(error: &Error) -> Refusal {
-    let message = error.message().to_owned();
-    match error.kind() {
-        ErrorKind::Config => Refusal::usage(message),
-        _ => Refusal { exit: Exit::of_error(error), message },
-    }
+    Refusal { exit: Exit::of_error(error), message: error.message().to_owned() }
 }
 
 #[cfg(test)]

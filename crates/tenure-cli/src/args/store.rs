@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, ValueHint};
 
 use crate::duration;
@@ -17,7 +18,7 @@ pub(crate) struct StoreArgs {
     #[arg(long, value_name = "URL", conflicts_with = "store_file", value_hint = ValueHint::Url)]
     pub(crate) store: Vec<String>,
     /// The embedded store in this file
-    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath, value_parser = path())]
     pub(crate) store_file: Option<PathBuf>,
     /// Time limit for the store
     ///
@@ -31,4 +32,9 @@ pub(crate) struct StoreArgs {
     /// does the same.
     #[arg(long)]
     pub(crate) require_network: bool,
+}
+
+/// A path, or nothing, which is refused as any other wrong store is.
+fn path() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().map(PathBuf::from)
 }

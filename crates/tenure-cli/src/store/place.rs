@@ -16,7 +16,7 @@ pub(super) enum Place {
 
 pub(super) fn of_url(url: &str, from: &str) -> Result<Place, Refusal> {
     if !url.is_empty() {
-        spelling::url(from, url).map_err(Refusal::usage)?;
+        spelling::url(from, url).map_err(Refusal::config)?;
     }
     let scheme = tenure::StoreEntry::of(url).map(|store| store.scheme).map_err(|error| {
         let what = match url {
@@ -28,7 +28,7 @@ pub(super) fn of_url(url: &str, from: &str) -> Result<Place, Refusal> {
             true => "; --store-file takes the path alone",
             false => "",
         };
-        Refusal::usage(format!("{from}{what}: {}{option}", error.message()))
+        Refusal::config(format!("{from}{what}: {}{option}", error.message()))
     })?;
     let rest = url.split_once(':').map_or("", |(_, rest)| rest);
     if scheme == "quorum" {
@@ -42,10 +42,10 @@ pub(super) fn of_url(url: &str, from: &str) -> Result<Place, Refusal> {
     if let Some((_, parameters)) = rest.split_once('?') {
         let name = parameters.split(['=', '&']).next().unwrap_or_default();
         let hint = "a file with a ? in its name can be given by --store-file";
-        return Err(Refusal::usage(format!("{from}: the unknown parameter {name:?}; {hint}")));
+        return Err(Refusal::config(format!("{from}: the unknown parameter {name:?}; {hint}")));
     }
     let path = spelling::sqlite_path(rest);
-    of_file(Path::new(path.map_err(|e| Refusal::usage(format!("{from}: {e}")))?), from)
+    of_file(Path::new(path.map_err(|e| Refusal::config(format!("{from}: {e}")))?), from)
 }
 
 /// A quorum of the stores behind several URLs, and perhaps its parameters behind them.
@@ -54,7 +54,7 @@ pub(super) fn of_nodes(nodes: &[String], from: &str) -> Result<Place, Refusal> {
     for node in nodes {
         if node.contains(char::is_whitespace) {
             let message = format!("{from}: the URL of a quorum's node cannot have spaces in it");
-            return Err(Refusal::usage(message));
+            return Err(Refusal::config(message));
         }
         let place =
             if node.starts_with('?') { Place::Url(node.clone()) } else { of_url(node, from)? };
@@ -71,16 +71,16 @@ pub(super) fn of_nodes(nodes: &[String], from: &str) -> Result<Place, Refusal> {
 /// A file under its full name: CMD may change its directory.
 pub(super) fn of_file(path: &Path, from: &str) -> Result<Place, Refusal> {
     if path.as_os_str().is_empty() {
-        return Err(Refusal::usage(format!("{from} names no file; write a path")));
+        return Err(Refusal::config(format!("{from} names no file; write a path")));
     }
     if path.to_str().is_none() {
         return Err(not_text(from));
     }
-    spelling::file(path).map_err(|e| Refusal::usage(format!("{from}: {e}")))?;
+    spelling::file(path).map_err(|e| Refusal::config(format!("{from}: {e}")))?;
     let full = std::path::absolute(path);
     full.map(Place::File).map_err(|e| Refusal::config(format!("{from}: {e}")))
 }
 
 pub(super) fn not_text(what: &str) -> Refusal {
-    Refusal::usage(format!("{what} is not valid UTF-8"))
+    Refusal::config(format!("{what} is not valid UTF-8"))
 }

@@ -34,7 +34,7 @@ fn the_command_line_goes_before_the_environment() {
 fn what_is_no_store_is_refused() {
     for url in ["", "locks", "nosql:x", "sqlite:", "sqlite:/f?mode=ro"] {
         let refusal = choose(Some(url), None, &[]).err().unwrap_or_else(|| panic!("{url}"));
-        assert_eq!(refusal.exit, Exit::USAGE, "{url}: {refusal:?}");
+        assert_eq!(refusal.exit, Exit::CONFIG, "{url}: {refusal:?}");
     }
     assert!(choose(None, Some(""), &[]).is_err());
 }
@@ -55,7 +55,7 @@ fn what_would_name_another_store_in_silence_is_refused() {
             (choose(None, None, &[(URL, value)]), URL),
         ] {
             let refusal = choice.err().unwrap_or_else(|| panic!("{value:?}"));
-            assert_eq!(refusal.exit, Exit::USAGE, "{refusal:?}");
+            assert_eq!(refusal.exit, Exit::CONFIG, "{refusal:?}");
             let message = refusal.message;
             assert!(message.contains(says) && message.contains(from), "{value:?}: {message}");
         }
@@ -68,7 +68,7 @@ fn what_would_name_another_store_in_silence_is_refused() {
     ] {
         for choice in [choose(None, Some(path), &[]), choose(None, None, &[(FILE, path)])] {
             let refusal = choice.err().unwrap_or_else(|| panic!("{path:?}"));
-            assert_eq!(refusal.exit, Exit::USAGE, "{refusal:?}");
+            assert_eq!(refusal.exit, Exit::CONFIG, "{refusal:?}");
             assert!(refusal.message.contains(says), "{path:?}: {refusal:?}");
         }
     }
@@ -156,6 +156,6 @@ fn the_rule_is_that_of_the_option_or_of_the_variable_and_is_passed_on() {
     }
     for option in [true, false] {
         let refusal = choose(option, Some("yes")).err().expect("neither on nor off");
-        assert_eq!(refusal.exit, Exit::USAGE, "{refusal:?}");
+        assert_eq!(refusal.exit, Exit::CONFIG, "{refusal:?}");
     }
 }

@@ -80,7 +80,6 @@ fn every_error_begins_with_the_name_of_the_program_and_keeps_its_tip() {
         (&["help", "stroes"], "tip: a similar value exists: 'stores'"),
         (&["run", "--ttl", "soon", "k", "--", "c"], "write it like 500ms"),
         (&["run", "--try", "--wait", "1s", "k", "--", "c"], "cannot be used with"),
-        (&["run", "--store", "locks", "k", "--", "true"], "--store is no URL"),
         (&["run", "k"], "tip: behind the key stands a command: 'tenure run k -- CMD'"),
         (&["lock", "k"], "'tenure run k -- CMD'"),
         (&["unlock", "k"], "tip: did you mean 'tenure "),

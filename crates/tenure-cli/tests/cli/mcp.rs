@@ -537,9 +537,13 @@ fn a_client_that_reads_no_answer_fills_no_memory() {
 #[test]
 fn a_wrong_store_ends_it_before_a_session_begins() {
     let place = Place::new();
-    for words in [&["--store", "nosql:x"][..], &["--store-timeout", "0s"], &["--no-such-option"]] {
+    for (words, code) in [
+        (&["--store", "nosql:x"][..], 78),
+        (&["--store-timeout", "0s"], 64),
+        (&["--no-such-option"], 64),
+    ] {
         let ended = place.run(&[&["mcp"], words].concat());
-        assert_eq!((ended.code, &*ended.stdout), (Some(64), ""), "{}", ended.stderr);
+        assert_eq!((ended.code, &*ended.stdout), (Some(code), ""), "{}", ended.stderr);
     }
 }
 

@@ -68,7 +68,7 @@ fn the_rule_is_1_or_0_and_nothing_else() {
     let place = Place::new();
     for value in ["yes", "true", " 1", "2"] {
         let ended = run(&place, &["run", "k", "--", "echo", "ran"], &[(RULE, value)]);
-        assert_eq!((ended.code, &*ended.stdout), (Some(64), ""), "{value}: {ended:?}");
+        assert_eq!((ended.code, &*ended.stdout), (Some(78), ""), "{value}: {ended:?}");
         assert!(ended.stderr.contains("neither 1 (on) nor 0 (off)"), "{}", ended.stderr);
     }
     is_untouched(&place);
@@ -138,10 +138,10 @@ fn a_store_that_is_no_url_is_answered_with_the_url() {
         let by_option = run(&place, &["run", "--store", typed, "k", "--", "true"], &[]);
         let by_variable = run(&place, &["list"], &[("TENURE_STORE", typed)]);
         for ended in [by_option, by_variable] {
-            assert_eq!(ended.code, Some(64), "{typed}: {ended:?}");
+            assert_eq!(ended.code, Some(78), "{typed}: {ended:?}");
             assert!(ended.stderr.contains(meant), "{typed}: {}", ended.stderr);
         }
     }
     let secret = run(&place, &["list"], &[("TENURE_STORE", "http://:s3cret@h")]);
-    assert!(secret.code == Some(64) && !secret.stderr.contains("s3cret"), "{secret:?}");
+    assert!(secret.code == Some(78) && !secret.stderr.contains("s3cret"), "{secret:?}");
 }

@@ -1,4 +1,4 @@
-//! Refusals: each with its own message and exit code 64, and nothing is touched.
+//! Refusals: each with its own message, exit code 64, or 78 for a store, and nothing is touched.
 
 use crate::place::Place;
 
@@ -6,6 +6,10 @@ use crate::place::Place;
 type Case<'a> = (&'a [&'a str], &'a [&'a str]);
 
 fn refused(cases: &[Case<'_>]) {
+    refused_with(64, cases);
+}
+
+fn refused_with(code: i32, cases: &[Case<'_>]) {
     let mut messages = std::collections::HashSet::new();
     for (words, parts) in cases {
         let place = Place::new();
@@ -14,7 +18,7 @@ fn refused(cases: &[Case<'_>]) {
             line.splice(1..1, ["--report", "report"]);
         }
         let ended = place.run(&line);
-        assert_eq!(ended.code, Some(64), "{words:?}: {ended:?}");
+        assert_eq!(ended.code, Some(code), "{words:?}: {ended:?}");
         assert_eq!(ended.stdout, "", "{words:?}");
         for part in *parts {
             assert!(ended.stderr.contains(part), "{words:?} without {part:?}: {ended:?}");
@@ -46,10 +50,7 @@ fn durations_out_of_limits_and_out_of_order() {
         (&["run", "--ttl", "3s", "--kill-grace", "2s", "k", "echo"], &["2s", "1s", "3s"]),
         (&["run", "--min-hold", "31d", "k", "echo"], &["a min_hold of 31d", "30 days"]),
         (&["run", "--max-hold", "1ms", "k", "echo"], &["a max_hold of 1ms", "10ms"]),
-        (
-            &["run", "--min-hold", "2m", "--max-hold", "1m", "k", "echo"],
-            &["max_hold (1m)", "2m"],
-        ),
+        (&["run", "--min-hold", "2m", "--max-hold", "1m", "k", "echo"], &["max_hold (1m)", "2m"]),
         (&["run", "--store-timeout", "0s", "k", "echo"], &["--store-timeout is zero"]),
     ]);
 }
@@ -128,6 +129,11 @@ fn values_that_mean_nothing() {
         (&["run", "--on-lost", "panic", "k", "echo"], &["kill, ignore"]),
         (&["run", "--busy-exit", "256", "k", "echo"], &["256"]),
         (&["run", "--owner", "", "k", "echo"], &["an owner value cannot be empty"]),
+        (&["run", "--label", "", "k", "echo"], &["--label", "a name for others cannot be empty"]),
+        (&["once", "--every", "1h", "--label", " ", "k", "echo"], &["cannot be empty", "' '"]),
+        (&["elect", "--label", "\t", "k", "echo"], &["cannot be empty", "'\t'"]),
+        (&["acquire", "--as", "", "k"], &["--as", "cannot be empty"]),
+        (&["hold", "--as", "", "--pid", "1", "k"], &["'--as <NAME>'", "cannot be empty"]),
         (&["run", "--owner", &long, "k", "echo"], &["the owner value", "257 bytes", "256 bytes"]),
         (&["run", "--no-such-option", "k", "echo"], &["--no-such-option"]),
         (&["run", "k"], &["<CMD>..."]),
@@ -137,25 +143,33 @@ fn values_that_mean_nothing() {
 
 #[test]
 fn stores_that_are_none() {
-    refused(&[
-        (&["run", "--store", "locks", "k", "echo"], &["--store is no URL", "sqlite:"]),
-        (&["run", "--store", "nosql:x", "k", "echo"], &["\"nosql\" is no known store"]),
-        (&["run", "--store", "sqlite:f?mode=ro", "k", "echo"], &["unknown parameter \"mode\""]),
-        (&["run", "--store", "sqlite:", "k", "echo"], &["--store names no file"]),
-        (&["status", "--store-file", "", "k"], &["--store-file"]),
-    ]);
+    refused_with(
+        78,
+        &[
+            (&["run", "--store", "locks", "k", "echo"], &["--store is no URL", "sqlite:"]),
+            (&["run", "--store", "nosql:x", "k", "echo"], &["\"nosql\" is no known store"]),
+            (&["run", "--store", "sqlite:f?mode=ro", "k", "echo"], &["unknown parameter \"mode\""]),
+            (&["run", "--store", "sqlite:", "k", "echo"], &["--store names no file"]),
+            (&["status", "--store-file", "", "k"], &["--store-file"]),
+            (&["status", "--store", "reddis://h", "k"], &["--store: ", "\"reddis\" is no known"]),
+            (&["status", "--store", "redis", "k"], &["--store is no URL"]),
+            (&["status", "--store", "redis:", "k"], &["tenure: config: "]),
+            (&["status", "--store", "redis://h:99999", "k"], &["tenure: config: "]),
+            (&["status", "--store", "redis://h?foo=1", "k"], &["foo"]),
+        ],
+    );
 }
 
 #[test]
 fn a_secret_is_never_repeated() {
     let place = Place::new();
     let ended = place.run(&["run", "--store", "nosql://ada:s3cret@host", "k", "echo"]);
-    assert_eq!(ended.code, Some(64), "{ended:?}");
+    assert_eq!(ended.code, Some(78), "{ended:?}");
     assert!(!ended.stderr.contains("s3cret"), "{ended:?}");
     let mut command = place.tenure(&["run", "k", "--", "env"]);
     command.env("TENURE_STORE", "nosql://ada:s3cret@host").env_remove("TENURE_STORE_FILE");
     let ended = crate::place::Running::of(&mut command).wait();
-    assert_eq!(ended.code, Some(64), "{ended:?}");
+    assert_eq!(ended.code, Some(78), "{ended:?}");
     assert!(!format!("{ended:?}").contains("s3cret"), "{ended:?}");
 }
 
@@ -165,7 +179,7 @@ fn two_stores_in_the_environment_are_none() {
     let mut command = place.tenure(&["list"]);
     let ended = command.env("TENURE_STORE", "memory:").output().expect("tenure starts");
     let stderr = String::from_utf8_lossy(&ended.stderr);
-    assert_eq!(ended.status.code(), Some(64), "{stderr}");
+    assert_eq!(ended.status.code(), Some(78), "{stderr}");
     assert!(stderr.contains("TENURE_STORE and TENURE_STORE_FILE are both set"), "{stderr}");
 }
 
@@ -179,16 +193,19 @@ fn an_empty_store_is_refused_and_not_the_local_file() {
             let ended = command.env_remove("TENURE_STORE_FILE").env(name, value).output();
             let ended = ended.expect("tenure starts");
             let stderr = String::from_utf8_lossy(&ended.stderr);
-            assert_eq!(ended.status.code(), Some(64), "{name} {words:?}: {stderr}");
+            assert_eq!(ended.status.code(), Some(78), "{name} {words:?}: {stderr}");
             assert!(stderr.contains(&format!("{name} is set and empty")), "{stderr}");
             let left: Vec<_> = std::fs::read_dir(place.path("")).expect("a directory").collect();
             assert!(left.is_empty(), "{name} {words:?} left {left:?}");
         }
     }
-    refused(&[
-        (&["run", "--store", "", "k", "echo"], &["--store is empty"]),
-        (&["run", "--store-file", "", "k", "echo"], &["'--store-file <PATH>'"]),
-    ]);
+    refused_with(
+        78,
+        &[
+            (&["run", "--store", "", "k", "echo"], &["--store is empty"]),
+            (&["run", "--store-file", "", "k", "echo"], &["--store-file names no file"]),
+        ],
+    );
 }
 
 #[test]
