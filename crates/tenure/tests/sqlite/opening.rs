@@ -133,3 +133,46 @@ async fn a_look_at_an_older_file_says_so_and_leaves_it_as_it_is() {
     let seen = locks.mutex("key").inspect().await.expect("it may be a file that is being made");
     assert_eq!(seen.state, tenure::protocol::State::Free);
 }
+
+/// The last user brings the journal into the file, removes the shared memory, and then the journal:
+/// it may be killed in between.
+#[tokio::test]
+async fn a_look_reads_a_file_whose_last_user_left_its_journal() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("locks.db");
+    let left = dir.path().join("left.db");
+    let beside = |path: &std::path::Path| path.with_extension("db-wal");
+    // The file and its journal, without the shared memory.
+    let leave = || {
+        for (from, to) in [(path.clone(), left.clone()), (beside(&path), beside(&left))] {
+            std::fs::copy(from, to).expect("copied");
+        }
+    };
+    let options = tenure::LocksOptions::default().with_access(tenure::store::Access::Looks);
+    let url = format!("sqlite:{}", left.display());
+    let look = || tenure::connect_with(&url, options);
+    let locks = tenure::connect(&format!("sqlite:{}", path.display())).await.expect("it opens");
+    let _guard = locks.mutex("key").acquire().await.expect("granted");
+    let checkpoint = || {
+        let other = Connection::open(&path).expect("a connection");
+        let told =
+            other.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get::<_, i64>(0));
+        assert_eq!(told.expect("an answer"), 0, "it is not busy");
+    };
+    checkpoint();
+    leave();
+    assert!(std::fs::metadata(beside(&left)).expect("it is left").len() > 0);
+    let seen = look().await.expect("it can be read").mutex("key").inspect().await;
+    assert_eq!(seen.expect("a look").holders.len(), 1);
+    assert!(!left.with_extension("db-shm").exists(), "a look makes nothing");
+
+    // A journal that is ahead of its file: there are holders that the file does not know.
+    let _newer = locks.mutex("newer").acquire().await.expect("granted");
+    leave();
+    let unknown = look().await.expect_err("the file alone would say that it is free");
+    assert_eq!(unknown.kind(), tenure::ErrorKind::Refused, "{unknown}");
+    checkpoint();
+    leave();
+    let seen = look().await.expect("it can be read").mutex("newer").inspect().await;
+    assert_eq!(seen.expect("a look").holders.len(), 1);
+}

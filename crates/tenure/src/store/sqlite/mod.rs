@@ -24,6 +24,7 @@ mod error;
 mod examine;
 mod file;
 mod inherited;
+mod leftover;
 mod locate;
 mod lock_owner;
 mod mount;

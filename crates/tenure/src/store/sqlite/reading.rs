@@ -1,8 +1,8 @@
 //! One look at a file, by a connection that can change nothing. It blocks.
 //!
 //! A file in use has a journal and a shared memory beside it, and is read with them as they are.
-//! One that nobody uses has neither, and SQLite would make them; so it is read as a file that does
-//! not change, and once more if somebody has begun to use it meanwhile.
+//! One that nobody uses has neither, or a journal that was left, and SQLite would make them; so it
+//! is read as a file that does not change, and once more if somebody has begun to use it meanwhile.
 
 use std::fs;
 use std::io;
@@ -17,6 +17,7 @@ use super::busy;
 use super::columns;
 use super::error::{self, Stage};
 use super::file::Identity;
+use super::leftover;
 use super::locate::{at, locate_to_read};
 use super::mount;
 use super::transaction;
@@ -100,7 +101,8 @@ struct Standing {
 impl Standing {
     fn of(path: &Path) -> Result<Self, StoreError> {
         let found = fs::metadata(path).map_err(|e| error::of_system(&at(path), e))?;
-        let is_in_use = beside::path_of(path, "-wal").exists();
+        let is_in_use =
+            beside::path_of(path, "-wal").exists() && !leftover::is_left(path).unwrap_or(false);
         Ok(Self { is_in_use, size: found.len(), modified: found.modified().ok() })
     }
 }
