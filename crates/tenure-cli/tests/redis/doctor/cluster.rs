@@ -100,8 +100,8 @@ fn a_master_without_a_replica_is_found() {
     }
 }
 
-/// Takes these slots from all nodes. A message of their owner that is under way gives them to a node
-/// again, so it looks until none has any.
+/// Takes these slots from all nodes. A message of their owner that is under way gives them to a
+/// node again, so it looks until none has any.
 fn drop_slots(cluster: &Cluster, first: i64, last: i64) {
     wait_until("the slots are nobody's", || {
         let mut dropped = 0;
