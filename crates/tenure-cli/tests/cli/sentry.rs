@@ -20,7 +20,9 @@ type Stamps = BTreeMap<String, (i32, u64)>;
 
 fn stamps(place: &Place) -> Stamps {
     let mut stamps = Stamps::new();
-    for line in place.read("stamps").lines() {
+    let read = place.read("stamps");
+    // The last line may be half written: where a page of the file ends.
+    for line in read.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')) {
         let words: Vec<&str> = line.split(' ').collect();
         if let [name, pid, micros] = words[..] {
             let number = |text: &str| text.parse::<u64>().expect("a number");
