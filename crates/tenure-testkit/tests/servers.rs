@@ -210,6 +210,11 @@ fn none_outlives_its_value_nor_a_panic() {
 fn none_outlives_a_test_that_is_killed() {
     // All of its files are in a directory that is removed.
     let directory = tempfile::tempdir().unwrap();
+    // But for the locks of ports, which it has in common with all other tests.
+    drop(Port::take());
+    let ports = format!("tenure-ports-{}", rustix::process::getuid().as_raw());
+    let shared = std::env::temp_dir().join(&ports);
+    std::os::unix::fs::symlink(shared, directory.path().join(ports)).unwrap();
     let mut test = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "waits_with_a_server_to_be_killed", "--ignored", "--nocapture"])
         .env("TMPDIR", directory.path())
