@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tenure::protocol::{FenceRule, LastRun, Op};
 use tenure::store::Forgets;
-use tenure::{Begun, ErrorKind, Locks, Once, OnceGuard, Outcome, RunState};
+use tenure::{Begun, ErrorKind, Locks, Once, OnceGuard, Outcome, Renewal, RunState};
 
 use crate::nodes::{Node, locks, ms, nodes, until};
 use crate::votes::claim;
@@ -99,6 +99,36 @@ async fn outcome_that_a_minority_has_is_not_certain() {
         known == 3
     };
     until("it goes on in the background", all_know).await;
+}
+
+/// Its lease lasts for as long as a majority of its leases. Reading one node that has lost its own,
+/// and one that has not, must not tell a run of the living from the dead, nor say this and then that.
+#[tokio::test]
+async fn run_is_not_called_unfinished_while_a_majority_may_have_its_lease() {
+    let nodes = nodes(3);
+    let locks = locks(&nodes).await;
+    let guard = begun(&job(&locks).with_renewal(Renewal::Off)).await;
+    let let_go = async |node: &Arc<Node>| {
+        let owner = guard.owner().clone();
+        node.ask("key", Op::Release { owner, min_hold: ms(0), tombstone: None }).await;
+        assert_eq!(last_of(node).await.expect("the run").state, RunState::Unfinished);
+    };
+    let told_without = async |away: usize| {
+        nodes[away].down();
+        let told = job(&locks).last().await.expect("an answer").expect("the run").state;
+        let Begun::Skipped(last) = job(&locks).begin().await.expect("an answer") else {
+            panic!("a second run in one tick")
+        };
+        assert_eq!(last.state, told);
+        nodes[away].up();
+        told
+    };
+    let_go(&nodes[2]).await;
+    for away in [1, 2, 0] {
+        assert_eq!(told_without(away).await, RunState::Running, "without node {away}");
+    }
+    let_go(&nodes[0]).await;
+    assert_eq!(told_without(1).await, RunState::Unfinished);
 }
 
 /// By the end of its guard, the tick must be over.

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::protocol::{ForeignView, Guarded, HolderView, Inspection, LastRun, State, majority};
+use crate::protocol::{
+    ForeignView, Guarded, HolderView, Inspection, LastRun, RunState, State, majority,
+};
 use crate::types::Owner;
 
 /// The view of a majority of `nodes` nodes; those that are missing in `seen` have not answered.
@@ -46,16 +48,23 @@ fn foreign_value(seen: &[&Inspection]) -> Option<Box<ForeignView>> {
 
 /// The last of the runs that nodes tell of, if it is certain that there was one: a node knows its
 /// end, or a majority of `nodes` knows of it. Any other may be one that did not win a majority and
-/// is being withdrawn. Of one run, a node may know the end, and another not.
+/// is being withdrawn. Of one run, a node may know the end, and another not; and where its lease has
+/// ended, it may still last elsewhere, so it is unfinished only if a majority says so.
 pub(super) fn certain_run<'a>(
     told: impl Iterator<Item = &'a LastRun>,
     nodes: usize,
 ) -> Option<&'a LastRun> {
     let told: Vec<_> = told.collect();
-    let count = |run: &LastRun| told.iter().filter(|other| other.owner == run.owner).count();
+    let of = |run: &LastRun| {
+        let owner = run.owner.clone();
+        told.iter().copied().filter(move |other| other.owner == owner)
+    };
     let is_ended = |run: &LastRun| run.took.is_some();
-    let certain = told.iter().filter(|run| is_ended(run) || count(run) >= majority(nodes));
-    certain.copied().max_by_key(|run| (run.begun, is_ended(run)))
+    let is_certain = |run: &&LastRun| is_ended(run) || of(run).count() >= majority(nodes);
+    let last = told.iter().copied().filter(is_certain).max_by_key(|run| run.begun)?;
+    let without_lease = of(last).filter(|run| run.state == RunState::Unfinished).count();
+    let is_over = without_lease >= majority(nodes);
+    of(last).max_by_key(|run| (is_ended(run), (run.state == RunState::Unfinished) == is_over))
 }
 
 /// The restart guard of the quorum: until when fewer than `needed` nodes can grant anything new.
