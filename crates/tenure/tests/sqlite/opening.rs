@@ -176,3 +176,29 @@ async fn a_look_reads_a_file_whose_last_user_left_its_journal() {
     let seen = look().await.expect("it can be read").mutex("newer").inspect().await;
     assert_eq!(seen.expect("a look").holders.len(), 1);
 }
+
+/// The first write to a journal is its header: a process may be killed right behind it, and its
+/// shared memory stays.
+#[tokio::test]
+async fn a_look_reads_a_file_whose_journal_ends_behind_its_header() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("locks.db");
+    let left = dir.path().join("left.db");
+    let locks = tenure::connect(&format!("sqlite:{}", path.display())).await.expect("it opens");
+    let _guard = locks.mutex("key").acquire().await.expect("granted");
+    let other = Connection::open(&path).expect("a connection");
+    let told = other.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get::<_, i64>(0));
+    assert_eq!(told.expect("an answer"), 0, "it is not busy");
+    for beside in ["db", "db-wal", "db-shm"] {
+        std::fs::copy(path.with_extension(beside), left.with_extension(beside)).expect("copied");
+    }
+    let journal = std::fs::File::options().write(true).open(left.with_extension("db-wal"));
+    journal.and_then(|journal| journal.set_len(32)).expect("cut off");
+    let options = tenure::LocksOptions::default().with_access(tenure::store::Access::Looks);
+    let url = format!("sqlite:{}", left.display());
+    let seen = tenure::connect_with(&url, options).await.expect("it can be read");
+    assert_eq!(seen.mutex("key").inspect().await.expect("a look").holders.len(), 1);
+    // So can it by those who lock.
+    let locks = tenure::connect(&url).await.expect("it opens");
+    assert_eq!(locks.mutex("key").inspect().await.expect("a look").holders.len(), 1);
+}

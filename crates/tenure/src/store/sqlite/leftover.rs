@@ -1,6 +1,9 @@
 //! A journal that a file does not need any more. The last user of a file brings its journal into
 //! the file, removes `-shm`, and then `-wal`; one that ends in between leaves the journal. SQLite
-//! would make the shared memory anew to read it, which a look must not do.
+//! would make the shared memory anew to read it, which a look must not do. And a process that ends
+//! at its first write to a journal may leave one without a frame: if nobody uses the file, a look
+//! by SQLite itself tries for 10 s to read it, and fails (SQLite 3.54: the salts of such a journal
+//! count as changed, each time).
 //!
 //! The layout of the journal is that of <https://www.sqlite.org/fileformat2.html#walformat>.
 
@@ -15,12 +18,16 @@ const HEADER: usize = 32;
 const FRAME_HEADER: usize = 24;
 
 /// Whether the file has all of its journal in it, and nobody uses it: who does has shared memory.
+/// A journal without a frame says nothing, and who has written that much is about to write more.
 pub(super) fn is_left(file: &Path) -> io::Result<bool> {
+    let journal = path_of(file, "-wal");
+    if fs::metadata(&journal)?.len() == HEADER as u64 {
+        return Ok(true);
+    }
     if path_of(file, "-shm").exists() {
         return Ok(false);
     }
-    let journal = fs::read(path_of(file, "-wal"))?;
-    Ok(has_all_of(&fs::read(file)?, &journal))
+    Ok(has_all_of(&fs::read(file)?, &fs::read(journal)?))
 }
 
 /// Whether the last frame of each page says what the file says.
