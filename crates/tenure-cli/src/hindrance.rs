@@ -19,7 +19,7 @@ const AWAY: &str = "a lock of which they have a part may not be shown; tenure do
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "mcp", derive(schemars::JsonSchema))]
 pub(crate) struct Hindrance {
-    /// "replica", "restart_guard" or "nodes_away".
+    /// "replica", "restart_guard", "nodes_away" or "unknown".
     kind: &'static str,
     /// The reason and what to do, for people.
     pub(crate) text: String,
@@ -51,7 +51,7 @@ impl Hindrance {
     }
 
     /// The reason for all keys that begin with `prefix`, of which there may be none. To a user who
-    /// may look at other keys alone it is not told.
+    /// may look at other keys alone, one of those tells it.
     pub(crate) async fn of_store(
         locks: &Locks,
         prefix: &str,
@@ -64,9 +64,20 @@ impl Hindrance {
         let key = if Key::new(prefix).is_ok() { prefix } else { "tenure" };
         match locks.mutex(key).inspect().await {
             Ok(seen) => Ok(Self::of(&seen, now)),
-            Err(e) if e.kind() == ErrorKind::Refused => Ok(None),
+            Err(e) if e.kind() == ErrorKind::Refused => {
+                let readable = locks.list(prefix, None, 1).await?;
+                let first = readable.first();
+                Ok(first.map_or_else(|| Some(Self::unknown()), |(_, seen)| Self::of(seen, now)))
+            }
             Err(e) => Err(e),
         }
+    }
+
+    /// The user has no key to look at.
+    fn unknown() -> Self {
+        let text = "this user may not read whether it is a replica or under a restart guard, and \
+                    so may know of no lock: name a prefix of the user's own";
+        Self { kind: "unknown", text: text.into(), left_ms: None, about: String::new() }
     }
 
     /// Whether a later look has told the same, but for the time that has passed.
@@ -79,6 +90,7 @@ impl Hindrance {
         match self.kind {
             "replica" => "this server is no replica any more",
             "restart_guard" => "the restart guard has ended, and new locks are granted",
+            "unknown" => "it is neither a replica nor under a restart guard",
             _ => "all nodes answer",
         }
     }

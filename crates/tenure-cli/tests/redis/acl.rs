@@ -108,7 +108,6 @@ fn a_key_beyond_the_rights_is_answered_with_the_prefix_and_not_with_rights_that_
     }
 }
 
-/// Each rule is enough for what it is for, and each of its words about a cluster is needed.
 /// Nothing told that a list was short.
 #[test]
 fn keys_that_may_not_be_read_are_left_out_and_counted() {
@@ -145,6 +144,38 @@ fn keys_that_may_not_be_read_are_left_out_and_counted() {
     }
 }
 
+/// "No locks" was said of a server that may not know of any.
+#[test]
+fn what_hinders_a_server_is_not_passed_over_since_the_user_has_a_prefix() {
+    for flavour in Flavour::ALL {
+        let server = Server::of(flavour).start();
+        let limited = with_user(&server, &["--prefix", "jobs:"]);
+        let guarded = format!("{limited}?restart_guard=5m");
+        let listed = |store: &str, words: &[&str]| {
+            let listed = tenure(Some(store), &[&["list"], words].concat());
+            assert!(listed.status.success(), "{flavour}: {listed:?}");
+            text(&listed)
+        };
+        for store in [&limited, &guarded] {
+            let none = listed(store, &[]);
+            assert!(none.contains("this user may not read whether"), "{flavour}: {none}");
+            assert!(!none.contains("no locks"), "{flavour}: {none}");
+        }
+        let none = listed(&limited, &["jobs:"]);
+        assert!(none.contains("no locks") && !none.contains("may not read"), "{flavour}: {none}");
+        let none = listed(&guarded, &["jobs:"]);
+        assert!(none.contains("nothing new is granted until"), "{flavour}: {none}");
+        // A key that it may read tells it as well.
+        let kept = tenure(Some(&limited), &["run", "--min-hold", "1h", "jobs:a", "--", "true"]);
+        assert!(kept.status.success(), "{flavour}: {kept:?}");
+        let all = listed(&guarded, &[]);
+        assert!(all.contains("nothing new is granted until"), "{flavour}: {all}");
+        let all = listed(&limited, &[]);
+        assert!(all.starts_with("jobs:a: ") && !all.contains("may not read"), "{flavour}: {all}");
+    }
+}
+
+/// Each rule is enough for what it is for, and each of its words about a cluster is needed.
 #[test]
 fn the_rules_of_a_cluster_are_enough_and_none_is_too_many() {
     for flavour in Flavour::ALL {
