@@ -33,7 +33,7 @@ pub(crate) fn measure(
     scale: Scale,
     results: &mut Results,
 ) -> Result<Vec<Figure>, Failure> {
-    let (rounds, millis) = scale.pick((1, 30), (7, 200));
+    let (rounds, millis) = scale.pick((1, 100), (7, 200));
     let mut field = Field::start(server, Workload::Tasks, 1, scale, results)?;
     let mut rows = Vec::new();
     // One curve is enough: servers differ in what a cycle costs them, not in its shape.

@@ -101,8 +101,8 @@ async fn outcome_that_a_minority_has_is_not_certain() {
     until("it goes on in the background", all_know).await;
 }
 
-/// Its lease lasts for as long as a majority of its leases. Reading one node that has lost its own,
-/// and one that has not, must not tell a run of the living from the dead, nor say this and then that.
+/// It has its lease while a majority of nodes has it. To read one that lost it, and one that did
+/// not, must not make the living dead, nor say this and then that.
 #[tokio::test]
 async fn run_is_not_called_unfinished_while_a_majority_may_have_its_lease() {
     let nodes = nodes(3);

@@ -48,8 +48,8 @@ fn foreign_value(seen: &[&Inspection]) -> Option<Box<ForeignView>> {
 
 /// The last of the runs that nodes tell of, if it is certain that there was one: a node knows its
 /// end, or a majority of `nodes` knows of it. Any other may be one that did not win a majority and
-/// is being withdrawn. Of one run, a node may know the end, and another not; and where its lease has
-/// ended, it may still last elsewhere, so it is unfinished only if a majority says so.
+/// is being withdrawn. Of one run, a node may know the end, and another not. Its lease may have
+/// ended at one node and last at the others: it is unfinished only if a majority says so.
 pub(super) fn certain_run<'a>(
     told: impl Iterator<Item = &'a LastRun>,
     nodes: usize,

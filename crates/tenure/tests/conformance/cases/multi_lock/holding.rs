@@ -6,7 +6,7 @@ use super::{acquire, until_free};
 use crate::world::{PATIENCE, World, acquire as acquire_one, ms, within};
 
 pub(crate) async fn one_lost_is_all_lost(world: World) {
-    let lock = world.locks().all(["a", "b", "c"]).with_ttl(ms(600));
+    let lock = world.locks().all(["a", "b", "c"]).with_ttl(ms(3_000));
     let guard = acquire(&lock).await;
     let copy = guard.lease();
     assert_eq!(world.rival().mutex("b").force_release().await.expect("forced"), 1);
@@ -29,20 +29,20 @@ pub(crate) async fn one_lost_is_all_lost(world: World) {
 }
 
 pub(crate) async fn all_leases_are_renewed_and_extended(world: World) {
-    let lock = world.locks().all(["a", "b"]).with_ttl(ms(600));
+    let lock = world.locks().all(["a", "b"]).with_ttl(ms(3_000));
     let guard = acquire(&lock).await;
-    let first = guard.deadline();
-    assert!(within("renewals", PATIENCE, guard.renewed(first + ms(600))).await > first + ms(600));
+    let later = guard.deadline() + ms(600);
+    assert!(within("renewals", PATIENCE, guard.renewed(later)).await > later);
     guard.check().expect("held");
     guard.extend_to(ms(60_000)).await.expect("extended");
     assert!(guard.remaining() > ms(50_000));
     assert!(guard.leases().iter().all(|lease| lease.deadline() >= guard.deadline()));
     drop(guard);
     until_free(&world, &["a", "b"]).await;
-    let lock = lock.with_renewal(Renewal::Off);
+    let lock = lock.with_ttl(ms(600)).with_renewal(Renewal::Off);
     let guard = acquire(&lock).await;
     assert_eq!(within("the loss", PATIENCE, guard.lost()).await, LostReason::Expired);
-    let lock = lock.with_renewal(Renewal::Auto).with_max_hold(ms(300));
+    let lock = lock.with_ttl(ms(3_000)).with_renewal(Renewal::Auto).with_max_hold(ms(300));
     let guard = acquire(&lock).await;
     assert_eq!(within("the loss", PATIENCE, guard.lost()).await, LostReason::MaxHold);
 }
@@ -76,7 +76,7 @@ pub(crate) async fn run_holds_all_and_gives_back(world: World) {
 }
 
 pub(crate) async fn run_to_end_says_which_key_was_lost(world: World) {
-    let lock = world.locks().all(["a", "b"]).with_ttl(ms(600));
+    let lock = world.locks().all(["a", "b"]).with_ttl(ms(3_000));
     let whole = lock.run_to_end(|_| async { 7 }).await.expect("acquired");
     assert!(whole.lost.is_none() && matches!(whole.release, Ok(Released::Released)));
     assert_eq!(whole.or_lost().expect("held to the end"), 7);

@@ -135,7 +135,7 @@ pub(crate) async fn at_risk_comes_before_the_loss(world: World) {
 }
 
 pub(crate) async fn at_risk_is_put_off_by_renewals(world: World) {
-    let lock = world.lock("key").with_ttl(ms(5_000));
+    let lock = world.lock("key").with_ttl(ms(10_000));
     let guard = acquire(&lock.with_renewal(Renewal::Every(ms(300)))).await;
     let renewals = async {
         let first = guard.deadline();
@@ -146,7 +146,7 @@ pub(crate) async fn at_risk_is_put_off_by_renewals(world: World) {
     };
     tokio::select! {
         biased;
-        () = guard.at_risk(ms(3_500)) => panic!("at risk in spite of renewals"),
+        () = guard.at_risk(ms(4_000)) => panic!("at risk in spite of renewals"),
         () = renewals => {}
     }
 }
@@ -184,8 +184,8 @@ pub(crate) async fn guard_outlives_its_runtime(world: World) {
 
 /// This case's runtime has one thread, and here it is blocked.
 pub(crate) async fn blocked_program_keeps_its_lease(world: World) {
-    let guard = acquire(&world.lock("key").with_ttl(ms(2_000))).await;
-    std::thread::sleep(ms(3_500));
+    let guard = acquire(&world.lock("key").with_ttl(ms(3_000))).await;
+    std::thread::sleep(ms(4_500));
     guard.check().expect("held past its first ttl");
-    assert!(world.inspect("key").await.holders[0].since > ms(3_000));
+    assert!(world.inspect("key").await.holders[0].since > ms(4_000));
 }

@@ -120,8 +120,13 @@ pub(crate) async fn bad_terms_are_refused(world: World) {
         assert!(messages.insert(message.clone()), "one message for two faults: {message}");
     }
     let longest = world.locks().capabilities().ttl_max;
-    for ttl in [ms(10), longest] {
-        acquire(&lock().with_ttl(ttl)).await.release().await.expect("the limits are allowed");
+    acquire(&lock().with_ttl(longest)).await.release().await.expect("the limit is allowed");
+    // On a busy machine the shortest lease is over before anybody reads that it was granted.
+    match lock().with_ttl(ms(10)).acquire().await {
+        Ok(guard) => drop(guard),
+        Err(late) => {
+            assert_eq!(late.kind(), ErrorKind::Unavailable, "the limit is allowed: {late}");
+        }
     }
 }
 
