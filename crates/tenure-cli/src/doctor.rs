@@ -83,9 +83,12 @@ fn remedy(kind: ErrorKind) -> &'static str {
 /// The exit code of findings about a store that could be opened.
 fn code(found: &[Finding]) -> Exit {
     let reachable = |finding: &&Finding| matches!(finding.about, "reachable" | "nodes");
-    let mut of_reach = found.iter().filter(reachable).map(|finding| finding.severity);
-    // A quorum says first whether it has a majority.
-    if of_reach.next() == Some(Severity::Error) {
+    let mut of_reach = found.iter().filter(reachable).map(|f| (f.about, f.severity));
+    // A quorum says first whether it has a majority, and then which nodes it would refuse.
+    let first = of_reach.next();
+    if of_reach.any(|finding| finding == ("nodes", Severity::Error)) {
+        Exit::CONFIG
+    } else if first.is_some_and(|(_, severity)| severity == Severity::Error) {
         Exit::UNAVAILABLE
     } else if found.iter().any(|finding| finding.severity >= Severity::Warning) {
         Exit::FINDINGS
@@ -148,6 +151,8 @@ mod tests {
         assert_eq!(code(&[found("reachable", Severity::Error)]), Exit::UNAVAILABLE);
         let quorum = [found("nodes", Severity::Ok), found("reachable", Severity::Error)];
         assert_eq!(code(&quorum), Exit::FINDINGS);
+        let quorum = [found("nodes", Severity::Warning), found("nodes", Severity::Error)];
+        assert_eq!(code(&quorum), Exit::CONFIG);
         assert_eq!(code(&[found("nodes", Severity::Error), ok()]), Exit::UNAVAILABLE);
     }
 

@@ -21,9 +21,15 @@ use super::outcome::{self, Asked};
 use super::round::{Heard, Round, Word};
 use super::{Shared, report};
 
-/// Extra time for the other nodes after a majority has answered: where every node's answer is
-/// wanted, and at least so much where the majority is split.
+/// The least extra time for the other nodes after a majority has answered, where every node's
+/// answer is wanted or the majority is split.
 const STRAGGLERS: Duration = Duration::from_millis(100);
+
+/// The extra time for the other nodes, after the majority took `heard`. A busy machine, or a long
+/// way, makes all of them slow.
+fn stragglers(heard: Duration) -> Duration {
+    STRAGGLERS.max(4 * heard)
+}
 
 /// Asks all nodes for their identities. A minority may be out of reach.
 pub(super) async fn introduce(shared: &Arc<Shared>) -> Result<(), StoreError> {
@@ -31,10 +37,10 @@ pub(super) async fn introduce(shared: &Arc<Shared>) -> Result<(), StoreError> {
     let (runtime, limit) = (&shared.runtime, shared.options.node_timeout());
     let mut round = Round::new(runtime, &shared.nodes, limit, |_| Some(Vec::new()));
     let fit = |words: &[Word]| words.iter().filter(|word| word.reply_came()).count();
-    let majority = majority(shared.nodes.len());
+    let (majority, sent) = (majority(shared.nodes.len()), shared.now());
     round.listen(|words| fit(words) >= majority).await;
     // Healthy nodes have answered by then.
-    round.shorten(STRAGGLERS);
+    round.shorten(stragglers(shared.now().since(sent)));
     round.listen(|_| false).await;
     for (node, word) in shared.nodes.iter().zip(&round.words) {
         let failure = word.heard().and_then(|heard| heard.result.as_ref().err());
@@ -113,14 +119,14 @@ async fn rounds(shared: Arc<Shared>, steps: Arc<[Request]>) -> Result<Vec<Reply>
         asked.steps.iter().enumerate().all(|(index, step)| is_done(&step.op, index, words))
     };
     first.listen(|words| all(words, |op, i, w| is_settled(op, i, w) || is_split(op, i, w))).await;
+    let heard = shared.now().since(sent);
     if !all(&first.words, is_settled) {
-        let heard = shared.now().since(sent);
-        first.shorten(STRAGGLERS.max(4 * heard));
+        first.shorten(stragglers(heard));
         first.listen(|words| all(words, is_settled)).await;
     }
     if asked.steps.iter().any(|step| matches!(step.op, Op::Inspect | Op::Force { .. })) {
         // Every node's answer is wanted here.
-        first.shorten(STRAGGLERS);
+        first.shorten(stragglers(heard));
         first.listen(|_| false).await;
     }
     let verdicts = asked.steps.iter().enumerate();

@@ -1,54 +1,65 @@
 //! The dangers to locks in a quorum: the findings of its nodes, and how many of them there are. It
 //! judges no node itself.
 
-use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::protocol::majority;
 use crate::runtime::{shown, timeout};
-use crate::store::{Finding, Severity};
+use crate::store::{Finding, Severity, StoreError, StoreErrorClass};
 
 use super::Shared;
+use super::node::Node;
 
-/// Time for all questions to one node.
+/// Time for a node to say which store it is, and then for all other questions to it.
 const NODE_LIMIT: Duration = Duration::from_secs(10);
 
 /// The findings about the quorum, and then those about each node.
 pub(super) async fn examine(shared: &Shared, ttl: Duration) -> Vec<Finding> {
     let runtime = &*shared.runtime;
-    let (mut of_nodes, mut away) = (Vec::new(), Vec::new());
-    let mut known: HashMap<Arc<str>, Arc<str>> = HashMap::new();
-    let mut twice = Vec::new();
+    let limit = shown(NODE_LIMIT).to_string();
+    let (mut of_nodes, mut away, mut unfit) = (Vec::new(), Vec::new(), Vec::new());
     for node in &shared.nodes {
         let until = runtime.now() + NODE_LIMIT;
-        let of_node = async { (node.vet().await, node.store().examine(ttl).await) };
-        let Some((vetted, found)) = timeout(runtime, until, of_node).await else {
-            away.push(format!(
-                "{} (no answer within {limit})",
-                node.name,
-                limit = shown(NODE_LIMIT)
-            ));
-            continue;
-        };
-        of_nodes.extend(found);
-        match vetted {
-            Ok(()) => {}
-            Err(failure) => away.push(format!("{} ({})", node.name, failure.message)),
+        match timeout(runtime, until, node.vet()).await {
+            Some(Ok(())) => {}
+            Some(Err(failure)) => {
+                away.push(format!("{} ({})", node.name, failure.message));
+                if failure.class == StoreErrorClass::Config {
+                    unfit.push(never_counts(shared, node, &failure));
+                }
+            }
+            None => {
+                away.push(format!("{} (no answer within {limit})", node.name));
+                continue;
+            }
         }
-        if let Ok(identity) = node.store().identity().await
-            && let Some(first) = known.insert(identity.unique, Arc::clone(&node.name))
-        {
-            twice.push(format!("{first} and {}", node.name));
+        let until = runtime.now() + NODE_LIMIT;
+        match timeout(runtime, until, node.store().examine(ttl)).await {
+            Some(found) => of_nodes.extend(found),
+            None => of_nodes.push(too_slow(node, &limit)),
         }
     }
     let mut all = vec![count(shared, &away)];
-    all.extend(twice.into_iter().map(|names| {
-        Finding::new(&shared.name, "nodes", Severity::Error, format!("{names} are one store"))
-            .so("its vote would count twice", "name each node once")
-    }));
+    all.extend(unfit);
     all.extend(of_nodes);
     all
+}
+
+/// A node that the opening would have refused, had it answered in time.
+fn never_counts(shared: &Shared, node: &Node, why: &StoreError) -> Finding {
+    let what = format!("node {} ({}): {}", node.index + 1, node.name, why.message);
+    Finding::new(&shared.name, "nodes", Severity::Error, what).so(
+        "its vote never counts, so fewer nodes may fail than the quorum names",
+        "correct the quorum's URL",
+    )
+}
+
+fn too_slow(node: &Node, limit: &str) -> Finding {
+    let what = format!("not all questions were answered within {limit}");
+    Finding::new(&node.name, "latency", Severity::Warning, what).so(
+        "its vote may come too late",
+        "look at the network to it and at what it does (SLOWLOG), and run tenure doctor again",
+    )
 }
 
 fn count(shared: &Shared, away: &[String]) -> Finding {

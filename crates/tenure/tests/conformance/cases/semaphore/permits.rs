@@ -92,20 +92,29 @@ pub(crate) async fn many_are_not_overtaken_by_few(world: World) {
     drop(outcome(few).await.expect("granted"));
 }
 
-/// The tasks of one process have one place at the store, and hand the key on.
+/// The tasks of one process have one place at the store, and hand the key on. Which of them is the
+/// first there, the store's answers decide.
 pub(crate) async fn all_of_them_wait_like_a_mutex(world: World) {
     let semaphore = world.locks().semaphore("key", 3);
     let busy = world.rival().semaphore("key", 3).acquire().await.expect("granted");
-    let waiters: Vec<_> = (0..5).map(|_| waiting_for(semaphore.clone(), 3)).collect();
+    let (sender, mut served) = tokio::sync::mpsc::unbounded_channel();
+    for _ in 0..5 {
+        let (semaphore, sender) = (semaphore.clone(), sender.clone());
+        tokio::spawn(async move {
+            let guard = semaphore.acquire_many(3).await.expect("granted");
+            let seen = inspect(&semaphore).await;
+            assert_eq!((seen.holders.len(), used(&seen)), (1, 3));
+            sender.send(guard.fence()).expect("the test listens");
+            guard.release().await.expect("released");
+        });
+    }
     world.until_waiting("key", 1).await;
-    let mut fence = busy.fence();
+    let mut last = busy.fence();
     busy.release().await.expect("released");
-    for waiter in waiters {
-        let guard = outcome(waiter).await.expect("granted");
-        grows(&mut fence, &guard);
-        let seen = inspect(&semaphore).await;
-        assert_eq!((seen.holders.len(), used(&seen)), (1, 3));
-        guard.release().await.expect("released");
+    for _ in 0..5 {
+        let next = within("the next", PATIENCE, served.recv()).await.expect("five are served");
+        assert!(next > last, "the fence went from {last} to {next}");
+        last = next;
     }
     until("all are free", async || inspect(&semaphore).await.holders.is_empty()).await;
 }
