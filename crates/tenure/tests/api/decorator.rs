@@ -60,7 +60,7 @@ impl Shop {
     }
 
     #[tenure::locked(
-        "count", store = self.locks, ttl = "5s", wait = Duration::from_millis(50),
+        "count", store = self.locks, ttl = "5s", wait = Duration::from_secs(1),
         renewal = "1s", min_hold = "1ms", max_hold = "1h", owner = "me", label = "shop",
     )]
     async fn count(&mut self, by: u32) -> tenure::Result<u32> {
@@ -76,14 +76,14 @@ impl Shop {
         Ok(Some("ran"))
     }
 
-    #[tenure::locked("pool", permits = 2, store = self.locks, wait = "100ms", lease = held)]
+    #[tenure::locked("pool", permits = 2, store = self.locks, wait = "1s", lease = held)]
     async fn pooled(&self, units: u32) -> Result<Option<u32>, Trouble> {
         let seen = self.locks.semaphore(held.key(), 2).inspect().await?;
         let used: u32 = seen.holders.iter().map(|holder| holder.units).sum();
         Ok((used >= units).then_some(used))
     }
 
-    #[tenure::locked("page", shared, store = self.locks, wait = "100ms", lease = held)]
+    #[tenure::locked("page", shared, store = self.locks, wait = "1s", lease = held)]
     async fn read(&self) -> Result<usize, Trouble> {
         Ok(self.locks.rwlock(held.key()).inspect().await?.holders.len())
     }
@@ -93,7 +93,7 @@ impl Shop {
         Ok(Some("ran"))
     }
 
-    #[tenure::locked("page", shared, store = self.locks, wait = "100ms")]
+    #[tenure::locked("page", shared, store = self.locks, wait = "1s")]
     fn plain_read(&self) -> Result<&'static str, Trouble> {
         Ok("ran")
     }
@@ -220,7 +220,7 @@ async fn options_are_those_of_the_mutex() {
             break world.busy("count");
         }
     };
-    let error = shop.count(2).await.expect_err("it waits for 50 ms");
+    let error = shop.count(2).await.expect_err("it waits for a second");
     assert_eq!(error.kind(), ErrorKind::Busy);
     assert_eq!(shop.asked, 4, "the body ran without the lock");
     drop(busy);

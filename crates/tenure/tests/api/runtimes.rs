@@ -5,7 +5,7 @@ use std::future::Future;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tenure::{Locks, Released, blocking};
+use tenure::{Locks, Released, Renewal, blocking};
 use tenure_testkit::{Flavour, Server};
 use tokio::runtime::{Builder, Runtime};
 
@@ -59,7 +59,8 @@ fn plain_threads(url: &str) {
 fn runtime_ends(url: &str) {
     let (first, second) = (runtime(), runtime());
     let locks = first.block_on(tenure::connect(url)).expect("opens");
-    let mutex = |key| locks.mutex(key).with_ttl(Duration::from_millis(600));
+    let often = Renewal::Every(Duration::from_millis(200));
+    let mutex = |key| locks.mutex(key).with_ttl(Duration::from_secs(6)).with_renewal(often);
     let busy = first.block_on(mutex("key").acquire()).expect("granted");
     let kept = first.block_on(mutex("kept").acquire()).expect("granted");
     // The inbox is opened by the first that waits.
@@ -118,7 +119,7 @@ fn sqlite() -> (tempfile::TempDir, String) {
 
 fn server(flavour: Flavour) -> (Server, String) {
     let server = Server::of(flavour).start();
-    let url = server.url();
+    let url = format!("{}?call_timeout=60s&connect_timeout=60s", server.url());
     (server, url)
 }
 

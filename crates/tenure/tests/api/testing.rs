@@ -13,9 +13,10 @@ async fn within<F: Future>(what: &str, future: F) -> F::Output {
 #[tokio::test]
 async fn busy_is_somebody_else() {
     let world = World::new();
-    let mutex = world.locks().mutex("key").with_wait(Duration::from_millis(20));
+    let mutex = world.locks().mutex("key");
     let busy = world.busy("key");
-    let error = mutex.acquire().await.expect_err("it is busy");
+    let error =
+        mutex.clone().with_wait(Duration::from_millis(20)).acquire().await.expect_err("it is busy");
     assert_eq!(error.kind(), ErrorKind::Busy);
     assert!(error.to_string().contains("somebody else"), "{error}");
     drop(busy);

@@ -58,7 +58,7 @@ fn world() -> (Arc<Wrapper<Away>>, Locks) {
 }
 
 fn short(locks: &Locks, key: &str) -> Mutex {
-    locks.mutex(key).with_ttl(Duration::from_millis(1_500))
+    locks.mutex(key).with_ttl(Duration::from_millis(4_500))
 }
 
 async fn soon<T>(what: &str, work: impl Future<Output = T>) -> T {
@@ -112,7 +112,7 @@ async fn a_silent_store_is_told_before_the_call_gives_up_and_is_the_cause_of_the
 async fn several_leases_fail_as_one_and_a_lease_without_renewal_never() {
     let (store, locks) = world();
     let still = short(&locks, "still").with_renewal(Renewal::Off).acquire().await.expect("granted");
-    let all = locks.all(["a", "b"]).with_ttl(Duration::from_millis(1_500));
+    let all = locks.all(["a", "b"]).with_ttl(Duration::from_millis(4_500));
     let all = all.acquire().await.expect("granted");
     store.0.is(FAILS);
     soon("the failure", all.failing()).await;

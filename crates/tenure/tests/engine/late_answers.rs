@@ -47,7 +47,9 @@ async fn a_refusal_that_is_overtaken_by_a_grant_withdraws_nothing() {
     let within = Memory::new(Arc::clone(&machine));
     let store = Wrapper(Late { within, refuses: Arc::clone(&refuses) });
     let locks = Locks::over(Arc::new(store), machine, LocksOptions::default());
-    let guard = locks.mutex("key").with_ttl(Duration::from_millis(600)).acquire().await;
+    let mutex = locks.mutex("key").with_ttl(Duration::from_secs(6));
+    let often = tenure::Renewal::Every(Duration::from_millis(300));
+    let guard = mutex.with_renewal(often).acquire().await;
     let guard = guard.expect("the second heartbeat is granted");
     refuses.notify_one();
     for _ in 0..3 {

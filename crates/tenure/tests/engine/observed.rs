@@ -150,20 +150,22 @@ async fn until(what: &str, so: impl Fn() -> bool) {
 async fn everything(told: &Told) {
     let runtime: Arc<dyn Runtime> = runtime::machine().expect("a clock and timers");
     let locks = tenure::connect("memory:").await.expect("memory");
-    let short = locks.mutex("short").with_ttl(Duration::from_millis(60));
+    let often = Renewal::Every(Duration::from_millis(20));
+    let short = locks.mutex("short").with_renewal(often);
     let guard = short.acquire().await.expect("granted");
     guard.renewed(guard.deadline()).await;
     assert!(short.try_acquire().await.expect("a look").is_none());
     assert!(short.clone().with_wait(Duration::from_millis(20)).acquire().await.is_err());
     guard.release().await.expect("released");
     let late = |lease: Lease| async move { lease.lost().await };
-    let finished = short.with_renewal(Renewal::Off).run_to_end(late).await.expect("acquired");
+    let short = short.with_ttl(Duration::from_secs(1)).with_renewal(Renewal::Off);
+    let finished = short.run_to_end(late).await.expect("acquired");
     let _reason = finished.value();
     let memory = Memory::new(Arc::clone(&runtime));
     let apart = Arc::new(Wrapper(OutOfReach(memory, AtomicBool::new(false))));
     let options = LocksOptions::default().with_store_timeout(Duration::from_millis(50));
     let unreachable = Locks::over(Arc::clone(&apart) as _, Arc::clone(&runtime), options);
-    let held = unreachable.mutex("held").with_ttl(Duration::from_secs(2)).acquire().await;
+    let held = unreachable.mutex("held").with_renewal(often).acquire().await;
     let held = held.expect("granted");
     apart.0.1.store(true, Ordering::Relaxed);
     held.failing().await;

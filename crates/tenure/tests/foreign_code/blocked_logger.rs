@@ -105,7 +105,7 @@ async fn lose_and_keep(locks: &Locks) {
     let often = Renewal::Every(Duration::from_millis(100));
     let kept = hold(locks, "kept", Duration::from_secs(60), often).await;
     let forced = hold(locks, "forced", Duration::from_secs(60), often).await;
-    let short = hold(locks, "short", Duration::from_millis(400), Renewal::Off).await;
+    let short = hold(locks, "short", Duration::from_secs(2), Renewal::Off).await;
     assert_eq!(within("the loss", locks, short.lost()).await, LostReason::Expired);
     for _ in 0..3 {
         // Each is told, or would be.

@@ -118,7 +118,7 @@ async fn live(locks: &Locks) {
     long.force_release().await.expect("an answer");
     assert_eq!(within("the loss", locks, forced.lost()).await, LostReason::Gone);
     drop(forced);
-    let short = locks.mutex("short").with_ttl(Duration::from_millis(300));
+    let short = locks.mutex("short").with_ttl(Duration::from_secs(2));
     let short = within("the lock", locks, short.with_renewal(Renewal::Off).acquire()).await;
     let short = short.expect("granted");
     assert_eq!(within("the loss", locks, short.lost()).await, LostReason::Expired);

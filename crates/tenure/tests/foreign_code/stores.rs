@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use tempfile::TempDir;
-use tenure::Locks;
+use tenure::{Locks, LocksOptions};
 use tenure_testkit::Server;
 
 /// No step of a machine that runs tests takes so long, however busy it is.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct Stores {
     server: Server,
@@ -23,9 +23,12 @@ impl Stores {
     pub(crate) async fn connect(&self) -> Vec<Locks> {
         let file = |name: &str| format!("sqlite:{}", self.dir.path().join(name).display());
         let quorum = format!("quorum:{} {} memory:", file("a.db"), file("b.db"));
+        let server = format!("{}?call_timeout=60s&connect_timeout=60s", self.server.url());
+        let options = LocksOptions::default().with_store_timeout(PATIENCE);
         let mut all = Vec::new();
-        for url in ["memory:".to_owned(), file("locks.db"), self.server.url(), quorum] {
-            all.push(tenure::connect(&url).await.unwrap_or_else(|e| panic!("{url}: {e}")));
+        for url in ["memory:".to_owned(), file("locks.db"), server, quorum] {
+            let locks = tenure::connect_with(&url, options).await;
+            all.push(locks.unwrap_or_else(|e| panic!("{url}: {e}")));
         }
         all
     }

@@ -48,7 +48,7 @@ async fn hold(locks: &Locks, key: &str, ttl: Duration, renewal: Renewal) -> Guar
 }
 
 const LONG: Duration = Duration::from_secs(60);
-const SHORT: Duration = Duration::from_millis(500);
+const SHORT: Duration = Duration::from_secs(2);
 const OFTEN: Renewal = Renewal::Every(Duration::from_millis(100));
 
 /// Each of them has a thread of its own to block; those behind them are told by another.

@@ -269,8 +269,11 @@ pub(crate) fn nodes(count: usize) -> Vec<Arc<Node>> {
     (0..count).map(Node::new).collect()
 }
 
+/// Nobody waits so long for a node that is well, and a node that is stopped costs no more.
+const NODE_TIMEOUT: Duration = Duration::from_secs(4);
+
 pub(crate) fn options() -> QuorumOptions {
-    QuorumOptions::default().with_node_timeout(ms(400))
+    QuorumOptions::default().with_node_timeout(NODE_TIMEOUT)
 }
 
 pub(crate) async fn quorum(nodes: &[Arc<Node>]) -> Quorum {

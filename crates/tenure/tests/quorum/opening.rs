@@ -62,7 +62,8 @@ async fn a_node_that_may_forget_must_guard_against_it() {
 
 #[tokio::test]
 async fn terms_out_of_order_are_refused_with_both_numbers() {
-    let message = refusal(handles(&nodes(3)), options().with_max_ttl(ms(300))).await;
+    let terms = options().with_max_ttl(ms(300)).with_node_timeout(ms(400));
+    let message = refusal(handles(&nodes(3)), terms).await;
     assert!(message.contains("400ms") && message.contains("300ms"), "{message}");
     let inner = crate::nodes::quorum(&nodes(3)).await;
     let mut stores = handles(&nodes(2));

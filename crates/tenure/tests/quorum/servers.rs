@@ -11,7 +11,7 @@ use crate::nodes::{PATIENCE, machine, ms, until};
 
 const SLOWNESS: Duration = Duration::from_secs(2);
 /// Time that other work on the machine may add to a median.
-const NOISE: Duration = Duration::from_millis(50);
+const NOISE: Duration = Duration::from_millis(250);
 
 fn servers(count: usize) -> Vec<Server> {
     let flavours = [Flavour::Redis, Flavour::Valkey];
@@ -116,7 +116,7 @@ async fn three_of_five_stopped_servers_are_an_error_and_nothing_is_left() {
     servers[..3].iter().for_each(Server::stop);
     let started = Instant::now();
     let error = locks.mutex("key").try_acquire().await.expect_err("two of five");
-    assert!(started.elapsed() < PATIENCE, "it took {:?}", started.elapsed());
+    assert!(started.elapsed() < PATIENT, "it took {:?}", started.elapsed());
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     for server in &servers {
         assert!(error.message().contains(&format!(":{}", server.port())), "{error}");

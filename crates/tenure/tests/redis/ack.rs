@@ -12,8 +12,8 @@ use tenure_testkit::{Fate, Flavour, Proxy, Server, Which};
 
 use crate::steps::{self, claim, granted as fence_of, heartbeat, owner, pass, release, step};
 use crate::world::{
-    acquire, connect, exists, granted, ms, nothing_but_memories, take, until, until_waiting,
-    waiting, within,
+    acquire, connect, exists, granted, ms, nothing_but_memories, take, unhurried, until,
+    until_waiting, waiting, within,
 };
 
 /// A server with replicas. Those that are stopped are killed with it.
@@ -64,7 +64,9 @@ impl Replicated {
 }
 
 async fn open(url: &str) -> Redis {
-    Redis::open(url, runtime::machine().expect("threads")).await.unwrap_or_else(|e| panic!("{e}"))
+    Redis::open(&unhurried(url), runtime::machine().expect("threads"))
+        .await
+        .unwrap_or_else(|e| panic!("{e}"))
 }
 
 /// The failure of a step that was granted to nobody's knowledge.
@@ -135,7 +137,7 @@ async fn one_of_two_replicas_is_stopped_and_one_is_enough_for_one() {
         let guard = acquire(&one.mutex("key")).await;
         guard.release().await.expect("released");
         // An acquire repeats its request for a while, and then says the same.
-        let patient = two.mutex("key").with_wait(ms(700));
+        let patient = two.mutex("key").with_wait(ms(3_000));
         check_told(&within("an end", patient.acquire()).await.expect_err("one is stopped"), 1);
         // Its last request may have been under way when its time was over.
         until("it is withdrawn", async || !exists(&servers.primary, "key")).await;
@@ -152,7 +154,7 @@ async fn a_majority_is_counted_and_needs_a_replica() {
     for flavour in Flavour::ALL {
         let alone = Server::of(flavour).start();
         let url = format!("{}?ack=majority", alone.url());
-        let error = tenure::connect(&url).await.expect_err("it is alone");
+        let error = tenure::connect(&unhurried(&url)).await.expect_err("it is alone");
         assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
         for word in ["majority", "no replica", "INFO replication", "leave ack out"] {
             assert!(error.to_string().contains(word), "{word} is missing in: {error}");
@@ -242,7 +244,7 @@ async fn a_grant_from_the_queue_is_told_once_it_is_acknowledged() {
         // One that gives up leaves nothing.
         let guard = take(&rival, "key").await;
         let waiter = tokio::spawn({
-            let mutex = locks.mutex("key").with_wait(ms(1_500));
+            let mutex = locks.mutex("key").with_wait(ms(3_000));
             async move { mutex.acquire().await }
         });
         until_waiting(&rival, "key", 1).await;
@@ -310,8 +312,8 @@ async fn what_is_held_is_renewed_and_released_while_no_replica_is_there() {
     let locks = connect(&servers.patient_url("1")).await;
     let rival = connect(&servers.primary.url()).await;
     let held = take(&rival, "busy").await;
-    // Every renewal falls due with a heartbeat: they come three times a second.
-    let ttl = ms(4_200);
+    // A renewal falls due with a heartbeat: they come three times a second.
+    let ttl = ms(9_000);
     let waiter = waiting(locks.mutex("busy").with_ttl(ms(1_000)));
     until_waiting(&rival, "busy", 1).await;
     let guard = acquire(&locks.mutex("key").with_ttl(ttl)).await;
@@ -364,7 +366,7 @@ async fn many_tasks_take_turns_and_each_grant_is_acknowledged() {
 async fn grants_have_a_connection_of_their_own_and_all_else_has_not() {
     for flavour in Flavour::ALL {
         let servers = Replicated::start(flavour, 1);
-        let locks = connect(&servers.url("1")).await;
+        let locks = connect(&servers.patient_url("1")).await;
         let clients = servers.primary.command(&["CLIENT", "LIST"]).text().expect("a list");
         let has = |name: &str| clients.lines().any(|line| line.contains(&format!(" name={name} ")));
         assert!(has("tenure") && has("tenure-ack"), "{clients}");
@@ -434,14 +436,15 @@ async fn a_caller_that_goes_while_replicas_are_waited_for_leaves_nothing() {
 async fn refusals_of_wait_are_told_with_advice() {
     for flavour in Flavour::ALL {
         let renamed = Server::of(flavour).with("rename-command WAIT \"\"").start();
-        let error = tenure::connect(&format!("{}?ack=1", renamed.url())).await;
+        let error = tenure::connect(&unhurried(&format!("{}?ack=1", renamed.url()))).await;
         let error = error.expect_err("it knows no WAIT");
         assert_eq!(error.kind(), ErrorKind::Config, "{error}");
         for word in ["knows no WAIT", "proxy", "leave ack out"] {
             assert!(error.to_string().contains(word), "{word} is missing in: {error}");
         }
         let servers = Replicated::start(flavour, 1);
-        let error = tenure::connect(&format!("{}?ack=1", servers.replicas[0].url())).await;
+        let url = format!("{}?ack=1", servers.replicas[0].url());
+        let error = tenure::connect(&unhurried(&url)).await;
         let error = error.expect_err("a replica has none of its own");
         assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
         for word in ["replica of", "primary", "takes no writes"] {
@@ -487,9 +490,9 @@ async fn a_refused_wait_takes_the_grant_back_too() {
 async fn a_restart_guard_and_acknowledgement_go_together() {
     for flavour in Flavour::ALL {
         let servers = Replicated::start(flavour, 1);
-        let url = format!("{}&restart_guard=1s", servers.patient_url("1"));
+        let url = format!("{}&restart_guard=3s", servers.patient_url("1"));
         let locks = connect(&url).await;
-        let mutex = locks.mutex("key").with_ttl(ms(1_000));
+        let mutex = locks.mutex("key").with_ttl(ms(3_000));
         acquire(&mutex).await.release().await.expect("released");
         servers.primary.command(&["DEL", "tenure:\u{1}known"]);
         let error = within("an answer", mutex.try_acquire()).await.expect_err("it has forgotten");

@@ -7,7 +7,7 @@ use tenure::store::{Redis, RedisOptions};
 use tenure::{Fence, Locks, LocksOptions, runtime};
 use tenure_testkit::{Flavour, Server};
 
-use crate::world::{acquire, connect, ms};
+use crate::world::{acquire, connect, ms, unhurried};
 
 const ROUNDS: usize = 25;
 
@@ -66,7 +66,7 @@ const CLOCK: &str = "test:clock";
 async fn with_clock(server: &Server) -> Locks {
     let runtime = runtime::machine().expect("the machine's runtime starts");
     let options = RedisOptions { clock: Some(CLOCK.into()), ..RedisOptions::default() };
-    let store = Redis::open_with(&server.url(), Arc::clone(&runtime), options).await;
+    let store = Redis::open_with(&unhurried(&server.url()), Arc::clone(&runtime), options).await;
     Locks::over(Arc::new(store.expect("the server answers")), runtime, LocksOptions::default())
 }
 

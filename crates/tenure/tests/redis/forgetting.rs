@@ -8,7 +8,9 @@ use tenure::store::{Redis, RedisOptions, Store};
 use tenure::{Claim, ErrorKind, Key, Label, Locks, LocksOptions, LostReason, Owner, runtime};
 use tenure_testkit::{Flavour, Server};
 
-use crate::world::{PATIENCE, acquire, connect, granted, ms, until_waiting, waiting, within};
+use crate::world::{
+    PATIENCE, acquire, connect, granted, ms, unhurried, until_waiting, waiting, within,
+};
 
 const MARKER: &str = "tenure:\u{1}known";
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -16,7 +18,7 @@ const HOUR: Duration = Duration::from_secs(3_600);
 /// A handle of its own, whose restart guard lasts longer than any test. A marker that it sets is
 /// old at once.
 fn store(server: &Server, options: &RedisOptions) -> Arc<Redis> {
-    let url = format!("{}?restart_guard=1h", server.url());
+    let url = unhurried(&format!("{}?restart_guard=1h", server.url()));
     let runtime = runtime::machine().expect("threads");
     Arc::new(Redis::unopened(&url, &runtime, options).expect("a good URL"))
 }
@@ -173,18 +175,19 @@ async fn a_flushed_server_is_noticed_at_once_by_all_and_nobody_overlaps() {
         let guard = acquire(&mutex).await;
         let other = locks.mutex("other").with_ttl(ms(2_000)).with_renewal(tenure::Renewal::Off);
         let other = acquire(&other).await;
-        acquire(&rival.mutex("warm").with_ttl(ms(500))).await.release().await.expect("released");
+        acquire(&rival.mutex("warm").with_ttl(ms(2_000))).await.release().await.expect("released");
         let deadline = guard.deadline();
         server.command(&["FLUSHALL"]);
-        let error = rival.mutex("key").with_ttl(ms(500)).try_acquire().await.expect_err("guarded");
+        let error =
+            rival.mutex("key").with_ttl(ms(2_000)).try_acquire().await.expect_err("guarded");
         assert_eq!(error.kind(), ErrorKind::Unavailable, "{flavour}: {error}");
-        let next = acquire(&rival.mutex("key").with_ttl(ms(500))).await;
+        let next = acquire(&rival.mutex("key").with_ttl(ms(2_000))).await;
         let now = clock.now();
         assert!(now >= deadline, "{flavour}: overlap of {:?}", deadline.since(now));
         assert!(next.fence() > guard.fence());
         // The client that notices it has all its leases verified.
         drop(guard);
-        let error = locks.mutex("third").with_ttl(ms(500)).try_acquire().await;
+        let error = locks.mutex("third").with_ttl(ms(2_000)).try_acquire().await;
         drop(error);
         within("the loss", other.lost()).await;
     }
@@ -205,14 +208,14 @@ async fn the_first_to_notice_verifies_what_it_holds() {
 async fn a_guarded_server_is_unavailable_and_not_busy() {
     for flavour in Flavour::ALL {
         let server = Server::of(flavour).start();
-        let locks = connect(&format!("{}?restart_guard=3s", server.url())).await;
-        let mutex = locks.mutex("nightly").with_ttl(ms(1_000));
+        let locks = connect(&format!("{}?restart_guard=1h", server.url())).await;
+        let mutex = locks.mutex("nightly");
         let seen = within("a look", mutex.inspect()).await.expect("an answer");
-        let guarded = seen.guarded.expect("known for less than three seconds");
-        assert!(guarded.left <= ms(3_000) && seen.holders.is_empty(), "{guarded:?}");
+        let guarded = seen.guarded.expect("known for less than an hour");
+        assert!(guarded.left <= HOUR && seen.holders.is_empty(), "{guarded:?}");
         for error in [
             mutex.try_acquire().await.expect_err("nobody holds it"),
-            mutex.clone().with_wait(ms(100)).acquire().await.expect_err("too short a wait"),
+            mutex.clone().with_wait(ms(2_000)).acquire().await.expect_err("too short a wait"),
             mutex.steal().await.expect_err("a steal, too"),
         ] {
             assert_eq!(error.kind(), ErrorKind::Unavailable, "{flavour}: {error}");
@@ -223,6 +226,9 @@ async fn a_guarded_server_is_unavailable_and_not_busy() {
             assert!(!text.contains("held by"), "{text}");
             assert!(!error.may_hold(), "{text}");
         }
+        // A shorter guard ends.
+        let locks = connect(&format!("{}?restart_guard=3s", server.url())).await;
+        let mutex = locks.mutex("nightly").with_ttl(ms(3_000));
         let guard = acquire(&mutex).await;
         assert!(mutex.inspect().await.expect("a look").guarded.is_none());
         guard.release().await.expect("released");
@@ -231,19 +237,22 @@ async fn a_guarded_server_is_unavailable_and_not_busy() {
 
 #[tokio::test]
 async fn who_waits_in_line_when_a_server_forgets_is_granted_when_the_guard_ends() {
-    for flavour in Flavour::ALL {
-        let server = Server::of(flavour).start();
-        let url = format!("{}?restart_guard=2s", server.url());
-        let locks = connect(&url).await;
-        let guard = acquire(&locks.mutex("key").with_ttl(ms(2_000))).await;
-        let waiter = waiting(locks.mutex("key").with_ttl(ms(2_000)));
-        until_waiting(&locks, "key", 1).await;
-        server.command(&["DEL", MARKER]);
-        guard.release().await.expect("released");
-        let seen = locks.mutex("key").inspect().await.expect("a look");
-        assert!(seen.holders.is_empty() && seen.guarded.is_some(), "handed on: {seen:?}");
-        granted(waiter).await.release().await.expect("released");
-    }
+    let [redis, valkey] = Flavour::ALL.map(waits_for_the_guard);
+    tokio::join!(redis, valkey);
+}
+
+async fn waits_for_the_guard(flavour: Flavour) {
+    let server = Server::of(flavour).start();
+    let url = format!("{}?restart_guard=5s", server.url());
+    let locks = connect(&url).await;
+    let guard = acquire(&locks.mutex("key").with_ttl(ms(5_000))).await;
+    let waiter = waiting(locks.mutex("key").with_ttl(ms(5_000)));
+    until_waiting(&locks, "key", 1).await;
+    server.command(&["DEL", MARKER]);
+    guard.release().await.expect("released");
+    let seen = locks.mutex("key").inspect().await.expect("a look");
+    assert!(seen.holders.is_empty() && seen.guarded.is_some(), "handed on: {seen:?}");
+    granted(waiter).await.release().await.expect("released");
 }
 
 /// Where scripts read the time in place of the server's clock.
@@ -309,7 +318,7 @@ async fn another_server_behind_the_same_address_is_not_trusted_at_once() {
         ));
     }
     let proxy = Proxy::to(one.address());
-    let url = format!("{}?restart_guard=1h", proxy.url());
+    let url = unhurried(&format!("{}?restart_guard=1h", proxy.url()));
     let runtime = runtime::machine().expect("threads");
     let behind = Redis::unopened(&url, &runtime, &RedisOptions::default()).expect("a good URL");
     let reply = ask_one(&behind, "a", Op::Acquire(claim(2, false))).await;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tenure::{ErrorKind, Locks, LocksOptions};
 use tenure_testkit::{Call, Fate, Flavour, Proxy, Server, Which};
 
-use crate::world::{connect, exists, ms, nothing_but_memories, take, within};
+use crate::world::{connect, exists, ms, nothing_but_memories, take, until, within};
 
 /// How a caller gives up.
 #[derive(Debug, Clone, Copy)]
@@ -21,16 +21,23 @@ const WAYS: [Way; 3] = [Way::Dropped, Way::OwnLimit, Way::StoreTimeout];
 /// Nobody who gives up waits for longer.
 const SHORT: Duration = Duration::from_millis(300);
 
-async fn handle(url: &str, way: Way) -> Locks {
+async fn handle(server: &Server, url: &str, way: Way) -> Locks {
+    // Its scripts are known from here on.
+    let patient = connect(&server.url()).await;
+    take(&patient, "warm").await.release().await.expect("released");
     let options = match way {
         Way::StoreTimeout => LocksOptions::default().with_store_timeout(SHORT),
         Way::Dropped | Way::OwnLimit => LocksOptions::default(),
     };
     let url = format!("{url}?call_timeout=200ms&connect_timeout=500ms");
-    let locks = tenure::connect_with(&url, options).await.unwrap_or_else(|e| panic!("{e}"));
-    // Its scripts are known from here on.
-    take(&locks, "warm").await.release().await.expect("released");
-    locks
+    let mut opened = None;
+    // A busy machine may need more time than these limits.
+    until("a handle", async || {
+        opened = tenure::connect_with(&url, options).await.ok();
+        opened.is_some()
+    })
+    .await;
+    opened.expect("it was opened")
 }
 
 /// Asks for the key, in vain.
@@ -58,7 +65,7 @@ async fn what_was_given_up_at_a_stopped_server_is_nobodys_when_it_goes_on() {
     for flavour in Flavour::ALL {
         for way in WAYS {
             let server = Server::of(flavour).start();
-            let locks = handle(&server.url(), way).await;
+            let locks = handle(&server, &server.url(), way).await;
             server.stop();
             give_up(&locks, way).await;
             server.cont();
@@ -77,7 +84,7 @@ async fn what_arrives_after_its_withdrawal_gets_nothing() {
         for way in WAYS {
             let server = Server::of(flavour).start();
             let proxy = Proxy::to(server.address());
-            let locks = handle(&proxy.url(), way).await;
+            let locks = handle(&server, &proxy.url(), way).await;
             let is_step = |call: &Call| matches!(call.name().as_str(), "EVALSHA" | "EVAL");
             let held_back = proxy.on(Which::nth_where(1, is_step), Fate::Hold);
             // Every other request before the caller has given up is lost.

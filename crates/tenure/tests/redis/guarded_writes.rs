@@ -11,7 +11,7 @@ use tenure::{
 use tenure_testkit::{Flavour, Server};
 
 use crate::rights::documented;
-use crate::world::{connect, granted, ms, take, until_waiting, waiting, within};
+use crate::world::{connect, granted, ms, take, unhurried, until_waiting, waiting, within};
 
 fn set(body: &str) -> DataCommand {
     DataCommand::from(["SET", "data", body])
@@ -103,7 +103,7 @@ async fn a_holder_that_lost_it_without_knowing_writes_nothing() {
 
         // Beside a tombstone the record names the holder, but the lock's own key decides.
         let machine = runtime::machine().expect("a clock and timers");
-        let store = Redis::open(&server.url(), machine).await.expect("connects");
+        let store = Redis::open(&unhurried(&server.url()), machine).await.expect("connects");
         for command in [&["DEL", "deleted"][..], &["SET", "overwritten", "a random value"]] {
             let name = command[1];
             let guard = take_quietly(name).await;
@@ -133,7 +133,8 @@ async fn a_write_that_arrives_after_the_release_is_not_carried_out() {
         let server = Server::of(flavour).start();
         let locks = connect(&server.url()).await;
         let machine = runtime::machine().expect("a clock and timers");
-        let store = Redis::open(&server.url(), Arc::clone(&machine)).await.expect("connects");
+        let store =
+            Redis::open(&unhurried(&server.url()), Arc::clone(&machine)).await.expect("connects");
         let late = async |guard: Guard| {
             let (key, owner) = (guard.key().clone(), guard.owner().clone());
             let is_done = |reply: &DataReply| matches!(reply, DataReply::Done(_));
@@ -196,7 +197,7 @@ async fn a_permit_counts_like_a_mutex() {
 /// A write that was under way for long.
 async fn late_write(server: &Server, key: &Key, owner: &Owner) -> DataReply {
     let machine = runtime::machine().expect("a clock and timers");
-    let store = Redis::open(&server.url(), machine).await.expect("connects");
+    let store = Redis::open(&unhurried(&server.url()), machine).await.expect("connects");
     let commands = [set("late")];
     store.data().expect("a server").write(key, owner, &commands).await.expect("an answer")
 }

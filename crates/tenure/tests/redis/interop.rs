@@ -68,7 +68,7 @@ async fn tenure_is_kept_out_while_redis_py_holds() {
         let seen = mutex.inspect().await.expect("a look");
         let State::Foreign(about) = &seen.state else { panic!("{seen:?}") };
         assert!(about.contains("another library"), "{about}");
-        let busy = mutex.clone().with_wait(ms(1000)).acquire().await.expect_err("it is held");
+        let busy = mutex.clone().with_wait(ms(3000)).acquire().await.expect_err("it is held");
         assert_eq!(busy.kind(), ErrorKind::Busy);
         assert!(busy.to_string().contains("not Tenure"), "{busy}");
         // It withdraws in the background.
@@ -193,9 +193,9 @@ async fn whoever_comes_after_a_holder_is_not_taken_for_it() {
         let locks = connect(&server.url()).await;
         // Starting takes it longer than the lease lasts.
         assert_eq!(other.ask("locked job"), "False");
-        let mutex = locks.mutex("job").with_ttl(ms(500));
+        let mutex = locks.mutex("job").with_ttl(ms(3000));
         let guard = acquire(&mutex).await;
-        let lease_end = Instant::now() + ms(500);
+        let lease_end = Instant::now() + ms(3000);
         guard.release().await.expect("released");
         assert_eq!(other.ask("acquire job 30"), "True");
         // While the lease would still run, and once after its end.
@@ -216,7 +216,7 @@ async fn a_late_release_of_ours_does_not_free_redis_py() {
     let server = Server::redis().start();
     let mut other = RedisPy::at(&server);
     let locks = connect(&server.url()).await;
-    let mutex = locks.mutex("job").with_ttl(ms(100)).with_renewal(tenure::Renewal::Off);
+    let mutex = locks.mutex("job").with_ttl(ms(2000)).with_renewal(tenure::Renewal::Off);
     let guard = acquire(&mutex).await;
     assert_eq!(other.ask("wait job 30 20"), "True");
     assert_eq!(guard.release().await.expect("an answer"), tenure::Released::Others);
@@ -290,7 +290,7 @@ async fn what_is_no_lock_is_called_by_its_name() {
             let State::Foreign(about) = &seen.state else { panic!("{what}: {seen:?}") };
             assert!(about.contains(what), "{what}: {about}");
             let tried = mutex.try_acquire().await.expect_err(what);
-            let waited = mutex.clone().with_wait(ms(500)).acquire().await.expect_err(what);
+            let waited = mutex.clone().with_wait(ms(30_000)).acquire().await.expect_err(what);
             for error in [tried, waited] {
                 assert_eq!(error.kind(), ErrorKind::Mismatch, "{what}: {error}");
                 assert!(error.to_string().contains(what), "{what}: {error}");
@@ -305,7 +305,8 @@ async fn what_is_no_lock_is_called_by_its_name() {
 async fn a_key_that_becomes_something_else_ends_the_lease_and_is_left_alone() {
     let server = Server::redis().start();
     let locks = connect(&server.url()).await;
-    let guard = acquire(&locks.mutex("job").with_ttl(ms(3000))).await;
+    let mutex = locks.mutex("job").with_renewal(tenure::Renewal::Every(ms(200)));
+    let guard = acquire(&mutex).await;
     server.command(&["DEL", "job"]);
     server.command(&["HSET", "job", "uuid:1", "1"]);
     let reason = crate::world::within("the loss", guard.lost()).await;

@@ -138,7 +138,7 @@ fn lone_calls_end_on_every_executor() {
 }
 
 async fn connect_anywhere(url: &str) -> Locks {
-    tenure::connect(url).await.expect("a server")
+    connect(url).await
 }
 
 /// The smallest executor.

@@ -48,7 +48,7 @@ async fn a_stopped_server_loses_a_lock_by_its_deadline() {
 async fn a_call_in_the_air_does_not_hold_up_the_loss() {
     let server = Server::redis().start();
     let locks = connect(&format!("{}?call_timeout=60s", server.url())).await;
-    let guard = acquire(&locks.mutex("key").with_ttl(ms(2000))).await;
+    let guard = acquire(&locks.mutex("key").with_ttl(ms(4000))).await;
     let token = guard.lost_token();
     server.stop();
     let asked = tokio::spawn(async move {
@@ -85,7 +85,7 @@ async fn away_and_back(flavour: Flavour) {
     let server = Server::of(flavour).start();
     let proxy = Proxy::to(server.address());
     let locks = quick(&proxy.url()).await;
-    let held = acquire(&locks.mutex("held").with_ttl(ms(1500))).await;
+    let held = acquire(&locks.mutex("held").with_ttl(ms(4000))).await;
     let is_back = Arc::new(AtomicBool::new(false));
     let crowd: Vec<_> = (0..CROWD)
         .map(|number| tokio::spawn(cycle(locks.clone(), number, Arc::clone(&is_back))))
@@ -107,7 +107,7 @@ async fn away_and_back(flavour: Flavour) {
     let again = back.elapsed();
     println!("{flavour}: {early} attempts in 2 s, {late} in {AWAY:?}; a new lock after {again:?}");
     assert!((1..=early_max).contains(&early), "{early} attempts in the first 2 s");
-    assert!(again < AWAY / 2, "a new lock came only after {again:?}");
+    assert!(again < AWAY, "a new lock came only after {again:?}");
     assert_eq!(within("the loss", held.lost()).await, LostReason::Expired);
     fresh.release().await.expect("released");
     for task in crowd {
@@ -127,7 +127,8 @@ async fn a_server_that_comes_back_serves_everybody_at_once() {
 async fn a_server_that_stopped_for_a_moment_costs_no_lock() {
     let server = Server::redis().start();
     let locks = quick(&server.url()).await;
-    let guard = acquire(&locks.mutex("key").with_ttl(TTL)).await;
+    let mutex = locks.mutex("key").with_renewal(tenure::Renewal::Every(ms(1000)));
+    let guard = acquire(&mutex).await;
     let before = guard.deadline();
     server.stop();
     tokio::time::sleep(ms(3500)).await;

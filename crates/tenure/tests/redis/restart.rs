@@ -12,8 +12,8 @@ use crate::world::{acquire, connect, ms, within};
 const TTL: Duration = Duration::from_secs(3);
 /// Its renewal is due so late that nothing but the reconnection brings the verdict.
 const LONG_TTL: Duration = Duration::from_secs(60);
-/// Finding the server again, on a busy machine.
-const NOISE: Duration = Duration::from_secs(5);
+/// Finding the server again, on a busy machine. A renewal would be due after a third of the ttl.
+const NOISE: Duration = Duration::from_secs(15);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_restarted_empty_is_noticed_as_soon_as_it_is_back() {
@@ -45,7 +45,7 @@ async fn a_link_that_is_cut_verifies_the_leases_and_costs_none() {
         let before = guard.deadline();
         server.command(&["CLIENT", "KILL", "TYPE", "normal"]);
         let after = within("a renewal", guard.renewed(before)).await;
-        assert!(after.since(before) < NOISE * 2, "it came with the reconnection");
+        assert!(after.since(before) < NOISE, "it came with the reconnection");
         guard.check().expect("still held");
         guard.release().await.expect("released");
     }
@@ -63,8 +63,7 @@ async fn the_restart_guard_leaves_no_overlap_at_all() {
         let guard = acquire(&mutex).await;
         let deadline = guard.deadline();
         server.restart_empty();
-        // It looks every tenth of a second.
-        let next = acquire(&rival.mutex("key").with_ttl(ms(300))).await;
+        let next = acquire(&rival.mutex("key").with_ttl(TTL)).await;
         let now = clock.now();
         println!("{flavour}: granted {:?} after the old deadline", now.since(deadline));
         assert!(now >= deadline, "{flavour}: overlap of {:?}", deadline.since(now));

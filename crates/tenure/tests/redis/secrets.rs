@@ -9,7 +9,7 @@ use tenure::Error;
 use tenure_testkit::{Fate, Flavour, Proxy, Server, Which};
 
 use crate::subscriber::listen;
-use crate::world::{ms, within};
+use crate::world::{ms, unhurried, within};
 
 /// A part of the password that is the same in every spelling.
 const CANARY: &str = "s3cr3t";
@@ -92,7 +92,7 @@ async fn a_server_that_repeats_a_password_gives_it_to_nobody() {
         let server = Server::of(flavour).with_user("bob", &rules);
         let server = server.with("rename-command HELLO \"\"").start();
         for url in ways(server.address(), &file) {
-            let error = tenure::connect(&url).await.expect_err("it knows no HELLO");
+            let error = tenure::connect(&unhurried(&url)).await.expect_err("it knows no HELLO");
             is_clean("HELLO", &error);
             assert!(error.message().contains("lacks a command"), "{error}");
             assert!(error.message().contains("(HELLO: ERR)"), "{error}");

@@ -10,6 +10,8 @@ use tenure::store::{Redis, RedisOptions, Store, StoreError};
 use tenure::{Claim, Fence, Key, Label, Owner};
 use tenure_testkit::{Flavour, Server};
 
+use crate::world::unhurried;
+
 pub(crate) const TTL: Duration = Duration::from_secs(30);
 
 pub(crate) fn owner(number: u64) -> Owner {
@@ -56,7 +58,7 @@ pub(crate) async fn open(server: &Server) -> Redis {
 async fn open_with(server: &Server, options: RedisOptions) -> Redis {
     let runtime: Arc<dyn runtime::Runtime> =
         runtime::machine().expect("the machine's runtime starts");
-    Redis::open_with(&server.url(), runtime, options).await.expect("the server answers")
+    Redis::open_with(&unhurried(&server.url()), runtime, options).await.expect("the server answers")
 }
 
 pub(crate) async fn ask(store: &Redis, key: &str, op: Op) -> Result<Reply, StoreError> {

@@ -4,7 +4,7 @@
 use tenure::{Error, ErrorKind, Key, Operation};
 use tenure_testkit::{Call, Fate, Flavour, Proxy, Server, Which};
 
-use crate::world::{connect, exists, nothing_but_memories, quick, take, until, within};
+use crate::world::{acquire, connect, exists, nothing_but_memories, quick, until, within};
 
 const USER: &str = "on >secret ~* &* +@all";
 
@@ -34,7 +34,7 @@ async fn an_acquire_without_an_answer_may_hold_and_one_that_was_not_sent_does_no
             let url = format!("redis://somebody:secret@{}", proxy.address());
             let locks = quick(&url).await;
             let store = format!("redis://{}/0", proxy.address());
-            take(&locks, "warm").await.release().await.expect("released");
+            acquire(&locks.mutex("warm")).await.release().await.expect("released");
 
             let struck = proxy.on(Which::every(is_ours), fate.clone());
             let tried = within("an answer", locks.mutex("job").try_acquire()).await;
@@ -59,7 +59,7 @@ async fn an_acquire_without_an_answer_may_hold_and_one_that_was_not_sent_does_no
             proxy.heal();
             until("the link is made anew", async || locks.mutex("job").inspect().await.is_ok())
                 .await;
-            take(&locks, "job").await.release().await.expect("nobody holds it");
+            acquire(&locks.mutex("job")).await.release().await.expect("nobody holds it");
         }
         nothing_but_memories(&server);
     }
@@ -94,7 +94,7 @@ async fn a_server_without_a_command_of_the_scripts_is_named() {
         for command in ["TIME", "MGET"] {
             let without = format!("rename-command {command} \"\"");
             let server = Server::of(flavour).with(&without).start();
-            let locks = tenure::connect(&server.url()).await.expect("the server answers");
+            let locks = connect(&server.url()).await;
             let error = locks.mutex("k").try_acquire().await.expect_err(command);
             assert_eq!(error.kind(), tenure::ErrorKind::Config, "{command}: {error}");
             assert!(error.message().contains("lacks a command"), "{command}: {error}");

@@ -4,11 +4,11 @@
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-use tenure::{ErrorKind, Guard, Locks, Mutex};
+use tenure::{ErrorKind, Guard, Locks, LocksOptions, Mutex};
 use tenure_testkit::{Reply, Server};
 
 /// No condition of a healthy store takes so long, on any machine that runs tests.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Limits of the link so short that a fault costs little.
 const QUICK: &str = "?call_timeout=250ms&connect_timeout=500ms";
@@ -17,8 +17,27 @@ pub(crate) const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// A handle of its own.
+/// The URL with limits of the link that no pause of a busy machine reaches, where it has none.
+pub(crate) fn unhurried(url: &str) -> String {
+    let mut url = url.to_owned();
+    for limit in ["call_timeout", "connect_timeout"] {
+        if url.starts_with("redis") && !url.contains(&format!("{limit}=")) {
+            url.push(if url.contains('?') { '&' } else { '?' });
+            url.push_str(&format!("{limit}={}s", PATIENCE.as_secs()));
+        }
+    }
+    url
+}
+
+/// A handle of its own, which has time.
 pub(crate) async fn connect(url: &str) -> Locks {
+    let options = LocksOptions::default().with_store_timeout(PATIENCE);
+    let opened = tenure::connect_with(&unhurried(url), options).await;
+    opened.unwrap_or_else(|e| panic!("{url}: {e}"))
+}
+
+/// A handle that takes a store for silent as soon as a program's does, for what such a store costs.
+pub(crate) async fn hurried(url: &str) -> Locks {
     tenure::connect(url).await.unwrap_or_else(|e| panic!("{url}: {e}"))
 }
 

@@ -365,7 +365,7 @@ async fn a_file_that_stays_blocked_is_not_told_as_busy() {
     let _held = holder.mutex("job").acquire().await.expect("free");
     let waiter = || {
         let mutex = waiting.mutex("job").with_ttl(Duration::from_millis(300));
-        let mutex = mutex.with_wait(Duration::from_secs(5));
+        let mutex = mutex.with_wait(Duration::from_secs(9));
         tokio::spawn(async move { mutex.acquire().await })
     };
     let waiters = [waiter(), waiter()];

@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use tenure::protocol::{Acquire, Op, Reply};
 use tenure::{Claim, Value};
 
-use crate::world::{ask, claim, open, owner, release};
+use crate::world::{LIMIT, ask, claim, open, owner, release};
 
 const ROUNDS: usize = 50;
 const OPENERS: usize = 8;
@@ -109,6 +109,13 @@ async fn a_file_without_values_gets_them_and_its_programs_go_on() {
     assert_eq!(ask(&again, "key", release(&owner(1))).await.expect("done"), Reply::Released);
 }
 
+/// For those who look only, with time.
+fn looking() -> tenure::LocksOptions {
+    tenure::LocksOptions::default()
+        .with_access(tenure::store::Access::Looks)
+        .with_store_timeout(LIMIT)
+}
+
 /// A look changes no file, so it cannot read the claims of one that is of an older program.
 #[tokio::test]
 async fn a_look_at_an_older_file_says_so_and_leaves_it_as_it_is() {
@@ -118,15 +125,14 @@ async fn a_look_at_an_older_file_says_so_and_leaves_it_as_it_is() {
     let reply = ask(&store, "key", Op::Acquire(claim(&owner(1), Duration::from_secs(60)))).await;
     assert!(matches!(reply, Ok(Reply::Granted { .. })), "{reply:?}");
     let url = format!("sqlite:{}", path.display());
-    let look = || tenure::LocksOptions::default().with_access(tenure::store::Access::Looks);
-    let locks = tenure::connect_with(&url, look()).await.expect("it can be read");
+    let locks = tenure::connect_with(&url, looking()).await.expect("it can be read");
     assert_eq!(locks.mutex("key").inspect().await.expect("a look").holders.len(), 1);
     let refused = locks.mutex("other").try_acquire().await.expect_err("it was opened to look");
     assert_eq!(refused.kind(), tenure::ErrorKind::Refused);
     let old = Connection::open(&path).expect("a connection");
     let without = "ALTER TABLE holder DROP COLUMN value; ALTER TABLE place DROP COLUMN value";
     old.execute_batch(without).expect("as it was once");
-    let older = tenure::connect_with(&url, look()).await.expect_err("there are claims");
+    let older = tenure::connect_with(&url, looking()).await.expect_err("there are claims");
     assert_eq!(older.kind(), tenure::ErrorKind::Config);
     assert!(older.to_string().contains("of an older Tenure"), "{older}");
     old.execute_batch("DELETE FROM holder").expect("nobody holds");
@@ -148,7 +154,7 @@ async fn a_look_reads_a_file_whose_last_user_left_its_journal() {
             std::fs::copy(from, to).expect("copied");
         }
     };
-    let options = tenure::LocksOptions::default().with_access(tenure::store::Access::Looks);
+    let options = looking();
     let url = format!("sqlite:{}", left.display());
     let look = || tenure::connect_with(&url, options);
     let locks = tenure::connect(&format!("sqlite:{}", path.display())).await.expect("it opens");
@@ -194,7 +200,7 @@ async fn a_look_reads_a_file_whose_journal_ends_behind_its_header() {
     }
     let journal = std::fs::File::options().write(true).open(left.with_extension("db-wal"));
     journal.and_then(|journal| journal.set_len(32)).expect("cut off");
-    let options = tenure::LocksOptions::default().with_access(tenure::store::Access::Looks);
+    let options = looking();
     let url = format!("sqlite:{}", left.display());
     let seen = tenure::connect_with(&url, options).await.expect("it can be read");
     assert_eq!(seen.mutex("key").inspect().await.expect("a look").holders.len(), 1);

@@ -17,12 +17,13 @@ use crate::world::{
 use tenure::LocksOptions;
 use tenure::protocol::{Op, Reply, State};
 use tenure::store::Store;
-use tenure_testkit::role;
+use tenure_testkit::{lateness, role};
 
 const TTL: Duration = Duration::from_secs(3600);
 const PROCESSES: usize = 8;
 /// The worst transaction of eight processes in tight loops: what the project aims at, and what
-/// this test insists on, since a test machine may be busy with other things for longer.
+/// this test insists on, beside the time for which the machine did not run them. A transaction may
+/// wait for another process.
 const WORST_AIM: Duration = Duration::from_millis(100);
 const WORST_LIMIT: Duration = Duration::from_secs(2);
 /// No disk is so slow that their journal does not begin anew in this time: it is cut off whenever
@@ -71,6 +72,7 @@ async fn role_looper() {
     let store = open(&place.join("locks.db")).await;
     let journal = place.join("locks.db-wal");
     let name = format!("key of {}", std::process::id());
+    let _from_here_on = lateness();
     println!("@ready");
     told().expect("the start");
     let cut_off = place.join(CUT_OFF);
@@ -96,11 +98,12 @@ async fn role_looper() {
     let p99 = &spans[spans.len() * 99 / 100];
     let worst = spans.last().expect("some");
     println!(
-        "@{} {} {} {}",
+        "@{} {} {} {} {}",
         spans.len(),
         micros(&spans[spans.len() / 2]),
         micros(p99),
-        micros(worst)
+        micros(worst),
+        micros(&lateness())
     );
 }
 
@@ -116,21 +119,22 @@ fn eight_processes_in_tight_loops() {
         actor.tell("go");
     }
     let mut worst = Duration::ZERO;
-    let mut fewest = u64::MAX;
+    let (mut fewest, mut latest) = (u64::MAX, Duration::ZERO);
     for actor in &mut actors {
         let said = actor.hear();
         let numbers: Vec<u64> = said.split(' ').map(|n| n.parse().expect("a number")).collect();
-        let [count, p50, p99, max] = numbers[..] else {
-            panic!("four numbers, not {said}");
+        let [count, p50, p99, max, late] = numbers[..] else {
+            panic!("five numbers, not {said}");
         };
         println!("{count} transactions, p50 {p50} µs, p99 {p99} µs, worst {max} µs");
         worst = worst.max(Duration::from_micros(max));
         fewest = fewest.min(count);
+        latest = latest.max(Duration::from_micros(late));
     }
     println!("worst transaction {worst:?}, aim {WORST_AIM:?}, limit here {WORST_LIMIT:?}");
     let cut_off = fs::read_to_string(dir.path().join(CUT_OFF)).expect("the journal grows for ever");
     println!("their journal was cut off, {cut_off}");
-    assert!(worst <= WORST_LIMIT, "{worst:?}");
+    assert!(worst <= WORST_LIMIT + 2 * latest, "{worst:?}, {latest:?} late");
     assert!(fewest > 20, "somebody starves");
 }
 

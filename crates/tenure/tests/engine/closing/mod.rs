@@ -15,7 +15,7 @@ use std::time::Duration;
 use tenure::protocol::{Inspection, Reply};
 use tenure::runtime::{self, Runtime};
 use tenure::store::{Memory, Store};
-use tenure::{ErrorKind, Locks, LocksOptions, Released};
+use tenure::{ErrorKind, Locks, LocksOptions, Released, Renewal};
 
 use crate::store_wrapper::Wrapper;
 use gate::Gate;
@@ -161,7 +161,8 @@ async fn grant_that_is_answered_after_a_close_is_not_renewed() {
     close.await.expect("all was answered");
     assert!(is_free(&look(&memory)));
 
-    let beside = other.mutex("beside").with_ttl(ttl).acquire().await.expect("granted");
+    let beside = other.mutex("beside").with_renewal(Renewal::Every(ttl));
+    let beside = beside.acquire().await.expect("granted");
     for _ in 0..3 {
         beside.renewed(beside.deadline()).await;
     }

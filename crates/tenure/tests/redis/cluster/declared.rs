@@ -10,7 +10,7 @@ use tenure_testkit::{Call, Cluster, Direction, Fate, Fault, Flavour, Flow, Node,
 
 use super::fronts::Fronts;
 use crate::steps::{claim, release, step};
-use crate::world::{acquire, connect, take, until, within};
+use crate::world::{acquire, connect, take, unhurried, until, within};
 
 /// The words of services.
 const REFUSALS: [&str; 3] = [
@@ -56,7 +56,7 @@ async fn a_node_that_wants_the_names_of_keys_is_sent_a_call_for_each_slot_from_t
         let fronts = Fronts::before(&cluster);
         let faults = refuse(&cluster, &fronts, refusal);
         let machine = runtime::machine().expect("the machine's runtime starts");
-        let store = Redis::open(&fronts.url(), machine).await.expect("connects");
+        let store = Redis::open(&unhurried(&fronts.url()), machine).await.expect("connects");
         let keys = keys(&cluster);
         let call = async |op: Op| {
             let steps = keys.iter().map(|key| step(key, op.clone())).collect();
@@ -136,7 +136,7 @@ async fn a_restart_guard_is_refused_at_nodes_that_want_the_names_of_keys() {
         let fronts = Fronts::before(&cluster);
         let _faults = refuse(&cluster, &fronts, refusal);
         let url = format!("{}?restart_guard=2s", fronts.url());
-        let error = tenure::connect(&url).await.expect_err("it cannot work");
+        let error = tenure::connect(&unhurried(&url)).await.expect_err("it cannot work");
         assert_eq!(error.kind(), ErrorKind::Config, "{error}");
         assert!(error.to_string().contains("restart_guard"), "{error}");
     }

@@ -89,7 +89,7 @@ async fn a_master_restarted_empty_grants_nothing_new_for_the_guard_and_the_other
         let guard = acquire(&mutex).await;
         let deadline = guard.deadline();
         cluster.master_for(&keys[0]).restart_empty();
-        let next = acquire(&rival.mutex(&keys[0]).with_ttl(ms(300))).await;
+        let next = acquire(&rival.mutex(&keys[0]).with_ttl(TTL)).await;
         let now = clock.now();
         assert!(now >= deadline, "{flavour}: overlap of {:?}", deadline.since(now));
         assert!(next.fence() > guard.fence());

@@ -12,14 +12,19 @@ mod rights;
 mod slots;
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use tenure_testkit::{Cluster, Flavour};
 use tokio::sync::{Mutex, MutexGuard};
+
+const LONG: Duration = Duration::from_secs(15);
 
 /// One cluster of each flavour serves all tests of this program, one test at a time.
 async fn cluster(flavour: Flavour) -> MutexGuard<'static, Cluster> {
     static CLUSTERS: [OnceLock<Mutex<Cluster>>; 2] = [OnceLock::new(), OnceLock::new()];
     let index = usize::from(flavour == Flavour::Valkey);
-    let start = || Mutex::new(Cluster::of(flavour).with_masters(3).with_replicas(1).start());
+    // No replica takes the place of a master that a busy machine does not run for a while.
+    let options = || Cluster::of(flavour).with_masters(3).with_replicas(1).with_node_timeout(LONG);
+    let start = || Mutex::new(options().start());
     CLUSTERS[index].get_or_init(start).lock().await
 }

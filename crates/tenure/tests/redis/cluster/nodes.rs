@@ -4,7 +4,7 @@ use tenure::{DataCommand, ErrorKind};
 use tenure_testkit::{Flavour, Server};
 
 use super::cluster;
-use crate::world::{connect, take};
+use crate::world::{connect, take, unhurried};
 
 #[tokio::test]
 async fn a_list_has_the_locks_of_all_nodes_in_order() {
@@ -29,12 +29,12 @@ async fn a_list_has_the_locks_of_all_nodes_in_order() {
 async fn a_server_that_is_no_node_of_a_cluster_is_refused_with_the_right_url() {
     let server = Server::redis().start();
     let url = server.url().replace("redis://", "redis+cluster://");
-    let error = tenure::connect(&url).await.expect_err("no cluster");
+    let error = tenure::connect(&unhurried(&url)).await.expect_err("no cluster");
     assert_eq!(error.kind(), ErrorKind::Config, "{error}");
     assert!(error.to_string().contains("no node of a cluster"), "{error}");
     let cluster = cluster(Flavour::Redis).await;
     let node = cluster.nodes()[0].url();
-    let error = tenure::connect(&node).await.expect_err("a node of a cluster");
+    let error = tenure::connect(&unhurried(&node)).await.expect_err("a node of a cluster");
     assert_eq!(error.kind(), ErrorKind::Config, "{error}");
     assert!(error.to_string().contains("redis+cluster://"), "{error}");
 }

@@ -13,14 +13,14 @@ use tenure_testkit::{Cluster, ClusterOptions, Flavour, Node, slot_of};
 use super::fronts::Fronts;
 use crate::steps::{claim, step};
 use crate::world::{
-    acquire, channels, connect, granted, most_attempts, ms, take, until, until_waiting, waiting,
-    within,
+    acquire, channels, connect, granted, hurried, most_attempts, ms, take, until, until_waiting,
+    waiting, within,
 };
 
 /// Long enough for a silent node to be waited for several times, and for leases to end that nobody
 /// renews.
 const LONG: Duration = Duration::from_secs(12);
-const TTL: Duration = Duration::from_secs(3);
+const TTL: Duration = Duration::from_secs(8);
 const CROWD: usize = 40;
 
 /// No node takes the place of another by itself.
@@ -40,12 +40,13 @@ fn keys_of(cluster: &Cluster, node: &Node, name: &str, count: usize) -> Vec<Stri
 async fn a_silent_node_costs_the_locks_of_others_nothing() {
     for flavour in Flavour::ALL {
         let cluster = unattended(flavour).start();
-        let locks = connect(&cluster.url()).await;
+        let locks = hurried(&cluster.url()).await;
         let mut held: Vec<Guard> = Vec::new();
         let mut free = Vec::new();
         for node in cluster.nodes() {
             let keys = keys_of(&cluster, node, "outage", 2);
-            held.push(acquire(&locks.mutex(&keys[0]).with_ttl(TTL)).await);
+            let mutex = locks.mutex(&keys[0]).with_ttl(TTL);
+            held.push(acquire(&mutex.with_renewal(Renewal::Every(ms(500)))).await);
             free.push(keys[1].clone());
         }
         cluster.nodes()[0].stop();
@@ -77,7 +78,8 @@ async fn a_slot_that_stays_half_way_costs_the_other_slots_of_its_node_nothing() 
         let patient = format!("{}?call_timeout=120s", cluster.url());
         let machine = runtime::machine().expect("the machine's runtime starts");
         let store = Redis::open(&patient, machine).await.expect("connects");
-        let locks = connect(&format!("{}?call_timeout=1s", cluster.url())).await;
+        let locks = connect(&patient).await;
+        let hasty = hurried(&format!("{}?call_timeout=1s", cluster.url())).await;
         let [from, to] = [&cluster.nodes()[0], &cluster.nodes()[1]];
         let keys = keys_of(&cluster, from, "half", 2);
         // A renewal would change the form of the lock, perhaps in the middle of a list.
@@ -87,7 +89,7 @@ async fn a_slot_that_stays_half_way_costs_the_other_slots_of_its_node_nothing() 
         let steps = keys.iter().map(|key| step(key, Op::Acquire(claim(1, 1)))).collect();
         let replies = within("an answer", store.call(steps)).await.expect("an answer");
         assert!(matches!(&*replies, [Reply::Unknown(_), Reply::Granted { .. }]), "{replies:?}");
-        let error = locks.list("half", None, 10).await.expect_err("a lock that nobody can see");
+        let error = hasty.list("half", None, 10).await.expect_err("a lock that nobody can see");
         assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
         half.finish();
         assert_eq!(locks.list("half", None, 10).await.expect("a list").len(), 2);
@@ -100,7 +102,7 @@ async fn a_slot_that_stays_half_way_costs_the_other_slots_of_its_node_nothing() 
 async fn wake_ups_come_from_another_node_when_theirs_falls_silent() {
     for flavour in Flavour::ALL {
         let cluster = unattended(flavour).start();
-        let (locks, rival) = (connect(&cluster.url()).await, connect(&cluster.url()).await);
+        let (locks, rival) = (connect(&cluster.url()).await, hurried(&cluster.url()).await);
         let listened_at = |node: &Node| node.runs() && channels(node) > 0;
         let key = &keys_of(&cluster, &cluster.nodes()[2], "told", 1)[0];
         let guard = take(&locks, key).await;
@@ -124,10 +126,10 @@ async fn a_node_that_is_away_is_dialled_a_few_times_however_many_ask() {
         let cluster = unattended(flavour).start();
         let fronts = Fronts::before(&cluster);
         let url = format!("{}?call_timeout=250ms&connect_timeout=500ms", fronts.url());
-        let locks = connect(&url).await;
+        let locks = hurried(&url).await;
         let node = &cluster.nodes()[0];
         let keys = keys_of(&cluster, node, "away", CROWD);
-        take(&locks, &keys[0]).await.release().await.expect("released");
+        acquire(&locks.mutex(&*keys[0])).await.release().await.expect("released");
         let is_over = Arc::new(AtomicBool::new(false));
         let crowd: Vec<_> = keys
             .iter()
@@ -208,10 +210,10 @@ async fn a_node_with_a_host_name_that_leads_nowhere_costs_the_others_nothing() {
             })
             .await;
         }
-        let locks = connect(&cluster.url()).await;
+        let locks = hurried(&cluster.url()).await;
         for node in &cluster.nodes()[1..] {
             let key = &keys_of(&cluster, node, "named", 1)[0];
-            take(&locks, key).await.release().await.expect("released");
+            acquire(&locks.mutex(&**key)).await.release().await.expect("released");
         }
         let key = &keys_of(&cluster, &cluster.nodes()[0], "named", 1)[0];
         let error = within("an answer", locks.mutex(&**key).try_acquire()).await;

@@ -41,8 +41,8 @@ async fn a_user_with_these_rights_can_do_everything_while_slots_move() {
         tokio::task::block_in_place(|| half.finish());
         take(&rival, key).await.release().await.expect("released");
         // Each node is known for less than the guard, and then grants.
-        let guarded = connect(&format!("{}?restart_guard=2s", url(&cluster))).await;
-        let mutex = guarded.mutex("jobs:guarded").with_ttl(ms(2_000));
+        let guarded = connect(&format!("{}?restart_guard=4s", url(&cluster))).await;
+        let mutex = guarded.mutex("jobs:guarded").with_ttl(ms(4_000));
         acquire(&mutex).await.release().await.expect("released");
         let error = within("an answer", locks.mutex("payroll").try_acquire()).await;
         assert_eq!(error.expect_err("no right to it").kind(), ErrorKind::Refused);

@@ -1,7 +1,7 @@
 //! Plain values over a wire that loses replies, and in a server whose memory is used up.
 
 use tenure::protocol::State;
-use tenure::{ErrorKind, LocksOptions};
+use tenure::{ErrorKind, LocksOptions, Renewal};
 use tenure_testkit::{Call, Fate, Flavour, Proxy, Server, Which};
 
 use super::{friend, is_plain, plain};
@@ -20,7 +20,9 @@ async fn lost_replies_leave_nothing_held_by_nobody() {
                 break locks;
             }
         };
-        acquire(&plain(&locks, "warm")).await.release().await.expect("released");
+        // Its scripts are known from here on.
+        let patient = connect(&server.url()).await;
+        acquire(&plain(&patient, "warm")).await.release().await.expect("released");
         let is_step = |call: &Call| matches!(call.name().as_str(), "EVALSHA" | "EVAL");
         let eaten = proxy.on(Which::nth_where(1, is_step), Fate::EatReply);
         let dark = proxy.on(Which::every(is_step), Fate::LoseRequest);
@@ -51,7 +53,8 @@ async fn renewals_and_releases_need_no_memory() {
     for flavour in Flavour::ALL {
         let server = Server::of(flavour).start();
         let locks = connect(&server.url()).await;
-        let guard = acquire(&plain(&locks, "job").with_ttl(ms(3_000))).await;
+        let often = plain(&locks, "job").with_renewal(Renewal::Every(ms(200)));
+        let guard = acquire(&often).await;
         fill(&server);
         for _ in 0..3 {
             within("a renewal", guard.renewed(guard.deadline())).await;

@@ -40,8 +40,7 @@ async fn no_overlap(flavour: Flavour, saw: Saw) {
     let guard = acquire(&mutex).await;
     let deadline = guard.deadline();
     first.kill9();
-    // It looks every tenth of a second.
-    let next = acquire(&rival.mutex("key").with_ttl(ms(300))).await;
+    let next = acquire(&rival.mutex("key").with_ttl(TTL)).await;
     let now = clock.now();
     println!("{flavour}, {saw:?}: granted {:?} after the old deadline", now.since(deadline));
     assert!(now >= deadline, "{flavour}, {saw:?}: overlap of {:?}", deadline.since(now));
@@ -69,7 +68,7 @@ async fn a_promoted_server_with_the_marker_of_its_primary_grants_nothing_too_ear
 async fn a_newcomer_after_the_failover_is_held_back_too() {
     let group = Sentinels::of(Flavour::Redis).start();
     let first = group.primary();
-    let url = format!("{}?restart_guard=4s", group.url());
+    let url = format!("{}?restart_guard=8s", group.url());
     let locks = patient(&url).await;
     acquire(&locks.mutex("early").with_ttl(ms(2000))).await.release().await.expect("released");
     replicated(first);
@@ -96,9 +95,9 @@ async fn a_primary_without_replicas_grants_and_renews_nothing_if_it_is_told_to_h
             .with("min-replicas-to-write 1")
             .with("min-replicas-max-lag 1")
             .start();
-        let locks = tenure::connect(&group.url()).await.expect("a primary");
+        let locks = patient(&group.url()).await;
         let first = group.primary();
-        let held = acquire(&locks.mutex("held").with_ttl(ms(3000))).await;
+        let held = acquire(&locks.mutex("held").with_ttl(TTL)).await;
         within("a renewal", held.renewed(held.deadline())).await;
         cut_off(first);
         let error = locks.mutex("new").try_acquire().await.expect_err("no replica has it");

@@ -26,7 +26,7 @@ async fn a_sentinel_in_a_black_hole_leaves_time_for_the_others() {
         let proxies = proxied(&group);
         proxies[silent].black_hole();
         let url = format!("{}?connect_timeout=2s", through(&proxies));
-        let locks = tenure::connect(&url).await.expect("the others answer");
+        let locks = patient(&url).await;
         take(&locks, "key").await.release().await.expect("released");
     }
     // The one that tells of switches falls silent later: another one takes its place.
