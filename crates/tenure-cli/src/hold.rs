@@ -232,8 +232,10 @@ impl Hold<'_> {
                     self.make_end(Cause::MaxHold, Moment::NEVER);
                 }
                 () = self.runtime.sleep_until(self.overdue), if self.overdue != Moment::NEVER => {
-                    self.overdue = Moment::NEVER;
-                    self.child.kill_sentry();
+                    // A busy machine would not let us do the work any sooner.
+                    let killed = self.child.kill_stopped_sentry();
+                    let again = self.runtime.now() + PATIENCE;
+                    self.overdue = if killed { Moment::NEVER } else { again };
                 }
                 () = self.runtime.sleep_until(self.child.check_at()),
                     if self.child.check_at() != Moment::NEVER => self.check_sentry(),

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitOptions};
 use tenure::runtime::Moment;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -18,20 +18,23 @@ use tokio::net::UnixStream;
 
 use crate::clock;
 use crate::command::{Cmd, Environment, OWN_NAME, OWN_PROGRAM};
-use crate::duration::show;
+use crate::duration::show_seconds;
 use crate::line;
 use crate::link::{self, Inbox, Order, Report, Start};
 use crate::process_tree::Survivor;
 use crate::sentry;
 use crate::watch::Event;
 
-/// Time for the sentry to say that it has started CMD.
+/// Time for the sentry to say that it has started CMD, if it is stopped.
 const START_LIMIT: Duration = Duration::from_secs(10);
 
 /// Time for the sentry to follow an order before it is continued, and to end once it is ending.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Time from then on before it is killed: a busy machine is no reason to end CMD.
+/// Time from then on before it is killed if it is stopped again, or is ending.
 const LAST_PATIENCE: Duration = Duration::from_secs(8);
+/// The same, and the time to start CMD, if it is not stopped: a busy machine, which does not let it
+/// run, is no reason to end CMD.
+const BUSY_PATIENCE: Duration = Duration::from_secs(60);
 
 /// A sentry that has started CMD.
 #[derive(Debug)]
@@ -56,8 +59,8 @@ enum Trust {
     /// It was silent once. It is asked again and again: it sends CMD a signal a little later than
     /// it follows the order, and may be stopped in between.
     Suspect,
-    /// It was continued, and has not said anything since.
-    Continued,
+    /// It was continued at this moment, and has not said anything since.
+    Continued(Moment),
 }
 
 /// The news of a sentry.
@@ -77,7 +80,7 @@ pub(crate) enum Sentry {
 /// The measure taken against a sentry that does not answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Silence {
-    /// It was continued, since it may be stopped.
+    /// It was stopped, and was continued.
     Continued(Pid),
     /// It was killed; the rest follows.
     Killed(Pid),
@@ -110,7 +113,7 @@ impl SentryClient {
         start: &Start,
     ) -> Result<(Self, Pid), NotStarted> {
         let (mut sentry, ours) = start_sentry(cmd, env, start).map_err(NotStarted::of_sentry)?;
-        let word = first_word(&ours);
+        let word = first_word(&ours, &sentry);
         if let Ok(Report::Started { cmd }) = word
             && let Some(cmd) = Pid::from_raw(cmd)
         {
@@ -169,7 +172,11 @@ impl SentryClient {
         if now < self.check_at.get() || is_readable(&self.link, Duration::ZERO) {
             return None;
         }
-        if self.trust == Trust::Continued {
+        if let Trust::Continued(at) = self.trust {
+            if now.since(at) < BUSY_PATIENCE && !self.sentry.is_stopped() {
+                self.check_at.set(now + PATIENCE);
+                return None;
+            }
             self.check_at.set(Moment::NEVER);
             self.sentry.kill();
             return Some(Silence::Killed(self.sentry.pid));
@@ -179,10 +186,11 @@ impl SentryClient {
             self.tell(&Order::Answer);
             return None;
         }
-        self.trust = Trust::Continued;
+        self.trust = Trust::Continued(now);
         self.check_at.set(now + LAST_PATIENCE);
+        let was_stopped = self.sentry.is_stopped();
         self.sentry.go_on();
-        Some(Silence::Continued(self.sentry.pid))
+        was_stopped.then_some(Silence::Continued(self.sentry.pid))
     }
 
     /// The news of the sentry.
@@ -207,7 +215,7 @@ impl SentryClient {
     fn followed(&mut self) {
         let orders = self.orders.get().saturating_sub(1);
         self.orders.set(orders);
-        if self.trust == Trust::Continued {
+        if let Trust::Continued(_) = self.trust {
             self.trust = Trust::Suspect;
         }
         let is_well = orders == 0 && self.trust == Trust::Full;
@@ -230,6 +238,15 @@ impl SentryClient {
     /// Kills the sentry, and not CMD.
     pub(crate) fn kill(&self) {
         self.sentry.kill();
+    }
+
+    /// Kills the sentry if it is stopped, and not CMD; whether it is.
+    pub(crate) fn kill_stopped(&self) -> bool {
+        let is_stopped = self.sentry.is_stopped();
+        if is_stopped {
+            self.sentry.kill();
+        }
+        is_stopped
     }
 
     /// Waits for the end of a sentry that is ending, and kills one that is not.
@@ -271,6 +288,13 @@ impl Process {
     fn kill(&self) {
         // It may have ended by itself.
         let _ = rustix::process::pidfd_send_signal(&self.handle, Signal::KILL);
+    }
+
+    /// Whether it is stopped. Its number is its own until it is reaped.
+    fn is_stopped(&self) -> bool {
+        let look = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        let stopped = (!self.reaped).then(|| rustix::process::waitid(WaitId::Pid(self.pid), look));
+        matches!(stopped, Some(Ok(Some(_))))
     }
 
     /// Continues it, if it was stopped.
@@ -333,8 +357,9 @@ fn start_sentry(cmd: &Cmd, env: &Environment, start: &Start) -> io::Result<(Proc
     Ok((Process { pid, handle, reaped: false }, ours))
 }
 
-fn first_word(mut link: &StdStream) -> io::Result<Report> {
+fn first_word(mut link: &StdStream, sentry: &Process) -> io::Result<Report> {
     link.set_read_timeout(Some(START_LIMIT))?;
+    let begun = clock::now();
     let mut inbox = Inbox::default();
     // Byte by byte, so that nothing of the next message is taken.
     let mut byte = [0];
@@ -347,10 +372,95 @@ fn first_word(mut link: &StdStream) -> io::Result<Report> {
             Ok(_) => inbox.push(&byte),
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                let message = format!("it did not start CMD within {}", show(START_LIMIT));
+                let waited = clock::now().since(begun);
+                if waited < BUSY_PATIENCE && !sentry.is_stopped() {
+                    continue;
+                }
+                let message = format!("it did not start CMD within {}", show_seconds(waited));
                 return Err(io::Error::new(io::ErrorKind::TimedOut, message));
             }
             Err(e) => return Err(e),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tenure_testkit::Running;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// A sentry that never answers, and the other end of its link. It ends with the value.
+    struct Silent {
+        client: SentryClient,
+        _link: StdStream,
+        _process: Running,
+    }
+
+    impl Silent {
+        /// It was just told something.
+        fn start() -> Self {
+            let process = Running::start(Command::new("sleep").arg("600"));
+            let pid = Pid::from_child(&process);
+            let handle = rustix::process::pidfd_open(pid, PidfdFlags::empty()).expect("a handle");
+            let (ours, theirs) = StdStream::pair().expect("a link");
+            ours.set_nonblocking(true).expect("a link");
+            let client = SentryClient {
+                sentry: Process { pid, handle, reaped: false },
+                link: UnixStream::from_std(ours).expect("a link"),
+                inbox: Inbox::default(),
+                cmd: None,
+                orders: Cell::new(0),
+                check_at: Cell::new(Moment::NEVER),
+                trust: Trust::Full,
+            };
+            client.tell(&Order::Answer);
+            Self { client, _link: theirs, _process: process }
+        }
+
+        fn stop(&self) {
+            let sentry = &self.client.sentry;
+            rustix::process::kill_process(sentry.pid, Signal::STOP).expect("it is there");
+            while !sentry.is_stopped() {
+                clock::sleep(Duration::from_millis(1));
+            }
+        }
+    }
+
+    fn in_a_runtime(test: impl FnOnce()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
+        runtime.expect("a runtime").block_on(async { test() });
+    }
+
+    /// It was killed after ten seconds, and CMD with it.
+    #[test]
+    fn a_sentry_that_a_busy_machine_does_not_let_run_is_not_told_of_and_not_killed() {
+        in_a_runtime(|| {
+            let mut sentry = Silent::start();
+            let client = &mut sentry.client;
+            let late = client.check_at();
+            assert_eq!(client.check(late), None);
+            for seconds in [8, 10, 30, 59] {
+                assert_eq!(client.check(late + SECOND * seconds), None, "after {seconds} s");
+            }
+            assert!(!client.kill_stopped());
+            let pid = client.sentry.pid;
+            assert_eq!(client.check(late + SECOND * 62), Some(Silence::Killed(pid)));
+        });
+    }
+
+    #[test]
+    fn a_sentry_that_is_stopped_again_after_it_was_continued_is_killed() {
+        in_a_runtime(|| {
+            let mut sentry = Silent::start();
+            let (late, pid) = (sentry.client.check_at(), sentry.client.sentry.pid);
+            sentry.stop();
+            assert_eq!(sentry.client.check(late), Some(Silence::Continued(pid)));
+            sentry.stop();
+            assert_eq!(sentry.client.check(late + SECOND * 7), None);
+            assert_eq!(sentry.client.check(late + SECOND * 8), Some(Silence::Killed(pid)));
+        });
     }
 }
