@@ -8,9 +8,10 @@ mod warning;
 
 use std::collections::BTreeMap;
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
-use tenure_testkit::{Flavour, Server, ServerOptions, clean};
+use tenure_testkit::{Fate, Flavour, Proxy, Server, ServerOptions, Which, clean, wait_until};
 
 use crate::schema;
 
@@ -113,6 +114,25 @@ fn a_good_server_has_no_finding() {
         let server = Server::of(flavour).start();
         let (code, of, report) = examined(&format!("{}?restart_guard=30s", server.url()), &[]);
         assert_eq!((code, bad(&of)), (0, vec![]), "{flavour}, guarded: {report}");
+    }
+}
+
+/// The clock was said to be stepped by half of the time that the first question took.
+#[test]
+fn a_way_that_is_slow_once_is_no_step_of_the_clock() {
+    for flavour in Flavour::ALL {
+        let server = durable(flavour).start();
+        let proxy = Proxy::to(server.address());
+        let held = proxy.on(Which::nth_named(1, "TIME"), Fate::Hold);
+        let (_, of, report) = std::thread::scope(|scope| {
+            let examined = scope.spawn(|| examined(&proxy.url(), &[]));
+            wait_until("the clock is asked for", || held.strikes() == 1);
+            // The time on the way.
+            std::thread::sleep(Duration::from_millis(500));
+            held.deliver();
+            examined.join().expect("no panic")
+        });
+        assert_eq!(of["clock"], "ok", "{flavour}: {report}");
     }
 }
 

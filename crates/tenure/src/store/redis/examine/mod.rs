@@ -28,8 +28,8 @@ use facts::{Clock, Facts, Group, Info, Marker, Pushes, Wanted};
 const PINGS: usize = 7;
 /// Time over which the server's clock is compared with ours.
 const CLOCK_SPAN: Duration = Duration::from_millis(300);
-/// Time for a message to come back.
-const PUSH_LIMIT: Duration = Duration::from_secs(2);
+/// Time for a message to come back: longer than a busy machine pauses.
+const PUSH_LIMIT: Duration = Duration::from_secs(5);
 
 /// A server that was asked, and its answers.
 struct Examined {
@@ -68,6 +68,16 @@ pub(super) async fn examine(topology: &Topology, store: &Arc<str>, ttl: Duration
 fn unreachable(place: &Arc<str>, why: &str) -> Finding {
     Finding::new(place, "reachable", Severity::Error, why)
         .so("nothing is granted, and holders are lost by their deadlines", "see the message")
+}
+
+/// The server's clock, compared once, in microseconds.
+struct Reading {
+    /// How far it is ahead of our wall clock.
+    ahead: i64,
+    /// How far it is ahead of our steady clock, which begins anywhere.
+    beyond_steady: i64,
+    /// Half of the way there and back: each of the two may be wrong by this.
+    fuzz: i64,
 }
 
 struct Context<'a> {
@@ -135,24 +145,25 @@ impl Context<'_> {
     }
 
     async fn clock(&self) -> Result<Clock, Failure> {
-        let (first, _) = self.ahead().await?;
-        let (wall, steady) = (self.runtime().wall_micros(), self.runtime().now());
-        self.runtime().sleep_until(steady + CLOCK_SPAN).await;
-        let ours = self.runtime().wall_micros().cast_signed() - wall.cast_signed();
-        let passed = micros(self.runtime().now().since(steady));
-        let (ahead, fuzz) = self.ahead().await?;
-        // By our wall clock, less what that did itself.
-        let step = ahead - first + ours - passed;
-        Ok(Clock { ahead, fuzz, step })
+        let first = self.reading().await?;
+        self.runtime().sleep_until(self.runtime().now() + CLOCK_SPAN).await;
+        let last = self.reading().await?;
+        let fuzz = first.fuzz.max(last.fuzz);
+        Ok(Clock { ahead: last.ahead, fuzz, step: last.beyond_steady - first.beyond_steady })
     }
 
-    /// How far the server's clock is ahead of ours, and half of the way there and back.
-    async fn ahead(&self) -> Result<(i64, i64), Failure> {
-        let (wall, sent) = (self.runtime().wall_micros(), self.runtime().now());
+    async fn reading(&self) -> Result<Reading, Failure> {
+        // Our clocks are read in this order, so that a pause between them is a part of the way.
+        let (sent, wall) = (self.runtime().now(), self.runtime().wall_micros());
         let answer = self.ask(&["TIME"]).await?;
         let half = micros(self.runtime().now().since(sent)) / 2;
         let server = time_in(&answer).ok_or_else(|| super::marker::nonsense("TIME"))?;
-        Ok((server - wall.cast_signed() - half, half))
+        let server = server - half;
+        Ok(Reading {
+            ahead: server - wall.cast_signed(),
+            beyond_steady: server - sent.as_micros().cast_signed(),
+            fuzz: half,
+        })
     }
 
     async fn marker(&self) -> Marker {
