@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::schema;
 
 /// For what happens at once on an idle machine.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The answer of a tool.
 #[derive(Debug)]

@@ -18,7 +18,7 @@ const SERVE: &str = "echo $TENURE_FENCE >> terms; echo $$ > $NAME; exec sleep 60
 
 /// Starts a candidate whose CMD writes its process number into a file of this name.
 fn stand(place: &Place, name: &str, options: &[&str]) -> Running {
-    let words = [&["elect", "--ttl", "2s", "--label", name], options, &["k", "--"]].concat();
+    let words = [&["elect", "--ttl", "4s", "--label", name], options, &["k", "--"]].concat();
     let mut command = place.tenure(&words);
     Running::of(command.args(["sh", "-c", SERVE]).env("NAME", name))
 }

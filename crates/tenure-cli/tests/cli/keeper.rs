@@ -32,18 +32,18 @@ fn the_lock_is_kept_until_the_process_ends(home: Home) {
     let work = sleeper(&place);
     let pid = work.pid().to_string();
     // As a script would: the substitution ends though the keeper lives on.
-    let script = format!("k=$(\"$TENURE\" hold --ttl 1s --pid {pid} k) && echo $k");
+    let script = format!("k=$(\"$TENURE\" hold --ttl 3s --pid {pid} k) && echo $k");
     let held = place.sh(&script);
     assert_eq!((held.code, &*held.stderr), (Some(0), ""), "{held:?}");
     let keeper = Stray(number(&held.stdout));
     let first = place.status("k")["holders"][0].clone();
     let label = first["label"].as_str().expect("a text");
     assert!(label.starts_with("sleep (") && label.ends_with(&format!("pid {pid})")), "{label}");
-    // Far beyond the ttl.
+    // Beyond the ttl.
     until("renewals", || {
         let holder = &place.status("k")["holders"][0];
         assert_eq!(holder["fence"], first["fence"], "it is held without a gap");
-        (holder["since_ms"].as_u64() > Some(2_500)).then_some(())
+        (holder["since_ms"].as_u64() > Some(4_500)).then_some(())
     });
     let busy = place.run(&["acquire", "-n", "k"]);
     assert_eq!(busy.code, Some(75), "{busy:?}");
@@ -85,7 +85,7 @@ fn a_loss_is_told_to_the_process(home: Home) {
     let place = Place::at(home);
     let work = sleeper(&place);
     let pid = work.pid().to_string();
-    let words = ["hold", "--ttl", "1s", "--signal", "TERM", "--log", "log", "--pid", &pid, "k"];
+    let words = ["hold", "--ttl", "6s", "--signal", "TERM", "--log", "log", "--pid", &pid, "k"];
     let held = place.run(&words);
     let _keeper = Stray(number(&held.stdout));
     let forced = place.run(&["force-release", "--yes", "k"]);

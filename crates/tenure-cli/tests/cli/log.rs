@@ -47,7 +47,9 @@ fn each_message_is_a_line_of_json_with_its_event() {
 #[test]
 fn verbose_tells_people_each_step_with_the_time_of_day() {
     let place = Place::new();
-    let ended = place.run(&["run", "-v", "--ttl", "400ms", "k", "--", "sleep", "0.5"]);
+    // CMD has the same stderr, and ends when it has seen a renewal there.
+    let script = "until grep -q renewed /proc/self/fd/2; do sleep 0.05; done";
+    let ended = place.run(&["run", "-v", "--ttl", "3s", "k", "--", "sh", "-c", script]);
     let lines: Vec<_> = ended.stderr.lines().collect();
     for line in &lines {
         let time = line.strip_prefix("tenure: ").and_then(|line| line.get(..14));

@@ -51,9 +51,8 @@ fn a_key_that_min_hold_keeps_is_said_to_be_kept(home: Home) {
         assert_eq!(busy.code, Some(75), "{busy:?}");
         assert!(busy.stderr.lines().last().is_some_and(|line| line.contains(told)), "{busy:?}");
     }
-    let waiting = place.run(&["run", "--wait", "1500ms", "k", "--", "true"]).stderr;
-    let line = waiting.lines().find(|line| line.contains("waiting for"));
-    assert!(line.is_some_and(|line| line.contains(told)), "{waiting}");
+    let line = place.start(&["run", "k", "--", "true"]).stderr_line();
+    assert!(line.contains("waiting for") && line.contains(told), "{line}");
 }
 
 /// All that lies below a directory.
@@ -148,12 +147,13 @@ fn the_right_to_read_suffices_for_a_look() {
         fs::set_permissions(place.path(name), rights).expect("it is ours");
     };
     mode("", 0o755);
-    fs::copy(TENURE, place.path("tenure")).expect("a copy");
+    place.copy_program(TENURE, "tenure");
     let as_nobody = |words: &[&str]| {
         let mut command: Command = place.command(place.path("tenure"));
         Running::of(command.args(words).uid(NOBODY).gid(NOBODY)).wait()
     };
-    let holder = place.start(&["run", "--label", "first", "k", "--", "sleep", "600"]);
+    let words = ["run", "--ttl", "3s", "--label", "first", "k", "--", "sleep", "600"];
+    let holder = place.start(&words);
     until("it holds", || (place.status("k")["state"] == "held").then_some(()));
     for name in ["locks.db", "locks.db-wal", "locks.db-shm"] {
         mode(name, 0o644);

@@ -148,7 +148,7 @@ fn a_killed_session_has_its_locks_until_their_ttl(home: Home) {
     let place = Place::at(home);
     let (mut killed, mut other) = (agent(&place), agent(&place));
     acquire(&mut killed, "long");
-    killed.call("acquire", &json!({ "key": "short", "ttl": "2s" })).ok();
+    killed.call("acquire", &json!({ "key": "short", "ttl": "3s" })).ok();
     signal(pid(&killed), Signal::KILL);
     killed.end();
     until_free(&mut other, "short");
@@ -233,10 +233,10 @@ fn a_loss_is_told_in_the_next_answer_and_at_once(home: Home) {
     assert_eq!(told["params"]["data"]["fence"], held["fence"], "{told}");
     loser.call("renew", &json!({ "key": "kept" })).fails("lost").holds_nothing();
     // Over: it was not renewed.
-    loser.call("acquire", &json!({ "key": "short", "ttl": "1s" })).ok();
+    loser.call("acquire", &json!({ "key": "short", "ttl": "3s" })).ok();
     let told = loser.notice("notifications/message");
     let reason = told["params"]["data"]["reason"].as_str().expect("a reason");
-    assert_eq!(reason, "its time was over (1s without a renewal)");
+    assert_eq!(reason, "its time was over (3s without a renewal)");
     until_free(&mut other, "short");
     let renewed = loser.call("renew", &json!({ "key": "short" })).fails("lost").holds_nothing();
     assert!(renewed.text.contains("its time was over"), "{renewed:?}");

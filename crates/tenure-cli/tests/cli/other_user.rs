@@ -29,7 +29,7 @@ impl Home {
             return None;
         }
         let copy = |from: &str, name: &str, mode: u32| {
-            fs::copy(from, place.path(name)).expect("a copy");
+            place.copy_program(from, name);
             fs::set_permissions(place.path(name), fs::Permissions::from_mode(mode)).expect("ours");
         };
         copy(TENURE, "tenure", 0o755);

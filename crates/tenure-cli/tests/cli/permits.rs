@@ -12,8 +12,13 @@ on_every_store! {
 
 /// Starts a run that holds `units` of three permits until it is dropped.
 fn hold(place: &Place, label: &str, units: &str) -> Running {
+    hold_with(place, label, units, "30s")
+}
+
+/// The same, with a lease that ends so long after the last renewal.
+fn hold_with(place: &Place, label: &str, units: &str, ttl: &str) -> Running {
     let words =
-        ["run", "--permits", "3", "--units", units, "--ttl", "2s", "--label", label, "k", "--"];
+        ["run", "--permits", "3", "--units", units, "--ttl", ttl, "--label", label, "k", "--"];
     place.start(&[&words[..], &["sleep", "600"]].concat())
 }
 
@@ -44,14 +49,15 @@ fn as_many_run_as_there_are_permits(home: Home) {
     let waiter = place.start(&["run", "--permits", "3", "k", "--", "echo", "its turn"]);
     until("one waits", || place.status("k")["waiters"][0].is_object().then_some(()));
     // As a user would end it: its permit goes to the one that waits.
-    runs.remove(1).signal(rustix::process::Signal::TERM);
+    let second = runs.remove(1);
+    second.signal(rustix::process::Signal::TERM);
     let ended = waiter.wait();
     assert_eq!((ended.code, &*ended.stdout), (Some(0), "its turn\n"), "{ended:?}");
 }
 
 fn permits_of_a_killed_run_come_back(home: Home) {
     let place = Place::at(home);
-    let all = hold(&place, "first", "3");
+    let all = hold_with(&place, "first", "3", "3s");
     held(&place, 3);
     all.signal(rustix::process::Signal::KILL);
     let ended = place.run(&["run", "--permits", "3", "k", "--", "echo", "ran"]);

@@ -138,7 +138,7 @@ fn a_program_that_handles_the_stop_gets_its_password_too() {
 fn ctrl_c_and_ctrl_z_reach_all_of_a_pipeline() {
     let place = Place::new();
     let mut screen = Screen::open(&place);
-    screen.keys(&format!("$TENURE run k -- sh -c '{WAITS}' | cat\n"));
+    screen.keys("$TENURE run k -- sh -c 'echo $$ > pid; exec sleep 600' | cat\n");
     let cmd = place.number_in("pid");
     screen.keys("\x1a");
     screen.expect("Stopped");

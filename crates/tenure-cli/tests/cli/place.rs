@@ -13,7 +13,7 @@ use serde_json::Value;
 use tenure_testkit::{Flavour, Server, clean};
 
 /// For conditions that hold at once on an idle machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A user without rights, who is called so nearly everywhere.
 pub(crate) const NOBODY: u32 = 65_534;
@@ -136,6 +136,22 @@ impl Place {
 
     pub(crate) fn store(&self) -> PathBuf {
         self.path("locks.db")
+    }
+
+    /// Copies a program into this place. A process of its own writes it: the system runs no
+    /// program that somebody has open for writing, as a process would that another test starts
+    /// meanwhile and that has not begun its own program yet.
+    pub(crate) fn copy_program(&self, from: impl AsRef<Path>, name: &str) {
+        let copied = Command::new("cp").arg(from.as_ref()).arg(self.path(name)).status();
+        assert!(copied.expect("cp starts").success(), "{name} is not copied");
+    }
+
+    /// Writes a script that can be run, as [`Place::copy_program`] does.
+    pub(crate) fn write_script(&self, name: &str, text: &str) {
+        let write = "printf %s \"$1\" > \"$0\" && chmod 755 \"$0\"";
+        let mut sh = Command::new("/bin/sh");
+        let written = sh.args(["-c", write]).arg(self.path(name)).arg(text).status();
+        assert!(written.expect("sh starts").success(), "{name} is not written");
     }
 
     pub(crate) fn read(&self, name: &str) -> String {

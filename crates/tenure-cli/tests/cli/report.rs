@@ -86,7 +86,7 @@ fn a_socket_in_the_place_of_stdout_gets_the_line() {
         \x20   os.dup2(theirs.fileno(), 7)\n\
         \x20   line = [os.environ['TENURE'], 'run', '--report', name, 'k', 'sh', '-c', 'exit 3']\n\
         \x20   code = subprocess.run(line, stdout=theirs, pass_fds=[7]).returncode\n\
-        \x20   ours.settimeout(30)\n\
+        \x20   ours.settimeout(60)\n\
         \x20   print(name, code, ours.recv(9999).decode(), end='')\n";
     let ended = Running::of(place.command("python3").args(["-c", script])).wait();
     let lines: Vec<&str> = ended.stdout.lines().collect();

@@ -77,15 +77,15 @@ fn nothing_is_said_of_processes_that_have_ended() {
 fn the_lock_is_kept_and_renewed_until_all_have_ended(home: Home) {
     for on_lost in ["kill", "ignore"] {
         let place = Place::at(home);
-        let options = ["--wait-all", "--ttl", "1s", "--on-lost", on_lost, "--report", "report"];
+        let options = ["--wait-all", "--ttl", "3s", "--on-lost", on_lost, "--report", "report"];
         let words = [&["run"], &options[..], &["k", "--", "sh", "-c", TWO]].concat();
         let mut running = place.start(&words);
         let told = running.stderr_line();
         let [first, second] = two(&place);
         assert!(told.ends_with("; the lock is kept until they have ended\n"), "{told}");
         let fence = place.status("k")["holders"][0]["fence"].clone();
-        until("more than two of its ttl have passed", || {
-            (place.status("k")["holders"][0]["since_ms"].as_u64()? > 2_500).then_some(())
+        until("more than its ttl has passed", || {
+            (place.status("k")["holders"][0]["since_ms"].as_u64()? > 4_500).then_some(())
         });
         end(&first);
         until("it has ended", || (!is_alive(first.0)).then_some(()));
@@ -97,7 +97,7 @@ fn the_lock_is_kept_and_renewed_until_all_have_ended(home: Home) {
         assert_eq!(place.status("k")["state"], "free");
         let report = place.report("report");
         assert_eq!((&report["outcome"], &report["code"]), (&"ended".into(), &3.into()));
-        assert!(report["held_ms"].as_u64() >= Some(2_500), "{report}");
+        assert!(report["held_ms"].as_u64() >= Some(4_500), "{report}");
     }
 }
 
@@ -135,7 +135,7 @@ fn the_rest_is_ended_before_the_lock_is_given_back(home: Home) {
 
 fn a_lost_lock_ends_the_rest_that_is_waited_for(home: Home) {
     let place = Place::at(home);
-    let words = ["run", "--wait-all", "--ttl", "1s", "k", "--", "sh", "-c", TWO];
+    let words = ["run", "--wait-all", "--ttl", "4s", "k", "--", "sh", "-c", TWO];
     let mut running = place.start(&words);
     running.stderr_line();
     let left = two(&place);

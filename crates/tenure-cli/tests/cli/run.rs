@@ -1,7 +1,6 @@
 //! `tenure run` in everyday use: exit codes, environment, waiting, signals, reports.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 
 use rustix::process::Signal;
 
@@ -69,9 +68,7 @@ fn cmd_is_looked_up_before_anything_is_touched() {
 #[test]
 fn a_cmd_that_the_system_refuses_is_not_executable() {
     let place = Place::new();
-    let script = place.path("script");
-    fs::write(&script, "#!/no/such/interpreter\n").expect("a file");
-    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("executable");
+    place.write_script("script", "#!/no/such/interpreter\n");
     let ended = place.run(&["run", "--report", "r", "k", "--", "./script"]);
     assert_eq!(ended.code, Some(127), "{ended:?}");
     assert!(ended.stderr.contains("cannot run ./script"), "{ended:?}");
@@ -84,9 +81,7 @@ fn a_cmd_that_the_system_refuses_is_not_executable() {
 #[test]
 fn a_script_without_an_interpreter_needs_a_shell() {
     let place = Place::new();
-    fs::write(place.path("my script"), "echo ran\n").expect("a file");
-    let rights = fs::Permissions::from_mode(0o755);
-    fs::set_permissions(place.path("my script"), rights).expect("executable");
+    place.write_script("my script", "echo ran\n");
     let ended = place.run(&["run", "k", "--", "./my script"]);
     assert_eq!((ended.code, &*ended.stdout), (Some(126), ""), "{ended:?}");
     let hint = "it has no #! line, and no shell is involved: use sh './my script'";
@@ -156,8 +151,8 @@ fn waiting_tells_for_whom(home: Home) {
     let holder = hold(&place, "k");
     let mut waiter = place.start(&["run", "--label", "second", "k", "--", "echo", "ran"]);
     let line = waiter.stderr_line();
-    assert!(line.starts_with("tenure: waiting for \"k\" for 1s: held by "), "{line}");
-    assert!(line.contains("held by sh: echo … ("), "{line}");
+    assert!(line.starts_with("tenure: waiting for \"k\" for "), "{line}");
+    assert!(line.contains("s: held by sh: echo … ("), "{line}");
     assert_eq!(place.status("k")["waiters"][0]["label"], "second");
     holder.signal(Signal::TERM);
     let ended = waiter.wait();
@@ -197,7 +192,7 @@ fn max_hold_ends_cmd_and_keeps_the_lock_until_then(home: Home) {
     let place = Place::at(home);
     // CMD outlives its ttl, since the lease is renewed while CMD is being ended.
     let script = "trap '' TERM; echo $$ > pid; while :; do sleep 0.01; done";
-    let words = ["--ttl", "1s", "--kill-grace", "300ms", "--max-hold", "1500ms", "--report", "r"];
+    let words = ["--ttl", "3s", "--kill-grace", "1s", "--max-hold", "2500ms", "--report", "r"];
     let line = [&["run"], &words[..], &["k", "--", "sh", "-c", script]].concat();
     let running = place.start(&line);
     let cmd = place.number_in("pid");
@@ -208,7 +203,7 @@ fn max_hold_ends_cmd_and_keeps_the_lock_until_then(home: Home) {
     let report = place.report("r");
     assert_eq!((&report["outcome"], &report["signal"]), (&"max-hold".into(), &9.into()));
     let held = report["held_ms"].as_u64().expect("a number");
-    assert!((1_800..10_000).contains(&held), "held for {held} ms");
+    assert!(held >= 3_500, "held for {held} ms");
     assert_eq!(waiter.wait().code, Some(0), "the next one came after CMD was gone");
 }
 
@@ -342,7 +337,7 @@ fn a_store_of_one_process_keeps_nobody_out() {
     assert!(ended.stderr.contains("nobody is kept out"), "{ended:?}");
 }
 
-/// Six processes, each 25 times: read a number, wait, write it back with one more. `lock` is
+/// Six processes, each 15 times: read a number, wait, write it back with one more. `lock` is
 /// what runs each step. Answers the number and how often two were at it together.
 fn count_with(home: Home, lock: &str) -> (String, usize) {
     let place = Place::at(home);
@@ -350,7 +345,7 @@ fn count_with(home: Home, lock: &str) -> (String, usize) {
     // mkdir is atomic, so it finds an overlap whatever happens to the number.
     let step = "mkdir busy || echo >> overlaps; n=$(cat count); sleep 0.002; \
                 echo $((n + 1)) > count; rmdir busy || :";
-    let many = format!("for i in $(seq 25); do {lock} sh -c '{step}' 2>> errors || exit 1; done");
+    let many = format!("for i in $(seq 15); do {lock} sh -c '{step}' 2>> errors || exit 1; done");
     let start = |_| Running::of(place.command("/bin/sh").args(["-c", &many]));
     let running: Vec<_> = (0..6).map(start).collect();
     for process in running {
@@ -361,13 +356,13 @@ fn count_with(home: Home, lock: &str) -> (String, usize) {
 }
 
 fn six_processes_count_without_a_mistake(home: Home) {
-    assert_eq!(count_with(home, "\"$TENURE\" run -q counter --"), ("150".into(), 0));
+    assert_eq!(count_with(home, "\"$TENURE\" run -q counter --"), ("90".into(), 0));
 }
 
 #[test]
 fn without_the_lock_they_count_wrong() {
     let (count, overlaps) = count_with(Home::File, "");
-    assert!(count != "150" && overlaps > 0, "the test could not fail: {count}, {overlaps}");
+    assert!(count != "90" && overlaps > 0, "the test could not fail: {count}, {overlaps}");
 }
 
 #[test]

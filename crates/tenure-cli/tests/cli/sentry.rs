@@ -33,12 +33,19 @@ fn stamps(place: &Place) -> Stamps {
     stamps
 }
 
+/// The options of a lease that a test sees the end of.
+const SHORT: [&str; 4] = ["--ttl", "4s", "--kill-grace", "500ms"];
+
 /// Starts a tree of processes under the lock `k`, and waits until all of them live.
 fn start(place: &Place, manners: &str, options: &[&str]) -> Running {
-    let ttl = ["run", "--ttl", "4s", "--kill-grace", "500ms", "--report", "report"];
+    start_with(place, manners, &[&SHORT, options].concat())
+}
+
+/// The same, with all options of the lease.
+fn start_with(place: &Place, manners: &str, options: &[&str]) -> Running {
     let cmd = ["k", "--", "python3", TREE, "stamps", manners];
     let _watched_from_here = lateness();
-    let running = place.start(&[&ttl[..], options, &cmd].concat());
+    let running = place.start(&[&["run", "--report", "report"], options, &cmd].concat());
     until("all processes live", || {
         MEMBERS.iter().all(|m| stamps(place).contains_key(*m)).then_some(())
     });
@@ -71,11 +78,15 @@ fn lease_end(place: &Place) -> u64 {
     })
 }
 
-/// No process has written anything after `end`, and none is left. On a busy machine the sentry and
-/// what it ends are run late: by no more than a few times what a thread of this test was.
+/// On a busy machine the sentry and the processes of the tree are run late: by no more than a few
+/// times what a thread of this test was, in microseconds.
+fn late() -> u64 {
+    4 * u64::try_from(lateness().as_micros()).expect("a time")
+}
+
+/// No process has written anything after `end`, and none is left.
 fn gone_by(place: &Place, end: u64) {
-    let late = u64::try_from(lateness().as_micros()).expect("a time");
-    let end = end + 4 * late;
+    let end = end + late();
     let stamps = stamps(place);
     for (name, (pid, last)) in &stamps {
         until("it is gone", || (!is_alive(*pid)).then_some(()));
@@ -107,7 +118,7 @@ fn tenure_stopped_and_continued(home: Home) {
     let next = place.number_in("successor");
     gone_by(&place, end);
     for (name, (_, last)) in stamps(&place) {
-        assert!(last > end - 600_000, "{name} was ended long before the deadline");
+        assert!(last + late() > end - 600_000, "{name} was ended long before the deadline");
     }
     let before = place.status("k");
     assert_eq!(before["holders"][0]["label"], "successor");
@@ -122,7 +133,8 @@ fn tenure_stopped_and_continued(home: Home) {
 
 fn tenure_stopped_with_polite_processes(home: Home) {
     let place = Place::at(home);
-    let running = start(&place, "polite", &[]);
+    // The grace is long: all of them shall have the time to say bye on a busy machine.
+    let running = start_with(&place, "polite", &["--ttl", "6s", "--kill-grace", "2s"]);
     running.signal(Signal::STOP);
     until("it is stopped", || (state_of(running.pid()) == Some('T')).then_some(()));
     let end = lease_end(&place);
@@ -130,13 +142,16 @@ fn tenure_stopped_with_polite_processes(home: Home) {
     gone_by(&place, end);
     for member in MEMBERS {
         let bye = stamps(&place)[&format!("{member}-bye")].1;
-        assert!(bye > end - 1_500_000, "{member} was told to end long before it had to be");
+        assert!(
+            bye + late() > end - 3_000_000,
+            "{member} was told to end long before it had to be"
+        );
     }
 }
 
 fn tenure_stopped_for_less_than_the_lease(home: Home) {
     let place = Place::at(home);
-    let running = start(&place, "polite", &[]);
+    let running = start_with(&place, "polite", &["--ttl", "6s", "--kill-grace", "500ms"]);
     running.signal(Signal::STOP);
     until("it is stopped", || (state_of(running.pid()) == Some('T')).then_some(()));
     let end = lease_end(&place);
@@ -162,9 +177,19 @@ fn tenure_killed(home: Home) {
         let end = lease_end(&place);
         place.number_in("successor");
         gone_by(&place, end);
-        let last = stamps(&place).into_values().map(|(_, last)| last).max().expect("stamps");
-        assert!(last < end - 1_000_000, "ended at once, not when the lease did");
         assert_eq!(place.status("k")["holders"][0]["label"], "successor");
+    }
+}
+
+#[test]
+fn a_killed_tenure_s_processes_are_ended_at_once_and_not_when_the_lease_is() {
+    for manners in ["stubborn", "polite"] {
+        let place = Place::new();
+        let running = start_with(&place, manners, &["--ttl", "1h", "--kill-grace", "500ms"]);
+        running.signal(Signal::KILL);
+        for (pid, _) in stamps(&place).into_values() {
+            until("it is gone", || (!is_alive(pid)).then_some(()));
+        }
     }
 }
 
@@ -363,7 +388,7 @@ fn the_sentry_is_deaf_to_signals_for_others() {
 fn the_store_out_of_reach(home: Home) {
     let place = Place::at(home);
     let line = "echo \"$TENURE_LOST_REASON $TENURE_KEY\" > epilogue; exit 3";
-    let options = ["--store-timeout", "1s", "--on-lost-exec", line];
+    let options = ["--on-lost-exec", line];
     let running = start(&place, "polite", &options);
     let blocked = place.block_store();
     // No renewal comes after this.
@@ -381,7 +406,7 @@ fn the_store_out_of_reach(home: Home) {
 fn a_lost_lock_may_be_ignored(home: Home) {
     let place = Place::at(home);
     let script = "echo $PPID > parent; while ! test -e go; do sleep 0.01; done; exit 7";
-    let options = ["--ttl", "1s", "--store-timeout", "1s", "--on-lost", "ignore", "--report", "r"];
+    let options = ["--ttl", "4s", "--kill-grace", "1s", "--on-lost", "ignore", "--report", "r"];
     let line = [&["run"], &options[..], &["k", "--", "sh", "-c", script]].concat();
     let mut running = place.start(&line);
     assert_eq!(place.number_in("parent"), running.pid(), "no sentry between them");
@@ -431,8 +456,9 @@ fn process_1_of_a_namespace() {
         assert_eq!(names, MEMBERS, "{unshare}");
     }
     // Process 1 does not die of SIGINT; its code says it all the same. Orphans are collected.
-    let script = "exec unshare -fp --mount-proc \"$TENURE\" run k -- sh -c '(sleep 0.01 &); \
-                  sleep 0.1; ps -eo stat= | grep -c Z; kill -INT $$'";
+    let script = "exec unshare -fp --mount-proc --kill-child \"$TENURE\" run k -- sh -c \
+                  '(sleep 0.01 & echo $! > orphan); \
+                  while test -e /proc/$(cat orphan); do sleep 0.01; done; kill -INT $$'";
     let ended = place.sh(script);
-    assert_eq!((ended.code, &*ended.stdout), (Some(130), "0\n"), "{ended:?}");
+    assert_eq!(ended.code, Some(130), "{ended:?}");
 }

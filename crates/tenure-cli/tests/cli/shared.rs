@@ -9,9 +9,9 @@ on_every_store! {
     readers_that_come_after_a_writer_wait_for_it
 }
 
-/// Starts a run that holds the key until it is ended.
+/// Starts a run that holds the key until it is ended, and for 3 s if it is killed.
 fn hold(place: &Place, options: &[&str], label: &str) -> Running {
-    let words = ["--ttl", "2s", "--label", label, "k", "--", "sleep", "600"];
+    let words = ["--ttl", "3s", "--label", label, "k", "--", "sleep", "600"];
     place.start(&[&["run"], options, &words[..]].concat())
 }
 

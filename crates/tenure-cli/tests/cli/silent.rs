@@ -58,7 +58,7 @@ fn a_signal_does_not_wait_for_a_silent_store(home: Home) {
 fn a_release_that_is_not_answered_is_told_once(home: Home) {
     let place = Place::at(home);
     let script = "echo $$ > pid; until [ -e go ]; do sleep 0.01; done; exit 7";
-    let words = ["run", "--store-timeout", "1s", "k", "--", "sh", "-c", script];
+    let words = ["run", "--store-timeout", "3s", "k", "--", "sh", "-c", script];
     let running = place.start(&words);
     place.number_in("pid");
     let _blocked = place.block_store();

@@ -78,7 +78,7 @@ fn a_ticket_holds_the_lock_from_one_command_to_the_next(home: Home) {
 
 fn a_ticket_that_is_over_says_who_has_the_lock_now(home: Home) {
     let place = Place::at(home);
-    let ticket = ok(place.run(&["acquire", "k", "--ttl", "300ms"])).trim().to_owned();
+    let ticket = ok(place.run(&["acquire", "k", "--ttl", "2s"])).trim().to_owned();
     until("its end", || (place.status("k")["state"] == "free").then_some(()));
     for verb in ["check", "renew", "release"] {
         let ended = place.run(&[verb, &ticket]);
@@ -207,11 +207,11 @@ fn the_scripts_of_the_help_hold_the_lock_and_give_it_back() {
         let free = place.status("deploy");
         assert_eq!(free["state"], "free");
         assert!(free["fence"].is_u64(), "it was held: {free}");
-        ok(place.run(&["acquire", "deploy", "--ttl", "1s"]));
+        let ticket = ok(place.run(&["acquire", "deploy"]));
         // Without the lock, nothing of the rest is done.
         let busy = script(&place, &lines.replace("acquire deploy", "acquire -n deploy"));
         assert_eq!((busy.code, &*busy.stdout), (Some(75), ""), "{busy:?}");
-        until("its end", || (place.status("deploy")["state"] == "free").then_some(()));
+        ok(place.run(&["release", ticket.trim()]));
     }
 }
 

@@ -16,7 +16,7 @@ const LARGE: (u16, u16) = (200, 50);
 const SOON: [&str; 2] = ["--interval", "100ms"];
 
 fn top(place: &Place, size: (u16, u16)) -> FullScreen {
-    FullScreen::open(place, size, &["top", SOON[0], SOON[1]])
+    FullScreen::open(place, size, &["top", "--store-timeout", "60s", SOON[0], SOON[1]])
 }
 
 /// A run that holds a key until it is ended, and the fence of its grant.

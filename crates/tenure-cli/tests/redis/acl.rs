@@ -34,8 +34,8 @@ fn the_rule_is_enough_and_less_is_enough_for_less() {
         let server = Server::of(flavour).start();
         let all = with_user(&server, &["--prefix", "jobs:"]);
         let run = |store: &str, key: &str| tenure(Some(store), &["run", key, "--", "true"]);
-        let guarded = format!("{all}/3?restart_guard=1s");
-        let begun = tenure(Some(&guarded), &["run", "--ttl", "1s", "jobs:a", "--", "true"]);
+        let guarded = format!("{all}/3?restart_guard=3s");
+        let begun = tenure(Some(&guarded), &["run", "--ttl", "3s", "jobs:a", "--", "true"]);
         assert!(begun.status.success(), "{flavour}: {}", text(&begun));
         let other = run(&all, "payroll");
         assert_eq!(other.status.code(), Some(77), "{flavour}: {}", text(&other));
@@ -192,8 +192,8 @@ fn the_rules_of_a_cluster_are_enough_and_none_is_too_many() {
             let ended = tenure(Some(url), words);
             (ended.status.code(), text(&ended))
         };
-        let run = ["run", "--ttl", "1s", "jobs:a", "--", "true"];
-        let guarded = format!("{url}?restart_guard=1s");
+        let run = ["run", "--ttl", "3s", "jobs:a", "--", "true"];
+        let guarded = format!("{url}?restart_guard=3s");
         all_nodes(&[]);
         assert_eq!(code(&guarded, &run).0, Some(0), "{flavour}: {:?}", code(&guarded, &run));
         all_nodes(&["--without", "ack", "--without", "restart-guard"]);

@@ -99,7 +99,9 @@ fn try_verb(Place { at, canary }: Place, way: Way, verb: &str, words: &[&str]) {
             }
             text
         });
-        let _ = hears.recv_timeout(Duration::from_secs(2));
+        // On the command line the password is warned about, which takes its time on a busy machine.
+        let patience = if way == Way::CommandLine { 60 } else { 2 };
+        let _ = hears.recv_timeout(Duration::from_secs(patience));
         child.kill().expect("it can be killed");
         more = reader.join().expect("no panic");
     }

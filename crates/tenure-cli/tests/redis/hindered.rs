@@ -143,7 +143,7 @@ fn a_watch_says_what_hinders_the_store_when_it_begins_and_when_it_ends() {
         assert!(told.starts_with("tenure: ") && told.contains(text), "{told}");
     }
     let ends = Server::of(flavour).start();
-    let mut watch = Watch::of(&format!("{}?restart_guard=5s", ends.url()), &[]);
+    let mut watch = Watch::of(&format!("{}?restart_guard=8s", ends.url()), &[]);
     assert!(watch.told().contains("nothing new is granted until "));
     let told = watch.told();
     assert!(told.contains("the restart guard has ended"), "{told}");

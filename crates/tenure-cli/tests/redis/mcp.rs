@@ -12,8 +12,13 @@ use crate::agent::Agent;
 
 /// Its timeout is shorter than a test's patience, and longer than any answer takes.
 fn agent(url: &str) -> Agent {
+    agent_with(url, "20s")
+}
+
+/// For a store that falls silent.
+fn agent_with(url: &str, timeout: &str) -> Agent {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tenure"));
-    clean(&mut command).args(["mcp", "--store-timeout", "2s"]).env("TENURE_STORE", url);
+    clean(&mut command).args(["mcp", "--store-timeout", timeout]).env("TENURE_STORE", url);
     Agent::of(&mut command)
 }
 
@@ -50,7 +55,7 @@ fn a_store_that_is_down_fails_every_tool_until_it_is_there() {
 fn many_calls_share_one_attempt_to_reach_a_silent_store() {
     let server = Server::of(Flavour::Redis).start();
     server.stop();
-    let mut agent = agent(&server.url());
+    let mut agent = agent_with(&server.url(), "2s");
     let asked: Vec<_> = (0..100).map(|_| agent.start("acquire", &json!({ "key": "k" }))).collect();
     // A hundred attempts, one after the other, would take longer than the client waits.
     for id in asked {
@@ -63,7 +68,7 @@ fn many_calls_share_one_attempt_to_reach_a_silent_store() {
 fn a_server_that_falls_silent_neither_prolongs_a_lock_nor_takes_it() {
     for flavour in Flavour::ALL {
         let server = Server::of(flavour).start();
-        let mut agent = agent(&server.url());
+        let mut agent = agent_with(&server.url(), "3s");
         agent.call("acquire", &json!({ "key": "k", "ttl": "1h" })).ok();
         server.stop();
         agent.call("acquire", &json!({ "key": "other" })).fails("unavailable").holds_nothing();
@@ -96,7 +101,7 @@ fn a_server_that_forgot_a_lock_is_noticed_and_told() {
 #[test]
 fn a_session_whose_store_is_gone_ends_and_says_so() {
     let server = Server::of(Flavour::Redis).start();
-    let mut agent = agent(&server.url());
+    let mut agent = agent_with(&server.url(), "3s");
     agent.call("acquire", &json!({ "key": "k" })).ok();
     server.stop();
     agent.close();

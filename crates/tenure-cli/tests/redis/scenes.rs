@@ -103,7 +103,7 @@ pub(crate) const SCENES: &[(&str, Play)] = &[
         let rules = "on >secret ~* resetchannels +@all";
         let server = Arc::new(Server::of(flavour).with_user("somebody", rules).start());
         // A waiter would like to be told.
-        server.command(&["SET", KEY, "other", "PX", "700"]);
+        server.command(&["SET", KEY, "other", "PX", "3000"]);
         let url = format!("redis://somebody:secret@{}", server.address());
         let asked = Arc::clone(&server);
         Scene::at(url, vec![Box::new(server)]).that_strikes(move || {

@@ -35,7 +35,7 @@ fn a_server_that_stops_just_before_the_limit_is_not_busy() {
             false
         };
         proxy.on(Which::every(stop), Fate::CutBefore);
-        let ended = tenure(&proxy.url(), &["--wait", "1500ms", "--busy-exit", "0"]);
+        let ended = tenure(&proxy.url(), &["--wait", "3s", "--busy-exit", "0"]);
         let stderr = String::from_utf8_lossy(&ended.stderr);
         assert_eq!(ended.status.code(), Some(69), "{flavour}: {stderr}");
         assert!(stderr.contains("; since then the store has not answered;"), "{flavour}: {stderr}");
@@ -54,7 +54,7 @@ fn a_claim_whose_answer_is_lost_is_withdrawn_or_told() {
         assert!(before.status.success(), "{before:?}");
         let proxy = Proxy::to(server.address());
         let lost = proxy.on(Which::nth_named(1, "EVALSHA"), Fate::EatReply);
-        let ended = tenure(&proxy.url(), &["--wait", "1s", "--busy-exit", "0"]);
+        let ended = tenure(&proxy.url(), &["--wait", "3s", "--busy-exit", "0"]);
         let stderr = String::from_utf8_lossy(&ended.stderr);
         assert_eq!((ended.status.code(), lost.strikes()), (Some(69), 1), "{flavour}: {stderr}");
         let is_free = server.command(&["EXISTS", "k"]).int() == 0;
