@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
+use tenure::Locks;
 use tenure::runtime::{self, Runtime};
 use tenure::store::{Memory, Quorum, QuorumOptions, Redis, RedisOptions, Sqlite, Store};
-use tenure::{Locks, LocksOptions};
 use tenure_testkit::{Direction, Flavour, Proxy, Server};
 
-use crate::world::World;
+use crate::world::{World, patient};
 
 /// The nodes of a quorum.
 #[derive(Debug, Clone, Copy)]
@@ -115,7 +115,7 @@ impl Maker {
         }
         // No slow machine comes near the limit: what is decided without the dead waits for none.
         let options = QuorumOptions::default().with_max_ttl(Duration::from_secs(3_600));
-        let options = options.with_node_timeout(Duration::from_secs(3));
+        let options = options.with_node_timeout(Duration::from_secs(15));
         let quorum = Quorum::open(stores, Arc::clone(&self.runtime), options).await;
         Arc::new(quorum.expect("a majority answers"))
     }
@@ -126,7 +126,7 @@ impl World {
         let maker = Maker::of(nodes);
         let over = async || {
             let (store, runtime) = (maker.handle().await, Arc::clone(&maker.runtime));
-            Locks::over(store, runtime, LocksOptions::default())
+            Locks::over(store, runtime, patient())
         };
         let locks = over().await;
         let rival = if handles == 1 { locks.clone() } else { over().await };

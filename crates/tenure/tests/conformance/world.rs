@@ -57,7 +57,7 @@ impl World {
         let store = Memory::new(Arc::clone(&runtime));
         let over = || {
             let store = Arc::new(store.clone());
-            Locks::over(store, Arc::clone(&runtime), LocksOptions::default())
+            Locks::over(store, Arc::clone(&runtime), patient())
         };
         let locks = over();
         let rival = if handles == 1 { locks.clone() } else { over() };
@@ -68,9 +68,9 @@ impl World {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("locks.db");
         let url = format!("sqlite:{}", path.display());
-        let locks = tenure::connect(&url).await.expect("a fresh file");
-        let rival =
-            if handles == 1 { locks.clone() } else { tenure::connect(&url).await.expect("opens") };
+        let connect = async || tenure::connect_with(&url, patient()).await.expect("opens");
+        let locks = connect().await;
+        let rival = if handles == 1 { locks.clone() } else { connect().await };
         let runtime = runtime::machine().expect("a clock and timers");
         let store = tenure::store::Sqlite::open(&path, runtime).await.expect("opens a third time");
         Self { locks, rival, store: Arc::new(store), share: Share::Mutex, _home: Home::Dir(dir) }
@@ -97,7 +97,7 @@ impl World {
 
     /// The same, whose grants a replica acknowledges: in its own time, beside many tests.
     pub(crate) async fn with_ack(flavour: Flavour, handles: usize) -> Self {
-        Self::at_group(flavour, handles, "&ack=1&ack_timeout=10s&call_timeout=20s").await
+        Self::at_group(flavour, handles, "&ack=1&ack_timeout=10s").await
     }
 
     async fn at_group(flavour: Flavour, handles: usize, parameters: &str) -> Self {
@@ -125,6 +125,8 @@ impl World {
     }
 
     async fn at_url(home: Home, url: &str, handles: usize) -> Self {
+        let gap = if url.contains('?') { '&' } else { '?' };
+        let url = &format!("{url}{gap}call_timeout=20s");
         let locks = connect(url).await;
         let rival = if handles == 1 { locks.clone() } else { connect(url).await };
         let runtime = runtime::machine().expect("a clock and timers");
@@ -195,7 +197,7 @@ impl World {
 
     /// One more client of the same store, of which nobody else has a handle.
     pub(crate) fn another(&self) -> Locks {
-        self.another_with(LocksOptions::default())
+        self.another_with(patient())
     }
 
     pub(crate) fn another_with(&self, options: LocksOptions) -> Locks {
@@ -356,9 +358,14 @@ pub(crate) async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) 
     }
 }
 
+/// A busy machine must not look like a store that is away.
+pub(crate) fn patient() -> LocksOptions {
+    LocksOptions::default().with_store_timeout(PATIENCE)
+}
+
 /// A handle at a server that runs.
 async fn connect(url: &str) -> Locks {
-    let connect = async || tenure::connect(url).await;
+    let connect = async || tenure::connect_with(url, patient()).await;
     patiently(connect, |error| error.kind() == ErrorKind::Unavailable).await
 }
 
@@ -383,12 +390,17 @@ pub(crate) async fn acquire(lock: &impl Acquire) -> Guard {
     let granted = async {
         loop {
             match lock.granted().await {
-                Err(error) if error.to_string().contains("was read later than the ttl") => {}
+                Err(error) if was_read_late(&error) => {}
                 granted => return granted,
             }
         }
     };
     within("the lock", PATIENCE, granted).await.expect("granted")
+}
+
+/// Whether a grant was read after its lease had ended.
+pub(crate) fn was_read_late(error: &tenure::Error) -> bool {
+    error.to_string().contains("was read later than the ttl")
 }
 
 /// Starts to wait in the background.

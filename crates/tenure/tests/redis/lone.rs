@@ -4,9 +4,10 @@
 use std::future::Future;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
+use std::thread;
 use std::time::Duration;
 
-use tenure::{Locks, Renewal};
+use tenure::{Locks, LocksOptions, Renewal};
 use tenure_testkit::{Flavour, Server, alone, wait_until};
 
 use crate::world::{PATIENCE, connect, ms, take, until};
@@ -65,6 +66,33 @@ async fn a_direct_connection_that_has_ended_fails_no_call() {
         let id = line.and_then(|line| line.split(' ').next()?.strip_prefix("id="));
         server.command(&["CLIENT", "KILL", "ID", id.expect("a client")]);
         cycles(&locks, "key", 10).await;
+    }
+}
+
+/// A call that took longer than the time after which an unused direct connection is closed was cut
+/// off with it.
+#[tokio::test]
+async fn a_slow_call_is_not_cut_off_with_a_direct_connection_that_nobody_else_uses() {
+    for flavour in Flavour::ALL {
+        let server = Server::of(flavour).start();
+        let url = format!("{}?call_timeout=60s", server.url());
+        let options = LocksOptions::default().with_store_timeout(ms(60_000));
+        let locks = tenure::connect_with(&url, options).await.expect("a server");
+        until("a direct connection", async || {
+            cycles(&locks, "key", 2).await;
+            direct(&server) == 1
+        })
+        .await;
+        cycles(&locks, "key", 3).await;
+        server.stop();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                thread::sleep(ms(7_000));
+                server.cont();
+            });
+            // It waits for the server here.
+            block_on(async { take(&locks, "key").await.release().await.expect("an answer") });
+        });
     }
 }
 

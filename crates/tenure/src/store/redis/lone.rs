@@ -144,6 +144,24 @@ impl Lone {
         }
     }
 
+    /// Closes the direct connection if nobody has called for a while and no call is under way.
+    /// Answers when to look again; `None`: it is closed.
+    fn close_if_idle(&self, link: &Link) -> Option<Moment> {
+        let now = self.runtime.now();
+        // The lock is held until it is closed: a call that begins meanwhile comes before, or finds
+        // it closed.
+        let streak = self.streak();
+        if now < streak.last + IDLE {
+            return Some(streak.last + IDLE);
+        }
+        // A call may take longer than that.
+        if self.under_way.load(Ordering::Relaxed) > 0 {
+            return Some(now + IDLE);
+        }
+        link.close_direct();
+        None
+    }
+
     /// The connection has ended, or was not to be had.
     fn closed(&self, is_fault: bool) {
         let now = self.runtime.now();
@@ -242,18 +260,16 @@ async fn keep(lone: Weak<Lone>, link: Weak<Link>, runtime: Arc<dyn Runtime>, slo
     let mut is_fault = true;
     if let Ok(ended) = opened {
         loop {
-            let Some(last) = lone.upgrade().map(|lone| lone.streak().last) else { return };
-            if runtime.now() >= last + IDLE {
-                if let Some(link) = link.upgrade() {
-                    link.close_direct();
-                }
+            let (Some(lone), Some(link)) = (lone.upgrade(), link.upgrade()) else { return };
+            let Some(next) = lone.close_if_idle(&link) else {
                 is_fault = false;
                 break;
-            }
+            };
+            drop((lone, link));
             tokio::select! {
                 biased;
                 () = ended.cancelled() => break,
-                () = runtime.sleep_until(last + IDLE) => {}
+                () = runtime.sleep_until(next) => {}
             }
         }
     }

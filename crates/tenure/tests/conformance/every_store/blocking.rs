@@ -50,7 +50,7 @@ async fn inside_an_async_program_too(world: World) {
     assert_eq!(locks.mutex("key").run(|_| tenure::ok(7)).expect("ran"), 7);
     let busy = world.rival_takes("key").await;
     assert_eq!(locks.mutex("key").try_run(|_| tenure::ok(7)).expect("no error"), None);
-    let late = locks.mutex("key").with_wait(ms(50)).acquire().expect_err("it is held");
+    let late = locks.mutex("key").with_wait(ms(1_500)).acquire().expect_err("it is held");
     assert_eq!(late.kind(), ErrorKind::Busy);
     drop(busy);
     // Nothing else runs on this thread meanwhile, and nothing else is needed.

@@ -36,8 +36,8 @@ async fn ticket_becomes_a_guard_once(world: World) {
 }
 
 async fn unadopted_ticket_ends_by_its_time(world: World) {
-    let mutex = world.locks().mutex("key").with_ttl(ms(200));
-    let ticket = acquire(&mutex).await.hand_over(ms(400)).await.expect("a ticket");
+    let mutex = world.locks().mutex("key").with_ttl(ms(3_000));
+    let ticket = acquire(&mutex).await.hand_over(ms(3_500)).await.expect("a ticket");
     // Its guard's renewals would have kept it for ever.
     until("the end", async || world.inspect("key").await.holders.is_empty()).await;
     assert_eq!(world.rival().adopt(&ticket).await.expect_err("over").kind(), ErrorKind::Lost);
@@ -45,12 +45,13 @@ async fn unadopted_ticket_ends_by_its_time(world: World) {
 }
 
 async fn adopted_lease_is_renewed_on_new_terms(world: World) {
-    let mutex = world.locks().mutex("key").with_ttl(ms(3000)).with_renewal(Renewal::Off);
-    let ticket = acquire(&mutex).await.hand_over(ms(3000)).await.expect("a ticket");
-    let often = world.rival().mutex("key").with_ttl(ms(3000)).with_renewal(Renewal::Every(ms(100)));
+    let mutex = world.locks().mutex("key").with_ttl(ms(5_000)).with_renewal(Renewal::Off);
+    let ticket = acquire(&mutex).await.hand_over(ms(5_000)).await.expect("a ticket");
+    let often =
+        world.rival().mutex("key").with_ttl(ms(5_000)).with_renewal(Renewal::Every(ms(100)));
     let guard = often.adopt(&ticket).await.expect("adopted");
     let first = guard.deadline();
-    within("a renewal", PATIENCE, guard.renewed(first + ms(3000))).await;
+    within("a renewal", PATIENCE, guard.renewed(first + ms(5_000))).await;
     guard.check().expect("held far beyond the time of the ticket");
     let holder = &world.inspect("key").await.holders[0];
     assert_eq!(&holder.owner, guard.owner());

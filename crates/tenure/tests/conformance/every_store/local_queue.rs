@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tenure::{ErrorKind, LocksOptions, Released};
 
-use crate::world::{PATIENCE, World, acquire, grows, ms, outcome, until, waiting, within};
+use crate::world::{PATIENCE, World, acquire, grows, ms, outcome, patient, until, waiting, within};
 
 super::over_every_store! {
     one_waiter_per_process_at_the_store,
@@ -117,7 +117,7 @@ async fn local_wait_ends_and_names_the_holder(world: World) {
     let busy = acquire(&rival).await;
     let first = waiting(world.locks().mutex("key"));
     world.until_waiting("key", 1).await;
-    let second = world.locks().mutex("key").with_wait(ms(300));
+    let second = world.locks().mutex("key").with_wait(ms(1_500));
     let error = within("its end", PATIENCE, second.acquire()).await.expect_err("it is held");
     assert_eq!(error.kind(), ErrorKind::Busy);
     assert!(error.to_string().contains("the nightly job"), "{error}");
@@ -173,7 +173,7 @@ async fn min_hold_is_kept_in_front_of_the_line(world: World) {
 
 async fn close_ends_the_whole_line(world: World) {
     let busy = world.rival_takes("key").await;
-    let closing = world.another_with(LocksOptions::default());
+    let closing = world.another_with(patient());
     let waiters: Vec<_> = (0..5).map(|_| waiting(closing.mutex("key"))).collect();
     world.until_waiting("key", 1).await;
     within("the close", PATIENCE, closing.close(PATIENCE)).await.expect("answered");
@@ -267,7 +267,7 @@ fn longest_run(order: &[usize]) -> (usize, BTreeMap<usize, usize>) {
 }
 
 async fn processes_take_turns(world: World) {
-    let options = LocksOptions::default().with_local_handoffs(16, Duration::from_secs(60));
+    let options = patient().with_local_handoffs(16, Duration::from_secs(60));
     let order = turns(&world, options, 20, 3).await;
     let (longest, seen) = longest_run(&order);
     // One grant by the store and sixteen handoffs.
@@ -279,7 +279,7 @@ async fn processes_take_turns(world: World) {
 }
 
 async fn strict_processes_take_turns_one_by_one(world: World) {
-    let options = LocksOptions::default().with_local_handoffs(0, Duration::from_secs(60));
+    let options = patient().with_local_handoffs(0, Duration::from_secs(60));
     let order = turns(&world, options, 6, 2).await;
     let (_, seen) = longest_run(&order);
     let (least, most) = (seen.values().min(), seen.values().max());
@@ -291,7 +291,7 @@ async fn strict_processes_take_turns_one_by_one(world: World) {
 async fn turn_ends_with_its_span(world: World) {
     const SPAN: Duration = ms(50);
     const HOLD: Duration = ms(5);
-    let options = LocksOptions::default().with_local_handoffs(u32::MAX, SPAN);
+    let options = patient().with_local_handoffs(u32::MAX, SPAN);
     let (start, locks) = (acquire(&world.locks().mutex("key")).await, world.another_with(options));
     let served = Arc::new(AtomicUsize::new(0));
     let crowd: Vec<_> = (0..100)

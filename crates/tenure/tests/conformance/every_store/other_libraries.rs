@@ -9,8 +9,8 @@ use tenure::{ErrorKind, Lease, LostReason, Released, Renewal, Ticket};
 
 use crate::world::{PATIENCE, World, acquire, ms, outcome, until, waiting, within};
 
-/// Short, and no pause of a busy machine is as long as the time between a renewal and its end.
-const TTL: Duration = Duration::from_secs(3);
+/// No pause of a busy machine is as long as the time between a renewal and its end.
+const TTL: Duration = Duration::from_secs(5);
 
 super::over_every_store! {
     redis_py_lock,
@@ -33,8 +33,8 @@ async fn redis_py_lock(world: World) {
     // blocking=False
     let other = world.rival().mutex("name");
     assert!(other.try_acquire().await.expect("a look").is_none());
-    // blocking_timeout=0.2
-    let busy = other.clone().with_wait(ms(200)).acquire().await.expect_err("it is held");
+    // blocking_timeout=1.5
+    let busy = other.clone().with_wait(ms(1_500)).acquire().await.expect_err("it is held");
     assert_eq!(busy.kind(), ErrorKind::Busy);
     // extend(additional_time=5), extend(20, replace_ttl=True), reacquire()
     guard.extend_by(ms(5_000)).await.expect("extended");
@@ -93,13 +93,13 @@ async fn redsync_mutex_handed_over_by_value(world: World) {
     drop(busy);
 }
 
-/// `DistributedLock(name, ttl=30, retry_times=…, retry_delay=0.1, auto_renewal=…)`: scopes that
+/// `DistributedLock(name, ttl=30, retry_times=…, retry_delay=0.5, auto_renewal=…)`: scopes that
 /// fail with an exception, acquire by hand with False, `is_locked_by_anyone`, `is_locked_by_me`.
 async fn asyncio_distributed_lock(world: World) {
     let lock = world.locks().mutex("cron").with_ttl(ms(30_000)).with_renewal(Renewal::Off);
     let guard = acquire(&lock).await;
-    // retry_times=3, retry_delay=0.1: an exception in the scoped form, False by hand.
-    let other = world.rival().mutex("cron").with_retry(3, ms(100));
+    // retry_times=3, retry_delay=0.5: an exception in the scoped form, False by hand.
+    let other = world.rival().mutex("cron").with_retry(3, ms(500));
     let error = other.run(|_| async { tenure::ok(()) }).await.expect_err("it is held");
     assert_eq!(error.kind(), ErrorKind::Busy);
     assert!(other.try_acquire().await.expect("a look").is_none());

@@ -109,7 +109,7 @@ async fn work_s_error_comes_first(world: World) {
     // Lost, nothing to release, and yet:
     assert!(matches!(ran.await, Err(Trouble::Work("no paper"))));
     let busy = world.rival_takes("key").await;
-    let mutex = world.locks().mutex("key").with_wait(ms(50));
+    let mutex = world.locks().mutex("key").with_wait(ms(1_500));
     let ran = mutex.run(|_| async { Ok::<_, Trouble>(()) }).await;
     assert!(matches!(ran, Err(Trouble::Lock(e)) if e.kind() == ErrorKind::Busy));
     drop(busy);

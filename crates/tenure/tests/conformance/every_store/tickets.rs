@@ -30,7 +30,7 @@ super::over_store! {
 }
 
 async fn ticket(world: &World, keep: u64) -> Ticket {
-    let guard = acquire(&world.locks().mutex("key").with_ttl(ms(200))).await;
+    let guard = acquire(&world.locks().mutex("key").with_ttl(ms(3_000))).await;
     guard.hand_over(ms(keep)).await.expect("a ticket")
 }
 

@@ -369,13 +369,12 @@ impl<G: Greet> Line<G> {
     /// A call got no answer, perhaps until its limit. Asks the server whether it is there.
     fn suspect(self: &Arc<Self>, live: &Arc<Live<G::Session>>, sent: Option<Moment>) {
         let limit = self.server.limits.call;
-        let silent = || Failure::unsent(Cause::Silent { limit });
         // Calls that were under way at the same time count as one silence.
         let last = || Moment::from_micros(live.silent_at.load(Ordering::Acquire));
         if sent.is_some_and(|sent| sent >= last()) {
             live.silent_at.store(self.server.runtime.now().as_micros(), Ordering::Release);
             if live.silent.fetch_add(1, Ordering::AcqRel) + 1 >= SILENT_MAX {
-                self.retire(live, &silent());
+                self.retire_silent(live);
                 return;
             }
         }
@@ -383,7 +382,6 @@ impl<G: Greet> Line<G> {
             return;
         }
         let (line, live) = (Arc::downgrade(self), Arc::downgrade(live));
-        let failure = silent();
         let runtime = Arc::clone(&self.server.runtime);
         self.server.runtime.spawn(Box::pin(async move {
             let Some(pipe) = live.upgrade().map(|live| live.pipe.clone()) else { return };
@@ -393,9 +391,16 @@ impl<G: Greet> Line<G> {
             live.probed.store(false, Ordering::Release);
             match answered {
                 Some(Ok(_)) => live.silent.store(0, Ordering::Release),
-                Some(Err(_)) | None => line.retire(&live, &failure),
+                Some(Err(_)) | None => line.retire_silent(&live),
             }
         }));
+    }
+
+    /// Gives up a connection over which no answers come. All who wait for one are told why.
+    fn retire_silent(&self, live: &Arc<Live<G::Session>>) {
+        let silent = Cause::Silent { limit: self.server.limits.call };
+        live.pipe.end(&silent);
+        self.retire(live, &Failure::unsent(silent));
     }
 
     /// The shared connection, if it is open.

@@ -291,7 +291,7 @@ impl Pipeline {
     }
 
     /// Closes the stream and fails all callers. The first cause counts.
-    fn end(&self, cause: &Cause) {
+    pub(crate) fn end(&self, cause: &Cause) {
         let (stream, askers) = {
             let mut state = self.state();
             state.broken.get_or_insert_with(|| cause.clone());

@@ -44,7 +44,7 @@ pub(crate) async fn leader_is_seen_with_value_term_and_label(world: World) {
     assert_eq!(leadership.term(), leadership.fence());
     assert!(theirs.try_campaign("me").await.expect("an answer").is_none());
     let late =
-        theirs.clone().with_wait(ms(1_000)).campaign("me").await.expect_err("somebody leads");
+        theirs.clone().with_wait(ms(1_500)).campaign("me").await.expect_err("somebody leads");
     assert_eq!(late.kind(), ErrorKind::Busy);
     assert!(late.message().contains("host-a"), "{late}");
     assert_eq!(leadership.resign().await.expect("an answer"), Released::Released);

@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::task::{Context, Waker};
 use std::time::Instant;
 
-use tenure::{ErrorKind, LostReason};
+use tenure::{ErrorKind, LostReason, Renewal};
 
 use super::{acquire, outcome, until_free, until_held, until_in_line, waiting};
 use crate::world::{PATIENCE, World, ms, until, within};
@@ -51,7 +51,7 @@ pub(crate) async fn roll_back_knows_no_min_hold(world: World) {
     let lock = world.locks().all(["a", "b"]).with_min_hold(ms(600_000));
     assert!(lock.try_acquire().await.expect("an answer").is_none());
     until_free(&world, &["a"]).await;
-    let late = lock.clone().with_wait(ms(1_000)).acquire().await.expect_err("b is held");
+    let late = lock.clone().with_wait(ms(1_500)).acquire().await.expect_err("b is held");
     assert_eq!(late.kind(), ErrorKind::Busy);
     until_free(&world, &["a"]).await;
     let waiter = waiting(lock);
@@ -67,7 +67,7 @@ pub(crate) async fn roll_back_knows_no_min_hold(world: World) {
 /// It counts from the last grant, for all keys.
 pub(crate) async fn min_hold_keeps_all_keys_taken(world: World) {
     let busy = world.rival_takes("b").await;
-    let waiter = waiting(world.locks().all(["a", "b"]).with_min_hold(ms(2_000)));
+    let waiter = waiting(world.locks().all(["a", "b"]).with_min_hold(ms(5_000)));
     until_held(&world, "a").await;
     tokio::time::sleep(ms(1_500)).await;
     busy.release().await.expect("released");
@@ -82,7 +82,8 @@ pub(crate) async fn min_hold_keeps_all_keys_taken(world: World) {
 
 pub(crate) async fn loss_of_an_early_key_begins_anew(world: World) {
     let busy = world.rival_takes("b").await;
-    let waiter = waiting(world.locks().all(["a", "b"]).with_ttl(ms(600)));
+    let lock = world.locks().all(["a", "b"]).with_ttl(ms(20_000));
+    let waiter = waiting(lock.with_renewal(Renewal::Every(ms(100))));
     until_held(&world, "a").await;
     let first = world.inspect("a").await.holders[0].fence;
     assert_eq!(world.rival().mutex("a").force_release().await.expect("forced"), 1);

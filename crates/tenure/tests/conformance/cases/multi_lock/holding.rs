@@ -1,12 +1,19 @@
 //! One guard for all keys: what it says, and how it is lost.
 
+use std::time::Duration;
+
 use tenure::{ErrorKind, Failure, LostReason, MultiGuard, MultiLease, Released, Renewal};
 
 use super::{acquire, until_free};
 use crate::world::{PATIENCE, World, acquire as acquire_one, ms, within};
 
+/// So long before the end that no pause of a busy machine loses the lease, and often enough to find
+/// soon that it was taken away.
+const TTL: Duration = ms(20_000);
+const OFTEN: Renewal = Renewal::Every(ms(100));
+
 pub(crate) async fn one_lost_is_all_lost(world: World) {
-    let lock = world.locks().all(["a", "b", "c"]).with_ttl(ms(3_000));
+    let lock = world.locks().all(["a", "b", "c"]).with_ttl(TTL).with_renewal(OFTEN);
     let guard = acquire(&lock).await;
     let copy = guard.lease();
     assert_eq!(world.rival().mutex("b").force_release().await.expect("forced"), 1);
@@ -29,7 +36,7 @@ pub(crate) async fn one_lost_is_all_lost(world: World) {
 }
 
 pub(crate) async fn all_leases_are_renewed_and_extended(world: World) {
-    let lock = world.locks().all(["a", "b"]).with_ttl(ms(3_000));
+    let lock = world.locks().all(["a", "b"]).with_ttl(ms(6_000));
     let guard = acquire(&lock).await;
     let later = guard.deadline() + ms(600);
     assert!(within("renewals", PATIENCE, guard.renewed(later)).await > later);
@@ -48,7 +55,7 @@ pub(crate) async fn all_leases_are_renewed_and_extended(world: World) {
 }
 
 pub(crate) async fn run_holds_all_and_gives_back(world: World) {
-    let lock = world.locks().all(["a", "b"]).with_ttl(ms(600));
+    let lock = world.locks().all(["a", "b"]).with_ttl(TTL).with_renewal(OFTEN);
     let ran = lock.run(|lease| async move {
         lease.check()?;
         tenure::ok(lease.fences().count())
@@ -76,7 +83,7 @@ pub(crate) async fn run_holds_all_and_gives_back(world: World) {
 }
 
 pub(crate) async fn run_to_end_says_which_key_was_lost(world: World) {
-    let lock = world.locks().all(["a", "b"]).with_ttl(ms(3_000));
+    let lock = world.locks().all(["a", "b"]).with_ttl(TTL).with_renewal(OFTEN);
     let whole = lock.run_to_end(|_| async { 7 }).await.expect("acquired");
     assert!(whole.lost.is_none() && matches!(whole.release, Ok(Released::Released)));
     assert_eq!(whole.or_lost().expect("held to the end"), 7);
@@ -110,7 +117,7 @@ pub(crate) async fn compensation_runs_while_all_are_held(world: World) {
 }
 
 pub(crate) async fn token_is_cancelled_with_the_first_loss(world: World) {
-    let lock = world.locks().all(["a", "b"]).with_ttl(ms(600));
+    let lock = world.locks().all(["a", "b"]).with_ttl(TTL).with_renewal(OFTEN);
     let guard = acquire(&lock).await;
     let [token, same] = [guard.lost_token(), guard.lease().lost_token()];
     let of_a = guard.leases()[0].lost_token();
@@ -149,7 +156,7 @@ pub(crate) async fn guards_go_both_ways(world: World) {
 
 pub(crate) async fn everything_has_its_blocking_name(world: World) {
     let locks = tenure::blocking::Locks::from(world.locks().clone());
-    let lock = locks.all(["a", "b"]).with_ttl(ms(10_000)).with_wait(ms(1_000)).with_label("test");
+    let lock = locks.all(["a", "b"]).with_ttl(ms(10_000)).with_wait(ms(1_500)).with_label("test");
     lock.validate().expect("good options");
     let guard = lock.acquire().expect("granted");
     guard.check().expect("held");

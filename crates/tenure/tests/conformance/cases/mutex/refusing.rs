@@ -164,7 +164,7 @@ pub(crate) async fn another_limit_is_a_mismatch(world: World) {
 
 pub(crate) async fn errors_name_key_and_store(world: World) {
     let _guard = world.rival_takes("till 3").await;
-    let waited = world.lock("till 3").with_wait(ms(800)).acquire().await;
+    let waited = world.lock("till 3").with_wait(ms(2_000)).acquire().await;
     let error = waited.expect_err("held");
     assert_eq!(error.key().map(Key::as_str), Some("till 3"));
     assert_eq!(error.store(), Some(&*world.locks().store_name()));

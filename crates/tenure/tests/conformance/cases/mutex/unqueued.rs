@@ -36,12 +36,12 @@ pub(crate) async fn released_key_goes_to_one_who_waits(world: World) {
 pub(crate) async fn waiting_ends_with_its_limit(world: World) {
     let _guard = world.rival_takes("key").await;
     let started = Instant::now();
-    let mutex = world.locks().mutex("key").with_wait(ms(1_000));
+    let mutex = world.locks().mutex("key").with_wait(ms(2_000));
     let (one, other) = (waiting(mutex.clone()), waiting(mutex));
     for waiter in [one, other] {
         assert_eq!(outcome(waiter).await.expect_err("held").kind(), ErrorKind::Busy);
     }
-    assert!(started.elapsed() >= ms(1_000));
+    assert!(started.elapsed() >= ms(2_000));
 }
 
 pub(crate) async fn dropped_waiter_leaves_nothing(world: World) {
@@ -118,7 +118,7 @@ pub(crate) async fn shares_are_refused(world: World) {
 
 pub(crate) async fn errors_name_every_node(world: World) {
     let _guard = world.rival_takes("key").await;
-    let waited = world.locks().mutex("key").with_wait(ms(300)).acquire().await;
+    let waited = world.locks().mutex("key").with_wait(ms(2_000)).acquire().await;
     let text = waited.expect_err("held").to_string();
     let seen = world.inspect("key").await;
     assert!(seen.nodes.len() >= 3);

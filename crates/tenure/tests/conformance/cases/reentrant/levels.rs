@@ -45,7 +45,7 @@ pub(crate) async fn levels_leave_in_any_order(world: World) {
 }
 
 pub(crate) async fn loss_is_a_loss_for_all_levels(world: World) {
-    let mutex = world.locks().mutex("key").with_ttl(ms(400)).with_renewal(Renewal::Off);
+    let mutex = world.locks().mutex("key").with_ttl(ms(2_000)).with_renewal(Renewal::Off);
     let lock = mutex.reentrant().with_scope(&ReentrantScope::new());
     let (outer, inner) = (enter(&lock).await, enter(&lock).await);
     for level in [&outer, &inner] {

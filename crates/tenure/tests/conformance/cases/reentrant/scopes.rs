@@ -44,7 +44,7 @@ pub(crate) async fn run_needs_no_scope_and_nests(world: World) {
 
 pub(crate) async fn run_leaves_its_level_only(world: World) {
     let scope = ReentrantScope::new();
-    let mutex = world.locks().mutex("key").with_ttl(ms(1_000)).with_renewal(Renewal::Off);
+    let mutex = world.locks().mutex("key").with_ttl(ms(4_000)).with_renewal(Renewal::Off);
     let lock = mutex.reentrant().with_scope(&scope);
     let outer = enter(&lock).await;
     let failed = lock.run(|_| async { Err::<(), _>(std::io::Error::other("no paper").into()) });

@@ -44,7 +44,7 @@ pub(crate) async fn sibling_takes_over_from_a_dropped_acquire(world: World) {
 pub(crate) async fn sibling_takes_over_from_a_failed_acquire(world: World) {
     let busy = world.rival_takes("key").await;
     let scope = ReentrantScope::new();
-    let hasty = world.locks().mutex("key").with_wait(ms(300)).reentrant().with_scope(&scope);
+    let hasty = world.locks().mutex("key").with_wait(ms(1_500)).reentrant().with_scope(&scope);
     let first = entering(&hasty);
     tokio::task::yield_now().await;
     let second = entering(&lock(&world, &scope));
@@ -60,7 +60,7 @@ pub(crate) async fn limit_counts_while_a_sibling_acquires(world: World) {
     let patient = entering(&lock(&world, &scope));
     tokio::task::yield_now().await;
     until_in_line(&world).await;
-    let hasty = world.locks().mutex("key").with_wait(ms(100)).reentrant().with_scope(&scope);
+    let hasty = world.locks().mutex("key").with_wait(ms(1_500)).reentrant().with_scope(&scope);
     let error = within("its limit", PATIENCE, hasty.acquire()).await.expect_err("it is held");
     assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
     assert!(hasty.try_acquire().await.expect("an answer").is_none());

@@ -89,7 +89,7 @@ pub(crate) async fn upgrade_does_not_overtake(world: World) {
 
 pub(crate) async fn changed_lease_is_renewed_and_given_back(world: World) {
     let [ours, theirs] = both(&world);
-    let mut guard = writes(&ours.with_ttl(ms(2_000)).with_renewal(Renewal::Every(ms(50)))).await;
+    let mut guard = writes(&ours.with_ttl(ms(20_000)).with_renewal(Renewal::Every(ms(50)))).await;
     for is_writer in [false, true] {
         match is_writer {
             true => assert!(guard.try_upgrade().await.expect("an answer")),

@@ -227,7 +227,7 @@ pub(crate) async fn everything_has_its_blocking_name(world: World) {
     let mut other = rwlock.try_read().expect("an answer").expect("beside the first");
     assert!(rwlock.try_write().expect("an answer").is_none());
     assert!(rwlock.held_by_me().expect("a look"));
-    let late = locks.rwlock("key").with_wait(ms(1_000)).write().expect_err("two read");
+    let late = locks.rwlock("key").with_wait(ms(1_500)).write().expect_err("two read");
     assert_eq!(late.kind(), ErrorKind::Busy);
     assert!(!other.try_upgrade().expect("an answer"));
     reader.release().expect("released");

@@ -271,7 +271,7 @@ pub(crate) async fn everything_has_its_blocking_name(world: World) {
     let one = semaphore.try_acquire().expect("an answer").expect("one is free");
     assert!(semaphore.try_acquire_many(2).expect("an answer").is_none());
     assert!(semaphore.held_by_me().expect("a look"));
-    let late = locks.semaphore("key", 3).with_wait(ms(1_000)).acquire().expect_err("all are held");
+    let late = locks.semaphore("key", 3).with_wait(ms(1_500)).acquire().expect_err("all are held");
     assert_eq!(late.kind(), ErrorKind::Busy);
     one.release().expect("released");
     assert_eq!(semaphore.run(|_lease| tenure::ok(7)).expect("ran"), 7);

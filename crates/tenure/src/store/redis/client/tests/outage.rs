@@ -123,6 +123,26 @@ async fn callers_who_are_impatient_find_a_dead_link_too() {
     assert_eq!(link.links().borrow().made, 2);
 }
 
+/// It said "in use no more", to callers who used it.
+#[tokio::test]
+async fn callers_are_told_of_the_silence_that_others_found() {
+    let real = RealServer::redis().start();
+    let link = Arc::new(link(&real, "call_timeout=10s"));
+    ping(&link).await.expect("it is up");
+    real.stop();
+    let patient = tokio::spawn({
+        let link = Arc::clone(&link);
+        async move { ping(&link).await }
+    });
+    tokio::task::yield_now().await;
+    // The other one gives up, and the ping that this is a reason for has half the limit of a call.
+    let _ = tokio::time::timeout(Duration::from_millis(20), ping(&link)).await;
+    let told = patient.await.expect("no panic").expect_err("it is stopped");
+    assert!(told.may_have_run && matches!(told.cause, Cause::Silent { .. }), "{told:?}");
+    real.cont();
+    ping_until_answered(&link).await;
+}
+
 #[tokio::test]
 async fn a_call_that_was_never_sent_is_never_sent_later() {
     let real = RealServer::redis().start();
