@@ -22,7 +22,9 @@ pub(crate) struct StoreArgs {
     pub(crate) store_file: Option<PathBuf>,
     /// Time limit for the store
     ///
-    /// The first contact with the store may take so long, and so may giving the lock back.
+    /// The first contact with the store may take so long, and so may giving the lock back. Within
+    /// that, the login at a server and each call have 2 s, or what its URL says:
+    /// redis://HOST:6379?connect_timeout=10s&call_timeout=10s
     #[arg(long, value_name = "DUR", default_value = "5s", value_parser = duration::parse)]
     pub(crate) store_timeout: Duration,
     /// Refuse a store of this host alone
