@@ -118,11 +118,6 @@ impl Cmd {
         self.words.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
     }
 
-    /// The name as it was typed, and the arguments.
-    pub(crate) fn words(&self) -> &[OsString] {
-        &self.words
-    }
-
     /// The arguments with which `tenure` starts itself as CMD's sentry or foreground step.
     pub(crate) fn to_arguments(&self) -> impl Iterator<Item = &OsStr> {
         std::iter::once(self.path.as_os_str()).chain(self.words.iter().map(OsString::as_os_str))

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use tenure::Label;
 
-use crate::command::{Cmd, OWN_NAME};
+use crate::command::OWN_NAME;
 use crate::users;
 
 /// The longest name in a label, in characters.
@@ -66,9 +66,9 @@ pub(crate) fn typed(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// The label of a run of `cmd` by this process.
-pub(crate) fn of(cmd: &Cmd) -> Label {
-    of_words(cmd.words(), std::process::id())
+/// The label of a run of CMD, which is given by its words, by this process.
+pub(crate) fn of(words: &[OsString]) -> Label {
+    of_words(words, std::process::id())
 }
 
 /// The label of another process on this host.
@@ -294,8 +294,7 @@ mod tests {
     #[test]
     fn a_label_of_ours_is_parsed_back_and_never_cut() {
         let name = "x".repeat(500);
-        let cmd = Cmd::find(vec!["sh".into(), name.into()], None).expect("there is a shell");
-        let label = of(&cmd);
+        let label = of(&["sh".into(), name.into()]);
         let parts = parse(label.as_str()).expect("the form is ours");
         assert_eq!(parts.name, "x".repeat(NAME_MAX));
         assert_eq!(parts.pid, std::process::id());

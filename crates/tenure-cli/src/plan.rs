@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use tenure::{Key, Label, Locks, Value};
 
 use crate::args::{ElectArgs, OnLost, RunArgs, StoreArgs};
-use crate::command::{Cmd, NoCmd};
+use crate::command::Cmd;
 use crate::duration::show;
 use crate::exit::{Exit, Refusal};
 use crate::health::Check;
@@ -22,6 +22,7 @@ use crate::output::{Level, Output};
 use crate::procs;
 use crate::report::ReportTo;
 use crate::rest::OnRest;
+use crate::run::Unstarted;
 use crate::store::{Choice, Located};
 use crate::variables;
 use crate::wait::Subject;
@@ -61,6 +62,19 @@ pub(crate) struct Plan {
     pub(crate) candidate: Option<Candidate>,
 }
 
+/// Why there is no plan.
+pub(crate) enum NoPlan {
+    Refused(Refusal),
+    /// CMD cannot be started, which a report tells as well.
+    NoCmd(Box<Unstarted>),
+}
+
+impl From<Refusal> for NoPlan {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
 /// The part of a plan that only a candidate has.
 pub(crate) struct Candidate {
     pub(crate) value: String,
@@ -80,7 +94,7 @@ impl Candidate {
 }
 
 impl Plan {
-    pub(crate) fn of(args: RunArgs) -> Result<Self, Refusal> {
+    pub(crate) fn of(args: RunArgs) -> Result<Self, NoPlan> {
         log::set_format(args.job.log.log_format);
         let Named { keys, words, hint } = Named::of(&args)?;
         let part = part_of(&args, &keys)?;
@@ -89,12 +103,16 @@ impl Plan {
         let grace = grace_of(job.kill_grace, job.ttl)?;
         check_store_timeout(&job.store)?;
         let choice = Choice::of(&job.store, |name| env::var_os(name))?;
-        let cmd = Cmd::find(words, env::var_os("PATH").as_deref()).map_err(|e| match e {
-            NoCmd::NotFound(message) => Refusal { exit: Exit::NOT_FOUND, message: message + &hint },
-            NoCmd::NotExecutable(message) => Refusal { exit: Exit::NOT_EXECUTABLE, message },
-        })?;
+        let label = job.label.as_deref().map_or_else(|| label::of(&words), Label::new);
+        let cmd = match Cmd::find(words, env::var_os("PATH").as_deref()) {
+            Ok(cmd) => cmd,
+            Err(no_cmd) => {
+                let unstarted = Unstarted::new(no_cmd, &hint, keys, label, job, choice);
+                return Err(NoPlan::NoCmd(Box::new(unstarted)));
+            }
+        };
         if !procs::is_mounted() {
-            return Err(Refusal::config(NO_PROC));
+            return Err(Refusal::config(NO_PROC).into());
         }
         let output = Output(match (job.quiet, job.verbose) {
             (true, _) => Level::Quiet,
@@ -113,7 +131,7 @@ impl Plan {
                     .or(args.wait_seconds)
                     .or(args.retry.map(|n| args.retry_delay.saturating_mul(n)))
             },
-            label: job.label.as_deref().map_or_else(|| label::of(&cmd), Label::new),
+            label,
             output,
             store,
             store_timeout: job.store.store_timeout,
@@ -141,7 +159,7 @@ impl Plan {
     }
 
     /// The plan of a candidate.
-    pub(crate) fn of_candidate(args: ElectArgs) -> Result<Self, Refusal> {
+    pub(crate) fn of_candidate(args: ElectArgs) -> Result<Self, NoPlan> {
         let candidate = Some(Candidate::of(&args)?);
         Ok(Self { candidate, ..Self::of(args.into())? })
     }

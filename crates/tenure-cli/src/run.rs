@@ -3,6 +3,7 @@
 mod closing;
 mod contact;
 mod elect;
+mod no_cmd;
 mod verdict;
 
 use std::sync::Arc;
@@ -24,36 +25,34 @@ use crate::log;
 use crate::nested;
 use crate::on_lost;
 use crate::output;
-use crate::plan::Plan;
-use crate::report::{Destination, Outcome, millis};
+use crate::plan::{NoPlan, Plan};
+use crate::report::{Destination, Outcome, ReportTo, millis};
 use crate::signals::Signals;
+use crate::store::Located;
 use crate::wait::{self, Waited};
 use crate::warnings;
 
+pub(crate) use no_cmd::Unstarted;
 pub(crate) use verdict::Termination;
 use verdict::{Times, Verdict};
 
 /// Runs CMD under the lock.
 pub(crate) fn run(args: RunArgs) -> Result<Termination, Refusal> {
-    follow(&Plan::of(args)?)
+    follow(Plan::of(args))
 }
 
 /// Runs CMD whenever this host leads.
 pub(crate) fn elect(args: ElectArgs) -> Result<Termination, Refusal> {
-    follow(&Plan::of_candidate(args)?)
+    follow(Plan::of_candidate(args))
 }
 
-fn follow(plan: &Plan) -> Result<Termination, Refusal> {
-    let destination = plan.report.as_ref().map(|to| {
-        let (path, option) = (&to.path, to.option());
-        if plan.store.is_made_of(path) {
-            let message = format!("{option}: {} belongs to the store of the lock", path.display());
-            return Err(Refusal::usage(message));
-        }
-        Destination::open(to)
-            .map_err(|e| Refusal::config(format!("{option}: cannot write {}: {e}", path.display())))
-    });
-    let destination = destination.transpose()?;
+fn follow(plan: Result<Plan, NoPlan>) -> Result<Termination, Refusal> {
+    let plan = &match plan {
+        Ok(plan) => plan,
+        Err(NoPlan::Refused(refusal)) => return Err(refusal),
+        Err(NoPlan::NoCmd(unstarted)) => return Ok(unstarted.end()),
+    };
+    let destination = plan.report.as_ref().map(|to| destination(to, &plan.store)).transpose()?;
     let keys = plan.keys.iter().map(|key| key.as_str().to_owned()).collect();
     log::about(keys, plan.store.identity(), plan.label.as_str().to_owned());
     let defect = |what: &str, e: std::io::Error| Refusal {
@@ -73,6 +72,17 @@ fn follow(plan: &Plan) -> Result<Termination, Refusal> {
         let flow = Flow { plan, runtime, signals, job, times, release_until, unreleased };
         Ok(flow.until_end(destination.as_ref()).await)
     })
+}
+
+/// Opens the place of the report, which is no file of the store.
+fn destination(to: &ReportTo, store: &Located) -> Result<Destination, Refusal> {
+    let (path, option) = (&to.path, to.option());
+    if store.is_made_of(path) {
+        let message = format!("{option}: {} belongs to the store of the lock", path.display());
+        return Err(Refusal::usage(message));
+    }
+    Destination::open(to)
+        .map_err(|e| Refusal::config(format!("{option}: cannot write {}: {e}", path.display())))
 }
 
 struct Flow<'a> {
@@ -112,7 +122,7 @@ impl Flow<'_> {
             }
         };
         if let (Some(destination), Some(to)) = (destination, &plan.report) {
-            let report = verdict.report(plan, &self.times);
+            let report = verdict.report(&plan.keys, &plan.label, &self.times);
             // It may go to stderr as well.
             output::drain();
             if let Err(e) = destination.write(&report) {

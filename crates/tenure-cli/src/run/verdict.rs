@@ -4,12 +4,13 @@ use std::io;
 use std::time::SystemTime;
 
 use rustix::process::Signal;
-use tenure::{Error, Outcome as JobOutcome};
+use tenure::{Error, Label, Outcome as JobOutcome};
 
 use crate::args::OnLost;
 use crate::clock;
 use crate::exit::Exit;
 use crate::hold::Held;
+use crate::keys::Keys;
 use crate::plan::Plan;
 use crate::process_tree::{Status, Survivor};
 use crate::report::{Outcome, Report};
@@ -144,7 +145,7 @@ impl Verdict {
         Self { reason, ..self }
     }
 
-    pub(super) fn report(&self, plan: &Plan, times: &Times) -> Report {
+    pub(super) fn report(&self, keys: &Keys, label: &Label, times: &Times) -> Report {
         let exit = match self.end {
             Termination::Exit(exit) => exit,
             Termination::Interrupt { .. } => Exit::of_signal(Signal::INT.as_raw()),
@@ -155,7 +156,7 @@ impl Verdict {
             None => (None, None),
         };
         Report {
-            key: plan.keys.first().as_str().into(),
+            key: keys.first().as_str().into(),
             outcome: self.outcome,
             exit: exit.0,
             code,
@@ -164,13 +165,13 @@ impl Verdict {
             waited_ms: times.waited,
             held_ms: times.held,
             reason: self.reason.clone(),
-            keys: plan.keys.iter().map(|key| key.as_str().to_owned()).collect(),
+            keys: keys.iter().map(|key| key.as_str().to_owned()).collect(),
             fences: times.fences.clone(),
             begin: clock::timestamp(times.begin),
             end: clock::timestamp(clock::wall()),
             host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             store: times.store.clone(),
-            label: plan.label.as_str().into(),
+            label: label.as_str().into(),
         }
     }
 }

@@ -38,7 +38,8 @@ fn each_message_is_a_line_of_json_with_its_event() {
     }
     let ended = place.run(&[&json[..], &["a", "--", "no-such-command"]].concat());
     let refused = &lines(&ended.stderr)[0];
-    assert_eq!((&refused["event"], &refused["key"]), (&"not found".into(), &Value::Null));
+    assert_eq!((&refused["event"], &refused["key"]), (&"not found".into(), &"a".into()));
+    assert!(refused["store"].as_str().is_some_and(|store| store.contains("locks.db")), "{refused}");
     assert_eq!(refused["level"], "error");
     let ended = place.run(&[&json[..], &["--max-hold", "50ms", "a", "--", "sleep", "9"]].concat());
     assert_eq!(events(&ended.stderr), ["max-hold"]);

@@ -295,3 +295,43 @@ fn a_report_says_where_when_and_who() {
     let report: Value = serde_json::from_str(&place.read("r")).expect("JSON");
     assert!(report["store"].is_null() && report["begin"].is_string(), "{report}");
 }
+
+#[test]
+fn a_cmd_that_is_not_there_is_reported_in_the_place_of_an_older_success() {
+    let place = Place::new();
+    for (verb, cmd, exit) in [
+        (&["run"][..], "no-such-command", 127),
+        (&["run"], "/etc/passwd", 126),
+        (&["once", "--every", "1h"], "no-such-command", 127),
+        (&["once", "--every", "1h"], "/", 126),
+    ] {
+        fs::write(place.path("r"), "{\"outcome\":\"ended\",\"exit\":0}\n").expect("a file");
+        let line = [verb, &["--label", "me", "--report", "r", "k", "--", cmd]].concat();
+        let ended = place.run(&line);
+        assert_eq!(ended.code, Some(exit), "{line:?}: {ended:?}");
+        let report = place.report("r");
+        assert_eq!((&report["outcome"], &report["exit"]), (&"failed".into(), &exit.into()));
+        assert_eq!((&report["key"], &report["label"]), (&"k".into(), &"me".into()));
+        assert!(report["reason"].as_str().is_some_and(|why| why.contains(cmd)), "{report}");
+        assert!(report["store"].is_null() && report["fence"].is_null(), "{report}");
+    }
+    for _ in 0..2 {
+        let line = ["run", "--report-append", "log", "k", "--", "no-such-command"];
+        assert_eq!(place.run(&line).code, Some(127));
+    }
+    assert_eq!(place.read("log").lines().count(), 2);
+    assert!(!place.store().exists(), "no store was made");
+}
+
+#[test]
+fn the_store_is_not_written_over_by_the_report_of_a_cmd_that_is_not_there() {
+    let place = Place::new();
+    assert_eq!(place.run(&["run", "k", "--", "true"]).code, Some(0));
+    let store = place.store();
+    let before = fs::read(&store).expect("a store");
+    let line = ["run", "--report", store.to_str().expect("text"), "k", "--", "no-such-command"];
+    let ended = place.run(&line);
+    assert_eq!(ended.code, Some(127), "{ended:?}");
+    assert!(ended.stderr.contains("belongs to the store of the lock"), "{ended:?}");
+    assert_eq!(fs::read(&store).expect("a store"), before);
+}

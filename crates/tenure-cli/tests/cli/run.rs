@@ -57,11 +57,13 @@ fn cmd_is_looked_up_before_anything_is_touched() {
     let place = Place::new();
     let ended = place.run(&["run", "k", "--", "no-such-command"]);
     assert_eq!(ended.code, Some(127), "{ended:?}");
-    assert_eq!(ended.stderr, "tenure: not found: no-such-command: command not found\n");
+    let says = "no-such-command: command not found; \"k\" was not asked for";
+    assert_eq!(ended.stderr, format!("tenure: not found: {says}\n"));
     fs::write(place.path("plain"), "text").expect("a file");
     let ended = place.run(&["run", "k", "--", "./plain"]);
     assert_eq!(ended.code, Some(126), "{ended:?}");
-    assert_eq!(ended.stderr, "tenure: not executable: cannot run ./plain: it is not executable\n");
+    let says = "cannot run ./plain: it is not executable; \"k\" was not asked for";
+    assert_eq!(ended.stderr, format!("tenure: not executable: {says}\n"));
     assert!(!place.store().exists(), "nothing was touched");
 }
 
