@@ -161,7 +161,7 @@ fn a_replica_takes_over_as_it_is_told() {
 #[test]
 fn the_replica_of_a_killed_master_takes_over_and_the_master_comes_back_as_its_replica() {
     for flavour in Flavour::ALL {
-        let timeout = Duration::from_secs(1);
+        let timeout = Duration::from_secs(3);
         let cluster = Cluster::of(flavour).with_replicas(1).with_node_timeout(timeout).start();
         let old = cluster.master_for("k");
         let new = cluster.replicas_of(old).next().unwrap();
@@ -178,7 +178,7 @@ fn the_replica_of_a_killed_master_takes_over_and_the_master_comes_back_as_its_re
 #[test]
 fn the_replica_of_a_stopped_master_takes_over_and_the_master_steps_down_when_it_runs_on() {
     for flavour in Flavour::ALL {
-        let timeout = Duration::from_secs(1);
+        let timeout = Duration::from_secs(3);
         let cluster = Cluster::of(flavour).with_replicas(1).with_node_timeout(timeout).start();
         let old = cluster.master_for("k");
         let new = cluster.replicas_of(old).next().unwrap();
@@ -194,7 +194,7 @@ fn the_replica_of_a_stopped_master_takes_over_and_the_master_steps_down_when_it_
 #[test]
 fn with_partial_coverage_the_other_slots_are_served() {
     for (partial, served) in [(false, false), (true, true)] {
-        let mut options = Cluster::of(Flavour::Redis).with_node_timeout(Duration::from_secs(1));
+        let mut options = Cluster::of(Flavour::Redis).with_node_timeout(Duration::from_secs(3));
         if partial {
             options = options.with_partial_coverage();
         }

@@ -3,8 +3,9 @@
 #![allow(clippy::disallowed_methods, reason = "real servers, real time")]
 
 use std::sync::Arc;
+use std::thread;
 
-use tenure_testkit::{Certificates, Flavour, Reply, Sentinels};
+use tenure_testkit::{Certificates, Flavour, Reply, Sentinels, Server};
 
 #[test]
 fn a_group_has_another_primary_after_a_failover_and_after_a_kill() {
@@ -37,4 +38,21 @@ fn servers_have_tls_while_sentinels_have_plain_text_too() {
     let sentinel = &group.sentinels()[0];
     assert_eq!(sentinel.client().call(&["PING"]).unwrap(), Reply::Simple("PONG".to_owned()));
     group.failover();
+}
+
+/// A Sentinel ends all connections to a server whose role it changes, perhaps more than once.
+#[test]
+fn looks_at_a_server_outlive_the_end_of_their_connections() {
+    let server = Server::redis().start();
+    thread::scope(|scope| {
+        let cuts = scope.spawn(|| {
+            // Its own connection is ended, too.
+            let cut = ["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "no"];
+            (0..300).filter(|_| server.try_command(&cut).is_ok()).count()
+        });
+        while !cuts.is_finished() {
+            assert!(server.info("role").is_some());
+        }
+        assert!(cuts.join().expect("no panic") > 0);
+    });
 }

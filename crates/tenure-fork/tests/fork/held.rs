@@ -14,6 +14,7 @@ use tenure_fork::fork;
 use tenure_testkit::{LIMIT, Server, alone, wait_until};
 
 use crate::inherited::Hands;
+use crate::stores::unhurried;
 
 /// The thread that stops on its way.
 const THREAD: &str = "stops";
@@ -77,7 +78,7 @@ impl Runtime for Stops {
 
 /// Acquires, is waited for, passes the lock on, releases.
 fn work(locks: &Locks) {
-    let busy = locks.mutex("busy").with_ttl(Duration::from_secs(3));
+    let busy = locks.mutex("busy").with_ttl(Duration::from_secs(60));
     block_on(async {
         let first = busy.acquire().await.expect("free");
         let in_time = busy.clone().with_wait(Duration::from_millis(1));
@@ -134,7 +135,7 @@ fn with_redis() {
     alone(|| {
         let server = Server::redis().start();
         fork_at_every_call(|runtime| {
-            Arc::new(block_on(Redis::open(&server.url(), runtime)).expect("the server is up"))
+            Arc::new(block_on(Redis::open(&unhurried(&server), runtime)).expect("the server is up"))
         });
     });
 }

@@ -18,7 +18,7 @@ fn a_daemon_connects_again_when_its_parent_has_gone() {
         let told = tempfile::NamedTempFile::new().expect("a file");
         let program = fork_to(Ending::Exit, || {
             let locks = server.connect();
-            let guard = block_on(locks.mutex("job").with_ttl(Duration::from_secs(2)).acquire());
+            let guard = block_on(locks.mutex("job").with_ttl(Duration::from_secs(5)).acquire());
             let guard = guard.expect("free");
             let parent = std::process::id();
             let daemon = fork(|| {

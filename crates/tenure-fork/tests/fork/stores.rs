@@ -47,7 +47,7 @@ impl Place {
     pub(crate) fn try_connect(&self) -> tenure::Result<Locks> {
         match self {
             Self::Memory | Self::Sqlite(_) | Self::Redis(_) => {
-                block_on(tenure::connect(&self.url()))
+                block_on(tenure::connect_with(&self.url(), patient()))
             }
             Self::Quorum(servers) => Ok(quorum(servers)),
         }
@@ -57,7 +57,7 @@ impl Place {
         match self {
             Self::Memory => "memory:".to_owned(),
             Self::Sqlite(directory) => format!("sqlite:{}/locks.db", directory.path().display()),
-            Self::Redis(server) => server.url(),
+            Self::Redis(server) => unhurried(server),
             Self::Quorum(_) => unreachable!("the servers of tests are too young for a URL"),
         }
     }
@@ -85,7 +85,7 @@ fn quorum(servers: &[Server]) -> Locks {
     let machine = || runtime::machine().expect("threads");
     let old = RedisOptions { up_for: Some(Duration::from_secs(86_400)), ..RedisOptions::default() };
     let node = |server: &Server| {
-        let url = format!("{}?restart_guard=60s", server.url());
+        let url = format!("{}&restart_guard=60s", unhurried(server));
         Arc::new(Redis::unopened(&url, &machine(), &old).expect("a good URL")) as Arc<dyn Store>
     };
     // No node may count as silent because the machine is busy.
@@ -97,5 +97,10 @@ fn quorum(servers: &[Server]) -> Locks {
 
 /// A busy machine answers late.
 fn patient() -> LocksOptions {
-    LocksOptions::default().with_store_timeout(Duration::from_secs(30))
+    LocksOptions::default().with_store_timeout(Duration::from_secs(60))
+}
+
+/// A server's URL, with limits that no pause of a busy machine reaches.
+pub(crate) fn unhurried(server: &Server) -> String {
+    format!("{}?call_timeout=60s&connect_timeout=60s", server.url())
 }

@@ -14,12 +14,13 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::time::{ClockId, clock_gettime};
 use tempfile::TempDir;
-use tenure_testkit::{Flavour, Proxy, Running, Server, role, wait_until};
+use tenure_testkit::{Flavour, Proxy, Running, Server, lateness, role, wait_until};
 
 const CANDIDATES: usize = 5;
-const TTL: Duration = Duration::from_secs(1);
-/// Time that an election takes after the end of the lease before: a timer and a call.
-const LATE: Duration = Duration::from_millis(100);
+const TTL: Duration = Duration::from_secs(2);
+/// Time that an election takes after the end of the lease before: a timer and a call. Candidates
+/// that only looked with their heartbeats would take longer, on average.
+const LATE: Duration = Duration::from_millis(300);
 /// The rounds of each disturbance in the short form.
 const ROUNDS: usize = 3;
 
@@ -50,7 +51,12 @@ async fn role_candidate() {
     };
     let is_careless = std::env::var_os(IS_CARELESS).is_some();
     let key = if is_careless { format!("role {number}") } else { "role".into() };
-    let locks = tenure::connect(&store).await.expect("opens");
+    let locks = loop {
+        // A busy machine may not answer within the limits.
+        if let Ok(locks) = tenure::connect(&store).await {
+            break locks;
+        }
+    };
     let election = locks.election(key).with_ttl(TTL);
     loop {
         let Ok(leadership) = election.campaign(&number).await else {
@@ -258,6 +264,7 @@ fn pid_of(running: &Running) -> Pid {
 
 fn elections(home: Home, has_line: bool) {
     let rounds = std::env::var(ELECTIONS).map_or(ROUNDS, |text| text.parse().expect("a number"));
+    let _from_here_on = lateness();
     let mut campaign = Campaign::at(home, false);
     for disturbance in campaign.home.disturbances() {
         let mut gaps: Vec<_> = (0..rounds).map(|_| campaign.succession(*disturbance)).collect();
@@ -266,7 +273,7 @@ fn elections(home: Home, has_line: bool) {
         println!("{disturbance:?} {rounds} times: no leader for {median:?}, {longest:?} at most");
         // Other work on the machine may delay some, but not most. Candidates of a quorum ask again
         // after random pauses.
-        let limit = if has_line { TTL + LATE } else { TTL + 4 * LATE };
+        let limit = TTL + if has_line { LATE } else { 2 * LATE } + lateness();
         assert!(median <= limit, "{gaps:?}");
     }
     let reigns = campaign.notes.reigns();

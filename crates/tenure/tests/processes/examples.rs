@@ -14,7 +14,7 @@ use tenure_testkit::{Flavour, Running, Server, clean};
 use crate::example_programs::example;
 
 /// Each of them takes less than two seconds on a machine that has nothing else to do.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// A test of each example on a fresh store of each sort.
 macro_rules! each_example {

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use tenure::{Locks, LocksOptions};
 use tenure_testkit::{Flavour, Running, Server, role};
 
+use crate::home::unhurried;
+
 const PROCESSES: usize = 10;
 const TASKS: usize = 100;
 /// How often each task takes the key.
@@ -45,7 +47,9 @@ impl Contender {
 async fn role_crowd() {
     let (Ok(store), Ok(name)) = (std::env::var(STORE), std::env::var(NAME)) else { return };
     // The span is for a quiet machine; a turn ends here by its number.
-    let turn = LocksOptions::default().with_local_handoffs(HANDOFFS as u32, PATIENCE);
+    let turn = LocksOptions::default()
+        .with_local_handoffs(HANDOFFS as u32, PATIENCE)
+        .with_store_timeout(PATIENCE);
     let locks = tenure::connect_with(&store, turn).await.expect("opens");
     let started = Arc::new(AtomicUsize::new(0));
     let crowd: Vec<_> = (0..TASKS)
@@ -136,13 +140,13 @@ fn judge(order: &[usize], looks: usize) {
 #[tokio::test]
 async fn ten_processes_share_a_key_on_redis() {
     let server = Server::of(Flavour::Redis).start();
-    shares(&server.url()).await;
+    shares(&unhurried(&server)).await;
 }
 
 #[tokio::test]
 async fn ten_processes_share_a_key_on_valkey() {
     let server = Server::of(Flavour::Valkey).start();
-    shares(&server.url()).await;
+    shares(&unhurried(&server)).await;
 }
 
 #[tokio::test]

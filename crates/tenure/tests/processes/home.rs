@@ -28,7 +28,7 @@ impl Home {
         let dir = tempfile::tempdir().expect("a directory");
         let server = server.map(|flavour| Server::of(flavour).start());
         let file = || format!("sqlite:{}", dir.path().join("locks.db").display());
-        let store = server.as_ref().map_or_else(file, Server::url);
+        let store = server.as_ref().map_or_else(file, unhurried);
         let room = dir.path().join("room");
         std::fs::create_dir(&room).expect("a directory");
         Self { store, room, _dir: dir, _server: server }
@@ -39,6 +39,11 @@ impl Home {
         role.env(STORE, &self.store).env(ROOM, &self.room).stdout(Stdio::null());
         Running::start(role)
     }
+}
+
+/// A server's URL, with limits that no pause of a busy machine reaches.
+pub(crate) fn unhurried(server: &Server) -> String {
+    format!("{}?call_timeout=60s&connect_timeout=60s", server.url())
 }
 
 /// The store's URL and the directory, in a process that was started in a home.

@@ -8,6 +8,8 @@ use tempfile::TempDir;
 use tenure::{Key, Locks, LocksOptions, MultiGuard};
 use tenure_testkit::{Flavour, Running, Server, role, wait_until};
 
+use crate::home::unhurried;
+
 const KEYS: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 const PROCESSES: u64 = 8;
 /// Of each process: 1,000 together.
@@ -31,13 +33,13 @@ fn a_thousand_random_sets_on_sqlite() {
 #[test]
 fn a_thousand_random_sets_on_redis() {
     let server = Server::of(Flavour::Redis).start();
-    random_sets(&server.url());
+    random_sets(&unhurried(&server));
 }
 
 #[test]
 fn a_thousand_random_sets_on_valkey() {
     let server = Server::of(Flavour::Valkey).start();
-    random_sets(&server.url());
+    random_sets(&unhurried(&server));
 }
 
 fn random_sets(store: &str) {

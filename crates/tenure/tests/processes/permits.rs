@@ -14,7 +14,7 @@ use crate::home::{Home, PATIENCE, inherited, open, whole_lines};
 const PERMITS: usize = 3;
 const PROCESSES: usize = 6;
 /// Time after which the permits of a killed process come back.
-const TTL: Duration = Duration::from_secs(2);
+const TTL: Duration = Duration::from_secs(5);
 /// How long a process stays inside.
 const STAY: Duration = Duration::from_millis(20);
 /// The variable with the number of permits of a process of this test.
