@@ -2,10 +2,12 @@
 //! restart guard is on, or nodes of a quorum are away. A look at any key tells it. The fields of
 //! the JSON are a contract: more may come, none goes.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use tenure::protocol::{Inspection, NodeView, State, majority};
 use tenure::store::Reach;
-use tenure::{ErrorKind, Key, Locks};
+use tenure::{Error, ErrorKind, Key, Locks};
 
 use crate::exit::{Exit, Refusal};
 use crate::inspect::Early;
@@ -69,7 +71,7 @@ impl Hindrance {
                 let first = readable.first();
                 Ok(first.map_or_else(|| Some(Self::unknown()), |(_, seen)| Self::of(seen, now)))
             }
-            Err(e) => Err(e),
+            Err(e) => Err(of_all(e)),
         }
     }
 
@@ -94,6 +96,16 @@ impl Hindrance {
             _ => "all nodes answer",
         }
     }
+}
+
+/// The failure of a look at a key that stands for all: nobody has named it.
+fn of_all(error: Error) -> Error {
+    let all = Error::new(error.kind(), error.operation(), error.message());
+    let all = match error.store() {
+        Some(store) => all.with_store(&store.into()),
+        None => all,
+    };
+    all.with_source(Arc::new(error))
 }
 
 /// Whether a store that says that a key is free may have forgotten, or not yet heard, of a lease.

@@ -14,6 +14,7 @@ use crate::keys::Keys;
 use crate::lock::{Answer, Grip, Lock};
 use crate::plan::Plan;
 use crate::progress::Progress;
+use crate::shell;
 use crate::signals::{self, Signals};
 use crate::told;
 use crate::view::used;
@@ -142,19 +143,21 @@ pub(crate) async fn holder_of(
     runtime: &dyn Runtime,
 ) -> String {
     let (key, seen) = blocked_on(locks, subject).await;
-    let key = key.as_str();
-    let Ok(seen) = seen else { return format!("others hold {}", subject.keys) };
-    match (seen.holders.first(), &seen.state) {
+    let (key, store) = (key.as_str(), locks.store_name());
+    let others = || format!("others hold {} at {store}", subject.keys);
+    let Ok(seen) = seen else { return others() };
+    let busy = match (seen.holders.first(), &seen.state) {
         (Some(holder), _) if holder.kept => {
             let kept = told::kept(holder, runtime.wall_micros());
-            format!("{key:?}: {kept} ({})", holder.label)
+            format!("{key:?} at {store}: {kept} ({})", holder.label)
         }
         (Some(holder), _) => {
             let since = crate::duration::show(holder.since);
             let used = used(&seen);
-            format!("{key:?} is held by {} for {since}{used}", holder.label)
+            format!("{key:?} at {store} is held by {} for {since}{used}", holder.label)
         }
-        (None, State::Foreign(what)) => format!("{key:?}: {what}"),
-        (None, _) => format!("others hold {}", subject.keys),
-    }
+        (None, State::Foreign(what)) => return format!("{key:?} at {store}: {what}"),
+        (None, _) => others(),
+    };
+    format!("{busy}; tenure status {} shows more", shell::quoted(key))
 }

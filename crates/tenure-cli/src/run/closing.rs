@@ -111,7 +111,8 @@ impl Flow<'_> {
     fn left_at(&mut self, locks: &Locks, verdict: Verdict) -> Verdict {
         if self.times.fences.is_some() {
             let unreleased = self.unreleased.take();
-            let unanswered = || format!("{} has not answered the release", locks.store_name());
+            let (store, keys) = (locks.store_name(), &self.plan.keys);
+            let unanswered = || format!("{store} has not answered the release of {keys}");
             self.tell_unreleased(&unreleased.unwrap_or_else(unanswered));
             return verdict;
         }

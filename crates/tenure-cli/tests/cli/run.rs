@@ -142,8 +142,11 @@ fn busy_names_the_holder(home: Home) {
             ended.stderr.contains("held by sh: echo … ("),
             "the label of the holder: {ended:?}"
         );
+        assert!(ended.stderr.contains(&format!("\"k\" at {}", place.url())), "{ended:?}");
         assert_eq!(place.report("r")["outcome"], "busy");
     }
+    let ended = place.run(&["run", "--try", "k", "--", "true"]);
+    assert!(ended.stderr.ends_with("; tenure status k shows more\n"), "{ended:?}");
     let ended = place.run(&["run", "--try", "-q", "--busy-exit", "0", "k", "--", "echo", "ran"]);
     assert_eq!((ended.code, &*ended.stderr, &*ended.stdout), (Some(0), "", ""), "{ended:?}");
 }

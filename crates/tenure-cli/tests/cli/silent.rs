@@ -65,6 +65,7 @@ fn a_release_that_is_not_answered_is_told_once(home: Home) {
     fs::write(place.path("go"), "").expect("a file");
     let ended = running.wait();
     assert_eq!(ended.code, Some(7), "{ended:?}");
+    assert!(ended.stderr.contains("\"k\""), "{ended:?}");
     let told = ended.stderr.matches("; the key is free in 30s at the latest\n").count();
     assert_eq!((told, ended.stderr.lines().count()), (1, 1), "{ended:?}");
 }

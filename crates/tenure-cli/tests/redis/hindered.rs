@@ -6,7 +6,7 @@ use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::{Value, json};
 use tempfile::{TempDir, tempdir};
-use tenure_testkit::{Flavour, Port, Server, clean};
+use tenure_testkit::{Fate, Flavour, Port, Proxy, Server, Which, clean};
 
 use crate::schema;
 
@@ -131,6 +131,22 @@ impl Drop for Watch {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+#[test]
+fn a_silent_server_is_not_told_with_a_key_that_nobody_has_named() {
+    let server = Server::of(Flavour::Redis).start();
+    let proxy = Proxy::to(server.address());
+    // It lets clients in, and then says nothing more.
+    let silent = proxy.on(Which::every(|call| call.name().starts_with("EVAL")), Fate::LoseRequest);
+    for words in [&["list"][..], &["watch"], &["list", "job:"], &["watch", "job:"]] {
+        let ended = tenure(&proxy.url(), words);
+        assert_eq!(ended.status.code(), Some(69), "{words:?}: {ended:?}");
+        let told = String::from_utf8_lossy(&ended.stderr);
+        let says = format!("tenure: unavailable: cannot inspect at {}", proxy.url());
+        assert!(told.starts_with(&says), "{words:?}: {ended:?}");
+    }
+    assert!(silent.strikes() >= 4);
 }
 
 #[test]
