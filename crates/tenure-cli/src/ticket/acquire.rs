@@ -2,15 +2,19 @@
 //! given back.
 
 use std::future::pending;
+use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
+use rustix::fs::FileType;
 use serde::Serialize;
 
 use crate::args::AcquireArgs;
+use crate::duration::show;
 use crate::exit::Refusal;
 use crate::inspect::{Early, print};
 use crate::report::millis;
 use crate::run::Termination;
+use crate::shell;
 
 use super::form;
 use super::grant::{Granted, Keep, NotGranted, Wanted, block_on};
@@ -38,10 +42,12 @@ pub(crate) fn acquire(args: &AcquireArgs) -> Result<Termination, Refusal> {
         let printed = print(&shown(args, &wanted, &granted));
         if printed.is_err() {
             let released = granted.locks.release_ticket(&granted.ticket).await;
-            let ttl = crate::duration::show(granted.keep());
+            let ttl = show(granted.keep());
             if let Err(e) = released {
                 wanted.output.error(format!("{e}; the key is free in {ttl} at the latest"));
             }
+        } else if is_thrown_away() {
+            wanted.output.notice(unread(&wanted, &granted));
         }
         // All is answered.
         let _ = granted.locks.close(Duration::ZERO).await;
@@ -58,6 +64,30 @@ pub(crate) fn acquire(args: &AcquireArgs) -> Result<Termination, Refusal> {
             })
         })
     })
+}
+
+/// Whether stdout is the null device. Before `main` the standard library puts it in the place of a
+/// descriptor that is closed, so both look the same.
+fn is_thrown_away() -> bool {
+    let stat = rustix::fs::fstat(rustix::stdio::stdout());
+    let null = std::fs::metadata("/dev/null");
+    let is_null = |stat: rustix::fs::Stat, null: std::fs::Metadata| {
+        FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice
+            && stat.st_rdev == null.rdev()
+    };
+    stat.is_ok_and(|stat| null.is_ok_and(|null| is_null(stat, null)))
+}
+
+/// Nobody has the ticket, so only time or force frees the key.
+fn unread(wanted: &Wanted, granted: &Granted) -> String {
+    let key = shell::quoted(granted.ticket.key().as_str());
+    format!(
+        "{} is taken at {}, and nobody has its ticket, since stdout is closed or /dev/null: it \
+         stays taken for {}, or until tenure force-release {key}",
+        wanted.keys,
+        granted.locks.store_name(),
+        show(granted.keep())
+    )
 }
 
 fn shown(args: &AcquireArgs, wanted: &Wanted, granted: &Granted) -> String {

@@ -72,26 +72,27 @@ pub(super) fn held(ticket: &Ticket, holder: &HolderView, now: u64) -> String {
     printable(&format!("{key}: held until {until} ({left}), fence {fence}, by {}", holder.label))
 }
 
-/// Why a ticket holds nothing any more, and who has the key now.
-pub(super) fn over(ticket: &Ticket, seen: &Inspection, now: u64) -> String {
+/// Why a ticket holds nothing at this store, and who has the key there now.
+pub(super) fn over(ticket: &Ticket, seen: &Inspection, store: &str, now: u64) -> String {
     let key = ticket.key().as_str();
     let fence = ticket.fence();
     if let Some(adopter) = adopter(ticket, seen) {
         let by = holder(adopter, now);
-        return format!("the ticket for {key:?} (fence {fence}) was adopted: {by}");
+        return format!("the ticket for {key:?} (fence {fence}) was adopted at {store}: {by}");
     }
     let present = match (seen.holders.first(), &seen.state) {
         (Some(present), _) => holder(present, now),
         (None, State::Foreign(what)) => what.to_string(),
         (None, _) => format!(
-            "nobody has it now; it was released, forced or not renewed in time: tenure acquire {}",
+            "nobody has it there; it was released, forced or not renewed in time, or the ticket is \
+             of another store: tenure acquire {}",
             crate::shell::quoted(key)
         ),
     };
     // A server that has forgotten the lease says so.
     let guarded = seen.guarded.map(|guarded| format!("; {}", guarded.told(now)));
     let guarded = guarded.unwrap_or_default();
-    format!("{key:?} is not held by this ticket (fence {fence}) any more: {present}{guarded}")
+    format!("{key:?} is not held by this ticket (fence {fence}) at {store}: {present}{guarded}")
 }
 
 /// The holder that has adopted the ticket: a lease keeps its fence on the way.

@@ -43,8 +43,7 @@ pub(crate) fn renew(args: &RenewArgs) -> Result<Exit, Refusal> {
         let own = || ticket.keep().unwrap_or(TTL).min(longest(locks));
         let ttl = args.ttl.unwrap_or_else(own);
         let done = locks.renew_ticket(&ticket, ttl).await;
-        prolonged(locks, &ticket, done, now).await?;
-        look(locks, &ticket, Form::of(args.of.quiet, args.json), now).await
+        shown(locks, &ticket, done, Form::of(args.of.quiet, args.json), now).await
     })
 }
 
@@ -56,8 +55,7 @@ pub(crate) fn extend(args: &ExtendArgs) -> Result<Exit, Refusal> {
             (Some(more), _) => locks.extend_ticket(&ticket, more).await,
             (None, to) => locks.renew_ticket(&ticket, to.unwrap_or_default()).await,
         };
-        prolonged(locks, &ticket, done, now).await?;
-        look(locks, &ticket, Form::of(args.of.quiet, args.json), now).await
+        shown(locks, &ticket, done, Form::of(args.of.quiet, args.json), now).await
     })
 }
 
@@ -70,7 +68,7 @@ pub(crate) fn release(args: &ReleaseArgs) -> Result<Exit, Refusal> {
             Released::Released => print(&format!("{}: released", ticket.key())),
             _ => {
                 let seen = locks.mutex(ticket.key()).inspect().await.map_err(failed)?;
-                Err(not_held(&ticket, &seen, now()))
+                Err(not_held(locks, &ticket, &seen, now()))
             }
         }
     })
@@ -85,21 +83,24 @@ pub(crate) fn check(args: &CheckArgs) -> Result<Exit, Refusal> {
     })
 }
 
-/// Tells of a ticket that was not prolonged since it holds nothing any more.
-async fn prolonged(
+/// Shows the state of the lease after it was prolonged. It was not if it holds nothing any more.
+async fn shown(
     locks: &Locks,
     ticket: &Ticket,
     done: tenure::Result<()>,
+    form: Form,
     now: &dyn Fn() -> u64,
 ) -> Result<(), Early> {
     match done {
         Err(e) if e.kind() == ErrorKind::Lost => {
             // The store is asked who has it now; if it does not say, the reason is known still.
-            let seen = locks.mutex(ticket.key()).inspect().await;
-            let told = |seen: Inspection| not_held(ticket, &seen, now());
-            Err(seen.map_or_else(|_| lost(e.to_string()), told))
+            if let Ok(seen) = locks.mutex(ticket.key()).inspect().await {
+                show(locks, ticket, &seen, form, now())?;
+            }
+            Err(lost(e.to_string()))
         }
-        done => done.map_err(failed),
+        Err(e) => Err(failed(e)),
+        Ok(()) => look(locks, ticket, form, now).await,
     }
 }
 
@@ -111,28 +112,39 @@ async fn look(
     now: &dyn Fn() -> u64,
 ) -> Result<(), Early> {
     let seen = locks.mutex(ticket.key()).inspect().await.map_err(failed)?;
-    let held = ticket.holder_in(&seen);
-    let unknown = hindrance::unknown(&seen).filter(|_| held.is_none());
+    show(locks, ticket, &seen, form, now())
+}
+
+fn show(
+    locks: &Locks,
+    ticket: &Ticket,
+    seen: &Inspection,
+    form: Form,
+    now: u64,
+) -> Result<(), Early> {
+    let held = ticket.holder_in(seen);
+    let unknown = hindrance::unknown(seen).filter(|_| held.is_none());
     unknown.map_or(Ok(()), Err)?;
-    let hindrance = Hindrance::of(&seen, now());
+    let hindrance = Hindrance::of(seen, now);
     let hindrance = hindrance.as_ref();
     match (form, held) {
-        (Form::Json, _) => print(&state::json(ticket, &seen, &locks.store_name(), hindrance))?,
+        (Form::Json, _) => print(&state::json(ticket, seen, &locks.store_name(), hindrance))?,
         (Form::Text, Some(held)) => {
             let more = hindrance.map(|hindrance| format!("\n  {}", hindrance.text));
-            print(&(state::held(ticket, held, now()) + &more.unwrap_or_default()))?;
+            print(&(state::held(ticket, held, now) + &more.unwrap_or_default()))?;
         }
         _ => {}
     }
     match held {
         Some(_) => Ok(()),
-        None => Err(not_held(ticket, &seen, now())),
+        None => Err(not_held(locks, ticket, seen, now)),
     }
 }
 
 /// The ticket holds nothing, as far as the store knows.
-fn not_held(ticket: &Ticket, seen: &Inspection, now: u64) -> Early {
-    hindrance::unknown(seen).unwrap_or_else(|| lost(state::over(ticket, seen, now)))
+fn not_held(locks: &Locks, ticket: &Ticket, seen: &Inspection, now: u64) -> Early {
+    let over = || lost(state::over(ticket, seen, &locks.store_name(), now));
+    hindrance::unknown(seen).unwrap_or_else(over)
 }
 
 fn lost(message: String) -> Early {

@@ -93,11 +93,13 @@ fn a_ticket_that_is_over_says_who_has_the_lock_now(home: Home) {
         assert!(ended.stderr.contains("held by another since "), "{ended:?}");
         assert!(ended.stderr.contains("unless renewed"), "{ended:?}");
     }
-    let ended = place.run(&["check", "--json", &ticket]);
-    assert_eq!(ended.code, Some(79), "{ended:?}");
-    let seen: Value = serde_json::from_str(&ended.stdout).expect("JSON");
-    conforms(CHECK, &seen);
-    assert_eq!((&seen["state"], &seen["holder"]["label"]), (&"over".into(), &"another".into()));
+    for words in [&["check"][..], &["renew"], &["extend", "--by", "1m"]] {
+        let ended = place.run(&[words, &["--json", &ticket]].concat());
+        assert_eq!(ended.code, Some(79), "{ended:?}");
+        let seen: Value = serde_json::from_str(&ended.stdout).expect("JSON");
+        conforms(CHECK, &seen);
+        assert_eq!((&seen["state"], &seen["holder"]["label"]), (&"over".into(), &"another".into()));
+    }
     ok(place.run(&["release", next.trim()]));
 }
 
@@ -110,7 +112,7 @@ fn an_adopted_ticket_says_so(home: Home) {
         let guard = locks.mutex("k").with_label("worker").adopt(&ticket).await.expect("adopted");
         let ended = place.run(&["check", "--json", &ticket.to_string()]);
         assert_eq!(ended.code, Some(79), "{ended:?}");
-        assert!(ended.stderr.contains("was adopted: held by worker since "), "{ended:?}");
+        assert!(ended.stderr.contains(": held by worker since "), "{ended:?}");
         let seen: Value = serde_json::from_str(&ended.stdout).expect("JSON");
         conforms(CHECK, &seen);
         assert_eq!(seen["state"], "adopted");
@@ -126,6 +128,7 @@ fn a_busy_key_is_told_with_its_holder_and_75(home: Home) {
         let ended = place.run(&[&["acquire", "k"], patience].concat());
         assert_eq!((ended.code, &*ended.stdout), (Some(75), ""), "{ended:?}");
         assert!(ended.stderr.contains("held by first"), "{ended:?}");
+        assert!(ended.stderr.contains(&format!("\"k\" at {}", place.url())), "{ended:?}");
         // An `eval` of nothing would go on without the lock.
         let ended = place.run(&[&["acquire", "k", "--shell"], patience].concat());
         assert_eq!(ended.stdout, "unset TENURE_TICKET; (exit 75)\n", "{ended:?}");
@@ -157,6 +160,38 @@ fn a_ticket_that_nobody_reads_is_given_back(home: Home) {
     assert_eq!(ended.status.code(), Some(74), "{ended:?}");
     assert!(String::from_utf8_lossy(&ended.stderr).contains("given back"), "{ended:?}");
     assert_eq!(place.status("k")["state"], "free");
+}
+
+#[test]
+fn a_ticket_at_another_store_is_told_with_that_store() {
+    let place = Place::new();
+    let ticket = ok(place.run(&["acquire", "k"])).trim().to_owned();
+    let other = place.path("other.db");
+    let other = other.to_str().expect("text");
+    ok(place.run(&["run", "-q", "--store-file", other, "k", "--", "true"]));
+    for words in [&["check"][..], &["renew"], &["extend", "--by", "1m"], &["release"]] {
+        let ended = place.run(&[words, &["--store-file", other, &ticket]].concat());
+        assert_eq!((ended.code, &*ended.stdout), (Some(79), ""), "{ended:?}");
+        let at = format!(") at sqlite:{other}: nobody has it there; ");
+        assert!(ended.stderr.contains(&at), "{ended:?}");
+        assert!(ended.stderr.contains("or the ticket is of another store"), "{ended:?}");
+    }
+    ok(place.run(&["release", &ticket]));
+}
+
+#[test]
+fn a_ticket_that_goes_nowhere_is_told_with_the_time_for_which_the_key_stays_taken() {
+    let place = Place::new();
+    for (key, to) in [("a", ">&-"), ("b", "> /dev/null")] {
+        let ended = place.sh(&format!("\"$TENURE\" acquire {key} --ttl 10m {to}"));
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        assert!(ended.stderr.contains("nobody has its ticket"), "{to}: {ended:?}");
+        let end = format!("it stays taken for 10m, or until tenure force-release {key}\n");
+        assert!(ended.stderr.ends_with(&end), "{to}: {ended:?}");
+        assert_eq!(place.status(key)["state"], "held");
+    }
+    let ended = place.sh("\"$TENURE\" acquire -q c > /dev/null");
+    assert_eq!((ended.code, &*ended.stderr), (Some(0), ""), "{ended:?}");
 }
 
 #[test]
