@@ -13,8 +13,10 @@ use crate::worker::{Process, block_on, boot_micros, open, tell};
 
 const KEY: &str = "death";
 
+const OVER: &str = "the lease ended before it was looked at";
+
 pub(crate) fn measure(scale: Scale) -> Result<Vec<Figure>, Failure> {
-    let (deaths, ttl_ms) = scale.pick((1, "200"), (20, "1000"));
+    let (deaths, ttl_ms) = scale.pick((1, "3000"), (20, "1000"));
     let directory = tempfile::tempdir()?;
     let file = directory.path().join("locks.db");
     block_on(async {
@@ -49,7 +51,14 @@ async fn one_death(lock: &Mutex, file: &Path, ttl_ms: &str) -> Result<f64, Failu
         Ok::<u64, Failure>(granted)
     };
     let killed = async {
-        while lock.inspect().await?.waiters.is_empty() {
+        loop {
+            let seen = lock.inspect().await?;
+            if !seen.waiters.is_empty() {
+                break;
+            }
+            if seen.holders.is_empty() {
+                return Err(OVER.into());
+            }
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         holder.kill()?;
@@ -57,7 +66,7 @@ async fn one_death(lock: &Mutex, file: &Path, ttl_ms: &str) -> Result<f64, Failu
         // rather too long than too short.
         let now = boot_micros();
         let seen = lock.inspect().await?;
-        let holder = seen.holders.first().ok_or("the lease ended before it was looked at")?;
+        let holder = seen.holders.first().ok_or(OVER)?;
         Ok::<u64, Failure>(now + u64::try_from(holder.remaining.as_micros())?)
     };
     let (granted, lease_end) = tokio::try_join!(granted, killed)?;

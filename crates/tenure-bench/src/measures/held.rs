@@ -13,7 +13,7 @@ use crate::worker::block_on;
 use crate::{Failure, HEAP};
 
 const LOCKS: u32 = 1_000;
-const TTL: Duration = Duration::from_secs(3);
+const TTL: Duration = Duration::from_secs(6);
 /// The locks come in groups, spread over one interval of renewal.
 const GROUPS: u32 = 50;
 
