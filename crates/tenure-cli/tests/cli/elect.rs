@@ -52,7 +52,8 @@ fn cmd_runs_on_the_host_that_leads(home: Home) {
     let second = second.wait();
     assert_eq!(second.code, Some(128 + 15), "{second:?}");
     let terms = terms(&place);
-    assert!(terms.len() == 2 && terms[0] < terms[1], "{terms:?}");
+    // On a busy machine the second may have lost the leadership, and got it again.
+    assert!(terms.len() >= 2 && terms.is_sorted_by(|one, next| one < next), "{terms:?}");
     assert!(second.stderr.contains(&format!("leads \"k\" in term {}", terms[1])), "{second:?}");
     assert_eq!(place.status("k")["state"], "free");
 }
@@ -98,7 +99,7 @@ fn a_lost_leadership_ends_cmd_and_is_campaigned_for_again() {
     let mut candidate = stand(&place, "first", &[]);
     let cmd = place.number_in("first");
     place.delete("k");
-    until("a second term", || (terms(&place).len() == 2).then_some(()));
+    until("a second term", || (terms(&place).len() >= 2).then_some(()));
     assert!(!is_alive(cmd), "CMD runs on though the leadership was lost");
     let lines = [candidate.stderr_line(), candidate.stderr_line(), candidate.stderr_line()];
     assert!(
@@ -123,7 +124,7 @@ fn checks_that_fail_in_a_row_give_the_leadership_up() {
     until("CMD is ended", || (!is_alive(cmd)).then_some(()));
     until("the leadership is given up", || (place.status("k")["state"] == "free").then_some(()));
     fs::remove_file(place.path("sick")).expect("it is well again");
-    until("a second term", || (terms(&place).len() == 2).then_some(()));
+    until("a second term", || (terms(&place).len() >= 2).then_some(()));
     candidate.signal(Signal::TERM);
     let ended = candidate.wait();
     assert_eq!(ended.code, Some(128 + 15), "{ended:?}");

@@ -49,7 +49,7 @@ impl FullScreen {
             .env_clear()
             .envs(clean_environment())
             .env("HOME", place.path(""))
-            .env("TENURE_STORE", place.url())
+            .env("TENURE_STORE", place.store_url())
             .envs(env.iter().copied())
             .current_dir(place.path(""))
             .spawn(pts)

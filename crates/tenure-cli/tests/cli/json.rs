@@ -105,7 +105,7 @@ fn a_long_list_comes_page_by_page_and_whole(home: Home) {
 fn hold_many(place: &Place, count: usize) -> (tenure::Locks, Vec<tenure::Guard>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(async {
-        let locks = tenure::connect(&place.url()).await.expect("the store opens");
+        let locks = tenure::connect(&place.store_url()).await.expect("the store opens");
         let mut guards = Vec::new();
         for number in 0..count {
             let lock = locks.mutex(format!("key {number}")).with_ttl(Duration::from_secs(3600));

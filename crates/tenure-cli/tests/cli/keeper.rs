@@ -4,7 +4,9 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::json::conforms;
-use crate::place::{Home, Place, Running, Stray, is_alive, on_every_store, signal, until};
+use crate::place::{
+    Home, Place, Running, Stray, is_alive, lasts_longer_than, on_every_store, signal, until,
+};
 
 const HOLD: &str = include_str!("../../schema/hold.json");
 
@@ -32,18 +34,17 @@ fn the_lock_is_kept_until_the_process_ends(home: Home) {
     let work = sleeper(&place);
     let pid = work.pid().to_string();
     // As a script would: the substitution ends though the keeper lives on.
-    let script = format!("k=$(\"$TENURE\" hold --ttl 3s --pid {pid} k) && echo $k");
+    let script = format!("k=$(\"$TENURE\" hold --ttl 9s --pid {pid} k) && echo $k");
     let held = place.sh(&script);
     assert_eq!((held.code, &*held.stderr), (Some(0), ""), "{held:?}");
     let keeper = Stray(number(&held.stdout));
     let first = place.status("k")["holders"][0].clone();
     let label = first["label"].as_str().expect("a text");
     assert!(label.starts_with("sleep (") && label.ends_with(&format!("pid {pid})")), "{label}");
-    // Beyond the ttl.
-    until("renewals", || {
+    until("a renewal", || {
         let holder = &place.status("k")["holders"][0];
         assert_eq!(holder["fence"], first["fence"], "it is held without a gap");
-        (holder["since_ms"].as_u64() > Some(4_500)).then_some(())
+        lasts_longer_than(9_500, holder).then_some(())
     });
     let busy = place.run(&["acquire", "-n", "k"]);
     assert_eq!(busy.code, Some(75), "{busy:?}");

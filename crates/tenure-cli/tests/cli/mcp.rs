@@ -199,7 +199,7 @@ fn a_lock_that_stays_is_renewed_and_released_by_its_ticket(home: Home) {
 fn force_release(place: &Place, key: &str) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(async {
-        let locks = tenure::connect(&place.url()).await.expect("the store");
+        let locks = tenure::connect(&place.store_url()).await.expect("the store");
         assert_eq!(locks.mutex(key).force_release().await.expect("it is forced"), 1);
     });
 }

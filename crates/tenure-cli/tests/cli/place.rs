@@ -33,6 +33,13 @@ pub(crate) fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> 
     }
 }
 
+/// Whether the lease of a holder, as `status` shows it, has more milliseconds from its grant to its
+/// end. With those of its ttl, and a little more, it was renewed.
+pub(crate) fn lasts_longer_than(millis: u64, holder: &Value) -> bool {
+    let of = |name: &str| holder[name].as_u64().unwrap_or_default();
+    of("since_ms") + of("remaining_ms") > millis
+}
+
 /// Microseconds of `CLOCK_BOOTTIME`, the clock of deadlines.
 pub(crate) fn now_us() -> u64 {
     let time = rustix::time::clock_gettime(ClockId::Boottime);
@@ -130,6 +137,13 @@ impl Place {
         }
     }
 
+    /// The store's URL as the environment has it: a server is reached as long as the store's timeout
+    /// of the command allows, since a busy machine pauses for more than the 2 s of a connection.
+    pub(crate) fn store_url(&self) -> String {
+        let more = if self.server.is_some() { "?connect_timeout=5s" } else { "" };
+        self.url() + more
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
@@ -163,7 +177,7 @@ impl Place {
         let mut command = Command::new(program.as_ref());
         clean(&mut command);
         match &self.server {
-            Some(server) => command.env("TENURE_STORE", server.url()),
+            Some(_) => command.env("TENURE_STORE", self.store_url()),
             None => command.env("TENURE_STORE_FILE", self.store()),
         };
         command.env("HOME", self.directory.path());

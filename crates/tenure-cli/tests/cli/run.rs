@@ -115,7 +115,7 @@ fn cmd_knows_what_it_holds(home: Home) {
     let (url, file) = (place.url(), place.store().display().to_string());
     let expected = match home {
         Home::File => [url, file, "none".into()],
-        Home::Server(_) => [format!("{url}/0"), "none".into(), url],
+        Home::Server(_) => [format!("{url}/0"), "none".into(), place.store_url()],
     };
     assert_eq!(lines[3..6], expected);
 }

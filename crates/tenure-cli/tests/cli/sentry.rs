@@ -69,7 +69,7 @@ fn start_successor(place: &Place) -> Running {
 fn lease_end(place: &Place) -> u64 {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(async {
-        let locks = tenure::connect(&place.url()).await.expect("the store opens");
+        let locks = tenure::connect(&place.store_url()).await.expect("the store opens");
         let mutex = locks.mutex("k");
         mutex.inspect().await.expect("the store answers");
         let before = now_us();

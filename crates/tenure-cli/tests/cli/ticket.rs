@@ -108,7 +108,7 @@ fn an_adopted_ticket_says_so(home: Home) {
     let ticket = ok(place.run(&["acquire", "k"])).trim().parse().expect("a ticket");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(async {
-        let locks = tenure::connect(&place.url()).await.expect("it opens");
+        let locks = tenure::connect(&place.store_url()).await.expect("it opens");
         let guard = locks.mutex("k").with_label("worker").adopt(&ticket).await.expect("adopted");
         let ended = place.run(&["check", "--json", &ticket.to_string()]);
         assert_eq!(ended.code, Some(79), "{ended:?}");

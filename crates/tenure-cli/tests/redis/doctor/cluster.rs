@@ -1,5 +1,7 @@
 //! Clusters: slots, masters that are away, and the findings of each master.
 
+use std::time::Duration;
+
 use tenure::store::Rights;
 use tenure_testkit::{Cluster, ClusterOptions, Flavour, Node, wait_until};
 
@@ -10,6 +12,8 @@ use super::{bad, examined, places, reads_the_same};
 fn good(flavour: Flavour) -> Cluster {
     let rights = format!("on >PASSWORD {}", Rights::default().in_cluster().rule());
     let options = durable(flavour).with_replicas(1).with("min-replicas-to-write 1");
+    // No test of it waits for a failure, and a pause of the machine shall be none.
+    let options = options.with_node_timeout(Duration::from_secs(60));
     options.with_user("somebody", &rights).start()
 }
 
