@@ -22,6 +22,7 @@ use tokio::io::unix::AsyncFd;
 
 use crate::args::HoldArgs;
 use crate::exit::{Exit, Refusal};
+use crate::fifo;
 use crate::inspect::{Early, print};
 use crate::report::millis;
 use crate::run::Termination;
@@ -54,7 +55,7 @@ pub(crate) fn hold(args: &HoldArgs) -> Result<Termination, Refusal> {
     // Before the wait: another process may have its number afterwards.
     let watched = args.pid.map(|pid| open(pid, args)).transpose()?;
     let log = args.log.as_deref().map(|path| {
-        let file = File::options().append(true).create(true).open(path);
+        let file = fifo::open_to_block(File::options().append(true).create(true), path);
         file.map_err(|e| Refusal::config(format!("--log: cannot write {}: {e}", path.display())))
     });
     let log = log.transpose()?;

@@ -22,6 +22,7 @@
 //! acl      the least rights at a server
 //! changes  a line for each change       keeper        a lock in the background
 //! printable  texts of others as a terminal may show them
+//! fifo     files to write to, of which one may be a FIFO
 //! output   messages on stderr                procs          processes as /proc shows them
 //! ```
 //!
@@ -38,6 +39,7 @@ mod definition;
 mod doctor;
 mod duration;
 mod exit;
+mod fifo;
 mod force;
 // The checked-in files have the verbs of all features.
 #[cfg(all(test, feature = "mcp", feature = "top"))]

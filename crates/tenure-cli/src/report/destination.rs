@@ -14,6 +14,7 @@ use rustix::process::{PidfdFlags, PidfdGetfdFlags};
 
 use super::symlink::{self, End, LINKS};
 use super::{Report, ReportTo};
+use crate::fifo;
 use crate::signals::without_ttou;
 
 /// Time for a full pipe or socket to have room.
@@ -53,7 +54,9 @@ impl Destination {
             End::BehindLink(path) => (path, true),
             // Of another process's descriptors nothing is erased.
             End::OfProcess(path) => {
-                return Self::opened(OpenOptions::new().append(true).open(path)?, Content::Kept);
+                let mut options = OpenOptions::new();
+                let file = fifo::open(options.append(true), OFlags::empty(), &path)?;
+                return Self::opened(file, Content::Kept);
             }
         };
         let mut options = OpenOptions::new();
@@ -70,7 +73,10 @@ impl Destination {
             Ok(kind) if kind.is_file() && !is_behind_link => Self::over_file(path, &kind, &options),
             Ok(kind) => match refusal(&kind) {
                 Some(refused) => Err(refused),
-                None => Self::opened(options.open(path)?, Content::Erased),
+                None => {
+                    let flags = OFlags::NOCTTY | OFlags::NOFOLLOW;
+                    Self::opened(fifo::open(&options, flags, &path)?, Content::Erased)
+                }
             },
         }
     }
@@ -81,16 +87,18 @@ impl Destination {
             return inherited(number).map(Self::Stream);
         }
         let mut options = OpenOptions::new();
-        options.append(true).custom_flags(OFlags::NOCTTY.bits().cast_signed());
+        options.append(true);
         // Another process's descriptor is a link that only the kernel can follow.
         let path = match symlink::follow(path)? {
-            End::OfProcess(path) => return Self::opened(options.open(path)?, Content::Kept),
+            End::OfProcess(path) => {
+                return Self::opened(fifo::open(&options, OFlags::NOCTTY, &path)?, Content::Kept);
+            }
             End::Direct => path.to_owned(),
             End::BehindLink(path) => path,
         };
         options.create(true);
-        options.custom_flags((OFlags::NOCTTY | OFlags::NOFOLLOW).bits().cast_signed());
-        Self::opened(options.open(path)?, Content::Kept)
+        let file = fifo::open(&options, OFlags::NOCTTY | OFlags::NOFOLLOW, &path)?;
+        Self::opened(file, Content::Kept)
     }
 
     fn opened(file: File, content: Content) -> io::Result<Self> {
@@ -202,8 +210,9 @@ fn by_number(number: RawFd) -> io::Result<OwnedFd> {
     match rustix::process::pidfd_getfd(&ours, number, PidfdGetfdFlags::empty()) {
         // Where a sandbox forbids that, files, pipes and terminals can be opened once more.
         Err(Errno::PERM | Errno::NOSYS) => {
-            let file = OpenOptions::new().append(true).open(format!("/proc/self/fd/{number}"))?;
-            Ok(file.into())
+            let path = format!("/proc/self/fd/{number}");
+            let mut options = OpenOptions::new();
+            Ok(fifo::open(options.append(true), OFlags::empty(), Path::new(&path))?.into())
         }
         copy => Ok(copy?),
     }

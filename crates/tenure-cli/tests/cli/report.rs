@@ -229,6 +229,26 @@ fn a_fifo_gets_the_line() {
 }
 
 #[test]
+fn a_fifo_that_nobody_reads_ends_the_command_before_it_begins() {
+    let place = Place::new();
+    assert!(place.sh("mkfifo fifo").code == Some(0));
+    let pid = std::process::id().to_string();
+    let lines = [
+        &["run", "-n", "--report", "fifo", "k", "--", "echo", "ran"][..],
+        &["run", "-n", "--report-append", "fifo", "k", "--", "echo", "ran"],
+        &["hold", "-n", "k", "--pid", &pid, "--log", "fifo"],
+    ];
+    let running = lines.map(|line| (line, place.start(line)));
+    for (line, running) in running {
+        let ended = running.wait();
+        assert_eq!((ended.code, &*ended.stdout), (Some(78), ""), "{line:?}: {ended:?}");
+        let says = "cannot write fifo: it is a FIFO that nobody has begun to read within 10s";
+        assert!(ended.stderr.contains(says), "{line:?}: {ended:?}");
+    }
+    assert!(!place.store().exists(), "nothing was touched");
+}
+
+#[test]
 fn what_is_no_file_stops_the_run_before_it_begins() {
     let place = Place::new();
     fs::create_dir(place.path("directory")).expect("a directory");
