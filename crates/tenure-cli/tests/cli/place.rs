@@ -137,8 +137,9 @@ impl Place {
         }
     }
 
-    /// The store's URL as the environment has it: a server is reached as long as the store's timeout
-    /// of the command allows, since a busy machine pauses for more than the 2 s of a connection.
+    /// The store's URL as the environment has it: a server is reached as long as the store's
+    /// timeout of the command allows, since a busy machine pauses for more than the 2 s of a
+    /// connection.
     pub(crate) fn store_url(&self) -> String {
         let more = if self.server.is_some() { "?connect_timeout=5s" } else { "" };
         self.url() + more
