@@ -93,6 +93,9 @@ fn bad(of: &BTreeMap<String, String>) -> Vec<(&str, &str)> {
     of.iter().map(|(about, severity)| (&**about, &**severity)).filter(is_bad).collect()
 }
 
+/// A server that has just started, or was just emptied, grants nothing new at first.
+const RUNNING: (&str, &str) = ("restart-guard", "warning");
+
 fn durable(flavour: Flavour) -> ServerOptions {
     Server::of(flavour).with_aof("always")
 }
@@ -111,9 +114,31 @@ fn a_good_server_has_no_finding() {
         for about in ["latency", "clock", "version", "role", "eviction", "memory", "persistence"] {
             assert_eq!(of.get(about).map(String::as_str), Some("ok"), "{about}: {report}");
         }
+    }
+}
+
+/// All was said to be well, while the server granted nothing new.
+#[test]
+fn a_guard_that_runs_is_told_until_it_has_ended() {
+    for flavour in Flavour::ALL {
         let server = Server::of(flavour).start();
-        let (code, of, report) = examined(&format!("{}?restart_guard=30s", server.url()), &[]);
-        assert_eq!((code, bad(&of)), (0, vec![]), "{flavour}, guarded: {report}");
+        let running = format!("{}?restart_guard=5m", server.url());
+        let (code, of, report) = examined(&running, &[]);
+        assert_eq!((code, bad(&of)), (1, vec![RUNNING]), "{flavour}: {report}");
+        assert!(
+            report.to_string().contains("nothing new is granted here for another "),
+            "{report}"
+        );
+        reads_the_same(&running, &[], (code, &report));
+        let short = format!("{}?restart_guard=1s", server.url());
+        let ended = || {
+            let (code, of, _) = examined(&short, &["--ttl", "1s"]);
+            (code, bad(&of).is_empty()) == (0, true)
+        };
+        wait_until("the guard has ended", ended);
+        server.command(&["FLUSHALL"]);
+        let (code, of, report) = examined(&running, &[]);
+        assert_eq!((code, bad(&of)), (1, vec![RUNNING]), "{flavour}, emptied: {report}");
     }
 }
 
@@ -223,8 +248,8 @@ fn a_restart_guard_that_is_too_short_or_that_only_others_use_is_found() {
         let guarded = format!("{}?restart_guard=10s", server.url());
         let (code, of, report) = examined(&guarded, &[]);
         assert_eq!((code, bad(&of)), (1, vec![("restart-guard", "error")]), "{report}");
-        let (code, of, report) = examined(&guarded, &["--ttl", "10s"]);
-        assert_eq!((code, bad(&of)), (0, vec![]), "{flavour}: {report}");
+        let ended = || examined(&guarded, &["--ttl", "10s"]).0 == 0;
+        wait_until("it is long enough, and has ended", ended);
         let (code, of, report) = examined(&server.url(), &[]);
         assert_eq!((code, bad(&of)), (1, vec![("restart-guard", "warning")]), "{report}");
     }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use tenure_testkit::{Direction, Flavour, Proxy, Server};
+use tenure_testkit::{Direction, Flavour, Proxy, Server, wait_until};
 
-use super::{bad, durable, examined, places, reads_the_same};
+use super::{RUNNING, bad, durable, examined, places, reads_the_same};
 
 #[test]
 fn a_quorum_counts_its_nodes_and_examines_each() {
@@ -13,7 +13,16 @@ fn a_quorum_counts_its_nodes_and_examines_each() {
         let urls: Vec<_> = nodes.iter().map(Server::url).collect();
         let quorum = format!("quorum:{}", urls.join(" "));
         let (code, of, report) = examined(&quorum, &[]);
-        assert_eq!((code, bad(&of)), (0, vec![]), "{flavour}: {report}");
+        // By its default max_ttl of 5 minutes, which no URL names.
+        assert_eq!((code, bad(&of)), (1, vec![RUNNING]), "{flavour}: {report}");
+        assert_eq!(places(&report, "restart-guard").len(), 3, "{report}");
+        assert!(!report.to_string().contains("is in the URL"), "{report}");
+        let short = format!("{quorum} ?max_ttl=1s");
+        let ended = || {
+            let (code, of, _) = examined(&short, &["--ttl", "1s"]);
+            (code, bad(&of).is_empty()) == (0, true)
+        };
+        wait_until("the guard of each node has ended", ended);
         let places = report["findings"].as_array().expect("a list").iter();
         let roles = places.filter(|finding| finding["about"] == "role");
         assert_eq!(roles.count(), 3, "{report}");
@@ -40,7 +49,8 @@ fn a_fault_of_one_node_is_found_at_its_place() {
             nodes[1].command(&["CONFIG", "SET", setting[0], setting[1]]);
         }
         let (code, of, report) = examined(&quorum, &[]);
-        assert_eq!((code, bad(&of)), (1, vec![("eviction", "error")]), "{flavour}: {report}");
+        let expected = vec![("eviction", "error"), RUNNING];
+        assert_eq!((code, bad(&of)), (1, expected), "{flavour}: {report}");
         assert_eq!(
             places(&report, "eviction"),
             [(&*format!("{}/0", nodes[1].url()), "error")],

@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::protocol::Guarded;
+
 /// The facts about one server. `None`, or an error with its reason: the server does not tell.
 #[derive(Debug, Clone)]
 pub(super) struct Facts {
@@ -20,6 +22,8 @@ pub(super) struct Facts {
     /// The text of `CONFIG GET save`.
     pub(super) save: Option<String>,
     pub(super) marker: Marker,
+    /// The restart guard, until it has ended.
+    pub(super) guarded: Option<Guarded>,
     pub(super) rights: Result<Missing, String>,
     pub(super) pushes: Pushes,
 }

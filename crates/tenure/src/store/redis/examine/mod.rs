@@ -13,6 +13,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::protocol::Guarded;
 use crate::runtime::{Runtime, shown, timeout};
 use crate::store::{Finding, Severity};
 
@@ -109,6 +110,7 @@ impl Context<'_> {
             Err(failure) => Err(failure.to_string()),
         };
         let save = self.ask(&["CONFIG", "GET", "save"]).await.ok();
+        let marker = self.marker().await;
         Ok(Facts {
             place: Arc::clone(self.place),
             ttl: self.ttl,
@@ -117,7 +119,8 @@ impl Context<'_> {
             info,
             clock,
             save: save.and_then(|answer| setting_in(&answer)),
-            marker: self.marker().await,
+            marker,
+            guarded: self.guarded(marker),
             rights: probe::missing(self.node, wanted).await,
             pushes: self.pushes().await,
         })
@@ -174,6 +177,19 @@ impl Context<'_> {
             Err(failure) if failure.is_cluster_down() => Marker::ClusterDown,
             Ok(None) | Err(_) => Marker::Untold,
         }
+    }
+
+    /// The restart guard, if nothing new is granted yet. At a replica the role says so.
+    fn guarded(&self, marker: Marker) -> Option<Guarded> {
+        let (guarded, replica_of) = self.node.link.hindrances();
+        let span = self.topology.settings().restart_guard;
+        if span.is_zero() || replica_of.is_some() {
+            return None;
+        }
+        // Emptied since the connection was made: the next call begins the guard anew.
+        let is_emptied = self.slot.is_none() && marker == Marker::Missing;
+        let anew = Guarded { known_for: Duration::ZERO, left: span };
+        if is_emptied { Some(anew) } else { guarded }
     }
 
     /// Opens an inbox, as waiters do, and sends a message to it.

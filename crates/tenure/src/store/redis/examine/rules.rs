@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::protocol::Guarded;
 use crate::store::{Finding, Severity};
 
 use super::super::eviction;
@@ -35,6 +36,7 @@ pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
         }
     }
     all.push(guard(facts));
+    all.extend(guarded(facts));
     all.push(rights(facts));
     all.push(pushes(facts));
     all
@@ -361,10 +363,35 @@ fn guard(facts: &Facts) -> Finding {
         let what = format!("restart_guard={} is shorter than the longest ttl", show(span));
         return facts.say(about, Severity::Error, what).so(
             format!("a ttl of {} is refused", show(facts.ttl)),
-            format!("the parameter {} in the URL", facts.guard_parameter()),
+            format!(
+                "the parameter {} in the URL; for a quorum, max_ttl={} behind its nodes",
+                facts.guard_parameter(),
+                show(facts.ttl)
+            ),
         );
     }
-    facts.say(about, Severity::Ok, format!("restart_guard={} is in the URL", show(span)))
+    let what = format!("restart_guard={} is on, by the URL or by the quorum", show(span));
+    facts.say(about, Severity::Ok, what)
+}
+
+/// The guard that has not ended yet; `None`: nothing is held up by it.
+fn guarded(facts: &Facts) -> Option<Finding> {
+    let Guarded { known_for, left } = facts.guarded?;
+    // Rounded up: after this time it has ended.
+    let left = Duration::from_secs((left + Duration::from_millis(999)).as_secs());
+    let known_for = Duration::from_secs(known_for.as_secs());
+    let what = format!(
+        "nothing new is granted here for another {}: the server's memory is known for {} only, \
+         since it restarted, was emptied, or is new here",
+        show(left),
+        show(known_for)
+    );
+    Some(facts.say("restart-guard", Severity::Warning, what).so(
+        "new locks wait, or are refused, and what is held is renewed all the same; a quorum grants \
+         by the nodes whose guard has ended, if they are a majority",
+        "wait: the guard ends by itself; if nobody has restarted or emptied the server, look at \
+         its log",
+    ))
 }
 
 fn rights(facts: &Facts) -> Finding {

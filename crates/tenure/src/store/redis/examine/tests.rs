@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::protocol::Guarded;
 use crate::store::{Finding, Severity};
 
 use super::facts::{Clock, Facts, Group, Info, Marker, Missing, Pushes, Wanted};
@@ -23,6 +24,7 @@ fn good() -> Facts {
         clock: Ok(Clock { ahead: 1_000, fuzz: 25, step: 10 }),
         save: None,
         marker: Marker::Missing,
+        guarded: None,
         rights: Ok(Missing::default()),
         pushes: Pushes::Arrive,
     }
@@ -83,6 +85,18 @@ fn a_young_server_that_keeps_nothing_may_have_forgotten() {
     assert_eq!(bad(&young), expected);
     let wanted = Wanted { restart_guard: Duration::from_secs(30), ..Wanted::default() };
     assert_eq!(bad(&Facts { wanted, ..young }), []);
+}
+
+#[test]
+fn a_guard_that_runs_is_found_with_the_time_left() {
+    let wanted = Wanted { restart_guard: Duration::from_secs(300), ..Wanted::default() };
+    let awake = Facts { wanted, ..good() };
+    assert_eq!(bad(&awake), []);
+    let (known_for, left) = (Duration::from_millis(2_900), Duration::from_millis(297_100));
+    let asleep = Facts { guarded: Some(Guarded { known_for, left }), ..awake };
+    assert_eq!(bad(&asleep), [("restart-guard", Severity::Warning)]);
+    let found = findings(&asleep).into_iter().map(|finding| finding.what).collect::<String>();
+    assert!(found.contains("for another 4m58s: the server's memory is known for 2s"), "{found}");
 }
 
 #[test]
