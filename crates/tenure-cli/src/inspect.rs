@@ -136,8 +136,8 @@ pub(crate) fn with_view(
     })
 }
 
-/// As [`with_store`], also if the store could not be opened. A file that does not exist is only
-/// looked at, so that it is not made: by root, it would be root's.
+/// As [`with_store`], also if the store could not be opened. A file that does not exist, or is
+/// empty, is only looked at, so that no store is made of it: by root, it would be root's.
 pub(crate) fn with_opened(
     args: &StoreArgs,
     look: impl AsyncFnOnce(&tenure::Result<Locks>, &Located, &dyn Runtime) -> Result<(), Early>,

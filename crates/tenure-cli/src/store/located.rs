@@ -101,8 +101,25 @@ impl Located {
         is_missing.then(|| format!("{file} does not exist, so nothing is locked there"))
     }
 
-    /// Whether it is a file that does not exist, and that this user could make.
+    /// Whether it is a file that the first lock makes a store, by this user: one that does not
+    /// exist, or that is empty.
     pub(crate) fn can_be_made(&self) -> bool {
+        self.is_empty() || self.can_be_created()
+    }
+
+    /// Whether it is an empty file that this user may fill.
+    fn is_empty(&self) -> bool {
+        let wanted = rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK;
+        self.file.as_ref().and_then(|file| file.canonicalize().ok()).is_some_and(|file| {
+            let found = file.metadata();
+            let is_empty = found.is_ok_and(|found| found.is_file() && found.len() == 0);
+            let may_use = rustix::fs::accessat(CWD, &file, wanted, AtFlags::EACCESS).is_ok();
+            is_empty && may_use && file.parent().is_some_and(may_write)
+        })
+    }
+
+    /// Whether it is a file that does not exist, and that this user could make.
+    fn can_be_created(&self) -> bool {
         let Some(file) = self.file.as_ref().filter(|_| self.missing().is_some()) else {
             return false;
         };
@@ -110,10 +127,6 @@ impl Located {
             // Its directory is made as well.
             true => file.ancestors().skip(1).find(|directory| directory.exists()),
             false => file.parent(),
-        };
-        let may_write = |directory: &Path| {
-            let wanted = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
-            rustix::fs::accessat(CWD, directory, wanted, AtFlags::EACCESS).is_ok()
         };
         directory.is_some_and(|directory| directory.is_dir() && may_write(directory))
     }
@@ -159,4 +172,10 @@ impl Located {
         let rule = self.for_all_hosts.then(|| "1".into());
         [(URL, url), (FILE, file), (WITHHELD, withheld), (REQUIRE_NETWORK, rule)]
     }
+}
+
+/// Whether this user may make files in a directory.
+fn may_write(directory: &Path) -> bool {
+    let wanted = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
+    rustix::fs::accessat(CWD, directory, wanted, AtFlags::EACCESS).is_ok()
 }

@@ -85,6 +85,28 @@ fn a_file_that_does_not_exist_is_not_made() {
     only(&found, 78, "reachable", "error", "mkdir -p");
 }
 
+/// It was made a store of ours, and said to have been one.
+#[test]
+fn an_empty_file_stays_empty() {
+    let place = Place::new();
+    set_mode(&place, "", 0o700);
+    fs::write(place.path("empty.db"), "").expect("a file");
+    set_mode(&place, "empty.db", 0o600);
+    symlink("empty.db", place.path("link.db")).expect("a link");
+    for name in ["empty.db", "link.db"] {
+        only(&examined(&place, name), 0, "reachable", "note", "the file is empty");
+    }
+    assert_eq!(fs::metadata(place.path("empty.db")).expect("it is there").len(), 0);
+    assert_eq!(fs::read_dir(place.path("")).expect("a directory").count(), 2);
+    // The first lock would be refused.
+    fs::hard_link(place.path("empty.db"), place.path("other.db")).expect("a link");
+    only(&examined(&place, "empty.db"), 78, "reachable", "error", "hard links");
+    assert_eq!(place.run(&["run", "--store-file", "empty.db", "k", "--", "true"]).code, Some(78));
+    fs::remove_file(place.path("other.db")).expect("ours");
+    assert_eq!(place.run(&["run", "--store-file", "empty.db", "k", "--", "true"]).code, Some(0));
+    assert_eq!(examined(&place, "empty.db").0, Some(0));
+}
+
 #[test]
 fn what_is_no_store_is_found_and_left_as_it_is() {
     let place = Place::new();
@@ -198,8 +220,12 @@ fn a_disk_in_memory_and_without_room_is_found() {
 #[test]
 fn a_full_disk_and_one_that_cannot_be_written_are_told() {
     let full = "head -c 2m /dev/zero > disk/fill 2> /dev/null; : > disk/locks.db";
-    let Some(found) = on_disk(SMALL, full) else { return };
-    only(&found, 77, "reachable", "error", "full");
+    let Some((code, found)) = on_disk(SMALL, full) else { return };
+    // The file is empty, and left so.
+    let room = found.iter().find(|(about, ..)| about == "room");
+    let (_, severity, told) = room.expect("a finding");
+    assert_eq!((code, &**severity), (Some(1), "warning"), "{found:?}");
+    assert!(told.contains("0 MiB are free"), "{found:?}");
     let read_only =
         "\"$TENURE\" run --store-file disk/locks.db k -- true; mount -o remount,ro disk";
     let Some(found) = on_disk(SMALL, read_only) else { return };

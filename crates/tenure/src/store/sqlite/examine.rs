@@ -14,14 +14,14 @@ use super::mount;
 /// Free space below which a commit may fail soon, in bytes.
 const ROOM_MIN: u64 = 16 << 20;
 
-/// The findings about the file at `path`, which is open, or which does not exist yet.
+/// The findings about the file at `path`, which is open, or of which the first lock makes a store.
 pub(super) fn examine(store: &Arc<str>, path: &Path) -> Vec<Finding> {
     let say = |about, severity, what: String| Finding::new(store, about, severity, what);
     // The rights and the disk are those of the file behind links.
     let file = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let directory = directory_of(&file);
     let mut all = vec![reachable(store, path, &file), file_system(store, &file, directory)];
-    if file.exists() {
+    if is_filled(&file) {
         // Opening it has checked that, and refuses what is not so.
         let journal = "the file is a store of ours, its journal is a write-ahead log";
         all.push(say("journal", Severity::Ok, journal.into()));
@@ -39,10 +39,17 @@ fn directory_of(file: &Path) -> &Path {
     file.ancestors().skip(1).find(|directory| directory.is_dir()).unwrap_or(file)
 }
 
+fn is_filled(file: &Path) -> bool {
+    std::fs::metadata(file).is_ok_and(|found| found.len() > 0)
+}
+
 fn reachable(store: &Arc<str>, path: &Path, file: &Path) -> Finding {
     let say = |severity, what| Finding::new(store, "reachable", severity, what);
     if !file.exists() {
         return say(Severity::Note, "the file does not exist yet: the first lock makes it".into());
+    }
+    if !is_filled(file) {
+        return say(Severity::Note, "the file is empty: the first lock makes it a store".into());
     }
     let behind = match path == file {
         true => String::new(),

@@ -53,12 +53,14 @@ pub(super) fn read(
         Err(e) if e.kind() == io::ErrorKind::NotFound && fs::symlink_metadata(path).is_err() => {
             return Ok(nothing(asked));
         }
-        Ok(found) if found.is_file() && found.len() == 0 => return Ok(nothing(asked)),
         _ => {}
     }
     let path = locate_to_read(path)?;
     mount::check(&path)?;
     beside::check(&path)?;
+    if fs::metadata(&path).is_ok_and(|found| found.len() == 0) {
+        return Ok(nothing(asked));
+    }
     let since = Instant::now();
     loop {
         let before = Standing::of(&path)?;
