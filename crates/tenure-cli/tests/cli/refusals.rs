@@ -86,6 +86,28 @@ fn a_theft_is_of_one_whole_key_and_waits_for_nobody() {
     ]);
 }
 
+/// A run waited for it as for a server that may come.
+#[test]
+fn a_store_behind_links_that_lead_round_and_round() {
+    let place = Place::new();
+    std::os::unix::fs::symlink("loop.db", place.path("loop.db")).expect("a link");
+    for words in [
+        &["run", "--wait", "60s", "k", "--", "true"][..],
+        &["acquire", "--wait", "60s", "k"],
+        &["wait", "--timeout", "60s", "k"],
+        &["status", "k"],
+    ] {
+        let words = [&words[..1], &["--store-file", "loop.db"], &words[1..]].concat();
+        let ended = place.run(&words);
+        assert_eq!(ended.code, Some(78), "{words:?}: {ended:?}");
+        assert!(ended.stderr.contains("round and round by symbolic links"), "{ended:?}");
+        assert!(!ended.stderr.contains("waiting for the store"), "{ended:?}");
+    }
+    let ended = place.run(&["doctor", "--store-file", "loop.db"]);
+    assert_eq!(ended.code, Some(78), "{ended:?}");
+    assert!(ended.stdout.contains("round and round"), "{ended:?}");
+}
+
 #[test]
 fn permits_that_are_never_free() {
     refused(&[

@@ -78,6 +78,18 @@ async fn a_device_or_a_link_to_nothing() {
     says(&refusal(&link).await, Config, &["symbolic link"]);
 }
 
+/// It was waited for, as a server that may come.
+#[tokio::test]
+async fn links_that_lead_round_and_round() {
+    let dir = tempfile::tempdir().expect("a directory");
+    for (name, target) in [("self", "self"), ("one", "two"), ("two", "one")] {
+        std::os::unix::fs::symlink(target, dir.path().join(name)).expect("a link");
+    }
+    for name in ["self", "one", "self/locks.db"] {
+        says(&refusal(&dir.path().join(name)).await, Config, &[name, "round and round"]);
+    }
+}
+
 #[tokio::test]
 async fn a_path_that_no_file_can_have() {
     let dir = tempfile::tempdir().expect("a directory");

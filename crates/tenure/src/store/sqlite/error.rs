@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use rusqlite::{Error, ErrorCode};
 use rustix::fs::StatVfsMountFlags;
+use rustix::io::Errno;
 
 use super::busy;
 use super::lock_owner::{self, LockOwner};
@@ -31,6 +32,7 @@ pub(super) fn plain(class: StoreErrorClass, message: String) -> StoreError {
 /// A fault of the system around the file.
 pub(super) fn of_system(what: &str, error: io::Error) -> StoreError {
     let class = match error.kind() {
+        _ if is_loop(&error) => StoreErrorClass::Config,
         io::ErrorKind::NotFound
         | io::ErrorKind::NotADirectory
         | io::ErrorKind::InvalidInput
@@ -43,6 +45,11 @@ pub(super) fn of_system(what: &str, error: io::Error) -> StoreError {
     };
     let message = format!("{what}: {error}");
     StoreError { class, message, may_have_run: false, source: Some(Arc::new(error)) }
+}
+
+/// Whether links on a path lead back to themselves, so that there is no file behind them.
+pub(super) fn is_loop(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(Errno::LOOP.raw_os_error())
 }
 
 /// A fault that SQLite reports.

@@ -55,6 +55,10 @@ fn locate_for(
             check_rights(&full)?;
             Ok(full)
         }
+        Err(e) if error::is_loop(&e) => Err(config(format!(
+            "{shown} leads to no file, but round and round by symbolic links: name another file, \
+             or mend the links"
+        ))),
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(error::of_system(&at(path), e)),
         // Another process may have made the file in the meantime.
         Err(_) if fs::symlink_metadata(path).is_ok_and(|file| file.is_symlink()) => {
