@@ -44,6 +44,7 @@ pub(crate) fn release(args: &ForceArgs) -> Result<Exit, Refusal> {
         }
         let limit = args.fence.map(Fence::new);
         let Some(up_to) = target(&key, &seen, limit, now())? else {
+            hindrance::forgotten(&key, &seen, now()).map_or(Ok(()), Err)?;
             return print(&format!("{key}: nobody holds it; there is nothing to release"));
         };
         if !args.yes && !confirmed(&key, &seen, up_to, now()).map_err(unasked)? {

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use serde::Serialize;
-use tenure::protocol::{Inspection, NodeView, State, majority};
+use tenure::protocol::{Guarded, Inspection, NodeView, State, majority};
 use tenure::store::Reach;
 use tenure::{Error, ErrorKind, Key, Locks};
 
@@ -134,6 +134,17 @@ pub(crate) fn unknown(seen: &Inspection) -> Option<Early> {
         return None;
     };
     Some(Early::Refusal(Refusal { exit: Exit::UNAVAILABLE, message }))
+}
+
+/// The same, of a key that the store knows nobody to use: under a restart guard it may have
+/// forgotten somebody. `now` is the wall clock in microseconds.
+pub(crate) fn forgotten(key: &Key, seen: &Inspection, now: u64) -> Option<Early> {
+    let forgets = |guarded: &Guarded| {
+        let key = key.as_str();
+        let message = format!("{key:?} is not known to be free: {}", guarded.told(now));
+        Early::Refusal(Refusal { exit: Exit::UNAVAILABLE, message })
+    };
+    unknown(seen).or_else(|| seen.guarded.as_ref().map(forgets))
 }
 
 #[cfg(test)]

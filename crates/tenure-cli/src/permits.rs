@@ -1,11 +1,12 @@
 //! `tenure permits KEY N`: an administrator changes a semaphore's number of permits while they are
 //! in use. It takes no permit from anybody.
 
-use tenure::{Claim, Key, Locks};
+use tenure::protocol::Inspection;
+use tenure::{Claim, Key};
 
 use crate::args::PermitsArgs;
 use crate::exit::{Exit, Refusal};
-use crate::hindrance::Hindrance;
+use crate::hindrance::{self, Hindrance};
 use crate::inspect::{Early, failed, print, with_store};
 use crate::plan::key_of;
 use crate::view::KeyView;
@@ -13,7 +14,11 @@ use crate::view::KeyView;
 pub(crate) fn change(args: &PermitsArgs) -> Result<Exit, Refusal> {
     let key = key_of(&args.key)?;
     with_store(&args.store, async |locks, _, now| {
-        refuse_readers(locks, &key).await?;
+        let seen = locks.mutex(key.as_str()).inspect().await.map_err(failed)?;
+        refuse_readers(&key, &seen)?;
+        if seen.limit.is_none() {
+            hindrance::forgotten(&key, &seen, now()).map_or(Ok(()), Err)?;
+        }
         let semaphore = locks.semaphore(key.as_str(), args.permits);
         let was = semaphore.set_permits(args.permits).await.map_err(failed)?;
         let text = if args.json {
@@ -27,8 +32,7 @@ pub(crate) fn change(args: &PermitsArgs) -> Result<Exit, Refusal> {
 }
 
 /// A read-write lock counts its readers as a semaphore does its permits, with a number of its own.
-async fn refuse_readers(locks: &Locks, key: &Key) -> Result<(), Early> {
-    let seen = locks.mutex(key.as_str()).inspect().await.map_err(failed)?;
+fn refuse_readers(key: &Key, seen: &Inspection) -> Result<(), Early> {
     if seen.limit != Some(Claim::MAX) {
         return Ok(());
     }

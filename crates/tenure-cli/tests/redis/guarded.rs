@@ -40,6 +40,27 @@ fn a_job_is_not_skipped_as_busy_while_nobody_has_the_lock() {
     }
 }
 
+/// It was said that there is nothing to do.
+#[test]
+fn a_key_without_a_known_holder_is_not_taken_for_free() {
+    let (_servers, stores) = stores();
+    let force = ["force-release", "--yes", "k"];
+    let asked = |store: &str, words: &[&str]| {
+        let asked = tenure(store, words);
+        assert_eq!(asked.status.code(), Some(69), "{words:?}: {asked:?}");
+        assert!(asked.stdout.is_empty(), "{words:?}: {asked:?}");
+        let text = String::from_utf8_lossy(&asked.stderr);
+        for words in ["\"k\" is not known to be free: nothing new is granted until", "may still"] {
+            assert!(text.contains(words), "{words} is missing in: {text}");
+        }
+    };
+    stores.iter().for_each(|store| asked(store, &force));
+    // A quorum carries no permits.
+    for words in [&["permits", "k", "5"][..], &["permits", "--json", "k", "5"]] {
+        asked(&stores[0], words);
+    }
+}
+
 #[test]
 fn a_look_and_who_waits_are_told_until_when_nothing_new_is_granted() {
     let (_servers, stores) = stores();

@@ -65,6 +65,8 @@ fn a_replica_that_does_not_know_of_a_holder_never_says_that_a_key_is_free() {
         let of = format!("replica of {}", primary.address());
         for words in [
             &["force-release", "--yes", "k"][..],
+            &["permits", "k", "5"],
+            &["permits", "--json", "k", "5"],
             &["wait", "--timeout", "1s", "k"],
             &["status", "--exit-code", "k"],
         ] {
