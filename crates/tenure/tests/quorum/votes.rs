@@ -150,6 +150,24 @@ async fn a_minority_that_is_down_or_stopped_does_not_matter() {
     }
 }
 
+/// "2 of 3 nodes answered, and 2 are needed" contradicted itself.
+#[tokio::test]
+async fn a_renewal_that_fails_counts_the_nodes_that_renewed() {
+    let nodes = nodes(3);
+    let locks = locks(&nodes).await;
+    let mutex = locks.mutex("key").with_ttl(ms(60_000)).with_renewal(Renewal::Off);
+    let guard = mutex.acquire().await.expect("free");
+    nodes[0].forget();
+    nodes[1].down();
+    let error = guard.extend_to(ms(60_000)).await.expect_err("one of three");
+    for words in ["1 of 3 nodes renewed, and 2 are needed", "has no such lease"] {
+        assert!(error.message().contains(words), "{words} is missing in: {error}");
+    }
+    nodes[2].down();
+    let error = guard.extend_to(ms(60_000)).await.expect_err("none of three");
+    assert!(error.message().contains("1 of 3 nodes answered, and 2 are needed"), "{error}");
+}
+
 #[tokio::test]
 async fn without_a_majority_nothing_is_left_once_the_nodes_are_back() {
     let nodes = nodes(5);

@@ -51,7 +51,7 @@ pub(super) async fn introduce(shared: &Arc<Shared>) -> Result<(), StoreError> {
         }
     }
     if fit(&round.words) < majority {
-        return Err(report::failure(&shared.nodes, &round.words, 0));
+        return Err(report::failure(&shared.nodes, &round.words, 0, None));
     }
     Ok(())
 }

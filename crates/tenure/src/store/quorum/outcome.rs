@@ -53,7 +53,8 @@ pub(super) async fn settle(
         shared.enter(&asked, index, &round.words, *verdict);
     }
     let failed = verdicts.iter().all(|verdict| *verdict == Verdict::Unknown);
-    let failure = failed.then(|| report::failure(&shared.nodes, &round.words, 0));
+    let op = asked.steps.first().map(|step| &step.op);
+    let failure = failed.then(|| report::failure(&shared.nodes, &round.words, 0, op));
     let give_back = follow_up(shared, asked, round, verdicts);
     if give_back.iter().any(|steps| !steps.is_empty()) {
         let limit = shared.options.node_timeout();
@@ -328,7 +329,7 @@ fn answer(shared: &Shared, asked: &Asked, index: usize, words: &[Word], verdict:
         Verdict::Won(fence) => Some(fence),
         Verdict::Refused => None,
         Verdict::Open | Verdict::Differ(_) | Verdict::Unknown => {
-            let failure = report::failure(&shared.nodes, words, index);
+            let failure = report::failure(&shared.nodes, words, index, Some(op));
             return Reply::Unknown(failure.message.into());
         }
     };

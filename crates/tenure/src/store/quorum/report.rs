@@ -4,10 +4,11 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::protocol::{Blocker, Guarded, Inspection, NodeView, Reply, State};
+use crate::protocol::{Blocker, Guarded, Inspection, NodeView, Op, Reply, State, Vote};
 use crate::runtime::shown;
 use crate::store::{StoreError, StoreErrorClass};
 
+use super::call::vote;
 use super::node::Node;
 use super::round::{Heard, Word};
 
@@ -46,10 +47,25 @@ pub(super) fn line(views: &[NodeView]) -> String {
     line
 }
 
-/// The failure of a call that too few nodes answered.
-pub(super) fn failure(nodes: &[Arc<Node>], words: &[Word], step: usize) -> StoreError {
+/// The failure of a call that too few nodes answered, or carried out; `op` is what they were asked.
+pub(super) fn failure(
+    nodes: &[Arc<Node>],
+    words: &[Word],
+    step: usize,
+    op: Option<&Op>,
+) -> StoreError {
     let views = self::nodes(nodes, words, step);
     let answered = views.iter().filter(|view| view.answered).count();
+    let (all, needed, line) = (nodes.len(), majority(nodes.len()), line(&views));
+    let message = match op {
+        // Enough of them answered, and did not agree.
+        Some(op) if answered >= needed => {
+            let agrees = |word: &&Word| matches!(vote(op, word, step), Vote::For(_));
+            let (count, verb) = (words.iter().filter(agrees).count(), verb(op));
+            format!("{count} of {all} nodes {verb}, and {needed} are needed: {line}")
+        }
+        _ => format!("{answered} of {all} nodes answered, and {needed} are needed: {line}"),
+    };
     let failures = || words.iter().filter_map(Word::heard).filter_map(failure_of);
     let class = {
         // It may pass if a majority could be had from those that may come back.
@@ -64,14 +80,19 @@ pub(super) fn failure(nodes: &[Arc<Node>], words: &[Word], step: usize) -> Store
     let awaited = words.iter().any(|word| matches!(word, Word::Awaited(_)));
     StoreError {
         class,
-        message: format!(
-            "{answered} of {} nodes answered, and {} are needed: {}",
-            nodes.len(),
-            majority(nodes.len()),
-            line(&views)
-        ),
+        message,
         may_have_run: awaited || answered > 0 || failures().any(|f| f.may_have_run),
         source: None,
+    }
+}
+
+/// The word for a node that carried the step out.
+fn verb(op: &Op) -> &'static str {
+    match op {
+        Op::Acquire(_) | Op::Steal(_) | Op::Begin { .. } => "granted",
+        Op::Renew { .. } => "renewed",
+        Op::Transfer { .. } => "transferred",
+        _ => "did so",
     }
 }
 
