@@ -113,6 +113,11 @@ pub(crate) fn is_unsure(seen: &Inspection) -> bool {
     seen.guarded.is_some() || seen.replica_of.is_some() || is_split(seen)
 }
 
+/// Whether a key that the store takes for free may be held all the same.
+pub(crate) fn may_be_held(seen: &Inspection) -> bool {
+    seen.state == State::Free && is_unsure(seen)
+}
+
 /// Whether nodes that are away could make a majority with those that have a holder of a key, which
 /// the others do not know.
 pub(crate) fn is_split(seen: &Inspection) -> bool {

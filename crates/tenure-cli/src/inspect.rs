@@ -11,7 +11,7 @@ use tenure::{Key, Locks};
 
 use crate::args::{ListArgs, StatusArgs, StoreArgs};
 use crate::exit::{Exit, Refusal};
-use crate::hindrance::{Hindrance, is_unsure};
+use crate::hindrance::{Hindrance, may_be_held};
 use crate::output::{self, Level, Output};
 use crate::plan::{check_store_timeout, key_of};
 use crate::store::{Choice, Located};
@@ -28,7 +28,7 @@ pub(crate) fn status(args: &StatusArgs) -> Result<Exit, Refusal> {
     let done = with_view(&args.store, Access::Looks, async |locks, store, now| {
         let seen = locks.mutex(key.as_str()).inspect().await.map_err(failed)?;
         answer = match seen.state {
-            State::Free if is_unsure(&seen) => Exit::UNAVAILABLE,
+            _ if may_be_held(&seen) => Exit::UNAVAILABLE,
             State::Free => Exit::SUCCESS,
             _ => Exit::HELD,
         };
@@ -56,13 +56,11 @@ pub(crate) fn list(args: &ListArgs) -> Result<Exit, Refusal> {
             let about = format!("{}: {}", locks.store_name(), hindrance.text);
             Output(Level::Normal).notice(about);
         }
-        let line = |key: &Key, mut seen: Inspection| {
+        let line = |key: &Key, seen: Inspection| {
             if args.json {
                 return KeyView::of(key, &seen, hindrance.as_ref()).json();
             }
-            // It was told, for all keys.
-            (seen.guarded, seen.replica_of) = (None, None);
-            view::text(key, &seen, now())
+            view::text_of_many(key, &seen, now())
         };
         let mut after: Option<Key> = None;
         let mut is_empty = true;

@@ -28,6 +28,7 @@ pub(crate) struct KeyView<'a> {
     nodes: Vec<Node<'a>>,
     replica_of: Option<&'a str>,
     hindrance: Option<&'a Hindrance>,
+    may_be_held: bool,
 }
 
 /// The last run of a job.
@@ -103,6 +104,7 @@ impl<'a> KeyView<'a> {
             nodes: seen.nodes.iter().map(node).collect(),
             replica_of: seen.replica_of.as_deref(),
             hindrance,
+            may_be_held: hindrance::may_be_held(seen),
         }
     }
 
@@ -181,7 +183,19 @@ fn state(state: &State) -> (&'static str, Option<&str>) {
 /// The key for people: a line, then one for each holder and waiter, one for the last run of a job,
 /// and those of `told`. `now` is the wall clock in microseconds.
 pub(crate) fn text(key: &Key, seen: &Inspection, now: u64) -> String {
-    let (word, more) = state(&seen.state);
+    text_of(key, seen, now, true)
+}
+
+/// The same without the hindrance of the store, which was told for all keys.
+pub(crate) fn text_of_many(key: &Key, seen: &Inspection, now: u64) -> String {
+    text_of(key, seen, now, false)
+}
+
+fn text_of(key: &Key, seen: &Inspection, now: u64, tells_hindrance: bool) -> String {
+    let (word, more) = match state(&seen.state) {
+        _ if hindrance::may_be_held(seen) => ("not known to be free", None),
+        known => known,
+    };
     let mut text = format!("{key}: {word}");
     if let Some(more) = more {
         text += &format!(" ({more})");
@@ -212,7 +226,7 @@ pub(crate) fn text(key: &Key, seen: &Inspection, now: u64) -> String {
     if let Some(foreign) = &seen.foreign {
         text += &told::foreign(foreign);
     }
-    if let Some(hindrance) = told::hindrance(seen, now) {
+    if let Some(hindrance) = told::hindrance(seen, now).filter(|_| tells_hindrance) {
         text += &format!("\n  {hindrance}");
     }
     if hindrance::is_split(seen) {

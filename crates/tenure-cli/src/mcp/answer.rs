@@ -149,7 +149,7 @@ impl Seen {
             holders: seen.holders.iter().map(|seen| holder(seen, now, &is_ours)).collect(),
             waiters: waiters.collect(),
             note: foreign.or_else(|| hindrance.as_ref().map(|hindrance| hindrance.text.clone())),
-            may_be_held: seen.state == State::Free && hindrance::is_unsure(seen),
+            may_be_held: hindrance::may_be_held(seen),
             hindrance,
         }
     }

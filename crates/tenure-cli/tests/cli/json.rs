@@ -9,7 +9,8 @@ use crate::schema;
 
 pub(crate) const KEY: &str = include_str!("../../schema/key.json");
 /// The last fields of a key that is on one server, and no other program's.
-const REST: &str = r#""foreign":null,"nodes":[],"replica_of":null,"hindrance":null"#;
+const REST: &str =
+    r#""foreign":null,"nodes":[],"replica_of":null,"hindrance":null,"may_be_held":false"#;
 const REPORT: &str = include_str!("../../schema/report.json");
 
 pub(crate) fn conforms(schema: &str, value: &Value) {

@@ -68,11 +68,16 @@ fn a_look_and_who_waits_are_told_until_when_nothing_new_is_granted() {
         let seen = tenure(store, &["status", "k"]);
         let text = String::from_utf8_lossy(&seen.stdout);
         assert_eq!(seen.status.code(), Some(0), "{seen:?}");
-        for words in ["k: free", "nothing new is granted until", "UTC"] {
+        for words in ["k: not known to be free", "nothing new is granted until", "UTC"] {
             assert!(text.contains(words), "{words} is missing in: {text}");
         }
         let seen = tenure(store, &["status", "--json", "k"]);
         let seen: serde_json::Value = serde_json::from_slice(&seen.stdout).expect("JSON");
+        assert_eq!(
+            (&seen["state"], &seen["may_be_held"]),
+            (&"free".into(), &true.into()),
+            "{seen}"
+        );
         let left = seen["guarded"]["remaining_ms"].as_u64().expect("a number");
         assert!((200_000..=300_000).contains(&left), "{seen}");
         let waited = tenure(store, &["run", "--wait", "2s", "k", "--", "true"]);

@@ -241,6 +241,13 @@ fn a_key_of_a_quorum_is_not_free_while_the_nodes_that_are_away_may_have_it() {
         assert_eq!(asked.status.code(), Some(code), "{words:?}: {texts:?}");
         let is_told = texts.concat().contains("it may be held");
         assert_eq!(is_told, code == 69, "{words:?}: {texts:?}");
+        assert_eq!(texts.concat().contains(": free"), code == 0, "{words:?}: {texts:?}");
+    }
+    for (key, may_be_held) in [("k", true), ("other", false)] {
+        let seen = tenure(&split, &["status", "--json", key]);
+        let seen = conforms(include_str!("../../schema/key.json"), &seen.stdout);
+        assert_eq!(seen["state"], "free", "{seen}");
+        assert_eq!(seen["may_be_held"], may_be_held, "{seen}");
     }
 }
 
