@@ -464,7 +464,8 @@ fn ack_link(server: &Server) -> String {
 async fn a_refused_wait_takes_the_grant_back_too() {
     let servers = Replicated::start(Flavour::Redis, 1);
     let proxy = Proxy::to(servers.primary.address());
-    let locks = connect(&format!("{}?ack=1&ack_timeout=1900ms", proxy.url())).await;
+    // No request is repeated: its WAIT would be the first.
+    let locks = connect(&format!("{}?ack=1&ack_timeout=10s&call_timeout=20s", proxy.url())).await;
     acquire(&locks.mutex("warm")).await.release().await.expect("released");
     for (text, kind, word) in [
         ("NOPERM this user has no permissions to run 'wait'", ErrorKind::Refused, "ACL"),
