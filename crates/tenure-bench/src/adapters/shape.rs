@@ -68,18 +68,29 @@ impl Shape {
     fn of(calls: &[Words]) -> Result<Self, Failure> {
         let scripts: Vec<_> =
             calls.iter().filter(|words| words.first().is_some_and(|w| w == b"EVALSHA")).collect();
-        let [.., before, _, acquire, release] = scripts[..] else {
+        if scripts.len() < 4 {
             return Err("too few script calls were recorded".into());
+        }
+        // On a busy machine it may change its connection once more, and the calls of each have
+        // numbers of their own.
+        let cycle = |four: &[&Words]| match four {
+            [before, _, acquire, release] => Self::of_cycle(before, acquire, release),
+            _ => None,
         };
+        scripts.windows(4).rev().find_map(cycle).ok_or_else(|| "no word counts the calls".into())
+    }
+
+    /// From the acquire of one cycle, and the calls of the next.
+    fn of_cycle(before: &Words, acquire: &Words, release: &Words) -> Option<Self> {
         let number = |word: &[u8]| str::from_utf8(word).ok()?.parse::<u64>().ok();
         let counts = |place: &usize| {
             let now = number(&acquire[*place]);
             let then = before.get(*place).and_then(|word| number(word));
             now.zip(then).is_some_and(|(now, then)| now == then + 1)
         };
-        let number_at = (0..acquire.len()).find(counts).ok_or("no word counts the calls")?;
-        let number = number(&acquire[number_at]).ok_or("no number")?;
-        Ok(Self { acquire: acquire.clone(), release: release.clone(), number_at, number })
+        let number_at = (0..acquire.len()).find(counts)?;
+        let number = number(&acquire[number_at])?;
+        Some(Self { acquire: acquire.clone(), release: release.clone(), number_at, number })
     }
 
     /// Whether the calls do what they did when they were recorded: a lock is there after the first
@@ -192,6 +203,12 @@ mod tests {
         pack(&mut expected, acquire("43").iter().map(Vec::as_slice));
         assert_eq!(packed, expected);
         assert!(Shape::of(&calls[2..]).is_err());
+        // Over another connection it counts anew.
+        let moved = [&calls[..], &[acquire("1"), release()]].concat();
+        let mut shape = Shape::of(&moved).unwrap();
+        packed.clear();
+        shape.acquire(&mut packed);
+        assert_eq!(packed, expected);
     }
 
     #[test]
