@@ -3,6 +3,7 @@
 use std::fs;
 
 use rustix::process::Signal;
+use tenure_testkit::Flavour;
 
 use crate::place::{Home, Place, Running, on_every_store, until};
 
@@ -65,9 +66,25 @@ fn a_release_that_is_not_answered_is_told_once(home: Home) {
     fs::write(place.path("go"), "").expect("a file");
     let ended = running.wait();
     assert_eq!(ended.code, Some(7), "{ended:?}");
-    assert!(ended.stderr.contains("\"k\""), "{ended:?}");
     let told = ended.stderr.matches("; the key is free in 30s at the latest\n").count();
     assert_eq!((told, ended.stderr.lines().count()), (1, 1), "{ended:?}");
+}
+
+#[test]
+fn a_release_that_a_signal_cuts_short_is_told_with_its_key() {
+    let place = Place::at(Home::Server(Flavour::Redis));
+    let script = "echo $$ > pid; until [ -e go ]; do sleep 0.01; done; exit 7";
+    let words = ["run", "-v", "--store-timeout", "10s", "k", "--", "sh", "-c", script];
+    let mut running = place.start(&words);
+    place.number_in("pid");
+    let _blocked = place.block_store();
+    fs::write(place.path("go"), "").expect("a file");
+    while !running.stderr_line().contains("CMD ended with 7") {}
+    running.signal(Signal::TERM);
+    let ended = running.wait();
+    assert_eq!(ended.code, Some(7), "{ended:?}");
+    let says = "has not answered the release of \"k\"; the key is free in 30s at the latest\n";
+    assert!(ended.stderr.ends_with(says), "{ended:?}");
 }
 
 /// Starts a holder of the key, and waits until its CMD runs.
