@@ -107,7 +107,8 @@ impl Maker {
             }
             Nodes::Servers(..) => {
                 for url in &self.urls {
-                    let url = format!("{url}?restart_guard=60m");
+                    let url =
+                        format!("{url}?restart_guard=60m&connect_timeout=20s&call_timeout=20s");
                     let opened = Redis::unopened(&url, &self.runtime, &old);
                     stores.push(Arc::new(opened.expect("a good URL")));
                 }

@@ -8,7 +8,7 @@ use super::{begun, is_same, job, last, skipped};
 use crate::world::{PATIENCE, World, acquire, ms, until, within};
 
 /// A tick that a test waits for. On a quorum, half of it is time for a request.
-const SHORT: Duration = Duration::from_secs(2);
+const SHORT: Duration = Duration::from_secs(5);
 
 pub(crate) async fn one_of_many_runs_and_the_others_are_told(world: World) {
     let many: Vec<_> = (0..6)
@@ -49,10 +49,10 @@ pub(crate) async fn grid_has_one_run_in_each_tick(world: World) {
                 ticks.push(since.as_secs() / SHORT.as_secs());
             }
         }
-        ticks.len() == 2
+        ticks.len() >= 2
     })
     .await;
-    assert!(ticks[0] < ticks[1], "two runs in one tick: {ticks:?}");
+    assert!(ticks.is_sorted_by(|one, next| one < next), "two runs in one tick: {ticks:?}");
 }
 
 pub(crate) async fn tick_may_begin_with_the_last_run(world: World) {
