@@ -35,10 +35,14 @@ fn a_server_that_stops_just_before_the_limit_is_not_busy() {
             false
         };
         proxy.on(Which::every(stop), Fate::CutBefore);
-        let ended = tenure(&proxy.url(), &["--wait", "3s", "--busy-exit", "0"]);
+        let ended = tenure(&proxy.url(), &["--wait", "2s", "--busy-exit", "0"]);
         let stderr = String::from_utf8_lossy(&ended.stderr);
         assert_eq!(ended.status.code(), Some(69), "{flavour}: {stderr}");
-        assert!(stderr.contains("; since then the store has not answered;"), "{flavour}: {stderr}");
+        // From 3 s on, which a busy machine takes for it, the silence is said in another way.
+        let is_told = ["; since then the store has not answered;", "has not answered for"]
+            .iter()
+            .any(|words| stderr.contains(words));
+        assert!(is_told, "{flavour}: {stderr}");
         assert!(ended.stdout.is_empty(), "{flavour}");
         server.cont();
     }
