@@ -88,6 +88,13 @@ impl Maker {
         Self { nodes, runtime, memories, urls, ground }
     }
 
+    /// So long that no busy machine comes near it. A call that was not won waits for a stopped node
+    /// until then.
+    fn node_timeout(&self) -> Duration {
+        let is_waited_for = matches!(self.nodes, Nodes::Servers(_, Trouble::Stopped));
+        Duration::from_secs(if is_waited_for { 3 } else { 15 })
+    }
+
     async fn handle(&self) -> Arc<dyn Store> {
         let mut stores: Vec<Arc<dyn Store>> = Vec::new();
         // Servers of tests are young: without this they would grant nothing for an hour.
@@ -107,16 +114,16 @@ impl Maker {
             }
             Nodes::Servers(..) => {
                 for url in &self.urls {
-                    let url =
-                        format!("{url}?restart_guard=60m&connect_timeout=20s&call_timeout=20s");
+                    let limit = self.node_timeout().as_secs();
+                    let limits = format!("connect_timeout={limit}s&call_timeout={limit}s");
+                    let url = format!("{url}?restart_guard=60m&{limits}");
                     let opened = Redis::unopened(&url, &self.runtime, &old);
                     stores.push(Arc::new(opened.expect("a good URL")));
                 }
             }
         }
-        // No slow machine comes near the limit: what is decided without the dead waits for none.
         let options = QuorumOptions::default().with_max_ttl(Duration::from_secs(3_600));
-        let options = options.with_node_timeout(Duration::from_secs(15));
+        let options = options.with_node_timeout(self.node_timeout());
         let quorum = Quorum::open(stores, Arc::clone(&self.runtime), options).await;
         Arc::new(quorum.expect("a majority answers"))
     }

@@ -315,7 +315,11 @@ fn without_other(mut seen: Inspection) -> Inspection {
 /// Runs a case on a runtime of its own.
 pub(crate) fn run<F: Future<Output = ()>>(case: impl FnOnce() -> F) {
     let tokio_runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    tokio_runtime.expect("a runtime").block_on(within("the case", Duration::from_secs(90), case()));
+    tokio_runtime.expect("a runtime").block_on(within(
+        "the case",
+        Duration::from_secs(180),
+        case(),
+    ));
 }
 
 /// A case with its name.
