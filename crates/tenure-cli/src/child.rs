@@ -147,6 +147,13 @@ impl Child {
         }
     }
 
+    /// Kills the sentry, whatever keeps it from its work. The rest follows from [`Child::look`].
+    pub(crate) fn kill_sentry(&self) {
+        if let Parent::Sentry(client) = &self.parent {
+            client.kill();
+        }
+    }
+
     /// Kills a sentry that does not do its work since it is stopped; `false` if it is not. The rest
     /// follows from [`Child::look`]. Without a sentry there is nothing to kill.
     pub(crate) fn kill_stopped_sentry(&self) -> bool {

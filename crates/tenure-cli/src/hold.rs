@@ -232,10 +232,7 @@ impl Hold<'_> {
                     self.make_end(Cause::MaxHold, Moment::NEVER);
                 }
                 () = self.runtime.sleep_until(self.overdue), if self.overdue != Moment::NEVER => {
-                    // A busy machine would not let us do the work any sooner.
-                    let killed = self.child.kill_stopped_sentry();
-                    let again = self.runtime.now() + PATIENCE;
-                    self.overdue = if killed { Moment::NEVER } else { again };
+                    self.overdue = self.end_sentry();
                 }
                 () = self.runtime.sleep_until(self.child.check_at()),
                     if self.child.check_at() != Moment::NEVER => self.check_sentry(),
@@ -317,6 +314,18 @@ impl Hold<'_> {
             )),
             None => {}
         }
+    }
+
+    /// Kills a sentry that does not end CMD, so that it is ended here. Answers when to look again.
+    /// After a loss nothing excuses it: CMD must not outlive the lock. Otherwise the lock is kept,
+    /// and one that a busy machine does not let run has more time.
+    fn end_sentry(&self) -> Moment {
+        if self.lost.is_some() {
+            self.child.kill_sentry();
+        } else if !self.child.kill_stopped_sentry() {
+            return self.runtime.now() + PATIENCE;
+        }
+        Moment::NEVER
     }
 
     fn make_end(&mut self, cause: Cause, at_the_latest: Moment) {

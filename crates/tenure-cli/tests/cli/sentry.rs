@@ -279,6 +279,49 @@ fn the_sentry_stopped_does_not_keep_cmd_alive(home: Home) {
     gone_by(&place, now_us());
 }
 
+/// Stops a process as a debugger does, until that is ended: its state is not "stopped". Says in the
+/// file `traced` whether it has the right to.
+const TRACER: &str = r#"
+import ctypes, os, sys
+pid = int(sys.argv[1])
+ptrace = ctypes.CDLL(None, use_errno=True).ptrace
+ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+ptrace.restype = ctypes.c_long
+SEIZE, INTERRUPT = 0x4206, 0x4207
+told = "no right"
+if ptrace(SEIZE, pid, None, None) == 0 and ptrace(INTERRUPT, pid, None, None) == 0:
+    os.waitpid(pid, 0)
+    told = "stopped"
+with open("half", "w") as file:
+    file.write(told)
+os.rename("half", "traced")
+if told == "stopped":
+    os.waitpid(pid, 0)
+"#;
+
+/// A sentry that does not run, and is not stopped, got 60 s: so long CMD outlived its lock.
+#[test]
+fn a_sentry_that_is_traced_does_not_let_cmd_outlive_a_lost_lock() {
+    let _watched_from_here = lateness();
+    let place = Place::new();
+    let running = start(&place, "stubborn", &[]);
+    let sentry = parent_of(stamps(&place)["cmd"].0);
+    let mut tracer = place.command("python3");
+    let _tracer = Running::of(tracer.args(["-c", TRACER, &sentry.to_string()]));
+    until("it is traced", || place.path("traced").exists().then_some(()));
+    if place.read("traced") != "stopped" {
+        println!("SKIPPED: no right to trace process {sentry}");
+        return;
+    }
+    let forced = place.run(&["force-release", "--yes", "k"]);
+    assert_eq!(forced.code, Some(0), "{forced:?}");
+    // No later renewal has moved its deadline.
+    let end = now_us() + 4_000_000;
+    let ended = running.wait();
+    assert!(ended.stderr.contains("tenure: lost: \"k\""), "{ended:?}");
+    gone_by(&place, end);
+}
+
 #[test]
 fn a_stopped_sentry_does_not_keep_the_lock_of_a_cmd_that_has_ended() {
     let place = Place::new();
