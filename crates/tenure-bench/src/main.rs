@@ -1,7 +1,7 @@
 //! Tenure's figures, each with its limit beside it, measured in one run:
 //!
 //! ```text
-//! cargo run --release -p tenure-bench
+//! cargo figures
 //! ```
 //!
 //! Contenders alternate within the run. Each figure is printed with its change since the run in
@@ -110,7 +110,7 @@ fn main() -> ExitCode {
 fn measure(arguments: &Arguments) -> Result<bool, Failure> {
     let scale = if arguments.short { Scale::Short } else { Scale::Full };
     if cfg!(debug_assertions) && scale == Scale::Full {
-        return Err("figures need a release build: cargo run --release -p tenure-bench".into());
+        return Err("figures need a release build: cargo figures".into());
     }
     let baseline = match scale {
         Scale::Full => Baseline::read(&record::baseline_file())?,

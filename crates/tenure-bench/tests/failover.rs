@@ -1,13 +1,16 @@
 //! The short form of the failover experiment: every fault once, under the safest setting. And
 //! its judge, on contenders that exclude nobody.
 
-use std::path::Path;
-use std::process::{Command, Output};
+mod program;
 
+use std::path::Path;
+use std::process::Output;
+
+use program::bench;
 use serde_json::Value;
 
 fn failover(arguments: &[&str], out: &Path) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_tenure-bench"))
+    bench()
         .args(["failover", "--short"])
         .args(arguments)
         .arg("--out")

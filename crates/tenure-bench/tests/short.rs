@@ -1,12 +1,15 @@
 //! The short form measures everything once and checks no limit.
 
+mod program;
+
 use std::path::Path;
-use std::process::Command;
+
+use program::bench;
 
 #[test]
 fn the_short_form_prints_every_figure_and_keeps_its_raw_data() {
     let directory = tempfile::tempdir().expect("a directory");
-    let output = Command::new(env!("CARGO_BIN_EXE_tenure-bench"))
+    let output = bench()
         .args(["--short", "--out", "figures.json", "--raw", "raw.json", "--peers", "peers.json"])
         .current_dir(directory.path())
         .output()

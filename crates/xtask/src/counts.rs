@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde::{Deserialize, Serialize};
-use tenure_testkit::Server;
 
 use crate::callgrind::{callgrind, run};
+use crate::server::Server;
 use crate::tree::root;
 
 /// The committed counts.
@@ -80,8 +80,9 @@ pub struct Counts {
 /// If the program cannot be built, or valgrind is missing or fails, or a function is not found.
 pub fn counts() -> Result<Counts, String> {
     let program = build()?;
-    let server = Server::redis().start();
-    let url = server.url();
+    let server = Server::start()?;
+    // Valgrind is slow, and more so on a busy machine.
+    let url = format!("{}?connect_timeout=60s&call_timeout=60s", server.url());
     let mut instructions = BTreeMap::new();
     for path in &PATHS {
         let target = match path.store {

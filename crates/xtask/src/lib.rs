@@ -7,6 +7,7 @@ mod book;
 mod callgrind;
 mod counts;
 mod path;
+mod server;
 mod signatures;
 mod tree;
 

@@ -76,7 +76,7 @@ mod tests {
         let Some(results) = Results::read(&results::file()).unwrap() else { return };
         let (path, text) = document(&results).unwrap();
         let committed = std::fs::read_to_string(path).unwrap();
-        assert!(committed == text, "SAFETY.md differs: run tenure-bench documents");
+        assert!(committed == text, "SAFETY.md differs: run cargo figures documents");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! fail over under them.
 //!
 //! ```text
-//! cargo run --release -p tenure-bench -- failover
+//! cargo figures failover
 //! ```
 //!
 //! Each run has servers of its own (real processes, on two hosts of a network of its own), eight

@@ -44,7 +44,7 @@ pub(crate) fn measure(scale: Scale) -> Result<Vec<Figure>, Failure> {
     ])
 }
 
-/// Builds the program in the profile of this one, beside which cargo puts it.
+/// Builds the program in the profile of this one, above whose directory cargo puts it.
 fn build() -> Result<PathBuf, Failure> {
     let mut cargo = Command::new("cargo");
     cargo.args(["build", "--quiet", "--locked", "-p", "tenure-cli"]).current_dir(root());
@@ -55,7 +55,7 @@ fn build() -> Result<PathBuf, Failure> {
         return Err("tenure-cli does not build".into());
     }
     let here = std::env::current_exe()?;
-    Ok(here.parent().unwrap_or(Path::new(".")).join("tenure"))
+    Ok(here.ancestors().nth(2).unwrap_or(Path::new(".")).join("tenure"))
 }
 
 fn millis_of(command: &mut Command) -> Result<f64, Failure> {

@@ -118,7 +118,7 @@ mod tests {
             let committed = std::fs::read_to_string(&path).unwrap_or_default();
             assert!(
                 committed == text,
-                "{} differs from bench/peers.json: run tenure-bench documents",
+                "{} differs from bench/peers.json: run cargo figures documents",
                 path.display()
             );
         }
