@@ -57,7 +57,7 @@ class Server:
         raise AssertionError(f"{flavour} does not start: {self.log.read_text()}")
 
     def _answers(self) -> bool:
-        until = time.monotonic() + 30
+        until = time.monotonic() + 60
         while self.process.poll() is None and time.monotonic() < until:
             try:
                 if self.ask("PING") == b"+PONG\r\n":
@@ -69,14 +69,14 @@ class Server:
 
     def ask(self, line: str) -> bytes:
         """The answer to one inline command."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as wire:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=60) as wire:
             wire.sendall(line.encode() + b"\r\n")
             return wire.recv(65536)
 
     @property
     def url(self) -> str:
-        """Its URL for Tenure."""
-        return f"redis://127.0.0.1:{self.port}"
+        """Its URL for Tenure, with limits that no pause of a busy machine reaches."""
+        return f"redis://127.0.0.1:{self.port}?connect_timeout=60s&call_timeout=60s"
 
     def stop(self) -> None:
         """Kills it."""

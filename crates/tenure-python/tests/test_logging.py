@@ -23,7 +23,7 @@ held = locks.mutex("report").acquire()
 world.lose("report")
 held.wait_lost()
 while True:
-    level, message = records.get(timeout=30)
+    level, message = records.get(timeout=60)
     print(level, message)
     if level == "WARNING":
         break
@@ -39,7 +39,7 @@ def test_a_loss_is_logged_with_its_key_and_reason() -> None:
 
 
 BLOCKED = """
-import logging, os, threading
+import logging, os, threading, time
 import tenure
 
 entered = threading.Event()
@@ -55,11 +55,14 @@ handler.emit = block
 log.addHandler(handler)
 tenure.log_events(logging.DEBUG)
 locks = tenure.connect("memory:")
-held = locks.mutex("k", ttl=0.5).acquire()
+mutex = locks.mutex("k", ttl=3)
+held = mutex.acquire()
 entered.wait()
 for _ in range(10_000):  # more events than wait for the logger
     locks.mutex("other").acquire().release()
-held.check()
+while mutex.inspect().holders[0].since < 3.2:  # longer than the ttl
+    held.check()
+    time.sleep(0.01)
 print(held.release(), flush=True)
 os._exit(0)  # logging itself waits for its handlers at the end
 """
@@ -89,7 +92,7 @@ tenure.log_events("debug")
 locks = tenure.connect("memory:")
 for key in "ab":
     locks.mutex(key).acquire().release()
-while "key=b" not in records.get(timeout=30):
+while "key=b" not in records.get(timeout=60):
     pass
 print("both")
 """
@@ -116,7 +119,7 @@ if child == 0:
     records = queue.Queue()
     assert tenure.log_events("DEBUG")
     tenure.connect("memory:").mutex("k").acquire().release()
-    os._exit(0 if "key=k" in records.get(timeout=30) else 1)
+    os._exit(0 if "key=k" in records.get(timeout=60) else 1)
 print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
 

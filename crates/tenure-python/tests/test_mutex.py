@@ -170,7 +170,7 @@ async def test_a_stolen_lock_is_another_holder_s(way: Way, url: str, key: str) -
 @pytest.mark.stores("memory", "redis")
 async def test_a_lock_without_renewal_ends(way: Way, url: str, key: str) -> None:
     locks = await way.connect(url)
-    guard = await way.call(locks.mutex(key, ttl=0.2, renew=False).acquire)
+    guard = await way.call(locks.mutex(key, ttl=0.5, renew=False).acquire)
     await until(lambda: not guard.held)
     next_one = await way.call(locks.mutex(key, wait=60).acquire)
     assert next_one.fence > guard.fence
@@ -180,7 +180,7 @@ async def test_a_lock_without_renewal_ends(way: Way, url: str, key: str) -> None
 @pytest.mark.stores("memory", "redis")
 async def test_max_hold_ends_the_lock(way: Way, url: str, key: str) -> None:
     locks = await way.connect(url)
-    guard = await way.call(locks.mutex(key, ttl=0.4, max_hold=0.5).acquire)
+    guard = await way.call(locks.mutex(key, ttl=20, max_hold=0.5).acquire)
     await until(lambda: not guard.held)
     with pytest.raises(tenure.LockLost):
         guard.check()
@@ -229,7 +229,7 @@ async def test_a_failed_run_is_compensated_under_the_lock(way: Way, url: str, ke
 async def test_the_body_s_error_comes_first(way: Way, url: str, key: str) -> None:
     locks = await way.connect(url)
     with pytest.raises(ZeroDivisionError) as caught:
-        async with way.scope(locks.mutex(key, on_lost="raise", ttl=0.2, renew=False)) as guard:
+        async with way.scope(locks.mutex(key, on_lost="raise", ttl=0.5, renew=False)) as guard:
             await until(lambda: not guard.held)
             raise ZeroDivisionError
     assert isinstance(caught.value.__context__, tenure.LockLost)
@@ -238,7 +238,7 @@ async def test_the_body_s_error_comes_first(way: Way, url: str, key: str) -> Non
 @pytest.mark.stores("memory", "redis")
 async def test_finished_work_may_stand(way: Way, url: str, key: str, caplog: Any) -> None:
     locks = await way.connect(url)
-    async with way.scope(locks.mutex(key, raise_on_lost=False, ttl=0.2, renew=False)) as guard:
+    async with way.scope(locks.mutex(key, raise_on_lost=False, ttl=0.5, renew=False)) as guard:
         await until(lambda: not guard.held)
     assert key in caplog.text
 

@@ -107,11 +107,11 @@ async def test_no_wait_is_one_try(way: Way) -> None:
 @pytest.mark.parametrize("renew", [True, 0.02, timedelta(milliseconds=20)])
 async def test_it_is_renewed_beyond_its_ttl(renew: Any) -> None:
     locks = tenure.aio.connect("memory:")
-    async with locks.mutex("k", ttl=1, renew=renew) as guard:
+    async with locks.mutex("k", ttl=3, renew=renew) as guard:
 
         async def has_outlived_its_ttl() -> bool:
             guard.check()
-            return (await locks.mutex("k").inspect()).holders[0].since > 1.2
+            return (await locks.mutex("k").inspect()).holders[0].since > 3.2
 
         await until(has_outlived_its_ttl)
 
@@ -119,7 +119,7 @@ async def test_it_is_renewed_beyond_its_ttl(renew: Any) -> None:
 @pytest.mark.parametrize("renew", [False, 0])
 async def test_it_is_not_renewed(way: Way, renew: Any) -> None:
     locks = await way.connect("memory:")
-    guard = await way.call(locks.mutex("k", ttl=0.1, renew=renew).acquire)
+    guard = await way.call(locks.mutex("k", ttl=0.5, renew=renew).acquire)
     await until(lambda: not guard.held)
 
 

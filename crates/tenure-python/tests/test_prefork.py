@@ -42,7 +42,8 @@ import celery
 import tenure
 
 inherited = tenure.connect(os.environ["TENURE_STORE"])
-app = celery.Celery("tasks", broker=os.environ["TENURE_STORE"], backend=os.environ["TENURE_STORE"])
+server = os.environ["TENURE_STORE"].partition("?")[0]
+app = celery.Celery("tasks", broker=server, backend=server)
 
 @app.task
 def locked():

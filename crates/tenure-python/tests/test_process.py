@@ -62,8 +62,8 @@ def test_ctrl_c_ends_a_wait_without_limit_and_leaves_nothing(url: str) -> None:
     ended = program(INTERRUPTED, url, "poll" if url.startswith("quorum") else "queue")
     assert "held: False" in ended.stdout, ended
     took = float(ended.stdout.split("interrupted after ")[1].split()[0])
-    # 0.1 s where nobody else needs the machine.
-    assert took < 2, ended
+    # 0.1 s where nobody else needs the machine; without the interrupt it would wait for ever.
+    assert took < 30, ended
 
 
 @pytest.mark.stores("memory", "redis")
@@ -141,8 +141,8 @@ def test_processes_of_a_pool_exclude_each_other(url: str, tmp_path: Path, method
 
 @pytest.mark.stores("sqlite", "redis", "valkey")
 def test_a_c_extension_that_keeps_the_interpreter_loses_no_lease(url: str, key: str) -> None:
-    held = tenure.connect(url).mutex(key, ttl=1).acquire()
-    ctypes.PyDLL(None).usleep(3_200_000)  # without giving the interpreter free
+    held = tenure.connect(url).mutex(key, ttl=3).acquire()
+    ctypes.PyDLL(None).usleep(4_000_000)  # without giving the interpreter free
     held.check()
     assert tenure.connect(url).mutex(key).try_acquire() is None
     assert held.release() == "released"
@@ -150,8 +150,8 @@ def test_a_c_extension_that_keeps_the_interpreter_loses_no_lease(url: str, key: 
 
 @pytest.mark.stores("sqlite", "redis", "valkey")
 async def test_a_blocked_loop_loses_no_lease(url: str, key: str) -> None:
-    async with tenure.aio.connect(url).mutex(key, ttl=1) as lock:
-        time.sleep(3.2)  # three times the ttl, in the way of the loop
+    async with tenure.aio.connect(url).mutex(key, ttl=3) as lock:
+        time.sleep(4)  # longer than the ttl, in the way of the loop
         lock.check()
         await asyncio.sleep(0)
 

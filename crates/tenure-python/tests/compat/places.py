@@ -48,27 +48,31 @@ class Server:
         home = PROGRAMS / flavour
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
-        self.port = free_port()
         file = directory / "server.conf"
-        file.write_text(
-            f"bind 127.0.0.1\nport {self.port}\ndir {directory}\nsave \"\"\nappendonly no\n"
-            f"unixsocket {directory}/socket\n{config}"
-        )
         environment = {**os.environ, "LD_LIBRARY_PATH": str(home / "lib")}
         self.log = directory / "log"
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [home / "bin" / f"{flavour}-server", file, *options],
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                preexec_fn=lambda: _LIBC.prctl(1, signal.SIGKILL),
+        for _ in range(10):
+            # Another process may have taken the port meanwhile.
+            self.port = free_port()
+            file.write_text(
+                f"bind 127.0.0.1\nport {self.port}\ndir {directory}\nsave \"\"\nappendonly no\n"
+                f"unixsocket {directory}/socket\n{config}"
             )
-        until(self._answers)
+            with self.log.open("wb") as log:
+                self.process = subprocess.Popen(
+                    [home / "bin" / f"{flavour}-server", file, *options],
+                    env=environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    preexec_fn=lambda: _LIBC.prctl(1, signal.SIGKILL),
+                )
+            until(lambda: self.process.poll() is not None or self._answers())
+            if self.process.poll() is None:
+                return
+        raise AssertionError(f"{flavour} does not start: {self.log.read_text()}")
 
     def _answers(self) -> bool:
-        assert self.process.poll() is None, self.log.read_text()
         try:
             with socket.create_connection(("127.0.0.1", self.port), timeout=5) as wire:
                 wire.sendall(b"PING\r\n")

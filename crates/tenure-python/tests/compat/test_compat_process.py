@@ -133,7 +133,7 @@ def test_many_locks_that_are_never_released_are_forgotten(
     def is_forgotten() -> bool:
         nonlocal count
         count += 1
-        assert Lock(client, f"{name}:{count}", timeout=0.01).acquire()
+        assert Lock(client, f"{name}:{count}", timeout=0.2).acquire()
         return len(held) - before < count
 
     until(is_forgotten)
@@ -143,7 +143,7 @@ def test_a_lock_that_another_process_has_extended_is_not_given_back(
     client: redis.Redis, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_stores, "_MANY", 0)
-    handed_on = Lock(client, name, timeout=1)
+    handed_on = Lock(client, name, timeout=3)
     assert handed_on.acquire()
     # As a worker that was given the token.
     worker = redis.lock.Lock(client, name, timeout=600)
@@ -152,12 +152,12 @@ def test_a_lock_that_another_process_has_extended_is_not_given_back(
     store = handed_on._claim().store
     # No name for the guard, which would keep it.
     until(lambda: not store.held[name, handed_on.local.token.decode()][0].held)
-    forgotten = Lock(client, f"{name}:over", timeout=0.01)
+    forgotten = Lock(client, f"{name}:over", timeout=0.2)
     assert forgotten.acquire()
     key = (f"{name}:over", forgotten.local.token.decode())
 
     def is_forgotten() -> bool:
-        Lock(client, f"{name}:next", timeout=0.01, blocking=False).acquire()
+        Lock(client, f"{name}:next", timeout=0.2, blocking=False).acquire()
         return key not in store.held
 
     until(is_forgotten)

@@ -121,7 +121,7 @@ def test_the_timeout_is_the_time_of_the_key(client: redis.Redis, kind: Any, name
 def test_a_lock_with_a_timeout_ends_and_is_not_owned_any_more(
     client: redis.Redis, kind: Any, name: str
 ) -> None:
-    lock = kind(client, name, timeout=0.05)
+    lock = kind(client, name, timeout=0.2)
     assert lock.acquire()
     until(lambda: not client.exists(name))
     assert not lock.owned()
@@ -146,7 +146,7 @@ def test_a_lock_with_a_timeout_is_not_renewed(client: redis.Redis, kind: Any, na
 
 
 def test_the_lock_of_a_successor_is_left_alone(client: redis.Redis, kind: Any, name: str) -> None:
-    late = kind(client, name, timeout=0.05)
+    late = kind(client, name, timeout=0.2)
     assert late.acquire()
     until(lambda: not client.exists(name))
     next_one = kind(client, name, timeout=30)
@@ -369,9 +369,9 @@ def test_a_lock_without_a_timeout_is_renewed(
 ) -> None:
     with Lock(client, name):
         assert 10_000 < client.pttl(name) <= 30_000
-    monkeypatch.setattr(_stores, "_LEASE", 1.0)
+    monkeypatch.setattr(_stores, "_LEASE", 3.0)
     with Lock(client, name):
-        assert client.pttl(name) <= 1_000
+        assert client.pttl(name) <= 3_000
         first = client.pexpiretime(name)
         until(lambda: client.pexpiretime(name) > first)
     assert not client.exists(name)
@@ -477,10 +477,12 @@ def test_a_server_that_is_away_is_the_error_of_redis_py() -> None:
 
 
 def test_a_server_that_hangs_is_an_error_after_the_socket_timeout(
-    tmp_path: Path, name: str
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Tenure's own limit shall not be what ends it.
+    monkeypatch.setattr(_stores, "_STORE_TIMEOUT", 10 * PATIENCE)
     with single("redis", tmp_path) as server:
-        client = redis.Redis(port=server.port, socket_timeout=0.5)
+        client = redis.Redis(port=server.port, socket_timeout=1.5)
         held = Lock(client, name, timeout=60)
         assert held.acquire()
         server.process.send_signal(signal.SIGSTOP)
@@ -493,7 +495,7 @@ def test_a_server_that_hangs_is_an_error_after_the_socket_timeout(
             began = time.monotonic()
             with pytest.raises(redis.exceptions.ConnectionError):
                 call()
-            assert time.monotonic() - began < 4, "it waits for Tenure's own limit of 5 s"
+            assert time.monotonic() - began < PATIENCE, "it waits for Tenure's own limit"
 
 
 def test_a_key_of_another_type_is_an_error(client: redis.Redis, name: str) -> None:

@@ -140,7 +140,7 @@ def test_errors_are_those_of_redis_py(run: Run, kind: Any, name: str) -> None:
 
 def test_a_lock_that_has_ended_is_not_owned_any_more(run: Run, kind: Any, name: str) -> None:
     async def test(client: Any) -> None:
-        lock = kind(client, name, timeout=0.05)
+        lock = kind(client, name, timeout=0.2)
         assert await lock.acquire()
         await until_not(lambda: client.exists(name))
         assert not await lock.owned()
