@@ -71,7 +71,7 @@ fn replicas_are_linked_from_the_start_whatever_the_passwords() {
         let (owner, slot) = (cluster.master_for("k"), slot_of("k"));
         let replica = cluster.replicas_of(owner).next().unwrap();
         owner.command(&["SET", "k", "v"]);
-        assert_eq!(owner.command(&["WAIT", "1", "10000"]), Reply::Int(1));
+        assert_eq!(owner.command(&["WAIT", "1", "50000"]), Reply::Int(1));
         assert_eq!(replica.info("role").as_deref(), Some("slave"));
         // Keys move although the user `default` has a password.
         let to = other_than(&cluster, slot);
@@ -147,7 +147,7 @@ fn a_replica_takes_over_as_it_is_told() {
         for how in [Failover::Planned, Failover::Force, Failover::Takeover] {
             let old = cluster.master_for("k");
             old.command(&["SET", "k", "v"]);
-            old.command(&["WAIT", "1", "10000"]);
+            old.command(&["WAIT", "1", "50000"]);
             let new = cluster.replicas_of(old).next().unwrap();
             cluster.failover(new, how);
             cluster.wait_until_agreed();

@@ -15,7 +15,7 @@ fn a_group_has_another_primary_after_a_failover_and_after_a_kill() {
         assert!(group.url().ends_with("/main"), "{}", group.url());
         let first = group.primary();
         assert_eq!(first.command(&["SET", "k", "v"]), Reply::Simple("OK".to_owned()));
-        assert_eq!(first.command(&["WAIT", "2", "5000"]), Reply::Int(2));
+        assert_eq!(first.command(&["WAIT", "2", "50000"]), Reply::Int(2));
         group.failover();
         let second = group.primary();
         assert_ne!(second.port(), first.port());

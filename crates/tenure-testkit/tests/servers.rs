@@ -127,7 +127,7 @@ fn a_replica_is_linked_when_it_starts() {
         assert_eq!(replica.command(&["GET", "k"]), bytes("v"));
         assert!(replica.client().call(&["SET", "k", "w"]).unwrap().is_error("READONLY"));
         primary.command(&["SET", "k", "w"]);
-        assert_eq!(primary.command(&["WAIT", "1", "10000"]), Reply::Int(1));
+        assert_eq!(primary.command(&["WAIT", "1", "50000"]), Reply::Int(1));
         assert_eq!(replica.command(&["GET", "k"]), bytes("w"));
     }
 }

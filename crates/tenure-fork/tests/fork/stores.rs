@@ -63,20 +63,19 @@ impl Place {
     }
 
     /// How many calls the servers have run.
-    pub(crate) fn calls(&self) -> Vec<Option<String>> {
+    pub(crate) fn calls(&self) -> u64 {
         let servers = match self {
             Self::Memory | Self::Sqlite(_) => &[],
             Self::Redis(server) => std::slice::from_ref(server),
             Self::Quorum(servers) => &servers[..],
         };
         let calls = ["cmdstat_evalsha", "cmdstat_eval", "cmdstat_get", "cmdstat_scan"];
-        let of = |server: &Server| {
-            let all = server.command(&["INFO", "commandstats"]);
-            let text = format!("{all:?}");
-            let lines = text.split("\\r\\n").filter(|line| calls.iter().any(|c| line.contains(c)));
-            Some(lines.map(|line| line.split(',').next().unwrap_or_default()).collect())
+        let of = |server: &Server, name: &str| -> Option<u64> {
+            let stat = server.info(name)?;
+            stat.strip_prefix("calls=")?.split(',').next()?.parse().ok()
         };
-        servers.iter().map(of).collect()
+        let all = servers.iter().flat_map(|server| calls.map(|name| of(server, name)));
+        all.flatten().sum()
     }
 }
 

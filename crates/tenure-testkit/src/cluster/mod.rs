@@ -141,7 +141,10 @@ impl Cluster {
         let begun = Instant::now();
         while !node.is_master() {
             assert!(begun.elapsed() < LIMIT, "port {} does not become a master", node.port());
-            node.ok(words);
+            let told = node.command(words);
+            // It refuses if it has become one meanwhile.
+            let refused = told.is_error("") && !node.is_master();
+            assert!(!refused, "{words:?} at port {}: {told}", node.port());
             let asked = Instant::now();
             while !node.is_master() && asked.elapsed() < FAILOVER_LIMIT {
                 thread::sleep(LOOK_EVERY);
