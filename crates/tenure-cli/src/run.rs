@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tenure::runtime::{Moment, Runtime};
 use tenure::store::Reach;
-use tenure::{LastRun, Lease, Locks};
+use tenure::{LastRun, Lease, Locks, LostReason};
 
 use self::contact::Contact;
 use crate::args::{ElectArgs, RunArgs};
@@ -35,6 +35,9 @@ use crate::warnings;
 pub(crate) use no_cmd::Unstarted;
 pub(crate) use verdict::Termination;
 use verdict::{Times, Verdict};
+
+/// The longest time of a grant from the queue that is not confirmed yet.
+const LONGEST_GRANT: Duration = Duration::from_secs(3);
 
 /// Runs CMD under the lock.
 pub(crate) fn run(args: RunArgs) -> Result<Termination, Refusal> {
@@ -139,12 +142,22 @@ impl Flow<'_> {
         if locks.capabilities().reach == Reach::Process {
             plan.output.notice("this store is seen by this process only: nobody is kept out");
         }
+        loop {
+            if let Some(verdict) = self.in_turn(locks, began).await {
+                return verdict;
+            }
+        }
+    }
+
+    /// Waits for the lock once. `None` if it came, and was lost before CMD was started.
+    async fn in_turn(&mut self, locks: &Locks, began: Moment) -> Option<Verdict> {
+        let plan = self.plan;
         let store = plan.store.describe(locks);
         plan.output.detail("waiting", || format!("waiting for {} at {store}", plan.keys));
         let waited = self.wait(locks, began).await;
         let granted = self.runtime.now();
         self.times.waited = Some(millis(granted.since(began)));
-        match waited {
+        Some(match waited {
             Waited::Signal(signal) => Verdict::interrupted(signal),
             // Told once the store has confirmed it.
             Waited::Busy(message) => Verdict::new(Outcome::Busy, plan.busy_exit, message),
@@ -168,9 +181,9 @@ impl Flow<'_> {
                         format!("{key:?} is held after {waited}, fence {fence}, at {store}")
                     });
                 }
-                self.with_lock(locks, grip, granted).await
+                return self.with_lock(locks, grip, began).await;
             }
-        }
+        })
     }
 
     /// Waits for the lock, and for a store that fails before it gives it.
@@ -215,10 +228,12 @@ impl Flow<'_> {
         Verdict::new(Outcome::Skipped, exit, message)
     }
 
-    async fn with_lock(&mut self, locks: &Locks, grip: Grip, granted: Moment) -> Verdict {
+    /// `None` if the lock is waited for again.
+    async fn with_lock(&mut self, locks: &Locks, grip: Grip, began: Moment) -> Option<Verdict> {
         let plan = self.plan;
         let env = environment(plan, locks, grip.leases());
         let runtime = Arc::clone(&self.runtime);
+        let granted = runtime.now();
         let lease = grip.lease();
         let store = locks.store_name();
         let ran = hold::run(plan, &env, &lease, &store, &mut self.signals, &self.job, &*runtime);
@@ -230,9 +245,14 @@ impl Flow<'_> {
                 let lost = held.lost.as_ref().map(|lost| lost.reason);
                 (Verdict::of_cmd(plan, &held), lost)
             }
+            Err(NotRun::Lost(reason)) if self.waits_again(reason, began) => {
+                let message = format!("{}: lost before CMD was started: {reason}", plan.keys);
+                plan.output.notice(format!("{message}; waiting again"));
+                self.times.fences = None;
+                return None;
+            }
             Err(NotRun::Lost(reason)) => {
-                let keys = &plan.keys;
-                let message = format!("{keys}, before CMD was started: {reason}");
+                let message = format!("{}, before CMD was started: {reason}", plan.keys);
                 plan.output.fail(Exit::LOST, message);
                 (Verdict::lost(reason.to_string()), Some(reason))
             }
@@ -248,18 +268,33 @@ impl Flow<'_> {
         let Some(reason) = lost else {
             self.tell_end(&verdict);
             let taken = self.release(grip, verdict.of_job()).await;
-            return verdict.with_reasons(taken);
+            return Some(verdict.with_reasons(taken));
         };
         // The rest of the lease is given back in the background: nobody waits for it here.
         drop(grip);
         if let Some(line) = &plan.on_lost_exec {
             on_lost::run(line, reason, &env, &mut self.signals, &*runtime, plan.output).await;
         }
-        verdict
+        Some(verdict)
     }
 }
 
 impl Flow<'_> {
+    /// Whether a lock that was lost before CMD was started is waited for once more: nothing was
+    /// done under it. A grant from the queue is short until it is confirmed, so a pause of this
+    /// process or of its store takes it away.
+    fn waits_again(&self, reason: LostReason, began: Moment) -> bool {
+        let plan = self.plan;
+        let is_taken = matches!(reason, LostReason::Expired | LostReason::Gone);
+        let in_line = match plan.part {
+            Part::Whole | Part::Shared | Part::Permits { .. } => plan.candidate.is_none(),
+            Part::Stolen | Part::Once(_) => false,
+        };
+        let is_over = plan.wait.is_some_and(|wait| self.runtime.now() >= began + wait);
+        // A shorter lease is no longer than such a grant, and may be too short for this machine.
+        is_taken && in_line && !is_over && plan.ttl > LONGEST_GRANT
+    }
+
     /// CMD has ended, and the lock is still held.
     fn tell_end(&self, verdict: &Verdict) {
         let Some(status) = verdict.status else { return };

@@ -9,6 +9,7 @@ mod acl;
 #[path = "../cli/agent.rs"]
 mod agent;
 mod canary;
+mod confirmed;
 mod contact;
 mod doctor;
 mod faults;
