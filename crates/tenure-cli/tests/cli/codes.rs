@@ -50,7 +50,7 @@ fn end_with(place: &Place, code: i32) -> Ended {
         }
         78 => place.run(&["status", "--store-file", "/etc/passwd", "k"]),
         79 => {
-            let words = ["run", "--ttl", "3s", "--kill-grace", "1s", "k", "--", "sh", "-c"];
+            let words = ["run", "--ttl", "6s", "--kill-grace", "100ms", "k", "--", "sh", "-c"];
             let cmd = "echo 1 > held; sleep 600";
             let running = place.start(&[&words[..], &[cmd]].concat());
             place.number_in("held");

@@ -69,7 +69,8 @@ fn a_full_stderr_does_not_hold_a_signal_back() {
 fn a_full_stderr_does_not_keep_the_lock_after_max_hold() {
     let place = Place::new();
     let full = Full::new();
-    let options = ["run", "--max-hold", "500ms"];
+    // Time for CMD to write its number.
+    let options = ["run", "--max-hold", "5s"];
     let running = full.start(&place, &[&options, &SLEEPS[..]].concat());
     let cmd = place.number_in("pid");
     assert_eq!(running.wait().code, Some(124));

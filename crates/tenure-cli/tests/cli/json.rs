@@ -53,8 +53,11 @@ fn status_of_a_key_that_is_free_or_held(home: Home) {
     let holder = place.start(&["run", "--label", "first", "k", "--", "sh", "-c", "sleep 600"]);
     until("it holds", || (place.status("k")["state"] == "held").then_some(()));
     let _waiter = place.start(&["run", "--label", "second", "k", "--", "true"]);
-    until("one waits", || place.status("k")["waiters"][0].is_object().then_some(()));
-    let held = place.sh(script).stdout;
+    let held = until("both see that one waits", || {
+        let held = place.sh(script).stdout;
+        let seen = [r#""waiters":[{"#, "\n  waiting: "];
+        seen.iter().all(|part| held.contains(part)).then_some(held)
+    });
     let expected = r#"{"key":"k","state":"held","limit":N,"fence":N,"#.to_owned()
         + r#""holders":[{"owner":"OWNER","label":"first","units":N,"fence":N,"#
         + r#""since_ms":N,"remaining_ms":N,"value":null,"kept":false}],"#

@@ -152,8 +152,9 @@ fn the_right_to_read_suffices_for_a_look() {
         let mut command: Command = place.command(place.path("tenure"));
         Running::of(command.args(words).uid(NOBODY).gid(NOBODY)).wait()
     };
-    let words = ["run", "--ttl", "3s", "--label", "first", "k", "--", "sleep", "600"];
-    let holder = place.start(&words);
+    // It ends soon after its holder was killed.
+    let lease = ["run", "--ttl", "6s", "--kill-grace", "100ms", "--label", "first"];
+    let holder = place.start(&[&lease[..], &["k", "--", "sleep", "600"]].concat());
     until("it holds", || (place.status("k")["state"] == "held").then_some(()));
     for name in ["locks.db", "locks.db-wal", "locks.db-shm"] {
         mode(name, 0o644);

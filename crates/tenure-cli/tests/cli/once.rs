@@ -72,7 +72,8 @@ fn failed_run_is_retried_if_that_is_asked_for(home: Home) {
 
 fn killed_run_has_failed(home: Home) {
     let place = Place::at(home);
-    let run = place.start(&words(&["--ttl", "3s"], &["sleep", "600"]));
+    let lease = ["--ttl", "6s", "--kill-grace", "100ms"];
+    let run = place.start(&words(&lease, &["sleep", "600"]));
     until("it runs", || (last_run(&place)["state"] == "running").then_some(()));
     run.signal(Signal::KILL);
     until("its lease ends", || (last_run(&place)["state"] == "unfinished").then_some(()));

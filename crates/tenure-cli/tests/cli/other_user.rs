@@ -80,7 +80,7 @@ fn is_named(cmd: i32, text: &str) {
 #[test]
 fn a_cmd_that_cannot_be_ended_is_named_with_its_user() {
     let Some(home) = Home::new() else { return };
-    let options = ["--max-hold", "300ms", "--kill-grace", "100ms", "--report", "r"];
+    let options = ["--max-hold", "4s", "--kill-grace", "100ms", "--report", "r"];
     let (running, cmd) = home.start(&options);
     let stray = Stray(cmd);
     let ended = running.wait();
@@ -97,7 +97,7 @@ fn a_cmd_that_proc_hides_is_named_by_its_number() {
     let Some(home) = Home::new() else { return };
     let script = "mount -t proc -o hidepid=2 proc /proc || exit 99\n\
                   exec setpriv --reuid 65534 --regid 65534 --clear-groups ./tenure run \\
-                  --max-hold 300ms --kill-grace 100ms k -- ./setpriv --reuid 0 --clear-groups \\
+                  --max-hold 4s --kill-grace 100ms k -- ./setpriv --reuid 0 --clear-groups \\
                   sh -c 'echo $$ > pid; exec sleep 600'";
     let mut command = home.place.command("unshare");
     let running = Running::of(command.args(["-m", "sh", "-c", script]));
@@ -136,7 +136,7 @@ fn a_signal_that_does_not_reach_cmd_is_told() {
 #[test]
 fn the_sentry_names_it_too_when_tenure_was_killed() {
     let Some(home) = Home::new() else { return };
-    let (mut running, cmd) = home.start(&["--ttl", "1s", "--kill-grace", "100ms"]);
+    let (mut running, cmd) = home.start(&["--kill-grace", "100ms"]);
     let stray = Stray(cmd);
     running.signal(Signal::KILL);
     let line = running.stderr_line();

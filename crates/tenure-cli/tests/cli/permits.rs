@@ -12,14 +12,13 @@ on_every_store! {
 
 /// Starts a run that holds `units` of three permits until it is dropped.
 fn hold(place: &Place, label: &str, units: &str) -> Running {
-    hold_with(place, label, units, "30s")
+    hold_with(place, label, units, &[])
 }
 
-/// The same, with a lease that ends so long after the last renewal.
-fn hold_with(place: &Place, label: &str, units: &str, ttl: &str) -> Running {
-    let words =
-        ["run", "--permits", "3", "--units", units, "--ttl", ttl, "--label", label, "k", "--"];
-    place.start(&[&words[..], &["sleep", "600"]].concat())
+/// The same, with more options.
+fn hold_with(place: &Place, label: &str, units: &str, options: &[&str]) -> Running {
+    let words = ["run", "--permits", "3", "--units", units, "--label", label];
+    place.start(&[&words[..], options, &["k", "--", "sleep", "600"]].concat())
 }
 
 fn held(place: &Place, units: u64) {
@@ -57,7 +56,7 @@ fn as_many_run_as_there_are_permits(home: Home) {
 
 fn permits_of_a_killed_run_come_back(home: Home) {
     let place = Place::at(home);
-    let all = hold_with(&place, "first", "3", "3s");
+    let all = hold_with(&place, "first", "3", &["--ttl", "6s", "--kill-grace", "100ms"]);
     held(&place, 3);
     all.signal(rustix::process::Signal::KILL);
     let ended = place.run(&["run", "--permits", "3", "k", "--", "echo", "ran"]);

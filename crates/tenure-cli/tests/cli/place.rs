@@ -137,11 +137,12 @@ impl Place {
         }
     }
 
-    /// The store's URL as the environment has it: a server is reached as long as the store's
+    /// The store's URL as the environment has it: a server is waited for as long as the store's
     /// timeout of the command allows, since a busy machine pauses for more than the 2 s of a
-    /// connection.
+    /// connection and of a call.
     pub(crate) fn store_url(&self) -> String {
-        let more = if self.server.is_some() { "?connect_timeout=5s" } else { "" };
+        let more = "?connect_timeout=20s&call_timeout=20s";
+        let more = if self.server.is_some() { more } else { "" };
         self.url() + more
     }
 
@@ -301,6 +302,22 @@ impl Running {
             self.taken += line.len();
             line.ends_with('\n').then(|| line.to_owned())
         })
+    }
+
+    /// Passes over all that is on stderr by now.
+    pub(crate) fn skip_stderr(&mut self) {
+        self.taken = whole(&self.stderr).len();
+    }
+
+    /// The next line on stderr that has these words. A busy machine may bring others before it,
+    /// such as the one about the waiting, which comes after a second.
+    pub(crate) fn line_with(&mut self, words: &str) -> String {
+        loop {
+            let line = self.stderr_line();
+            if line.contains(words) {
+                return line;
+            }
+        }
     }
 
     /// Waits for the end.

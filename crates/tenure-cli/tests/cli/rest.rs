@@ -137,7 +137,7 @@ fn the_rest_is_ended_before_the_lock_is_given_back(home: Home) {
 
 fn a_lost_lock_ends_the_rest_that_is_waited_for(home: Home) {
     let place = Place::at(home);
-    let words = ["run", "--wait-all", "--ttl", "4s", "k", "--", "sh", "-c", TWO];
+    let words = ["run", "--wait-all", "--ttl", "9s", "k", "--", "sh", "-c", TWO];
     let mut running = place.start(&words);
     running.stderr_line();
     let left = two(&place);
@@ -163,7 +163,8 @@ fn a_signal_reaches_the_rest_that_is_waited_for() {
 #[test]
 fn max_hold_counts_for_the_rest_that_is_waited_for() {
     let place = Place::new();
-    let options = ["--wait-all", "--max-hold", "1s"];
+    // Time for CMD to leave both.
+    let options = ["--wait-all", "--max-hold", "5s"];
     let ended = place.run(&[&["run"], &options[..], &["k", "--", "sh", "-c", TWO]].concat());
     let left = two(&place);
     assert_eq!(ended.code, Some(124), "{ended:?}");

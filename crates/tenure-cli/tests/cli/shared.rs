@@ -9,9 +9,9 @@ on_every_store! {
     readers_that_come_after_a_writer_wait_for_it
 }
 
-/// Starts a run that holds the key until it is ended, and for 3 s if it is killed.
+/// Starts a run that holds the key until it is ended.
 fn hold(place: &Place, options: &[&str], label: &str) -> Running {
-    let words = ["--ttl", "3s", "--label", label, "k", "--", "sleep", "600"];
+    let words = ["--label", label, "k", "--", "sleep", "600"];
     place.start(&[&["run"], options, &words[..]].concat())
 }
 
@@ -23,7 +23,7 @@ fn count(place: &Place, what: &str, wanted: usize) {
 
 fn readers_run_together_and_a_writer_alone(home: Home) {
     let place = Place::at(home);
-    let first = hold(&place, &["--shared"], "first");
+    let first = hold(&place, &["--shared", "--ttl", "6s", "--kill-grace", "100ms"], "first");
     count(&place, "holders", 1);
     let shared = place.run(&["run", "--try", "--shared", "k", "--", "echo", "ran"]);
     assert_eq!((shared.code, &*shared.stdout), (Some(0), "ran\n"), "{shared:?}");

@@ -151,7 +151,7 @@ fn keys_that_reach_tenure_instead_of_cmd_are_passed_on() {
 fn ctrl_z_for_longer_than_the_lease_loses_it() {
     let place = Place::new();
     let mut screen = Screen::open(&place);
-    screen.keys("$TENURE run --ttl 3s k -- sh -c 'echo $$ > pid; exec cat'\n");
+    screen.keys("$TENURE run --ttl 6s k -- sh -c 'echo $$ > pid; exec cat'\n");
     let cmd = place.number_in("pid");
     until("cat has the terminal", || (screen.foreground() == cmd).then_some(()));
     screen.keys("\x1a");
@@ -202,7 +202,7 @@ fn the_terminal_comes_back_from_a_killed_cmd_as_it_was() {
     let place = Place::new();
     let mut screen = Screen::open(&place);
     let script = "trap \"\" TERM; stty raw -echo; echo $$ > pid; while :; do sleep 0.01; done";
-    let run = "$TENURE run -q --ttl 6s --kill-grace 100ms k -- ";
+    let run = "$TENURE run -q --ttl 12s --kill-grace 100ms k -- ";
     screen.keys(&format!("{run} sh -c '{script}'; stty -a > modes\n"));
     let cmd = place.number_in("pid");
     assert!(screen.foreground() == cmd && screen.is_raw() && !screen.echoes());

@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use tenure_testkit::{Flavour, Server};
 
 use crate::full_screen::FullScreen;
-use crate::place::{Home, Place, Running, on_every_store, until};
+use crate::place::{Home, PATIENCE, Place, Running, on_every_store, until};
 
 const SMALL: (u16, u16) = (80, 24);
 const LARGE: (u16, u16) = (200, 50);
@@ -237,14 +237,14 @@ fn a_store_that_fails_is_said_with_the_time_and_the_rows_stay() {
     for flavour in Flavour::ALL {
         let server = Server::of(flavour).start();
         let place = Place::new();
-        let url = format!("{}?call_timeout=1s", server.url());
+        let url = format!("{}?call_timeout=4s", server.url());
         let _held = Running::of(
             place
                 .command(crate::place::TENURE)
                 .env_remove("TENURE_STORE_FILE")
                 .args(["run", "--ttl", "1h", "--store", &url, "deploy", "--", "sleep", "600"]),
         );
-        let words = ["top", "--store", &url, "--store-timeout", "1s", SOON[0], SOON[1]];
+        let words = ["top", "--store", &url, "--store-timeout", "4s", SOON[0], SOON[1]];
         let mut screen = FullScreen::with(&place, SMALL, &words, &[("TERM", "xterm")]);
         screen.line_with(&["deploy", "sleep"]);
         server.stop();
@@ -371,7 +371,9 @@ fn a_terminal_that_takes_nothing_does_not_hold_up_a_signal() {
 fn ten_thousand(url: &str) -> (tenure::Locks, Vec<tenure::Guard>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(async {
-        let locks = tenure::connect(url).await.expect("the server is there");
+        let options = tenure::LocksOptions::default().with_store_timeout(PATIENCE);
+        let url = format!("{url}?connect_timeout=60s&call_timeout=60s");
+        let locks = tenure::connect_with(&url, options).await.expect("the server is there");
         let mut guards = Vec::new();
         for number in 0..10_000 {
             let lock = locks.mutex(format!("job:{number:05}"));

@@ -5,11 +5,13 @@ use std::process::{Command, Output, Stdio};
 
 use tenure_testkit::{Cluster, Flavour, Server, clean};
 
+use crate::patience::unhurried;
+
 fn tenure(store: Option<&str>, words: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tenure"));
     clean(&mut command).args(words);
     if let Some(store) = store {
-        command.env("TENURE_STORE", store);
+        command.env("TENURE_STORE", unhurried(store));
     }
     command.stdin(Stdio::null()).output().expect("it starts")
 }
@@ -64,7 +66,7 @@ fn who_may_only_look_sees_everything_and_locks_nothing() {
         "#;
         let mut command = Command::new("sh");
         clean(&mut command).args(["-c", script, env!("CARGO_BIN_EXE_tenure"), &watcher]);
-        command.env("TENURE_STORE", server.url());
+        command.env("TENURE_STORE", unhurried(&server.url()));
         let looked = command.output().expect("it starts");
         let seen = text(&looked);
         assert!(looked.status.success(), "{flavour}: {seen}");

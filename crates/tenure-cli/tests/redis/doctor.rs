@@ -13,6 +13,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tenure_testkit::{Fate, Flavour, Proxy, Server, ServerOptions, Which, clean, wait_until};
 
+use crate::patience::unhurried;
 use crate::schema;
 
 const SCHEMA: &str = include_str!("../../schema/doctor.json");
@@ -25,7 +26,7 @@ fn rights() -> String {
 
 fn run_tenure(store: &str, words: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tenure"));
-    clean(&mut command).args(words).env("TENURE_STORE", store);
+    clean(&mut command).args(words).env("TENURE_STORE", unhurried(store));
     command.stdin(Stdio::null()).output().expect("it starts")
 }
 

@@ -5,6 +5,8 @@ use std::process::{Command, Output, Stdio};
 
 use tenure_testkit::{Flavour, Server, clean};
 
+use crate::patience::unhurried;
+
 /// A value under the name, the word for it, and the exit code of a run that wants to lock it.
 const KEPT: [(&[&str], &str, i32); 7] = [
     (&["HSET", "k", "uuid:1", "1"], "a hash", 65),
@@ -21,7 +23,7 @@ const SHORT: [&str; 4] = ["wait", "--timeout", "300ms", "k"];
 
 fn tenure(server: &Server, words: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tenure"));
-    clean(&mut command).args(words).env("TENURE_STORE", server.url());
+    clean(&mut command).args(words).env("TENURE_STORE", unhurried(&server.url()));
     command.stdin(Stdio::null()).output().expect("it starts")
 }
 
@@ -42,8 +44,9 @@ fn what_is_kept_under_the_name_is_called_by_its_name() {
             let text = String::from_utf8_lossy(&seen.stdout);
             assert!(text.contains(r#""state":"foreign""#), "{called}: {text}");
 
-            // A waiter hears of it after a second.
-            for patience in [&["--try"][..], &["--wait", "1500ms"]] {
+            // A waiter hears of it after a second, unless it is somebody's lock.
+            let wait = if code == 65 { "60s" } else { "1500ms" };
+            for patience in [&["--try"][..], &["--wait", wait]] {
                 let words = [&["run"], patience, &["k", "--", "true"]].concat();
                 let refused = tenure(&server, &words);
                 let text = String::from_utf8_lossy(&refused.stderr);

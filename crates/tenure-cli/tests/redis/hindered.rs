@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tempfile::{TempDir, tempdir};
 use tenure_testkit::{Fate, Flavour, Port, Proxy, Server, Which, clean};
 
+use crate::patience::unhurried;
 use crate::schema;
 
 /// A store, and its hindrance as the command must tell it.
@@ -52,7 +53,7 @@ fn stores(flavour: Flavour, directory: &TempDir) -> (Vec<Server>, [Hindered; 3])
 
 fn command(store: &str, words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tenure"));
-    clean(&mut command).args(words).env("TENURE_STORE", store).stdin(Stdio::null());
+    clean(&mut command).args(words).env("TENURE_STORE", unhurried(store)).stdin(Stdio::null());
     command
 }
 
@@ -259,7 +260,7 @@ fn an_agent_is_told_what_hinders_the_store_and_never_that_a_key_is_free() {
         let (_servers, stores) = stores(flavour, &directory);
         for Hindered { url, kind, text, is_unsure } in &stores {
             let mut command = Command::new(env!("CARGO_BIN_EXE_tenure"));
-            clean(&mut command).arg("mcp").env("TENURE_STORE", url);
+            clean(&mut command).arg("mcp").env("TENURE_STORE", unhurried(url));
             let mut agent = crate::agent::Agent::of(&mut command);
             for (tool, arguments) in [
                 ("who", json!({ "key": "k" })),

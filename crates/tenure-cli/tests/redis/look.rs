@@ -5,9 +5,11 @@ use std::process::{Command, Output, Stdio};
 use serde_json::Value;
 use tenure_testkit::{Flavour, Port, Server, clean};
 
+use crate::patience::unhurried;
+
 fn tenure(store: &str, words: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tenure"));
-    clean(&mut command).args(words).env("TENURE_STORE", store);
+    clean(&mut command).args(words).env("TENURE_STORE", unhurried(store));
     command.stdin(Stdio::null()).output().expect("it starts")
 }
 

@@ -19,6 +19,7 @@ mod hindered;
 mod look;
 #[cfg(feature = "mcp")]
 mod mcp;
+mod patience;
 mod renewals;
 mod replica;
 mod scenes;

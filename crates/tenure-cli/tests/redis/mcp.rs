@@ -9,6 +9,7 @@ use serde_json::json;
 use tenure_testkit::{Flavour, Server, clean, wait_until};
 
 use crate::agent::Agent;
+use crate::patience::on_each_flavour;
 
 /// Its timeout is shorter than a test's patience, and longer than any answer takes.
 fn agent(url: &str) -> Agent {
@@ -66,9 +67,9 @@ fn many_calls_share_one_attempt_to_reach_a_silent_store() {
 
 #[test]
 fn a_server_that_falls_silent_neither_prolongs_a_lock_nor_takes_it() {
-    for flavour in Flavour::ALL {
+    on_each_flavour(|flavour| {
         let server = Server::of(flavour).start();
-        let mut agent = agent_with(&server.url(), "3s");
+        let mut agent = agent_with(&server.url(), "5s");
         agent.call("acquire", &json!({ "key": "k", "ttl": "1h" })).ok();
         server.stop();
         agent.call("acquire", &json!({ "key": "other" })).fails("unavailable").holds_nothing();
@@ -82,7 +83,7 @@ fn a_server_that_falls_silent_neither_prolongs_a_lock_nor_takes_it() {
         wait_until("both are given back", || {
             is_free(&mut agent, "k") && is_free(&mut agent, "other")
         });
-    }
+    });
 }
 
 #[test]
@@ -101,7 +102,7 @@ fn a_server_that_forgot_a_lock_is_noticed_and_told() {
 #[test]
 fn a_session_whose_store_is_gone_ends_and_says_so() {
     let server = Server::of(Flavour::Redis).start();
-    let mut agent = agent_with(&server.url(), "3s");
+    let mut agent = agent_with(&server.url(), "5s");
     agent.call("acquire", &json!({ "key": "k" })).ok();
     server.stop();
     agent.close();

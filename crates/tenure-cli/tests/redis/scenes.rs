@@ -11,6 +11,8 @@ use tenure_testkit::{
     Which,
 };
 
+use crate::patience::unhurried;
+
 /// The key that is locked in every scene.
 pub(crate) const KEY: &str = "k";
 
@@ -30,6 +32,11 @@ impl Scene {
 
     fn that_strikes(self, struck: impl Fn() -> bool + 'static) -> Self {
         Self { struck: Some(Box::new(struck)), ..self }
+    }
+
+    /// The limit of the store is what ends it.
+    fn unhurried(self) -> Self {
+        Self { url: unhurried(&self.url), ..self }
     }
 
     /// Whether all faults have struck that were to.
@@ -57,14 +64,14 @@ pub(crate) const SCENES: &[(&str, Play)] = &[
     ("black hole", |flavour| {
         let (proxy, server) = proxied(flavour);
         proxy.black_hole();
-        Scene::through(proxy, server)
+        Scene::through(proxy, server).unhurried()
     }),
     ("server stopped", |flavour| {
         let server = Server::of(flavour).start();
         server.stop();
-        Scene::of_server(server)
+        Scene::of_server(server).unhurried()
     }),
-    ("server paused", |flavour| told(flavour, &["CLIENT", "PAUSE", "60000", "ALL"])),
+    ("server paused", |flavour| told(flavour, &["CLIENT", "PAUSE", "60000", "ALL"]).unhurried()),
     ("server paused for a moment", |flavour| told(flavour, &["CLIENT", "PAUSE", "500", "ALL"])),
     // Before the acquire and before the release.
     ("scripts flushed", |flavour| told_before(flavour, &["SCRIPT", "FLUSH"], "EVALSHA", 2)),
@@ -102,14 +109,25 @@ pub(crate) const SCENES: &[(&str, Play)] = &[
     ("no right to channels", |flavour| {
         let rules = "on >secret ~* resetchannels +@all";
         let server = Arc::new(Server::of(flavour).with_user("somebody", rules).start());
-        // A waiter would like to be told.
-        server.command(&["SET", KEY, "other", "PX", "3000"]);
+        // A waiter would like to be told. The key is free once that was refused.
+        server.command(&["SET", KEY, "other", "PX", "600000"]);
         let url = format!("redis://somebody:secret@{}", server.address());
-        let asked = Arc::clone(&server);
-        Scene::at(url, vec![Box::new(server)]).that_strikes(move || {
-            let asked = asked.info("cmdstat_subscribe");
+        let is_refused = |server: &Server| {
+            let asked = server.info("cmdstat_subscribe");
             asked.is_some_and(|stat| stat.contains("rejected_calls=1"))
-        })
+        };
+        let watched = Arc::downgrade(&server);
+        std::thread::spawn(move || {
+            while let Some(server) = watched.upgrade() {
+                if is_refused(&server) {
+                    server.command(&["DEL", KEY]);
+                    return;
+                }
+                std::thread::sleep(std::time::Duration::from_millis(5));
+            }
+        });
+        let asked = Arc::clone(&server);
+        Scene::at(url, vec![Box::new(server)]).that_strikes(move || is_refused(&asked))
     }),
     ("scripting switched off", |flavour| {
         let options = Server::of(flavour).with("rename-command EVALSHA \"\"");

@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::time::ClockId;
-use tenure_testkit::{Flavour, Server, clean, is_running, lateness, wait_until};
+use tenure_testkit::{Server, clean, is_running, lateness, wait_until};
 
-const TTL_MS: i64 = 3000;
+use crate::patience::on_each_flavour;
+
+const TTL_MS: i64 = 6000;
 /// CMD ignores the polite signal: it is killed at the deadline. It writes down how long the machine
 /// has been up, in seconds: a test that is itself held up still sees when CMD was last alive.
 const STUBBORN: &str = "trap '' TERM; echo $$ > pid; \
@@ -24,7 +26,7 @@ struct Run {
 
 impl Run {
     fn start(server: &Server) -> Self {
-        Self::with(server, &["--ttl", "3s", "--kill-grace", "500ms"])
+        Self::with(server, &["--ttl", "6s", "--kill-grace", "500ms"])
     }
 
     fn with(server: &Server, options: &[&str]) -> Self {
@@ -88,7 +90,7 @@ fn number_in(file: &Path) -> Option<u32> {
 }
 
 /// Waits until the lease was just renewed; when the server will give the key away, unless it is
-/// renewed again, which is not due for most of a second.
+/// renewed again, which is not due for most of two seconds.
 fn freshly_renewed(server: &Server) -> Duration {
     let mut end = now();
     wait_until("a renewal", || {
@@ -102,7 +104,7 @@ fn freshly_renewed(server: &Server) -> Duration {
 
 #[test]
 fn cmd_is_gone_before_a_stopped_server_could_give_its_key_away() {
-    for flavour in Flavour::ALL {
+    on_each_flavour(|flavour| {
         let server = Server::of(flavour).start();
         let mut run = Run::start(&server);
         let end = freshly_renewed(&server);
@@ -112,13 +114,13 @@ fn cmd_is_gone_before_a_stopped_server_could_give_its_key_away() {
         println!("{flavour}: CMD was gone {:?} before the lease's end", end.saturating_sub(gone));
         assert_eq!(run.code(), Some(79));
         server.cont();
-    }
+    });
 }
 
 /// Though it ignores SIGTERM, and the grace would be as long as the interval.
 #[test]
 fn cmd_is_gone_within_one_renewal_interval_after_its_server_came_back_empty() {
-    for flavour in Flavour::ALL {
+    on_each_flavour(|flavour| {
         let server = Server::of(flavour).start();
         let interval = Duration::from_secs(3);
         let mut run = Run::with(&server, &["--ttl", "9s", "--kill-grace", "3s"]);
@@ -128,12 +130,12 @@ fn cmd_is_gone_within_one_renewal_interval_after_its_server_came_back_empty() {
         println!("{flavour}: CMD was gone {after:?} after an empty restart");
         assert!(after < interval + late(), "{after:?}");
         assert_eq!(run.code(), Some(79));
-    }
+    });
 }
 
 #[test]
 fn cmd_is_gone_before_the_lease_of_a_killed_or_stopped_tenure_ends() {
-    for flavour in Flavour::ALL {
+    on_each_flavour(|flavour| {
         for signal in [Signal::KILL, Signal::STOP] {
             let server = Server::of(flavour).start();
             let run = Run::start(&server);
@@ -146,5 +148,5 @@ fn cmd_is_gone_before_the_lease_of_a_killed_or_stopped_tenure_ends() {
                 server.command(&["EXISTS", "k"]).int() == 0
             });
         }
-    }
+    });
 }

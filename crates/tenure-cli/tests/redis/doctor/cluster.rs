@@ -7,14 +7,15 @@ use tenure_testkit::{Cluster, ClusterOptions, Flavour, Node, wait_until};
 
 use super::{RUNNING, bad, examined, places, reads_the_same};
 
+/// The timeout of nodes of which no test waits for a failure: a pause of the machine is none.
+const UNHURRIED: Duration = Duration::from_secs(60);
+
 /// Three masters with one replica each, which keep and copy what they are told, and a user with the
 /// least rights.
 fn good(flavour: Flavour) -> Cluster {
     let rights = format!("on >PASSWORD {}", Rights::default().in_cluster().rule());
     let options = durable(flavour).with_replicas(1).with("min-replicas-to-write 1");
-    // No test of it waits for a failure, and a pause of the machine shall be none.
-    let options = options.with_node_timeout(Duration::from_secs(60));
-    options.with_user("somebody", &rights).start()
+    options.with_node_timeout(UNHURRIED).with_user("somebody", &rights).start()
 }
 
 fn durable(flavour: Flavour) -> ClusterOptions {
@@ -102,7 +103,7 @@ fn a_fault_of_one_master_is_found_at_its_place() {
 #[test]
 fn a_master_without_a_replica_is_found() {
     for flavour in Flavour::ALL {
-        let cluster = durable(flavour).start();
+        let cluster = durable(flavour).with_node_timeout(UNHURRIED).start();
         let (code, of, report) = examined(&cluster.url(), &[]);
         assert_eq!((code, bad(&of)), (1, vec![("replicas", "warning")]), "{flavour}: {report}");
         assert!(report.to_string().contains("nobody serves its slots"), "{report}");
@@ -144,7 +145,8 @@ fn wait_for_state<'a>(nodes: impl IntoIterator<Item = &'a Node>, state: &str) {
 #[test]
 fn slots_that_nobody_serves_are_found() {
     for flavour in Flavour::ALL {
-        let cluster = durable(flavour).with_partial_coverage().start();
+        let options = durable(flavour).with_partial_coverage();
+        let cluster = options.with_node_timeout(UNHURRIED).start();
         drop_slots(&cluster, 100, 109);
         let (code, of, report) = examined(&cluster.url(), &[]);
         let expected = vec![("replicas", "warning"), ("slots", "error")];
@@ -162,7 +164,7 @@ fn slots_that_nobody_serves_are_found() {
 #[test]
 fn a_cluster_that_is_down_for_some_missing_slots_is_found() {
     for flavour in Flavour::ALL {
-        let cluster = durable(flavour).start();
+        let cluster = durable(flavour).with_node_timeout(UNHURRIED).start();
         drop_slots(&cluster, 100, 109);
         wait_for_state(cluster.nodes(), "fail");
         let (code, of, report) = examined(&cluster.url(), &[]);
@@ -176,7 +178,8 @@ fn a_cluster_that_is_down_for_some_missing_slots_is_found() {
 fn a_master_that_is_away_is_found_whichever_it_is() {
     for flavour in Flavour::ALL {
         for away in [0, 2] {
-            let cluster = durable(flavour).with_partial_coverage().start();
+            let options = durable(flavour).with_partial_coverage();
+            let cluster = options.with_node_timeout(UNHURRIED).start();
             let node = &cluster.nodes()[away];
             node.kill9();
             let (code, of, report) = examined(&cluster.url(), &[]);

@@ -3,11 +3,16 @@
 
 use std::fs::File;
 use std::process::{Command, ExitStatus, Stdio};
+use std::time::Duration;
 
 use tenure::store::Rights;
 use tenure_testkit::{Cluster, Flavour, Reply, Running, Server, clean, wait_until};
 
 use super::durable;
+use crate::patience::unhurried;
+
+/// The timeout of a cluster's nodes: no pause of the machine, and no stop of a test, is a failure.
+const UNHURRIED: Duration = Duration::from_secs(300);
 
 /// A `tenure run` whose CMD ends when it is told to, and what it says.
 struct Run {
@@ -22,7 +27,7 @@ impl Run {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tenure"));
         clean(&mut command).args(["run", "--max-hold", "60s", "--ttl", ttl, "k", "--", "sh", "-c"]);
         command.arg("echo > begun; until [ -e end ]; do sleep 0.02; done");
-        command.env("TENURE_STORE", store).current_dir(directory.path());
+        command.env("TENURE_STORE", unhurried(store)).current_dir(directory.path());
         let tenure = Running::start(command.stdin(Stdio::null()).stderr(stderr));
         Self { tenure, directory }
     }
@@ -83,7 +88,8 @@ fn each_primary_of_a_cluster_that_evicts_is_warned_about() {
     for flavour in Flavour::ALL {
         let rule = Rights::default().in_cluster().rule().replace("+info ", "");
         let rights = format!("on >PASSWORD {rule}");
-        let cluster = Cluster::of(flavour).with_user("blind", &rights).start();
+        let options = Cluster::of(flavour).with_user("blind", &rights);
+        let cluster = options.with_node_timeout(UNHURRIED).start();
         let nodes: Vec<&Server> = cluster.nodes().iter().map(|node| &**node).collect();
         evicts(nodes[0], "volatile-lru");
         evicts(nodes[2], "allkeys-lru");
@@ -111,16 +117,16 @@ fn each_node_of_a_quorum_that_evicts_is_warned_about() {
     }
 }
 
-/// The question to a server that stands still may take five minutes there, and nothing else does.
+/// The question to a server that stands still may take a minute there, and nothing else does.
 #[test]
 fn nothing_waits_for_a_server_that_does_not_say_whether_it_evicts() {
     for flavour in Flavour::ALL {
-        let cluster = Cluster::of(flavour).start();
+        let cluster = Cluster::of(flavour).with_node_timeout(UNHURRIED).start();
         let master = cluster.master_for("k");
         let other = cluster.nodes().iter().find(|node| node.id() != master.id());
         let other = other.expect("there are three");
         other.stop();
-        let seed = format!("redis+cluster://{}?connect_timeout=5m", master.address());
+        let seed = format!("redis+cluster://{}", master.address());
         let run = Run::of(&seed, "30s");
         run.wait_until_begun();
         let (ended, said) = run.end();
