@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use tenure::{ErrorKind, Guard, Locks, Mutex, Renewal};
-use tenure_testkit::{Flavour, Proxy, Server};
+use tenure_testkit::{Flavour, LIMIT as PATIENCE, Proxy, Server};
 
-use crate::nodes::{PATIENCE, machine, ms};
+use crate::nodes::{machine, ms};
 
 const MAX_TTL: Duration = Duration::from_secs(2);
 
@@ -103,7 +103,7 @@ async fn one_node_forgets_while_another_was_away_and_nobody_overlaps() {
 #[tokio::test]
 async fn a_fresh_quorum_is_unavailable_and_says_for_how_long() {
     let servers = servers(3);
-    let locks = quorum(&urls(&servers), "max_ttl=5m").await;
+    let locks = quorum(&urls(&servers), "max_ttl=5m&node_timeout=20s").await;
     let mutex = locks.mutex("key");
     let seen = mutex.inspect().await.expect("an answer");
     let guarded = seen.guarded.expect("known for less than five minutes");

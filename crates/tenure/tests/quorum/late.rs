@@ -1,6 +1,5 @@
 //! Answers that come late, and in another order than their questions.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use tenure::Released;
@@ -9,7 +8,7 @@ use tenure::store::{QuorumOptions, Store};
 use tenure::{Label, Owner, Renewal};
 
 use crate::nodes::{
-    Node, PATIENCE, locks, ms, nodes, options, patient_locks, quorum_with, until, until_bare,
+    PATIENCE, locks, ms, nodes, options, patient_locks, quorum_with, until_bare, until_held,
 };
 use crate::votes::{claim, step};
 
@@ -31,9 +30,11 @@ async fn a_renewal_that_is_answered_before_its_acquire_leaves_no_orphan() {
     nodes[2].silence();
     let granted = quorum.call(step(Op::Acquire(claim))).await.expect("two are enough");
     assert!(matches!(granted[..], [Reply::Granted { .. }]), "{granted:?}");
+    nodes[2].until_kept_back(1).await;
     let renew = Op::Renew { owner: owner.clone(), ttl: ms(60_000) };
     let renewed = quorum.call(step(renew)).await.expect("two are enough");
     assert_eq!(renewed, [Reply::Renewed]);
+    nodes[2].until_kept_back(2).await;
     let released = quorum.call(step(release(&owner))).await.expect("two are enough");
     assert_eq!(released, [Reply::Released]);
     // First that of the renewal, then that of the acquire.
@@ -50,11 +51,13 @@ async fn a_lease_that_was_handed_over_late_leaves_no_orphan() {
     let claim = claim(1, FenceRule::Mint);
     let (from, to) = (claim.owner.clone(), Owner::from_parts("heir", 2));
     quorum.call(step(Op::Acquire(claim))).await.expect("free");
+    until_held(&nodes).await;
     nodes[2].silence();
     let label = Label::new("heir");
     let transfer = Op::Transfer { from, to: to.clone(), label, ttl: ms(60_000) };
     let handed = quorum.call(step(transfer)).await.expect("two are enough");
     assert!(matches!(handed[..], [Reply::Transferred { .. }]), "{handed:?}");
+    nodes[2].until_kept_back(1).await;
     let released = quorum.call(step(release(&to))).await.expect("two are enough");
     assert_eq!(released, [Reply::Released]);
     nodes[2].up();
@@ -69,11 +72,12 @@ async fn a_node_that_missed_a_handing_over_lets_the_old_owner_go() {
     let claim = claim(1, FenceRule::Mint);
     let (from, to) = (claim.owner.clone(), Owner::from_parts("heir", 2));
     quorum.call(step(Op::Acquire(claim))).await.expect("free");
+    until_held(&nodes).await;
     nodes[2].down();
     let label = Label::new("heir");
     let transfer = Op::Transfer { from, to: to.clone(), label, ttl: ms(60_000) };
     quorum.call(step(transfer)).await.expect("two are enough");
-    nodes[2].up();
+    nodes[2].up_after_a_refusal().await;
     until_bare(&nodes[2..], "key").await;
     for node in &nodes[..2] {
         assert_eq!(node.inspect("key").await.holders[0].owner, to);
@@ -107,10 +111,4 @@ async fn a_release_says_what_most_nodes_say() {
     assert!(started.elapsed() < PATIENCE, "it took {:?}", started.elapsed());
     nodes[2].catch_up().await;
     until_bare(&nodes, "key").await;
-}
-
-async fn until_held(nodes: &[Arc<Node>]) {
-    for node in nodes {
-        until("it is held", async || !node.inspect("key").await.holders.is_empty()).await;
-    }
 }

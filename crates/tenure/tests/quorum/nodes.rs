@@ -44,6 +44,8 @@ pub(crate) struct Node {
     memory: Mutex<Memory>,
     state: AtomicU8,
     goes_on: Notify,
+    /// Requests that it has refused since it is down.
+    refused: AtomicUsize,
     /// Requests that came while it was stopped, and have not been carried out.
     put_off: AtomicUsize,
     /// Answers that were not given, the oldest first.
@@ -66,6 +68,7 @@ impl Node {
             memory: Mutex::new(Memory::new(machine())),
             state: AtomicU8::new(UP),
             goes_on: Notify::new(),
+            refused: AtomicUsize::new(0),
             put_off: AtomicUsize::new(0),
             kept_back: Mutex::default(),
             given: AtomicUsize::new(0),
@@ -81,7 +84,15 @@ impl Node {
     }
 
     pub(crate) fn down(&self) {
+        self.refused.store(0, Ordering::SeqCst);
         self.state.store(DOWN, Ordering::SeqCst);
+    }
+
+    /// Comes up once it has been asked in vain: a request that arrived later would be carried out.
+    pub(crate) async fn up_after_a_refusal(&self) {
+        let what = format!("node {} refuses a request", self.number);
+        until(&what, async || self.refused.load(Ordering::SeqCst) > 0).await;
+        self.up();
     }
 
     pub(crate) fn stop(&self) {
@@ -90,6 +101,12 @@ impl Node {
 
     pub(crate) fn silence(&self) {
         self.state.store(SILENT, Ordering::SeqCst);
+    }
+
+    /// Waits until so many answers are kept back.
+    pub(crate) async fn until_kept_back(&self, count: usize) {
+        let kept = async || self.kept_back.lock().expect("no panic").len() == count;
+        until("an answer that is kept back", kept).await;
     }
 
     /// Gives the last of the answers that were kept back, and waits until it has arrived.
@@ -180,6 +197,7 @@ impl Store for Handle {
             let (tell, told) = oneshot::channel();
             match node.state.load(Ordering::SeqCst) {
                 DOWN => {
+                    node.refused.fetch_add(1, Ordering::SeqCst);
                     return Err(StoreError {
                         class: StoreErrorClass::Transient,
                         message: "connection refused".into(),
@@ -288,13 +306,18 @@ pub(crate) async fn quorum_with(nodes: &[Arc<Node>], options: QuorumOptions) -> 
 
 /// One client's locks over the nodes.
 pub(crate) async fn locks(nodes: &[Arc<Node>]) -> Locks {
-    Locks::over(Arc::new(quorum(nodes).await), machine(), LocksOptions::default())
+    Locks::over(Arc::new(quorum(nodes).await), machine(), unhurried())
+}
+
+/// The nodes' limit is what decides, and no pause of a busy machine.
+fn unhurried() -> LocksOptions {
+    LocksOptions::default().with_store_timeout(4 * PATIENCE)
 }
 
 /// The same, where whoever waits for a node that is silent waits longer than any test.
 pub(crate) async fn patient_locks(nodes: &[Arc<Node>]) -> Locks {
     let quorum = quorum_with(nodes, options().with_node_timeout(4 * PATIENCE)).await;
-    Locks::over(Arc::new(quorum), machine(), LocksOptions::default())
+    Locks::over(Arc::new(quorum), machine(), unhurried())
 }
 
 /// Waits for a condition.
@@ -303,6 +326,15 @@ pub(crate) async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) 
     while !condition().await {
         assert!(started.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}");
         tokio::time::sleep(ms(2)).await;
+    }
+}
+
+/// Waits until every node has a holder of the key. A caller is answered when a majority has it, and
+/// the request to another node may be on its way still.
+pub(crate) async fn until_held(nodes: &[Arc<Node>]) {
+    for node in nodes {
+        let what = format!("a holder at node {}", node.number);
+        until(&what, async || !node.inspect("key").await.holders.is_empty()).await;
     }
 }
 

@@ -2,13 +2,14 @@
 //! never begun.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tenure::protocol::{FenceRule, LastRun, Op};
 use tenure::store::Forgets;
 use tenure::{Begun, ErrorKind, Locks, Once, OnceGuard, Outcome, Renewal, RunState};
 
-use crate::nodes::{Node, locks, ms, nodes, until};
+use crate::nodes::{Node, locks, ms, nodes, until, until_held};
 use crate::votes::claim;
 
 const TICK: Duration = Duration::from_secs(3_600);
@@ -35,9 +36,15 @@ async fn run_that_won_no_majority_was_never_begun() {
     for node in &nodes[1..] {
         node.ask("key", Op::Acquire(claim(1, FenceRule::Mint))).await;
     }
+    let asked = nodes[0].calls.load(Ordering::SeqCst);
     let busy = job(&locks).begin().await.expect_err("others have two nodes");
     assert_eq!(busy.kind(), ErrorKind::Busy, "{busy}");
-    assert_eq!(last_of(&nodes[0]).await, None, "its tick is used up");
+    // Two nodes have refused, so nobody has waited for the third.
+    until("its tick is free again", async || {
+        let calls = nodes[0].calls.load(Ordering::SeqCst) - asked;
+        calls >= 2 && last_of(&nodes[0]).await.is_none()
+    })
+    .await;
     for node in &nodes[1..] {
         let owner = claim(1, FenceRule::Mint).owner;
         node.ask("key", Op::Release { owner, min_hold: ms(0), tombstone: None }).await;
@@ -51,7 +58,7 @@ async fn every_later_majority_knows_of_the_run() {
     let (ours, theirs) = (locks(&nodes).await, locks(&nodes).await);
     nodes[2].down();
     let guard = begun(&job(&ours)).await;
-    nodes[2].up();
+    nodes[2].up_after_a_refusal().await;
     nodes[0].down();
     // One node has it, and another grants: it may be one that is being withdrawn.
     let unsure = job(&theirs).begin().await.expect_err("another is at it");
@@ -71,6 +78,7 @@ async fn outcome_reaches_a_node_that_was_away() {
     let nodes = nodes(3);
     let locks = locks(&nodes).await;
     let guard = begun(&job(&locks)).await;
+    until_held(&nodes).await;
     nodes[2].down();
     guard.finish(Outcome::failed("no table")).await.expect("a majority has it");
     let told = async || last_of(&nodes[2]).await.expect("the run").state;
@@ -84,6 +92,7 @@ async fn outcome_that_a_minority_has_is_not_certain() {
     let nodes = nodes(3);
     let locks = locks(&nodes).await;
     let guard = begun(&job(&locks)).await;
+    until_held(&nodes).await;
     nodes[1].down();
     nodes[2].down();
     let error = guard.finish(Outcome::Ok).await.expect_err("one of three");
@@ -108,6 +117,7 @@ async fn run_is_not_called_unfinished_while_a_majority_may_have_its_lease() {
     let nodes = nodes(3);
     let locks = locks(&nodes).await;
     let guard = begun(&job(&locks).with_renewal(Renewal::Off)).await;
+    until_held(&nodes).await;
     let let_go = async |node: &Arc<Node>| {
         let owner = guard.owner().clone();
         node.ask("key", Op::Release { owner, min_hold: ms(0), tombstone: None }).await;

@@ -3,7 +3,7 @@
 
 use tenure::{Election, ErrorKind, Locks, Renewal};
 
-use crate::nodes::{locks, ms, nodes, until};
+use crate::nodes::{locks, ms, nodes, until, until_held};
 
 /// Renews so long before the end that no pause of a busy machine loses the lease.
 const OFTEN: Renewal = Renewal::Every(ms(100));
@@ -22,6 +22,7 @@ async fn value_that_a_majority_has_is_seen_by_every_majority() {
     let nodes = nodes(3);
     let (ours, theirs) = (locks(&nodes).await, locks(&nodes).await);
     let mut leadership = election(&ours).campaign("a").await.expect("elected");
+    until_held(&nodes).await;
     nodes[2].down();
     leadership.set_value("b").await.expect("two of three");
     nodes[2].up();
@@ -43,6 +44,7 @@ async fn value_that_too_few_have_is_unknown_until_the_next() {
     let nodes = nodes(3);
     let (ours, theirs) = (locks(&nodes).await, locks(&nodes).await);
     let mut leadership = election(&ours).campaign("a").await.expect("elected");
+    until_held(&nodes).await;
     for node in &nodes[1..] {
         node.down();
     }
@@ -61,6 +63,7 @@ async fn top_up_brings_the_last_value() {
     let nodes = nodes(3);
     let locks = locks(&nodes).await;
     let mut leadership = election(&locks).campaign("a").await.expect("elected");
+    until_held(&nodes).await;
     leadership.set_value("b").await.expect("set");
     nodes[1].forget();
     let value = async || {
