@@ -121,7 +121,7 @@ async fn with_too_few_replicas_nothing_is_granted_and_nothing_is_left() {
             let rival = connect(&servers.primary.url()).await;
             take(&rival, "key").await.release().await.expect("released");
             nothing_but_memories(&servers.primary);
-            within("the close", locks.close(ms(20_000))).await.expect("nothing is left to do");
+            within("the close", locks.close(ms(60_000))).await.expect("nothing is left to do");
         }
     }
 }
@@ -252,7 +252,7 @@ async fn a_grant_from_the_queue_is_told_once_it_is_acknowledged() {
         guard.release().await.expect("released");
         let error = within("an end", waiter).await.expect("no panic").expect_err("no replica");
         assert!(matches!(error.kind(), ErrorKind::Busy | ErrorKind::Unavailable), "{error}");
-        within("the withdrawal", locks.close(ms(20_000))).await.expect("withdrawn");
+        within("the withdrawal", locks.close(ms(60_000))).await.expect("withdrawn");
         assert!(!exists(&servers.primary, "key"), "{flavour}: held by nobody");
     }
 }
@@ -356,7 +356,7 @@ async fn many_tasks_take_turns_and_each_grant_is_acknowledged() {
         }
         assert_eq!(turns.load(Ordering::SeqCst), 3 * TASKS);
         for locks in handles {
-            within("the close", locks.close(ms(20_000))).await.expect("nothing is left");
+            within("the close", locks.close(ms(60_000))).await.expect("nothing is left");
         }
         nothing_but_memories(&servers.primary);
     }
@@ -427,7 +427,7 @@ async fn a_caller_that_goes_while_replicas_are_waited_for_leaves_nothing() {
         acquiring.abort();
         until("it is withdrawn", async || !exists(&servers.primary, "key")).await;
         servers.cont();
-        within("the close", locks.close(ms(20_000))).await.expect("nothing is left");
+        within("the close", locks.close(ms(60_000))).await.expect("nothing is left");
         assert!(!exists(&servers.primary, "key"), "{flavour}: held by nobody");
     }
 }

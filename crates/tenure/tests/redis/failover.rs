@@ -66,16 +66,19 @@ async fn an_old_primary_that_was_stopped_grants_nothing_of_what_it_was_asked_mea
     const CALLS: usize = 64;
     for flavour in Flavour::ALL {
         let servers = Replicated::start(flavour, 1);
-        let url = format!("{}?ack=1&ack_timeout=500ms&call_timeout=30s", servers.primary.url());
+        let proxy = Proxy::to(servers.primary.address());
+        let url = format!("{}?ack=1&ack_timeout=500ms&call_timeout=30s", proxy.url());
         let locks = connect(&url).await;
         // By then a replica has acknowledged, and the server knows the script.
         acquire(&locks.mutex("warm")).await.release().await.expect("released");
+        let sent = proxy.count_of("EVALSHA");
         servers.primary.stop();
         let ask = |number| {
             let mutex = locks.mutex(format!("key {number}"));
             tokio::spawn(async move { mutex.try_acquire().await })
         };
         let asked: Vec<_> = (0..CALLS).map(ask).collect();
+        until("it is asked", async || proxy.count_of("EVALSHA") > sent).await;
         servers.replicas[0].command(&["REPLICAOF", "NO", "ONE"]);
         servers.primary.cont();
         for task in asked {

@@ -41,7 +41,7 @@ fn over(store: Arc<Redis>) -> Locks {
 }
 
 fn claim(number: u64, queued: bool) -> Acquire {
-    let queue = Queueing { window: ms(3_000), stamp: 1, inbox: None };
+    let queue = Queueing { window: Duration::from_secs(60), stamp: 1, inbox: None };
     Acquire {
         owner: Owner::from_parts(&format!("owner {number}"), number),
         label: Label::new("label"),

@@ -69,7 +69,7 @@ async fn what_was_given_up_at_a_stopped_server_is_nobodys_when_it_goes_on() {
             server.stop();
             give_up(&locks, way).await;
             server.cont();
-            within("the close", locks.close(ms(20_000))).await.expect("all is withdrawn");
+            within("the close", locks.close(ms(60_000))).await.expect("all is withdrawn");
             assert!(!exists(&server, "key"), "{flavour}, {way:?}: held by nobody");
             let rival = connect(&server.url()).await;
             take(&rival, "key").await.release().await.expect("released");
@@ -91,7 +91,7 @@ async fn what_arrives_after_its_withdrawal_gets_nothing() {
             let dark = proxy.on(Which::every(is_step), Fate::LoseRequest);
             give_up(&locks, way).await;
             dark.lift();
-            within("the close", locks.close(ms(20_000))).await.expect("all is withdrawn");
+            within("the close", locks.close(ms(60_000))).await.expect("all is withdrawn");
             assert!(!exists(&server, "key"), "{flavour}, {way:?}: held by nobody");
             let told = held_back.deliver();
             assert!(!exists(&server, "key"), "{flavour}, {way:?}: a ghost: {told}");

@@ -70,7 +70,7 @@ async fn live(server: Arc<Server>, birth: Birth, fate: Fate, k: u64) -> bool {
     let fence = guard.fence();
     // The fault decides the caller's answer, but not the end of the key.
     let _told = guard.release().await;
-    within(&key, locks.close(ms(20_000))).await.unwrap_or_else(|e| panic!("{key}: {e}"));
+    within(&key, locks.close(ms(60_000))).await.unwrap_or_else(|e| panic!("{key}: {e}"));
     let struck = fault.strikes() > 0;
     assert!(!exists(&server, &key), "{key}: still held after its release");
     if struck {
@@ -89,7 +89,7 @@ async fn live(server: Arc<Server>, birth: Birth, fate: Fate, k: u64) -> bool {
     if struck {
         no_ghost(&server, &rival, &key, &fate, &fault).await;
     }
-    rival.close(ms(20_000)).await.expect("nothing is under way");
+    rival.close(ms(60_000)).await.expect("nothing is under way");
     struck
 }
 

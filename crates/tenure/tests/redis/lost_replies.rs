@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tenure::protocol::State;
 use tenure::testing::{Clock, World};
-use tenure::{Guard, LocksOptions, Mutex, Renewal};
+use tenure::{Guard, Locks, LocksOptions, Mutex, Renewal};
 use tenure_testkit::{Call, Fate, Proxy, Server, Which};
 
 use crate::world::connect;
@@ -25,14 +25,30 @@ async fn until_free(mutex: &Mutex) {
     }
 }
 
-/// A lease, within limits that a busy machine may not keep at first.
-async fn granted(mutex: &Mutex) -> Guard {
+/// A handle within limits that a busy machine may not keep at first.
+async fn opened(url: &str) -> Locks {
+    let options = LocksOptions::default().with_store_timeout(Duration::from_millis(600));
     let began = Instant::now();
     loop {
-        match mutex.acquire().await {
-            Ok(guard) => return guard,
+        match tenure::connect_with(url, options).await {
+            Ok(locks) => return locks,
             Err(error) => assert!(began.elapsed() < PATIENCE, "{error}"),
         }
+    }
+}
+
+/// A lease and the handle that has it, within these limits. Of a try that failed nothing is under
+/// way any more.
+async fn granted(url: &str) -> (Locks, Guard) {
+    let began = Instant::now();
+    loop {
+        let locks = opened(url).await;
+        let own = locks.mutex("own").with_ttl(TTL).with_renewal(Renewal::Off);
+        match own.acquire().await {
+            Ok(guard) => return (locks, guard),
+            Err(error) => assert!(began.elapsed() < PATIENCE, "{error}"),
+        }
+        locks.close(PATIENCE).await.expect("it is withdrawn");
     }
 }
 
@@ -50,21 +66,17 @@ async fn is_given_back_after_the_outage(way: Way) {
     let direct = connect(&server.url()).await;
     let proxy = Proxy::to(server.address());
     let url = format!("{}?call_timeout=250ms&connect_timeout=5s", proxy.url());
-    let options = LocksOptions::default().with_store_timeout(Duration::from_millis(600));
-    let locks = loop {
-        if let Ok(locks) = tenure::connect_with(&url, options).await {
-            break locks;
+    let guard = direct.mutex("key").acquire().await.expect("granted");
+    let ticket = guard.hand_over(HOUR).await.expect("handed over");
+    let is_step = |call: &Call| matches!(call.name().as_str(), "EVALSHA" | "EVAL");
+    let (key, locks, held) = match way {
+        Way::Adopt => ("key", opened(&url).await, None),
+        Way::Extend | Way::HandOver => {
+            let (locks, held) = granted(&url).await;
+            ("own", locks, Some(held))
         }
     };
     let mutex = locks.mutex("key").with_ttl(TTL).with_renewal(Renewal::Off);
-    let guard = direct.mutex("key").acquire().await.expect("granted");
-    let ticket = guard.hand_over(HOUR).await.expect("handed over");
-    let own = locks.mutex("own").with_ttl(TTL).with_renewal(Renewal::Off);
-    let is_step = |call: &Call| matches!(call.name().as_str(), "EVALSHA" | "EVAL");
-    let (key, held) = match way {
-        Way::Adopt => ("key", None),
-        Way::Extend | Way::HandOver => ("own", Some(granted(&own).await)),
-    };
     let carried_out = proxy.on(Which::nth_where(1, is_step), Fate::EatReply);
     let dark = proxy.on(Which::every(is_step), Fate::LoseRequest);
     match (way, held) {

@@ -14,7 +14,7 @@ use crate::world::{acquire, connect, most_attempts, ms, quick, take, within};
 const TTL: Duration = Duration::from_secs(8);
 /// A busy machine may run the alarms' thread late by less than this. A loss that waited for the
 /// end of a call would be told a minute late.
-const LATE: Duration = Duration::from_secs(5);
+const LATE: Duration = Duration::from_secs(20);
 /// How long the server stays away.
 const AWAY: Duration = Duration::from_secs(10);
 const CROWD: usize = 40;
@@ -106,14 +106,14 @@ async fn away_and_back(flavour: Flavour) {
     let fresh = acquire(&locks.mutex("fresh")).await;
     let again = back.elapsed();
     println!("{flavour}: {early} attempts in 2 s, {late} in {AWAY:?}; a new lock after {again:?}");
-    assert!((1..=early_max).contains(&early), "{early} attempts in the first 2 s");
+    assert!(early <= early_max && late >= 1, "{early} attempts in the first 2 s, {late} in all");
     assert!(again < AWAY, "a new lock came only after {again:?}");
     assert_eq!(within("the loss", held.lost()).await, LostReason::Expired);
     fresh.release().await.expect("released");
     for task in crowd {
         within("a task of the crowd", task).await.expect("no panic");
     }
-    within("the close", locks.close(ms(10_000))).await.expect("nothing is stuck");
+    within("the close", locks.close(ms(60_000))).await.expect("nothing is stuck");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -153,7 +153,7 @@ async fn programs_with_a_string_of_their_own_and_tenure_exclude_each_other() {
         assert!(tried(&mutex).await.is_none());
         let seen = mutex.inspect().await.expect("a look");
         assert!(matches!(seen.state, State::Foreign(_)), "{seen:?}");
-        let busy = mutex.clone().with_wait(ms(1_000)).acquire().await.expect_err("they hold it");
+        let busy = mutex.clone().with_wait(ms(3_000)).acquire().await.expect_err("they hold it");
         assert_eq!(busy.kind(), ErrorKind::Busy, "{busy}");
         let text = busy.to_string();
         let (_, lasts) = text.split_once("not Tenure, whose key lasts ").expect(&text);
@@ -206,7 +206,7 @@ async fn extension_by_another_program_counts_and_no_renewal_shortens_it() {
     for flavour in Flavour::ALL {
         let server = Server::of(flavour).start();
         let (locks, rival) = (connect(&server.url()).await, connect(&server.url()).await);
-        let brief = plain(&locks, "job").with_ttl(ms(3_000));
+        let brief = plain(&locks, "job").with_ttl(ms(5_000));
         let guard = acquire(&brief.with_renewal(Renewal::Off)).await;
         let friend_of = friend(&server, &guard);
         assert!(friend_of.extends("job", 600_000), "{flavour}: it was lost before");

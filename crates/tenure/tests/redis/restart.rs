@@ -56,7 +56,7 @@ async fn the_restart_guard_leaves_no_overlap_at_all() {
     let clock = runtime::machine().expect("a clock");
     for flavour in Flavour::ALL {
         let server = Server::of(flavour).start();
-        let url = format!("{}?restart_guard=3s&call_timeout=500ms", server.url());
+        let url = format!("{}?restart_guard=3s&call_timeout=5s", server.url());
         let (rival, locks) = (connect(&url).await, connect(&url).await);
         // Nobody renews it, so that only its deadline ends it. The first start is guarded as well.
         let mutex = locks.mutex("key").with_ttl(TTL).with_renewal(tenure::Renewal::Off);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tenure::{ErrorKind, Guard, Locks};
 use tenure_testkit::{Flavour, Server};
 
-use crate::world::until;
+use crate::world::{hurried, until};
 
 const TTL: Duration = Duration::from_millis(300);
 /// Longer than a waiter of this ttl takes a silent store for a busy one.
@@ -45,8 +45,7 @@ async fn a_silent_server_is_not_told_as_busy() {
 
 async fn is_not_told_as_busy(flavour: Flavour) {
     let server = Server::of(flavour).start();
-    let holder = tenure::connect(&server.url()).await.expect("the server answers");
-    let waiting = tenure::connect(&server.url()).await.expect("the server answers");
+    let (holder, waiting) = (hurried(&server.url()).await, hurried(&server.url()).await);
     let held = holder.mutex("job").acquire().await.expect("free");
     both_hear_of_silence(held, &waiting, &[server]).await;
 }
@@ -56,8 +55,7 @@ async fn a_silent_quorum_is_not_told_as_busy() {
     let servers: Vec<_> = (0..3).map(|_| Server::redis().start()).collect();
     let urls: Vec<_> = servers.iter().map(Server::url).collect();
     let url = format!("quorum:{} ?max_ttl=5s", urls.join(" "));
-    let holder = tenure::connect(&url).await.expect("the servers answer");
-    let waiting = tenure::connect(&url).await.expect("the servers answer");
+    let (holder, waiting) = (hurried(&url).await, hurried(&url).await);
     // The guard of a fresh quorum is over when somebody has had a lock.
     let first = holder.mutex("other").with_ttl(4 * TTL).acquire().await.expect("granted");
     first.release().await.expect("an answer");

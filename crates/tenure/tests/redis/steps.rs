@@ -36,9 +36,9 @@ pub(crate) fn claim(number: u64, limit: u32) -> Acquire {
     }
 }
 
-/// The heartbeat with that number.
+/// The heartbeat with that number. No test is so slow that its place ends before the next.
 pub(crate) fn heartbeat(number: u64, limit: u32, stamp: u64) -> Acquire {
-    let queue = Queueing { window: Duration::from_secs(3), stamp, inbox: None };
+    let queue = Queueing { window: TTL, stamp, inbox: None };
     Acquire { queue: Some(queue), ..claim(number, limit) }
 }
 

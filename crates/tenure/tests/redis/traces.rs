@@ -76,7 +76,7 @@ async fn cycles_of_semaphores_leave_no_key_without_a_ttl() {
             task.await.expect("no panic");
         }
         for handle in &handles {
-            handle.close(ms(20_000)).await.expect("closed");
+            handle.close(ms(60_000)).await.expect("closed");
         }
         let left = keys(&server);
         assert!(left.len() < 4 * SEMAPHORES, "{} keys are left: {left:?}", left.len());
@@ -103,7 +103,7 @@ async fn subscriptions_end_with_their_handles() {
                 waiter.await.expect("granted");
             }
             for handle in &handles {
-                handle.close(ms(20_000)).await.expect("closed");
+                handle.close(ms(60_000)).await.expect("closed");
             }
         }
         until("no subscription is left", async || channels(&server) == 0).await;

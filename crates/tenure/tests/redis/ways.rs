@@ -31,7 +31,7 @@ async fn live(server: &Server, url: &str) {
     guard.release().await.unwrap_or_else(|e| panic!("{url}: {e}"));
     granted(waiter).await.release().await.unwrap_or_else(|e| panic!("{url}: {e}"));
     for handle in [locks, rival] {
-        handle.close(ms(20_000)).await.unwrap_or_else(|e| panic!("{url}: {e}"));
+        handle.close(ms(60_000)).await.unwrap_or_else(|e| panic!("{url}: {e}"));
     }
 }
 

@@ -32,23 +32,30 @@ pub(crate) fn unhurried(url: &str) -> String {
 /// A handle of its own, which has time.
 pub(crate) async fn connect(url: &str) -> Locks {
     let options = LocksOptions::default().with_store_timeout(PATIENCE);
-    let opened = tenure::connect_with(&unhurried(url), options).await;
-    opened.unwrap_or_else(|e| panic!("{url}: {e}"))
+    let has_time = ["call_timeout=", "connect_timeout="].iter().all(|limit| !url.contains(limit));
+    if url.starts_with("redis") && has_time {
+        let opened = tenure::connect_with(&unhurried(url), options).await;
+        return opened.unwrap_or_else(|e| panic!("{url}: {e}"));
+    }
+    opened(&unhurried(url), options).await
 }
 
 /// A handle that takes a store for silent as soon as a program's does, for what such a store costs.
 pub(crate) async fn hurried(url: &str) -> Locks {
-    tenure::connect(url).await.unwrap_or_else(|e| panic!("{url}: {e}"))
+    opened(url, LocksOptions::default()).await
 }
 
 /// A handle that soon takes a silent link for broken.
 pub(crate) async fn quick(url: &str) -> Locks {
-    let url = format!("{url}{QUICK}");
+    opened(&format!("{url}{QUICK}"), LocksOptions::default()).await
+}
+
+/// A handle within limits that the first link of a busy machine may not keep.
+async fn opened(url: &str, options: LocksOptions) -> Locks {
     let started = Instant::now();
     loop {
-        match tenure::connect(&url).await {
+        match tenure::connect_with(url, options).await {
             Ok(locks) => return locks,
-            // The first link may take a busy machine longer.
             Err(error) if error.kind() == ErrorKind::Unavailable => {
                 assert!(started.elapsed() < PATIENCE, "{error}");
             }

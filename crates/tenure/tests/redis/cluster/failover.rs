@@ -78,7 +78,7 @@ async fn a_master_restarted_empty_grants_nothing_new_for_the_guard_and_the_other
     let clock = runtime::machine().expect("a clock");
     for flavour in Flavour::ALL {
         let cluster = Cluster::of(flavour).with_node_timeout(Duration::from_secs(60)).start();
-        let url = format!("{}?restart_guard=3s&call_timeout=500ms", cluster.url());
+        let url = format!("{}?restart_guard=3s&call_timeout=5s", cluster.url());
         let (rival, locks) = (connect(&url).await, connect(&url).await);
         let keys = keys(&cluster);
         // Nobody renews it, so that only its deadline ends it. Each first start is guarded as well.

@@ -170,7 +170,7 @@ async fn a_node_that_is_away_is_dialled_a_few_times_however_many_ask() {
         node.restart();
         is_over.store(true, Ordering::Relaxed);
         println!("{flavour}: {early} attempts in 2 s, {late} in 10 s");
-        assert!((1..=early_max).contains(&early), "{early} attempts in the first 2 s");
+        assert!(early <= early_max && late >= 1, "{early} in the first 2 s, {late} in all");
         for task in crowd {
             within("a task of the crowd", task).await.expect("no panic");
         }

@@ -33,6 +33,8 @@ async fn lost_replies_leave_nothing_held_by_nobody() {
         assert!(exists(&server, "job"), "{flavour}: it was granted");
         dark.lift();
         until("nobody holds it", async || !exists(&server, "job")).await;
+        // Its withdrawal is not what is cut below.
+        within("the close", locks.close(PATIENCE)).await.expect("it is withdrawn");
         // One that is repeated is one lease, and its release frees it.
         let locks = connect(&proxy.url()).await;
         let cut = proxy.on(Which::nth_where(1, is_step), Fate::CutAfter);

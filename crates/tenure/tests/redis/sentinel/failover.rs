@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use tenure::{ErrorKind, LostReason};
-use tenure_testkit::{Flavour, Sentinels, Server};
+use tenure_testkit::{Flavour, Sentinels, Server, wait_until};
 
 use super::fake::FakeSentinel;
 use super::{LONG_TTL, aside, cut_off, inboxes, patient, replicated};
@@ -40,7 +40,7 @@ async fn a_killed_primary_costs_no_lease_that_was_replicated_and_no_waiter() {
         next.release().await.expect("released");
         new.release().await.expect("released");
         for locks in [locks, rival] {
-            within("the close", locks.close(ms(10_000))).await.expect("nothing is stuck");
+            within("the close", locks.close(ms(60_000))).await.expect("nothing is stuck");
         }
     }
 }
@@ -152,7 +152,7 @@ async fn a_lone_caller_follows_too() {
         });
         take(&locks, "key").await.release().await.expect("released");
         assert_ne!(group.primary().port(), first.port());
-        assert!(!is_direct(first), "the old primary keeps none");
+        wait_until("the old primary keeps none", || !is_direct(first));
     }
 }
 

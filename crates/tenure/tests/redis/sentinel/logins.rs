@@ -7,7 +7,7 @@ use tenure::ErrorKind;
 use tenure_testkit::{Flavour, Sentinel, Sentinels, SentinelsOptions};
 
 use super::{LONG_TTL, aside, inboxes, patient, replicated};
-use crate::world::{acquire, granted, take, until, until_waiting, waiting, within};
+use crate::world::{acquire, granted, take, unhurried, until, until_waiting, waiting, within};
 
 /// The rule for Sentinels as SAFETY.md has it.
 fn documented() -> String {
@@ -62,7 +62,7 @@ async fn users_with_the_documented_rights_alone_live_through_a_failover() {
             ("?sentinel_user=tenure-asks&sentinel_password=SECRET", &["does not accept"]),
         ] {
             let url = format!("{url}{login}");
-            let error = tenure::connect(&url).await.expect_err("the Sentinels refuse");
+            let error = tenure::connect(&unhurried(&url)).await.expect_err("the Sentinels refuse");
             assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
             let text = format!("{error} {error:?}");
             for word in words {
@@ -72,7 +72,7 @@ async fn users_with_the_documented_rights_alone_live_through_a_failover() {
         }
         let url = group.url_with("tenure:SECRET@");
         let url = format!("{url}?sentinel_user=tenure-asks&sentinel_password=PASSWORD");
-        let error = tenure::connect(&url).await.expect_err("the server refuses");
+        let error = tenure::connect(&unhurried(&url)).await.expect_err("the server refuses");
         assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
         let text = format!("{error} {error:?}");
         assert!(!text.contains("SECRET") && !text.contains("PASSWORD"), "{text}");
@@ -111,7 +111,7 @@ async fn each_of_the_documented_rights_at_a_sentinel_is_needed() {
         until("a warning", async || crate::rights::has_warned("not told of failovers")).await;
         assert_eq!(listeners(), 0, "{user}");
     }
-    let error = tenure::connect(&url("mute")).await.expect_err("no right to ask");
+    let error = tenure::connect(&unhurried(&url("mute"))).await.expect_err("no right to ask");
     assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
     for word in ["lacks a right", "NOPERM", "SENTINEL"] {
         assert!(error.to_string().contains(word), "no {word:?} in: {error}");

@@ -42,7 +42,7 @@ async fn aside<T: Send>(work: impl FnOnce() -> T + Send) -> T {
 
 /// Waits until all replicas have what the primary has.
 fn replicated(primary: &Server) {
-    let told = primary.command(&["WAIT", "2", "20000"]);
+    let told = primary.command(&["WAIT", "2", "60000"]);
     assert_eq!(told.int(), 2, "both replicas have it");
 }
 

@@ -8,7 +8,7 @@ use tenure_testkit::{Flavour, Port, Proxy, Sentinels, Server};
 
 use super::fake::FakeSentinel;
 use super::{LONG_TTL, aside, patient};
-use crate::world::{acquire, most_attempts, ms, take, until, within};
+use crate::world::{PATIENCE, acquire, most_attempts, ms, take, until, within};
 
 fn through(proxies: &[Proxy]) -> String {
     let at: Vec<_> = proxies.iter().map(|proxy| proxy.address().to_string()).collect();
@@ -74,7 +74,10 @@ async fn an_outage_of_everything_costs_each_server_five_attempts_in_two_seconds(
             proxy.cut();
         }
         // Somebody asks all the time.
-        while began.elapsed() < ms(2000) {
+        let are_asked =
+            || behind.iter().zip(&before).all(|(proxy, before)| proxy.links() > *before);
+        while began.elapsed() < ms(2000) || !are_asked() {
+            assert!(began.elapsed() < PATIENCE, "some Sentinel is never asked");
             let _ = tokio::time::timeout(ms(100), locks.mutex("key").try_acquire()).await;
         }
         let after: Vec<_> = all.iter().map(|proxy| proxy.links()).collect();
@@ -84,7 +87,6 @@ async fn an_outage_of_everything_costs_each_server_five_attempts_in_two_seconds(
             after.iter().zip(&before).map(|(after, before)| after - before).collect();
         println!("{flavour}: {made:?} attempts in {:?}", began.elapsed());
         assert!(made.iter().all(|made| *made <= most), "{made:?} attempts");
-        assert!(made[..3].iter().all(|made| *made >= 1), "{made:?}: each of them was asked");
         all.iter().for_each(|proxy| proxy.heal());
         acquire(&locks.mutex("key")).await.release().await.expect("released");
         drop(waiter);
@@ -102,13 +104,14 @@ async fn a_primary_that_is_away_costs_it_five_attempts_in_two_seconds() {
     let began = Instant::now();
     data.set_refusing(true);
     data.cut();
-    while began.elapsed() < ms(2000) {
+    while began.elapsed() < ms(2000) || data.links() == links {
+        assert!(began.elapsed() < PATIENCE, "the primary is never dialled");
         let _ = tokio::time::timeout(ms(100), locks.mutex("key").try_acquire()).await;
     }
     let (links, asked) = (data.links() - links, sentinel.links() - asked);
     let most = most_attempts(began);
     println!("{links} attempts at the primary, {asked} at the Sentinel in {:?}", began.elapsed());
-    assert!((1..=most).contains(&links), "{links} attempts");
+    assert!(links <= most, "{links} attempts");
     assert!(asked as u64 <= most, "{asked} questions");
     data.heal();
     acquire(&locks.mutex("key")).await.release().await.expect("released");
