@@ -6,7 +6,7 @@ use tenure::testing::{Clock, World};
 use tenure::{ErrorKind, LostReason, Released, Renewal};
 
 async fn within<F: Future>(what: &str, future: F) -> F::Output {
-    let timely = tokio::time::timeout(Duration::from_secs(20), future).await;
+    let timely = tokio::time::timeout(Duration::from_secs(60), future).await;
     timely.unwrap_or_else(|_| panic!("{what} did not come"))
 }
 

@@ -11,7 +11,7 @@ use tenure::{Locks, LocksOptions, LostReason, MultiLease, Mutex, Renewal, runtim
 
 use crate::store_wrapper::{Change, Wrapper};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 const ANSWERS: u8 = 0;
 const FAILS: u8 = 1;
 const IS_SILENT: u8 = 2;
@@ -69,7 +69,8 @@ async fn soon<T>(what: &str, work: impl Future<Output = T>) -> T {
 #[tokio::test]
 async fn the_first_failure_is_known_and_forgotten_when_a_renewal_works() {
     let (store, locks) = world();
-    let guard = short(&locks, "key").acquire().await.expect("granted");
+    let often = locks.mutex("key").with_renewal(Renewal::Every(Duration::from_millis(200)));
+    let guard = often.acquire().await.expect("granted");
     assert_eq!(guard.renewal_failure(), None);
     let begun = locks_now(&guard.lease());
     store.0.is(FAILS);

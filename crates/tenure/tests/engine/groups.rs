@@ -14,7 +14,7 @@ use tenure::{ErrorKind, Locks, LocksOptions};
 use crate::store_wrapper::{Change, Wrapper};
 
 /// Longer than anything takes, on any machine that runs tests.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 const KEYS: [&str; 3] = ["a", "b", "c"];
 /// Nothing that is left behind ends by itself while somebody looks.
 const TTL: Duration = Duration::from_secs(3600);

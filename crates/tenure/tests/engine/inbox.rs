@@ -11,7 +11,7 @@ use tokio::sync::{Notify, mpsc};
 use crate::still::Still;
 use crate::store_wrapper::{Change, Wrapper};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Answers every step, and never opens an inbox.
 #[derive(Debug)]

@@ -13,7 +13,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::still::Still;
 use crate::store_wrapper::{Change, Wrapper};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 const LEASES: usize = 1_200;
 
 /// Memory behind links that the test cuts and makes.

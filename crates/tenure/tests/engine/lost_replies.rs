@@ -15,7 +15,7 @@ use crate::still::Still;
 use crate::store_wrapper::{Change, Wrapper};
 
 /// Longer than anything takes, on any machine that runs tests.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The fate of the next request that changes more than a fence.
 #[derive(Debug, Clone, Copy)]

@@ -76,17 +76,25 @@ struct World {
     once: Once,
 }
 
+/// As long as a request is waited for that hangs.
+const SHORT: Duration = Duration::from_millis(200);
+
 fn job(locks: &Locks) -> Once {
     locks.once("job").every(Duration::from_secs(3_600)).since_last_run()
 }
 
 impl World {
     fn new() -> Self {
+        Self::within(LIMIT)
+    }
+
+    /// Where no request is waited for longer than this.
+    fn within(store_timeout: Duration) -> Self {
         let runtime = runtime::machine().expect("a clock and timers");
         let within = Memory::new(Arc::clone(&runtime));
         let (fates, gate) = (Mutex::default(), Notify::new());
         let store = Arc::new(Wrapper(Lossy { within, fates, gate }));
-        let options = LocksOptions::default().with_store_timeout(Duration::from_millis(200));
+        let options = LocksOptions::default().with_store_timeout(store_timeout);
         let locks = Locks::over(Arc::clone(&store) as _, runtime, options);
         let once = job(&locks);
         Self { store, locks, once }
@@ -129,7 +137,7 @@ async fn begin_whose_reply_is_lost_is_repeated() {
 
 #[tokio::test]
 async fn run_that_nobody_was_told_of_leaves_its_tick() {
-    let world = World::new();
+    let world = World::within(SHORT);
     world.next([Fate::Unheard; 1_000]);
     let error = world.once.begin().await.expect_err("no answer");
     assert_eq!((error.kind(), error.may_hold()), (ErrorKind::Unavailable, true), "{error}");
@@ -140,7 +148,7 @@ async fn run_that_nobody_was_told_of_leaves_its_tick() {
 
 #[tokio::test]
 async fn dropped_begin_leaves_its_tick() {
-    let world = World::new();
+    let world = World::within(SHORT);
     world.next([Fate::Hangs]);
     let begin = tokio::time::timeout(Duration::from_millis(20), world.once.begin());
     begin.await.expect_err("it hangs");
@@ -184,7 +192,7 @@ async fn outcome_whose_reply_is_lost_comes_on_record() {
 
 #[tokio::test]
 async fn dropped_finish_goes_on_in_the_background() {
-    let world = World::new();
+    let world = World::within(SHORT);
     let guard = world.begun().await;
     world.next([Fate::Hangs, Fate::Unsent]);
     let finish = guard.finish(Outcome::failed("no table"));

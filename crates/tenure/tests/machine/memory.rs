@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tenure::store::Memory;
 use tenure::{Fence, Locks, LocksOptions, runtime};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 const RETENTION: Duration = Duration::from_millis(300);
 
 #[tokio::test]

@@ -22,7 +22,7 @@ use gate::Gate;
 use interrupted::Interrupted;
 use late::Late;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 const ROUNDS: u32 = 2_000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]

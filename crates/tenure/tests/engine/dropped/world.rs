@@ -18,7 +18,7 @@ use crate::store_wrapper::Wrapper;
 use super::slow::Slow;
 
 /// No rest takes so long, on any machine that runs tests.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Which store, and when its calls are carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -16,7 +16,7 @@ use tenure::{Claim, Fence, Key, Label, Owner, Value};
 use crate::acts::{aimed, first_value, known, outcome, revised, value};
 
 /// No push takes so long.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The owner with a number; each generation of it is another owner.
 pub(crate) fn owner(number: u64) -> Owner {
