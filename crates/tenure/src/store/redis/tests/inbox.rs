@@ -1,5 +1,7 @@
 //! The inbox: what arrives, what is missed, what is refused.
 
+use std::time::Instant;
+
 use tenure_testkit::{Flavour, LIMIT, Server as RealServer, wait_until};
 
 use crate::store::redis::client::tests::{established, server};
@@ -64,8 +66,14 @@ async fn a_cut_subscription_is_made_again_and_says_so() {
 async fn a_stopped_server_is_noticed_without_traffic() {
     let real = RealServer::redis().start();
     let url = format!("{}?call_timeout=200ms&connect_timeout=200ms", real.url());
-    let opened = inbox::open(&server(&url), decode).await.expect("an answer");
-    let inbox = opened.expect("an inbox");
+    let began = Instant::now();
+    let inbox = loop {
+        match inbox::open(&server(&url), decode).await {
+            Ok(opened) => break opened.expect("an inbox"),
+            // The first link may take a busy machine longer.
+            Err(failure) => assert!(began.elapsed() < LIMIT, "{failure}"),
+        }
+    };
     real.stop();
     wait_until("the silent connection is given up", || established(&real) == 0);
     real.cont();

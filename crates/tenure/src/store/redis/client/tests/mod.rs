@@ -35,9 +35,10 @@ static ECHO: Script = Script::new("echo", "return {KEYS[1], ARGV[1]}");
 /// The name of these tests' links at the server.
 const NAME: &str = "tenure-test";
 
-/// The server that a URL names, on the machine's clock.
+/// The server that a URL names, on the machine's clock. Where the URL has no limits, a busy machine
+/// reaches none.
 pub(crate) fn server(url: &str) -> Arc<Server> {
-    let (url, _) = ServerUrl::parse(url, &[]).expect("a good URL");
+    let (url, _) = ServerUrl::parse(&unhurried(url), &[]).expect("a good URL");
     Server::of_url(&url, runtime::machine().expect("threads")).expect("a server")
 }
 
@@ -49,6 +50,22 @@ fn link_to(server: &Arc<Server>) -> Link {
 /// A link with parameters that suit a test.
 fn link(real: &RealServer, parameters: &str) -> Link {
     link_to(&server(&format!("{}?{parameters}", real.url())))
+}
+
+/// The URL with limits that no busy machine reaches, where it has none.
+fn unhurried(url: &str) -> String {
+    let mut url = url.to_owned();
+    for limit in ["connect_timeout", "call_timeout"] {
+        if !url.contains(&format!("{limit}=")) {
+            url.push_str(match url.split_once('?') {
+                None => "?",
+                Some((_, "")) => "",
+                Some(_) => "&",
+            });
+            url.push_str(&format!("{limit}=60s"));
+        }
+    }
+    url
 }
 
 /// Runs a script on it.

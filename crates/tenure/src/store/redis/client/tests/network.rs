@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use tenure_testkit::{Direction, Fate, Flow, LIMIT, Proxy, Server as RealServer, Which};
 
+use super::outage::ping_until_answered;
 use super::{ECHO, Link, link_to, ping, run, server};
 use crate::store::redis::client::failure::{Cause, Failure};
 use crate::store::redis::client::resp::Value;
@@ -36,7 +37,8 @@ async fn a_half_open_link_is_replaced() {
         let real = RealServer::redis().start();
         let proxy = Proxy::to(real.address());
         let link = behind(&proxy, "call_timeout=200ms");
-        ping(&link).await.expect("it is up");
+        ping_until_answered(&link).await;
+        let before = link.links().borrow().made;
         proxy.set_flow(direction, Flow::Lost);
         let failure = ping(&link).await.expect_err("nothing comes back");
         assert!(failure.may_have_run, "{direction:?}: {failure:?}");
@@ -47,7 +49,7 @@ async fn a_half_open_link_is_replaced() {
         while ping(&link).await.is_err() {
             assert!(begun.elapsed() < LIMIT, "{direction:?}: never replaced");
         }
-        assert_eq!(link.links().borrow().made, 2, "{direction:?}");
+        assert!(link.links().borrow().made > before, "{direction:?}");
     }
 }
 
