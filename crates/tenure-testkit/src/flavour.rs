@@ -68,6 +68,11 @@ pub fn redis_py() -> PathBuf {
     fetched("python")
 }
 
+/// The library that lets a test set a program's wall clock, for `LD_PRELOAD`.
+pub(crate) fn faketime() -> PathBuf {
+    fetched("faketime/libfaketime.so.1")
+}
+
 /// A path below the directory that `tools/servers` fills.
 fn fetched(name: &str) -> PathBuf {
     static FETCH: Once = Once::new();

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use crate::certificates::Certificates;
 use crate::client::Client;
 use crate::condition::{LIMIT, wait_until};
-use crate::flavour::Flavour;
+use crate::flavour::{Flavour, faketime};
 use crate::network::Host;
 use crate::port::Port;
 use crate::process::Process;
@@ -45,6 +45,8 @@ pub struct ServerOptions {
     tls: Option<Arc<Certificates>>,
     replica: bool,
     sentinel: bool,
+    /// Its wall clock is one that the test sets.
+    has_own_clock: bool,
     host: Option<Arc<Host>>,
     /// The port of a cluster node's bus. Without one of its own it is 10,000 above the server's,
     /// where an outgoing connection of anybody may have it.
@@ -125,6 +127,18 @@ impl ServerOptions {
             .with(format!("masterauth {KIT}"))
     }
 
+    /// Has a wall clock that [`Server::set_clock`] sets.
+    ///
+    /// # Panics
+    /// For a Redis: its allocator reads the clock before the library that sets it is ready.
+    #[must_use]
+    #[track_caller]
+    pub fn with_own_clock(mut self) -> Self {
+        assert_eq!(self.flavour, Flavour::Valkey, "only a Valkey can have a clock of its own");
+        self.has_own_clock = true;
+        self
+    }
+
     /// Runs on this host of a network, and listens at its address. Without, it is on loopback.
     #[must_use]
     pub fn on(mut self, host: &Arc<Host>) -> Self {
@@ -143,6 +157,9 @@ impl ServerOptions {
         let server =
             Server { process: Mutex::default(), directory, port: Port::take(), options: self };
         server.configure();
+        if server.options.has_own_clock {
+            server.set_clock(0);
+        }
         server.start();
         server
     }
@@ -181,6 +198,7 @@ impl Server {
             tls: None,
             replica: false,
             sentinel: false,
+            has_own_clock: false,
             host: None,
             bus: None,
         }
@@ -353,6 +371,20 @@ impl Server {
 
     // Inside.
 
+    /// Steps its wall clock to so many seconds ahead of the machine's, for one that was started
+    /// [with a clock of its own](ServerOptions::with_own_clock).
+    ///
+    /// # Panics
+    /// If it was not.
+    #[track_caller]
+    pub fn set_clock(&self, ahead: i64) {
+        assert!(self.options.has_own_clock, "{self:?} has the machine's clock");
+        // Moved into its place, so that the server reads it whole.
+        let next = self.file("clock.next");
+        fs::write(&next, format!("{ahead:+}")).expect("a file in a directory of our own");
+        fs::rename(next, self.file("clock")).expect("the same directory");
+    }
+
     fn process(&self) -> MutexGuard<'_, Option<Process>> {
         self.process.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -404,6 +436,12 @@ impl Server {
             }
             if let Some(libraries) = flavour.libraries() {
                 command.env("LD_LIBRARY_PATH", libraries);
+            }
+            if self.options.has_own_clock {
+                command.env("LD_PRELOAD", faketime());
+                command.env("FAKETIME_TIMESTAMP_FILE", self.file("clock"));
+                // The file is read each time, and the steady clock is left alone.
+                command.env("FAKETIME_NO_CACHE", "1").env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
             }
         });
         let before = self.process().replace(process);

@@ -162,6 +162,40 @@ fn a_way_that_is_slow_once_is_no_step_of_the_clock() {
     }
 }
 
+/// A step back was told with two signs: "-89999.-9 ms".
+#[test]
+fn a_clock_that_is_wrong_or_is_stepped_is_found() {
+    let server = Server::valkey().with_own_clock().with_aof("always").start();
+    let clock = |report: &Value| {
+        let findings = report["findings"].as_array().expect("a list");
+        let finding = findings.iter().find(|of| of["about"] == "clock").expect("a finding");
+        finding["what"].as_str().expect("a text").to_owned()
+    };
+    let (_, of, report) = examined(&server.url(), &[]);
+    assert_eq!(of["clock"], "ok", "{report}");
+    for (ahead, side) in [(90, "ahead of"), (-90, "behind")] {
+        server.set_clock(ahead);
+        let (_, of, report) = examined(&server.url(), &[]);
+        assert_eq!(of["clock"], "warning", "{report}");
+        assert!(clock(&report).contains(side), "{report}");
+    }
+    for (ahead, direction) in [(0, "forward"), (-90, "back")] {
+        let proxy = Proxy::to(server.address());
+        let held = proxy.on(Which::nth_named(2, "TIME"), Fate::Hold);
+        let (_, of, report) = std::thread::scope(|scope| {
+            let examined = scope.spawn(|| examined(&proxy.url(), &[]));
+            wait_until("the clock is asked for again", || held.strikes() == 1);
+            server.set_clock(ahead);
+            held.deliver();
+            examined.join().expect("no panic")
+        });
+        assert_eq!(of["clock"], "error", "{report}");
+        let said = clock(&report);
+        let start = format!("the server's clock was stepped {direction} by ");
+        assert!(said.contains(&start) && !said.contains('-'), "{said}");
+    }
+}
+
 #[test]
 fn a_policy_that_evicts_is_found_and_warned_about_at_connect() {
     for flavour in Flavour::ALL {

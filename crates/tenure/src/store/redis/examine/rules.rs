@@ -106,9 +106,14 @@ fn clock(facts: &Facts) -> Finding {
     };
     let millis = |micros: i64| format!("{}.{} ms", micros / 1000, micros % 1000 / 100);
     if step.abs() > CLOCK_STEP + fuzz * 2 {
-        let what = format!("the server's clock was stepped by {} meanwhile", millis(step));
+        let what = format!(
+            "the server's clock was stepped {} by {} meanwhile",
+            if step < 0 { "back" } else { "forward" },
+            millis(step.abs())
+        );
         return facts.say("clock", Severity::Error, what).so(
-            "a clock that jumps forward ends leases early, beside holders that still trust them",
+            "a clock that jumps forward ends leases early, beside holders that still trust them; \
+             one that jumps back ends them late",
             "let NTP slew the clock: chronyd without makestep, or ntpd -x",
         );
     }
