@@ -50,6 +50,8 @@ async fn granted_without_a_push(flavour: Flavour, loss: Loss) {
     let before = take(&rival, "key").await;
     let waiter = waiting(locks.mutex("key").with_ttl(TTL));
     until_waiting(&rival, "key", 1).await;
+    // A place in the line is no sign of it.
+    until("somebody listens", async || !inboxes(&server).is_empty()).await;
     match loss {
         Loss::Dropped => proxy.set_pushes(Pushes::Drop),
         Loss::LinkKilled => kill_inboxes(&server),
@@ -98,10 +100,10 @@ async fn an_inbox_that_was_killed_is_opened_again_and_brings_pushes() {
         let before = take(&rival, "key").await;
         let waiter = waiting(locks.mutex("key").with_ttl(ttl));
         until_waiting(&rival, "key", 1).await;
-        wait_until("somebody listens", || inboxes(&server).len() == 1);
+        until("somebody listens", async || inboxes(&server).len() == 1).await;
         if round < 2 {
             kill_inboxes(&server);
-            wait_until("it listens again", || inboxes(&server).len() == 1);
+            until("it listens again", async || inboxes(&server).len() == 1).await;
         }
         before.release().await.expect("released");
         let guard = granted(waiter).await;
