@@ -158,7 +158,9 @@ fn waiting_tells_for_whom(home: Home) {
     let line = waiter.stderr_line();
     assert!(line.starts_with("tenure: waiting for \"k\" for "), "{line}");
     assert!(line.contains("s: held by sh: echo … ("), "{line}");
-    assert_eq!(place.status("k")["waiters"][0]["label"], "second");
+    until("it stands in line", || {
+        (place.status("k")["waiters"][0]["label"] == "second").then_some(())
+    });
     holder.signal(Signal::TERM);
     let ended = waiter.wait();
     assert_eq!((ended.code, &*ended.stdout), (Some(0), "ran\n"), "{ended:?}");

@@ -5,7 +5,8 @@ use std::thread;
 
 use tenure_testkit::Flavour;
 
-/// The same store with connections and calls that may take as long as the command's own limit.
+/// The same store with connections, calls and nodes that may take as long as the command's own
+/// limit. A quorum with options of its own keeps them.
 pub(crate) fn unhurried(store: &str) -> String {
     let more = "connect_timeout=60s&call_timeout=60s";
     let of_server = |url: &str| {
@@ -18,8 +19,10 @@ pub(crate) fn unhurried(store: &str) -> String {
     };
     match store.strip_prefix("quorum:") {
         Some(nodes) => {
+            let has_own = nodes.contains(" ?");
+            let own = if has_own { "" } else { " ?node_timeout=20s" };
             let nodes: Vec<_> = nodes.split(' ').map(of_server).collect();
-            format!("quorum:{}", nodes.join(" "))
+            format!("quorum:{}{own}", nodes.join(" "))
         }
         None => of_server(store),
     }

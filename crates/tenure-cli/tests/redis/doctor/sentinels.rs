@@ -1,12 +1,18 @@
 //! Servers behind Sentinels: the primary, its replicas, and the Sentinels themselves.
 
+use std::time::Duration;
+
 use tenure::store::sentinel_rule;
 use tenure_testkit::{Flavour, Sentinels, SentinelsOptions, Server, wait_until};
 
 use super::{bad, examined, reads_the_same, rights};
 
+/// A pause of the machine is no failure of the primary.
+const UNHURRIED: Duration = Duration::from_secs(60);
+
 fn durable(flavour: Flavour) -> SentinelsOptions {
-    Sentinels::of(flavour).with("appendonly yes").with("min-replicas-to-write 1")
+    let options = Sentinels::of(flavour).with("appendonly yes").with("min-replicas-to-write 1");
+    options.with_down_after(UNHURRIED)
 }
 
 /// The URL with the parameter of a good one.
@@ -59,7 +65,8 @@ fn a_fault_of_the_primary_is_found() {
 #[test]
 fn a_primary_that_nothing_can_replace_is_found() {
     for flavour in Flavour::ALL {
-        let group = Sentinels::of(flavour).with("appendonly yes").with_replicas(0).start();
+        let options = Sentinels::of(flavour).with("appendonly yes").with_replicas(0);
+        let group = options.with_down_after(UNHURRIED).start();
         let (code, of, report) = examined(&group.url(), &[]);
         assert_eq!((code, bad(&of)), (1, vec![("replicas", "warning")]), "{flavour}: {report}");
         assert!(report.to_string().contains("no replica is linked"), "{report}");
@@ -92,7 +99,8 @@ fn a_replica_that_lags_is_found() {
 #[test]
 fn sentinels_that_are_away_are_found() {
     for flavour in Flavour::ALL {
-        let group = durable(flavour).start();
+        // The last one has to miss the others.
+        let group = durable(flavour).with_down_after(Duration::from_secs(5)).start();
         let [first, second, third] = group.sentinels() else { panic!("three") };
         for (away, answering, words) in [
             (third, "2 of 3 answer", "found by those that are left"),
