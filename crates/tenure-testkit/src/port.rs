@@ -4,11 +4,14 @@
 
 use std::fs::{DirBuilder, File};
 use std::io::ErrorKind;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::process;
 use std::sync::atomic::{AtomicU16, Ordering};
+
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with, sockopt};
 
 /// Ports above are given to outgoing connections (`ip_local_port_range`); those below are well
 /// known for something.
@@ -52,7 +55,7 @@ impl Port {
         let lock = File::create(directory.join(number.to_string())).expect("a file for a lock");
         lock.try_lock().ok()?;
         // Somebody may listen there who does not know of our locks.
-        TcpListener::bind((Ipv4Addr::LOCALHOST, number)).ok()?;
+        bound(number).ok()?;
         Some(Self { number, _lock: lock })
     }
 
@@ -69,6 +72,16 @@ impl Port {
     }
 }
 
+/// A socket at this port, if nobody listens there. It does not listen: a child that another thread
+/// starts meanwhile has it too until it executes its program, and a server must get the port all
+/// the same.
+fn bound(number: u16) -> rustix::io::Result<OwnedFd> {
+    let socket = socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    sockopt::set_socket_reuseaddr(&socket, true)?;
+    bind(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, number))?;
+    Ok(socket)
+}
+
 fn directory() -> PathBuf {
     let user = rustix::process::getuid().as_raw();
     std::env::temp_dir().join(format!("tenure-ports-{user}"))
@@ -76,6 +89,8 @@ fn directory() -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+
     use super::*;
 
     #[test]
@@ -85,5 +100,14 @@ mod tests {
         let number = port.number();
         drop(port);
         assert!(Port::try_take(number).is_some());
+    }
+    #[test]
+    fn look_at_a_port_is_in_no_server_s_way() {
+        let port = Port::take();
+        let child_s = bound(port.number()).expect("nobody listens");
+        let server = TcpListener::bind(port.address()).expect("ours, as it says");
+        drop(child_s);
+        bound(port.number()).expect_err("somebody listens");
+        drop(server);
     }
 }
