@@ -199,7 +199,7 @@ fn max_hold_ends_cmd_and_keeps_the_lock_until_then(home: Home) {
     let place = Place::at(home);
     // CMD outlives its ttl, since the lease is renewed while CMD is being ended.
     let script = "trap '' TERM; echo $$ > pid; while :; do sleep 0.01; done";
-    let words = ["--ttl", "6s", "--kill-grace", "1s", "--max-hold", "5500ms", "--report", "r"];
+    let words = ["--ttl", "9s", "--kill-grace", "1s", "--max-hold", "8500ms", "--report", "r"];
     let line = [&["run"], &words[..], &["k", "--", "sh", "-c", script]].concat();
     let running = place.start(&line);
     let cmd = place.number_in("pid");
@@ -210,7 +210,7 @@ fn max_hold_ends_cmd_and_keeps_the_lock_until_then(home: Home) {
     let report = place.report("r");
     assert_eq!((&report["outcome"], &report["signal"]), (&"max-hold".into(), &9.into()));
     let held = report["held_ms"].as_u64().expect("a number");
-    assert!(held >= 6_500, "held for {held} ms");
+    assert!(held >= 9_500, "held for {held} ms");
     assert_eq!(waiter.wait().code, Some(0), "the next one came after CMD was gone");
 }
 

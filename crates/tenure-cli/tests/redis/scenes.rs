@@ -147,7 +147,7 @@ pub(crate) const SCENES: &[(&str, Play)] = &[
     ("TLS to a plain port", |flavour| {
         let server = Server::of(flavour).start();
         // It waits for the end of a line.
-        let url = format!("rediss://{}?connect_timeout=1s", server.address());
+        let url = format!("rediss://{}?connect_timeout=3s", server.address());
         Scene::at(url, vec![Box::new(server)])
     }),
     ("self-signed as an authority", |_| {
