@@ -5,6 +5,7 @@
 
 mod cases;
 mod every_store;
+mod lasting;
 mod lock;
 mod nodes;
 mod rows;

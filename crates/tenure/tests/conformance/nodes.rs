@@ -6,10 +6,12 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tenure::Locks;
 use tenure::runtime::{self, Runtime};
-use tenure::store::{Memory, Quorum, QuorumOptions, Redis, RedisOptions, Sqlite, Store};
+use tenure::store::{
+    Memory, Quorum, QuorumOptions, Redis, RedisOptions, Sqlite, Store, StoreError, StoreErrorClass,
+};
 use tenure_testkit::{Direction, Flavour, Proxy, Server};
 
-use crate::world::{World, patient};
+use crate::world::{World, patient, patiently};
 
 /// The nodes of a quorum.
 #[derive(Debug, Clone, Copy)]
@@ -96,6 +98,11 @@ impl Maker {
     }
 
     async fn handle(&self) -> Arc<dyn Store> {
+        let open = async || self.open().await;
+        patiently(open, |error| error.class == StoreErrorClass::Transient).await
+    }
+
+    async fn open(&self) -> Result<Arc<dyn Store>, StoreError> {
         let mut stores: Vec<Arc<dyn Store>> = Vec::new();
         // Servers of tests are young: without this they would grant nothing for an hour.
         let old =
@@ -124,8 +131,7 @@ impl Maker {
         }
         let options = QuorumOptions::default().with_max_ttl(Duration::from_secs(3_600));
         let options = options.with_node_timeout(self.node_timeout());
-        let quorum = Quorum::open(stores, Arc::clone(&self.runtime), options).await;
-        Arc::new(quorum.expect("a majority answers"))
+        Ok(Arc::new(Quorum::open(stores, Arc::clone(&self.runtime), options).await?))
     }
 }
 
@@ -139,6 +145,6 @@ impl World {
         let locks = over().await;
         let rival = if handles == 1 { locks.clone() } else { over().await };
         let store = maker.handle().await;
-        Self::on(Box::new(maker.ground), [locks, rival], store)
+        Self::on(Box::new(maker.ground), [locks, rival], handles, store)
     }
 }

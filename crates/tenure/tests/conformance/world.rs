@@ -14,10 +14,11 @@ use tenure::{
 };
 use tenure_testkit::{Cluster, Flavour, Sentinels, Server};
 
+use crate::lasting::Lasting;
 use crate::lock::{Acquire, Lock, Share};
 
 /// No condition of a healthy store takes so long, on any machine that runs tests.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
@@ -40,6 +41,8 @@ enum Home {
 pub(crate) struct World {
     locks: Locks,
     rival: Locks,
+    /// How many handles these two are.
+    handles: usize,
     store: Arc<dyn Store>,
     share: Share,
     _home: Home,
@@ -61,7 +64,7 @@ impl World {
         };
         let locks = over();
         let rival = if handles == 1 { locks.clone() } else { over() };
-        Self { locks, rival, store: Arc::new(store), share: Share::Mutex, _home: Home::Nowhere }
+        Self::new(Home::Nowhere, [locks, rival], handles, Arc::new(store))
     }
 
     pub(crate) async fn sqlite(handles: usize) -> Self {
@@ -73,7 +76,7 @@ impl World {
         let rival = if handles == 1 { locks.clone() } else { connect().await };
         let runtime = runtime::machine().expect("a clock and timers");
         let store = tenure::store::Sqlite::open(&path, runtime).await.expect("opens a third time");
-        Self { locks, rival, store: Arc::new(store), share: Share::Mutex, _home: Home::Dir(dir) }
+        Self::new(Home::Dir(dir), [locks, rival], handles, Arc::new(store))
     }
 
     pub(crate) async fn redis(flavour: Flavour, handles: usize) -> Self {
@@ -132,16 +135,21 @@ impl World {
         let runtime = runtime::machine().expect("a clock and timers");
         let open = async || tenure::store::Redis::open(url, Arc::clone(&runtime)).await;
         let store = patiently(open, |error| error.class == StoreErrorClass::Transient).await;
-        Self { locks, rival, store: Arc::new(store), share: Share::Mutex, _home: home }
+        Self::new(home, [locks, rival], handles, Arc::new(store))
+    }
+
+    fn new(home: Home, [locks, rival]: [Locks; 2], handles: usize, store: Arc<dyn Store>) -> Self {
+        Self { locks, rival, handles, store, share: Share::Mutex, _home: home }
     }
 
     /// Two clients of a store that stands on some ground.
     pub(crate) fn on(
         ground: Box<dyn std::fmt::Debug>,
-        [locks, rival]: [Locks; 2],
+        locks: [Locks; 2],
+        handles: usize,
         store: Arc<dyn Store>,
     ) -> Self {
-        Self { locks, rival, store, share: Share::Mutex, _home: Home::Nodes(ground) }
+        Self::new(Home::Nodes(ground), locks, handles, store)
     }
 
     /// This world, for cases about this share.
@@ -156,6 +164,18 @@ impl World {
             }
         }
         Self { share, ..self }
+    }
+
+    /// This world, for cases about the order in a line.
+    pub(crate) fn with_lasting_places(self) -> Self {
+        let store: Arc<dyn Store> = Arc::new(Lasting(Arc::clone(&self.store)));
+        let over = || {
+            let runtime = runtime::machine().expect("a clock and timers");
+            Locks::over(Arc::clone(&store), runtime, patient())
+        };
+        let locks = over();
+        let rival = if self.handles == 1 { locks.clone() } else { over() };
+        Self { locks, rival, store, ..self }
     }
 
     /// The claim that each holder has.
@@ -224,9 +244,15 @@ impl World {
         guard.unwrap_or_else(|| panic!("{key} is not free"))
     }
 
-    /// Waits until `count` stand in line.
-    pub(crate) async fn until_waiting(&self, key: &str, count: usize) {
-        until("waiters in line", async || self.inspect(key).await.waiters.len() == count).await;
+    /// Waits until `count` stand in line. Answers what was seen then.
+    pub(crate) async fn until_waiting(&self, key: &str, count: usize) -> Inspection {
+        let mut seen = Inspection::free();
+        until("waiters in line", async || {
+            seen = self.inspect(key).await;
+            seen.waiters.len() == count
+        })
+        .await;
+        seen
     }
 
     /// Whether the store has seen nothing of all that was asked.
@@ -317,7 +343,7 @@ pub(crate) fn run<F: Future<Output = ()>>(case: impl FnOnce() -> F) {
     let tokio_runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     tokio_runtime.expect("a runtime").block_on(within(
         "the case",
-        Duration::from_secs(180),
+        Duration::from_secs(300),
         case(),
     ));
 }
@@ -374,7 +400,7 @@ async fn connect(url: &str) -> Locks {
 }
 
 /// Opens what is there: on a busy machine a server may take a while to answer.
-async fn patiently<T, E: Display>(
+pub(crate) async fn patiently<T, E: Display>(
     open: impl AsyncFn() -> Result<T, E>,
     may_pass: impl Fn(&E) -> bool,
 ) -> T {
@@ -388,18 +414,25 @@ async fn patiently<T, E: Display>(
     }
 }
 
-/// Acquires, within the patience. On a busy machine the grant of a short lease may be read so late
-/// that the lease has ended: then it asks again.
+/// Acquires, within the patience.
 pub(crate) async fn acquire(lock: &impl Acquire) -> Guard {
-    let granted = async {
+    in_time(async || lock.granted().await).await.expect("granted")
+}
+
+/// The answer to `ask`, within the patience. On a busy machine the grant of a short lease may be
+/// read so late that the lease has ended: then it asks again.
+pub(crate) async fn in_time<T>(
+    mut ask: impl AsyncFnMut() -> tenure::Result<T>,
+) -> tenure::Result<T> {
+    let asked = async {
         loop {
-            match lock.granted().await {
+            match ask().await {
                 Err(error) if was_read_late(&error) => {}
-                granted => return granted,
+                answer => return answer,
             }
         }
     };
-    within("the lock", PATIENCE, granted).await.expect("granted")
+    within("the lock", PATIENCE, asked).await
 }
 
 /// Whether a grant was read after its lease had ended.

@@ -104,6 +104,7 @@ async fn list_all_streams_every_page(world: World) {
 }
 
 async fn watch_tells_each_change(world: World) {
+    let world = world.with_lasting_places();
     let mut watch = world.rival().watch("key").with_interval(ms(10));
     let mut next = async || {
         let next = within("a change", PATIENCE, watch.next()).await;

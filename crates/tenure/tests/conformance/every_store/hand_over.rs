@@ -36,8 +36,8 @@ async fn ticket_becomes_a_guard_once(world: World) {
 }
 
 async fn unadopted_ticket_ends_by_its_time(world: World) {
-    let mutex = world.locks().mutex("key").with_ttl(ms(3_000));
-    let ticket = acquire(&mutex).await.hand_over(ms(3_500)).await.expect("a ticket");
+    let mutex = world.locks().mutex("key").with_ttl(ms(5_000));
+    let ticket = acquire(&mutex).await.hand_over(ms(5_500)).await.expect("a ticket");
     // Its guard's renewals would have kept it for ever.
     until("the end", async || world.inspect("key").await.holders.is_empty()).await;
     assert_eq!(world.rival().adopt(&ticket).await.expect_err("over").kind(), ErrorKind::Lost);

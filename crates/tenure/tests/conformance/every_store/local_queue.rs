@@ -267,6 +267,7 @@ fn longest_run(order: &[usize]) -> (usize, BTreeMap<usize, usize>) {
 }
 
 async fn processes_take_turns(world: World) {
+    let world = world.with_lasting_places();
     let options = patient().with_local_handoffs(16, Duration::from_secs(60));
     let order = turns(&world, options, 20, 3).await;
     let (longest, seen) = longest_run(&order);
@@ -279,6 +280,7 @@ async fn processes_take_turns(world: World) {
 }
 
 async fn strict_processes_take_turns_one_by_one(world: World) {
+    let world = world.with_lasting_places();
     let options = patient().with_local_handoffs(0, Duration::from_secs(60));
     let order = turns(&world, options, 6, 2).await;
     let (_, seen) = longest_run(&order);
@@ -289,6 +291,7 @@ async fn strict_processes_take_turns_one_by_one(world: World) {
 }
 
 async fn turn_ends_with_its_span(world: World) {
+    let world = world.with_lasting_places();
     const SPAN: Duration = ms(50);
     const HOLD: Duration = ms(5);
     let options = patient().with_local_handoffs(u32::MAX, SPAN);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tenure::{ErrorKind, Lease, LostReason, Released, Renewal, Ticket};
 
-use crate::world::{PATIENCE, World, acquire, ms, outcome, until, waiting, within};
+use crate::world::{PATIENCE, World, acquire, in_time, ms, outcome, until, waiting, within};
 
 /// No pause of a busy machine is as long as the time between a renewal and its end.
 const TTL: Duration = Duration::from_secs(5);
@@ -58,14 +58,16 @@ async fn redis_py_lock_that_expired_before_its_end(world: World) {
         lease.lost().await;
         42
     };
-    let strict = lock.run_to_end(body).await.expect("acquired").or_lost().expect_err("expired");
+    let ended = async || in_time(async || lock.run_to_end(body).await).await.expect("acquired");
+    let strict = ended().await.or_lost().expect_err("expired");
     assert_eq!((strict.value, strict.reason), (42, LostReason::Expired));
-    assert_eq!(lock.run_to_end(body).await.expect("acquired").value(), 42);
+    assert_eq!(ended().await.value(), 42);
     let failing = |lease: Lease| async move {
         lease.lost().await;
         Err::<(), _>(std::io::Error::other("the body's own"))
     };
-    let error = lock.run_to_end(failing).await.expect("acquired").value().expect_err("its own");
+    let failed = in_time(async || lock.run_to_end(failing).await).await.expect("acquired");
+    let error = failed.value().expect_err("its own");
     assert_eq!(error.to_string(), "the body's own");
 }
 
@@ -205,7 +207,8 @@ async fn short_lived_runtimes_share_locks(world: World) {
 }
 
 async fn acquire_alone(locks: &tenure::Locks, key: &str) -> tenure::Guard {
-    locks.mutex(key).with_ttl(TTL).acquire().await.expect("granted")
+    let often = Renewal::Every(ms(100));
+    locks.mutex(key).with_renewal(often).acquire().await.expect("granted")
 }
 
 /// Every worker of the program blocked for three ttls: the lease lives.

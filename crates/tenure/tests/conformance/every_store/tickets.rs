@@ -30,7 +30,9 @@ super::over_store! {
 }
 
 async fn ticket(world: &World, keep: u64) -> Ticket {
-    let guard = acquire(&world.locks().mutex("key").with_ttl(ms(3_000))).await;
+    // Its own lease is no longer than that of the ticket, if that is to end.
+    let ttl = ms(keep).clamp(ms(3_000), ms(10_000));
+    let guard = acquire(&world.locks().mutex("key").with_ttl(ttl)).await;
     guard.hand_over(ms(keep)).await.expect("a ticket")
 }
 

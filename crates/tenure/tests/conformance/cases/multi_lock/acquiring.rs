@@ -77,6 +77,7 @@ pub(crate) async fn permits_of_one_key_are_in_the_way(world: World) {
     if !world.locks().capabilities().many_units {
         return;
     }
+    let world = world.with_lasting_places();
     let permits = world.rival().semaphore("b", 3);
     let permit = permits.acquire().await.expect("granted");
     let lock = world.locks().all(["a", "b"]);
@@ -142,9 +143,9 @@ pub(crate) async fn single_locks_are_excluded_and_exclude(world: World) {
 
 pub(crate) async fn limit_counts_for_all_together(world: World) {
     let [first, _second] = [world.rival_takes("a").await, world.rival_takes("b").await];
-    let (began, limit) = (Instant::now(), ms(6_000));
+    let (began, limit) = (Instant::now(), ms(7_000));
     let waiter = waiting(world.locks().all(["a", "b"]).with_wait(limit));
-    tokio::time::sleep(ms(4_000)).await;
+    tokio::time::sleep(ms(3_500)).await;
     let free = Instant::now();
     first.release().await.expect("released");
     let error = outcome(waiter).await.expect_err("b is held");

@@ -49,7 +49,7 @@ pub(crate) async fn all_leases_are_renewed_and_extended(world: World) {
     let lock = lock.with_ttl(ms(600)).with_renewal(Renewal::Off);
     let guard = acquire(&lock).await;
     assert_eq!(within("the loss", PATIENCE, guard.lost()).await, LostReason::Expired);
-    let lock = lock.with_ttl(ms(3_000)).with_renewal(Renewal::Auto).with_max_hold(ms(300));
+    let lock = lock.with_ttl(TTL).with_renewal(Renewal::Auto).with_max_hold(ms(300));
     let guard = acquire(&lock).await;
     assert_eq!(within("the loss", PATIENCE, guard.lost()).await, LostReason::MaxHold);
 }

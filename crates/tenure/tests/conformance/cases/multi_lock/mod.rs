@@ -6,11 +6,11 @@ pub(crate) mod holding;
 
 use tenure::{MultiGuard, MultiLock};
 
-use crate::world::{PATIENCE, World, until, within};
+use crate::world::{PATIENCE, World, in_time, until, within};
 
 /// All keys, within the patience.
 async fn acquire(lock: &MultiLock) -> MultiGuard {
-    within("all locks", PATIENCE, lock.acquire()).await.expect("granted")
+    in_time(async || lock.acquire().await).await.expect("granted")
 }
 
 /// Acquires in the background.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tenure::protocol::{Acquire, Op, Queueing, Reply, State};
 use tenure::{Claim, ErrorKind};
 
-use crate::world::{PATIENCE, World, acquire, ms, outcome, until, waiting, was_read_late};
+use crate::world::{PATIENCE, World, acquire, ms, outcome, until, waiting, was_read_late, within};
 
 pub(crate) async fn free_key_is_held_at_once(world: World) {
     let guard = acquire(&world.lock("key").with_ttl(ms(20_000))).await;
@@ -27,10 +27,10 @@ pub(crate) async fn free_key_is_held_at_once(world: World) {
 
 pub(crate) async fn try_answers_none_while_held(world: World) {
     let guard = world.rival_takes("key").await;
-    let started = Instant::now();
     let lock = world.lock("key");
-    assert!(lock.try_acquire().await.expect("an answer").is_none());
-    assert!(started.elapsed() < ms(5_000), "a try does not wait");
+    // A try that waited would do so for ever.
+    let tried = within("the answer", PATIENCE, lock.try_acquire()).await;
+    assert!(tried.expect("an answer").is_none());
     assert!(world.inspect("key").await.waiters.is_empty(), "a try takes no place");
     guard.release().await.expect("released");
     assert!(lock.try_acquire().await.expect("an answer").is_some());
@@ -63,6 +63,7 @@ pub(crate) async fn retries_wait_in_line(world: World) {
 }
 
 pub(crate) async fn released_key_goes_to_the_waiter(world: World) {
+    let world = world.with_lasting_places();
     let first = world.rival_takes("key").await;
     let waiter = waiting(world.lock("key"));
     world.until_waiting("key", 1).await;
@@ -77,6 +78,7 @@ pub(crate) async fn released_key_goes_to_the_waiter(world: World) {
 }
 
 pub(crate) async fn line_is_first_come_first_served(world: World) {
+    let world = world.with_lasting_places();
     let guard = world.rival_takes("key").await;
     let (sender, mut served) = tokio::sync::mpsc::unbounded_channel();
     for number in 0..6 {
@@ -91,7 +93,7 @@ pub(crate) async fn line_is_first_come_first_served(world: World) {
     }
     guard.release().await.expect("released");
     for number in 0..6 {
-        let next = crate::world::within("the next", Duration::from_secs(20), served.recv()).await;
+        let next = within("the next", PATIENCE, served.recv()).await;
         assert_eq!(next, Some(number));
     }
 }
@@ -101,13 +103,20 @@ pub(crate) async fn heartbeats_keep_the_place(world: World) {
     // A place without heartbeats would last three seconds.
     let _waiter = waiting(world.lock("key"));
     world.until_waiting("key", 1).await;
-    let mut longest = ms(0);
+    let (mut longest, mut looked, mut stood_still) = (ms(0), Instant::now(), None);
     until("a long wait", async || {
         let seen = world.inspect("key").await;
-        let waited = seen.waiters.first().expect("the place is kept").waiting;
-        assert!(waited >= longest, "the place was lost and taken anew");
-        longest = waited;
-        waited > ms(4_000)
+        if std::mem::replace(&mut looked, Instant::now()).elapsed() > ms(300) {
+            // A machine that stands still sends no heartbeats, nor does a server answer them.
+            stood_still = Some(looked);
+        }
+        let waited = seen.waiters.first().map(|place| place.waiting);
+        let is_kept = waited.is_some_and(|waited| waited >= longest);
+        let is_excused = stood_still.is_some_and(|at| at.elapsed() < ms(5_000));
+        assert!(is_kept || is_excused, "the place was lost, perhaps taken anew: {waited:?}");
+        // One that is taken anew begins anew.
+        longest = waited.unwrap_or_default();
+        longest > ms(4_000)
     })
     .await;
 }
@@ -168,13 +177,13 @@ pub(crate) async fn dead_heir_is_succeeded_as_soon_as_its_lease_ends(world: Worl
         if is_behind {
             late.push(took.saturating_sub(ttl));
         }
-        if late.len() == 7 || began.elapsed() > PATIENCE {
+        // A busy machine makes many late; a waiter that is not told is late each time.
+        if late.last().is_some_and(|late| *late <= ms(100)) {
             break;
         }
+        let is_over = began.elapsed() > PATIENCE;
+        assert!(!is_over, "granted so late after the lease's end: {late:?}");
     }
-    // A busy machine makes some late; a waiter that is not told is late each time.
-    let least = late.iter().min().expect("it stood behind the heir");
-    assert!(*least <= ms(100), "granted so late after the lease's end: {late:?}");
 }
 
 /// The places in line of those who have not crashed.
@@ -189,8 +198,11 @@ async fn places_of_the_living(world: &World) -> Vec<usize> {
 
 /// A waiter would look by itself only once a second: what comes earlier was pushed.
 pub(crate) async fn handover_needs_no_heartbeat(world: World) {
-    let mut took = Vec::new();
-    for _ in 0..7 {
+    let (began, mut took) = (Instant::now(), Vec::new());
+    // Without a push only the first could be in time by chance: the next wait begins when a look
+    // has just been over.
+    while took.iter().filter(|took| **took < ms(300)).count() < 4 {
+        assert!(began.elapsed() < PATIENCE, "handovers took {took:?}");
         let guard = world.rival_takes("key").await;
         let waiter = waiting(world.lock("key"));
         world.until_waiting("key", 1).await;
@@ -200,8 +212,6 @@ pub(crate) async fn handover_needs_no_heartbeat(world: World) {
         took.push(released.elapsed());
         next.release().await.expect("released");
     }
-    took.sort_unstable();
-    assert!(took[3] < ms(300), "handovers took {took:?}");
 }
 
 pub(crate) async fn crowd_never_overlaps(world: World) {
@@ -236,6 +246,7 @@ fn line(window: Duration) -> Option<Queueing> {
 
 /// Of any limit, and in order of arrival.
 pub(crate) async fn shares_and_a_mutex_exclude_each_other(world: World) {
+    let world = world.with_lasting_places();
     let share = |number, units, limit| {
         let claim = Claim::new(units, limit).expect("valid");
         World::crashed(number, claim, ms(60_000), true)

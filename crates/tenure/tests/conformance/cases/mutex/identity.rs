@@ -52,8 +52,7 @@ pub(crate) async fn label_and_waiters_are_shown(world: World) {
     let label = "back\u{7}office 🌙";
     let guard = acquire(&world.lock("key").with_label(label)).await;
     let _waiter = waiting(world.rival_lock("key").with_label("early bird"));
-    world.until_waiting("key", 1).await;
-    let seen = world.inspect("key").await;
+    let seen = world.until_waiting("key", 1).await;
     assert_eq!(seen.holders[0].label.as_str(), "back?office 🌙");
     assert_eq!(seen.waiters[0].label.as_str(), "early bird");
     assert_eq!(seen.waiters[0].units, 1);

@@ -3,7 +3,7 @@
 use tenure::{ErrorKind, Failure, LostReason, ReentrantMutex, ReentrantScope, Released, Renewal};
 
 use super::{enter, lock, until_free};
-use crate::world::{PATIENCE, World, ms, within};
+use crate::world::{PATIENCE, World, in_time, ms, within};
 
 fn unnamed(world: &World) -> ReentrantMutex {
     world.locks().mutex("key").reentrant()
@@ -81,7 +81,8 @@ pub(crate) async fn work_to_its_end_is_a_level(world: World) {
     until_free(&world).await;
     let short = world.locks().mutex("key").with_ttl(ms(1_000)).with_renewal(Renewal::Off);
     let late = |lease: tenure::Lease| async move { lease.lost().await };
-    let finished = short.reentrant().run_to_end(late).await.expect("acquired");
+    let finished = in_time(async || short.clone().reentrant().run_to_end(late).await).await;
+    let finished = finished.expect("acquired");
     assert_eq!(finished.or_lost().expect_err("its ttl is over").reason, LostReason::Expired);
 }
 

@@ -13,6 +13,7 @@ async fn state(world: &World) -> (Vec<bool>, usize) {
 }
 
 pub(crate) async fn downgrade_lets_waiting_readers_in(world: World) {
+    let world = world.with_lasting_places();
     let [ours, theirs] = both(&world);
     let mut guard = writes(&ours).await;
     let reader = waits_to_read(&theirs);
@@ -78,6 +79,7 @@ pub(crate) async fn upgrade_beside_others_keeps_what_it_has(world: World) {
 }
 
 pub(crate) async fn upgrade_does_not_overtake(world: World) {
+    let world = world.with_lasting_places();
     let [ours, theirs] = both(&world);
     let mut guard = reads(&ours).await;
     let writer = waits_to_write(&theirs);
@@ -107,6 +109,7 @@ pub(crate) async fn changed_lease_is_renewed_and_given_back(world: World) {
 }
 
 pub(crate) async fn changes_of_other_guards(world: World) {
+    let world = world.with_lasting_places();
     // The guard of a mutex is a writer's.
     let [_, theirs] = both(&world);
     let mut guard = acquire(&world.locks().mutex("key")).await;

@@ -93,6 +93,7 @@ pub(crate) async fn mutex_and_writer_exclude_each_other(world: World) {
 }
 
 pub(crate) async fn writer_is_not_overtaken_by_readers(world: World) {
+    let world = world.with_lasting_places();
     let [ours, theirs] = both(&world);
     let first = reads(&ours).await;
     let writer = waits_to_write(&theirs);
