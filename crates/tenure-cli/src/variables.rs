@@ -3,6 +3,8 @@
 
 use std::ffi::OsString;
 
+use tenure::store::spelling::distance;
+
 /// Begins the names of Tenure's variables.
 const PREFIX: &str = "TENURE_";
 
@@ -87,21 +89,6 @@ fn meant(name: &str) -> Option<&'static str> {
     ];
     let found = about.iter().find(|(parts, _)| parts.iter().any(|part| name.contains(part)));
     found.map(|(_, known)| *known)
-}
-
-/// The number of letters to insert, remove or replace (Levenshtein).
-pub(crate) fn distance(one: &str, other: &str) -> usize {
-    let other: Vec<char> = other.chars().collect();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (i, a) in one.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, b) in other.iter().enumerate() {
-            let replaced = diagonal + usize::from(a != *b);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[other.len()]
 }
 
 #[cfg(test)]

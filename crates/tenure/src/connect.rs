@@ -323,8 +323,9 @@ fn by_scheme(url: &str) -> Result<&'static StoreEntry, StoreError> {
     if let Some(entry) = STORES.iter().find(|entry| entry.answers_to(scheme)) {
         return Ok(entry);
     }
-    let is_known = |scheme: &str| STORES.iter().any(|entry| entry.answers_to(scheme));
-    let hint = schemes::hint(url, is_known).map(|hint| format!(": {hint}")).unwrap_or_default();
+    let all = STORES.iter().flat_map(|entry| [&[entry.scheme], entry.also].concat());
+    let known: Vec<_> = all.collect();
+    let hint = schemes::hint(url, &known).map(|hint| format!(": {hint}")).unwrap_or_default();
     // Neither message repeats the URL: it may carry a password.
     let what = if !url.contains(':') {
         "a store is named by a URL".to_owned()

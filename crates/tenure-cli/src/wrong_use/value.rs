@@ -6,7 +6,7 @@ use clap::{Arg, Command};
 
 use super::{in_other_words, shown};
 use crate::topics;
-use crate::variables::distance;
+use tenure::store::spelling::distance;
 
 /// Other words for a topic.
 const OF_TOPICS: [(&str, &[&str]); 6] = [

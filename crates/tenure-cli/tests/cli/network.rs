@@ -134,6 +134,11 @@ fn a_store_that_is_no_url_is_answered_with_the_url() {
         ("10.0.0.1", "did you mean redis://10.0.0.1:6379?"),
         ("/tmp/x.db", "did you mean sqlite:/tmp/x.db? "),
         ("/tmp/x.db", "--store-file takes the path alone"),
+        ("reddis://locks.internal", "did you mean redis://locks.internal?"),
+        ("redi://", "did you mean redis://…?"),
+        ("valky://locks.internal:6380", "did you mean valkey://locks.internal:6380?"),
+        ("sqlit:/tmp/x.db", "did you mean sqlite:/tmp/x.db? "),
+        ("quorum:redis://a redis://b rediss+clustre://c", "did you mean rediss+cluster://c?"),
     ] {
         let by_option = run(&place, &["run", "--store", typed, "k", "--", "true"], &[]);
         let by_variable = run(&place, &["list"], &[("TENURE_STORE", typed)]);
@@ -142,6 +147,8 @@ fn a_store_that_is_no_url_is_answered_with_the_url() {
             assert!(ended.stderr.contains(meant), "{typed}: {}", ended.stderr);
         }
     }
-    let secret = run(&place, &["list"], &[("TENURE_STORE", "http://:s3cret@h")]);
-    assert!(secret.code == Some(78) && !secret.stderr.contains("s3cret"), "{secret:?}");
+    for url in ["http://:s3cret@h", "reddis://:s3cret@h"] {
+        let secret = run(&place, &["list"], &[("TENURE_STORE", url)]);
+        assert!(secret.code == Some(78) && !secret.stderr.contains("s3cret"), "{secret:?}");
+    }
 }

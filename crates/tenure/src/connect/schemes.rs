@@ -4,13 +4,21 @@
 
 use std::net::IpAddr;
 
+use crate::store::spelling;
+
 /// The hint for text that looks like the address of a server.
 const SERVER: &str = "a server is written as redis://HOST:6379";
 
+/// The most letters of a scheme that are wrong, missing or too many for a guess.
+const NEAR: usize = 2;
+
 /// The right spelling for a URL with an unknown scheme, if it can be guessed.
-pub(super) fn hint(url: &str, is_known: impl Fn(&str) -> bool) -> Option<String> {
-    let meant = meant(url, &is_known).map(|meant| format!("did you mean {meant}?"));
-    meant.or_else(|| rule(url, is_known).map(str::to_owned))
+pub(super) fn hint(url: &str, known: &[&'static str]) -> Option<String> {
+    let is_known = |scheme: &str| known.contains(&scheme);
+    let ask = |meant| format!("did you mean {meant}?");
+    let meant = meant(url, is_known).map(ask);
+    let rule = || rule(url, is_known).map(str::to_owned);
+    meant.or_else(rule).or_else(|| near(url, known).map(ask))
 }
 
 /// The store that was surely meant, as it is written.
@@ -25,18 +33,37 @@ fn meant(url: &str, is_known: impl Fn(&str) -> bool) -> Option<String> {
         return Some(format!("redis://[{address}]:6379"));
     }
     let (scheme, rest) = url.split_once(':').unwrap_or((url, ""));
-    if let Some(address) = rest.strip_prefix("//") {
-        let address = address.trim_end_matches('/');
-        let (host, port) = address.split_once(':').unwrap_or((address, ""));
-        let is_address = is_name(host) && (port.is_empty() || is_port(port));
+    if rest.starts_with("//") {
         let scheme = scheme_of_server(&scheme.to_ascii_lowercase(), is_known)?;
-        return is_address.then(|| format!("{scheme}://{address}"));
+        return address(rest).map(|address| format!("{scheme}://{address}"));
     }
     let is_bare = scheme == url && (scheme == "localhost" || scheme.contains('.'));
     if is_bare && is_name(scheme) && !scheme.ends_with('.') {
         return Some(format!("redis://{scheme}:6379"));
     }
     (is_name(scheme) && is_port(rest)).then(|| format!("redis://{url}"))
+}
+
+/// The URL with the known scheme that is spelled nearly as this one.
+fn near(url: &str, known: &[&'static str]) -> Option<String> {
+    let (scheme, rest) = url.split_once(':').filter(|(scheme, rest)| is_scheme(scheme, rest))?;
+    let small = scheme.to_ascii_lowercase();
+    let all = known.iter().map(|known| (spelling::distance(&small, known), *known));
+    let (_, near) = all.min().filter(|(distance, _)| *distance <= NEAR)?;
+    let is_open = !rest.contains(['@', '?', '#']) && !rest.contains(char::is_whitespace);
+    Some(match near {
+        "memory" => "memory:".to_owned(),
+        "sqlite" if is_open && !rest.is_empty() => format!("sqlite:{rest}"),
+        "sqlite" | "quorum" => format!("{near}:…"),
+        _ => format!("{near}://{}", address(rest).unwrap_or("…")),
+    })
+}
+
+/// The host behind `//`, perhaps with a port and a database.
+fn address(rest: &str) -> Option<&str> {
+    let address = rest.strip_prefix("//")?.trim_end_matches('/');
+    let (host, port) = address.split_once(':').unwrap_or((address, ""));
+    (is_name(host) && (port.is_empty() || is_port(port))).then_some(address)
 }
 
 /// The scheme of one server that another, in small letters, stands for.
@@ -142,7 +169,7 @@ mod tests {
 
     #[test]
     fn the_right_word_is_found_for_what_others_write() {
-        let known = |scheme: &str| ["redis", "rediss", "sqlite"].contains(&scheme);
+        let known = ["memory", "quorum", "redis", "rediss", "redis+sentinel", "sqlite", "valkey"];
         for (url, words) in [
             ("unix:///run/redis.sock", "redis+unix:///"),
             ("redis-socket:///run/redis.sock", "redis+unix:///"),
@@ -177,10 +204,24 @@ mod tests {
             ("sec/ret", "sqlite:PATH"),
             ("./x:y", ""),
             ("file:///x", "sqlite:PATH"),
+            ("reddis://h", "did you mean redis://h?"),
+            ("redi://", "did you mean redis://…?"),
+            ("redi://:secret@h", "did you mean redis://…?"),
+            ("redi://h?sentinel_password=secret", "did you mean redis://…?"),
+            ("Reddis://h:6379/2", "did you mean redis://h:6379/2?"),
+            ("redisss://h", "did you mean rediss://h?"),
+            ("redis+sentinle://s1", "did you mean redis+sentinel://s1?"),
+            ("valky://h:1", "did you mean valkey://h:1?"),
+            ("sqlit:x", "did you mean sqlite:x?"),
+            ("sqlit:", "did you mean sqlite:…?"),
+            ("slqite:/a b/secret", "did you mean sqlite:…?"),
+            ("memori:", "did you mean memory:?"),
+            ("quorom:redis://a redis://b", "did you mean quorum:…?"),
+            ("nats://h", ""),
             ("nosuch:thing", ""),
             ("nosuch://joe:secret@host/0", ""),
         ] {
-            let hint = hint(url, known);
+            let hint = hint(url, &known);
             assert_eq!(hint.is_some(), !words.is_empty(), "{url}: {hint:?}");
             let hint = hint.unwrap_or_default();
             assert!(hint.contains(words) && !hint.contains("secret"), "{url}: {hint}");
