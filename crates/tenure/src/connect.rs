@@ -17,6 +17,8 @@ use crate::engine::LocksOptions;
 use crate::locks::Locks;
 use crate::process::{Forked, of_process};
 use crate::runtime::{self, Runtime, shown, timeout};
+#[cfg(feature = "sqlite")]
+use crate::store::SqliteView;
 use crate::store::{Access, Answer, Memory, Store, StoreError, StoreErrorClass, spelling};
 use crate::types::{Error, ErrorKind, Operation, Result};
 
@@ -89,8 +91,13 @@ const STORES: &[StoreEntry] = &[
                     let message = "sqlite: needs a path, such as sqlite:/var/lib/myapp/locks.db";
                     return Err(StoreError::config(message.into()));
                 }
-                if access != Access::Locks {
-                    let store = crate::store::SqliteView::open(&path, runtime, limit).await?;
+                let unmade = path.clone();
+                let is_unmade =
+                    || runtime::blocking(&*runtime, move || SqliteView::of_no_store(&unmade));
+                if access.only_looks()
+                    || access == Access::Examination && is_unmade().await.unwrap_or(false)
+                {
+                    let store = SqliteView::open(&path, runtime, limit).await?;
                     return Ok(Arc::new(store) as Arc<dyn Store>);
                 }
                 let store = crate::store::Sqlite::open_within(&path, runtime, limit).await?;

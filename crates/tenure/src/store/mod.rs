@@ -223,6 +223,17 @@ pub enum Access {
     /// As [`Access::Looks`]; and `list` shows locks of other libraries as well, where the store can
     /// have some: on a server, strings with a ttl that Tenure did not write.
     LooksAtAll,
+    /// `examine`, as of a store that is opened for locks. A file that does not exist, is empty or
+    /// has no table, and that this user could make a store, is only looked at.
+    Examination,
+}
+
+#[cfg(any(feature = "redis", feature = "sqlite"))]
+impl Access {
+    /// Whether nothing is made or changed in any case.
+    pub(crate) fn only_looks(self) -> bool {
+        matches!(self, Self::Looks | Self::LooksAtAll)
+    }
 }
 
 /// How far a store's locks reach.

@@ -205,6 +205,14 @@ impl Error {
         self
     }
 
+    /// Adds a note in brackets to the end of the message.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn with_note(mut self, note: &str) -> Self {
+        self.0.message = format!("{} ({note})", self.0.message);
+        self
+    }
+
     /// Keeps the cause.
     #[must_use]
     pub fn with_source(mut self, source: Arc<dyn StdError + Send + Sync>) -> Self {

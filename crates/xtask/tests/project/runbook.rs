@@ -12,7 +12,7 @@ const PAGE: &str = "docs/runbook.md";
 const TABLE: &str = "docs/command-line.md";
 const PARTS: [&str; 5] = ["Means", "Affected", "Look", "Do", "Prevent"];
 /// The files with the texts of what can go wrong with a store, below `crates/tenure/src/store`.
-const FAULTS: [&str; 13] = [
+const FAULTS: [&str; 14] = [
     "redis/client/failure.rs",
     "redis/client/sentinel_fault.rs",
     "redis/client/server_error.rs",
@@ -25,6 +25,7 @@ const FAULTS: [&str; 13] = [
     "sqlite/inherited.rs",
     "sqlite/lock_owner.rs",
     "sqlite/mount.rs",
+    "sqlite/unread_journal.rs",
     "sqlite/wake_dir.rs",
 ];
 /// The files with the texts of what can go wrong with a lock, below `crates`.

@@ -149,7 +149,7 @@ impl Redis {
     ) -> Result<Self, StoreError> {
         let url = StoreUrl::parse(url)?;
         let topology = Topology::new(&url, options, runtime)?;
-        let looks = options.access != Access::Locks;
+        let looks = options.access.only_looks();
         let mut capabilities = Capabilities {
             fifo: true,
             many_units: true,

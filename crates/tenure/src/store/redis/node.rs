@@ -49,7 +49,7 @@ pub(super) struct Settings {
 impl Settings {
     pub(super) fn new(url: &StoreUrl, options: &RedisOptions, runtime: &Arc<dyn Runtime>) -> Self {
         let (template, restart_guard) = (url.key_template.clone(), url.restart_guard);
-        let looks = options.access != Access::Locks;
+        let looks = options.access.only_looks();
         // A look is granted nothing, so it needs no guard in the script.
         let in_script = if looks { Duration::ZERO } else { restart_guard };
         let preface = scripts::preface(&template, options.fence_retention, in_script);

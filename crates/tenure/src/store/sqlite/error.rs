@@ -113,8 +113,7 @@ fn damaged(file: &Path) -> String {
 }
 
 pub(super) fn read_only(file: &Path) -> String {
-    let disk = rustix::fs::statvfs(file);
-    if disk.is_ok_and(|disk| disk.f_flag.contains(StatVfsMountFlags::RDONLY)) {
+    if is_on_read_only_disk(file) {
         return format!(
             "{} can be read but not written: its disk is mounted read-only; a lock needs both: \
              mount it with `mount -o remount,rw`, or name another file",
@@ -126,6 +125,11 @@ pub(super) fn read_only(file: &Path) -> String {
          its mode or owner, or name another file",
         file.display()
     )
+}
+
+pub(super) fn is_on_read_only_disk(file: &Path) -> bool {
+    let disk = rustix::fs::statvfs(file);
+    disk.is_ok_and(|disk| disk.f_flag.contains(StatVfsMountFlags::RDONLY))
 }
 
 pub(super) fn cannot_open(file: &Path) -> String {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crate::store::{Finding, Severity};
 
 use super::mount;
+use super::unmade::is_unmade;
 
 /// Free space below which a commit may fail soon, in bytes.
 const ROOM_MIN: u64 = 16 << 20;
@@ -21,7 +22,7 @@ pub(super) fn examine(store: &Arc<str>, path: &Path) -> Vec<Finding> {
     let file = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let directory = directory_of(&file);
     let mut all = vec![reachable(store, path, &file), file_system(store, &file, directory)];
-    if is_filled(&file) {
+    if !is_unmade(&file) {
         // Opening it has checked that, and refuses what is not so.
         let journal = "the file is a store of ours, its journal is a write-ahead log";
         all.push(say("journal", Severity::Ok, journal.into()));
@@ -46,10 +47,21 @@ fn is_filled(file: &Path) -> bool {
 fn reachable(store: &Arc<str>, path: &Path, file: &Path) -> Finding {
     let say = |severity, what| Finding::new(store, "reachable", severity, what);
     if !file.exists() {
-        return say(Severity::Note, "the file does not exist yet: the first lock makes it".into());
+        return say(
+            Severity::Note,
+            "the file does not exist yet, and is not made now: the first lock makes it".into(),
+        );
     }
     if !is_filled(file) {
-        return say(Severity::Note, "the file is empty: the first lock makes it a store".into());
+        return say(
+            Severity::Note,
+            "the file is empty, and is left so: the first lock makes it a store".into(),
+        );
+    }
+    if is_unmade(file) {
+        let what = "the file is an SQLite database without a table, and is left as it is: the \
+                    first lock makes it a store";
+        return say(Severity::Note, what.into());
     }
     let behind = match path == file {
         true => String::new(),

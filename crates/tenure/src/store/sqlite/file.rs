@@ -22,6 +22,7 @@ use super::mount;
 use super::reading::uri;
 use super::runs;
 use super::tombstones;
+use super::unread_journal;
 use super::wake_dir::{self, WakeDir};
 use super::{SqliteOptions, busy};
 use crate::runtime::{Runtime, random_u32};
@@ -119,7 +120,9 @@ impl File {
         loop {
             let wake_dir = WakeDir::open(&path, &options.fd_names)?;
             let alone = Alone::wait(&wake_dir, &path, options, since)?;
-            if let Some((db, inodes)) = connect_whole(&path, &boot_id, runtime, options, since)? {
+            let whole = connect_whole(&path, &boot_id, runtime, options, since);
+            let whole = whole.map_err(|e| unread_journal::explain(&path, e))?;
+            if let Some((db, inodes)) = whole {
                 wake_dir.follow(&path);
                 wake_dir.sweep();
                 drop(alone);

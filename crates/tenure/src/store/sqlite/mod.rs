@@ -35,6 +35,8 @@ mod runs;
 mod statements;
 mod tombstones;
 mod transaction;
+mod unmade;
+mod unread_journal;
 mod view;
 mod wake_dir;
 mod worker;

@@ -21,6 +21,7 @@ use super::leftover;
 use super::locate::{at, locate_to_read};
 use super::mount;
 use super::transaction;
+use super::unread_journal;
 use super::worker::List;
 use crate::protocol::Inspection;
 use crate::store::{StoreError, StoreErrorClass};
@@ -70,7 +71,7 @@ pub(super) fn read(
         // what is beside it was not there in between.
         let may_pass = before.is_in_use && is_refused(&seen) && since.elapsed() < COMING.min(limit);
         if is_good || (!may_pass && before == Standing::of(&path)?) {
-            return seen;
+            return seen.map_err(|e| unread_journal::explain(&path, e));
         }
         if since.elapsed() >= limit {
             let message = format!("{} changed while it was read; try again", path.display());

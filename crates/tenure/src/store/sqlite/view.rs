@@ -21,7 +21,7 @@ use crate::types::{Key, StoreTime};
 use super::CAPABILITIES;
 use super::inherited::InUse;
 use super::reading::{self, Asked, Seen};
-use super::{boot, error, examine};
+use super::{boot, error, examine, unmade};
 
 /// Locks in an SQLite file, to be looked at alone.
 #[derive(Clone)]
@@ -49,6 +49,11 @@ impl SqliteView {
             view.look(Asked::Keys(Vec::new())).await?;
             Ok(view)
         })
+    }
+
+    /// Whether the file at `path` is no store yet, and this user could make it one.
+    pub(crate) fn of_no_store(path: &Path) -> bool {
+        unmade::could_be_made(path)
     }
 
     async fn look(&self, asked: Asked) -> Result<Seen, StoreError> {

@@ -10,6 +10,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::io::Errno;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
@@ -198,6 +199,9 @@ impl Failure {
         let cause = match error.kind() {
             io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => {
                 Cause::NobodyListens { place }
+            }
+            _ if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => {
+                Cause::LinksInCircle { place }
             }
             kind => Cause::CannotConnect {
                 place,

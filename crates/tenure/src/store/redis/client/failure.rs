@@ -28,6 +28,8 @@ pub(crate) enum Cause {
     NoAddress { host: Arc<str>, text: String },
     /// Nothing listens there.
     NobodyListens { place: Arc<str> },
+    /// Symbolic links on the path of a socket lead back to themselves.
+    LinksInCircle { place: Arc<str> },
     /// The system refused to open the connection.
     CannotConnect { place: Arc<str>, text: String, forbidden: bool },
     /// No connection within the limit.
@@ -254,6 +256,7 @@ impl Cause {
             | Self::Tls(TlsFault::ClientCertificate { .. }) => Refused,
             Self::Tls(TlsFault::Other { .. }) => Transient,
             Self::Tls(_) | Self::NotRedis { .. } | Self::PasswordFile { .. } => Config,
+            Self::LinksInCircle { .. } => Config,
             Self::TooOld { .. }
             | Self::Sentinel
             | Self::Cluster
@@ -291,6 +294,11 @@ impl fmt::Display for Cause {
             Self::NobodyListens { place } => {
                 write!(f, "nobody listens at {place}: is the server up, and is this its port?")
             }
+            Self::LinksInCircle { place } => write!(
+                f,
+                "{place} leads to no socket, but round and round by symbolic links: name another \
+                 path, or mend the links"
+            ),
             Self::CannotConnect { place, text, forbidden: true } => {
                 write!(f, "no right to connect to {place} ({text}): check the rights of the socket")
             }

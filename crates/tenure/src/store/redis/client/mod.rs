@@ -8,6 +8,8 @@ mod dial_backoff;
 mod direct;
 mod failure;
 mod login;
+#[cfg(feature = "tls")]
+mod named_file;
 mod parameters;
 mod pipeline;
 mod place;

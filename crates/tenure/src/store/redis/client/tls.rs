@@ -19,6 +19,7 @@ use crate::store::StoreError;
 
 use super::dial::ByteStream;
 use super::failure::{Cause, Failure, Stage, TlsFault};
+use super::named_file;
 use super::parameters::TlsFiles;
 
 impl ByteStream for TlsStream<TcpStream> {}
@@ -52,9 +53,11 @@ impl TlsSetup {
         let client = match &files.cert_and_key {
             Some((cert, key)) => {
                 let chain = certificates(cert, "our certificate")?;
-                let secret = PrivateKeyDer::from_pem_file(key).map_err(|e| {
+                let refused = |e: &dyn fmt::Display| {
                     config(format!("our private key cannot be read from {}: {e}", key.display()))
-                })?;
+                };
+                let text = named_file::read(key).map_err(|e| refused(&e))?;
+                let secret = PrivateKeyDer::from_pem_slice(&text).map_err(|e| refused(&e))?;
                 builder.with_client_auth_cert(chain, secret).map_err(|e| {
                     let (cert, key) = (cert.display(), key.display());
                     config(format!("{cert} and {key} cannot be used together: {e}"))
@@ -188,9 +191,12 @@ fn system_roots() -> Result<RootCertStore, StoreError> {
 }
 
 fn certificates(path: &Path, what: &str) -> Result<Vec<CertificateDer<'static>>, StoreError> {
-    let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    let chain =
-        read.map_err(|e| config(format!("{what} cannot be read from {}: {e}", path.display())))?;
+    let refused = |e: &dyn fmt::Display| {
+        config(format!("{what} cannot be read from {}: {e}", path.display()))
+    };
+    let text = named_file::read(path).map_err(|e| refused(&e))?;
+    let read = CertificateDer::pem_slice_iter(&text).collect::<Result<Vec<_>, _>>();
+    let chain = read.map_err(|e| refused(&e))?;
     if chain.is_empty() {
         return Err(config(format!("{} holds no certificate (PEM) for {what}", path.display())));
     }
