@@ -908,7 +908,7 @@ _tenure() {
             return 0
             ;;
         tenure__subcmd__release)
-            opts="-q -h --store --store-file --store-timeout --require-network --quiet --help"
+            opts="-q -h --store --store-file --store-timeout --require-network --quiet --json --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -199,6 +199,7 @@ complete -c tenure -n "__fish_tenure_using_subcommand release" -l store-file -d 
 complete -c tenure -n "__fish_tenure_using_subcommand release" -l store-timeout -d 'Time limit for the store' -r -f
 complete -c tenure -n "__fish_tenure_using_subcommand release" -l require-network -d 'Refuse a store of this host alone'
 complete -c tenure -n "__fish_tenure_using_subcommand release" -s q -l quiet -d 'Print nothing but errors'
+complete -c tenure -n "__fish_tenure_using_subcommand release" -l json -d 'The state afterwards, as one JSON object'
 complete -c tenure -n "__fish_tenure_using_subcommand release" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c tenure -n "__fish_tenure_using_subcommand hold" -l store -d 'The store\'s URL; given three times: a quorum' -r -f
 complete -c tenure -n "__fish_tenure_using_subcommand hold" -l store-file -d 'The embedded store in this file' -r -F

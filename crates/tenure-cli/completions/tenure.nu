@@ -218,6 +218,7 @@ module completions {
     --store-timeout: string   # Time limit for the store
     --require-network         # Refuse a store of this host alone
     --quiet(-q)               # Print nothing but errors
+    --json                    # The state afterwards, as one JSON object
     --help(-h)                # Print help (see more with '--help')
     ticket?: string           # The ticket; "-" reads it from stdin [default: TENURE_TICKET]
   ]

@@ -54,7 +54,7 @@ pub(crate) fn examine(args: &DoctorArgs) -> Result<Exit, Refusal> {
                 exit = Exit::of_error(error);
                 let name: Arc<str> = store.identity().into();
                 let found = Finding::new(&name, "reachable", Severity::Error, error.message())
-                    .so("nothing can be locked there", remedy(error.kind()));
+                    .so("nothing can be locked there", remedy(error.kind(), store.is_file()));
                 (name, vec![found])
             }
         };
@@ -67,8 +67,12 @@ pub(crate) fn examine(args: &DoctorArgs) -> Result<Exit, Refusal> {
 }
 
 /// The next step for a store that cannot be opened.
-fn remedy(kind: ErrorKind) -> &'static str {
+fn remedy(kind: ErrorKind, is_file: bool) -> &'static str {
     match kind {
+        ErrorKind::Refused if is_file => {
+            "do what the message says, as a user with rights to the file and its directory, and \
+             run tenure doctor again"
+        }
         ErrorKind::Unavailable => {
             "start the server, or make it reachable from here, and run tenure doctor again"
         }
@@ -169,12 +173,13 @@ mod tests {
     /// "see the message" said nothing.
     #[test]
     fn a_store_that_cannot_be_opened_has_a_remedy_of_its_own() {
-        for (kind, word) in [
-            (ErrorKind::Unavailable, "start the server"),
-            (ErrorKind::Refused, "the password"),
-            (ErrorKind::Config, "tenure help stores"),
+        for (kind, is_file, word) in [
+            (ErrorKind::Unavailable, false, "start the server"),
+            (ErrorKind::Refused, false, "the password"),
+            (ErrorKind::Refused, true, "rights to the file"),
+            (ErrorKind::Config, true, "tenure help stores"),
         ] {
-            let remedy = remedy(kind);
+            let remedy = remedy(kind, is_file);
             assert!(remedy.contains(word) && remedy.contains("tenure doctor"), "{remedy}");
         }
     }

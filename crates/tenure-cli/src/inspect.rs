@@ -134,17 +134,17 @@ pub(crate) fn with_view(
     })
 }
 
-/// As [`with_store`], also if the store could not be opened. A file that does not exist, or is
-/// empty, is only looked at, so that no store is made of it: by root, it would be root's.
+/// As [`with_store`], also if the store could not be opened. A file that is no store yet is only
+/// looked at, so that none is made of it: by root, it would be root's.
 pub(crate) fn with_opened(
     args: &StoreArgs,
     look: impl AsyncFnOnce(&tenure::Result<Locks>, &Located, &dyn Runtime) -> Result<(), Early>,
 ) -> Result<Exit, Refusal> {
     let choice = chosen(args)?;
-    let unmade = choice.clone().located_to_look().ok().filter(Located::can_be_made);
-    match unmade {
+    let to_come = choice.clone().located_to_look().ok().filter(Located::is_embedded_to_come);
+    match to_come {
         Some(store) => opened(args, &store, Access::Looks, look),
-        None => opened(args, &choice.located()?, Access::Locks, look),
+        None => opened(args, &choice.located()?, Access::Examination, look),
     }
 }
 

@@ -7,6 +7,7 @@
 //! run      the flow: wait, hold, close       child          CMD as `tenure` sees it
 //! keys     the keys that are locked          sentry_client  a sentry as `tenure` sees it
 //! lock     all of them, or a part of one     link           the messages between both
+//! contact  until the store answers
 //! wait     until the lock is held
 //! hold     until CMD has ended               line           a line for the shell beside CMD
 //! health   whether CMD is healthy            on_lost        the line after a loss
@@ -35,6 +36,7 @@ mod changes;
 mod child;
 mod clock;
 mod command;
+mod contact;
 mod definition;
 mod doctor;
 mod duration;

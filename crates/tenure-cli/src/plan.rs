@@ -10,6 +10,7 @@ use tenure::{Key, Label, Locks, Value};
 
 use crate::args::{ElectArgs, OnLost, RunArgs, StoreArgs};
 use crate::command::Cmd;
+use crate::contact::Wanted;
 use crate::duration::show;
 use crate::exit::{Exit, Refusal};
 use crate::health::Check;
@@ -162,6 +163,13 @@ impl Plan {
     pub(crate) fn of_candidate(args: ElectArgs) -> Result<Self, NoPlan> {
         let candidate = Some(Candidate::of(&args)?);
         Ok(Self { candidate, ..Self::of(args.into())? })
+    }
+
+    /// The store that this run wants its lock at.
+    pub(crate) fn wanted(&self) -> Wanted<'_> {
+        let Self { store, store_timeout, wait, output, .. } = self;
+        let key = self.keys.first();
+        Wanted { store, store_timeout: *store_timeout, key, wait: *wait, output: *output }
     }
 
     /// The subject of this run's wait.

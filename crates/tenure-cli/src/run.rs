@@ -1,7 +1,6 @@
 //! `tenure run`: the flow from a checked plan to an exit code.
 
 mod closing;
-mod contact;
 mod elect;
 mod no_cmd;
 mod verdict;
@@ -13,9 +12,9 @@ use tenure::runtime::{Moment, Runtime};
 use tenure::store::Reach;
 use tenure::{LastRun, Lease, Locks, LostReason};
 
-use self::contact::Contact;
 use crate::args::{ElectArgs, RunArgs};
 use crate::command::Environment;
+use crate::contact::Contact;
 use crate::duration::show;
 use crate::exit::{Exit, Refusal};
 use crate::hold::{self, NotRun};
@@ -106,7 +105,7 @@ impl Flow<'_> {
         let runtime = Arc::clone(&self.runtime);
         warnings::tell(plan.output);
         let began = runtime.now();
-        let contact = Contact::new(plan, &*runtime, began);
+        let contact = Contact::new(plan.wanted(), &*runtime, began);
         let opened = wait::or_signal(contact.open(), &mut self.signals, &self.job).await;
         self.times.waited = Some(millis(runtime.now().since(began)));
         let verdict = match opened {
@@ -190,7 +189,7 @@ impl Flow<'_> {
     async fn wait(&mut self, locks: &Locks, began: Moment) -> Waited {
         let plan = self.plan;
         let runtime = Arc::clone(&self.runtime);
-        let contact = Contact::new(plan, &*runtime, began);
+        let contact = Contact::new(plan.wanted(), &*runtime, began);
         let mut lock = plan
             .lock(locks)
             .with_ttl(plan.ttl)
@@ -200,8 +199,8 @@ impl Flow<'_> {
             lock = lock.with_owner(value);
         }
         loop {
-            if let Some(limit) = plan.wait {
-                lock = lock.with_wait(limit.saturating_sub(runtime.now().since(began)));
+            if let Some(left) = contact.left() {
+                lock = lock.with_wait(left);
             }
             let (signals, job) = (&mut self.signals, &self.job);
             let error = match wait::for_lock(plan, locks, &lock, signals, job, &*runtime).await {

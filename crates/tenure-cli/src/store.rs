@@ -3,6 +3,7 @@
 
 mod located;
 mod network;
+mod origin;
 mod place;
 mod url;
 
@@ -17,12 +18,14 @@ use crate::output::Output;
 use crate::variables::{self, FILE, URL};
 
 pub(crate) use located::Located;
+use origin::Origin;
 use place::{Place, not_text, of_file, of_nodes, of_url};
 
 /// The chosen store.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Choice {
     place: Place,
+    origin: Origin,
     /// The URL stands on the command line and carries a password.
     exposed: bool,
     /// Other hosts must be able to reach the store.
@@ -39,27 +42,27 @@ impl Choice {
     ) -> Result<Self, Refusal> {
         let by_variable = DefaultStore::requires_network(&env).map_err(|e| of_environment(&e))?;
         let mut hint = None;
-        let (place, typed) = match (&args.store[..], &args.store_file) {
-            ([url], _) => (of_url(url, "--store")?, true),
-            ([_, _, ..], _) => (of_nodes(&args.store, "--store")?, true),
-            ([], Some(file)) => (of_file(file, "--store-file")?, true),
+        let (place, origin) = match (&args.store[..], &args.store_file) {
+            ([url], _) => (of_url(url, "--store")?, Origin::Typed),
+            ([_, _, ..], _) => (of_nodes(&args.store, "--store")?, Origin::Typed),
+            ([], Some(file)) => (of_file(file, "--store-file")?, Origin::Typed),
             ([], None) => {
                 let store = DefaultStore::find(env).map_err(|e| of_environment(&e))?;
                 hint = store.hint();
-                let place = match store {
-                    DefaultStore::Url(url) => of_url(&url, URL)?,
-                    DefaultStore::File(file) => of_file(&file, FILE)?,
-                    DefaultStore::Embedded { .. } => Place::Embedded,
-                };
-                (place, false)
+                match store {
+                    DefaultStore::Url(url) => (of_url(&url, URL)?, Origin::Url),
+                    DefaultStore::File(file) => (of_file(&file, FILE)?, Origin::File),
+                    DefaultStore::Embedded { .. } => (Place::Embedded, Origin::Default),
+                }
             }
         };
+        let typed = origin == Origin::Typed;
         let for_all_hosts = args.require_network || by_variable;
         if for_all_hosts {
             network::check(&place, typed, args.require_network, hint.as_deref())?;
         }
         let exposed = typed && matches!(&place, Place::Url(text) if url::has_secret(text));
-        Ok(Self { place, exposed, for_all_hosts, hint })
+        Ok(Self { place, origin, exposed, for_all_hosts, hint })
     }
 
     /// Warns of a password that everybody on this host can read, and of variables that may have
@@ -92,21 +95,23 @@ impl Choice {
         self,
         embedded_file: fn() -> tenure::Result<PathBuf>,
     ) -> Result<Located, Refusal> {
-        let Self { place, exposed, for_all_hosts, hint } = self;
+        let Self { place, origin, exposed, for_all_hosts, hint } = self;
         let embedded = place == Place::Embedded;
         let file = match place {
             Place::Url(url) => {
-                return Ok(Located { url, exposed, for_all_hosts, file: None, embedded, hint });
+                let file = None;
+                return Ok(Located { url, origin, exposed, for_all_hosts, file, embedded, hint });
             }
             Place::File(file) => file,
             Place::Embedded => embedded_file().map_err(|e| {
-                let hint = hint.iter().map(|hint| format!(" ({hint})")).collect::<String>();
-                Refusal { exit: Exit::of_error(&e), message: format!("{e}{hint}") }
+                let e = origin.name_in(hint.iter().fold(e, |e, hint| e.with_note(hint)));
+                Refusal { exit: Exit::of_error(&e), message: e.to_string() }
             })?,
         };
         let url = file.to_str().map(|path| format!("sqlite:{path}"));
         let url = url.ok_or_else(|| not_text("the path of the store's file"))?;
-        Ok(Located { url, exposed, for_all_hosts, file: Some(file), embedded, hint })
+        let file = Some(file);
+        Ok(Located { url, origin, exposed, for_all_hosts, file, embedded, hint })
     }
 }
 

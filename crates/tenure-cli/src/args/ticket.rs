@@ -71,6 +71,9 @@ pub(crate) struct ExtendArgs {
 pub(crate) struct ReleaseArgs {
     #[command(flatten)]
     pub(crate) of: TicketArgs,
+    /// The state afterwards, as one JSON object
+    #[arg(long, conflicts_with = "quiet")]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

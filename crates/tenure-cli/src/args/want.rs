@@ -26,7 +26,9 @@ pub(crate) struct WantArgs {
 pub(crate) struct WaitArgs {
     /// Longest wait for the lock [default: none]
     ///
-    /// Without it, and without --try, the wait has no limit.
+    /// Without it, and without --try, the wait has no limit. A store that cannot be reached, or
+    /// does not answer, is waited for as well, within the same limit (then: exit code 69); --try
+    /// makes one attempt. Each attempt has --store-timeout.
     #[arg(long, value_name = "DUR", value_parser = duration::parse)]
     #[arg(conflicts_with_all = ["try_once", "wait_seconds"])]
     pub(crate) wait: Option<Duration>,

@@ -9,6 +9,7 @@ use tenure::runtime::Runtime;
 use tenure::store::{Access, Reach};
 use tenure::{Error, ErrorKind, Locks, LocksOptions, Operation};
 
+use super::origin::Origin;
 use super::url;
 use crate::duration::show;
 use crate::variables::{FILE, REQUIRE_NETWORK, URL, WITHHELD};
@@ -18,6 +19,7 @@ use crate::variables::{FILE, REQUIRE_NETWORK, URL, WITHHELD};
 pub(crate) struct Located {
     /// May carry a secret.
     pub(super) url: String,
+    pub(super) origin: Origin,
     /// It does, on the command line: CMD must not find it in its environment.
     pub(super) exposed: bool,
     /// A `tenure` within CMD must not use a store that other hosts cannot reach, either.
@@ -66,7 +68,7 @@ impl Located {
         limit: Duration,
         runtime: &dyn Runtime,
     ) -> tenure::Result<Locks> {
-        tokio::select! {
+        let opened = tokio::select! {
             biased;
             locks = tenure::connect_with(&self.url, options) => locks,
             () = runtime.sleep_until(runtime.now() + limit) => {
@@ -77,7 +79,8 @@ impl Located {
                 );
                 Err(Error::new(ErrorKind::Unavailable, Operation::Connect, message))
             }
-        }
+        };
+        opened.map_err(|e| self.origin.name_in(e))
     }
 
     /// The store and how far its locks reach, for people.
@@ -92,6 +95,11 @@ impl Located {
         format!("{} ({reach}){hint}", locks.store_name())
     }
 
+    /// Whether it is one file of this host.
+    pub(crate) fn is_file(&self) -> bool {
+        self.file.is_some()
+    }
+
     /// The text about a store's file that does not exist.
     pub(crate) fn missing(&self) -> Option<String> {
         let file = self.file.as_ref()?;
@@ -101,33 +109,12 @@ impl Located {
         is_missing.then(|| format!("{file} does not exist, so nothing is locked there"))
     }
 
-    /// Whether it is a file that the first lock makes a store, by this user: one that does not
-    /// exist, or that is empty.
-    pub(crate) fn can_be_made(&self) -> bool {
-        self.is_empty() || self.can_be_created()
-    }
-
-    /// Whether it is an empty file that this user may fill.
-    fn is_empty(&self) -> bool {
-        let wanted = rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK;
-        self.file.as_ref().and_then(|file| file.canonicalize().ok()).is_some_and(|file| {
-            let found = file.metadata();
-            let is_empty = found.is_ok_and(|found| found.is_file() && found.len() == 0);
-            let may_use = rustix::fs::accessat(CWD, &file, wanted, AtFlags::EACCESS).is_ok();
-            is_empty && may_use && file.parent().is_some_and(may_write)
-        })
-    }
-
-    /// Whether it is a file that does not exist, and that this user could make.
-    fn can_be_created(&self) -> bool {
-        let Some(file) = self.file.as_ref().filter(|_| self.missing().is_some()) else {
-            return false;
-        };
-        let directory = match self.embedded {
-            // Its directory is made as well.
-            true => file.ancestors().skip(1).find(|directory| directory.exists()),
-            false => file.parent(),
-        };
+    /// Whether it is the embedded store, which does not exist, and which this user could make: the
+    /// first lock makes its directory as well.
+    pub(crate) fn is_embedded_to_come(&self) -> bool {
+        let file = self.file.as_ref().filter(|_| self.embedded && self.missing().is_some());
+        let directory =
+            file.and_then(|file| file.ancestors().skip(1).find(|directory| directory.exists()));
         directory.is_some_and(|directory| directory.is_dir() && may_write(directory))
     }
 

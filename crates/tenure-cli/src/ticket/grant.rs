@@ -2,15 +2,17 @@
 //! or anything else that ends the wait, withdraws.
 
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::Signal;
 use tenure::runtime::Runtime;
 use tenure::store::Reach;
-use tenure::{ErrorKind, Label, Locks, Mutex, TTL_MAX, Ticket};
+use tenure::{ErrorKind, Guard, Label, Locks, Mutex, TTL_MAX, Ticket};
 
 use crate::args::WantArgs;
+use crate::contact::{self, Contact};
 use crate::duration::show;
 use crate::exit::{Exit, Refusal};
 use crate::job::Job;
@@ -127,8 +129,8 @@ impl Wanted {
         })
     }
 
-    /// Waits for the lock, and leaves it to a ticket. It gives up if `abandoned` ends, which says
-    /// why.
+    /// Waits for the store and for the lock, and leaves the lock to a ticket. It gives up if
+    /// `abandoned` ends, which says why.
     pub(crate) async fn get(
         &self,
         runtime: &dyn Runtime,
@@ -137,25 +139,30 @@ impl Wanted {
         let mut signals = Signals::listen().map_err(defect)?;
         let job = Job::new(signals.no_jobs());
         warnings::tell(self.output);
-        let opening = self.store.open(self.store_timeout, runtime);
+        let contact = Contact::new(self.contact(), runtime, runtime.now());
+        let mut abandoned = pin!(abandoned);
+        let opening = async {
+            tokio::select! {
+                biased;
+                opened = contact.open() => opened.map_err(|e| refused(&e)),
+                why = abandoned.as_mut() => Err(busy(why)),
+            }
+        };
         let opened = wait::or_signal(opening, &mut signals, &job).await;
-        let locks = opened.map_err(|signal| NotGranted::Told(interrupted(signal)))?;
-        let locks = locks.map_err(|e| refused(&e))?;
+        let locks = opened.map_err(|signal| NotGranted::Told(interrupted(signal)))??;
         self.check_reach(&locks)?;
         let work = async {
             tokio::select! {
                 biased;
-                granted = self.acquire(&locks, runtime) => granted,
-                why = abandoned => Err(Failed::Busy(why)),
+                granted = self.acquire(&locks, &contact, runtime) => granted,
+                why = abandoned.as_mut() => Err(Failed::Busy(why)),
             }
         };
         let outcome = wait::or_signal(work, &mut signals, &job).await;
         let not_granted = match outcome {
             Ok(Ok(ticket)) => return Ok(Granted { locks, ticket }),
             Ok(Err(Failed::Error(e))) => refused(&e),
-            Ok(Err(Failed::Busy(message))) => {
-                NotGranted::Refused(Refusal { exit: Exit::BUSY, message })
-            }
+            Ok(Err(Failed::Busy(message))) => busy(message),
             Err(signal) => NotGranted::Told(interrupted(signal)),
         };
         // The claim is withdrawn meanwhile. Another signal cuts that short.
@@ -166,17 +173,48 @@ impl Wanted {
         }
     }
 
-    fn mutex(&self, locks: &Locks) -> Mutex {
+    fn contact(&self) -> contact::Wanted<'_> {
+        let Self { store, store_timeout, wait, output, .. } = self;
+        let key = self.keys.first();
+        contact::Wanted { store, store_timeout: *store_timeout, key, wait: *wait, output: *output }
+    }
+
+    fn mutex(&self, locks: &Locks, wait: Option<Duration>) -> Mutex {
         let mutex = locks.mutex(self.keys.first()).with_label(self.label.as_str());
         let mutex = mutex.with_ttl(self.keep.at(locks).min(LEASE_MAX));
-        match self.wait {
+        match wait {
             Some(limit) => mutex.with_wait(limit),
             None => mutex,
         }
     }
 
-    async fn acquire(&self, locks: &Locks, runtime: &dyn Runtime) -> Result<Ticket, Failed> {
-        let mutex = self.mutex(locks);
+    /// Waits for the lock, and for a store that fails before it gives it.
+    async fn acquire(
+        &self,
+        locks: &Locks,
+        contact: &Contact<'_>,
+        runtime: &dyn Runtime,
+    ) -> Result<Ticket, Failed> {
+        loop {
+            let error = match self.guard(locks, contact.left(), runtime).await {
+                Ok(guard) => {
+                    return guard.hand_over(self.keep.at(locks)).await.map_err(Failed::Error);
+                }
+                Err(Failed::Error(error)) if contact.goes_on_after(&error) => error,
+                Err(failed) => return Err(failed),
+            };
+            contact.again(locks, error).await.map_err(Failed::Error)?;
+        }
+    }
+
+    /// Waits for the lock for so long.
+    async fn guard(
+        &self,
+        locks: &Locks,
+        wait: Option<Duration>,
+        runtime: &dyn Runtime,
+    ) -> Result<Guard, Failed> {
+        let mutex = self.mutex(locks, wait);
         let subject = Subject { keys: &self.keys, label: &self.label, is_candidacy: false };
         let acquiring = async {
             match self.wait {
@@ -192,7 +230,7 @@ impl Wanted {
         };
         drop(progress);
         match acquired {
-            Ok(Some(guard)) => guard.hand_over(self.keep.at(locks)).await.map_err(Failed::Error),
+            Ok(Some(guard)) => Ok(guard),
             Ok(None) => Err(Failed::Busy(wait::holder_of(locks, subject, runtime).await)),
             Err(e) if e.kind() == ErrorKind::Busy => Err(Failed::Busy(e.to_string())),
             Err(e) => Err(Failed::Error(e)),
@@ -250,6 +288,10 @@ enum Failed {
 
 fn refusal(message: String) -> NotGranted {
     NotGranted::Refused(Refusal::usage(message))
+}
+
+fn busy(message: String) -> NotGranted {
+    NotGranted::Refused(Refusal { exit: Exit::BUSY, message })
 }
 
 fn refused(error: &tenure::Error) -> NotGranted {

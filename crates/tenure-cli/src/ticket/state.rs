@@ -19,7 +19,7 @@ struct View<'a> {
     key: &'a str,
     /// That of the ticket.
     fence: u64,
-    state: &'static str,
+    state: &'a str,
     remaining_ms: Option<u64>,
     /// The present holder, this one or another.
     holder: Option<Holder<'a>>,
@@ -42,16 +42,37 @@ pub(super) fn json(
     store: &str,
     hindrance: Option<&Hindrance>,
 ) -> String {
-    let held = ticket.holder_in(seen);
-    let present = held.or_else(|| seen.holders.first());
+    let state = match ticket.holder_in(seen) {
+        Some(_) => "held",
+        None if adopter(ticket, seen).is_some() => "adopted",
+        None => "over",
+    };
+    json_of(state, ticket, Some(seen), store, hindrance)
+}
+
+/// The state of a lease that was released. `seen` is the key afterwards, if the store has told.
+pub(super) fn released(
+    ticket: &Ticket,
+    seen: Option<&Inspection>,
+    store: &str,
+    hindrance: Option<&Hindrance>,
+) -> String {
+    json_of("released", ticket, seen, store, hindrance)
+}
+
+fn json_of(
+    state: &str,
+    ticket: &Ticket,
+    seen: Option<&Inspection>,
+    store: &str,
+    hindrance: Option<&Hindrance>,
+) -> String {
+    let held = seen.and_then(|seen| ticket.holder_in(seen));
+    let present = held.or_else(|| seen?.holders.first());
     let view = View {
         key: ticket.key().as_str(),
         fence: ticket.fence().get(),
-        state: match held {
-            Some(_) => "held",
-            None if adopter(ticket, seen).is_some() => "adopted",
-            None => "over",
-        },
+        state,
         remaining_ms: held.map(|held| millis(held.remaining)),
         holder: present.map(|holder| Holder {
             label: holder.label.as_str(),

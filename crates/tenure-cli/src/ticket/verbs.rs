@@ -62,16 +62,40 @@ pub(crate) fn extend(args: &ExtendArgs) -> Result<Exit, Refusal> {
 /// `tenure release TICKET`.
 pub(crate) fn release(args: &ReleaseArgs) -> Result<Exit, Refusal> {
     let ticket = text::ticket(args.of.ticket.as_deref(), "release")?;
+    let form = Form::of(args.of.quiet, args.json);
     with_store(&args.of.store, async |locks, _, now| {
         match locks.release_ticket(&ticket).await.map_err(failed)? {
-            Released::Released if args.of.quiet => Ok(()),
-            Released::Released => print(&format!("{}: released", ticket.key())),
+            Released::Released => released(locks, &ticket, form, now).await,
             _ => {
                 let seen = locks.mutex(ticket.key()).inspect().await.map_err(failed)?;
+                if matches!(form, Form::Json) && hindrance::unknown(&seen).is_none() {
+                    let hindrance = Hindrance::of(&seen, now());
+                    let store = locks.store_name();
+                    print(&state::json(&ticket, &seen, &store, hindrance.as_ref()))?;
+                }
                 Err(not_held(locks, &ticket, &seen, now()))
             }
         }
     })
+}
+
+/// Tells of a lease that was released. A store that does not say who has the key now is no failure.
+async fn released(
+    locks: &Locks,
+    ticket: &Ticket,
+    form: Form,
+    now: &dyn Fn() -> u64,
+) -> Result<(), Early> {
+    match form {
+        Form::Quiet => Ok(()),
+        Form::Text => print(&format!("{}: released", ticket.key())),
+        Form::Json => {
+            let seen = locks.mutex(ticket.key()).inspect().await.ok();
+            let hindrance = seen.as_ref().and_then(|seen| Hindrance::of(seen, now()));
+            let store = locks.store_name();
+            print(&state::released(ticket, seen.as_ref(), &store, hindrance.as_ref()))
+        }
+    }
 }
 
 /// `tenure check TICKET`.

@@ -33,6 +33,7 @@ mod pipeline;
 mod place;
 mod refusals;
 mod relay;
+mod release;
 mod report;
 mod rest;
 mod run;
@@ -43,6 +44,7 @@ mod several_keys;
 mod shared;
 mod silent;
 mod steal;
+mod store_errors;
 mod terminal;
 mod ticket;
 #[cfg(feature = "top")]

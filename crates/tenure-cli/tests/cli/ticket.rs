@@ -363,7 +363,7 @@ fn a_quorum_and_a_store_that_is_away() {
     assert_eq!(run(&["check", &ticket]).code, Some(79));
     let port = tenure_testkit::Port::take();
     let away = format!("redis://{}", port.address());
-    for words in [&["acquire", "k"][..], &["renew", &ticket], &["release", &ticket]] {
+    for words in [&["acquire", "-n", "k"][..], &["renew", &ticket], &["release", &ticket]] {
         let ended = place.run(&[words, &["--store", &away]].concat());
         assert_eq!((ended.code, &*ended.stdout), (Some(69), ""), "{ended:?}");
         assert!(ended.stderr.contains(&away), "{ended:?}");

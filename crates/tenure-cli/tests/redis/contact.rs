@@ -194,3 +194,56 @@ fn a_signal_ends_the_wait_for_a_server() {
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it is there");
     assert_eq!(waiting.code(), Some(128 + 15));
 }
+
+/// They ended at once, though their help has the same `--wait`.
+#[test]
+fn acquire_and_hold_wait_for_a_server_that_comes_later() {
+    let own = std::process::id().to_string();
+    for flavour in Flavour::ALL {
+        for words in [
+            &["acquire", "k"][..],
+            &["acquire", "--wait", "5m", "k"],
+            &["hold", "--wait", "5m", "k", "--pid", &own],
+        ] {
+            let server = Server::of(flavour).start();
+            server.kill9();
+            let mut waiting = Waiting::of(&server.url(), words);
+            let line = waiting.line_with("waiting for the store");
+            assert!(line.starts_with(WAITS) && line.contains("nobody listens"), "{line}");
+            server.restart();
+            assert_eq!(waiting.code(), Some(0), "{flavour} {words:?}");
+        }
+    }
+}
+
+/// It takes connections, and answers no request.
+#[test]
+fn acquire_waits_for_a_server_that_opens_and_then_falls_silent() {
+    let server = Server::redis().start();
+    let proxy = Proxy::to(server.address());
+    let silent = proxy.on(Which::every_named("EVALSHA"), Fate::LoseRequest);
+    let mut waiting = Waiting::of(&proxy.url(), &["acquire", "--store-timeout", "500ms", "k"]);
+    waiting.line_with("waiting for the store: ");
+    silent.lift();
+    assert_eq!(waiting.code(), Some(0));
+}
+
+#[test]
+fn acquire_and_hold_without_a_wait_end_at_once_and_a_process_that_ends_is_not_waited_for() {
+    let server = Server::redis().start();
+    server.kill9();
+    let own = std::process::id().to_string();
+    for words in [&["acquire", "-n", "k"][..], &["hold", "--wait", "0s", "k", "--pid", &own]] {
+        let words = [words, &["--store-timeout", "10m"]].concat();
+        let (output, stderr, _) = ended(&server.url(), &words);
+        assert_eq!((output.status.code(), stderr.lines().count()), (Some(69), 1), "{stderr}");
+    }
+    // It ends with its input.
+    let mut job = Command::new("cat").stdin(Stdio::piped()).spawn().expect("it starts");
+    let mut waiting = Waiting::of(&server.url(), &["hold", "k", "--pid", &job.id().to_string()]);
+    waiting.line_with(WAITS);
+    drop(job.stdin.take());
+    job.wait().expect("it ends");
+    waiting.line_with("has ended before it had the lock");
+    assert_eq!(waiting.code(), Some(75));
+}

@@ -1,15 +1,16 @@
-//! The first contact of a run with its store: it is opened, and answers a first request. A run that
-//! may wait for the lock waits for the store as well. The contact is tried again and again, and the
-//! lock is asked for only at a store that has answered.
+//! The first contact of a command with its store: it is opened, and answers a first request. A
+//! command that may wait for the lock waits for the store as well. The contact is tried again and
+//! again, and the lock is asked for only at a store that has answered.
 
 use std::time::Duration;
 
 use tenure::runtime::{Moment, Runtime};
-use tenure::{Error, ErrorKind, Locks};
+use tenure::{Error, ErrorKind, Key, Locks};
 
 use crate::duration::{show, show_seconds};
-use crate::plan::Plan;
+use crate::output::Output;
 use crate::progress::Progress;
+use crate::store::Located;
 
 /// The first attempt has so long at least, however short the wait is: a name is looked up, and a
 /// connection is made.
@@ -18,32 +19,45 @@ const FIRST_MIN: Duration = Duration::from_secs(1);
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LAST_PAUSE: Duration = Duration::from_secs(2);
 
+/// The store that a lock is wanted at, and how long that may take.
+#[derive(Clone, Copy)]
+pub(crate) struct Wanted<'a> {
+    pub(crate) store: &'a Located,
+    pub(crate) store_timeout: Duration,
+    /// A key to look at.
+    pub(crate) key: &'a Key,
+    /// `None`: without limit. Zero: do not wait.
+    pub(crate) wait: Option<Duration>,
+    pub(crate) output: Output,
+}
+
 /// The wait for the store, which is a part of the wait for the lock.
-pub(super) struct Contact<'a> {
-    plan: &'a Plan,
+pub(crate) struct Contact<'a> {
+    wanted: Wanted<'a>,
     runtime: &'a dyn Runtime,
     /// When the wait began.
     began: Moment,
 }
 
 impl<'a> Contact<'a> {
-    pub(super) fn new(plan: &'a Plan, runtime: &'a dyn Runtime, began: Moment) -> Self {
-        Self { plan, runtime, began }
+    /// The wait counts from `began`.
+    pub(crate) fn new(wanted: Wanted<'a>, runtime: &'a dyn Runtime, began: Moment) -> Self {
+        Self { wanted, runtime, began }
     }
 
     /// Opens the store. Without a limit of the wait it ends with the store, or with an error that
     /// does not pass; with a limit also when that is over, and after one attempt if there is no
     /// wait at all.
-    pub(super) async fn open(&self) -> tenure::Result<Locks> {
-        let Self { plan, runtime, .. } = *self;
-        let open = |limit| plan.store.open_within(limit, plan.store_timeout, runtime);
+    pub(crate) async fn open(&self) -> tenure::Result<Locks> {
+        let Self { wanted: Wanted { store, store_timeout, .. }, runtime, .. } = *self;
+        let open = |limit| store.open_within(limit, store_timeout, runtime);
         self.until_answered(None, open).await
     }
 
     /// A store that was opened has failed with `error` before it gave the lock. Ends with its next
     /// answer, or as [`open`](Self::open) does.
-    pub(super) async fn again(&self, locks: &Locks, error: Error) -> tenure::Result<()> {
-        let mutex = locks.mutex(self.plan.keys.first());
+    pub(crate) async fn again(&self, locks: &Locks, error: Error) -> tenure::Result<()> {
+        let mutex = locks.mutex(self.wanted.key);
         let look = async |limit: Duration| {
             let until = self.runtime.now() + limit;
             tokio::select! {
@@ -62,10 +76,11 @@ impl<'a> Contact<'a> {
         mut before: Option<Error>,
         attempt: impl AsyncFn(Duration) -> tenure::Result<T>,
     ) -> tenure::Result<T> {
-        let Self { plan, runtime, began } = *self;
-        let is_once = plan.wait == Some(Duration::ZERO);
-        let end = plan.wait.filter(|_| !is_once).map(|wait| began + wait);
-        let telling = Telling { plan, began, progress: Progress::new(plan.output) };
+        let Self { wanted, runtime, began } = *self;
+        let is_once = wanted.wait == Some(Duration::ZERO);
+        let end = wanted.wait.filter(|_| !is_once).map(|wait| began + wait);
+        let telling =
+            Telling { output: wanted.output, began, progress: Progress::new(wanted.output) };
         let (mut pause, mut told_at) = (FIRST_PAUSE, None);
         loop {
             if let Some(error) = &before {
@@ -80,7 +95,7 @@ impl<'a> Contact<'a> {
             }
             let least = if before.is_none() { FIRST_MIN } else { Duration::ZERO };
             let left = end.map_or(Duration::MAX, |end| end.since(runtime.now()).max(least));
-            let error = match attempt(left.min(plan.store_timeout)).await {
+            let error = match attempt(left.min(wanted.store_timeout)).await {
                 Ok(answer) => {
                     if before.is_some() {
                         telling.reached(runtime.now());
@@ -100,10 +115,16 @@ impl<'a> Contact<'a> {
         }
     }
 
-    /// Whether a run that has failed with this may still wait for its store.
-    pub(super) fn goes_on_after(&self, error: &Error) -> bool {
-        let end = self.plan.wait.map(|wait| self.began + wait);
+    /// Whether a command that has failed with this may still wait for its store.
+    pub(crate) fn goes_on_after(&self, error: &Error) -> bool {
+        let end = self.wanted.wait.map(|wait| self.began + wait);
         passes(error) && !is_over(end, self.runtime.now())
+    }
+
+    /// The rest of the wait for the lock; `None`: without limit.
+    pub(crate) fn left(&self) -> Option<Duration> {
+        let waited = self.runtime.now().since(self.began);
+        self.wanted.wait.map(|wait| wait.saturating_sub(waited))
     }
 }
 
@@ -117,13 +138,13 @@ fn is_over(end: Option<Moment>, now: Moment) -> bool {
 }
 
 /// The line about the store that is waited for.
-struct Telling<'a> {
-    plan: &'a Plan,
+struct Telling {
+    output: Output,
     began: Moment,
     progress: Progress,
 }
 
-impl Telling<'_> {
+impl Telling {
     /// The first failure is told at once, the others at the interval of the line.
     fn failed(&self, error: &Error, now: Moment, told_at: &mut Option<Moment>) {
         let due = told_at.is_none_or(|told| now >= told + self.progress.interval());
@@ -141,10 +162,10 @@ impl Telling<'_> {
     }
 
     fn reached(self, now: Moment) {
-        let Self { plan, began, progress } = self;
+        let Self { output, began, progress } = self;
         // Its line is wiped before the next.
         drop(progress);
         let text = || format!("the store is reached again after {}", show(now.since(began)));
-        plan.output.detail("reached", text);
+        output.detail("reached", text);
     }
 }
