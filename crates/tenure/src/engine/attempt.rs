@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use crate::mutants;
 use crate::observe;
-use crate::protocol::{Acquire, FenceRule, Guarded, LastRun, Op, Queueing, Reply, Ticks, timing};
+use crate::protocol::{
+    Acquire, FenceRule, Guarded, LastRun, Op, Queueing, Reply, Request, Ticks, timing,
+};
 use crate::runtime::{Moment, shown, timeout};
 use crate::store::{StoreError, StoreErrorClass};
 use crate::types::{Error, ErrorKind, Key, Operation, Owner, Result};
@@ -32,6 +34,9 @@ pub(super) struct Attempt<'a> {
     /// When the waiting began.
     started: Moment,
     owner: Owner,
+    /// The owners of earlier tries, which got no answer from a quorum. Their requests may still
+    /// arrive at its nodes.
+    given_up: Vec<Owner>,
     way: Way,
     /// Number of requests whose reply has not arrived.
     unanswered: u32,
@@ -102,6 +107,7 @@ impl<'a> Attempt<'a> {
             options,
             started,
             owner,
+            given_up: Vec::new(),
             way,
             unanswered: 0,
             waiter: None,
@@ -122,7 +128,7 @@ impl<'a> Attempt<'a> {
     /// Asks once, at `sent`, which is now, without standing in line.
     pub(super) async fn try_once(&mut self, sent: Moment, limit: Moment) -> Result<Tried, Failure> {
         self.begin().map_err(Failure::Refused)?;
-        let answer = self.engine.ask(&self.options.key, self.op(), sent, limit).await;
+        let answer = self.engine.ask_last(self.steps(), sent, limit).await;
         self.hear(answer, sent)
     }
 
@@ -215,10 +221,35 @@ impl<'a> Attempt<'a> {
                 Err(Failure::Store(failure)) => failure,
             };
             let next = contact.failed(failure).map_err(|told| self.unknown(told))?;
+            self.give_up_owner();
             // The next try tells of a fork.
             let _forked = engine.sleep_until(next).await;
             sent = engine.now();
         }
+    }
+
+    /// The next try over a quorum has a new owner: the quorum withdraws the one that it could not
+    /// answer, now or later. A transfer is not withdrawn, and from the first owner that has the
+    /// lease no other can take it.
+    fn give_up_owner(&mut self) {
+        let Self { engine, options, .. } = *self;
+        let is_withdrawn = matches!(self.way, Way::Steal | Way::Begin(_));
+        if !engine.capabilities().composite || !is_withdrawn || self.unanswered == 0 {
+            return;
+        }
+        let owner = engine.random_owner(options.owner.as_deref());
+        let last = std::mem::replace(&mut self.owner, owner);
+        if let Some(tracked) = self.tracked.take() {
+            let requests = Requests::UnderWay;
+            withdraw_later(engine, tracked, &options.key, &last, options.lease_options, requests);
+        }
+        self.given_up.push(last);
+        self.unanswered = 0;
+    }
+
+    /// All owners that its requests had.
+    pub(super) fn owners(&self) -> impl Iterator<Item = &Owner> {
+        self.given_up.iter().chain([&self.owner])
     }
 
     /// Takes a place in the queue and waits there. The keepalive task sends the heartbeats.
@@ -279,6 +310,15 @@ impl<'a> Attempt<'a> {
         }
     }
 
+    /// The steps of one try. In front of its request stand the withdrawals of earlier tries, so
+    /// that no node grants while an earlier request can still take effect there.
+    fn steps(&self) -> Vec<Request> {
+        let tombstone = self.options.lease_options.tombstone();
+        let withdrawal = |owner: &Owner| Op::Withdraw { owner: owner.clone(), tombstone };
+        let ops = self.given_up.iter().map(withdrawal).chain([self.op()]);
+        ops.map(|op| Request { key: self.options.key.clone(), op }).collect()
+    }
+
     fn op(&self) -> Op {
         match &self.way {
             Way::Free => Op::Acquire(self.claim()),
@@ -319,7 +359,7 @@ impl<'a> Attempt<'a> {
     /// The store has failed. The claim is withdrawn when this is dropped.
     pub(super) fn unknown(&self, failure: StoreError) -> Error {
         let error = self.engine.failing(Operation::Acquire, &self.options.key).by_store(failure);
-        error.with_may_hold(self.tracked.is_some())
+        error.with_may_hold(self.tracked.is_some() || !self.given_up.is_empty())
     }
 
     /// The limit of the wait in line has passed.

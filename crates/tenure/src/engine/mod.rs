@@ -226,19 +226,30 @@ impl Engine {
         sent: Moment,
         limit: Moment,
     ) -> Result<Reply, StoreError> {
+        self.ask_last(vec![Request { key: key.clone(), op }], sent, limit).await
+    }
+
+    /// Sends steps as [`ask`](Self::ask) sends one, and answers the reply to the last of them.
+    async fn ask_last(
+        &self,
+        steps: Vec<Request>,
+        sent: Moment,
+        limit: Moment,
+    ) -> Result<Reply, StoreError> {
         let limit = limit.min(sent + self.options.store_timeout);
         // A claim can be refused for good, and its caller is told why. Every other step that is
         // refused has failed.
+        let last = steps.len() - 1;
         let is_claim = matches!(
-            op,
+            steps[last].op,
             Op::Acquire(_)
                 | Op::AcquireAll(_)
                 | Op::Steal(_)
                 | Op::Transfer { .. }
                 | Op::Begin { .. }
         );
-        let mut replies = self.call(vec![Request { key: key.clone(), op }], limit).await?;
-        let reply = replies.swap_remove(0);
+        let mut replies = self.call(steps, limit).await?;
+        let reply = replies.swap_remove(last);
         let may_fail = !is_claim || matches!(reply, Reply::Unknown(_));
         if may_fail { StoreError::unless_failed(reply) } else { Ok(reply) }
     }

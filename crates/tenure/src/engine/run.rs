@@ -8,7 +8,7 @@ use crate::observe::{self, within};
 use crate::protocol::{Backoff, LastRun, Op, Outcome, Reply, Ticks};
 use crate::runtime::Moment;
 use crate::store::StoreError;
-use crate::types::Result;
+use crate::types::{Owner, Result};
 
 use super::Engine;
 use super::attempt::{Attempt, Tried, Way};
@@ -46,11 +46,19 @@ async fn try_to_begin(
 ) -> Result<Begun> {
     let started = engine.now();
     let mut pauses = Backoff::new(FIRST_STEP, LAST_STEP);
+    // Those of our own that a quorum withdraws, now or later: they were never begun.
+    let mut withdrawn: Vec<Owner> = Vec::new();
     loop {
         let mut attempt = Attempt::new(engine, options, Way::Begin(ticks), started)?;
-        let seen = match attempt.first_contact(Moment::NEVER).await? {
+        let contact = attempt.first_contact(Moment::NEVER).await?;
+        if engine.capabilities().composite {
+            withdrawn.extend(attempt.owners().cloned());
+        }
+        let seen = match contact {
             Tried::Granted(held) => return Ok(Begun::Held(attempt.into_held(held))),
-            Tried::Busy { ran: Some(run), .. } => return Ok(Begun::Skipped(run)),
+            Tried::Busy { ran: Some(run), .. } if !withdrawn.contains(&run.owner) => {
+                return Ok(Begun::Skipped(run));
+            }
             Tried::Busy { seen, .. } => seen,
         };
         // Several that begin at once may each have won a part of a quorum's nodes.

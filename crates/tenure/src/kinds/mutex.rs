@@ -178,7 +178,8 @@ impl Mutex {
     ///
     /// # If the reply is lost
     /// The same request is repeated, and the store recognises it. It takes the lock from nobody a
-    /// second time.
+    /// second time. A quorum withdraws what too few of its nodes answered: the next try is a new
+    /// one, and takes the lock from its holder of then.
     ///
     /// # Cancel safety
     /// Dropping the future withdraws the claim in the background. The old holder does not get the

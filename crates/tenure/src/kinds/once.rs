@@ -165,9 +165,10 @@ impl Once {
     /// Begins a run if one is due. It never waits.
     ///
     /// # If the reply is lost
-    /// The same request is repeated, and the store recognises it. If no answer comes within the
-    /// store's time limit, that is an error with [`Error::may_hold`], and the run is withdrawn in
-    /// the background: its tick is as free as before.
+    /// The same request is repeated, and the store recognises it. A quorum withdraws what too few
+    /// of its nodes answered, and the next try is a new one. If no answer comes within the store's
+    /// time limit, that is an error with [`Error::may_hold`], and the run is withdrawn in the
+    /// background: its tick is as free as before.
     ///
     /// # Cancel safety
     /// Dropping the future withdraws the run in the background.

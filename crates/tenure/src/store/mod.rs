@@ -52,6 +52,10 @@ pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Se
 ///
 /// Dropping an [`Answer`] leaves it open whether the steps are carried out, now or later; the
 /// engine withdraws what it no longer wants.
+///
+/// After an error, a request may be sent again as it was. Only what a [composite
+/// store](Capabilities::composite) grants anew (acquire, steal, begin) needs another owner then: it
+/// withdraws the one that it could not answer, now or later.
 pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// The abilities and limits of this store.
     fn capabilities(&self) -> &Capabilities;
@@ -348,7 +352,6 @@ impl StoreError {
     }
 
     /// The failure as the reply to one step, in a call whose other steps are not affected.
-    #[cfg(feature = "redis")]
     pub(crate) fn into_reply(self) -> Reply {
         let message = self.message.into();
         match self.class {

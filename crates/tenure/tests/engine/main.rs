@@ -7,6 +7,7 @@ mod closing;
 mod contention;
 mod dropped;
 mod failing_renewals;
+mod given_up_owners;
 mod given_up_waits;
 mod groups;
 mod heartbeats;

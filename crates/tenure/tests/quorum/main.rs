@@ -11,5 +11,6 @@ mod nodes;
 mod opening;
 mod runs;
 mod servers;
+mod tries;
 mod values;
 mod votes;

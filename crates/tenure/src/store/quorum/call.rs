@@ -141,7 +141,7 @@ fn is_settled(op: &Op, index: usize, words: &[Word]) -> bool {
     if verdict(op, index, words) == Verdict::Open {
         return false;
     }
-    if !matches!(op, Op::Release { .. } | Op::Withdraw { .. }) {
+    if !matches!(op, Op::Release { .. }) {
         return true;
     }
     // Right after the end of a lease one node may still release what most have forgotten.

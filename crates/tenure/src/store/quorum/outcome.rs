@@ -329,8 +329,7 @@ fn answer(shared: &Shared, asked: &Asked, index: usize, words: &[Word], verdict:
         Verdict::Won(fence) => Some(fence),
         Verdict::Refused => None,
         Verdict::Open | Verdict::Differ(_) | Verdict::Unknown => {
-            let failure = report::failure(&shared.nodes, words, index, Some(op));
-            return Reply::Unknown(failure.message.into());
+            return report::failure(&shared.nodes, words, index, Some(op)).into_reply();
         }
     };
     match (op, won) {
