@@ -16,7 +16,7 @@ use std::time::Duration;
 use crate::engine::LocksOptions;
 use crate::locks::Locks;
 use crate::process::{Forked, of_process};
-use crate::runtime::{self, Runtime, shown, timeout};
+use crate::runtime::{self, Runtime, answer_by, shown};
 #[cfg(feature = "sqlite")]
 use crate::store::SqliteView;
 use crate::store::{Access, Answer, Memory, Store, StoreError, StoreErrorClass, spelling};
@@ -273,7 +273,7 @@ async fn open(url: &str, options: LocksOptions) -> Result<Locks> {
     })?;
     let limit = options.store_timeout();
     let opened = (entry.open)(url, Arc::clone(&runtime), limit, options.access());
-    let store = timeout(&*runtime, runtime.now() + limit, opened).await;
+    let store = answer_by(&*runtime, runtime.now() + limit, opened).await;
     let silent = || StoreError {
         class: StoreErrorClass::Transient,
         message: format!(

@@ -9,6 +9,7 @@
 //! timerfd), or within 100 ms (macOS).
 
 mod aside;
+mod limit;
 mod reporter;
 #[cfg(any(test, target_os = "macos"))]
 mod sliced_wait;
@@ -32,6 +33,7 @@ use rustix::time::ClockId;
 use crate::process::{OfProcess, PerProcess, Process};
 
 use aside::Aside;
+pub(crate) use limit::{Limit, answer_by};
 use reporter::Reporter;
 #[cfg(target_os = "macos")]
 use sliced_wait::AlarmClock;
@@ -139,7 +141,8 @@ pub trait Runtime: fmt::Debug + Send + Sync + 'static {
     fn random(&self, bytes: &mut [u8]);
 }
 
-/// The output of `work`; `None` if it has not ended at `limit`.
+/// The output of `work`; `None` if it has not ended at `limit`. See [`answer_by`] for work that
+/// waits for others.
 pub(crate) async fn timeout<T>(
     runtime: &dyn Runtime,
     limit: Moment,

@@ -9,7 +9,7 @@ use crate::observe;
 use crate::protocol::{
     Acquire, FenceRule, Guarded, LastRun, Op, Queueing, Reply, Request, Ticks, timing,
 };
-use crate::runtime::{Moment, shown, timeout};
+use crate::runtime::{Moment, answer_by, shown};
 use crate::store::{StoreError, StoreErrorClass};
 use crate::types::{Error, ErrorKind, Key, Operation, Owner, Result};
 
@@ -265,7 +265,7 @@ impl<'a> Attempt<'a> {
         let mut suspicion = may_wait_for_itself.then_some(self.started + SUSPICION);
         loop {
             let until = suspicion.unwrap_or(give_up);
-            let in_time = timeout(&*engine.runtime, until, waiter.done.notified()).await;
+            let in_time = answer_by(&*engine.runtime, until, waiter.done.notified()).await;
             match waiter.take() {
                 Some(Ok(held)) => return Ok(held),
                 Some(Err(error)) => {

@@ -54,7 +54,7 @@ use crate::mutants;
 use crate::observe;
 use crate::process::{Forked, OfProcess, Process};
 use crate::protocol::{Backoff, Inspection, Op, Reply, Request};
-use crate::runtime::{Moment, Runtime, Task, random_u32, shown, timeout};
+use crate::runtime::{Moment, Runtime, Task, answer_by, random_u32, shown};
 use crate::store::{Capabilities, Finding, Store, StoreError, StoreErrorClass};
 use crate::types::{ErrorKind, Key, Operation, Owner, Result};
 
@@ -200,7 +200,7 @@ impl Engine {
         let failing = self.failing(Operation::Inspect, None);
         let until = self.now() + self.options.store_timeout;
         let page = OfProcess::new(self.store.list(prefix, after, limit));
-        match timeout(&*self.runtime, until, page).await {
+        match answer_by(&*self.runtime, until, page).await {
             Some(Ok(page)) => page.map_err(|failure| failing.by_store(failure)),
             Some(Err(Forked)) => Err(failing.by_fork()),
             None => Err(failing.with(
@@ -261,7 +261,7 @@ impl Engine {
         }
         let asked = steps.len();
         let call = OfProcess::new(self.store.call(steps));
-        let replies = match timeout(&*self.runtime, limit, call).await {
+        let replies = match answer_by(&*self.runtime, limit, call).await {
             Some(replies) => replies.unwrap_or_else(|forked| Err(forked.into())),
             None => Err(timed_out()),
         };

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::mutants;
 use crate::observe;
 use crate::protocol::{Reply, Request, timing};
-use crate::runtime::{Moment, shielded, timeout};
+use crate::runtime::{Moment, answer_by, shielded};
 use crate::store::{Inbox, Push, StoreError, StoreErrorClass};
 use crate::types::{Error, Fence, Operation};
 
@@ -130,7 +130,7 @@ fn push_arrived(engine: &Arc<Engine>, push: &Push) {
 /// line yet, so after `patience` it goes on without an address.
 pub(super) async fn inbox_address(engine: &Arc<Engine>, patience: Moment) -> Option<Arc<str>> {
     let opened = engine.inbox.get_or_try_init(|| open_inbox(engine));
-    match timeout(&*engine.runtime, patience, opened).await? {
+    match answer_by(&*engine.runtime, patience, opened).await? {
         Ok(address) => address.clone(),
         Err(error) => {
             observe::no_inbox(&*engine.runtime, &error.to_string());
@@ -141,7 +141,7 @@ pub(super) async fn inbox_address(engine: &Arc<Engine>, patience: Moment) -> Opt
 
 async fn open_inbox(engine: &Arc<Engine>) -> Result<Option<Arc<str>>, StoreError> {
     let limit = engine.now() + engine.options.store_timeout;
-    let opened = timeout(&*engine.runtime, limit, engine.store.inbox()).await;
+    let opened = answer_by(&*engine.runtime, limit, engine.store.inbox()).await;
     let Some(inbox) = opened.ok_or_else(timed_out)?? else { return Ok(None) };
     let address = Arc::clone(&inbox.address);
     engine.runtime.spawn(Box::pin(read_inbox(Arc::downgrade(engine), inbox)));

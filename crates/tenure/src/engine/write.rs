@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::process::{Forked, of_process};
-use crate::runtime::timeout;
+use crate::runtime::answer_by;
 use crate::store::{DataReply, StoreError};
 use crate::types::{DataCommand, DataValue, Error, ErrorKind, LostReason, Operation, Result};
 
@@ -32,7 +32,7 @@ pub(crate) async fn write(
     check(commands).map_err(invalid)?;
     let until = engine.now() + engine.options.store_timeout;
     let writing = of_process(server.write(&lease.key, &lease.owner, commands));
-    let answer = match timeout(&*engine.runtime, until, writing).await {
+    let answer = match answer_by(&*engine.runtime, until, writing).await {
         Some(Ok(answer)) => answer,
         Some(Err(Forked)) => return Err(failing.by_fork()),
         None => Err(super::timed_out()),

@@ -13,3 +13,5 @@ mod home;
 mod multi_lock;
 mod permits;
 mod readers;
+#[cfg(target_os = "linux")]
+mod stopped;

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::protocol::majority;
-use crate::runtime::{shown, timeout};
+use crate::runtime::{answer_by, shown};
 use crate::store::{Finding, Severity, StoreError, StoreErrorClass};
 
 use super::Shared;
@@ -20,7 +20,7 @@ pub(super) async fn examine(shared: &Shared, ttl: Duration) -> Vec<Finding> {
     let (mut of_nodes, mut away, mut unfit) = (Vec::new(), Vec::new(), Vec::new());
     for node in &shared.nodes {
         let until = runtime.now() + NODE_LIMIT;
-        match timeout(runtime, until, node.vet()).await {
+        match answer_by(runtime, until, node.vet()).await {
             Some(Ok(())) => {}
             Some(Err(failure)) => {
                 away.push(format!("{} ({})", node.name, failure.message));
@@ -34,7 +34,7 @@ pub(super) async fn examine(shared: &Shared, ttl: Duration) -> Vec<Finding> {
             }
         }
         let until = runtime.now() + NODE_LIMIT;
-        match timeout(runtime, until, node.store().examine(ttl)).await {
+        match answer_by(runtime, until, node.store().examine(ttl)).await {
             Some(found) => of_nodes.extend(found),
             None => of_nodes.push(too_slow(node, &limit)),
         }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::protocol::{Backoff, Request};
-use crate::runtime::{Moment, Runtime, random_u32, timeout};
+use crate::runtime::{Moment, Runtime, answer_by, random_u32};
 
 use super::node::Node;
 
@@ -65,7 +65,7 @@ impl Outbox {
         while let Some(batch) = self.take() {
             let steps = batch.iter().map(|entry| entry.step.clone()).collect();
             let limit = self.runtime.now() + self.limit;
-            let answer = timeout(&*self.runtime, limit, self.node.ask(steps)).await;
+            let answer = answer_by(&*self.runtime, limit, self.node.ask(steps)).await;
             if answer.is_some_and(|answer| answer.is_ok()) {
                 backoff = fresh();
                 continue;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::mutants;
 use crate::protocol::timing;
 use crate::protocol::{Acquire, Blocker, FenceRule, Op, Reply, Request, Verdict, Vote, majority};
-use crate::runtime::{Moment, timeout};
+use crate::runtime::{Moment, answer_by};
 use crate::store::StoreError;
 use crate::types::{Key, Label, Owner};
 
@@ -246,7 +246,7 @@ fn top_up(shared: &Arc<Shared>, node: usize, top_ups: Vec<(Owner, Request)>) {
                 }
             }
         }
-        let answer = timeout(&*this.runtime, limit, this.nodes[node].ask(steps)).await;
+        let answer = answer_by(&*this.runtime, limit, this.nodes[node].ask(steps)).await;
         for (index, owner) in owners.iter().enumerate() {
             let standing = match &answer {
                 Some(Ok(replies)) if matches!(replies.get(index), Some(Reply::Granted { .. })) => {

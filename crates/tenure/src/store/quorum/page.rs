@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use crate::protocol::{Inspection, State, majority};
-use crate::runtime::shown;
+use crate::runtime::{Limit, shown};
 use crate::store::{Answer, StoreError, StoreErrorClass};
 use crate::types::Key;
 
@@ -56,7 +56,7 @@ async fn pages(
     after: Option<&Key>,
     limit: usize,
 ) -> Result<Vec<Page>, StoreError> {
-    let mut alarm = shared.runtime.sleep_until(shared.now() + shared.options.node_timeout());
+    let mut alarm = Limit::new(shared.now() + shared.options.node_timeout());
     let ask = |node: &'_ Arc<super::Node>| -> Answer<'_, Page> {
         let node = Arc::clone(node);
         let (prefix, after) = (prefix.to_owned(), after.cloned());
@@ -79,7 +79,8 @@ async fn pages(
                 Err(error) => failure = Some(error),
             }
         }
-        let is_over = asking.iter().all(Option::is_none) || alarm.as_mut().poll(cx).is_ready();
+        let is_over =
+            asking.iter().all(Option::is_none) || alarm.poll(&*shared.runtime, cx).is_ready();
         if is_over { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;

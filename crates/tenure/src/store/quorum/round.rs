@@ -7,7 +7,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use crate::protocol::{Reply, Request};
-use crate::runtime::{Moment, Runtime, Task, shown};
+use crate::runtime::{Limit, Moment, Runtime, shown};
 use crate::store::{StoreError, StoreErrorClass};
 
 use super::node::{Asking, Node};
@@ -34,7 +34,7 @@ pub(super) struct Round {
     runtime: Arc<dyn Runtime>,
     started: Moment,
     limit: Duration,
-    alarm: Task,
+    alarm: Limit,
     pub(super) words: Vec<Word>,
 }
 
@@ -53,7 +53,7 @@ impl Round {
             None => Word::Unasked,
         };
         let words = nodes.iter().map(ask).collect();
-        let alarm = runtime.sleep_until(started + limit);
+        let alarm = Limit::new(started + limit);
         Self { runtime: Arc::clone(runtime), started, limit, alarm, words }
     }
 
@@ -75,7 +75,7 @@ impl Round {
             if is_over || (heard_more && decided(&self.words)) {
                 return Poll::Ready(());
             }
-            if self.alarm.as_mut().poll(cx).is_ready() {
+            if self.alarm.poll(&*self.runtime, cx).is_ready() {
                 self.silence();
                 return Poll::Ready(());
             }
@@ -88,7 +88,7 @@ impl Round {
     pub(super) fn shorten(&mut self, span: Duration) {
         let end = (self.started + self.limit).min(self.runtime.now() + span);
         self.limit = end.since(self.started);
-        self.alarm = self.runtime.sleep_until(end);
+        self.alarm = Limit::new(end);
     }
 
     /// Ends the round: every node that is still awaited has failed.

@@ -22,7 +22,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::observe::report;
-use crate::runtime::{Moment, shielded, timeout};
+use crate::runtime::{Moment, answer_by, shielded};
 use crate::store::Links;
 
 use super::dial_backoff::LONGEST_WAIT;
@@ -197,7 +197,7 @@ impl<G: Greet> Connection<G> {
         let until = sent + line.server.limits.call;
         let mut asking = Asking { line, live, sent, end: End::Dropped };
         let before = (way == Way::Asking).then(|| Command::of(&["ASKING"]));
-        match timeout(runtime, until, live.pipe.send_behind(before.as_ref(), command)).await {
+        match answer_by(runtime, until, live.pipe.send_behind(before.as_ref(), command)).await {
             Some(answer) => {
                 asking.end = End::Answered;
                 line.judge(live, command, answer)
@@ -289,7 +289,7 @@ impl<G: Greet> Connection<G> {
                 }
             }
         };
-        timeout(&*line.server.runtime, until, verdict).await.unwrap_or_else(|| {
+        answer_by(&*line.server.runtime, until, verdict).await.unwrap_or_else(|| {
             let last =
                 line.server.dial_backoff.last_failure().map(|failure| Box::new(failure.cause));
             Err(Failure::unsent(Cause::StillConnecting { last }))
@@ -386,7 +386,7 @@ impl<G: Greet> Line<G> {
         self.server.runtime.spawn(Box::pin(async move {
             let Some(pipe) = live.upgrade().map(|live| live.pipe.clone()) else { return };
             let ping = Command::of(&["PING"]);
-            let answered = timeout(&*runtime, runtime.now() + limit / 2, pipe.send(&ping)).await;
+            let answered = answer_by(&*runtime, runtime.now() + limit / 2, pipe.send(&ping)).await;
             let (Some(line), Some(live)) = (line.upgrade(), live.upgrade()) else { return };
             live.probed.store(false, Ordering::Release);
             match answered {

@@ -15,7 +15,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
-use crate::runtime::{Moment, Runtime, timeout};
+use crate::runtime::{Moment, Runtime, answer_by};
 
 use super::direct::Socket;
 use super::failure::{Cause, Failure, Stage};
@@ -117,7 +117,7 @@ impl Tcp {
             let share = left / u32::try_from(addresses.len() - index).unwrap_or(u32::MAX);
             let limit = runtime.now() + share;
             let place: Arc<str> = address.to_string().into();
-            last = Some(match timeout(runtime, limit, TcpStream::connect(address)).await {
+            last = Some(match answer_by(runtime, limit, TcpStream::connect(address)).await {
                 Some(Ok(stream)) => {
                     self.tune(&stream).map_err(|e| Failure::of_connecting(&place, &e))?;
                     return Ok(stream);
@@ -136,7 +136,7 @@ impl Tcp {
     ) -> Result<Vec<SocketAddr>, Failure> {
         let limit = until.since(runtime.now());
         let found = tokio::net::lookup_host((&*self.host, self.port));
-        match timeout(runtime, until, found).await {
+        match answer_by(runtime, until, found).await {
             Some(Ok(addresses)) => Ok(addresses.collect()),
             Some(Err(error)) => Err(self.no_address(&error.to_string())),
             None => Err(too_slow(Stage::Resolve, limit)),
@@ -174,7 +174,7 @@ impl Dial for Unix {
         Box::pin(async move {
             let limit = until.since(runtime.now());
             let place: Arc<str> = self.path.display().to_string().into();
-            match timeout(runtime, until, UnixStream::connect(&self.path)).await {
+            match answer_by(runtime, until, UnixStream::connect(&self.path)).await {
                 Some(Ok(stream)) => Ok(Box::new(stream) as Box<dyn ByteStream>),
                 Some(Err(error)) => Err(Failure::of_connecting(&place, &error)),
                 None => Err(too_slow(Stage::Connect, limit)),

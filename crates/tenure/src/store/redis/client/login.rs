@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
 
-use crate::runtime::{Moment, Runtime, timeout};
+use crate::runtime::{Moment, Runtime, answer_by};
 
 use super::dial::ByteStream;
 use super::failure::{Cause, Failure, Seen};
@@ -173,7 +173,7 @@ impl Login {
             Password::Given(password) => Ok(Some(password.as_ref().to_owned())),
             Password::File(file) => {
                 let limit = until.since(runtime.now());
-                let read = timeout(runtime, until, file.read(runtime)).await;
+                let read = answer_by(runtime, until, file.read(runtime)).await;
                 let path = Arc::clone(&file.path);
                 let slow = || Err(Failure::unsent(Cause::PasswordFileHangs { path, limit }));
                 read.unwrap_or_else(slow).map(Some)

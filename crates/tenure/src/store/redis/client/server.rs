@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::observe::report;
-use crate::runtime::{Runtime, timeout};
+use crate::runtime::{Runtime, answer_by};
 use crate::store::StoreError;
 
 use super::dial::{ByteStream, Dial, Unix};
@@ -203,7 +203,7 @@ impl Server {
             })?;
             Ok((greeting, session))
         };
-        let entered = timeout(runtime, until, login).await.unwrap_or_else(|| {
+        let entered = answer_by(runtime, until, login).await.unwrap_or_else(|| {
             Err(Failure::unsent(Cause::NotInTime { stage: Stage::Login, limit }))
         });
         let (greeting, session) = entered.inspect_err(|_| self.dial.misled())?;

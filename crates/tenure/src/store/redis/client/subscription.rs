@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::runtime::{Moment, timeout};
+use crate::runtime::{Moment, answer_by};
 
 use super::connection::drive_until_cut;
 use super::failure::{Cause, Failure};
@@ -59,7 +59,7 @@ impl Subscription {
     /// Sends a command over it and waits for the answer.
     pub(crate) async fn ask(&self, server: &Server, command: &Command) -> Result<Value, Failure> {
         let (runtime, limit) = (&*server.runtime, server.limits.call);
-        match timeout(runtime, runtime.now() + limit, self.pipe.send(command)).await {
+        match answer_by(runtime, runtime.now() + limit, self.pipe.send(command)).await {
             Some(Ok(Value::Error(error))) => {
                 let failure = Failure::answered(&command.name(), &error).of_our_own();
                 Err(failure.without(&server.login.secrets))
@@ -90,7 +90,7 @@ impl Subscription {
                 () = runtime.sleep_until(runtime.now() + ASK_EVERY) => {}
             }
             let ping = Command::of(&["PING"]);
-            let asked = timeout(runtime, runtime.now() + limit, self.pipe.send(&ping)).await;
+            let asked = answer_by(runtime, runtime.now() + limit, self.pipe.send(&ping)).await;
             if !matches!(asked, Some(Ok(_))) {
                 return Failure::unsent(Cause::Silent { limit });
             }

@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::runtime::{Moment, Runtime, timeout};
+use crate::runtime::{Moment, Runtime, answer_by};
 use crate::store::StoreError;
 
 use super::dial::ByteStream;
@@ -91,7 +91,7 @@ impl Tls {
     ) -> Result<Box<dyn ByteStream>, Failure> {
         let limit = until.since(runtime.now());
         let agreed =
-            timeout(runtime, until, self.connector.connect(self.name.clone(), stream)).await;
+            answer_by(runtime, until, self.connector.connect(self.name.clone(), stream)).await;
         match agreed {
             Some(Ok(stream)) => Ok(Box::new(stream)),
             Some(Err(error)) => {

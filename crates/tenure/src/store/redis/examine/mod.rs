@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::protocol::Guarded;
-use crate::runtime::{Runtime, shown, timeout};
+use crate::runtime::{Runtime, answer_by, shown};
 use crate::store::{Finding, Severity};
 
 use super::carrier;
@@ -197,7 +197,7 @@ impl Context<'_> {
         let settings = self.topology.settings();
         let opening = inbox::open(self.topology.for_messages(), settings.decode_pushes());
         let until = self.runtime().now() + PUSH_LIMIT;
-        let opened = timeout(self.runtime(), until, opening).await;
+        let opened = answer_by(self.runtime(), until, opening).await;
         let inbox = match opened {
             Some(Ok(Some(inbox))) => inbox,
             Some(Ok(None)) => return Pushes::Forbidden,

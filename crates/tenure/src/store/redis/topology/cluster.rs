@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::protocol::{Reply, Request};
-use crate::runtime::{Moment, Runtime, timeout};
+use crate::runtime::{Moment, Runtime, answer_by};
 use crate::store::{Links, StoreError, StoreErrorClass};
 use crate::types::Key;
 
@@ -278,7 +278,7 @@ impl Cluster {
         let node = self.node(address)?;
         let until = self.runtime.now() + self.url.limits.call / 2;
         let slots = Command::of(&["CLUSTER", "SLOTS"]);
-        let answer = timeout(&*self.runtime, until, node.link.command(&slots)).await;
+        let answer = answer_by(&*self.runtime, until, node.link.command(&slots)).await;
         let answer = answer.ok_or_else(|| silent(address))??;
         SlotMap::read(answer, address)
             .ok_or_else(|| defect("CLUSTER SLOTS was answered with something else".into()))

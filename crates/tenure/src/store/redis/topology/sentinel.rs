@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::runtime::{Moment, Runtime, timeout};
+use crate::runtime::{Moment, Runtime, answer_by};
 use crate::store::StoreError;
 
 use super::super::client::{
@@ -163,7 +163,7 @@ impl Directory {
             let now = runtime.now();
             let limit = now + share(until.since(now), count - turn + 1);
             let answer = self.sentinels[index].server.connect(NAME, Use::Shared, lookup);
-            if let Some(Ok(connected)) = timeout(runtime, limit, answer).await {
+            if let Some(Ok(connected)) = answer_by(runtime, limit, answer).await {
                 return Ok(self.told(index, connected.session));
             }
         }

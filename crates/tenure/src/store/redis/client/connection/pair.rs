@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Asking, Cause, Command, Connection, End, Failure, Greet, Live, Value, Way, timeout};
+use super::{Asking, Cause, Command, Connection, End, Failure, Greet, Live, Value, Way, answer_by};
 
 /// The answers to a command and to the one behind it.
 pub(crate) type Answers = [Result<Value, Failure>; 2];
@@ -32,13 +32,13 @@ impl<G: Greet> Connection<G> {
                 return commands.map(|command| line.judge(live, command, Err(failure.clone())));
             }
         };
-        let Some(first) = timeout(runtime, sent + limit, first).await else {
+        let Some(first) = answer_by(runtime, sent + limit, first).await else {
             asking.end = End::TimedOut;
             return [Err(silent(limit)), Err(silent(limit))];
         };
         let first = line.judge(live, commands[0], first);
         let limit = limit + longer;
-        let Some(second) = timeout(runtime, sent + limit, second).await else {
+        let Some(second) = answer_by(runtime, sent + limit, second).await else {
             asking.end = End::TimedOut;
             return [first, Err(silent(limit))];
         };
