@@ -726,7 +726,7 @@ _tenure() {
             return 0
             ;;
         tenure__subcmd__once)
-            opts="-s -q -v -h --every --since-last-run --retry-failed --skip-exit --store --store-file --store-timeout --require-network --ttl --max-hold --kill-grace --signal --on-lost --on-lost-exec --wait-all --kill-rest --label --report --report-append --quiet --verbose --log-format --busy-exit --help"
+            opts="-s -q -v -h --every --since-last-run --retry-failed --skip-exit --store --store-file --store-timeout --require-network --ttl --max-hold --kill-grace --signal --on-lost-exec --on-lost --wait-all --kill-rest --report --report-append --label --quiet --verbose --log-format --busy-exit --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -801,10 +801,6 @@ _tenure() {
                     COMPREPLY=($(compgen -W "TERM INT HUP QUIT USR1 USR2 KILL" -- "${cur}"))
                     return 0
                     ;;
-                --on-lost)
-                    COMPREPLY=($(compgen -W "kill ignore" -- "${cur}"))
-                    return 0
-                    ;;
                 --on-lost-exec)
                     COMPREPLY=("${cur}")
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
@@ -812,11 +808,8 @@ _tenure() {
                     fi
                     return 0
                     ;;
-                --label)
-                    COMPREPLY=("${cur}")
-                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
-                        compopt -o nospace
-                    fi
+                --on-lost)
+                    COMPREPLY=($(compgen -W "kill ignore" -- "${cur}"))
                     return 0
                     ;;
                 --report)
@@ -846,6 +839,13 @@ _tenure() {
                     fi
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --label)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
                     fi
                     return 0
                     ;;
@@ -995,7 +995,7 @@ _tenure() {
             return 0
             ;;
         tenure__subcmd__run)
-            opts="-s -q -v -w -n -k -h --store --store-file --store-timeout --require-network --ttl --max-hold --kill-grace --signal --on-lost --on-lost-exec --wait-all --kill-rest --label --report --report-append --quiet --verbose --log-format --shared --permits --units --steal --wait --try --retry --retry-delay --min-hold --owner --busy-exit --key --help"
+            opts="-s -q -v -w -n -k -h --store --store-file --store-timeout --require-network --ttl --max-hold --kill-grace --signal --on-lost-exec --on-lost --wait-all --kill-rest --report --report-append --label --quiet --verbose --log-format --shared --permits --units --steal --wait --try --retry --retry-delay --min-hold --owner --busy-exit --key --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1056,10 +1056,6 @@ _tenure() {
                     COMPREPLY=($(compgen -W "TERM INT HUP QUIT USR1 USR2 KILL" -- "${cur}"))
                     return 0
                     ;;
-                --on-lost)
-                    COMPREPLY=($(compgen -W "kill ignore" -- "${cur}"))
-                    return 0
-                    ;;
                 --on-lost-exec)
                     COMPREPLY=("${cur}")
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
@@ -1067,11 +1063,8 @@ _tenure() {
                     fi
                     return 0
                     ;;
-                --label)
-                    COMPREPLY=("${cur}")
-                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
-                        compopt -o nospace
-                    fi
+                --on-lost)
+                    COMPREPLY=($(compgen -W "kill ignore" -- "${cur}"))
                     return 0
                     ;;
                 --report)
@@ -1101,6 +1094,13 @@ _tenure() {
                     fi
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --label)
+                    COMPREPLY=("${cur}")
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o nospace
                     fi
                     return 0
                     ;;

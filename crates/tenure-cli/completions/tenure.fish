@@ -59,12 +59,12 @@ QUIT\t''
 USR1\t''
 USR2\t''
 KILL\t''"
+complete -c tenure -n "__fish_tenure_using_subcommand run" -l on-lost-exec -d 'Line for sh, run after a loss' -r -f
 complete -c tenure -n "__fish_tenure_using_subcommand run" -l on-lost -d 'After a loss: kill or ignore CMD' -r -f -a "kill\t'CMD and all it started are ended by the deadline'
 ignore\t'CMD goes on, without a sentry; its code is ours'"
-complete -c tenure -n "__fish_tenure_using_subcommand run" -l on-lost-exec -d 'Line for sh, run after a loss' -r -f
-complete -c tenure -n "__fish_tenure_using_subcommand run" -l label -d 'Name for others' -r -f
 complete -c tenure -n "__fish_tenure_using_subcommand run" -l report -d 'Write the result into FILE, as JSON' -r -F
 complete -c tenure -n "__fish_tenure_using_subcommand run" -l report-append -d 'Add the result to FILE, as one line of JSON' -r -F
+complete -c tenure -n "__fish_tenure_using_subcommand run" -l label -d 'Name for others' -r -f
 complete -c tenure -n "__fish_tenure_using_subcommand run" -l log-format -d 'Messages as text or json' -r -f -a "text\t''
 json\t''"
 complete -c tenure -n "__fish_tenure_using_subcommand run" -l permits -d 'Be one of N at a time' -r -f
@@ -101,12 +101,12 @@ QUIT\t''
 USR1\t''
 USR2\t''
 KILL\t''"
+complete -c tenure -n "__fish_tenure_using_subcommand once" -l on-lost-exec -d 'Line for sh, run after a loss' -r -f
 complete -c tenure -n "__fish_tenure_using_subcommand once" -l on-lost -d 'After a loss: kill or ignore CMD' -r -f -a "kill\t'CMD and all it started are ended by the deadline'
 ignore\t'CMD goes on, without a sentry; its code is ours'"
-complete -c tenure -n "__fish_tenure_using_subcommand once" -l on-lost-exec -d 'Line for sh, run after a loss' -r -f
-complete -c tenure -n "__fish_tenure_using_subcommand once" -l label -d 'Name for others' -r -f
 complete -c tenure -n "__fish_tenure_using_subcommand once" -l report -d 'Write the result into FILE, as JSON' -r -F
 complete -c tenure -n "__fish_tenure_using_subcommand once" -l report-append -d 'Add the result to FILE, as one line of JSON' -r -F
+complete -c tenure -n "__fish_tenure_using_subcommand once" -l label -d 'Name for others' -r -f
 complete -c tenure -n "__fish_tenure_using_subcommand once" -l log-format -d 'Messages as text or json' -r -f -a "text\t''
 json\t''"
 complete -c tenure -n "__fish_tenure_using_subcommand once" -l busy-exit -d 'Exit code for "busy"' -r -f

@@ -28,13 +28,13 @@ module completions {
     --max-hold: string        # End CMD this time after the grant
     --kill-grace: string      # Time from the first signal to SIGKILL
     --signal(-s): string@"nu-complete tenure run signal" # First signal to end CMD
-    --on-lost: string@"nu-complete tenure run on_lost" # After a loss: kill or ignore CMD
     --on-lost-exec: string    # Line for sh, run after a loss
+    --on-lost: string@"nu-complete tenure run on_lost" # After a loss: kill or ignore CMD
     --wait-all                # Keep the lock until all that CMD left has ended
     --kill-rest               # When CMD has ended, end all that it left
-    --label: string           # Name for others
     --report: path            # Write the result into FILE, as JSON
     --report-append: path     # Add the result to FILE, as one line of JSON
+    --label: string           # Name for others
     --quiet(-q)               # Tell errors only
     --verbose(-v)             # Tell each step
     --log-format: string@"nu-complete tenure run log_format" # Messages as text or json
@@ -82,13 +82,13 @@ module completions {
     --max-hold: string        # End CMD this time after the grant
     --kill-grace: string      # Time from the first signal to SIGKILL
     --signal(-s): string@"nu-complete tenure once signal" # First signal to end CMD
-    --on-lost: string@"nu-complete tenure once on_lost" # After a loss: kill or ignore CMD
     --on-lost-exec: string    # Line for sh, run after a loss
+    --on-lost: string@"nu-complete tenure once on_lost" # After a loss: kill or ignore CMD
     --wait-all                # Keep the lock until all that CMD left has ended
     --kill-rest               # When CMD has ended, end all that it left
-    --label: string           # Name for others
     --report: path            # Write the result into FILE, as JSON
     --report-append: path     # Add the result to FILE, as one line of JSON
+    --label: string           # Name for others
     --quiet(-q)               # Tell errors only
     --verbose(-v)             # Tell each step
     --log-format: string@"nu-complete tenure once log_format" # Messages as text or json

@@ -3,6 +3,7 @@
 mod control;
 mod doctor;
 mod elect;
+mod ending;
 mod help;
 mod hold;
 mod job;
@@ -14,6 +15,7 @@ mod once;
 mod permits;
 mod run;
 mod store;
+mod telling;
 mod ticket;
 #[cfg(feature = "top")]
 mod top;
@@ -24,6 +26,7 @@ use clap::{Parser, Subcommand};
 pub(crate) use control::{ChangesArgs, ForceArgs, UntilFreeArgs};
 pub(crate) use doctor::{AclArgs, DoctorArgs, Feature};
 pub(crate) use elect::ElectArgs;
+pub(crate) use ending::EndingArgs;
 pub(crate) use help::HelpArgs;
 pub(crate) use hold::HoldArgs;
 pub(crate) use job::{JobArgs, OnLost};
@@ -35,6 +38,7 @@ pub(crate) use once::{OnceArgs, OnceRule};
 pub(crate) use permits::PermitsArgs;
 pub(crate) use run::RunArgs;
 pub(crate) use store::StoreArgs;
+pub(crate) use telling::TellingArgs;
 pub(crate) use ticket::{AcquireArgs, CheckArgs, ExtendArgs, ReleaseArgs, RenewArgs};
 #[cfg(feature = "top")]
 pub(crate) use top::TopArgs;

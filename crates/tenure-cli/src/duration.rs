@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// A duration for people, `350ms`, `4.2s`, `1h30m`; and one that can be typed, `4s250ms`.
+pub(crate) use tenure::runtime::{in_tenths as show, typed};
+
 /// The refusal's last words: the units, and how they are written.
 const WRITTEN: &str = "the units are ms, s, m, h and d; write it like 500ms, 30s, 5m, 2h or 1h30m";
 
@@ -42,8 +45,14 @@ fn split_at(text: &str, is_end: impl Fn(char) -> bool) -> (&str, &str) {
 
 /// The length of a unit in milliseconds.
 fn size_of(unit: &str) -> Option<u64> {
-    let longer = UNITS.iter().find(|(name, _)| *name == unit).map(|(_, size)| *size);
-    longer.or((unit == "ms").then_some(1))
+    Some(match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return None,
+    })
 }
 
 /// Reads a number of seconds, as flock does: `10`, `0.5`.
@@ -53,30 +62,6 @@ pub(crate) fn parse_seconds(text: &str) -> Result<Duration, String> {
     seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).ok_or_else(|| {
         "-w takes a number of seconds, such as 10 or 0.5; --wait takes 500ms, 30s, 5m".to_owned()
     })
-}
-
-/// The units above the millisecond, the largest first, in milliseconds.
-const UNITS: [(&str, u64); 4] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)];
-
-/// A duration for people: `350ms`, `4.2s`, `1h30m`.
-pub(crate) fn show(span: Duration) -> String {
-    let millis = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
-    match millis {
-        0..1_000 => format!("{millis}ms"),
-        1_000..60_000 if millis % 1_000 < 100 => format!("{}s", millis / 1_000),
-        1_000..60_000 => format!("{}.{}s", millis / 1_000, millis % 1_000 / 100),
-        _ => {
-            let mut rest = millis / 1_000 * 1_000;
-            let mut text = String::new();
-            for (unit, size) in &UNITS {
-                if rest >= *size {
-                    text += &format!("{}{unit}", rest / size);
-                    rest %= size;
-                }
-            }
-            text
-        }
-    }
 }
 
 /// As [`show`], with no tenths of a second: `350ms`, `4s`, `1h30m`.
@@ -145,21 +130,14 @@ mod tests {
         }
     }
 
+    /// A message proposed `--ttl 4.2s`, which is refused.
     #[test]
-    fn shown_as_people_say_it() {
-        let cases = [
-            (0, "0ms"),
-            (350, "350ms"),
-            (4_000, "4s"),
-            (4_250, "4.2s"),
-            (59_999, "59.9s"),
-            (60_000, "1m"),
-            (5_430_999, "1h30m30s"),
-            (90_000_000, "1d1h"),
-        ];
-        for (millis, text) in cases {
-            assert_eq!(show(Duration::from_millis(millis)), text, "{millis}");
+    fn a_duration_that_is_proposed_can_be_typed() {
+        for millis in [0, 350, 4_000, 4_250, 59_999, 60_005, 5_430_999, 90_000_000] {
+            let span = Duration::from_millis(millis);
+            assert_eq!(parse(&typed(span)), Ok(span), "{millis}");
         }
+        assert!(parse(&show(Duration::from_millis(4_250))).is_err());
     }
 
     /// They were cut to "0ms".

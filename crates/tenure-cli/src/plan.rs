@@ -96,15 +96,15 @@ impl Candidate {
 
 impl Plan {
     pub(crate) fn of(args: RunArgs) -> Result<Self, NoPlan> {
-        log::set_format(args.job.log.log_format);
+        log::set_format(args.job.telling.log.log_format);
         let Named { keys, words, hint } = Named::of(&args)?;
         let part = part_of(&args, &keys)?;
         check_lock(&keys, part, &args)?;
         let job = args.job;
-        let grace = grace_of(job.kill_grace, job.ttl)?;
+        let grace = grace_of(job.ending.kill_grace, job.ttl)?;
         check_store_timeout(&job.store)?;
         let choice = Choice::of(&job.store, |name| env::var_os(name))?;
-        let label = job.label.as_deref().map_or_else(|| label::of(&words), Label::new);
+        let label = job.telling.label.as_deref().map_or_else(|| label::of(&words), Label::new);
         let cmd = match Cmd::find(words, env::var_os("PATH").as_deref()) {
             Ok(cmd) => cmd,
             Err(no_cmd) => {
@@ -115,7 +115,7 @@ impl Plan {
         if !procs::is_mounted() {
             return Err(Refusal::config(NO_PROC).into());
         }
-        let output = Output(match (job.quiet, job.verbose) {
+        let output = Output(match (job.telling.quiet, job.telling.verbose) {
             (true, _) => Level::Quiet,
             (_, true) => Level::Verbose,
             _ => Level::Normal,
@@ -143,9 +143,9 @@ impl Plan {
             min_hold: args.min_hold,
             max_hold: job.max_hold,
             grace,
-            signal: job.signal,
+            signal: job.ending.signal,
             on_lost: job.on_lost,
-            on_lost_exec: job.on_lost_exec,
+            on_lost_exec: job.ending.on_lost_exec,
             on_rest: match (job.wait_all, job.kill_rest) {
                 (true, _) => OnRest::Wait,
                 (_, true) => OnRest::Kill,

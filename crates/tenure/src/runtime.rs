@@ -38,6 +38,8 @@ use reporter::Reporter;
 #[cfg(target_os = "macos")]
 use sliced_wait::AlarmClock;
 pub(crate) use span::shown;
+#[doc(hidden)]
+pub use span::{in_tenths, typed};
 #[cfg(target_os = "linux")]
 use timerfd::AlarmClock;
 use timers::Timers;

@@ -4,10 +4,9 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use clap::{Args, ValueHint, value_parser};
-use rustix::process::Signal;
 
-use super::{JobArgs, LogArgs, OnLost, RunArgs, StoreArgs};
-use crate::{duration, exit, label, signals};
+use super::{EndingArgs, JobArgs, OnLost, RunArgs, StoreArgs, TellingArgs};
+use crate::{duration, exit};
 
 #[derive(Debug, Args)]
 pub(crate) struct ElectArgs {
@@ -39,40 +38,13 @@ pub(crate) struct ElectArgs {
     #[arg(long, value_name = "N", default_value_t = 3, requires = "check")]
     #[arg(value_parser = value_parser!(u32).range(1..))]
     pub(crate) fails: u32,
-    /// Time from the first signal to SIGKILL
-    ///
-    /// At most a third of the ttl. It is 100ms at most if somebody else may lead already.
-    /// [default: 5s, or a third of the ttl if that is shorter]
-    #[arg(long, value_name = "DUR", value_parser = duration::parse)]
-    pub(crate) kill_grace: Option<Duration>,
-    /// First signal to end CMD
-    ///
-    /// By its name or number: TERM, SIGTERM or 15.
-    #[arg(short, long, value_name = "SIG", default_value = "TERM")]
-    #[arg(value_parser = signals::parse)]
-    pub(crate) signal: Signal,
-    /// Line for sh, run after a loss
-    ///
-    /// It is run when CMD has ended because the leadership was lost, for at most 30s.
-    #[arg(long, value_name = "LINE")]
-    pub(crate) on_lost_exec: Option<OsString>,
+    #[command(flatten)]
+    pub(crate) ending: EndingArgs,
     /// Owner value [default: a random one]
     #[arg(long, value_name = "VALUE")]
     pub(crate) owner: Option<String>,
-    /// Name for others
-    ///
-    /// Others see it in `tenure status`.
-    /// [default: NAME (USER@HOST, pid N)]
-    #[arg(long, value_name = "TEXT", value_parser = label::typed)]
-    pub(crate) label: Option<String>,
-    /// Tell errors only
-    #[arg(short, long, conflicts_with = "verbose")]
-    pub(crate) quiet: bool,
-    /// Tell each step
-    #[arg(short, long)]
-    pub(crate) verbose: bool,
     #[command(flatten)]
-    pub(crate) log: LogArgs,
+    pub(crate) telling: TellingArgs,
     /// The key of the role
     ///
     /// 1 to 512 bytes of UTF-8 without control characters.
@@ -94,18 +66,13 @@ impl From<ElectArgs> for RunArgs {
                 store: args.store,
                 ttl: args.ttl,
                 max_hold: None,
-                kill_grace: args.kill_grace,
-                signal: args.signal,
+                ending: args.ending,
                 on_lost: OnLost::Kill,
-                on_lost_exec: args.on_lost_exec,
                 wait_all: false,
                 kill_rest: false,
-                label: args.label,
                 report: None,
                 report_append: None,
-                quiet: args.quiet,
-                verbose: args.verbose,
-                log: args.log,
+                telling: args.telling,
             },
             shared: false,
             permits: None,

@@ -1,14 +1,12 @@
 //! The options of every verb that runs CMD under a lock.
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum, ValueHint};
-use rustix::process::Signal;
 
-use super::{LogArgs, StoreArgs};
-use crate::{duration, label, signals};
+use super::{EndingArgs, StoreArgs, TellingArgs};
+use crate::duration;
 
 /// The options of every verb that runs CMD under a lock.
 #[derive(Debug, Args)]
@@ -23,18 +21,8 @@ pub(crate) struct JobArgs {
     /// End CMD this time after the grant
     #[arg(long, value_name = "DUR", value_parser = duration::parse)]
     pub(crate) max_hold: Option<Duration>,
-    /// Time from the first signal to SIGKILL
-    ///
-    /// At most a third of the ttl. It is 100ms at most if somebody else may hold the lock already.
-    /// [default: 5s, or a third of the ttl if that is shorter]
-    #[arg(long, value_name = "DUR", value_parser = duration::parse)]
-    pub(crate) kill_grace: Option<Duration>,
-    /// First signal to end CMD
-    ///
-    /// By its name or number: TERM, SIGTERM or 15.
-    #[arg(short, long, value_name = "SIG", default_value = "TERM")]
-    #[arg(value_parser = signals::parse)]
-    pub(crate) signal: Signal,
+    #[command(flatten)]
+    pub(crate) ending: EndingArgs,
     /// After a loss: kill or ignore CMD
     ///
     /// kill: CMD and all it started are ended by the deadline. ignore: CMD goes on, without a
@@ -42,11 +30,6 @@ pub(crate) struct JobArgs {
     #[arg(long, value_name = "WHAT", value_enum, default_value_t = OnLost::Kill)]
     #[arg(hide_possible_values = true)]
     pub(crate) on_lost: OnLost,
-    /// Line for sh, run after a loss
-    ///
-    /// It is run when CMD has ended because the lock was lost, for at most 30s.
-    #[arg(long, value_name = "LINE")]
-    pub(crate) on_lost_exec: Option<OsString>,
     /// Keep the lock until all that CMD left has ended
     ///
     /// CMD may leave processes running when it ends. The lock is kept and renewed until they have
@@ -59,12 +42,6 @@ pub(crate) struct JobArgs {
     /// is CMD's. Without this and --wait-all they go on, without the lock, and that is told.
     #[arg(long)]
     pub(crate) kill_rest: bool,
-    /// Name for others
-    ///
-    /// Others see it in `tenure status`, and while they wait.
-    /// [default: NAME (USER@HOST, pid N)]
-    #[arg(long, value_name = "TEXT", value_parser = label::typed)]
-    pub(crate) label: Option<String>,
     /// Write the result into FILE, as JSON
     ///
     /// One line. A file is replaced as a whole; to a device, a FIFO, a descriptor (/dev/stderr,
@@ -77,14 +54,8 @@ pub(crate) struct JobArgs {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     #[arg(conflicts_with = "report")]
     pub(crate) report_append: Option<PathBuf>,
-    /// Tell errors only
-    #[arg(short, long, conflicts_with = "verbose")]
-    pub(crate) quiet: bool,
-    /// Tell each step
-    #[arg(short, long)]
-    pub(crate) verbose: bool,
     #[command(flatten)]
-    pub(crate) log: LogArgs,
+    pub(crate) telling: TellingArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -13,7 +13,7 @@ use tenure::{ErrorKind, Guard, Label, Locks, Mutex, TTL_MAX, Ticket};
 
 use crate::args::WantArgs;
 use crate::contact::{self, Contact};
-use crate::duration::show;
+use crate::duration::{show, typed};
 use crate::exit::{Exit, Refusal};
 use crate::job::Job;
 use crate::keys::Keys;
@@ -249,9 +249,9 @@ impl Wanted {
         }
         let longest = longest(locks);
         if let Some(ttl) = self.keep.typed.filter(|ttl| *ttl > longest) {
-            let (ttl, longest) = (show(ttl), show(longest));
+            let (ttl, shown, longest) = (show(ttl), show(longest), typed(longest));
             return Err(refusal(format!(
-                "--ttl {ttl} is above {longest}, the longest that {} grants (restart_guard of a \
+                "--ttl {ttl} is above {shown}, the longest that {} grants (restart_guard of a \
                  server, or max_ttl of a quorum): give --ttl {longest}, and renew the ticket in \
                  time (tenure renew --ttl {longest})",
                 locks.store_name()

@@ -244,6 +244,12 @@ fn a_key_of_a_quorum_is_not_free_while_the_nodes_that_are_away_may_have_it() {
         assert_eq!(is_told, code == 69, "{words:?}: {texts:?}");
         assert_eq!(texts.concat().contains(": free"), code == 0, "{words:?}: {texts:?}");
     }
+    for words in [&["list"][..], &["list", "--json"]] {
+        let listed = tenure(&split, words);
+        let told = String::from_utf8_lossy(&listed.stderr);
+        assert!(listed.status.success() && listed.stdout.is_empty(), "{words:?}: {listed:?}");
+        assert!(told.contains("a lock of which they have a part may not be shown"), "{told}");
+    }
     for (key, may_be_held) in [("k", true), ("other", false)] {
         let seen = tenure(&split, &["status", "--json", key]);
         let seen = conforms(include_str!("../../schema/key.json"), &seen.stdout);

@@ -7,14 +7,14 @@ use std::time::Duration;
 use crate::mutants;
 use crate::observe;
 use crate::protocol::{Op, Reply, Request};
-use crate::runtime::Moment;
+use crate::runtime::{Moment, in_tenths};
 use crate::store::{StoreError, StoreErrorClass};
 use crate::types::{LostReason, Operation, Result};
 
 use super::Engine;
 use super::lease::LeaseState;
 use super::lease::TimerId;
-use super::renewal_failure::{RenewalFailure, shown};
+use super::renewal_failure::RenewalFailure;
 use super::schedule::Timer;
 
 /// A renewal without an answer for so long counts as failing, or when half of the time is over.
@@ -85,7 +85,7 @@ fn tell_if_overdue(engine: &Engine, lease: &LeaseState, now: Moment) {
     let Some(sent) = lease.unanswered_since() else { return };
     let waited = now.since(sent);
     if waited >= OVERDUE.min(lease.deadline().since(now)) {
-        fails(engine, lease, sent, &format!("no answer within {}", shown(waited)));
+        fails(engine, lease, sent, &format!("no answer within {}", in_tenths(waited)));
     }
 }
 

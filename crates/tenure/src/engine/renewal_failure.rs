@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::runtime::{self, Moment};
+use crate::runtime::Moment;
 
 use super::signal::Signal;
 
@@ -107,13 +107,6 @@ impl Outage {
     fn told(&self) -> MutexGuard<'_, Told> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// A span as a message shows it: whole tenths of a second, or milliseconds below a second.
-pub(super) fn shown(span: Duration) -> String {
-    let millis = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
-    let rounded = if millis < 1_000 { millis } else { millis / 100 * 100 };
-    runtime::shown(Duration::from_millis(rounded))
 }
 
 #[cfg(test)]

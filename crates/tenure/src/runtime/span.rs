@@ -25,6 +25,27 @@ pub(crate) fn shown(span: Duration) -> String {
     }
 }
 
+/// As [`shown`], with no more than tenths of a second: `350ms`, `4.2s`.
+#[must_use]
+pub fn in_tenths(span: Duration) -> String {
+    let millis = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+    let cut = if millis < 1_000 { millis } else { millis / 100 * 100 };
+    shown(Duration::from_millis(cut))
+}
+
+/// A span as the parameters of a URL and the options of the command are written, exact to the
+/// millisecond: `350ms`, `4s250ms`, `1h30m`. Neither takes a decimal point.
+#[must_use]
+pub fn typed(span: Duration) -> String {
+    let millis = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+    let rest = Duration::from_millis(millis % 1_000);
+    match millis {
+        0..1_000 => shown(rest),
+        _ if rest.is_zero() => shown(span),
+        _ => shown(Duration::from_secs(millis / 1_000)) + &shown(rest),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -44,6 +65,23 @@ mod tests {
             (3_456_599_991_800_560, "40d9m59s"),
         ] {
             assert_eq!(shown(Duration::from_nanos(nanos)), text, "{nanos}");
+        }
+    }
+
+    #[test]
+    fn tenths_are_for_people_and_no_point_is_typed() {
+        for (millis, people, exact) in [
+            (0, "0ms", "0ms"),
+            (350, "350ms", "350ms"),
+            (1_000, "1s", "1s"),
+            (4_250, "4.2s", "4s250ms"),
+            (59_999, "59.9s", "59s999ms"),
+            (60_005, "1m", "1m5ms"),
+            (5_430_000, "1h30m30s", "1h30m30s"),
+        ] {
+            let span = Duration::from_millis(millis);
+            assert_eq!((&*in_tenths(span), &*typed(span)), (people, exact), "{millis}");
+            assert_eq!(humantime::parse_duration(exact), Ok(span), "a URL's parameter");
         }
     }
 }

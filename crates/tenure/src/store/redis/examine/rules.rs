@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::protocol::Guarded;
+use crate::runtime::{shown, typed};
 use crate::store::{Finding, Severity};
 
 use super::super::eviction;
@@ -63,14 +64,8 @@ impl Facts {
     }
 
     fn guard_parameter(&self) -> String {
-        format!("?restart_guard={}", show(self.ttl))
+        format!("?restart_guard={}", typed(self.ttl))
     }
-}
-
-/// A time for people and for URLs, in whole milliseconds.
-fn show(span: Duration) -> String {
-    let millis = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
-    humantime::format_duration(Duration::from_millis(millis)).to_string().replace(' ', "")
 }
 
 fn latency(facts: &Facts) -> Finding {
@@ -88,11 +83,11 @@ fn latency(facts: &Facts) -> Finding {
     facts.say("latency", Severity::Warning, what).so(
         format!(
             "a renewal of a lease of {} may come too late: the first is sent after a third of it",
-            show(facts.ttl)
+            shown(facts.ttl)
         ),
         format!(
             "--ttl {} or longer, or a server that is nearer",
-            show(Duration::from_millis(1) + worst * 20)
+            typed(Duration::from_millis(1) + worst * 20)
         ),
     )
 }
@@ -307,11 +302,11 @@ fn lag(facts: &Facts, info: &Info) -> Option<Finding> {
             "wait until INFO replication says state=online; if it does not, look at both logs",
         ),
         None if lag > LAG_MAX => (
-            format!("the replica {last} has acknowledged nothing for {}", show(lag)),
+            format!("the replica {last} has acknowledged nothing for {}", shown(lag)),
             "look at its log and at its host: it may be stopped, overloaded or cut off",
         ),
         None => {
-            let what = format!("all replicas have acknowledged within {}", show(LAG_MAX));
+            let what = format!("all replicas have acknowledged within {}", shown(LAG_MAX));
             return Some(facts.say("lag", Severity::Ok, what));
         }
     };
@@ -327,7 +322,7 @@ fn uptime(facts: &Facts, info: &Info) -> Finding {
     let Some(up) = info.number("uptime_in_seconds").map(Duration::from_secs) else {
         return facts.say(about, Severity::Unknown, "the server does not tell");
     };
-    let what = format!("it has run for {}, as {}", show(up), info.text("run_id").unwrap_or("?"));
+    let what = format!("it has run for {}, as {}", shown(up), info.text("run_id").unwrap_or("?"));
     let keeps = info.text("aof_enabled") == Some("1");
     if up >= facts.ttl || keeps || facts.is_guarded() {
         return facts.say(about, Severity::Ok, what);
@@ -335,9 +330,9 @@ fn uptime(facts: &Facts, info: &Info) -> Finding {
     facts.say(about, Severity::Warning, what).so(
         format!(
             "leases of up to {} from before the restart may be forgotten, and held all the same",
-            show(facts.ttl)
+            shown(facts.ttl)
         ),
-        format!("wait until {} after its start", show(facts.ttl)),
+        format!("wait until {} after its start", shown(facts.ttl)),
     )
 }
 
@@ -365,17 +360,17 @@ fn guard(facts: &Facts) -> Finding {
         };
     }
     if span < facts.ttl {
-        let what = format!("restart_guard={} is shorter than the longest ttl", show(span));
+        let what = format!("restart_guard={} is shorter than the longest ttl", typed(span));
         return facts.say(about, Severity::Error, what).so(
-            format!("a ttl of {} is refused", show(facts.ttl)),
+            format!("a ttl of {} is refused", shown(facts.ttl)),
             format!(
                 "the parameter {} in the URL; for a quorum, max_ttl={} behind its nodes",
                 facts.guard_parameter(),
-                show(facts.ttl)
+                typed(facts.ttl)
             ),
         );
     }
-    let what = format!("restart_guard={} is on, by the URL or by the quorum", show(span));
+    let what = format!("restart_guard={} is on, by the URL or by the quorum", typed(span));
     facts.say(about, Severity::Ok, what)
 }
 
@@ -388,8 +383,8 @@ fn guarded(facts: &Facts) -> Option<Finding> {
     let what = format!(
         "nothing new is granted here for another {}: the server's memory is known for {} only, \
          since it restarted, was emptied, or is new here",
-        show(left),
-        show(known_for)
+        shown(left),
+        shown(known_for)
     );
     Some(facts.say("restart-guard", Severity::Warning, what).so(
         "new locks wait, or are refused, and what is held is renewed all the same; a quorum grants \
