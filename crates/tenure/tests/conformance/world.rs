@@ -1,6 +1,6 @@
 //! A store with its clients, made anew for each case, and the patience to wait for a condition.
 
-use std::fmt::Display;
+use std::fmt::{Debug, Display};
 use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -438,6 +438,20 @@ pub(crate) async fn in_time<T>(
 /// Whether a grant was read after its lease had ended.
 pub(crate) fn was_read_late(error: &tenure::Error) -> bool {
     error.to_string().contains("was read later than the ttl")
+}
+
+/// The error of a short wait. On a busy machine the store may not answer at all within it: then it
+/// waits again.
+pub(crate) async fn too_late<T: Debug>(
+    mut wait: impl AsyncFnMut() -> tenure::Result<T>,
+) -> tenure::Error {
+    let started = Instant::now();
+    loop {
+        let error = wait().await.expect_err("somebody holds it");
+        if error.kind() != ErrorKind::Unavailable || started.elapsed() > PATIENCE {
+            return error;
+        }
+    }
 }
 
 /// Starts to wait in the background.

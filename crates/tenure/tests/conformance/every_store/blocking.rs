@@ -6,7 +6,7 @@ use std::thread;
 use tenure::blocking::Locks;
 use tenure::{ErrorKind, Failure, Lease, LostReason, Released, Renewal};
 
-use crate::world::{World, acquire, ms, until, was_read_late};
+use crate::world::{World, acquire, ms, too_late, until, was_read_late};
 
 super::over_every_store! {
     work_runs_on_the_callers_thread,
@@ -50,7 +50,8 @@ async fn inside_an_async_program_too(world: World) {
     assert_eq!(locks.mutex("key").run(|_| tenure::ok(7)).expect("ran"), 7);
     let busy = world.rival_takes("key").await;
     assert_eq!(locks.mutex("key").try_run(|_| tenure::ok(7)).expect("no error"), None);
-    let late = locks.mutex("key").with_wait(ms(1_500)).acquire().expect_err("it is held");
+    let hasty = locks.mutex("key").with_wait(ms(1_500));
+    let late = too_late(async || hasty.acquire()).await;
     assert_eq!(late.kind(), ErrorKind::Busy);
     drop(busy);
     // Nothing else runs on this thread meanwhile, and nothing else is needed.

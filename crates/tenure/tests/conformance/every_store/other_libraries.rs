@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use tenure::{ErrorKind, Lease, LostReason, Released, Renewal, Ticket};
 
-use crate::world::{PATIENCE, World, acquire, in_time, ms, outcome, until, waiting, within};
+use crate::world::{
+    PATIENCE, World, acquire, in_time, ms, outcome, too_late, until, waiting, within,
+};
 
 /// No pause of a busy machine is as long as the time between a renewal and its end.
 const TTL: Duration = Duration::from_secs(5);
@@ -34,7 +36,8 @@ async fn redis_py_lock(world: World) {
     let other = world.rival().mutex("name");
     assert!(other.try_acquire().await.expect("a look").is_none());
     // blocking_timeout=1.5
-    let busy = other.clone().with_wait(ms(1_500)).acquire().await.expect_err("it is held");
+    let hasty = other.clone().with_wait(ms(1_500));
+    let busy = too_late(async || hasty.acquire().await).await;
     assert_eq!(busy.kind(), ErrorKind::Busy);
     // extend(additional_time=5), extend(20, replace_ttl=True), reacquire()
     guard.extend_by(ms(5_000)).await.expect("extended");

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use tenure::protocol::{Acquire, Op, Queueing, Reply, State};
 use tenure::{Claim, ErrorKind};
 
-use crate::world::{PATIENCE, World, acquire, ms, outcome, until, waiting, was_read_late, within};
+use crate::world::{
+    PATIENCE, World, acquire, ms, outcome, too_late, until, waiting, was_read_late, within,
+};
 
 pub(crate) async fn free_key_is_held_at_once(world: World) {
     let guard = acquire(&world.lock("key").with_ttl(ms(20_000))).await;
@@ -39,9 +41,13 @@ pub(crate) async fn try_answers_none_while_held(world: World) {
 pub(crate) async fn wait_ends_and_names_the_holder(world: World) {
     let holder = world.rival_lock("key").with_label("night shift");
     let _guard = acquire(&holder).await;
-    let started = Instant::now();
-    let waited = world.lock("key").with_wait(ms(2_000)).acquire().await;
-    let error = waited.expect_err("the key is held");
+    let hasty = world.lock("key").with_wait(ms(2_000));
+    let mut started = Instant::now();
+    let error = too_late(async || {
+        started = Instant::now();
+        hasty.acquire().await
+    })
+    .await;
     assert!(started.elapsed() >= ms(2_000));
     assert_eq!(error.kind(), ErrorKind::Busy);
     assert!(error.to_string().contains(world.blocker("night shift")), "{error}");

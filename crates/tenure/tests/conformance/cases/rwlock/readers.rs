@@ -8,7 +8,7 @@ use tenure::protocol::{Inspection, Op, Reply};
 use tenure::{Claim, ErrorKind, Guard, LostReason, Released, Renewal, Result, RwLock};
 use tokio::task::JoinHandle;
 
-use crate::world::{PATIENCE, World, grows, ms, outcome, until, within};
+use crate::world::{PATIENCE, World, grows, ms, outcome, too_late, until, within};
 
 /// So long before the end that no pause of a busy machine loses the lease.
 const OFTEN: Renewal = Renewal::Every(ms(50));
@@ -228,7 +228,8 @@ pub(crate) async fn everything_has_its_blocking_name(world: World) {
     let mut other = rwlock.try_read().expect("an answer").expect("beside the first");
     assert!(rwlock.try_write().expect("an answer").is_none());
     assert!(rwlock.held_by_me().expect("a look"));
-    let late = locks.rwlock("key").with_wait(ms(1_500)).write().expect_err("two read");
+    let hasty = locks.rwlock("key").with_wait(ms(1_500));
+    let late = too_late(async || hasty.write()).await;
     assert_eq!(late.kind(), ErrorKind::Busy);
     assert!(!other.try_upgrade().expect("an answer"));
     reader.release().expect("released");

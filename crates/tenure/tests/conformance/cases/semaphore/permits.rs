@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use tenure::protocol::{Inspection, Op, Reply};
 use tenure::{Claim, ErrorKind, LostReason, Released, Renewal, Semaphore};
 
-use crate::world::{PATIENCE, World, acquire, grows, ms, outcome, until, waiting, within};
+use crate::world::{
+    PATIENCE, World, acquire, grows, ms, outcome, too_late, until, waiting, within,
+};
 
 /// So long before the end that no pause of a busy machine loses the lease.
 const OFTEN: Renewal = Renewal::Every(ms(50));
@@ -275,7 +277,8 @@ pub(crate) async fn everything_has_its_blocking_name(world: World) {
     let one = semaphore.try_acquire().expect("an answer").expect("one is free");
     assert!(semaphore.try_acquire_many(2).expect("an answer").is_none());
     assert!(semaphore.held_by_me().expect("a look"));
-    let late = locks.semaphore("key", 3).with_wait(ms(1_500)).acquire().expect_err("all are held");
+    let hasty = locks.semaphore("key", 3).with_wait(ms(1_500));
+    let late = too_late(async || hasty.acquire()).await;
     assert_eq!(late.kind(), ErrorKind::Busy);
     one.release().expect("released");
     assert_eq!(semaphore.run(|_lease| tenure::ok(7)).expect("ran"), 7);
