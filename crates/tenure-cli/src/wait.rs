@@ -19,6 +19,11 @@ use crate::signals::{self, Signals};
 use crate::told;
 use crate::view::used;
 
+/// Time that the store still has for its answers when a signal cuts the wait for them short.
+/// `timeout` sends its signal twice, to the process and to the group that it is in: the second is
+/// no wish to leave a place in the line behind.
+const CUT_SHORT: Duration = Duration::from_millis(500);
+
 /// The subject of a wait.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Subject<'a> {
@@ -105,6 +110,39 @@ pub(crate) async fn or_signal<T>(
             done = &mut work => return Ok(done),
         }
     }
+}
+
+/// How the wait for the last answers ended.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Closed {
+    /// The store has answered all that it was asked.
+    pub(crate) is_answered: bool,
+    /// The signal that cut the wait short.
+    pub(crate) signal: Option<Signal>,
+}
+
+/// Waits until the store has answered all that it was asked, for so long at most. A signal cuts
+/// that short.
+pub(crate) async fn for_answers(
+    locks: &Locks,
+    time: Duration,
+    signals: &mut Signals,
+    job: &Job,
+    runtime: &dyn Runtime,
+) -> Closed {
+    let mut closing = pin!(locks.close(time));
+    let (closed, signal) = match or_signal(closing.as_mut(), signals, job).await {
+        Ok(closed) => (Some(closed), None),
+        Err(signal) => {
+            let closed = tokio::select! {
+                biased;
+                closed = closing => Some(closed),
+                () = runtime.sleep_until(runtime.now() + CUT_SHORT) => None,
+            };
+            (closed, Some(signal))
+        }
+    };
+    Closed { is_answered: closed.is_some_and(|closed| closed.is_ok()), signal }
 }
 
 /// The key that the run waits for, and its state: the first that others hold. The keys before it

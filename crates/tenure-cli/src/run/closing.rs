@@ -74,20 +74,18 @@ impl Flow<'_> {
 
     /// Waits until the store has answered all that it was asked. A signal cuts that short. The
     /// user is told what the store may still do afterwards.
-    pub(super) async fn close(&mut self, locks: &Locks, verdict: Verdict) -> Verdict {
+    pub(super) async fn close(&mut self, locks: &Locks, mut verdict: Verdict) -> Verdict {
         let is_busy = verdict.outcome == Outcome::Busy;
-        let closing = locks.close(self.time_to_close(verdict.outcome));
-        let closed = wait::or_signal(closing, &mut self.signals, &self.job).await;
-        match closed {
-            Ok(Ok(())) => {}
-            Ok(Err(_)) => return self.left_at(locks, verdict),
-            Err(signal) if is_busy => return Verdict::interrupted(signal),
-            Err(_) => {
-                if let Some(failure) = self.unreleased.take() {
-                    self.tell_unreleased(&failure);
-                }
-            }
+        let time = self.time_to_close(verdict.outcome);
+        let (signals, job) = (&mut self.signals, &self.job);
+        let closed = wait::for_answers(locks, time, signals, job, &*self.runtime).await;
+        if let Some(signal) = closed.signal.filter(|_| is_busy) {
+            verdict = Verdict::interrupted(signal);
         }
+        if !closed.is_answered {
+            return self.left_at(locks, verdict);
+        }
+        let is_busy = verdict.outcome == Outcome::Busy;
         if let Some(message) = verdict.reason.as_ref().filter(|_| is_busy) {
             self.plan.output.decline(Exit::BUSY, message);
         }

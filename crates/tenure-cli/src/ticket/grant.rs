@@ -165,12 +165,10 @@ impl Wanted {
             Ok(Err(Failed::Busy(message))) => busy(message),
             Err(signal) => NotGranted::Told(interrupted(signal)),
         };
-        // The claim is withdrawn meanwhile. Another signal cuts that short.
-        let closing = locks.close(WITHDRAWAL.min(self.store_timeout));
-        match wait::or_signal(closing, &mut signals, &job).await {
-            Ok(Err(_)) => Err(self.left(&locks, not_granted)),
-            _ => Err(not_granted),
-        }
+        // The claim is withdrawn meanwhile.
+        let time = WITHDRAWAL.min(self.store_timeout);
+        let closed = wait::for_answers(&locks, time, &mut signals, &job, runtime).await;
+        Err(if closed.is_answered { not_granted } else { self.left(&locks, not_granted) })
     }
 
     fn contact(&self) -> contact::Wanted<'_> {

@@ -27,4 +27,5 @@ mod scenes;
 mod schema;
 mod secrets;
 mod sentry;
+mod signalled;
 mod silent;
