@@ -39,7 +39,7 @@ pub(crate) use permits::PermitsArgs;
 pub(crate) use run::RunArgs;
 pub(crate) use store::StoreArgs;
 pub(crate) use telling::TellingArgs;
-pub(crate) use ticket::{AcquireArgs, CheckArgs, ExtendArgs, ReleaseArgs, RenewArgs};
+pub(crate) use ticket::{AcquireArgs, CheckArgs, ExtendArgs, ReleaseArgs, RenewArgs, TicketArgs};
 #[cfg(feature = "top")]
 pub(crate) use top::TopArgs;
 pub(crate) use want::WantArgs;

@@ -15,6 +15,7 @@ use crate::inspect::{Early, failed, opened_for, print};
 use crate::plan::key_of;
 use crate::printable;
 use crate::shell::quoted;
+use crate::store;
 use crate::ticket::state::holder;
 use crate::told;
 
@@ -22,11 +23,11 @@ pub(crate) fn release(args: &ForceArgs) -> Result<Exit, Refusal> {
     let key = key_of(&args.key)?;
     let asks = io::stdin().is_terminal() && io::stderr().is_terminal();
     if !args.yes && !asks {
-        let word = quoted(key.as_str());
+        let (store, word) = (store::typed(&args.store), quoted(key.as_str()));
         return Err(Refusal::usage(format!(
-            "there is no terminal to ask on, so nothing was done: see who holds it (tenure status \
-             {word}), and say that you mean that holder (tenure force-release --yes --fence N \
-             {word})"
+            "there is no terminal to ask on, so nothing was done: see who holds it (tenure \
+             status{store} {word}), and say that you mean that holder (tenure \
+             force-release{store} --yes --fence N {word})"
         )));
     }
     let timeout = args.store.store_timeout;

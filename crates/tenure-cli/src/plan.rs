@@ -175,7 +175,8 @@ impl Plan {
     /// The subject of this run's wait.
     pub(crate) fn subject(&self) -> Subject<'_> {
         let is_candidacy = self.candidate.is_some();
-        Subject { keys: &self.keys, label: &self.label, is_candidacy }
+        let store = self.store.option();
+        Subject { keys: &self.keys, label: &self.label, store, is_candidacy }
     }
 
     /// The lock at the store, without options.

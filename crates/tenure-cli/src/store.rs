@@ -3,6 +3,7 @@
 
 mod located;
 mod network;
+mod option;
 mod origin;
 mod place;
 mod url;
@@ -18,6 +19,7 @@ use crate::output::Output;
 use crate::variables::{self, FILE, URL};
 
 pub(crate) use located::Located;
+pub(crate) use option::typed;
 use origin::Origin;
 use place::{Place, not_text, of_file, of_nodes, of_url};
 
@@ -32,6 +34,8 @@ pub(crate) struct Choice {
     for_all_hosts: bool,
     /// A message about a variable that may have been meant.
     hint: Option<String>,
+    /// The options that name it; see [`typed`].
+    option: String,
 }
 
 impl Choice {
@@ -62,7 +66,7 @@ impl Choice {
             network::check(&place, typed, args.require_network, hint.as_deref())?;
         }
         let exposed = typed && matches!(&place, Place::Url(text) if url::has_secret(text));
-        Ok(Self { place, origin, exposed, for_all_hosts, hint })
+        Ok(Self { place, origin, exposed, for_all_hosts, hint, option: option::typed(args) })
     }
 
     /// Warns of a password that everybody on this host can read, and of variables that may have
@@ -95,23 +99,22 @@ impl Choice {
         self,
         embedded_file: fn() -> tenure::Result<PathBuf>,
     ) -> Result<Located, Refusal> {
-        let Self { place, origin, exposed, for_all_hosts, hint } = self;
+        let Self { place, origin, exposed, for_all_hosts, hint, option } = self;
         let embedded = place == Place::Embedded;
-        let file = match place {
-            Place::Url(url) => {
-                let file = None;
-                return Ok(Located { url, origin, exposed, for_all_hosts, file, embedded, hint });
-            }
-            Place::File(file) => file,
-            Place::Embedded => embedded_file().map_err(|e| {
+        let in_file = |file: PathBuf| {
+            let url = file.to_str().map(|path| format!("sqlite:{path}"));
+            let url = url.ok_or_else(|| not_text("the path of the store's file"))?;
+            Ok((url, Some(file)))
+        };
+        let (url, file) = match place {
+            Place::Url(url) => (url, None),
+            Place::File(file) => in_file(file)?,
+            Place::Embedded => in_file(embedded_file().map_err(|e| {
                 let e = origin.name_in(hint.iter().fold(e, |e, hint| e.with_note(hint)));
                 Refusal { exit: Exit::of_error(&e), message: e.to_string() }
-            })?,
+            })?)?,
         };
-        let url = file.to_str().map(|path| format!("sqlite:{path}"));
-        let url = url.ok_or_else(|| not_text("the path of the store's file"))?;
-        let file = Some(file);
-        Ok(Located { url, origin, exposed, for_all_hosts, file, embedded, hint })
+        Ok(Located { url, origin, exposed, for_all_hosts, file, embedded, hint, option })
     }
 }
 

@@ -28,11 +28,12 @@ pub(crate) fn wait(args: &UntilFreeArgs) -> Result<Exit, Refusal> {
     let keys = Keys::one(key_of(&args.key)?);
     let output = Output(if args.quiet { Level::Quiet } else { Level::Normal });
     let label = label::of_process(std::process::id());
-    with_view(&args.store, Access::Looks, async |locks, _, now| {
+    with_view(&args.store, Access::Looks, async |locks, store, now| {
         warnings::tell(output);
         let runtime = tenure::runtime::machine().map_err(defect)?;
         let until = args.timeout.map_or(Moment::NEVER, |limit| runtime.now() + limit);
-        let subject = Subject { keys: &keys, label: &label, is_candidacy: false };
+        let store = store.option();
+        let subject = Subject { keys: &keys, label: &label, store, is_candidacy: false };
         let progress = Progress::new(output);
         let last = tokio::select! {
             biased;

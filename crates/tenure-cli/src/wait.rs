@@ -30,6 +30,8 @@ pub(crate) struct Subject<'a> {
     pub(crate) keys: &'a Keys,
     /// Our own.
     pub(crate) label: &'a Label,
+    /// The options that name the store; see [`crate::store::typed`].
+    pub(crate) store: &'a str,
     /// The wait is a candidate's.
     pub(crate) is_candidacy: bool,
 }
@@ -197,5 +199,5 @@ pub(crate) async fn holder_of(
         (None, State::Foreign(what)) => return format!("{key:?} at {store}: {what}"),
         (None, _) => others(),
     };
-    format!("{busy}; tenure status {} shows more", shell::quoted(key))
+    format!("{busy}; tenure status{} {} shows more", subject.store, shell::quoted(key))
 }

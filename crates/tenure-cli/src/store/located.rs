@@ -28,6 +28,8 @@ pub(crate) struct Located {
     pub(super) embedded: bool,
     /// A message about a variable that may have been meant.
     pub(super) hint: Option<String>,
+    /// The options that name it; see [`super::typed`].
+    pub(super) option: String,
 }
 
 impl Located {
@@ -93,6 +95,11 @@ impl Located {
         };
         let hint = self.hint.iter().map(|hint| format!("; {hint}")).collect::<String>();
         format!("{} ({reach}){hint}", locks.store_name())
+    }
+
+    /// The options that name it on the command line, for a line to type; empty if none was typed.
+    pub(crate) fn option(&self) -> &str {
+        &self.option
     }
 
     /// Whether it is one file of this host.

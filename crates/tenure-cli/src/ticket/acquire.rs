@@ -83,10 +83,11 @@ fn unread(wanted: &Wanted, granted: &Granted) -> String {
     let key = shell::quoted(granted.ticket.key().as_str());
     format!(
         "{} is taken at {}, and nobody has its ticket, since stdout is closed or /dev/null: it \
-         stays taken for {}, or until tenure force-release {key}",
+         stays taken for {}, or until tenure force-release{} {key}",
         wanted.keys,
         granted.locks.store_name(),
-        show(granted.keep())
+        show(granted.keep()),
+        wanted.store.option()
     )
 }
 

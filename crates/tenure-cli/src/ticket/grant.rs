@@ -213,7 +213,8 @@ impl Wanted {
         runtime: &dyn Runtime,
     ) -> Result<Guard, Failed> {
         let mutex = self.mutex(locks, wait);
-        let subject = Subject { keys: &self.keys, label: &self.label, is_candidacy: false };
+        let (keys, label, store) = (&self.keys, &self.label, self.store.option());
+        let subject = Subject { keys, label, store, is_candidacy: false };
         let acquiring = async {
             match self.wait {
                 Some(Duration::ZERO) => mutex.try_acquire().await,

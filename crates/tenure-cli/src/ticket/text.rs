@@ -6,7 +6,9 @@ use std::io::{self, Read};
 
 use tenure::{InvalidTicket, Ticket};
 
+use crate::args::TicketArgs;
 use crate::exit::Refusal;
+use crate::{shell, store};
 
 /// The variable with the ticket of this job.
 pub(crate) const VARIABLE: &str = "TENURE_TICKET";
@@ -18,8 +20,8 @@ const LONGEST: u64 = 4096;
 const COLONS: usize = 4;
 
 /// Reads the ticket for `verb`.
-pub(crate) fn ticket(word: Option<&str>, verb: &str) -> Result<Ticket, Refusal> {
-    let (text, from) = match word {
+pub(crate) fn ticket(of: &TicketArgs, verb: &str) -> Result<Ticket, Refusal> {
+    let (text, from) = match of.ticket.as_deref() {
         Some("-") => (from_stdin()?, "stdin"),
         Some(word) => (word.to_owned(), "TICKET"),
         None => (from_environment(verb)?, VARIABLE),
@@ -33,11 +35,11 @@ pub(crate) fn ticket(word: Option<&str>, verb: &str) -> Result<Ticket, Refusal> 
             return Refusal::usage(message);
         }
         let shown: String = text.chars().filter(|c| !c.is_control()).take(64).collect();
-        let key = crate::shell::quoted(&shown);
+        let (store, key) = (store::typed(&of.store), shell::quoted(&shown));
         Refusal::usage(format!(
             "{from}: {shown:?} is no ticket, which tenure acquire prints: tenure {verb} TICKET. If \
-             it is a key: tenure status {key} shows its holder, and tenure force-release {key} \
-             takes it away"
+             it is a key: tenure status{store} {key} shows its holder, and tenure \
+             force-release{store} {key} takes it away"
         ))
     })
 }

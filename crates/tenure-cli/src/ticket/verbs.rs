@@ -38,7 +38,7 @@ impl Form {
 
 /// `tenure renew TICKET`.
 pub(crate) fn renew(args: &RenewArgs) -> Result<Exit, Refusal> {
-    let ticket = text::ticket(args.of.ticket.as_deref(), "renew")?;
+    let ticket = text::ticket(&args.of, "renew")?;
     with_store(&args.of.store, async |locks, _, now| {
         let own = || ticket.keep().unwrap_or(TTL).min(longest(locks));
         let ttl = args.ttl.unwrap_or_else(own);
@@ -49,7 +49,7 @@ pub(crate) fn renew(args: &RenewArgs) -> Result<Exit, Refusal> {
 
 /// `tenure extend TICKET --by DUR|--to DUR`.
 pub(crate) fn extend(args: &ExtendArgs) -> Result<Exit, Refusal> {
-    let ticket = text::ticket(args.of.ticket.as_deref(), "extend")?;
+    let ticket = text::ticket(&args.of, "extend")?;
     with_store(&args.of.store, async |locks, _, now| {
         let done = match (args.by, args.to) {
             (Some(more), _) => locks.extend_ticket(&ticket, more).await,
@@ -61,7 +61,7 @@ pub(crate) fn extend(args: &ExtendArgs) -> Result<Exit, Refusal> {
 
 /// `tenure release TICKET`.
 pub(crate) fn release(args: &ReleaseArgs) -> Result<Exit, Refusal> {
-    let ticket = text::ticket(args.of.ticket.as_deref(), "release")?;
+    let ticket = text::ticket(&args.of, "release")?;
     let form = Form::of(args.of.quiet, args.json);
     with_store(&args.of.store, async |locks, _, now| {
         match locks.release_ticket(&ticket).await.map_err(failed)? {
@@ -100,7 +100,7 @@ async fn released(
 
 /// `tenure check TICKET`.
 pub(crate) fn check(args: &CheckArgs) -> Result<Exit, Refusal> {
-    let ticket = text::ticket(args.of.ticket.as_deref(), "check")?;
+    let ticket = text::ticket(&args.of, "check")?;
     with_view(&args.of.store, Access::Looks, async |locks, store, now| {
         tell_of_missing(store);
         look(locks, &ticket, Form::of(args.of.quiet, args.json), now).await

@@ -58,6 +58,50 @@ fn without_a_terminal_nothing_is_done_and_the_right_use_is_shown() {
     assert_eq!(place.run(&["check", &ticket]).code, Some(0));
 }
 
+/// The lines to type named no store, so they were about another one.
+#[test]
+fn a_line_to_type_names_the_store_that_the_command_line_has_named() {
+    let place = Place::new();
+    let file = place.path("an other.db");
+    let file = file.to_str().expect("text");
+    let url = format!("sqlite:{file}");
+    for (option, value, key) in [("--store", &*url, "a"), ("--store-file", file, "b")] {
+        let at = format!("{option} '{value}' {key}");
+        let acquire = format!("\"$TENURE\" acquire {at} > /dev/null");
+        let unread = place.sh(&acquire);
+        assert!(unread.stderr.contains(&format!("tenure force-release {at}")), "{unread:?}");
+        let busy = format!("; tenure status {at} shows more\n");
+        for words in [
+            &["run", "--try", option, value, key, "--", "true"][..],
+            &["acquire", "--try", option, value, key],
+        ] {
+            let ended = place.run(words);
+            assert_eq!(ended.code, Some(75), "{ended:?}");
+            assert!(ended.stderr.ends_with(&busy), "{words:?}: {ended:?}");
+        }
+        let refused = place.run(&["force-release", option, value, key]);
+        let line = format!("tenure force-release {option} '{value}' --yes --fence N {key})");
+        assert!(refused.stderr.contains(&format!("(tenure status {at})")), "{refused:?}");
+        assert!(refused.stderr.contains(&line), "{refused:?}");
+        let refused = place.run(&["release", option, value, key]);
+        assert!(refused.stderr.contains(&format!("tenure status {at} shows")), "{refused:?}");
+        assert!(
+            refused.stderr.contains(&format!("tenure force-release {at} takes")),
+            "{refused:?}"
+        );
+        assert!(place.sh(&busy_line(&busy)).stdout.contains("held by"), "the line works");
+    }
+    let refused = place.run(&["force-release", "--store", "redis://:s3cret@host", "k"]);
+    assert!(refused.stderr.contains("(tenure status --store … k)"), "{refused:?}");
+    assert!(!refused.stderr.contains("s3cret"), "{refused:?}");
+}
+
+/// The line to type in a message about a busy key, as a script.
+fn busy_line(message: &str) -> String {
+    let line = message.trim_start_matches("; tenure ").trim_end_matches(" shows more\n");
+    format!("\"$TENURE\" {line}")
+}
+
 #[test]
 fn on_a_terminal_the_holder_is_shown_and_only_a_yes_counts() {
     let place = Place::new();
