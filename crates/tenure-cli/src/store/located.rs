@@ -7,7 +7,7 @@ use std::time::Duration;
 use rustix::fs::{AtFlags, CWD};
 use tenure::runtime::Runtime;
 use tenure::store::{Access, Reach};
-use tenure::{Error, ErrorKind, Locks, LocksOptions, Operation};
+use tenure::{Error, ErrorKind, Locks, LocksOptions, Operation, StoreEntry};
 
 use super::origin::Origin;
 use super::url;
@@ -87,12 +87,7 @@ impl Located {
 
     /// The store and how far its locks reach, for people.
     pub(crate) fn describe(&self, locks: &Locks) -> String {
-        let reach = match locks.capabilities().reach {
-            Reach::Process => "this process only",
-            Reach::Host if self.embedded => "this host, this user",
-            Reach::Host => "this host",
-            _ => "every host that reaches it",
-        };
+        let reach = self.reach(locks.capabilities().reach);
         let hint = self.hint.iter().map(|hint| format!("; {hint}")).collect::<String>();
         format!("{} ({reach}){hint}", locks.store_name())
     }
@@ -100,6 +95,17 @@ impl Located {
     /// The options that name it on the command line, for a line to type; empty if none was typed.
     pub(crate) fn option(&self) -> &str {
         &self.option
+    }
+
+    pub(super) fn reach(&self, reach: Reach) -> &'static str {
+        let own_host = |entry: &StoreEntry| entry.own_host(&self.url).is_some();
+        match reach {
+            Reach::Process => "this process only",
+            Reach::Host if self.embedded => "this host, this user",
+            Reach::Host => "this host",
+            _ if StoreEntry::of(&self.url).is_ok_and(own_host) => "this host alone, by its address",
+            _ => "every host that reaches it",
+        }
     }
 
     /// Whether it is one file of this host.

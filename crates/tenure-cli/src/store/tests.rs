@@ -1,5 +1,7 @@
 //! The store that is chosen, by the command line and the environment.
 
+use tenure::store::Reach;
+
 use super::*;
 use crate::variables::{REQUIRE_NETWORK, WITHHELD};
 
@@ -157,5 +159,20 @@ fn the_rule_is_that_of_the_option_or_of_the_variable_and_is_passed_on() {
     for option in [true, false] {
         let refusal = choose(option, Some("yes")).err().expect("neither on nor off");
         assert_eq!(refusal.exit, Exit::CONFIG, "{refusal:?}");
+    }
+}
+
+/// A server at an address of each host's own was said to be every host's.
+#[test]
+fn an_address_of_each_host_s_own_is_not_said_to_reach_others() {
+    let reach = |url: &str| {
+        let choice = choose(Some(url), None, &[]).expect("a store");
+        choice.located_to_look().expect("its file is known").reach(Reach::Network)
+    };
+    for url in ["redis://127.0.0.1:61002", "redis://localhost", "redis+unix:///run/redis.sock"] {
+        assert_eq!(reach(url), "this host alone, by its address", "{url}");
+    }
+    for url in ["redis://db1", "rediss://10.0.0.7:6380"] {
+        assert_eq!(reach(url), "every host that reaches it", "{url}");
     }
 }
