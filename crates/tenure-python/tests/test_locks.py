@@ -159,6 +159,42 @@ def test_the_default_store_is_that_of_the_environment(
     assert "Invalid" in ended.stderr
 
 
+MISSPELT = """
+import asyncio, sys
+import tenure, tenure.aio
+
+async def main():
+    async with tenure.aio.mutex("m"):
+        pass
+
+{use}
+"""
+
+
+@pytest.mark.parametrize(
+    "use", ["tenure.mutex('m').acquire()", "asyncio.run(main())", "tenure.default_locks().list()"]
+)
+def test_a_misspelt_variable_is_warned_about_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, use: str
+) -> None:
+    monkeypatch.delenv("TENURE_STORE", raising=False)
+    monkeypatch.setenv("TENURE_STORE_FILE", os.fspath(tmp_path / "locks.db"))
+    monkeypatch.setenv("TENURE_STOER", "redis://:secret@locks.internal")
+    ended = program(MISSPELT.format(use=f"{use}; tenure.mutex('n').held_by_anyone()"))
+    assert ended.returncode == 0, ended.stderr
+    warning = "TENURE_STOER (did you mean TENURE_STORE?)"
+    assert ended.stderr.count(warning) == 1, ended.stderr
+    assert "RuntimeWarning: not read, since tenure has no such variable" in ended.stderr
+    assert "secret" not in ended.stderr
+
+
+def test_a_program_that_names_its_store_is_not_warned(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TENURE_STOER", "redis://locks.internal")
+    named = "import tenure; tenure.set_default(tenure.connect('memory:')); tenure.mutex('m')"
+    ended = program(named)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
 @pytest.mark.stores("redis", "valkey")
 async def test_a_foreign_value_is_no_lock(way: Way, url: str, key: str) -> None:
     import redis

@@ -33,8 +33,7 @@ BLOCKS = [(name, number) for name in DOCUMENTS for number in range(len(blocks(na
 
 
 def run(code: str, directory: Path) -> subprocess.CompletedProcess[str]:
-    names = ("TENURE_STORE", "TENURE_STORE_FILE", "PYTHONPATH")
-    environment = {name: value for name, value in os.environ.items() if name not in names}
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("TENURE_")}
     environment |= {"TENURE_STORE_FILE": str(directory / "locks.db"), "PYTHONPATH": SOURCES}
     return subprocess.run(
         [sys.executable, "-W", "error", "-c", code],

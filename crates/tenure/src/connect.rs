@@ -8,6 +8,7 @@ pub(crate) mod environment;
 mod network;
 mod quorum;
 mod schemes;
+pub mod variables;
 
 use std::io;
 use std::sync::Arc;

@@ -18,6 +18,7 @@ use crate::types::{Error, ErrorKind, Key, Operation, Result};
 
 use super::connect;
 use crate::connect::environment::{DefaultStore, FILE, URL};
+use crate::connect::variables;
 
 static DEFAULT: PerProcess<Default> = PerProcess::new();
 
@@ -51,6 +52,9 @@ impl Default {
 /// a server for locks. With `TENURE_REQUIRE_NETWORK=1` a store that other hosts cannot reach is
 /// refused: memory, a file, a server under an address of this host alone, or a quorum with one such
 /// node.
+///
+/// Another variable that begins with `TENURE_` is not read: a `WARN` event names it, once in a
+/// process, with the variable that may have been meant.
 ///
 /// The environment is read at the first use only; concurrent first uses share one opening, and one
 /// that failed is tried again at the next use. A forked process opens its own store at its own
@@ -184,10 +188,22 @@ pub async fn default_locks() -> Result<Locks> {
                                again in the child, with a connection of its own",
             ));
         }
+        warn_of_unknown_variables();
         open_first(DefaultStore::of_this_process()?).await
     }));
     let forked = |_| forked("this process was forked while it connected: try again");
     locks.await.map_err(forked)?.cloned()
+}
+
+/// Warns, once in a process, of variables that may have been meant to name the store.
+fn warn_of_unknown_variables() {
+    static WARNED: AtomicBool = AtomicBool::new(false);
+    if WARNED.swap(true, Ordering::Relaxed) {
+        return;
+    }
+    if let Some(warning) = variables::warning(variables::names()) {
+        tracing::warn!("{warning}");
+    }
 }
 
 async fn open_first(store: DefaultStore) -> Result<Locks> {

@@ -98,7 +98,7 @@ mod ticket;
 mod types;
 
 #[doc(hidden)]
-pub use connect::DefaultStore;
+pub use connect::{DefaultStore, variables};
 pub use connect::{StoreEntry, connect, connect_with, stores};
 #[cfg(feature = "sqlite")]
 pub use connect::{embedded_file, embedded_place};

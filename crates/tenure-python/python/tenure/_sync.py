@@ -571,8 +571,8 @@ def connect(url: str, *, store_timeout: Seconds | None = None) -> Locks:
 def default_locks() -> Locks:
     """The locks of the default store: that of `set_default`, of ``TENURE_STORE``, of
     ``TENURE_STORE_FILE``, or the embedded store of this host and user. It is opened at its first
-    use. `mutex`, `semaphore`, `rwlock`, `election`, `all`, `once` and `locked` of this module are
-    its methods.
+    use, which warns of another variable that begins with ``TENURE_`` (`RuntimeWarning`). `mutex`,
+    `semaphore`, `rwlock`, `election`, `all`, `once` and `locked` of this module are its methods.
 
     >>> import tenure
     >>> before = tenure.default_locks()

@@ -11,12 +11,12 @@ use super::network::{self, REQUIRE};
 use crate::types::{Error, ErrorKind, Operation, Result};
 
 /// The variable with the store's URL.
-pub(crate) const URL: &str = "TENURE_STORE";
+pub const URL: &str = "TENURE_STORE";
 /// The variable with the path of the embedded store's file.
-pub(crate) const FILE: &str = "TENURE_STORE_FILE";
+pub const FILE: &str = "TENURE_STORE_FILE";
 /// The variable in which `tenure run` repeats the URL of `TENURE_STORE` if it removed a password
 /// from it.
-pub(crate) const WITHHELD: &str = "TENURE_STORE_WITHHELD";
+pub const WITHHELD: &str = "TENURE_STORE_WITHHELD";
 /// Variables of other programs that Tenure does not read: they name a cache as often as a server
 /// for locks.
 const IGNORED: [&str; 2] = ["REDIS_URL", "REDIS_HOST"];

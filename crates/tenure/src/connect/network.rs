@@ -9,7 +9,7 @@ use super::StoreEntry;
 use crate::types::{Error, ErrorKind, Operation, Result};
 
 /// The variable that refuses a store which other hosts cannot reach.
-pub(crate) const REQUIRE: &str = "TENURE_REQUIRE_NETWORK";
+pub const REQUIRE: &str = "TENURE_REQUIRE_NETWORK";
 
 /// Whether the environment refuses a store that other hosts cannot reach. A value that is neither
 /// on nor off is refused: whoever wrote it wanted something.

@@ -2,6 +2,7 @@
 //! belongs to a whole program, and so does its environment.
 
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 
 use tenure::ErrorKind;
 use tenure_testkit::role;
@@ -32,6 +33,7 @@ fn plays_its_case() {
             "server" => server().await,
             "refused" => refused().await,
             "embedded" => embedded().await,
+            "misspelt" => misspelt().await,
             other => panic!("no such case: {other}"),
         }
     });
@@ -100,6 +102,47 @@ async fn embedded() {
     let text = format!("{error} {error:?}");
     assert!(text.contains("REDIS_URL is set, but is not read"), "{text}");
     assert!(!text.contains("secret"), "{text}");
+}
+
+/// The warnings that were told.
+#[derive(Clone, Default)]
+struct Warnings(Arc<Mutex<Vec<String>>>);
+
+impl tracing::Subscriber for Warnings {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        *metadata.level() == tracing::Level::WARN
+    }
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+    fn event(&self, event: &tracing::Event<'_>) {
+        let message = &mut |_: &tracing::field::Field, value: &dyn std::fmt::Debug| {
+            self.0.lock().expect("no panic").push(format!("{value:?}"));
+        };
+        event.record(message);
+    }
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+/// It would be ignored, and the locks of this host would be used in place of those of all.
+async fn misspelt() {
+    let warnings = Warnings::default();
+    tracing::subscriber::set_global_default(warnings.clone()).expect("the first");
+    tenure::default_locks().await.expect_err("no such store");
+    tenure::default_locks().await.expect_err("no such store");
+    let told = warnings.0.lock().expect("no panic").clone();
+    let about = |told: &&String| told.contains("TENURE_STOER (did you mean TENURE_STORE?)");
+    assert_eq!(told.iter().filter(about).count(), 1, "{told:?}");
+    assert!(!told.concat().contains("secret"), "{told:?}");
+}
+
+#[test]
+fn a_misspelt_variable_is_warned_about_once() {
+    let url = Path::new("redis://:secret@h");
+    play("misspelt", &[("TENURE_STOER", url), ("TENURE_STORE", Path::new("nosuch:"))]);
 }
 
 #[test]
