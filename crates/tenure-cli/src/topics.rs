@@ -122,7 +122,9 @@ fn stores() -> String {
         }
     }
     text + "\nTo name one: --store URL, or the variable TENURE_STORE. Several --store, an\n\
-            odd number of them: a quorum."
+            odd number of them: a quorum.\n\
+            A server with a user and a password: redis://USER:PASSWORD@HOST:6379, or, in a\n\
+            file: redis://USER@HOST?password_file=PATH. All parameters: docs/redis.md."
 }
 
 /// `text` in lines of at most 80 columns behind this margin, each with a line end before it.

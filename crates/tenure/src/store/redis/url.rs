@@ -83,4 +83,23 @@ mod tests {
             assert!(message.contains(words), "{text}: {message}");
         }
     }
+
+    /// The page is what people have who read no code.
+    #[test]
+    fn the_page_of_this_store_has_every_parameter() {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/redis.md");
+        let page = std::fs::read_to_string(page).expect("a clone has the page");
+        let section = page.split("\n## ").find(|section| section.starts_with("The URL\n"));
+        let rows = section.expect("a section").lines().filter(|line| line.starts_with("| `"));
+        let cells = rows.filter_map(|row| row.split('|').nth(1));
+        let mut documented: Vec<_> = cells
+            .flat_map(|cell| cell.split('`').skip(1).step_by(2))
+            .filter_map(|word| Some(word.split_once('=')?.0))
+            .collect();
+        documented.sort_unstable();
+        documented.dedup();
+        let message = StoreUrl::parse("redis://h?nosuch=1").expect_err("unknown").message;
+        let (_, known) = message.split_once("known are: ").expect("a list");
+        assert_eq!(documented, known.split(", ").collect::<Vec<_>>());
+    }
 }
