@@ -25,7 +25,7 @@ pub(crate) fn shown(span: Duration) -> String {
     }
 }
 
-/// As [`shown`], with no more than tenths of a second: `350ms`, `4.2s`.
+/// As `shown`, with no more than tenths of a second: `350ms`, `4.2s`.
 #[must_use]
 pub fn in_tenths(span: Duration) -> String {
     let millis = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
