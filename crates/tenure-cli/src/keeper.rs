@@ -137,7 +137,7 @@ fn told(
     granted: &Granted,
     keeper: &Keeper,
 ) -> Result<(), NotGranted> {
-    let printed = print(&shown(args, wanted, granted, keeper));
+    let printed = print(&shown(args, granted, keeper));
     printed.map_err(|early| {
         keeper.end();
         NotGranted::Refused(match early {
@@ -150,7 +150,7 @@ fn told(
     })
 }
 
-fn shown(args: &HoldArgs, wanted: &Wanted, granted: &Granted, keeper: &Keeper) -> String {
+fn shown(args: &HoldArgs, granted: &Granted, keeper: &Keeper) -> String {
     let (key, fence, pid) =
         (granted.ticket.key().as_str(), granted.ticket.fence().get(), keeper.pid());
     if args.want.form.json {
@@ -158,7 +158,7 @@ fn shown(args: &HoldArgs, wanted: &Wanted, granted: &Granted, keeper: &Keeper) -
             key,
             pid,
             fence,
-            label: wanted.label.as_str(),
+            label: keeper.label.as_str(),
             ttl_ms: millis(ttl(args, granted)),
             store: &granted.locks.store_name(),
         };

@@ -1,5 +1,6 @@
-//! The label of a run, as others see its holder: `NAME (USER@HOST, pid N)`. It names the script
-//! where CMD is an interpreter. It never shows arguments, which may be secret.
+//! The label of a run, as others see its holder: `NAME (USER@HOST, pid N)`, or `NAME (USER@HOST,
+//! ticket)` for a ticket, which outlives its script. It names the script where CMD is an
+//! interpreter. It never shows arguments, which may be secret.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
@@ -23,6 +24,18 @@ const PREPARING: [&str; 7] = ["cd", "export", "set", "shopt", "trap", "ulimit", 
 /// Words of a shell's grammar, which name no program.
 const GRAMMAR: [&str; 8] = ["case", "for", "function", "if", "select", "time", "until", "while"];
 
+/// The last word in the label of a ticket, in place of a process.
+const TICKET: &str = "ticket";
+
+/// The party that a lock ends with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum By {
+    /// A process of this host.
+    Process(u32),
+    /// A ticket: no process has to live for it.
+    Ticket,
+}
+
 /// The parts of a label in one of the forms that Tenure makes.
 #[cfg_attr(not(feature = "top"), allow(dead_code, reason = "a view of the locks reads them"))]
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,12 +45,12 @@ pub(crate) struct Parts<'a> {
     /// `None` in the library's form, which has none.
     pub(crate) user: Option<&'a str>,
     pub(crate) host: &'a str,
-    /// As the holder's own host counts.
-    pub(crate) pid: u32,
+    /// As the holder's own host counts; `None` for a ticket.
+    pub(crate) pid: Option<u32>,
 }
 
-/// The parts of `NAME (USER@HOST, pid N)`, the command's form, or of `host:pid:program`, the
-/// library's. `None` for a label that a user has chosen.
+/// The parts of `NAME (USER@HOST, pid N)` or `NAME (USER@HOST, ticket)`, the command's forms, or of
+/// `host:pid:program`, the library's. `None` for a label that a user has chosen.
 #[cfg_attr(not(feature = "top"), allow(dead_code, reason = "a view of the locks reads them"))]
 pub(crate) fn parse(label: &str) -> Option<Parts<'_>> {
     of_command(label).or_else(|| of_library(label))
@@ -45,9 +58,14 @@ pub(crate) fn parse(label: &str) -> Option<Parts<'_>> {
 
 fn of_command(label: &str) -> Option<Parts<'_>> {
     let (name, rest) = label.strip_suffix(')')?.rsplit_once(" (")?;
-    let (who, pid) = rest.rsplit_once(", pid ")?;
+    let (who, by) = rest.rsplit_once(", ")?;
+    let pid = match by.strip_prefix("pid ") {
+        Some(pid) => Some(pid.parse().ok()?),
+        None if by == TICKET => None,
+        None => return None,
+    };
     let (user, host) = who.rsplit_once('@')?;
-    let parts = Parts { name, user: Some(user), host, pid: pid.parse().ok()? };
+    let parts = Parts { name, user: Some(user), host, pid };
     [name, user, host].iter().all(|part| !part.is_empty()).then_some(parts)
 }
 
@@ -55,7 +73,7 @@ fn of_library(label: &str) -> Option<Parts<'_>> {
     let mut parts = label.splitn(3, ':');
     let (host, pid, name) = (parts.next()?, parts.next()?, parts.next()?);
     let whole = !host.is_empty() && !host.contains(' ') && !name.is_empty();
-    Some(Parts { name, user: None, host, pid: pid.parse().ok()? }).filter(|_| whole)
+    Some(Parts { name, user: None, host, pid: Some(pid.parse().ok()?) }).filter(|_| whole)
 }
 
 /// A label as a user typed it. One of blanks would show nobody.
@@ -68,30 +86,55 @@ pub(crate) fn typed(text: &str) -> Result<String, String> {
 
 /// The label of a run of CMD, which is given by its words, by this process.
 pub(crate) fn of(words: &[OsString]) -> Label {
-    of_words(words, std::process::id())
+    of_words(words, By::Process(std::process::id()))
 }
 
 /// The label of another process on this host.
 pub(crate) fn of_process(pid: u32) -> Label {
+    of_script(pid, By::Process(pid))
+}
+
+/// The label of a ticket for a script, which runs as this process on this host.
+pub(crate) fn of_ticket(script: u32) -> Label {
+    of_script(script, By::Ticket)
+}
+
+/// The label of a ticket once this process has adopted it. Any other label stays as it is.
+pub(crate) fn adopted(label: &Label, pid: u32) -> Label {
+    match label.as_str().strip_suffix(&format!(", {TICKET})")) {
+        Some(begin) => Label::new(format!("{begin}, pid {pid})")),
+        None => label.clone(),
+    }
+}
+
+fn of_script(pid: u32, by: By) -> Label {
     let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let words = line.strip_suffix(&[0]).unwrap_or(&line).split(|byte| *byte == 0);
     let words: Vec<_> = words.map(|word| OsString::from_vec(word.to_vec())).collect();
     // A login shell is called "-bash".
     let is_shell = |name: &str| SHELLS.contains(&name);
     match words.first().and_then(|word| word.to_str()?.strip_prefix('-')) {
-        Some(name) if is_shell(name) => of_words(&[name.into()], pid),
-        _ if words.iter().all(|word| word.is_empty()) => of_words(&[OWN_NAME.into()], pid),
-        _ => of_words(&words, pid),
+        Some(name) if is_shell(name) => of_words(&[name.into()], by),
+        _ if words.iter().all(|word| word.is_empty()) => of_words(&[OWN_NAME.into()], by),
+        _ => of_words(&words, by),
     }
 }
 
-fn of_words(words: &[OsString], pid: u32) -> Label {
+fn of_words(words: &[OsString], by: By) -> Label {
+    let name: String = name_of(words).chars().take(NAME_MAX).collect();
+    Label::new(format!("{name} {}", place(by)))
+}
+
+/// The user and host of this process, and the party that the lock ends with.
+pub(crate) fn place(by: By) -> String {
     let uname = rustix::system::uname();
     let host = uname.nodename().to_string_lossy();
     let user = rustix::process::geteuid().as_raw();
     let user = users::login(user).unwrap_or_else(|| user.to_string());
-    let name: String = name_of(words).chars().take(NAME_MAX).collect();
-    Label::new(format!("{name} ({user}@{host}, pid {pid})"))
+    match by {
+        By::Process(pid) => format!("({user}@{host}, pid {pid})"),
+        By::Ticket => format!("({user}@{host}, {TICKET})"),
+    }
 }
 
 /// The name of the script that these words run, or of the program.
@@ -275,15 +318,18 @@ mod tests {
 
     #[test]
     fn the_forms_of_tenure_are_parsed_and_no_others() {
-        let parts = |name, user, host, pid| Some(Parts { name, user, host, pid });
+        let parts = |name, user, host, pid| Some(Parts { name, user, host, pid: Some(pid) });
+        let ticket = Parts { name: "bash", user: Some("root"), host: "db1", pid: None };
         for (label, expected) in [
             ("nightly.sh (root@db1, pid 123)", parts("nightly.sh", Some("root"), "db1", 123)),
             ("a (b) (x@y.org@db1, pid 7)", parts("a (b)", Some("x@y.org"), "db1", 7)),
+            ("bash (root@db1, ticket)", Some(ticket)),
             ("db1:123:worker", parts("worker", None, "db1", 123)),
             ("db1:123:a:b", parts("a:b", None, "db1", 123)),
             ("nightly.sh", None),
             ("nightly.sh (root@db1, pid x)", None),
             ("nightly.sh (root@db1)", None),
+            ("nightly.sh (root@db1, tickets)", None),
             ("at 12:30:00", None),
             ("", None),
         ] {
@@ -297,6 +343,15 @@ mod tests {
         let label = of(&["sh".into(), name.into()]);
         let parts = parse(label.as_str()).expect("the form is ours");
         assert_eq!(parts.name, "x".repeat(NAME_MAX));
-        assert_eq!(parts.pid, std::process::id());
+        assert_eq!(parts.pid, Some(std::process::id()));
+    }
+
+    #[test]
+    fn a_ticket_that_is_adopted_is_its_keeper_s() {
+        let of = |text: &str| adopted(&Label::new(text), 7).to_string();
+        assert_eq!(of("job.sh (ada@db1, ticket)"), "job.sh (ada@db1, pid 7)");
+        for other in ["job.sh (ada@db1, pid 4)", "release 4711", "a ticket"] {
+            assert_eq!(of(other), other);
+        }
     }
 }

@@ -41,7 +41,7 @@ pub(crate) struct WaitArgs {
     pub(crate) try_once: bool,
     /// The holder's name for others [default: the calling script]
     ///
-    /// The default names the script that calls, its user, its host and its process.
+    /// The default names the script that calls, its user and its host.
     #[arg(long = "as", value_name = "NAME", alias = "label", value_parser = label::typed)]
     pub(crate) label: Option<String>,
     /// Tell errors only

@@ -12,9 +12,11 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
 use serde::{Deserialize, Serialize};
+use tenure::Label;
 
 use crate::args::HoldArgs;
 use crate::command::{OWN_NAME, OWN_PROGRAM};
+use crate::label;
 use crate::store::Located;
 use crate::ticket::grant::{Granted, Wanted};
 
@@ -48,16 +50,20 @@ pub(super) enum Answer {
 }
 
 /// A keeper that holds the lock.
-pub(super) struct Keeper(Child);
+pub(super) struct Keeper {
+    process: Child,
+    /// The name under which others see it.
+    pub(super) label: Label,
+}
 
 impl Keeper {
     pub(super) fn pid(&self) -> u32 {
-        self.0.id()
+        self.process.id()
     }
 
     /// Lets it release the lock.
     pub(super) fn end(&self) {
-        let _ = rustix::process::kill_process(Pid::from_child(&self.0), Signal::TERM);
+        let _ = rustix::process::kill_process(Pid::from_child(&self.process), Signal::TERM);
     }
 }
 
@@ -70,26 +76,28 @@ pub(super) fn keeper(
     log: Option<&File>,
 ) -> io::Result<Keeper> {
     let ticket = &granted.ticket;
-    let start = Start {
-        store: wanted.store.clone(),
-        store_timeout: wanted.store_timeout,
-        ticket: ticket.to_string(),
-        label: wanted.label.as_str().to_owned(),
-        ttl: super::ttl(args, granted),
-        pid: args.pid,
-        line: args.line.as_ref().map(|line| line.as_bytes().to_vec()),
-        every: args.every,
-        signal: args.signal.map(Signal::as_raw),
-    };
     let (mut ours, theirs) = UnixStream::pair()?;
     let mut command = Command::new(OWN_PROGRAM);
     // The key is for people who look for it in the list of processes.
     command.arg0(OWN_NAME).args([WORD, ticket.key().as_str()]);
     command.stdin(watched.map(OwnedFd::try_clone).transpose()?.map_or(Stdio::null(), Into::into));
     command.stderr(log.map(File::try_clone).transpose()?.map_or(Stdio::null(), Into::into));
-    let keeper = Keeper(command.stdout(OwnedFd::from(theirs)).spawn()?);
+    let process = command.stdout(OwnedFd::from(theirs)).spawn()?;
+    let label = label::adopted(&wanted.label, process.id());
+    let keeper = Keeper { process, label };
     // The parent's copy of the other socket would keep the pair open.
     drop(command);
+    let start = Start {
+        store: wanted.store.clone(),
+        store_timeout: wanted.store_timeout,
+        ticket: ticket.to_string(),
+        label: keeper.label.as_str().to_owned(),
+        ttl: super::ttl(args, granted),
+        pid: args.pid,
+        line: args.line.as_ref().map(|line| line.as_bytes().to_vec()),
+        every: args.every,
+        signal: args.signal.map(Signal::as_raw),
+    };
     ours.set_read_timeout(Some(LIMIT))?;
     ours.write_all(&crate::link::line(&start))?;
     let mut answer = String::new();

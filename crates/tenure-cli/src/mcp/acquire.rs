@@ -34,6 +34,7 @@ pub(super) async fn acquire(
         client: call.client.as_deref(),
         name: asked.name.as_deref().or(session.name()),
         purpose: asked.purpose.as_deref(),
+        stays: asked.keep_after_session == Some(true),
     };
     let label = names.label();
     let mutex = locks.mutex(&key).with_ttl(ttl).with_renewal(Renewal::Off);

@@ -1,8 +1,9 @@
-//! The name under which others see a lock of a session: `CLIENT/NAME: PURPOSE (USER@HOST, pid N)`.
+//! The name under which others see a lock of a session: `CLIENT/NAME: PURPOSE (USER@HOST, pid N)`,
+//! with `ticket` in place of the process if the lock stays when the session ends.
 
 use tenure::Label;
 
-use crate::users;
+use crate::label::{By, place};
 
 /// The longest part before the user and host, in characters.
 const NAME_MAX: usize = 100;
@@ -14,6 +15,8 @@ pub(super) struct Names<'a> {
     pub(super) client: Option<&'a str>,
     pub(super) name: Option<&'a str>,
     pub(super) purpose: Option<&'a str>,
+    /// The lock outlives this process.
+    pub(super) stays: bool,
 }
 
 impl Names<'_> {
@@ -26,7 +29,8 @@ impl Names<'_> {
         let mut shown = said(self.client).unwrap_or_else(|| "agent".into());
         shown.extend(said(self.name).map(|name| format!("/{name}")));
         shown.extend(said(self.purpose).map(|purpose| format!(": {purpose}")));
-        let place = place();
+        let by = if self.stays { By::Ticket } else { By::Process(std::process::id()) };
+        let place = place(by);
         let mut room = Label::MAX_BYTES.saturating_sub(place.len() + 1);
         let fits = |c: &char| {
             room = room.saturating_sub(c.len_utf8());
@@ -35,15 +39,6 @@ impl Names<'_> {
         let shown: String = shown.chars().take(NAME_MAX).take_while(fits).collect();
         Label::new(format!("{shown} {place}"))
     }
-}
-
-/// The user, host and process of this session.
-fn place() -> String {
-    let uname = rustix::system::uname();
-    let host = uname.nodename().to_string_lossy();
-    let user = rustix::process::geteuid().as_raw();
-    let user = users::login(user).unwrap_or_else(|| user.to_string());
-    format!("({user}@{host}, pid {})", std::process::id())
 }
 
 #[cfg(test)]
@@ -60,9 +55,11 @@ mod tests {
             (Some(" "), None, Some("x"), "agent: x"),
             (Some(&*long), Some(&*long), None, "éé"),
         ] {
-            let label = Names { client, name, purpose }.label();
-            assert!(label.as_str().starts_with(begins), "{label}");
-            assert!(label.as_str().ends_with(&place()), "{label}");
+            for (stays, by) in [(false, By::Process(std::process::id())), (true, By::Ticket)] {
+                let label = Names { client, name, purpose, stays }.label();
+                assert!(label.as_str().starts_with(begins), "{label}");
+                assert!(label.as_str().ends_with(&place(by)), "{label}");
+            }
         }
     }
 }

@@ -101,8 +101,8 @@ pub(crate) enum NotGranted {
 
 impl Wanted {
     /// Checks all that can be checked without the store. The holder is called after the process
-    /// `holder` unless it is given a name.
-    pub(crate) fn of(args: &WantArgs, keep: Keep, holder: Option<u32>) -> Result<Self, Refusal> {
+    /// `watched`, which the lock ends with, or after the calling script, unless it is given a name.
+    pub(crate) fn of(args: &WantArgs, keep: Keep, watched: Option<u32>) -> Result<Self, Refusal> {
         let WantArgs { store, waiting, key, .. } = args;
         let keys = Keys::one(key_of(key)?);
         let mutex = tenure::mutex(key).with_ttl(keep.span);
@@ -113,12 +113,15 @@ impl Wanted {
         choice.warn(output, variables::names());
         let located = choice.located()?;
         plan::held_with(&keys, Part::Whole, &located.identity())?;
-        let pid = holder.unwrap_or_else(std::os::unix::process::parent_id);
+        let of_holder = || match watched {
+            Some(pid) => label::of_process(pid),
+            None => label::of_ticket(std::os::unix::process::parent_id()),
+        };
         Ok(Self {
             store: located,
             store_timeout: store.store_timeout,
             keys,
-            label: waiting.label.as_deref().map_or_else(|| label::of_process(pid), Label::new),
+            label: waiting.label.as_deref().map_or_else(of_holder, Label::new),
             output,
             keep,
             wait: if waiting.try_once {

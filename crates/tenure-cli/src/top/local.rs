@@ -19,12 +19,11 @@ impl Local {
         Self { host: if has_proc { host } else { String::new() } }
     }
 
-    /// Whether the holder was a process of this host that is there no more.
+    /// Whether the holder was a process of this host that is there no more. A ticket needs none.
     pub(crate) fn is_dead(&self, label: &str) -> bool {
-        label::parse(label).is_some_and(|Parts { host, pid, .. }| {
-            let is_here = !self.host.is_empty() && host == self.host;
-            is_here && !Path::new(&format!("/proc/{pid}")).exists()
-        })
+        let Some(Parts { host, pid: Some(pid), .. }) = label::parse(label) else { return false };
+        let is_here = !self.host.is_empty() && host == self.host;
+        is_here && !Path::new(&format!("/proc/{pid}")).exists()
     }
 }
 
@@ -42,6 +41,7 @@ mod tests {
         assert!(local.is_dead(&format!("x (ada@{host}, pid 4194305)")));
         assert!(!local.is_dead("elsewhere.test:4194305:x"));
         assert!(!local.is_dead("somebody"));
+        assert!(!local.is_dead(&format!("x (ada@{host}, ticket)")));
         let blind = Local { host: String::new() };
         assert!(!blind.is_dead(&format!("{host}:4194305:x")));
     }

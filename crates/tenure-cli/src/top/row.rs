@@ -24,6 +24,8 @@ pub(crate) struct Row {
     pub(crate) name: String,
     pub(crate) host: String,
     pub(crate) pid: Option<u32>,
+    /// A ticket holds it, and no process.
+    pub(crate) is_ticket: bool,
     /// The holder was a process of this host that is there no more.
     pub(crate) is_dead: bool,
     /// The holder has ended, and the key stays taken for a while (`--min-hold`).
@@ -82,7 +84,8 @@ impl Row {
             title,
             name: printable(name) + &more,
             host: printable(host),
-            pid: parts.as_ref().map(|parts| parts.pid),
+            pid: parts.as_ref().and_then(|parts| parts.pid),
+            is_ticket: parts.as_ref().is_some_and(|parts| parts.pid.is_none()),
             is_dead: dead.is_some(),
             is_kept: shown.is_some_and(|holder| holder.kept),
             fence: shown.map_or(seen.fence, |holder| Some(holder.fence)).map(tenure::Fence::get),
@@ -104,8 +107,11 @@ impl Row {
         row
     }
 
-    /// The process, and whether it is gone.
+    /// The process, and whether it is gone; the word for a ticket.
     pub(crate) fn pid_text(&self) -> String {
+        if self.is_ticket {
+            return "ticket".into();
+        }
         let end = match (self.is_dead, self.is_kept) {
             (true, _) => " dead",
             (_, true) => " kept",

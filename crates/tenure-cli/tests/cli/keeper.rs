@@ -63,6 +63,10 @@ fn the_lock_is_kept_while_the_line_ends_with_0(home: Home) {
     let seen: Value = serde_json::from_str(&held.stdout).expect("JSON");
     conforms(HOLD, &seen);
     let _keeper = Stray(number(&seen["pid"].to_string()));
+    let label = seen["label"].as_str().expect("a text");
+    let keeper = format!(", pid {})", seen["pid"]);
+    assert!(label.ends_with(&keeper), "the script may end, and the keeper goes on: {label}");
+    assert_eq!(place.status("k")["holders"][0]["label"], label);
     until("some runs", || (place.read("runs").matches("k\n").count() >= 2).then_some(()));
     assert_eq!(place.status("k")["holders"][0]["fence"], seen["fence"]);
     std::fs::remove_file(place.path("there")).expect("removed");

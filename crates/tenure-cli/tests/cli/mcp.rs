@@ -160,6 +160,8 @@ fn a_lock_that_stays_is_renewed_and_released_by_its_ticket(home: Home) {
     let kept = json!({ "key": "k", "ttl": "1h", "keep_after_session": true });
     let (mut first, mut other) = (agent(&place), agent(&place));
     let held = first.call("acquire", &kept).ok();
+    let name = held["name"].as_str().expect("a name");
+    assert!(name.ends_with(", ticket)"), "it outlives the session's process: {name}");
     // In its own session the key is enough.
     let again = first.call("renew", &json!({ "key": "k" })).ok();
     assert_eq!(again["ticket"], held["ticket"]);

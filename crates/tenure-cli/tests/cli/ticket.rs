@@ -281,7 +281,7 @@ fn a_holder_is_called_after_the_script_that_acquires() {
     assert_eq!(ended.code, Some(0), "{ended:?}");
     let label = place.status("k")["holders"][0]["label"].clone();
     let label = label.as_str().expect("a text");
-    assert!(label.starts_with("nightly.sh (") && label.contains(", pid "), "{label}");
+    assert!(label.starts_with("nightly.sh (") && label.ends_with(", ticket)"), "{label}");
 }
 
 #[test]

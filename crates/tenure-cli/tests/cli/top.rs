@@ -167,6 +167,28 @@ fn a_holder_whose_process_is_gone_is_marked() {
     screen.line_with(&["process is gone"]);
 }
 
+/// It was marked as dead as soon as its script had ended.
+#[test]
+fn a_ticket_outlives_its_script_and_is_not_marked() {
+    let place = Place::new();
+    let ended = place.sh("line=$(\"$TENURE\" acquire review)");
+    assert_eq!((ended.code, &*ended.stderr), (Some(0), ""), "{ended:?}");
+    let mut screen = top(&place, SMALL);
+    screen.line_with(&[">review", "mutex", "ticket"]);
+    let is_marked = |screen: &FullScreen, word: &str| {
+        screen.look(|screen| screen.rows(0, SMALL.0).any(|line| line.contains(word)))
+    };
+    assert!(!is_marked(&screen, "dead"));
+    screen.keys("\r");
+    screen.line_with(&["held by ", ", ticket) for"]);
+    assert!(!is_marked(&screen, " is gone"));
+    screen.keys("\x1b");
+    screen.without("DETAILS");
+    screen.keys("f");
+    screen.line_with(&["Release review by force?"]);
+    assert!(!is_marked(&screen, "process is gone"));
+}
+
 #[test]
 fn a_resize_draws_anew_and_a_small_terminal_is_said() {
     let place = Place::new();

@@ -31,7 +31,8 @@ pub(super) fn confirm(target: &Target, theme: &Theme, area: Rect, buffer: &mut B
     let mut paragraphs = vec![format!("Release {key} by force?"), String::new()];
     for holder in target.holders.iter().take(HOLDERS) {
         let label = holder.label.as_str();
-        let is_gone = target.gone.is_some() && label::parse(label).map(|p| p.pid) == target.gone;
+        let pid = label::parse(label).and_then(|parts| parts.pid);
+        let is_gone = target.gone.is_some() && pid == target.gone;
         let gone = if is_gone { "; its process is gone" } else { "" };
         let since = show(holder.since);
         let label = printable(label);
