@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import traceback
 
 import pytest
 import tenure
@@ -40,6 +41,12 @@ def test_one_except_is_enough(kind: type[tenure.Error]) -> None:
     assert kind is getattr(tenure.aio, kind.__name__)
     bare = kind("what happened")
     assert (bare.key, bare.store, bare.may_hold) == (None, None, False)
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_a_traceback_names_them_as_they_are_imported(kind: type[tenure.Error]) -> None:
+    last = traceback.format_exception_only(kind, kind("what happened"))[-1]
+    assert last == f"tenure.{kind.__name__}: what happened\n"
 
 
 def test_an_error_of_the_library_can_be_pickled() -> None:

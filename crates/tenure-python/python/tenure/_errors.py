@@ -162,3 +162,8 @@ class Forked(Error):
     >>> os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     7
     """
+
+
+# Tracebacks and pickles name the classes as people import them.
+for _name in __all__:
+    globals()[_name].__module__ = "tenure"
