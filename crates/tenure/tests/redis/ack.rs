@@ -377,12 +377,14 @@ async fn grants_have_a_connection_of_their_own_and_all_else_has_not() {
         let warm = acquire(&locks.mutex("warm")).await;
         let before = waits().expect("a number");
         let guard = acquire(&locks.mutex("key")).await;
-        assert_eq!(waits(), Some(before + 1));
+        // A grant whose replica is late is tried again.
+        let after = waits().expect("a number");
+        assert!(after > before, "{flavour}: a grant waits");
         within("a renewal", guard.extend_to(ms(60_000))).await.expect("renewed");
         locks.mutex("key").inspect().await.expect("a look");
         warm.release().await.expect("released");
         guard.release().await.expect("released");
-        assert_eq!(waits(), Some(before + 1), "{flavour}: only grants wait");
+        assert_eq!(waits(), Some(after), "{flavour}: only grants wait");
     }
 }
 
