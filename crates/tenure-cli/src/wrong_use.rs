@@ -1,6 +1,7 @@
 //! Words that are no command line, answered with the right ones. It repeats no word that may be a
 //! secret, and looks at no store.
 
+mod option;
 mod value;
 
 use std::ffi::{OsStr, OsString};
@@ -50,7 +51,8 @@ pub(crate) fn message(error: &clap::Error, words: &[OsString], command: &Command
     let text = error.render().to_string();
     let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
     let words: Vec<String> = words.iter().map(|w| w.to_string_lossy().into_owned()).collect();
-    if let Some(message) = value::message(error, text, &words) {
+    let ours = value::message(error, text, &words);
+    if let Some(message) = ours.or_else(|| option::message(error, text, &words)) {
         return message;
     }
     let has_tip = text.contains("\n  tip: ");
@@ -84,10 +86,13 @@ pub(crate) fn no_such_option(verb: &str, key: &str, word: &OsStr) -> String {
     let word = word.to_string_lossy();
     let name = name_of(word.split('=').next().unwrap_or_default());
     let words = [command::OWN_NAME, verb, &name];
-    let error = definition::command().try_get_matches_from(words).err();
-    let next = match error.as_ref().and_then(|error| error.get(ContextKind::SuggestedArg)) {
-        Some(ContextValue::String(similar)) => format!("; did you mean {similar}?"),
-        _ => format!(": see tenure {verb} --help."),
+    let command = definition::command();
+    let error = command.clone().try_get_matches_from(words).err();
+    let similar = error.zip(command.find_subcommand(verb));
+    let similar = similar.and_then(|(error, verb)| option::similar(&error, verb, &name));
+    let next = match similar {
+        Some(similar) => format!("; did you mean {similar}?"),
+        None => format!(": see tenure {verb} --help."),
     };
     let key = shown(key).unwrap_or_else(|| "KEY".into());
     format!(
@@ -278,6 +283,30 @@ mod tests {
             let message = message_for(&["help", subject]);
             assert!(message.contains(tip), "{subject}: {message}");
             assert_eq!(message.matches("  tip: ").count(), 1, "{message}");
+        }
+    }
+
+    /// clap's tip was to type the word behind "--", where it would be KEY.
+    #[test]
+    fn an_option_that_there_is_not_is_answered_with_the_nearest_one() {
+        for (words, similar) in [
+            (&["run", "--tyr", "k", "--", "true"][..], Some("--try")),
+            (&["run", "--ty", "k", "--", "true"], Some("--try")),
+            (&["run", "-tyr", "k", "--", "true"], Some("--try")),
+            (&["run", "-try", "k", "--", "-t"], Some("--try")),
+            (&["run", "--tll=5s", "k", "--", "true"], Some("--ttl")),
+            (&["run", "--lable", "x", "k", "--", "true"], Some("--label")),
+            (&["extend", "--tp", "5s", "t"], Some("--to")),
+            (&["status", "--jsn", "k"], Some("--json")),
+            (&["run", "--zzzz", "k", "--", "true"], None),
+            (&["run", "-x", "k", "--", "true"], None),
+            (&["status", "--zzzz", "k"], None),
+        ] {
+            let message = message_for(words);
+            let tip = similar.map(|name| format!("\n\n  tip: a similar argument exists: '{name}'"));
+            let end = format!("{}\n\nUsage: ", tip.unwrap_or_default());
+            assert!(message.contains(&format!("' found{end}")), "{words:?}: {message}");
+            assert!(!message.contains("as a value"), "{message}");
         }
     }
 
