@@ -49,7 +49,7 @@ impl Choice {
         let (place, origin) = match (&args.store[..], &args.store_file) {
             ([url], _) => (of_url(url, "--store")?, Origin::Typed),
             ([_, _, ..], _) => (of_nodes(&args.store, "--store")?, Origin::Typed),
-            ([], Some(file)) => (of_file(file, "--store-file")?, Origin::Typed),
+            ([], Some(file)) => (of_file(file, "--store-file")?, Origin::TypedFile),
             ([], None) => {
                 let store = DefaultStore::find(env).map_err(|e| of_environment(&e))?;
                 hint = store.hint();
@@ -60,7 +60,7 @@ impl Choice {
                 }
             }
         };
-        let typed = origin == Origin::Typed;
+        let typed = origin.is_typed();
         let for_all_hosts = args.require_network || by_variable;
         if for_all_hosts {
             network::check(&place, typed, args.require_network, hint.as_deref())?;

@@ -1,12 +1,16 @@
 //! The part of the configuration that names a store, for the message about one that cannot be used.
 
+use tenure::ErrorKind;
+
 use crate::variables::{FILE, URL};
 
 /// The part of the configuration that names the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) enum Origin {
-    /// The command line, which the reader has typed.
+    /// `--store`, which the reader has typed.
     Typed,
+    /// `--store-file`, too.
+    TypedFile,
     /// `TENURE_STORE`.
     Url,
     /// `TENURE_STORE_FILE`.
@@ -16,23 +20,30 @@ pub(crate) enum Origin {
 }
 
 impl Origin {
-    /// The end of a message about the store; `None` if the command line shows it.
-    pub(crate) fn told(self) -> Option<String> {
+    /// Whether the command line names the store.
+    pub(super) fn is_typed(self) -> bool {
+        matches!(self, Self::Typed | Self::TypedFile)
+    }
+
+    /// The end of a message about the store.
+    fn told(self) -> String {
         match self {
-            Self::Typed => None,
-            Self::Url => Some(format!("the store's URL is from {URL}")),
-            Self::File => Some(format!("the store's file is from {FILE}")),
-            Self::Default => Some(format!(
+            Self::Typed => "the store's URL is from --store".into(),
+            Self::TypedFile => "the store's file is from --store-file".into(),
+            Self::Url => format!("the store's URL is from {URL}"),
+            Self::File => format!("the store's file is from {FILE}"),
+            Self::Default => format!(
                 "it is this user's own store, since neither --store nor {URL} names another"
-            )),
+            ),
         }
     }
 
-    /// Adds it to an error of opening the store.
+    /// Adds it to an error of opening the store. Of a store that was typed, a fault of the
+    /// configuration says where it stands.
     pub(super) fn name_in(self, error: tenure::Error) -> tenure::Error {
-        match self.told() {
-            Some(told) => error.with_note(&told),
-            None => error,
+        if self.is_typed() && error.kind() != ErrorKind::Config {
+            return error;
         }
+        error.with_note(&self.told())
     }
 }

@@ -35,6 +35,16 @@ fn an_error_of_opening_says_which_variable_the_address_is_from() {
             assert_eq!(message, (Some(code), 1), "{words:?} {value}: {ended:?}");
         }
     }
+    for (option, value, told) in [
+        ("--store", "redis:127.0.0.1:61002", "names no host"),
+        ("--store", &*wrong, "(the store's URL is from --store)"),
+        ("--store-file", "no/such/f", "(the store's file is from --store-file)"),
+    ] {
+        let ended = run(&place, &["run", option, value, "k", "--", "true"], &[]);
+        assert!(ended.code == Some(78) && ended.stderr.contains(told), "{value}: {ended:?}");
+        let from = format!(" is from {option})\n");
+        assert!(ended.stderr.ends_with(&from), "{value}: {ended:?}");
+    }
     let looked = run(&place, &["list"], &[("TENURE_STORE", &url)]);
     assert!(looked.stderr.contains("(the store's URL is from TENURE_STORE)"), "{looked:?}");
     let typed = run(&place, &["list", "--store", &url], &[("TENURE_STORE", "redis://other")]);
