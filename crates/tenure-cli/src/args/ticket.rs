@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 
 use super::{StoreArgs, WantArgs};
 use crate::duration;
@@ -52,6 +52,7 @@ pub(crate) struct RenewArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("length").args(["by", "to"]).required(true))]
 pub(crate) struct ExtendArgs {
     #[command(flatten)]
     pub(crate) of: TicketArgs,
@@ -59,8 +60,7 @@ pub(crate) struct ExtendArgs {
     #[arg(long, conflicts_with = "quiet")]
     pub(crate) json: bool,
     /// Add this to the time that is left
-    #[arg(long, value_name = "DUR", value_parser = duration::parse)]
-    #[arg(required_unless_present = "to", conflicts_with = "to")]
+    #[arg(long, value_name = "DUR", value_parser = duration::parse, conflicts_with = "to")]
     pub(crate) by: Option<Duration>,
     /// Make it last at least so long from now on
     #[arg(long, value_name = "DUR", value_parser = duration::parse)]

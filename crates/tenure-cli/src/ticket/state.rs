@@ -104,16 +104,38 @@ pub(super) fn over(ticket: &Ticket, seen: &Inspection, store: &str, now: u64) ->
     let present = match (seen.holders.first(), &seen.state) {
         (Some(present), _) => holder(present, now),
         (None, State::Foreign(what)) => what.to_string(),
-        (None, _) => format!(
-            "nobody has it there; it was released, forced or not renewed in time, or the ticket is \
-             of another store: tenure acquire {}",
-            crate::shell::quoted(key)
-        ),
+        (None, _) => format!("nobody has it there; {}", why_free(ticket, seen, now)),
     };
     // A server that has forgotten the lease says so.
     let guarded = seen.guarded.map(|guarded| format!("; {}", guarded.told(now)));
     let guarded = guarded.unwrap_or_default();
     format!("{key:?} is not held by this ticket (fence {fence}) at {store}: {present}{guarded}")
+}
+
+/// Why nobody has the key of a ticket, the likely cause first. A server keeps no record of a mutex
+/// that is free, so only a file knows every ticket of its own.
+fn why_free(ticket: &Ticket, seen: &Inspection, now: u64) -> String {
+    let granted = ticket.fence();
+    let is_known = seen.fence.is_some_and(|last| last >= granted);
+    // A fence is never less than the time of its grant.
+    let ended = |keep| granted.get().saturating_add(micros(keep));
+    match ticket.keep().filter(|keep| ended(*keep) <= now) {
+        Some(keep) => {
+            let (span, end) = (show(keep), time_of_day(granted.get(), keep));
+            let or =
+                if is_known { "" } else { ", or it is of another store (name it with --store)" };
+            format!(
+                "its time, {span}, was over at {end} unless it was renewed; or it was released or \
+                 forced before{or}"
+            )
+        }
+        None if is_known => "it was released or forced, or not renewed in time".into(),
+        None => {
+            "that store does not know it: is it of another store? Name its store with --store. \
+                 Or it was released or forced"
+                .into()
+        }
+    }
 }
 
 /// The holder that has adopted the ticket: a lease keeps its fence on the way.

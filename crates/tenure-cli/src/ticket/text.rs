@@ -30,7 +30,11 @@ pub(crate) fn ticket(of: &TicketArgs, verb: &str) -> Result<Ticket, Refusal> {
     let line = text.trim_matches(['\n', '\r']);
     let text = line.trim();
     text.parse().or_else(|_| line.parse()).map_err(|invalid: InvalidTicket| {
-        if text.is_empty() || looks_like_one(text) {
+        if text.is_empty() {
+            let message = format!("{from}: the ticket is empty: did tenure acquire fail?");
+            return Refusal::usage(message);
+        }
+        if looks_like_one(text) {
             let message = format!("{from}: {invalid}; give the whole line of tenure acquire");
             return Refusal::usage(message);
         }

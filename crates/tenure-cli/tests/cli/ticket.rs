@@ -84,7 +84,9 @@ fn a_ticket_that_is_over_says_who_has_the_lock_now(home: Home) {
         let ended = place.run(&[verb, &ticket]);
         assert_eq!((ended.code, &*ended.stdout), (Some(79), ""), "{ended:?}");
         let told = "\"k\" is not held by this ticket";
-        assert!(ended.stderr.contains(told) && ended.stderr.contains("nobody has it"), "{ended:?}");
+        let over = ": nobody has it there; its time, 2s, was over at ";
+        assert!(ended.stderr.contains(told) && ended.stderr.contains(over), "{ended:?}");
+        assert!(!ended.stderr.contains("tenure acquire"), "nobody would hold it: {ended:?}");
     }
     let next = ok(place.run(&["acquire", "k", "--as", "another"]));
     for words in [["check", "-q"], ["renew", "-q"], ["release", "-q"], ["extend", "--by=1m"]] {
@@ -168,15 +170,19 @@ fn a_ticket_at_another_store_is_told_with_that_store() {
     let ticket = ok(place.run(&["acquire", "k"])).trim().to_owned();
     let other = place.path("other.db");
     let other = other.to_str().expect("text");
-    ok(place.run(&["run", "-q", "--store-file", other, "k", "--", "true"]));
+    ok(place.run(&["run", "-q", "--store-file", other, "other", "--", "true"]));
     for words in [&["check"][..], &["renew"], &["extend", "--by", "1m"], &["release"]] {
         let ended = place.run(&[words, &["--store-file", other, &ticket]].concat());
         assert_eq!((ended.code, &*ended.stdout), (Some(79), ""), "{ended:?}");
         let at = format!(") at sqlite:{other}: nobody has it there; ");
         assert!(ended.stderr.contains(&at), "{ended:?}");
-        assert!(ended.stderr.contains("or the ticket is of another store"), "{ended:?}");
+        let next = "is it of another store? Name its store with --store";
+        assert!(ended.stderr.contains(next), "{ended:?}");
     }
     ok(place.run(&["release", &ticket]));
+    let again = place.run(&["release", &ticket]);
+    let why = ": nobody has it there; it was released or forced, or not renewed in time\n";
+    assert!(again.stderr.ends_with(why), "the store knows it: {again:?}");
 }
 
 #[test]
@@ -294,7 +300,8 @@ fn wrong_use_is_answered_with_the_right_use() {
         (&["release"], "tenure release TICKET"),
         (&["check", damaged], "give the whole line"),
         (&["check", "tenure-ticket:2:x"], "give the whole line"),
-        (&["extend", &ticket], "--by <DUR>"),
+        (&["release", ""], "TICKET: the ticket is empty: did tenure acquire fail?"),
+        (&["extend", &ticket], "--by <DUR>|--to <DUR>"),
         (&["extend", &ticket, "--by", "1m", "--to", "1m"], "cannot be used with"),
         (&["renew", &ticket, "--ttl", "31d"], "a ttl of 31d is above the limit of 30 days"),
         (&["extend", &ticket, "--by", "40d"], "cannot extend \"k\""),
