@@ -38,7 +38,7 @@ const OF_LOCKS: [&str; 5] = [
 ];
 /// Texts in these files that are no message of their own: what a server says, states that are no
 /// faults, and parts of others.
-const NO_MESSAGES: [&str; 23] = [
+const NO_MESSAGES: [&str; 24] = [
     "WAIT cannot be used with replica",
     "belongs to user {owner}, ",
     "is no directory, or a link to one",
@@ -53,6 +53,7 @@ const NO_MESSAGES: [&str; 23] = [
     "(a hard link; it belongs to user",
     "is no regular file (it belongs to user",
     "does not exist, so nothing is locked there",
+    "this host alone, by its address",
     "if nobody needs it, this deletes it",
     "its command has ended",
     "learn of it at their next renewals",
