@@ -12,6 +12,7 @@ use crate::args::ForceArgs;
 use crate::exit::{Exit, Refusal};
 use crate::hindrance;
 use crate::inspect::{Early, failed, opened_for, print};
+use crate::output::{Level, Output};
 use crate::plan::key_of;
 use crate::printable;
 use crate::shell::quoted;
@@ -48,7 +49,12 @@ pub(crate) fn release(args: &ForceArgs) -> Result<Exit, Refusal> {
             hindrance::forgotten(&key, &seen, now()).map_or(Ok(()), Err)?;
             return print(&format!("{key}: nobody holds it; there is nothing to release"));
         };
-        if !args.yes && !confirmed(&key, &seen, up_to, now()).map_err(unasked)? {
+        if args.yes {
+            for holder in meant(&seen, up_to) {
+                let whose = format!("{key}: {}", self::holder(holder, now()));
+                Output(Level::Normal).notice(whose);
+            }
+        } else if !confirmed(&key, &seen, up_to, now()).map_err(unasked)? {
             answer = Exit::LEFT;
             return print(&format!("{key}: left as it is, since the answer was no"));
         }

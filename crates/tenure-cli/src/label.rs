@@ -51,7 +51,6 @@ pub(crate) struct Parts<'a> {
 
 /// The parts of `NAME (USER@HOST, pid N)` or `NAME (USER@HOST, ticket)`, the command's forms, or of
 /// `host:pid:program`, the library's. `None` for a label that a user has chosen.
-#[cfg_attr(not(feature = "top"), allow(dead_code, reason = "a view of the locks reads them"))]
 pub(crate) fn parse(label: &str) -> Option<Parts<'_>> {
     of_command(label).or_else(|| of_library(label))
 }

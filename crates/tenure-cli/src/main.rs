@@ -58,6 +58,7 @@ mod label;
 mod limits;
 mod line;
 mod link;
+mod local;
 mod lock;
 mod log;
 #[cfg(feature = "mcp")]

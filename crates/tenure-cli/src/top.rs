@@ -13,7 +13,6 @@
 //! has the keyboard: none of them waits for the store.
 
 mod input;
-mod local;
 mod model;
 #[cfg(test)]
 mod picture;

@@ -9,6 +9,7 @@ use tenure::{Claim, Key, LastRun, RunState, Value};
 
 use crate::duration::show;
 use crate::hindrance::{self, Hindrance};
+use crate::local;
 use crate::printable;
 use crate::report::millis;
 use crate::told;
@@ -215,6 +216,7 @@ fn text_of(key: &Key, seen: &Inspection, now: u64, tells_hindrance: bool) -> Str
         };
         text += &part(holder.units, holder.exclusive, seen.limit);
         text += &holder.value.as_ref().map(shown).unwrap_or_default();
+        text += local::gone(holder);
     }
     for waiter in &seen.waiters {
         text += &format!("\n  waiting: {} for {}", waiter.label, show(waiter.waiting));

@@ -9,6 +9,7 @@ use tenure::protocol::{HolderView, Inspection, State};
 
 use crate::duration::{show, show_seconds};
 use crate::hindrance::Hindrance;
+use crate::local;
 use crate::printable::printable;
 use crate::report::millis;
 use crate::wall::time_of_day;
@@ -143,13 +144,14 @@ fn adopter<'a>(ticket: &Ticket, seen: &'a Inspection) -> Option<&'a HolderView> 
     seen.holders.iter().find(|holder| holder.fence == ticket.fence())
 }
 
-/// One holder: who, since when, until when.
+/// One holder: who, since when, until when, and that its process is gone.
 pub(crate) fn holder(holder: &HolderView, now: u64) -> String {
     let HolderView { label, fence, since, remaining, .. } = holder;
+    let gone = local::gone(holder);
     let from = time_of_day(now.saturating_sub(micros(*since)), Duration::ZERO);
     let until = time_of_day(now, *remaining);
     format!(
-        "held by {label} since {from} ({}), fence {fence}, until {until} unless renewed",
+        "held by {label} since {from} ({}), fence {fence}, until {until} unless renewed{gone}",
         show_seconds(*since)
     )
 }

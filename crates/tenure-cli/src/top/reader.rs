@@ -9,11 +9,11 @@ use tenure::store::Access;
 use tenure::{Key, Locks};
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use super::local::Local;
 use super::model::Target;
 use super::row::Row;
 use super::screen::News;
 use crate::hindrance::Hindrance;
+use crate::local::Local;
 use crate::printable::printable;
 use crate::store::Located;
 

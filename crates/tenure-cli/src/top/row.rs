@@ -7,8 +7,8 @@ use tenure::protocol::{HolderView, Inspection, State};
 use tenure::runtime::Moment;
 use tenure::{Claim, Key};
 
-use super::local::Local;
 use crate::label;
+use crate::local::Local;
 use crate::printable::printable;
 
 /// A key at the moment of a look.

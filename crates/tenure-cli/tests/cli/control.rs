@@ -44,6 +44,9 @@ fn the_holder_that_was_shown_loses_the_key_and_nobody_who_came_later(home: Home)
     let forced = place.run(&["force-release", "--yes", "--fence", &fence(&place), "k"]);
     assert_eq!(forced.code, Some(0), "{forced:?}");
     assert!(forced.stdout.starts_with("k: released by force"), "{forced:?}");
+    // The record of whose lock it was.
+    let whose = ["tenure: k: held by second since ", "unless renewed\n"];
+    assert!(whose.iter().all(|part| forced.stderr.contains(part)), "{forced:?}");
     assert_eq!(place.run(&["check", &later]).code, Some(79));
     assert_eq!(place.status("k")["state"], "free");
 }

@@ -34,6 +34,26 @@ fn an_exit_code_tells_a_free_key_from_one_that_is_held(home: Home) {
     assert_eq!(failed, Some(69), "nobody listens");
 }
 
+/// Only `top` told it.
+#[test]
+fn a_holder_whose_process_is_gone_is_told() {
+    let place = Place::new();
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let label = format!("gone (ada@{host}, pid 4194305)");
+    let _held = place.start(&["run", "--label", &label, "dead", "--", "sleep", "600"]);
+    let _lives = place.start(&["run", "lives", "--", "sleep", "600"]);
+    for key in ["dead", "lives"] {
+        until("it holds", || (place.status(key)["state"] == "held").then_some(()));
+    }
+    let says = "; its process is gone from this host\n";
+    let told = |words: &[&str]| place.run(words).stdout.matches(says).count();
+    assert_eq!(told(&["status", "dead"]), 1);
+    assert_eq!(told(&["status", "lives"]), 0);
+    assert_eq!(told(&["list"]), 1);
+    let forced = place.run(&["force-release", "--yes", "dead"]);
+    assert!(forced.stderr.contains(&format!("unless renewed{says}")), "{forced:?}");
+}
+
 fn a_key_that_min_hold_keeps_is_said_to_be_kept(home: Home) {
     let place = Place::at(home);
     let ran = place.run(&["run", "--label", "nightly", "--min-hold", "10m", "k", "--", "true"]);

@@ -34,9 +34,7 @@ fn lines(row: &Row, clock: Clock, room: usize) -> Vec<String> {
     let text = view::text(&row.key, &row.seen, clock.wall_at(row.at));
     let mut all: Vec<String> = text.lines().map(str::to_owned).collect();
     if let (true, Some(pid)) = (row.is_dead, row.pid) {
-        all.push(format!(
-            "  process {pid} is gone from this host; its lease ends by itself, or release it (f)"
-        ));
+        all.push(format!("  the lease of process {pid} ends by itself, or release it (f)"));
     }
     all.iter().flat_map(|line| wrapped(line, room)).collect()
 }

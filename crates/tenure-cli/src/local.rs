@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+use tenure::protocol::HolderView;
+
 use crate::label::{self, Parts};
 
 /// This host, if its processes are seen.
@@ -25,6 +27,12 @@ impl Local {
         let is_here = !self.host.is_empty() && host == self.host;
         is_here && !Path::new(&format!("/proc/{pid}")).exists()
     }
+}
+
+/// The end of a line about a holder: that its process is gone, if that is known.
+pub(crate) fn gone(holder: &HolderView) -> &'static str {
+    let is_dead = !holder.kept && Local::here().is_dead(holder.label.as_str());
+    if is_dead { "; its process is gone from this host" } else { "" }
 }
 
 #[cfg(test)]
