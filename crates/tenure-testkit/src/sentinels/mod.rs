@@ -205,6 +205,11 @@ impl Sentinels {
             if count("num-slaves") < replicas.len() {
                 return Some(format!("the Sentinel at {at} does not know all replicas"));
             }
+            let has_seen = |replica: &&&Server| sentinel.has_seen_replica(replica.port());
+            if let Some(unseen) = replicas.iter().find(|replica| !has_seen(replica)) {
+                let unseen = unseen.port();
+                return Some(format!("the Sentinel at {at} has not seen {unseen} as a replica"));
+            }
         }
         None
     }
@@ -261,6 +266,19 @@ impl Sentinel {
             Ok(Reply::Array(parts)) => parts,
             _ => Vec::new(),
         }
+    }
+
+    /// Whether the replica at this port has told it that it is one. A primary of before that has
+    /// not is made a replica again, also if it is promoted meanwhile.
+    fn has_seen_replica(&self, port: u16) -> bool {
+        let Ok(Reply::Array(replicas)) = self.try_command(&["SENTINEL", "REPLICAS", SERVICE])
+        else {
+            return false;
+        };
+        replicas.iter().map(Reply::list).any(|replica| {
+            let is = |name: &str, value: &str| field_of(replica, name).as_deref() == Some(value);
+            is("port", &port.to_string()) && is("role-reported", "slave")
+        })
     }
 
     /// Its port for TLS, if it has one.
