@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -132,6 +133,7 @@ impl Network {
             from: Sender { pid, sent: self.world.now() },
             number,
             single: fate == Fate::Answered && cut <= self.world.now(),
+            refused: AtomicBool::new(false),
             steps,
             answer: Mutex::new(Some(answer)),
         };
@@ -189,6 +191,9 @@ struct Call {
     number: u64,
     /// No copy of it is under way.
     single: bool,
+    /// It was carried out, and granted nothing. A server knows the copy of such a call by its
+    /// number, and carries no copy of it out.
+    refused: AtomicBool,
     steps: Vec<Request>,
     /// Taken by whatever ends the call first.
     answer: Mutex<Option<oneshot::Sender<Replies>>>,
@@ -263,8 +268,13 @@ impl Call {
             }
             return;
         }
+        if back.is_none() && self.refused.load(Ordering::Relaxed) {
+            return;
+        }
         let crashes = network.server.crashes();
         let (replies, grants) = network.server.serve(&self.steps, self.from);
+        let is_refused = |reply: &Reply| matches!(reply, Reply::Busy { .. });
+        self.refused.store(replies.iter().all(is_refused), Ordering::Relaxed);
         network.push(grants);
         let Some(back) = back else { return };
         world.at(world.now() + back, move |_| self.come_back(replies, crashes));
