@@ -191,8 +191,9 @@ struct Call {
     number: u64,
     /// No copy of it is under way.
     single: bool,
-    /// It was carried out, and granted nothing. A server knows the copy of such a call by its
-    /// number, and carries no copy of it out.
+    /// It was carried out, and the refusal set out to a caller who then withdraws nothing. A server
+    /// knows the copy of such a call by its number, and does not carry it out. Without an answer
+    /// the caller withdraws, and a late copy must meet that.
     refused: AtomicBool,
     steps: Vec<Request>,
     /// Taken by whatever ends the call first.
@@ -273,10 +274,10 @@ impl Call {
         }
         let crashes = network.server.crashes();
         let (replies, grants) = network.server.serve(&self.steps, self.from);
-        let is_refused = |reply: &Reply| matches!(reply, Reply::Busy { .. });
-        self.refused.store(replies.iter().all(is_refused), Ordering::Relaxed);
         network.push(grants);
         let Some(back) = back else { return };
+        let is_refused = |reply: &Reply| matches!(reply, Reply::Busy { .. });
+        self.refused.store(replies.iter().all(is_refused), Ordering::Relaxed);
         world.at(world.now() + back, move |_| self.come_back(replies, crashes));
     }
 
