@@ -4,17 +4,27 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tenure::Key;
-use tenure::protocol::{Inspection, Op, Reply, Request};
-use tenure::store::{Answer, Capabilities, DataServer, Examination, Identity, Inbox, Links, Store};
-use tokio::sync::watch;
+use tenure::protocol::{Op, Reply, Request};
+use tenure::store::{Answer, Store};
+
+use crate::store_wrapper::Change;
 
 /// No machine that runs tests stands still for so long.
 const WINDOW: Duration = Duration::from_secs(60);
 
-/// A store that takes each place to last for [`WINDOW`].
+/// Takes each place in the store within to last for [`WINDOW`].
 #[derive(Debug)]
 pub(crate) struct Lasting(pub(crate) Arc<dyn Store>);
+
+impl Change for Lasting {
+    fn within(&self) -> &dyn Store {
+        &*self.0
+    }
+
+    fn call(&self, steps: Vec<Request>) -> Answer<'_, Vec<Reply>> {
+        self.0.call(steps.into_iter().map(lasting).collect())
+    }
+}
 
 /// The step with that window, if it asks for a place.
 fn lasting(mut step: Request) -> Request {
@@ -26,56 +36,4 @@ fn lasting(mut step: Request) -> Request {
         queue.window = WINDOW;
     }
     step
-}
-
-#[deny(clippy::missing_trait_methods)]
-impl Store for Lasting {
-    fn capabilities(&self) -> &Capabilities {
-        self.0.capabilities()
-    }
-
-    fn name(&self) -> Arc<str> {
-        self.0.name()
-    }
-
-    fn check_key(&self, key: &Key) -> Result<(), String> {
-        self.0.check_key(key)
-    }
-
-    fn part_of(&self, key: &Key) -> u32 {
-        self.0.part_of(key)
-    }
-
-    fn call(&self, steps: Vec<Request>) -> Answer<'_, Vec<Reply>> {
-        self.0.call(steps.into_iter().map(lasting).collect())
-    }
-
-    fn list<'a>(
-        &'a self,
-        prefix: &'a str,
-        after: Option<&'a Key>,
-        limit: usize,
-    ) -> Answer<'a, Vec<(Key, Inspection)>> {
-        self.0.list(prefix, after, limit)
-    }
-
-    fn inbox(&self) -> Answer<'_, Option<Inbox>> {
-        self.0.inbox()
-    }
-
-    fn links(&self) -> Option<watch::Receiver<Links>> {
-        self.0.links()
-    }
-
-    fn identity(&self) -> Answer<'_, Identity> {
-        self.0.identity()
-    }
-
-    fn data(&self) -> Option<&dyn DataServer> {
-        self.0.data()
-    }
-
-    fn examine(&self, ttl: Duration) -> Examination<'_> {
-        self.0.examine(ttl)
-    }
 }

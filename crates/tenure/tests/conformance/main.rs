@@ -9,6 +9,8 @@ mod lasting;
 mod lock;
 mod nodes;
 mod rows;
+#[path = "../engine/store_wrapper.rs"]
+mod store_wrapper;
 mod world;
 mod writes;
 

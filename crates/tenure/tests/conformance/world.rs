@@ -16,6 +16,7 @@ use tenure_testkit::{Cluster, Flavour, Sentinels, Server};
 
 use crate::lasting::Lasting;
 use crate::lock::{Acquire, Lock, Share};
+use crate::store_wrapper::Wrapper;
 
 /// No condition of a healthy store takes so long, on any machine that runs tests.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -168,7 +169,7 @@ impl World {
 
     /// This world, for cases about the order in a line.
     pub(crate) fn with_lasting_places(self) -> Self {
-        let store: Arc<dyn Store> = Arc::new(Lasting(Arc::clone(&self.store)));
+        let store: Arc<dyn Store> = Arc::new(Wrapper(Lasting(Arc::clone(&self.store))));
         let over = || {
             let runtime = runtime::machine().expect("a clock and timers");
             Locks::over(Arc::clone(&store), runtime, patient())
